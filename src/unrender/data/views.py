@@ -1,0 +1,111 @@
+"""Posed images."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras, Rays
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Pixels drawn from views, with the rays that saw them."""
+
+    rays: Rays
+    rgba: Float[Tensor, "pixels 4"]
+    """Premultiplied. Opacity is 1 where the images have no alpha."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Images and the cameras that took them."""
+
+    cameras: Cameras
+    images: Float[Tensor, "cameras height width channels"]
+    """In [0, 1], display-referred: RGBA premultiplied, or RGB on `background`."""
+    background: Float[Tensor, "3"] | None = None
+    """The constant colour behind RGB images; None where alpha tells."""
+    names: tuple[str, ...] = ()
+    """The files the images came from, where there were any."""
+    masks: Bool[Tensor, "cameras height width"] | None = None
+    depths: Float[Tensor, "cameras height width"] | None = None
+    """Distance along the ray in scene units; 0 where nothing is hit."""
+    normals: Float[Tensor, "cameras height width 3"] | None = None
+    """Unit length, in the world frame; 0 where nothing is hit."""
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.images.shape[-1] == 4
+
+    def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "cameras"]) -> "Views":
+        chosen = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+
+        def pick(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[chosen]
+
+        return dataclasses.replace(
+            self,
+            cameras=self.cameras.select(chosen),
+            images=self.images[chosen],
+            names=tuple(self.names[i] for i in chosen.tolist()) if self.names else (),
+            masks=pick(self.masks),
+            depths=pick(self.depths),
+            normals=pick(self.normals),
+        )
+
+    def to(self, device: torch.device | str) -> "Views":
+        def move(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.to(device)
+
+        return dataclasses.replace(
+            self,
+            cameras=self.cameras.to(device),
+            images=self.images.to(device),
+            background=move(self.background),
+            masks=move(self.masks),
+            depths=move(self.depths),
+            normals=move(self.normals),
+        )
+
+    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "cameras height width 3"]:
+        """RGB on a background. Images without alpha keep the one they have."""
+        color = self.images[..., :3]
+        return color + (1 - self.images[..., 3:]) * background if self.has_alpha else color
+
+    def sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
+        """Pixels drawn uniformly over all views."""
+        num, height, width, _ = self.images.shape
+        device = self.images.device
+        flat = torch.randint(
+            num * height * width, (count,), generator=generator, device=generator.device
+        ).to(device)
+        camera, y, x = flat // (height * width), flat // width % height, flat % width
+        rays = self.cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
+        color = self.images.flatten(0, 2)[flat]
+        if not self.has_alpha:
+            color = torch.cat([color, torch.ones_like(color[:, :1])], dim=-1)
+        return PixelBatch(rays, color)
+
+    def sample_images(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, "count"], Float[Tensor, "count height width channels"]]:
+        """Whole images drawn with replacement, and which ones they are."""
+        index = torch.randint(
+            len(self), (count,), generator=generator, device=generator.device
+        ).to(self.images.device)
+        return index, self.images[index]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The views to learn from and the views to be judged by."""
+
+    name: str
+    train: Views
+    test: Views

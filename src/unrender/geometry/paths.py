@@ -1,0 +1,56 @@
+"""Camera positions: random ones for training sets, smooth ones for films. z is up."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.geometry.poses import look_at
+
+UP = (0.0, 0.0, 1.0)
+
+
+def spherical_shell(
+    count: int,
+    radius: tuple[float, float],
+    generator: torch.Generator,
+    elevation: tuple[float, float] = (-math.pi / 2, math.pi / 2),
+    azimuth: tuple[float, float] = (-math.pi, math.pi),
+    roll: float = 0.0,
+    look_at_jitter: float = 0.0,
+) -> Float[Tensor, "count 3 4"]:
+    """world_from_camera of cameras that look at the origin from a spherical shell.
+
+    Directions are uniform over the band's area and radii uniform in their range. `roll` is the
+    largest turn about the optical axis, either way; `look_at_jitter` the radius of the ball in
+    which the point looked at is drawn. Angles in radians, lengths in scene units.
+    """
+    draw = torch.rand(count, 8, generator=generator)
+    low, high = math.sin(elevation[0]), math.sin(elevation[1])
+    height = low + (high - low) * draw[:, 0]
+    angle = azimuth[0] + (azimuth[1] - azimuth[0]) * draw[:, 1]
+    distance = radius[0] + (radius[1] - radius[0]) * draw[:, 2]
+    eye = distance[:, None] * _on_sphere(height, angle)
+    turn = roll * (2 * draw[:, 3] - 1)
+    offset = _on_sphere(2 * draw[:, 4] - 1, 2 * math.pi * draw[:, 5])
+    target = look_at_jitter * draw[:, 6:7] ** (1 / 3) * offset
+    return look_at(eye, target, torch.tensor(UP), turn)
+
+
+def turntable(
+    count: int, radius: float, elevation: float, turns: float = 1.0
+) -> Float[Tensor, "count 3 4"]:
+    """A circle about the z axis at a fixed elevation (radians), looking at the origin."""
+    angle = torch.arange(count) / count * 2 * math.pi * turns
+    height = torch.full((count,), math.sin(elevation))
+    eye = radius * _on_sphere(height, angle)
+    return look_at(eye, torch.zeros(count, 3), torch.tensor(UP))
+
+
+def _on_sphere(
+    height: Float[Tensor, "count"], azimuth: Float[Tensor, "count"]
+) -> Float[Tensor, "count 3"]:
+    """Points of the unit sphere by z and by the angle about z."""
+    ring = (1 - height.square()).clamp_min(0).sqrt()
+    return torch.stack([ring * azimuth.cos(), ring * azimuth.sin(), height], dim=-1)

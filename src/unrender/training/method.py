@@ -1,0 +1,89 @@
+"""What a method owes to the rest of the library."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Images, PoseEstimate, Rendering
+
+Model = TypeVar("Model", bound=nn.Module)
+Data = TypeVar("Data")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands."""
+
+    step: int
+    """Optimiser steps taken before this one."""
+    fraction: float
+    """Share of the budget used, in [0, 1): of the steps, or of the minutes if they end first."""
+
+
+class Method(ABC, Generic[Model, Data]):
+    """The options of one paper, and what they build, render and minimise.
+
+    Subclasses are frozen dataclasses: the options that the command line shows are the
+    object that runs. All that changes in training lives in the model: its parameters and
+    its buffers, which are what a checkpoint holds.
+    """
+
+    @abstractmethod
+    def build(self, data: Data, generator: torch.Generator) -> Model:
+        """The model before its first step, on the CPU."""
+
+    @abstractmethod
+    def restore(self, tensors: Mapping[str, Tensor]) -> Model:
+        """The model whose `state_dict` these tensors are, without its data set."""
+
+    @abstractmethod
+    def optimizer(self, model: Model) -> torch.optim.Optimizer: ...
+
+    def learning_rate(self, progress: Progress) -> float:
+        """Factor on the optimiser's initial learning rates."""
+        return 1.0
+
+    @abstractmethod
+    def losses(
+        self, model: Model, data: Data, progress: Progress, generator: torch.Generator
+    ) -> Mapping[str, Tensor]:
+        """Named terms whose sum is minimised. The method draws its own batch of `data`.
+
+        Terms whose names start with "metric/" are shown and logged but not minimised.
+        """
+
+    def after_step(
+        self, model: Model, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        """Change what gradients do not: grids, averages, shapes. Most methods have none."""
+
+    def finish(self, model: Model, data: Data) -> None:
+        """Last change of the model, after the last step. Most methods have none."""
+
+    def smaller(self) -> "Method[Model, Data] | None":
+        """The same method with half the batch, for a GPU that is too small; None at the end."""
+        return None
+
+    @abstractmethod
+    def render(self, model: Model, cameras: Cameras) -> Rendering:
+        """Whole images, without randomness."""
+
+
+class PoseMethod(Method[Model, Data]):
+    """A method that also goes the other way: a `PoseEstimator` once it is bound to a model."""
+
+    @abstractmethod
+    def estimate_poses(self, model: Model, images: Images) -> PoseEstimate: ...
+
+
+def halve(method: "Method[Model, Data]", option: str) -> "Method[Model, Data] | None":
+    """`smaller` for methods whose batch is one whole-number option; None below 2."""
+    size = getattr(method, option)
+    assert dataclasses.is_dataclass(method)
+    return dataclasses.replace(method, **{option: size // 2}) if size >= 2 else None
