@@ -1,0 +1,336 @@
+"""Posed images in the Blender layout of NeRF's synthetic scenes: transforms*.json and images.
+
+A frame's `transform_matrix` is world_from_camera in OpenGL axes. Intrinsics are either
+`camera_angle_x`, the horizontal field of view in radians, or `fl_x, fl_y, cx, cy` in pixels of
+an image of `w`×`h`; a frame's own come before the file's.
+"""
+
+import json
+import math
+import os
+import secrets
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.validate import Background, check_memory, check_poses, find_background
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.imaging.color import premultiply, unpremultiply
+from unrender.imaging.files import image_header, read_image, write_image
+
+MAX_JSON_BYTES = 100_000_000
+HOLD_OUT_EVERY = 10
+"""A scene without a test split is judged by every tenth view: 0, 10, 20, …"""
+
+ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
+DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
+READING_THREADS = 4
+
+Json = dict[str, Any]
+
+
+def load_blender(path: Path, background: Background = "auto") -> Scene:
+    """Load the scene of a folder with transforms_{train,test,val}.json or transforms.json.
+
+    Without a test split, val takes its place; without either, or when `path` is a single json
+    file, every tenth view is held out. RGBA images are premultiplied; `background` is the
+    colour behind images that have no alpha. Raises InputError.
+    """
+    train = _train_file(path)
+    tests = (train.with_name(f"transforms_{split}.json") for split in ("test", "val"))
+    test = next((file for file in tests if file.is_file()), None)
+    name = (path if path.is_dir() else path.parent).resolve().name
+    if path.is_file() or train.name == "transforms.json" or test is None:
+        return hold_out(name, load_blender_views(train, background))
+    train_views = load_blender_views(train, background)
+    if train_views.background is not None and background == "auto":
+        background = "white" if train_views.background[0] > 0.5 else "black"
+    test_views = load_blender_views(test, background)
+    if train_views.has_alpha != test_views.has_alpha:
+        raise InputError(
+            f"{path}: the images of {train.name} and {test.name} differ in having alpha; "
+            "give all of them alpha or none"
+        )
+    return Scene(name, train_views, test_views)
+
+
+def hold_out(name: str, views: Views) -> Scene:
+    """Every tenth view for testing, the others for training."""
+    if len(views) < 2:
+        raise InputError(f"{name}: has one view; at least two are needed, to learn and to test")
+    test = torch.arange(len(views)) % HOLD_OUT_EVERY == 0
+    return Scene(name, views.select(~test), views.select(test))
+
+
+def load_blender_views(path: Path, background: Background = "auto") -> Views:
+    """All views of one json file, or of a folder's training split. Raises InputError."""
+    file = _train_file(path)
+    content = _read_json(file)
+    frames = _frames(file, content)
+    width, height, channels = image_header(frames[0].image)
+    check_memory(str(file), len(frames), width, height, channels)
+    cameras = Cameras(
+        opencv_from_opengl(
+            check_poses(
+                torch.tensor([frame.matrix for frame in frames], dtype=torch.float64),
+                lambda index: f"{file}: frame {index} ({frames[index].name})",
+            )
+        ),
+        torch.stack([_intrinsics(frame, content, width, height) for frame in frames]),
+        width,
+        height,
+    )
+    images = torch.empty(len(frames), height, width, channels)
+
+    def read(index: int) -> None:
+        image_path = frames[index].image
+        found = image_header(image_path)
+        if found[:2] != (width, height):
+            raise InputError(
+                f"{image_path}: is {found[0]}x{found[1]} but {frames[0].name} is "
+                f"{width}x{height}; all images of a scene need one size"
+            )
+        if found[2] != channels:
+            raise InputError(
+                f"{image_path}: has {found[2]} channels but {frames[0].name} has {channels}; "
+                "give all images alpha or none"
+            )
+        image = read_image(image_path)
+        images[index] = premultiply(image) if channels == 4 else image
+
+    with ThreadPoolExecutor(READING_THREADS) as threads:
+        for _ in threads.map(read, range(len(frames))):
+            pass
+    behind = None if channels == 4 else find_background(str(file), images, background)
+    return Views(cameras, images, behind, tuple(frame.name for frame in frames))
+
+
+def _train_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder; check the path")
+    for name in ("transforms_train.json", "transforms.json"):
+        if (path / name).is_file():
+            return path / name
+    raise InputError(
+        f"{path}: has neither transforms_train.json nor transforms.json; "
+        "give the folder that holds one"
+    )
+
+
+def _read_json(file: Path) -> Json:
+    size = file.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise InputError(
+            f"{file}: has {size / 1e6:.0f} MB, more than {MAX_JSON_BYTES / 1e6:.0f}; "
+            "this is no list of poses"
+        )
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check it") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}: is not valid JSON ({' '.join(str(error).split())}); "
+            "it may be truncated: copy it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{file}: holds a {type(content).__name__}, not an object; "
+            "it needs a list `frames` in an object"
+        )
+    return cast(Json, content)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One entry of a file's `frames`, its values checked for their types."""
+
+    label: str
+    """Names the frame in messages."""
+    name: str
+    """The image's path from the folder."""
+    image: Path
+    matrix: list[list[float]]
+    content: Json
+
+
+def _frames(file: Path, content: Json) -> list[_Frame]:
+    entries = content.get("frames")
+    if not isinstance(entries, list):
+        raise InputError(
+            f"{file}: `frames` is {_shown(entries)}, not a list; it lists the images"
+        )
+    if not entries:
+        raise InputError(f"{file}: has zero views in `frames`; list at least one")
+    frames: list[_Frame] = []
+    for index, entry in enumerate(cast(list[Any], entries)):
+        label = f"{file}: frame {index}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{label} is {_shown(entry)}, not an object; correct it")
+        frame = cast(Json, entry)
+        image = _image_path(file, label, frame.get("file_path"))
+        name = image.relative_to(file.parent.resolve()).as_posix()
+        matrix = _matrix(f"{label} ({name})", frame.get("transform_matrix"))
+        frames.append(_Frame(f"{label} ({name})", name, image, matrix, frame))
+    return frames
+
+
+def _image_path(file: Path, label: str, value: Any) -> Path:
+    """Find the image a frame names, with or without its ending, inside the file's folder."""
+    if not isinstance(value, str) or not value:
+        raise InputError(
+            f"{label}: `file_path` is {_shown(value)}, not a file name; correct it"
+        )
+    folder = file.parent.resolve()
+    for ending in ENDINGS:
+        try:
+            candidate = (folder / (value + ending)).resolve()
+            inside = candidate.is_relative_to(folder)
+            if inside and candidate.is_file():
+                return candidate
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{label}: `file_path` {_shown(value)} is no usable path; correct it"
+            ) from error
+        if not inside:
+            raise InputError(
+                f"{label}: `file_path` {_shown(value)} leaves the folder {file.parent}; "
+                "put the image into the folder"
+            )
+    raise InputError(
+        f"{label}: there is no image {_shown(value)} in {file.parent}, "
+        f"as named or with {', '.join(ENDINGS[1:])}; add it or remove the frame"
+    )
+
+
+def _matrix(label: str, value: Any) -> list[list[float]]:
+    rows = cast(list[Any], value) if isinstance(value, list) else []
+    if len(rows) != 4 or not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        raise InputError(f"{label}: `transform_matrix` is not 4x4; give four rows of four")
+    return [
+        [_number(label, "an entry of `transform_matrix`", entry) for entry in row]
+        for row in rows
+    ]
+
+
+def _number(label: str, what: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{label}: {what} is {_shown(value)}, not a number; correct it")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InputError(f"{label}: {what} is too large; correct it") from error
+
+
+def _shown(value: Any) -> str:
+    """Show a value of unknown type and length, short enough for one line."""
+    text = "missing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
+    """K for an image of the true size, from the frame's own keys before the file's."""
+    label = frame.label
+
+    def get(key: str) -> float | None:
+        value = frame.content.get(key, shared.get(key))
+        if value is None:
+            return None
+        number = _number(label, f"`{key}`", value)
+        if not math.isfinite(number):
+            raise InputError(f"{label}: `{key}` is {number}; it must be finite")
+        return number
+
+    def positive(key: str) -> float | None:
+        value = get(key)
+        if value is not None and value <= 0:
+            raise InputError(f"{label}: `{key}` is {value}; it must be positive")
+        return value
+
+    for key in DISTORTIONS:
+        if get(key):
+            raise InputError(
+                f"{label}: lens distortion `{key}` is {get(key)}, which is not supported; "
+                "undistort the images and set it to 0"
+            )
+    angle, focal_x = get("camera_angle_x"), positive("fl_x")
+    if angle is not None and not 0 < angle < math.pi:
+        raise InputError(
+            f"{label}: `camera_angle_x` is {angle}; it is an angle between 0 and π radians"
+        )
+    file_width, file_height = positive("w") or width, positive("h") or height
+    scale_x, scale_y = width / file_width, height / file_height
+    if focal_x is not None:
+        focal_x *= scale_x
+        given = positive("fl_y")
+        focal_y = focal_x if given is None else given * scale_y
+    elif angle is not None:
+        focal_x = focal_y = 0.5 * width / math.tan(angle / 2)
+    else:
+        raise InputError(
+            f"{label}: has neither `camera_angle_x` nor `fl_x`; add one to the file"
+        )
+    center_x, center_y = get("cx"), get("cy")
+    center_x = width / 2 if center_x is None else center_x * scale_x
+    center_y = height / 2 if center_y is None else center_y * scale_y
+    return torch.tensor([[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]])
+
+
+def write_blender(path: Path, views: Views) -> None:
+    """Write the views as a new folder: transforms_train.json and train/*.png, straight alpha.
+
+    The folder appears whole or not at all. Raises InputError if it exists already or cannot
+    be written. Depths and normals are not written.
+    """
+    if path.exists():
+        raise InputError(f"{path}: exists already; give a new name or remove it")
+    if views.cameras.intrinsics[:, 0, 1].abs().max() > 0:
+        raise InputError(f"{path}: this layout has no place for skewed pixels; use .npz")
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        (temporary / "train").mkdir(parents=True)
+        frames: list[Json] = []
+        poses = opengl_from_opencv(views.cameras.world_from_camera.detach().cpu()).tolist()
+        for index, pose in enumerate(poses):
+            image = views.images[index]
+            straight = unpremultiply(image) if views.has_alpha else image
+            write_image(temporary / "train" / f"r_{index}.png", straight)
+            matrix = [*pose, [0.0, 0.0, 0.0, 1.0]]
+            frames.append(
+                {"file_path": f"./train/r_{index}", "transform_matrix": matrix}
+                | _intrinsics_json(views.cameras, index)
+            )
+        angle = 2 * math.atan(0.5 * views.cameras.width / views.cameras.focal[0].item())
+        text = json.dumps({"camera_angle_x": angle, "frames": frames}, indent=1)
+        (temporary / "transforms_train.json").write_text(text)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); "
+            "check that the folder above it is writable"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _intrinsics_json(cameras: Cameras, index: int) -> Json:
+    matrix = cameras.intrinsics[index].tolist()
+    return {
+        "fl_x": matrix[0][0],
+        "fl_y": matrix[1][1],
+        "cx": matrix[0][2],
+        "cy": matrix[1][2],
+        "w": cameras.width,
+        "h": cameras.height,
+    }

@@ -1,0 +1,218 @@
+"""Posed images in one .npz file, as the well-known tiny_nerf_data.npz has them.
+
+`images` [n, h, w, 3 or 4], floats in [0, 1] or bytes, straight alpha; `poses` [n, 4 or 3, 4],
+world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
+[3], the colour behind images without alpha.
+"""
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.validate import (
+    MAX_BYTES,
+    Background,
+    check_memory,
+    check_poses,
+    find_background,
+)
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.imaging.color import premultiply, unpremultiply
+from unrender.imaging.files import replacing
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+READING_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and numpy raise on damaged, encrypted or unknown archives."""
+
+
+def load_npz(path: Path, background: Background = "auto") -> Views:
+    """All views of the file. Raises InputError for a file that is not as this module says."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    arrays = read_arrays(path, ("images", "poses", "focal"), optional=("background",))
+    images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
+    num, height, width, _ = images.shape
+    cameras = Cameras.from_focal(
+        opencv_from_opengl(
+            check_poses(torch.from_numpy(poses), lambda index: f"{path}: pose {index}")
+        ),
+        _focal(path, focal, num),
+        width,
+        height,
+    )
+    values = _images(path, images)
+    if values.shape[-1] == 4:
+        return Views(cameras, premultiply(values))
+    if background == "auto" and "background" in arrays:
+        behind = torch.from_numpy(arrays["background"]).float()
+        if not bool(((behind >= 0) & (behind <= 1)).all()):
+            raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
+        return Views(cameras, values, behind)
+    return Views(cameras, values, find_background(str(path), values, background))
+
+
+def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
+    """Write the views, whole or not at all.
+
+    Raises InputError if the file exists and `overwrite` is off, if it cannot be written, or if
+    the cameras are not of the kind this format can hold: square pixels, centred.
+    """
+    if path.suffix != ".npz":
+        raise InputError(f"{path}: sets of views are written as .npz; change the ending")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; give another name or remove it")
+    cameras = views.cameras
+    plain = Cameras.from_focal(
+        cameras.world_from_camera, cameras.focal, cameras.width, cameras.height
+    )
+    if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
+        raise InputError(
+            f"{path}: .npz holds one focal length a view and a centred principal point, which "
+            "these cameras do not have; write the Blender layout"
+        )
+    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)
+    poses = torch.cat([opengl_from_opencv(cameras.world_from_camera.cpu()), bottom], dim=1)
+    images = unpremultiply(views.images) if views.has_alpha else views.images
+    arrays = {"images": images.cpu().numpy(), "poses": poses.numpy()}
+    arrays["focal"] = cameras.focal.cpu().numpy()
+    if views.background is not None:
+        arrays["background"] = views.background.cpu().numpy()
+    write_arrays(path, arrays)
+
+
+def write_arrays(path: Path, arrays: dict[str, Array]) -> None:
+    """Named arrays as an .npz, whole or not at all. Raises InputError."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+
+
+def read_arrays(
+    path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, Array]:
+    """Arrays of an .npz by name, numbers only.
+
+    Every header is checked against this module's shapes and the archive's own sizes before
+    anything is allocated. Raises InputError.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+            present = [name for name in optional if f"{name}.npy" in members]
+            headers = {
+                name: _header(path, archive, members, name) for name in (*names, *present)
+            }
+            _check_headers(path, headers)
+            arrays: dict[str, Array] = {}
+            for name in headers:
+                with archive.open(f"{name}.npy") as stream:
+                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+            return arrays
+    except InputError:
+        raise
+    except READING_ERRORS as error:
+        raise InputError(
+            f"{path}: cannot be read as .npz ({' '.join(str(error).split())}); "
+            "it may be truncated: make or copy it again"
+        ) from error
+
+
+Header = tuple[tuple[int, ...], np.dtype[Any]]
+
+
+def _header(
+    path: Path, archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str
+) -> Header:
+    info = members.get(f"{name}.npy")
+    if info is None:
+        raise InputError(f"{path}: has no array `{name}`; it has {sorted(members)}"[:300])
+    with archive.open(info) as stream:
+        shape, dtype = _read_header(stream)
+        start = stream.tell()
+    if dtype.kind not in "fiu":
+        raise InputError(f"{path}: `{name}` is of type {dtype}; it must hold numbers")
+    size = math.prod(shape) * dtype.itemsize
+    if start + size != info.file_size:
+        raise InputError(
+            f"{path}: `{name}` claims {size} bytes but the archive holds "
+            f"{info.file_size - start}; the file is damaged: make or copy it again"
+        )
+    if size > MAX_BYTES:
+        raise InputError(f"{path}: `{name}` takes {size / 2**30:.1f} GiB; make it smaller")
+    return shape, dtype
+
+
+def _read_header(stream: IO[bytes]) -> Header:
+    version = np.lib.format.read_magic(stream)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(stream)
+    return shape, dtype
+
+
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    shape, dtype = headers["images"]
+    if len(shape) != 4 or shape[3] not in {3, 4}:
+        raise InputError(f"{path}: `images` is of shape {shape}; it must be n, h, w, 3 or 4")
+    if min(shape) == 0:
+        raise InputError(f"{path}: has zero views or pixels (`images` is of shape {shape})")
+    if dtype.kind != "f" and dtype != np.uint8:
+        raise InputError(f"{path}: `images` is of type {dtype}; it must be float32 or uint8")
+    num, height, width, channels = shape
+    check_memory(str(path), num, width, height, channels)
+    poses, pose_dtype = headers["poses"]
+    if poses not in {(num, 4, 4), (num, 3, 4)} or pose_dtype.kind != "f":
+        raise InputError(
+            f"{path}: `poses` is {pose_dtype} of shape {poses}; "
+            f"it must be floats of shape {(num, 4, 4)}"
+        )
+    focal, _ = headers["focal"]
+    if focal not in {(), (1,), (num,)}:
+        raise InputError(f"{path}: `focal` is of shape {focal}; it must be one number or {num}")
+    if "background" in headers and headers["background"][0] != (3,):
+        raise InputError(
+            f"{path}: `background` is of shape {headers['background'][0]}; it must be 3 numbers"
+        )
+
+
+def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:
+    values = torch.from_numpy(focal.astype(np.float32)).expand(num).contiguous()
+    for value in values[~(values.isfinite() & (values > 0))][:1].tolist():
+        raise InputError(f"{path}: `focal` is {value}; it must be positive")
+    return values
+
+
+def _images(path: Path, images: Array) -> Float[Tensor, "images height width channels"]:
+    if images.dtype == np.uint8:
+        return torch.from_numpy(images).float() / 255
+    values = torch.from_numpy(images.astype(np.float32, copy=False))
+    low, high = values.min().item(), values.max().item()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{path}: `images` has NaN or infinite pixels; make it again")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InputError(
+            f"{path}: `images` has values from {low:.3g} to {high:.3g}; floats are in [0, 1], "
+            "and values to 255 must be of type uint8"
+        )
+    return values.clamp(0, 1)

@@ -1,0 +1,25 @@
+"""Alpha: the share of a pixel that is covered (Porter and Duff 1984)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def premultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """Straight RGBA to colour times alpha, and alpha."""
+    alpha = image[..., 3:]
+    return torch.cat([image[..., :3] * alpha, alpha], dim=-1)
+
+
+def unpremultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
+    """Undo `premultiply`; colour is 0 where alpha is 0."""
+    alpha = image[..., 3:]
+    color = torch.where(alpha > 0, image[..., :3] / alpha.clamp_min(1e-12), 0.0)
+    return torch.cat([color, alpha], dim=-1)
+
+
+def over(
+    image: Float[Tensor, "*batch 4"], background: Float[Tensor, "*#batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """Premultiplied RGBA laid over an opaque background."""
+    return image[..., :3] + (1 - image[..., 3:]) * background
