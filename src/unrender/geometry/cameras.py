@@ -49,9 +49,7 @@ class Cameras:
         height: int,
     ) -> "Cameras":
         """Square pixels and the principal point at the image's centre; `focal` in pixels."""
-        intrinsics = torch.zeros(
-            len(world_from_camera), 3, 3, device=world_from_camera.device
-        )
+        intrinsics = world_from_camera.new_zeros(len(world_from_camera), 3, 3)
         intrinsics[:, 0, 0] = focal
         intrinsics[:, 1, 1] = focal
         intrinsics[:, 0, 2] = width / 2
@@ -108,9 +106,7 @@ class Cameras:
             self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height
         )
 
-    def rays(
-        self, camera: Int[Tensor, "*batch"], pixel: Float[Tensor, "*batch 2"]
-    ) -> Rays:
+    def rays(self, camera: Int[Tensor, "*batch"], pixel: Float[Tensor, "*batch 2"]) -> Rays:
         """Rays through `pixel` = (x, y), differentiable in the pose and the intrinsics."""
         intrinsics = self.intrinsics[camera]
         focal = torch.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], dim=-1)
@@ -128,7 +124,10 @@ class Cameras:
     def project(
         self, camera: Int[Tensor, "*batch"], points: Float[Tensor, "*batch 3"]
     ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
-        """Pixels (x, y) of world points, and their depth along the optical axis."""
+        """Pixels (x, y) of world points, and their depth along the optical axis.
+
+        A point behind the camera has a negative depth, and its pixel means nothing.
+        """
         pose = self.world_from_camera[camera]
         local = (pose[..., :3].mT @ (points - pose[..., 3])[..., None])[..., 0]
         projected = (self.intrinsics[camera] @ local[..., None])[..., 0]
@@ -136,7 +135,7 @@ class Cameras:
 
 
 def concatenate(parts: list[Cameras]) -> Cameras:
-    """All cameras in one batch; they must share the image size."""
+    """All cameras in one batch, of which there must be some; they must share the image size."""
     sizes = {(part.width, part.height) for part in parts}
     assert len(sizes) == 1, f"cameras of several image sizes: {sizes}"
     return dataclasses.replace(

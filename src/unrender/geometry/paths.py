@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.geometry.poses import look_at
 
 UP = (0.0, 0.0, 1.0)
@@ -24,9 +25,24 @@ def spherical_shell(
 
     Directions are uniform over the band's area and radii uniform in their range. `roll` is the
     largest turn about the optical axis, either way; `look_at_jitter` the radius of the ball in
-    which the point looked at is drawn. Angles in radians, lengths in scene units.
+    which the point looked at is drawn. Angles in radians, lengths in scene units. InputError if
+    a range is reversed, a radius not positive, or the ball reaches the nearest camera.
     """
-    draw = torch.rand(count, 8, generator=generator)
+    if not 0 < radius[0] <= radius[1] < math.inf:
+        raise InputError(
+            f"radius {radius[0]:g} to {radius[1]:g}: give two lengths, 0 < low <= high"
+        )
+    if not -math.pi / 2 <= elevation[0] <= elevation[1] <= math.pi / 2:
+        low_deg, high_deg = math.degrees(elevation[0]), math.degrees(elevation[1])
+        raise InputError(
+            f"elevation {low_deg:g} to {high_deg:g} degrees: give -90 <= low <= high <= 90"
+        )
+    if not 0 <= look_at_jitter < radius[0]:
+        raise InputError(
+            f"look-at jitter {look_at_jitter:g}: give at least 0 and less than {radius[0]:g}, "
+            "the smallest radius"
+        )
+    draw = torch.rand(count, 7, generator=generator)
     low, high = math.sin(elevation[0]), math.sin(elevation[1])
     height = low + (high - low) * draw[:, 0]
     angle = azimuth[0] + (azimuth[1] - azimuth[0]) * draw[:, 1]

@@ -8,6 +8,7 @@ and then translation. Formulas: Solà, Deray, Atchuthan, "A micro Lie theory" (2
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
 SMALL_ANGLE = 1e-3
 """Below this many radians, Taylor series replace quotients that would be 0/0."""
@@ -23,7 +24,9 @@ def hat(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 def _angle_ratios(
     vector: Float[Tensor, "*batch 3"],
-) -> tuple[Float[Tensor, "*batch 1 1"], Float[Tensor, "*batch 1 1"], Float[Tensor, "*batch 1 1"]]:
+) -> tuple[
+    Float[Tensor, "*batch 1 1"], Float[Tensor, "*batch 1 1"], Float[Tensor, "*batch 1 1"]
+]:
     """sin θ / θ, (1 − cos θ) / θ² and (θ − sin θ) / θ³ for θ = |vector|."""
     square = vector.square().sum(-1)[..., None, None]
     small = square < SMALL_ANGLE**2
@@ -86,16 +89,20 @@ def so3_distance(
     a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]
 ) -> Float[Tensor, "*batch"]:
     """Geodesic distance in radians, in [0, π], accurate at both ends."""
-    trace = (a * b).sum((-2, -1))
-    sine_half = (a - b).square().sum((-2, -1)).sqrt() / 8**0.5
-    return 2 * torch.atan2(sine_half, (trace + 1).clamp_min(0).sqrt() / 2)
+    # Of aᵀb, the antisymmetric part holds sin θ. aᵀa is symmetric, so b − a may stand for b:
+    # close rotations then lose no digits and equal ones are exactly 0 apart.
+    skew = a.mT @ (b - a)
+    skew = (skew - skew.mT).flatten(-2)
+    sine = skew.norm(dim=-1) / 8**0.5
+    cosine = ((a * b).sum((-2, -1)) - 1) / 2
+    return torch.atan2(sine, cosine)
 
 
 def project_to_so3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
     """The nearest rotation in the Frobenius norm (orthogonal Procrustes, by SVD)."""
     u, _, vh = torch.linalg.svd(matrix)
     sign = torch.ones_like(matrix[..., 0])
-    sign[..., 2] = torch.linalg.det(u @ vh)
+    sign[..., 2] = torch.linalg.det(u @ vh).sign()
     return (u * sign[..., None, :]) @ vh
 
 
@@ -143,18 +150,19 @@ def look_at(
     """world_from_camera of cameras at `eye` that see `target` in their middle.
 
     The image's up direction is as near to `up` as can be; `roll` then turns the camera about
-    its optical axis, in radians, clockwise as seen by the camera. Where the line of sight is
-    parallel to `up`, x or y of the world takes its place.
+    its optical axis, in radians, clockwise as seen by the camera (its right side goes down, and
+    what it sees turns counter-clockwise in the image). Where the line of sight is parallel to
+    `up`, x or y of the world takes its place. `eye` and `target` must differ.
     """
-    forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    up = up.expand_as(forward)
+    forward = normalize(target - eye, dim=-1)
+    up = normalize(up, dim=-1).expand_as(forward)
     parallel = torch.linalg.cross(forward, up).norm(dim=-1, keepdim=True) < 1e-6
-    other = torch.where(
-        up[..., :1].abs() < 0.9, torch.eye(3).to(up)[0].expand_as(up), torch.eye(3).to(up)[1].expand_as(up)
-    )
-    up = torch.where(parallel, other, up)
-    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=-1)
-    down = torch.linalg.cross(forward, right)
+    x, y, _ = torch.eye(3).to(up)
+    up = torch.where(parallel, torch.where(up[..., :1].abs() < 0.9, x, y), up)
+    right = normalize(torch.linalg.cross(forward, up), dim=-1)
+    down = normalize(torch.linalg.cross(forward, right), dim=-1)
+    # Near the pole the first cross product has few digits left; the second has them all.
+    right = torch.linalg.cross(down, forward)
     rotation = torch.stack([right, down, forward], dim=-1)
     if roll is not None:
         turn = torch.zeros_like(eye)

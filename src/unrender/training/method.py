@@ -23,7 +23,7 @@ class Progress:
     step: int
     """Optimiser steps taken before this one."""
     fraction: float
-    """Share of the budget used, in [0, 1): of the steps, or of the minutes if they end first."""
+    """Share of the budget used, in [0, 1): of the steps, or the minutes if they end first."""
 
 
 class Method(ABC, Generic[Model, Data]):
