@@ -1,0 +1,135 @@
+"""Laws of camera paths."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell, turntable
+from unrender.geometry.poses import so3_distance
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def largest_gap(samples: Tensor, low: float, high: float) -> float:
+    """The Kolmogorov-Smirnov distance between samples and the uniform law on [low, high]."""
+    ranks = (torch.arange(len(samples)) + 0.5) / len(samples)
+    return ((samples.sort().values - low) / (high - low) - ranks).abs().max().item()
+
+
+@pytest.mark.parametrize("elevation", [(-math.pi / 2, math.pi / 2), (-0.2, 1.0)])
+def test_the_shell_is_uniform_over_area_and_radius(elevation: tuple[float, float]) -> None:
+    count = 4000
+    eye = spherical_shell(count, (3.0, 5.0), seeded(), elevation)[..., 3]
+    # Of uniform samples the distance exceeds 1.95 / sqrt(n) once in a thousand.
+    bound = 1.95 / count**0.5
+    radius = eye.norm(dim=-1)
+    assert largest_gap(radius, 3, 5) < bound
+    # Archimedes: equal areas of a sphere have equal heights.
+    low, high = math.sin(elevation[0]), math.sin(elevation[1])
+    assert largest_gap(eye[:, 2] / radius, low, high) < bound
+    assert largest_gap(torch.atan2(eye[:, 1], eye[:, 0]), -math.pi, math.pi) < bound
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.floats(0.1, 10),
+    st.floats(0, 10),
+    st.floats(-math.pi / 2, math.pi / 2),
+    st.floats(0, 1),
+    st.integers(0, 2**32),
+)
+def test_the_shell_keeps_to_its_ranges(
+    near: float, thickness: float, lowest: float, share: float, seed: int
+) -> None:
+    highest = lowest + share * (math.pi / 2 - lowest)
+    far = near + thickness
+    pose = spherical_shell(
+        50, (near, far), seeded(seed), (lowest, highest), (0.5, 1.0), roll=0.3
+    )
+    eye = pose[..., 3]
+    radius = eye.norm(dim=-1)
+    assert ((radius >= near * (1 - 1e-5)) & (radius <= far * (1 + 1e-5))).all()
+    sine = eye[:, 2] / radius
+    assert (sine >= math.sin(lowest) - 1e-5).all()
+    assert (sine <= math.sin(highest) + 1e-5).all()
+    ring = eye[:, :2].norm(dim=-1) > 1e-3 * radius
+    azimuth = torch.atan2(eye[:, 1], eye[:, 0])[ring]
+    assert ((azimuth >= 0.5 - 1e-3) & (azimuth <= 1.0 + 1e-3)).all()
+    torch.testing.assert_close(pose[..., 2], -eye / radius[:, None], rtol=0, atol=1e-5)
+    identity = torch.eye(3).expand(50, 3, 3)
+    torch.testing.assert_close(pose[..., :3].mT @ pose[..., :3], identity, rtol=0, atol=1e-5)
+
+
+def test_the_same_seed_draws_the_same_cameras() -> None:
+    first = spherical_shell(10, (3.0, 4.0), seeded(1), roll=0.1, look_at_jitter=0.2)
+    assert torch.equal(
+        first, spherical_shell(10, (3.0, 4.0), seeded(1), roll=0.1, look_at_jitter=0.2)
+    )
+    assert not torch.equal(first, spherical_shell(10, (3.0, 4.0), seeded(2)))
+
+
+def test_roll_is_uniform_and_bounded() -> None:
+    count, roll = 2000, 0.4
+    level = spherical_shell(count, (3.0, 3.0), seeded())
+    rolled = spherical_shell(count, (3.0, 3.0), seeded(), roll=roll)
+    torch.testing.assert_close(rolled[..., 2:], level[..., 2:])
+    turn = torch.asin((rolled[..., 0] * level[..., 1]).sum(-1))
+    assert largest_gap(turn, -roll, roll) < 1.95 / count**0.5
+
+
+def test_jitter_moves_the_target_within_a_ball() -> None:
+    pose = spherical_shell(2000, (3.0, 5.0), seeded(), look_at_jitter=0.5)
+    eye, forward = pose[..., 3], pose[..., 2]
+    missed = torch.linalg.cross(eye, forward).norm(dim=-1)
+    assert missed.max() <= 0.5 + 1e-5
+    # A point uniform in a unit ball is 3π/16 from a line through its centre, on average.
+    assert missed.mean().item() == pytest.approx(0.5 * 3 * math.pi / 16, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"radius": (5.0, 3.0)}, "radius 5 to 3"),
+        ({"radius": (0.0, 3.0)}, "radius 0 to 3"),
+        ({"radius": (math.nan, 3.0)}, "radius nan to 3"),
+        ({"radius": (1.0, math.inf)}, "radius 1 to inf"),
+        ({"radius": (3.0, 5.0), "elevation": (1.0, 0.5)}, "elevation 57.29.* to 28.6"),
+        ({"radius": (3.0, 5.0), "elevation": (-2.0, 0.0)}, "elevation -114.* to 0"),
+        ({"radius": (3.0, 5.0), "look_at_jitter": 3.0}, "jitter 3"),
+        ({"radius": (3.0, 5.0), "look_at_jitter": -1.0}, "jitter -1"),
+    ],
+)
+def test_impossible_ranges_are_named(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        spherical_shell(2, generator=seeded(), **options)  # type: ignore[arg-type]
+
+
+def test_the_turntable_goes_round_once_at_equal_steps() -> None:
+    pose = turntable(12, radius=4.0, elevation=0.5)
+    eye = pose[..., 3]
+    torch.testing.assert_close(eye.norm(dim=-1), torch.full((12,), 4.0))
+    torch.testing.assert_close(eye[:, 2], torch.full((12,), 4 * math.sin(0.5)))
+    step = 2 * math.pi / 12
+    azimuth = torch.atan2(eye[:, 1], eye[:, 0])
+    turned = (azimuth.roll(-1) - azimuth) % (2 * math.pi)
+    torch.testing.assert_close(turned, torch.full((12,), step))
+    # All steps turn the camera by the same angle, the last one back to the first included.
+    steps = so3_distance(pose[..., :3], pose.roll(-1, 0)[..., :3])
+    torch.testing.assert_close(steps, steps[:1].expand(12))
+    cameras = Cameras.from_focal(pose, 50.0, width=20, height=20)
+    pixel, depth = cameras.project(torch.arange(12), torch.zeros(12, 3))
+    torch.testing.assert_close(pixel, torch.full((12, 2), 10.0), rtol=0, atol=1e-4)
+    torch.testing.assert_close(depth, torch.full((12,), 4.0))
+
+
+def test_several_turns_take_larger_steps() -> None:
+    eye = turntable(3, radius=2.0, elevation=0.0, turns=1.5)[..., 3]
+    torch.testing.assert_close(eye[1], torch.tensor([-2.0, 0.0, 0.0]), rtol=0, atol=1e-5)
