@@ -1,0 +1,73 @@
+# What a user types: `make install`, `make demo`, `make test`; for work on the code, `make check`.
+# Options: PYTHON, the interpreter that makes .venv; ARGS, what `unrender demo` is given.
+# Without make: the README has the plain pip commands.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A stamp is made last: what was broken off has none and is done again. Once pyproject.toml or
+# constraints.txt is newer than a stamp, pip runs again.
+MADE := $(VENV)/.made
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+# It lies there while the environment is being changed. Found at the start, it means that an
+# earlier run was killed: pip cannot tell a half-copied package from a whole one, so all goes.
+BUSY := $(VENV)/.busy
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DELETE_ON_ERROR:
+.PHONY: install demo test check clean always
+
+install: $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(BIN)/unrender demo $(ARGS)
+
+test: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+ifneq ($(wildcard $(BUSY)),)
+$(MADE): always
+endif
+
+# A whole environment that someone made by hand is used as it is.
+$(MADE):
+	@if [ -x $(BIN)/python ] && [ ! -e $(BUSY) ]; then exit 0; fi; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "unrender needs Python 3.11 or newer, but $(PYTHON) is: $$($(PYTHON) --version 2>&1)." \
+	    "Name another one, as in: make $(or $(MAKECMDGOALS),install) PYTHON=python3.12" >&2; \
+	  exit 1; }; \
+	echo "Making $(VENV) with $$($(PYTHON) --version)"; \
+	rm -rf $(VENV) && mkdir $(VENV) && touch $(BUSY) && $(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) -m venv failed. Debian and Ubuntu have it in the package python3-venv" >&2; \
+	  exit 1; }; \
+	rm $(BUSY)
+	@touch $@
+
+# $(1) is what to install. A pip that ends by itself, failed or not, leaves nothing half done.
+define install_package
+	@touch $(BUSY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e $(1) || { rm $(BUSY); exit 1; }
+	@rm $(BUSY)
+	@touch $@
+endef
+
+$(INSTALLED): $(MADE) pyproject.toml constraints.txt
+	@echo "Installing into $(VENV); the first time this fetches torch and takes minutes"
+	$(call install_package,.)
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(call install_package,'.[dev]')
