@@ -8,31 +8,40 @@ user's, and compiles several times faster than Numba's own parallel loops.
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar, cast
 
 import numba
 import torch
 
-Function = TypeVar("Function", bound=Callable[..., object])
+Kernel = Callable[..., Any]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def jit(function: Function) -> Function:
+def jit(function: Kernel) -> Kernel:
     """Compile on first call; the machine code is kept on disk between runs."""
-    return numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function)
+    compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+    return cast(Kernel, compiler(function))
 
 
-def inline(function: Function) -> Function:
+def inline(function: Kernel) -> Kernel:
     """A helper that is compiled into each kernel that calls it."""
-    return numba.njit(
+    compiler = numba.njit(
         cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always"
-    )(function)
+    )
+    return cast(Kernel, compiler(function))
+
+
+def _start_thread() -> None:
+    """Each pool thread runs torch on itself alone, and never records gradients."""
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
 
 
 @cache
 def _pool(num_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(num_threads, thread_name_prefix="unrender-kernel")
+    return ThreadPoolExecutor(num_threads, "unrender-kernel", initializer=_start_thread)
 
 
 def num_threads() -> int:
@@ -44,11 +53,12 @@ def run_threads(function: Callable[[Job], Result], jobs: Iterable[Job]) -> list[
     """The results of `function` on every job, in order, on all threads."""
     jobs = list(jobs)
     if len(jobs) <= 1 or num_threads() == 1:
-        return [function(job) for job in jobs]
+        with torch.no_grad():
+            return [function(job) for job in jobs]
     return list(_pool(num_threads()).map(function, jobs))
 
 
 def shares(count: int, parts: int) -> list[tuple[int, int]]:
     """[start, stop) of `parts` nearly equal shares of `count` items; empty ones left out."""
     edges = [count * part // parts for part in range(parts + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]

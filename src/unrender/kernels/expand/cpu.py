@@ -1,0 +1,62 @@
+"""Rows of rays to rows of samples on the CPU, channel by channel."""
+
+from typing import Any, no_type_check
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.kernels.jit import jit, num_threads, run_threads, shares
+
+
+@jit
+@no_type_check
+def _forward(values, offsets, first, last, out):
+    for c in range(values.shape[1]):
+        for r in range(first, last):
+            value = values[r, c]
+            for i in range(offsets[r], offsets[r + 1]):
+                out[c, i] = value
+
+
+@jit
+@no_type_check
+def _backward(gradient, offsets, first, last, out):
+    for c in range(gradient.shape[0]):
+        for r in range(first, last):
+            total = gradient.dtype.type(0)
+            for i in range(offsets[r], offsets[r + 1]):
+                total += gradient[c, i]
+            out[r, c] = total
+
+
+def expand(
+    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+) -> Float[Tensor, "samples channels"]:
+    return _Expand.apply(values, offsets)  # pyright: ignore[reportReturnType]
+
+
+class _Expand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(offsets)
+        source, where = values.detach().contiguous().numpy(), offsets.numpy()
+        out = values.new_empty(values.shape[1], int(where[-1]))
+        target = out.numpy()
+        run_threads(
+            lambda share: _forward(source, where, *share, target),
+            shares(len(source), num_threads()),
+        )
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+        (offsets,) = ctx.saved_tensors
+        source = gradients[0].T.contiguous().numpy()
+        out = gradients[0].new_empty(len(offsets) - 1, len(source))
+        where, target = offsets.numpy(), out.numpy()
+        run_threads(
+            lambda share: _backward(source, where, *share, target),
+            shares(len(target), num_threads()),
+        )
+        return out, None

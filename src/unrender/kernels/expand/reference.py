@@ -1,0 +1,10 @@
+"""Rows of rays to rows of samples, in plain torch."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def expand(
+    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+) -> Float[Tensor, "samples channels"]:
+    return values.repeat_interleave(offsets.diff(), dim=0)

@@ -1,0 +1,258 @@
+"""The hash grid on the CPU.
+
+Level by level, so that one level's table is in cache while all points pass through it. Within
+a level, indices and weights of a block of points come first, in loops that vectorise, and the
+gathers after. The gradient's scatter is parallel over levels: each thread owns the tables it
+adds to, so it needs no atomics and does not depend on timing.
+"""
+
+from typing import Any, no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
+from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
+
+BLOCK = 256
+PRIME_Y = np.uint32(PRIMES[1])
+PRIME_Z = np.uint32(PRIMES[2])
+
+
+@inline
+@no_type_check
+def _corners(points, at, n, resolution, dense, mask, index, weight):
+    """Table entries and trilinear weights of the eight corners around each point."""
+    scale = np.float32(resolution)
+    one = np.float32(1)
+    zero = np.float32(0)
+    last = np.int32(resolution - 1)
+    stride = np.uint32(resolution + 1)
+    slab = np.uint32(stride * stride)
+    for i in range(n):
+        x = min(max(points[0, at + i], zero), one) * scale
+        y = min(max(points[1, at + i], zero), one) * scale
+        z = min(max(points[2, at + i], zero), one) * scale
+        cell_x = min(np.int32(x), last)
+        cell_y = min(np.int32(y), last)
+        cell_z = min(np.int32(z), last)
+        x -= np.float32(cell_x)
+        y -= np.float32(cell_y)
+        z -= np.float32(cell_z)
+        if dense:
+            base = np.uint32(
+                np.uint32(cell_x) + np.uint32(cell_y) * stride + np.uint32(cell_z) * slab
+            )
+            index[0, i] = base
+            index[1, i] = base + np.uint32(1)
+            index[2, i] = base + stride
+            index[3, i] = base + stride + np.uint32(1)
+            index[4, i] = base + slab
+            index[5, i] = base + slab + np.uint32(1)
+            index[6, i] = base + slab + stride
+            index[7, i] = base + slab + stride + np.uint32(1)
+        else:
+            x0 = np.uint32(cell_x)
+            y0 = np.uint32(np.uint32(cell_y) * PRIME_Y)
+            z0 = np.uint32(np.uint32(cell_z) * PRIME_Z)
+            x1 = np.uint32(x0 + np.uint32(1))
+            y1 = np.uint32(y0 + PRIME_Y)
+            z1 = np.uint32(z0 + PRIME_Z)
+            index[0, i] = (x0 ^ y0 ^ z0) & mask
+            index[1, i] = (x1 ^ y0 ^ z0) & mask
+            index[2, i] = (x0 ^ y1 ^ z0) & mask
+            index[3, i] = (x1 ^ y1 ^ z0) & mask
+            index[4, i] = (x0 ^ y0 ^ z1) & mask
+            index[5, i] = (x1 ^ y0 ^ z1) & mask
+            index[6, i] = (x0 ^ y1 ^ z1) & mask
+            index[7, i] = (x1 ^ y1 ^ z1) & mask
+        far_x, far_y, far_z = one - x, one - y, one - z
+        w00 = far_y * far_z
+        w10 = y * far_z
+        w01 = far_y * z
+        w11 = y * z
+        weight[0, i] = far_x * w00
+        weight[1, i] = x * w00
+        weight[2, i] = far_x * w10
+        weight[3, i] = x * w10
+        weight[4, i] = far_x * w01
+        weight[5, i] = x * w01
+        weight[6, i] = far_x * w11
+        weight[7, i] = x * w11
+
+
+@jit
+@no_type_check
+def _forward(points, first, last, table, resolution, dense, mask, out0, out1):
+    index = np.empty((8, BLOCK), np.uint32)
+    weight = np.empty((8, BLOCK), np.float32)
+    for at in range(first, last, BLOCK):
+        n = min(BLOCK, last - at)
+        _corners(points, at, n, resolution, dense, mask, index, weight)
+        for i in range(n):
+            a = np.float32(0)
+            b = np.float32(0)
+            for k in range(8):
+                j = index[k, i]
+                w = weight[k, i]
+                a += w * table[j, 0]
+                b += w * table[j, 1]
+            out0[at + i] = a
+            out1[at + i] = b
+
+
+@jit
+@no_type_check
+def _scatter(points, gradient0, gradient1, resolution, dense, mask, out):
+    """Add each point's gradient to the eight entries it was interpolated from."""
+    num_points = points.shape[1]
+    index = np.empty((8, BLOCK), np.uint32)
+    weight = np.empty((8, BLOCK), np.float32)
+    for at in range(0, num_points, BLOCK):
+        n = min(BLOCK, num_points - at)
+        _corners(points, at, n, resolution, dense, mask, index, weight)
+        for i in range(n):
+            a = gradient0[at + i]
+            b = gradient1[at + i]
+            for k in range(8):
+                j = index[k, i]
+                w = weight[k, i]
+                out[j, 0] += w * a
+                out[j, 1] += w * b
+
+
+@jit
+@no_type_check
+def _point_gradient(
+    points, first, last, table, gradient0, gradient1, resolution, dense, mask, out
+):
+    """Add one level's share of the derivative by position; 0 for points outside the cube."""
+    scale = np.float32(resolution)
+    one = np.float32(1)
+    zero = np.float32(0)
+    end = np.int32(resolution - 1)
+    index = np.empty((8, BLOCK), np.uint32)
+    weight = np.empty((8, BLOCK), np.float32)
+    value = np.empty(8, np.float32)
+    for at in range(first, last, BLOCK):
+        n = min(BLOCK, last - at)
+        _corners(points, at, n, resolution, dense, mask, index, weight)
+        for i in range(n):
+            for k in range(8):
+                j = index[k, i]
+                value[k] = table[j, 0] * gradient0[at + i] + table[j, 1] * gradient1[at + i]
+            px, py, pz = points[0, at + i], points[1, at + i], points[2, at + i]
+            x = min(max(px, zero), one) * scale
+            y = min(max(py, zero), one) * scale
+            z = min(max(pz, zero), one) * scale
+            x -= np.float32(min(np.int32(x), end))
+            y -= np.float32(min(np.int32(y), end))
+            z -= np.float32(min(np.int32(z), end))
+            qx, qy, qz = one - x, one - y, one - z
+            if zero <= px <= one:
+                out[0, at + i] += scale * (
+                    qz * (qy * (value[1] - value[0]) + y * (value[3] - value[2]))
+                    + z * (qy * (value[5] - value[4]) + y * (value[7] - value[6]))
+                )
+            if zero <= py <= one:
+                out[1, at + i] += scale * (
+                    qz * (qx * (value[2] - value[0]) + x * (value[3] - value[1]))
+                    + z * (qx * (value[6] - value[4]) + x * (value[7] - value[5]))
+                )
+            if zero <= pz <= one:
+                out[2, at + i] += scale * (
+                    qy * (qx * (value[4] - value[0]) + x * (value[5] - value[1]))
+                    + y * (qx * (value[6] - value[2]) + x * (value[7] - value[3]))
+                )
+
+
+def hash_grid(
+    points: Float[Tensor, "points 3"],
+    table: Float[Tensor, "entries features"],
+    layout: HashGridLayout,
+) -> Float[Tensor, "points outputs"]:
+    if layout.features != 2:
+        raise ValueError(
+            f"the CPU hash grid stores 2 features in an entry, not {layout.features}: "
+            'use features=2, or backend="reference"'
+        )
+    return _HashGrid.apply(points, table, layout)  # pyright: ignore[reportReturnType]
+
+
+def _levels_by_size(layout: HashGridLayout) -> list[int]:
+    """Largest tables first, so that threads finish together."""
+    return sorted(range(layout.num_levels), key=lambda level: -layout.sizes[level])
+
+
+class _HashGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
+        columns, table = points.detach().T.contiguous(), table.detach().contiguous()
+        out = table.new_empty(2 * layout.num_levels, len(points))
+        x, entries, target = columns.numpy(), table.numpy(), out.numpy()
+        mask = np.uint32((1 << layout.log2_table_size) - 1)
+
+        def run(job: tuple[int, tuple[int, int]]) -> None:
+            level, (first, last) = job
+            rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
+            resolution, dense = layout.resolutions[level], layout.dense[level]
+            _forward(
+                x,
+                first,
+                last,
+                rows,
+                resolution,
+                dense,
+                mask,
+                target[2 * level],
+                target[2 * level + 1],
+            )
+
+        parts = shares(len(points), num_threads())
+        run_threads(run, [(level, part) for level in _levels_by_size(layout) for part in parts])
+        ctx.save_for_backward(columns, table)
+        ctx.layout = layout
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        columns, table = ctx.saved_tensors
+        layout: HashGridLayout = ctx.layout
+        above = gradients[0].T.contiguous()
+        x, entries, g = columns.numpy(), table.numpy(), above.numpy()
+        mask = np.uint32((1 << layout.log2_table_size) - 1)
+        point_gradient = table_gradient = None
+        if ctx.needs_input_grad[1]:
+            table_gradient = torch.zeros_like(table)
+            target = table_gradient.numpy()
+
+            def scatter(level: int) -> None:
+                rows = target[layout.offsets[level] : layout.offsets[level + 1]]
+                resolution, dense = layout.resolutions[level], layout.dense[level]
+                _scatter(x, g[2 * level], g[2 * level + 1], resolution, dense, mask, rows)
+
+            run_threads(scatter, _levels_by_size(layout))
+        if ctx.needs_input_grad[0]:
+            point_gradient = torch.zeros_like(columns)
+            out = point_gradient.numpy()
+
+            def differentiate(part: tuple[int, int]) -> None:
+                for level in range(layout.num_levels):
+                    rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
+                    _point_gradient(
+                        x,
+                        *part,
+                        rows,
+                        g[2 * level],
+                        g[2 * level + 1],
+                        layout.resolutions[level],
+                        layout.dense[level],
+                        mask,
+                        out,
+                    )
+
+            run_threads(differentiate, shares(x.shape[1], num_threads()))
+            point_gradient = point_gradient.T
+        return point_gradient, table_gradient, None

@@ -1,0 +1,36 @@
+"""Marching in plain torch: all steps of all rays, then those that are kept."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.kernels.march.grid import MarchGrid, Samples
+
+
+def march(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    jitter: Float[Tensor, "rays"],
+    grid: MarchGrid,
+    step: float,
+    max_optical_depth: float,
+    max_step_depth: float,
+) -> Samples:
+    half, cells = grid.half_width, len(grid.occupied)
+    slabs = torch.stack([(-half - origins) / directions, (half - origins) / directions])
+    near = slabs.amin(0).amax(-1).clamp_min(0)
+    far = slabs.amax(0).amin(-1)
+    num_steps = math.ceil(2 * 3**0.5 * half / step)
+    index = torch.arange(num_steps, device=origins.device)
+    middles = near[:, None] + (index + jitter[:, None]) * step
+    points = origins[:, None] + middles[..., None] * directions[:, None]
+    cell = ((points + half) * (cells / (2 * half))).floor().clamp(0, cells - 1).long()
+    x, y, z = torch.nan_to_num(cell).unbind(-1)
+    keep = (middles < far[:, None]) & grid.occupied[x, y, z]
+    depth = (grid.density[x, y, z] * step).clamp_max(max_step_depth) * keep
+    keep &= depth.cumsum(-1) - depth <= max_optical_depth
+    offsets = torch.nn.functional.pad(keep.sum(-1).cumsum(0), (1, 0))
+    kept = middles[keep]
+    return Samples(kept - step / 2, kept + step / 2, offsets)

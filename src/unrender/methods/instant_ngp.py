@@ -1,0 +1,213 @@
+"""instant-ngp: a scene as a hash grid and two small networks, fitted in seconds.
+
+Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a Multiresolution Hash
+Encoding", SIGGRAPH 2022, https://arxiv.org/abs/2201.05989.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.data.views import Views
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.composite import composite
+from unrender.kernels.expand import expand
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.march import march
+from unrender.kernels.mlp import mlp
+from unrender.rendering.rendering import Rendering
+from unrender.scenes.encodings import spherical_harmonics
+from unrender.scenes.occupancy import OccupancyGrid
+from unrender.training.method import Method, Progress, halve
+
+GEOMETRY_FEATURES = 16
+"""Outputs of the density network; the first is the logarithm of density."""
+MAX_LOG_DENSITY = 12.0
+RAYS_AT_ONCE = 1 << 14
+
+
+class _Exp(torch.autograd.Function):
+    """exp whose argument is cut at MAX_LOG_DENSITY, and whose gradient is not lost there."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        out = x.clamp_max(MAX_LOG_DENSITY).exp()
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        (out,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradients[0] * out
+
+
+class InstantNGPModel(nn.Module):
+    """Density and colour at points of the cube [−half_width, half_width]³."""
+
+    num_rays: Tensor
+
+    def __init__(self, options: "InstantNGP", generator: torch.Generator):
+        super().__init__()
+        self.layout = HashGridLayout(
+            options.levels, options.log2_table_size, options.coarsest, options.finest
+        )
+        self.half_width = options.half_width
+        table = torch.rand(self.layout.num_entries, 2, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+        encoded = options.levels * self.layout.features
+        width = options.width
+        self.density_net = _weights([encoded, width, GEOMETRY_FEATURES], generator)
+        hidden = [width] * options.color_layers
+        self.color_net = _weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator)
+        self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells)
+        # Rays of the next step, so that they come to about `samples` samples.
+        self.register_buffer("num_rays", torch.tensor(options.samples // 256))
+
+    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
+        unit = (points + self.half_width) / (2 * self.half_width)
+        return mlp(hash_grid(unit, self.table, self.layout), list(self.density_net))
+
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Per unit length."""
+        return _Exp.apply(self.features(points)[:, 0])  # pyright: ignore[reportReturnType]
+
+    def render_rays(
+        self, rays: Rays, step: float, jitter: Float[Tensor, "rays"]
+    ) -> tuple[Rendering, int]:
+        """The rays' colours, and how many samples they took."""
+        directions = rays.directions
+        grid = self.occupancy.march_grid()
+        bins = march(rays.origins, directions, jitter, grid, step)
+        middles = (bins.starts + bins.ends) / 2
+        origins = expand(rays.origins, bins.offsets)
+        points = (origins.T + middles * expand(directions, bins.offsets).T).T
+        features = self.features(points)
+        density = _Exp.apply(features[:, 0])
+        view = expand(spherical_harmonics(directions), bins.offsets)
+        color = mlp(torch.cat([view.T, features.T]).T, list(self.color_net)).sigmoid()
+        out = composite(density, color, bins.starts, bins.ends, bins.offsets)
+        depth = out.distance / out.opacity.clamp_min(1e-6)
+        return Rendering(out.color, out.opacity, depth), len(bins)
+
+
+def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
+    """He initialisation; colours start near grey."""
+    weights = [
+        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
+    ]
+    weights[-1] *= 0.3 if sizes[-1] == 3 else 1.0
+    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
+
+
+@dataclass(frozen=True)
+class InstantNGP(Method[InstantNGPModel, Views]):
+    """Hash grid, occupancy grid and two small networks (2022)."""
+
+    levels: int = 8
+    """Levels of the hash grid."""
+    log2_table_size: int = 17
+    """Entries of a level at most, as a power of two."""
+    coarsest: int = 16
+    """Cells a side of the coarsest level."""
+    finest: int = 400
+    """Cells a side of the finest level: about two for each of the images' pixels."""
+    width: int = 32
+    """Units of the networks' hidden layers."""
+    color_layers: int = 2
+    """Hidden layers of the colour network."""
+    half_width: float = 1.5
+    """The scene lies in the cube [−half_width, half_width]³, in scene units."""
+    step_size: float = 0.015
+    """Length of the bins along a ray, in scene units."""
+    occupancy_cells: int = 128
+    """Cells a side of the occupancy grid."""
+    samples: int = 1 << 16
+    """Samples of each training step; the number of rays follows from it."""
+    max_rays: int = 1 << 15
+    """Rays of a training step at most."""
+    rate: float = 1e-2
+    """Learning rate at the start."""
+    final_rate: float = 0.03
+    """Share of the learning rate that is left at the end."""
+
+    def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
+        return InstantNGPModel(self, generator)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:
+        model = InstantNGPModel(self, torch.Generator())
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def optimizer(self, model: InstantNGPModel) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            model.parameters(), self.rate, betas=(0.9, 0.99), eps=1e-15, fused=True
+        )
+
+    def learning_rate(self, progress: Progress) -> float:
+        return self.final_rate**progress.fraction * min(1.0, (progress.step + 1) / 50)
+
+    def losses(
+        self,
+        model: InstantNGPModel,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        num_rays = int(model.num_rays)
+        batch = data.sample_pixels(num_rays, generator)
+        device = batch.rgba.device
+        jitter = torch.rand(num_rays, generator=generator).to(device)
+        rendering, num_samples = model.render_rays(batch.rays, self.step_size, jitter)
+        # Over a random colour, a wrong opacity shows; over a constant one, it could hide.
+        if data.background is None:
+            background = torch.rand(num_rays, 3, generator=generator).to(device)
+        else:
+            background = data.background.expand(num_rays, 3)
+        wanted = batch.rgba[:, :3] + (1 - batch.rgba[:, 3:]) * background
+        error = (rendering.over(background) - wanted).square().mean()
+        self._plan_rays(model, num_rays, num_samples)
+        return {"color": error, "metric/psnr": -10 * error.detach().log10()}
+
+    def _plan_rays(self, model: InstantNGPModel, num_rays: int, num_samples: int) -> None:
+        """Aim at `samples` samples; at most twice the rays, since the grid may be young."""
+        wanted = num_rays * self.samples / max(num_samples, 1)
+        bounded = min(wanted, 2 * num_rays, self.max_rays)
+        model.num_rays.fill_(max(64, int(bounded) // 64 * 64))
+
+    def after_step(
+        self, model: InstantNGPModel, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        step = progress.step + 1
+        if step % 16 == 0:
+            generator = torch.Generator().manual_seed(step)
+            everywhere = step in (16, 64, 256)
+            model.occupancy.update(model.density, self.step_size, generator, everywhere)
+
+    def smaller(self) -> "Method[InstantNGPModel, Views] | None":
+        return halve(self, "samples")
+
+    def render(self, model: InstantNGPModel, cameras: Cameras) -> Rendering:
+        """Differentiable in the cameras' poses where these require gradients."""
+        follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
+        num, height, width = len(cameras), cameras.height, cameras.width
+        parts: list[Rendering] = []
+        with torch.set_grad_enabled(follow):
+            total = torch.arange(num * height * width, device=cameras.device)
+            for flat in total.split(RAYS_AT_ONCE):
+                camera, y, x = (
+                    flat // (height * width),
+                    flat // width % height,
+                    flat % width,
+                )
+                rays = cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
+                jitter = torch.full((len(flat),), 0.5, device=cameras.device)
+                parts.append(model.render_rays(rays, self.step_size, jitter)[0])
+        return Rendering(
+            torch.cat([part.color for part in parts]).view(num, height, width, 3),
+            torch.cat([part.opacity for part in parts]).view(num, height, width),
+            torch.cat([part.depth for part in parts]).view(num, height, width),
+        )

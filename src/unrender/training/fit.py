@@ -1,0 +1,270 @@
+"""The one training loop."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Literal, NoReturn
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from unrender.errors import InputError
+from unrender.kernels.memory import keep_freed_memory
+from unrender.training.method import Data, Method, Model, Progress
+from unrender.training.run import Checkpoint, Run
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options of the training loop, the same for every method."""
+
+    steps: int | None = None
+    """Optimiser steps. Without --steps and --minutes, 5 minutes."""
+    minutes: float | None = None
+    """Minutes of training; with --steps too, whichever ends first."""
+    seed: int = 0
+    """Seed of all that is drawn at random."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
+    log_every: int = 50
+    """Steps between lines of metrics.jsonl."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; one is written at the end and on Ctrl-C in any case."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a fit ended."""
+
+    steps: int
+    seconds: float
+    interrupted: bool
+    """Whether Ctrl-C ended it: the run can be continued with --resume."""
+
+
+def pick_device(device: Device) -> torch.device:
+    """The device by its option; a GPU that is not there is the user's error."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device cuda: torch finds no CUDA GPU here: use --device cpu, or install a CUDA "
+            "build of torch"
+        )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+@contextmanager
+def _interruptible() -> Generator[Callable[[], bool]]:
+    """Ctrl-C ends the loop after the step at hand; a second one ends it at once."""
+    seen = False
+
+    def note(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            raise KeyboardInterrupt
+        seen = True
+
+    try:
+        before = signal.signal(signal.SIGINT, note)
+    except (
+        ValueError
+    ):  # Signals belong to the main thread; elsewhere there is nothing to catch.
+        yield lambda: False
+        return
+    try:
+        yield lambda: seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Averages:
+    """Means of what each step reports since the last line of the log."""
+
+    def __init__(self, sums: Mapping[str, float], count: int):
+        self.sums, self.count = dict(sums), count
+
+    def add(self, losses: Mapping[str, Tensor], total: Tensor) -> None:
+        values = {name.removeprefix("metric/"): term for name, term in losses.items()}
+        for name, term in {"loss": total, **values}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(term.detach())
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        return {name: value / self.count for name, value in self.sums.items()}
+
+
+def fit(
+    method: Method[Model, Data],
+    data: Data,
+    options: FitOptions,
+    run: Run,
+    resume: bool = False,
+    show: bool = True,
+) -> tuple[Model, FitResult]:
+    """Minimise the method's losses on `data` (already on the device) into `run`.
+
+    Continues from the run's last checkpoint with `resume`: bit-identically on one machine when
+    the budget is in steps. A budget in minutes counts the time of all sessions together.
+    """
+    keep_freed_memory()
+    device = pick_device(options.device)
+    generator = torch.Generator().manual_seed(options.seed)
+    model = method.build(data, generator)
+    step, seconds, averages = 0, 0.0, _Averages({}, 0)
+    checkpoint = None
+    if resume and run.checkpoints():
+        checkpoint = run.load(training=True)
+        model = method.restore(checkpoint.model)
+        step, seconds = checkpoint.state["step"], checkpoint.state["seconds"]
+        averages = _Averages(checkpoint.state["sums"], checkpoint.state["count"])
+        generator.set_state(checkpoint.optimizer["generator"])
+    if resume:
+        run.forget_after(step)
+    model.to(device)
+    optimizer = method.optimizer(model)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if checkpoint is not None:
+        _restore_optimizer(optimizer, checkpoint.optimizer)
+
+    began = time.perf_counter() - seconds
+
+    def save(finished: bool) -> None:
+        tensors = {**_optimizer_tensors(optimizer), "generator": generator.get_state()}
+        state = {
+            "step": step,
+            "seconds": time.perf_counter() - began,
+            "finished": finished,
+            "sums": averages.sums,
+            "count": averages.count,
+        }
+        run.save(Checkpoint(model.state_dict(), tensors, state))
+
+    bar = tqdm(
+        total=100.0,
+        disable=not show,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        desc=f"fit {run.path.name}",
+    )
+    with _interruptible() as interrupted, bar:
+        while True:
+            progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
+            if progress.fraction >= 1 or interrupted():
+                break
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * method.learning_rate(progress)
+            try:
+                losses = _step(method, model, data, optimizer, progress, generator)
+            except torch.OutOfMemoryError as error:
+                method = _halved(method, error, bar)
+                continue
+            averages.add(losses, _total(losses))
+            step += 1
+            if step % options.log_every == 0:
+                _log(run, bar, averages, step, time.perf_counter() - began, progress)
+                averages = _Averages({}, 0)
+            if step % options.checkpoint_every == 0:
+                save(finished=False)
+        stopped = interrupted()
+        if not stopped:
+            method.finish(model, data)
+            bar.update(100 - bar.n)
+        seconds = time.perf_counter() - began
+        save(finished=not stopped)
+    return model, FitResult(step, seconds, stopped)
+
+
+def _fraction(options: FitOptions, step: int, seconds: float) -> float:
+    minutes = options.minutes
+    if options.steps is None and minutes is None:
+        minutes = 5.0
+    by_steps = 0.0 if options.steps is None else step / max(options.steps, 1)
+    by_time = 0.0 if minutes is None else seconds / max(60 * minutes, 1e-9)
+    return max(by_steps, by_time)
+
+
+def _total(losses: Mapping[str, Tensor]) -> Tensor:
+    terms = [term for name, term in losses.items() if not name.startswith("metric/")]
+    return torch.stack(terms).sum()
+
+
+def _step(
+    method: Method[Model, Data],
+    model: Model,
+    data: Data,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    generator: torch.Generator,
+) -> Mapping[str, Tensor]:
+    optimizer.zero_grad(set_to_none=True)
+    losses = method.losses(model, data, progress, generator)
+    _total(losses).backward()
+    optimizer.step()
+    method.after_step(model, optimizer, progress)
+    return losses
+
+
+def _halved(
+    method: Method[Model, Data], error: torch.OutOfMemoryError, bar: "tqdm[NoReturn]"
+) -> Method[Model, Data]:
+    smaller = method.smaller()
+    if smaller is None:
+        raise InputError(
+            "the smallest batch does not fit in GPU memory: use --device cpu, or fewer units"
+        ) from error
+    torch.cuda.empty_cache()
+    bar.write("The batch does not fit in GPU memory: continuing with half of it.")
+    return smaller
+
+
+def _log(
+    run: Run,
+    bar: "tqdm[NoReturn]",
+    averages: _Averages,
+    step: int,
+    seconds: float,
+    progress: Progress,
+) -> None:
+    means = averages.means()
+    if not all(math.isfinite(value) for value in means.values()):
+        raise InputError(
+            f"{run.path}: the loss is not finite at step {step}: lower --rate, or look for "
+            "wrong poses in the data"
+        )
+    run.log({"step": step, "seconds": round(seconds, 3), **means})
+    shown = {name: f"{means[name]:.4g}" for name in ("loss", "psnr") if name in means}
+    bar.set_postfix({"step": step, **shown}, refresh=False)
+    bar.update(100 * progress.fraction - bar.n)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put saved moments back; the groups' options come from the method as it is now."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key != "generator":
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def with_budget(options: FitOptions, minutes: float) -> FitOptions:
+    """The same options with another budget, in minutes alone."""
+    return dataclasses.replace(options, steps=None, minutes=minutes)

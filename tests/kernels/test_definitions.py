@@ -1,0 +1,189 @@
+"""The reference kernels against closed forms, brute force and finite differences."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from unrender.kernels.backend import resolve
+from unrender.kernels.composite import composite
+from unrender.kernels.expand import expand
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.jit import run_threads, shares
+from unrender.kernels.march import MarchGrid, march
+from unrender.kernels.mlp import mlp
+from unrender.scenes.encodings import spherical_harmonics
+
+LAYOUT = HashGridLayout(num_levels=3, log2_table_size=8, coarsest=4, finest=20)
+
+
+def test_a_dense_level_reproduces_a_linear_function() -> None:
+    layout = HashGridLayout(num_levels=1, log2_table_size=12, coarsest=8, finest=8)
+    axis = torch.linspace(0, 1, 9)
+    z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
+    table = torch.stack([x + 2 * y - z, torch.ones_like(x)], dim=-1).view(-1, 2)
+    points = torch.rand(50, 3)
+    linear = points @ torch.tensor([1.0, 2.0, -1.0])
+    found = hash_grid(points, table, layout)
+    torch.testing.assert_close(found[:, 0], linear, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[:, 1], torch.ones(50))
+
+
+def test_hash_grid_gradients_match_finite_differences() -> None:
+    torch.manual_seed(0)
+    table = torch.randn(LAYOUT.num_entries, 2, dtype=torch.float64, requires_grad=True)
+    points = (0.1 + 0.8 * torch.rand(4, 3, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda p, t: hash_grid(p, t, LAYOUT, "reference"), (points, table)
+    )
+
+
+def test_resolutions_grow_geometrically_to_the_finest() -> None:
+    layout = HashGridLayout(num_levels=16, coarsest=16, finest=512)
+    assert layout.resolutions[0] == 16
+    assert layout.resolutions[-1] == 512
+    ratios = [b / a for a, b in zip(layout.resolutions, layout.resolutions[1:], strict=False)]
+    assert max(ratios) / min(ratios) < 1.1
+    assert layout.num_entries == sum(layout.sizes)
+
+
+def test_the_cpu_grid_says_what_it_cannot_do() -> None:
+    layout = HashGridLayout(features=4)
+    table = torch.zeros(layout.num_entries, 4)
+    with pytest.raises(ValueError, match="2 features"):
+        hash_grid(torch.rand(1, 3), table, layout, "cpu")
+
+
+def test_constant_density_is_beer_lambert() -> None:
+    edges = torch.linspace(0, 2, 101)
+    density = torch.full((100,), 0.7)
+    color = torch.tensor([0.2, 0.5, 0.9]).expand(100, 3)
+    offsets = torch.tensor([0, 100])
+    out = composite(density, color, edges[:-1], edges[1:], offsets)
+    opacity = 1 - math.exp(-1.4)
+    torch.testing.assert_close(out.opacity, torch.tensor([opacity]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out.color[0], opacity * color[0], atol=1e-5, rtol=0)
+    exact = (1 - math.exp(-1.4)) / 0.7 - 2 * math.exp(-1.4)
+    torch.testing.assert_close(out.distance, torch.tensor([exact]), atol=1e-4, rtol=0)
+
+
+def test_composite_matches_a_loop() -> None:
+    torch.manual_seed(0)
+    counts = [4, 0, 9]
+    offsets = torch.tensor([0, 4, 4, 13])
+    starts = torch.cat([torch.rand(n).sort().values for n in counts])
+    ends = starts + 0.1
+    density, color = 20 * torch.rand(13), torch.rand(13, 3)
+    expected = torch.zeros(3, 3)
+    for ray in range(3):
+        light = 1.0
+        for i in range(int(offsets[ray]), int(offsets[ray + 1])):
+            alpha = 1 - math.exp(-float(density[i] * (ends[i] - starts[i])))
+            expected[ray] += light * alpha * color[i]
+            light *= 1 - alpha
+    out = composite(density, color, starts, ends, offsets)
+    torch.testing.assert_close(out.color, expected, atol=1e-5, rtol=0)
+
+
+def test_composite_gradients_match_finite_differences() -> None:
+    torch.manual_seed(0)
+    offsets = torch.tensor([0, 4, 4, 9])
+    starts = torch.rand(9, dtype=torch.float64)
+    density = (5 * torch.rand(9, dtype=torch.float64)).requires_grad_()
+    color = torch.rand(9, 3, dtype=torch.float64, requires_grad=True)
+
+    def run(density: Tensor, color: Tensor) -> tuple[Tensor, ...]:
+        out = composite(density, color, starts, starts + 0.2, offsets, "reference")
+        return out.color, out.opacity, out.distance
+
+    assert torch.autograd.gradcheck(run, (density, color))
+
+
+def test_mlp_is_products_and_relu() -> None:
+    x = torch.tensor([[1.0, -2.0]])
+    weights = [torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([[5.0, 2.0]])]
+    torch.testing.assert_close(mlp(x, weights), torch.tensor([[6.0]]))
+
+
+def test_expand_repeats_rows() -> None:
+    values = torch.tensor([[1.0], [2.0], [3.0]])
+    out = expand(values, torch.tensor([0, 2, 2, 3]))
+    assert out[:, 0].tolist() == [1, 1, 3]
+
+
+def full_grid(filled: bool, density: float = 0.0, cells: int = 16) -> MarchGrid:
+    shape = (cells, cells, cells)
+    return MarchGrid.from_cells(1.0, torch.full(shape, filled), torch.full(shape, density))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_march_covers_the_chord_through_the_cube(backend) -> None:
+    origins = torch.tensor([[-3.0, 0.1, 0.2], [0, 0, 0], [5, 5, 5]])
+    directions = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+    bins = march(
+        origins, directions, torch.full((3,), 0.5), full_grid(True), 0.01, backend=backend
+    )
+    counts = bins.offsets.diff()
+    assert abs(int(counts[0]) - 200) <= 1  # Through all of it.
+    assert abs(int(counts[1]) - 100) <= 1  # From the middle out.
+    assert counts[2] == 0  # Past it.
+    torch.testing.assert_close(float(bins.starts[0]), 2.0, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_march_keeps_just_the_samples_in_occupied_cells(backend) -> None:
+    torch.manual_seed(0)
+    occupied = torch.rand(16, 16, 16) < 0.1
+    grid = MarchGrid.from_cells(1.0, occupied, torch.zeros(16, 16, 16))
+    origin, direction = torch.tensor([[-2.0, 0.3, -0.1]]), torch.tensor([[1.0, 0.01, 0.02]])
+    direction /= direction.norm()
+    bins = march(origin, direction, torch.tensor([0.5]), grid, 0.02, backend=backend)
+    points = origin + (bins.starts + 0.01)[:, None] * direction
+    x, y, z = ((points + 1) * 8).long().unbind(-1)
+    assert len(bins) > 0
+    assert occupied[x, y, z].all()
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_march_stops_where_the_ray_has_gone_dark(backend) -> None:
+    origin, direction = torch.tensor([[-3.0, 0.1, 0.1]]), torch.tensor([[1.0, 0, 0]])
+    grid = full_grid(True, density=1e6)
+    bins = march(origin, direction, torch.tensor([0.5]), grid, 0.01, backend=backend)
+    # Each bin counts 0.7 at most, so the twelfth passes 8.
+    assert len(bins) == 12
+
+
+def test_march_skips_an_empty_grid() -> None:
+    origin, direction = torch.tensor([[-3.0, 0.0, 0.0]]), torch.tensor([[1.0, 0, 0]])
+    assert len(march(origin, direction, torch.tensor([0.0]), full_grid(False), 0.01)) == 0
+
+
+def test_spherical_harmonics_are_orthonormal() -> None:
+    """On a quadrature that is exact for these polynomials: Gauss-Legendre by equal angles."""
+    height, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(8))
+    angle = torch.arange(16, dtype=torch.float64) / 16 * 2 * math.pi
+    ring = (1 - height**2).sqrt()
+    directions = torch.stack(
+        [
+            ring[:, None] * angle.cos(),
+            ring[:, None] * angle.sin(),
+            height[:, None].expand(8, 16),
+        ],
+        dim=-1,
+    )
+    basis = spherical_harmonics(directions)
+    gram = torch.einsum("ha,hai,haj->ij", weight[:, None].expand(8, 16), basis, basis)
+    torch.testing.assert_close(gram * 2 * math.pi / 16, torch.eye(16, dtype=torch.float64))
+
+
+def test_backend_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="move them to the CPU"):
+        resolve("cpu", torch.empty(1, device="meta"))
+
+
+def test_threads_keep_order_and_share_all() -> None:
+    assert run_threads(lambda n: n * n, range(9)) == [n * n for n in range(9)]
+    assert shares(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert shares(1, 4) == [(0, 1)]
