@@ -57,17 +57,18 @@ $(MADE):
 	rm $(BUSY)
 	@touch $@
 
-# $(1) is what to install. A pip that ends by itself, failed or not, leaves nothing half done.
+# $(1) is what to install, $(2) more options. A pip that ends by itself, failed or not, leaves nothing half done.
 define install_package
 	@touch $(BUSY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e $(1) || { rm $(BUSY); exit 1; }
+	@$(BIN)/python -m pip install $(2) -c constraints.txt -e $(1) || { rm $(BUSY); exit 1; }
 	@rm $(BUSY)
 	@touch $@
 endef
 
 $(INSTALLED): $(MADE) pyproject.toml constraints.txt
 	@echo "Installing into $(VENV); the first time this fetches torch and takes minutes"
-	$(call install_package,.)
+	$(call install_package,.,)
 
 $(INSTALLED_DEV): $(INSTALLED)
-	$(call install_package,'.[dev]')
+	@echo "Installing the development tools into $(VENV)"
+	$(call install_package,'.[dev]',--quiet)
