@@ -8,6 +8,7 @@ world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionall
 import math
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,7 +49,7 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError for a file that is not as this module says."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
-    arrays = read_arrays(path, ("images", "poses", "focal"), optional=("background",))
+    arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, ("background",))
     images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
     num, height, width, _ = images.shape
     cameras = Cameras.from_focal(
@@ -99,19 +100,27 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     write_arrays(path, arrays)
 
 
-def write_arrays(path: Path, arrays: dict[str, Array]) -> None:
-    """Named arrays as an .npz, whole or not at all. Raises InputError."""
+Header = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type of an array."""
+
+
+def write_arrays(path: Path, arrays: dict[str, Array], compress: bool = False) -> None:
+    """Write named arrays as an .npz, whole or not at all. Raises InputError."""
+    save = np.savez_compressed if compress else np.savez
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        save(stream, allow_pickle=False, **arrays)
 
 
 def read_arrays(
-    path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()
+    path: Path,
+    names: tuple[str, ...],
+    check: Callable[[Path, dict[str, Header]], None],
+    optional: tuple[str, ...] = (),
 ) -> dict[str, Array]:
-    """Arrays of an .npz by name, numbers only.
+    """Read arrays of an .npz by name, numbers only.
 
-    Every header is checked against this module's shapes and the archive's own sizes before
-    anything is allocated. Raises InputError.
+    Every header is held against the archive's own sizes and given to `check`, which raises
+    InputError where it is not as it should be, before anything is allocated.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -120,7 +129,7 @@ def read_arrays(
             headers = {
                 name: _header(path, archive, members, name) for name in (*names, *present)
             }
-            _check_headers(path, headers)
+            check(path, headers)
             arrays: dict[str, Array] = {}
             for name in headers:
                 with archive.open(f"{name}.npy") as stream:
@@ -133,9 +142,6 @@ def read_arrays(
             f"{path}: cannot be read as .npz ({' '.join(str(error).split())}); "
             "it may be truncated: make or copy it again"
         ) from error
-
-
-Header = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 def _header(
