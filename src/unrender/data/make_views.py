@@ -1,0 +1,51 @@
+"""Data sets rendered by a scene: from any renderer and any cameras to posed images."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from unrender.data.views import Views
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Renderer, camera_batches, supersampled
+
+PIXELS_AT_ONCE = 2**17
+"""Rays in flight: enough to keep a machine busy, few enough for any memory."""
+
+
+def make_views(
+    renderer: Renderer,
+    cameras: Cameras,
+    supersample: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Views:
+    """Render RGBA views on the CPU from every camera, `supersample`² rays a pixel.
+
+    `on_progress` is told the views done and the views in all, after each batch.
+    """
+    assert supersample >= 1, f"supersample must be at least 1, not {supersample}"
+    render = supersampled(renderer, supersample)
+    images: list[torch.Tensor] = []
+    done = 0
+    with torch.no_grad():
+        for batch in camera_batches(cameras, PIXELS_AT_ONCE // supersample**2):
+            images.append(render(batch).rgba.clamp(0, 1).cpu())
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, len(cameras))
+    return Views(cameras.to("cpu"), torch.cat(images))
+
+
+def camera_statistics(cameras: Cameras) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Measure the ranges of distance from the origin and of elevation (radians) above z = 0.
+
+    New cameras drawn from them stand where these do. Each range is (lowest, highest).
+    """
+    centers = cameras.centers.detach().double()
+    radius = centers.norm(dim=-1)
+    elevation = torch.asin((centers[:, 2] / radius.clamp_min(1e-12)).clamp(-1, 1))
+    assert math.isfinite(radius.sum().item()), "cameras stand at finite places"
+    return (
+        (radius.min().item(), radius.max().item()),
+        (elevation.min().item(), elevation.max().item()),
+    )
