@@ -1,0 +1,27 @@
+"""Expected errors from spreads."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def rising_line(
+    spread: Float[Tensor, "examples"], error: Float[Tensor, "examples"]
+) -> Float[Tensor, "2"]:
+    """(a, b) of the line a + b · spread nearest to the errors, with a ≥ 0 and b ≥ 0.
+
+    Least squares; both are bounded so that an expected error is never negative and never
+    falls as the spread grows.
+    """
+    assert len(spread) > 0, "at least one example is needed"
+    # A quadratic over a quarter plane: its least is inside, on one of the edges, or at 0.
+    centred = spread - spread.mean()
+    slope = (centred * error).sum() / centred.square().sum().clamp_min(1e-30)
+    inside = torch.stack([error.mean() - slope * spread.mean(), slope])
+    flat = torch.stack([error.mean(), torch.zeros_like(slope)])
+    through_zero = (spread * error).sum() / spread.square().sum().clamp_min(1e-30)
+    steep = torch.stack([torch.zeros_like(slope), through_zero])
+    candidates = torch.stack([inside, flat, steep])
+    loss = (candidates[:, :1] + candidates[:, 1:] * spread - error).square().sum(1)
+    allowed = (candidates >= 0).all(1)
+    return candidates[torch.where(allowed, loss, torch.inf).argmin()]

@@ -1,0 +1,313 @@
+"""SiT: a transformer over the patches of an image that predicts a flow's velocity.
+
+Ma, Goldstein, Albergo, Boffi, Vanden-Eijnden, Xie, "SiT: Exploring Flow and Diffusion-based
+Generative Models with Scalable Interpolant Transformers" (2024); the network is that of
+Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT, 2023). Parameters bear the
+names of the original, so that its weights can be loaded.
+
+Tokens: one vector of `width` numbers for each patch. Conditioning: one vector of the same
+width for each image, here made of the time alone; it scales, shifts and gates the tokens
+(adaLN-zero: every gate is zero at first, so that each block begins as the identity).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, scaled_dot_product_attention
+
+TIME_FEATURES = 256
+MAX_PERIOD = 10_000.0
+NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All sizes of a SiT."""
+
+    image_size: int
+    """Pixels a side of its square images."""
+    channels: int
+    patch: int
+    """Pixels a side of a patch."""
+    width: int
+    """Numbers of a token; a multiple of 4 and of `heads`."""
+    depth: int
+    """Blocks."""
+    heads: int
+    hidden: int
+    """Units of a block's two-layer network: four times the width in the paper."""
+
+    @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.image_size // self.patch
+
+
+def sin_cos_positions(width: int, grid: int) -> Float[Tensor, "1 tokens {width}"]:
+    """Fixed positions of a square of patches, as in MAE and DiT.
+
+    The first half of the channels tells the column and the second half the row; each half
+    holds the sines and then the cosines of the coordinate times 10000^(−i / (width / 4)).
+    """
+    assert width % 4 == 0, f"the width must be a multiple of 4, not {width}"
+    quarter = torch.arange(width // 4, dtype=torch.float64) / (width // 4)
+    angles = torch.arange(grid, dtype=torch.float64)[:, None] * MAX_PERIOD**-quarter
+    line = torch.cat([angles.sin(), angles.cos()], dim=1)
+    column = line[None, :, :].expand(grid, grid, width // 2)
+    row = line[:, None, :].expand(grid, grid, width // 2)
+    return torch.cat([column, row], dim=-1).flatten(0, 1)[None].float()
+
+
+def time_features(t: Float[Tensor, "batch"]) -> Float[Tensor, "batch {TIME_FEATURES}"]:
+    """Cosines, then sines, of t at frequencies from 1 down to almost 1/10000."""
+    half = TIME_FEATURES // 2
+    steps = torch.arange(half, dtype=t.dtype, device=t.device) / half
+    angles = t[:, None] * torch.exp(-math.log(MAX_PERIOD) * steps)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def modulate(
+    x: Float[Tensor, "batch tokens width"],
+    shift: Float[Tensor, "batch width"],
+    scale: Float[Tensor, "batch width"],
+) -> Float[Tensor, "batch tokens width"]:
+    return x * (1 + scale[:, None]) + shift[:, None]
+
+
+class PatchEmbedder(nn.Module):
+    """Linear map of each patch to a token."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.patch = shape.patch
+        self.proj = nn.Conv2d(shape.channels, shape.width, shape.patch, stride=shape.patch)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height height"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        # The convolution's patches do not overlap: as one matrix product it is much faster.
+        patches = x.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        return linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class TimeEmbedder(nn.Module):
+    """The time as a conditioning vector."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(TIME_FEATURES, width), nn.SiLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, t: Float[Tensor, "batch"]) -> Float[Tensor, "batch width"]:
+        return self.mlp(time_features(t))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if x.device.type == "cpu":
+            # For few tokens the processor's kernel for bfloat16 takes fifty times as long.
+            q, k, v = q.to(x.dtype), k.to(x.dtype), v.to(x.dtype)
+            with torch.autocast("cpu", enabled=False):
+                mixed = scaled_dot_product_attention(q, k, v)
+        else:
+            mixed = scaled_dot_product_attention(q, k, v)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class Mlp(nn.Module):
+    """Two layers on each token by itself."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        return self.fc2(gelu(self.fc1(x), approximate="tanh"))
+
+
+def _norm(width: int) -> nn.LayerNorm:
+    return nn.LayerNorm(width, eps=NORM_EPSILON, elementwise_affine=False)
+
+
+class Block(nn.Module):
+    """Attention and a two-layer network, each modulated before and gated after (adaLN-zero)."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        width = shape.width
+        self.norm1 = _norm(width)
+        self.attn = Attention(width, shape.heads)
+        self.norm2 = _norm(width)
+        self.mlp = Mlp(width, shape.hidden)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens width"],
+        condition: Float[Tensor, "batch width"],
+    ) -> Float[Tensor, "batch tokens width"]:
+        shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = self.adaLN_modulation(
+            condition
+        ).chunk(6, dim=1)
+        mixed = self.attn(modulate(self.norm1(x), shift_msa, scale_msa))
+        x = torch.addcmul(x, gate_msa[:, None], mixed)
+        changed = self.mlp(modulate(self.norm2(x), shift_mlp, scale_mlp))
+        return torch.addcmul(x, gate_mlp[:, None], changed)
+
+
+class FinalLayer(nn.Module):
+    """Tokens to patches of the velocity."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        width = shape.width
+        self.norm_final = _norm(width)
+        self.linear = nn.Linear(width, shape.patch**2 * shape.channels)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens width"],
+        condition: Float[Tensor, "batch width"],
+    ) -> Float[Tensor, "batch tokens outputs"]:
+        shift, scale = self.adaLN_modulation(condition).chunk(2, dim=1)
+        return self.linear(modulate(self.norm_final(x), shift, scale))
+
+
+class SiT(nn.Module):
+    """The velocity v(x, t) of square images x at times t."""
+
+    pos_embed: Tensor
+
+    def __init__(self, shape: Shape, generator: torch.Generator):
+        """Initialised as in the original, on the CPU, with random numbers of `generator`."""
+        super().__init__()
+        assert shape.image_size % shape.patch == 0, f"{shape.image_size} % {shape.patch}"
+        assert shape.width % shape.heads == 0, f"{shape.width} % {shape.heads}"
+        self.shape = shape
+        # Without storage, the layers' own initialisation draws from no global generator.
+        with torch.device("meta"):
+            self.x_embedder = PatchEmbedder(shape)
+            self.t_embedder = TimeEmbedder(shape.width)
+            self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
+            self.final_layer = FinalLayer(shape)
+        self.to_empty(device="cpu")
+        self.register_buffer("pos_embed", sin_cos_positions(shape.width, shape.grid))
+        self._initialise(generator)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for name, parameter in self.named_parameters():
+            zero = "adaLN_modulation" in name or name.startswith("final_layer.linear")
+            with torch.no_grad():
+                if parameter.ndim == 1 or zero:
+                    parameter.zero_()
+                elif name.startswith("t_embedder"):
+                    parameter.normal_(0, 0.02, generator=generator)
+                else:
+                    nn.init.xavier_uniform_(parameter.view(len(parameter), -1), 1, generator)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height height"], t: Float[Tensor, "batch"]
+    ) -> Float[Tensor, "batch channels height height"]:
+        condition = self.t_embedder(t)
+        tokens = self.x_embedder(x) + self.pos_embed
+        for block in self.blocks:
+            tokens = block(tokens, condition)
+        patches = self.final_layer(tokens, condition)
+        grid, patch = self.shape.grid, self.shape.patch
+        squares = patches.unflatten(2, (patch, patch, -1)).unflatten(1, (grid, grid))
+        return squares.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    @classmethod
+    def from_original(
+        cls, tensors: Mapping[str, Tensor], num_heads: int, class_label: int = 0
+    ) -> "SiT":
+        """The model whose `forward(x, t)` is the original's with the class `class_label`.
+
+        `tensors` are the state dict of an original of any size. The embedding of the class is
+        added into the time's last bias, and the outputs that an original with `learn_sigma`
+        has beyond the velocity are dropped. Raises ValueError for a key that is missing,
+        unknown, or of another shape than the others ask for.
+        """
+        return _from_original(tensors, num_heads, class_label)
+
+
+def _tensor(tensors: Mapping[str, Tensor], key: str, ndim: int) -> Tensor:
+    if key not in tensors:
+        raise ValueError(f"{key}: missing: give the whole state dict of an original SiT")
+    if tensors[key].ndim != ndim:
+        raise ValueError(f"{key}: {ndim} dimensions expected, not {list(tensors[key].shape)}")
+    return tensors[key]
+
+
+def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> Shape:
+    """The sizes that the tensors tell; those that remain are checked against them later."""
+    width, channels, patch, _ = _tensor(tensors, "x_embedder.proj.weight", 4).shape
+    if num_heads < 1 or width % num_heads:
+        raise ValueError(f"num_heads: {num_heads} does not divide the width {width}")
+    tokens = _tensor(tensors, "pos_embed", 3).shape[1]
+    grid = math.isqrt(tokens)
+    if grid * grid != tokens or not grid:
+        raise ValueError(f"pos_embed: {tokens} positions are not those of a square of patches")
+    blocks = [key.split(".") for key in tensors if key.startswith("blocks.")]
+    numbers = {int(parts[1]) for parts in blocks if parts[1].isdecimal()}
+    depth = max(numbers, default=-1) + 1
+    hidden = len(_tensor(tensors, "blocks.0.mlp.fc1.weight", 2))
+    return Shape(grid * patch, channels, patch, width, depth, num_heads, hidden)
+
+
+def _from_original(tensors: Mapping[str, Tensor], num_heads: int, class_label: int) -> SiT:
+    shape = _original_shape(tensors, num_heads)
+    label_key, bias_key = "y_embedder.embedding_table.weight", "t_embedder.mlp.2.bias"
+    table = _tensor(tensors, label_key, 2)
+    if not 0 <= class_label < len(table) or table.shape[1] != shape.width:
+        raise ValueError(
+            f"{label_key}: no class {class_label} of width {shape.width} in a table of shape "
+            f"{list(table.shape)}"
+        )
+    adapted = {key: value for key, value in tensors.items() if key != label_key}
+    adapted[bias_key] = _tensor(tensors, bias_key, 1)
+    if adapted[bias_key].shape == table[class_label].shape:
+        adapted[bias_key] = adapted[bias_key] + table[class_label]
+    outputs = shape.patch**2 * shape.channels
+    for key, ndim in (("final_layer.linear.weight", 2), ("final_layer.linear.bias", 1)):
+        value = _tensor(tensors, key, ndim)
+        if len(value) == 2 * outputs:
+            # Outputs are ordered by place in the patch, and only then by channel.
+            places = value.unflatten(0, (shape.patch**2, 2 * shape.channels))
+            value = places[:, : shape.channels].flatten(0, 1)
+        adapted[key] = value
+    model = SiT(shape, torch.Generator().manual_seed(0)).to(table.dtype)
+    expected = model.state_dict()
+    for key in [*expected, *adapted]:
+        if key not in adapted:
+            raise ValueError(f"{key}: missing: give the whole state dict of an original SiT")
+        if key not in expected:
+            raise ValueError(f"{key}: unknown: an original SiT has no such tensor")
+        if adapted[key].shape != expected[key].shape:
+            raise ValueError(
+                f"{key}: shape {list(expected[key].shape)} expected, not "
+                f"{list(adapted[key].shape)}"
+            )
+    model.load_state_dict(adapted)
+    return model
