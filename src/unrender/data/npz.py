@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -151,7 +151,10 @@ def _header(
     if info is None:
         raise InputError(f"{path}: has no array `{name}`; it has {sorted(members)}"[:300])
     with archive.open(info) as stream:
-        shape, dtype = _read_header(stream)
+        if np.lib.format.read_magic(stream) == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
         start = stream.tell()
     if dtype.kind not in "fiu":
         raise InputError(f"{path}: `{name}` is of type {dtype}; it must hold numbers")
@@ -163,17 +166,6 @@ def _header(
         )
     if size > MAX_BYTES:
         raise InputError(f"{path}: `{name}` takes {size / 2**30:.1f} GiB; make it smaller")
-    return shape, dtype
-
-
-def _read_header(stream: IO[bytes]) -> Header:
-    version = np.lib.format.read_magic(stream)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(stream)
     return shape, dtype
 
 

@@ -1,0 +1,22 @@
+"""Premultiplication and compositing."""
+
+import torch
+
+from unrender.imaging.color import over, premultiply, unpremultiply
+
+
+def test_unpremultiply_undoes_premultiply():
+    image = torch.rand(5, 7, 4, generator=torch.Generator().manual_seed(0)) * 0.9 + 0.1
+    torch.testing.assert_close(unpremultiply(premultiply(image)), image)
+
+
+def test_color_is_zero_where_nothing_covers():
+    image = torch.tensor([[0.0, 0.0, 0.0, 0.0]])
+    assert unpremultiply(image).tolist() == [[0.0, 0.0, 0.0, 0.0]]
+
+
+def test_over_mixes_by_alpha():
+    image = torch.tensor([0.2, 0.5, 1.0, 0.25])
+    background = torch.tensor([0.4, 0.0, 1.0])
+    expected = 0.25 * image[:3] + 0.75 * background
+    torch.testing.assert_close(over(premultiply(image), background), expected)
