@@ -1,0 +1,279 @@
+"""SiT with poses as its source: one flow that renders images and finds cameras.
+
+The transformer of Ma et al., "SiT" (2024), https://arxiv.org/abs/2401.08740, trained by flow
+matching (Lipman et al. 2023) between a camera and the image it takes: x0 = lift(P) + s ε,
+x_t = t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose,
+x1 the premultiplied RGBA image scaled to [−1, 1] and ε normal. Forwards it makes an image of a
+pose; backwards it reads the pose of an image.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.generative.paths import LinearPath
+from unrender.generative.pose_flow import PoseFlow, flow_from_images
+from unrender.generative.precision import multiplies_bfloat16
+from unrender.generative.solvers import Solver
+from unrender.generative.transformer import Shape
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.resize import area_average
+from unrender.rendering.rendering import Images, PoseEstimate, Rendering
+from unrender.training.method import Method, PoseMethod, Progress, halve
+
+PATH = LinearPath()
+MAX_HELD_OUT = 128
+"""Views kept from training at most, to measure how wrong a recovered pose is."""
+FIELD_OF_VIEW_TOLERANCE = 0.02
+"""Intrinsics may differ by this share of the image's side."""
+
+
+@dataclass(frozen=True)
+class SiTFlow(PoseMethod[PoseFlow, Views]):
+    """Pose-to-image flow, inverted for image-to-pose (SiT 2024)."""
+
+    patch: int = 8
+    """Pixels a side of the transformer's patches."""
+    width: int = 256
+    """Numbers of a token."""
+    depth: int = 6
+    """Blocks of the transformer."""
+    heads: int = 4
+    """Heads of its attention."""
+    batch: int = 32
+    """Images of a training step."""
+    rate: float = 1e-3
+    """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
+    warm_up: int = 100
+    """Steps over which the learning rate rises."""
+    weight_decay: float = 0.01
+    """Decay of the weights, as a share of the learning rate."""
+    max_norm: float = 1.0
+    """Gradients longer than this are shortened to it."""
+    average_decay: float = 0.998
+    """Share of the averaged weights that each step keeps; these make the images."""
+    source_noise: float = 1.0
+    """Each example's source has noise of a scale drawn from 0 to this."""
+    end_share: float = 0.1
+    """Share of a batch at the image itself, where the way back to the pose begins."""
+    start_share: float = 0.1
+    """Share of a batch at the pose itself, where the way to the image begins."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
+    steps: int = 4
+    """Steps from a pose to its image."""
+    inversion_steps: int = 1
+    """Steps from an image to its pose."""
+    solver: Solver = "euler"
+    """How each step is taken."""
+
+    def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
+        size = _check(data, self.patch)
+        held_out = max(1, min(MAX_HELD_OUT, len(data) // 20))
+        order = torch.randperm(len(data), generator=generator)
+        model = self._model(size, (len(data) - held_out, held_out), generator)
+        model.training_views.copy_(order[held_out:])
+        model.held_out_views.copy_(order[:held_out])
+        training = data.cameras.select(order[held_out:].to(data.cameras.device))
+        model.radius.copy_(training.centers.norm(dim=1).mean())
+        model.intrinsics.copy_(data.cameras.intrinsics[0])
+        return model
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> PoseFlow:
+        size = math.isqrt(tensors["network.pos_embed"].shape[1]) * self.patch
+        views = (len(tensors["training_views"]), len(tensors["held_out_views"]))
+        model = self._model(size, views, torch.Generator())
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def _model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
+        shape = Shape(size, 4, self.patch, self.width, self.depth, self.heads, 4 * self.width)
+        return PoseFlow(shape, views, generator)
+
+    def optimizer(self, model: PoseFlow) -> torch.optim.Optimizer:
+        parameters = list(model.network.parameters())
+        optimizer = torch.optim.AdamW(
+            parameters, self.rate, (0.9, 0.99), weight_decay=self.weight_decay, fused=True
+        )
+
+        def shorten(*_: object) -> None:
+            nn.utils.clip_grad_norm_(parameters, self.max_norm)
+
+        optimizer.register_step_pre_hook(shorten)
+        return optimizer
+
+    def learning_rate(self, progress: Progress) -> float:
+        rise = min(1.0, (progress.step + 1) / self.warm_up)
+        return rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress.fraction)) / 2)
+
+    def losses(
+        self,
+        model: PoseFlow,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        device = data.images.device
+        drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
+        index = model.training_views[drawn.to(device)]
+        x1 = flow_from_images(data.images[index])
+        mean = model.lift(data.cameras.select(index))
+        scale = self.source_noise * torch.rand(self.batch, generator=generator)
+        t = torch.rand(self.batch, generator=generator)
+        # At both ends the examples have no noise, so that the network knows the mean start
+        # and, from an image, aims at the mean of all the sources that lead there.
+        ends, starts = round(self.end_share * self.batch), round(self.start_share * self.batch)
+        scale[: ends + starts] = 0
+        t[:ends], t[ends : ends + starts] = 1, 0
+        scale, t = scale.to(device), t.to(device)
+        x0 = mean + scale[:, None, None, None] * _noise_like(mean, generator)
+        point = PATH.sample(x0, x1, t)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._shortens(device)):
+            predicted = model.network(point.x_t, t)
+        error = (predicted.float() - point.velocity).square().mean((1, 2, 3))
+        losses = {"velocity": error.mean()}
+        if starts:
+            # One step from the mean start has this error; the flow's images span 2, not 1.
+            image_error = error.detach()[ends : ends + starts].mean() / 4
+            losses["metric/psnr"] = -10 * image_error.log10()
+        return losses
+
+    def _shortens(self, device: torch.device) -> bool:
+        if self.precision == "auto":
+            return multiplies_bfloat16(device)
+        return self.precision == "bfloat16"
+
+    def after_step(
+        self, model: PoseFlow, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        kept = min(self.average_decay, (1 + progress.step) / (10 + progress.step))
+        average: list[Tensor] = list(model.average.parameters())
+        network: list[Tensor] = list(model.network.parameters())
+        get_ema_multi_avg_fn(kept)(average, network, progress.step)
+
+    def finish(self, model: PoseFlow, data: Views) -> None:
+        """Measure the errors of poses on the views that were held out."""
+        held_out = data.select(model.held_out_views)
+        reading = model.read(held_out.images, self.inversion_steps, self.solver)
+        model.calibrate(reading, held_out.cameras)
+
+    def smaller(self) -> "Method[PoseFlow, Views] | None":
+        return halve(self, "batch")
+
+    def render(self, model: PoseFlow, cameras: Cameras) -> Rendering:
+        """From the mean start; differentiable in poses that require gradients.
+
+        Cameras must have the image size and the field of view of the training views.
+        """
+        _check_cameras(model, cameras)
+        with torch.set_grad_enabled(_follows(cameras)):
+            return self._render(model, model.lift(cameras))
+
+    def render_sampled(
+        self, model: PoseFlow, cameras: Cameras, generator: torch.Generator
+    ) -> Rendering:
+        """From a sampled start, with the most noise of training: it hides the pose in part."""
+        _check_cameras(model, cameras)
+        with torch.set_grad_enabled(_follows(cameras)):
+            mean = model.lift(cameras)
+            noise = self.source_noise * _noise_like(mean, generator)
+            return self._render(model, mean + noise)
+
+    def _render(
+        self, model: PoseFlow, source: Float[Tensor, "cameras channels height width"]
+    ) -> Rendering:
+        images = model.generate(source, self.steps, self.solver)
+        opacity = images[..., 3]
+        return Rendering(images[..., :3], opacity, torch.zeros_like(opacity))
+
+    def estimate_poses(self, model: PoseFlow, images: Images) -> PoseEstimate:
+        """Cameras of the training's field of view, at the images' own size.
+
+        Images of another size than the flow's are averaged over its pixels' squares first.
+        """
+        height, width = images.shape[1:3]
+        if height != width:
+            raise InputError(
+                f"images of {width}x{height}: this flow reads square images: crop them"
+            )
+        size = model.image_size
+        small = area_average(images, size, size)
+        reading = model.read(small, self.inversion_steps, self.solver)
+        cameras = model.cameras(reading.world_from_camera).resized(width, height)
+        return PoseEstimate(cameras, *model.expected_errors(reading))
+
+
+def _follows(cameras: Cameras) -> bool:
+    return torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
+
+
+def _noise_like(
+    values: Float[Tensor, "*shape"], generator: torch.Generator
+) -> Float[Tensor, "*shape"]:
+    """Normal numbers, made where they are needed from a seed that `generator` draws."""
+    seed = int(torch.randint(1 << 62, (), generator=generator))
+    there = torch.Generator(values.device).manual_seed(seed)
+    return torch.randn(values.shape, generator=there, device=values.device)
+
+
+def _check(data: Views, patch: int) -> int:
+    """The side of the images, once they are known to suit a flow."""
+    num, height, width, channels = data.images.shape
+    found = f"{num} views of {width}x{height} with {channels} channels"
+    if channels != 4:
+        raise InputError(
+            f"{found}: the flow needs RGBA images, whose background is known: fit a scene to "
+            "them and take its views, which have alpha (unrender make-views)"
+        )
+    if height != width or width % patch:
+        raise InputError(
+            f"{found}: the flow needs square images whose side is a multiple of its patch of "
+            f"{patch}: make the views with another --size, or choose another --patch"
+        )
+    if num < 2:
+        raise InputError(f"{found}: one view is held out, so the flow needs 2 or more")
+    if not _agree(data.cameras.intrinsics, data.cameras.intrinsics[0], width):
+        raise InputError(
+            f"{found}: their fields of view differ, which the flow cannot see: make views "
+            "with one field of view (unrender make-views)"
+        )
+    return width
+
+
+def _check_cameras(model: PoseFlow, cameras: Cameras) -> None:
+    size = model.image_size
+    if (cameras.width, cameras.height) != (size, size):
+        raise InputError(
+            f"cameras of {cameras.width}x{cameras.height}: this flow makes images of "
+            f"{size}x{size}: ask for that size"
+        )
+    if not _agree(cameras.intrinsics, model.intrinsics, size):
+        raise InputError(
+            f"cameras with a focal length of {cameras.focal[0]:.4g} pixels: this flow was "
+            f"trained with {model.intrinsics[0, 0]:.4g}: use cameras of its field of view"
+        )
+
+
+def _agree(a: Float[Tensor, "cameras 3 3"], b: Float[Tensor, "3 3"], image_size: int) -> bool:
+    return bool((a - b).abs().max() < FIELD_OF_VIEW_TOLERANCE * image_size)
+
+
+def _presets() -> dict[str, SiTFlow]:
+    sizes = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "xl": (1152, 28, 16)}
+    return {
+        f"sit-{name}-{patch}": SiTFlow(patch, width, depth, heads)
+        for name, (width, depth, heads) in sizes.items()
+        for patch in (2, 4, 8)
+    }
+
+
+SIT_METHODS = {"sit": SiTFlow(), **_presets()}
+"""The default is tiny, for a CPU; the others have the sizes of the paper."""
