@@ -1,0 +1,111 @@
+"""How near a rendered image comes to the photograph.
+
+Images are display-referred in [0, 1], so the data range is 1. Figures are comparable only over
+one background, which whoever reports them states: most of an image of one object is background,
+and how bright that is moves the SSIM. Here both images have been put on it already.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from unrender.errors import InputError
+
+SSIM_WINDOW = 11
+"""Pixels a side: the Gaussian of sigma 1.5 cut off at 3.5 sigma."""
+
+
+def psnr(
+    rendered: Float[Tensor, "*batch height width channels"],
+    truth: Float[Tensor, "*batch height width channels"],
+) -> Float[Tensor, "*batch"]:
+    """Peak signal-to-noise ratio of each image in dB; infinite for identical images."""
+    error = (rendered - truth).double().square().mean((-3, -2, -1))
+    return (-10 * error.log10()).float()
+
+
+def ssim(
+    rendered: Float[Tensor, "*batch height width channels"],
+    truth: Float[Tensor, "*batch height width channels"],
+) -> Float[Tensor, "*batch"]:
+    """Structural similarity of each image, the mean of its channels; 1 for identical images.
+
+    Wang et al. 2004: Gaussian window of 11×11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03,
+    without the correction for small samples; by scikit-image, which leaves out the 5 pixels at
+    each border. InputError for images smaller than the window.
+    """
+    height, width, _ = rendered.shape[-3:]
+    if min(height, width) < SSIM_WINDOW:
+        raise InputError(
+            f"images of {width}×{height} pixels: SSIM needs at least "
+            f"{SSIM_WINDOW}×{SSIM_WINDOW}: evaluate larger images"
+        )
+    batch = rendered.shape[:-3]
+    pairs = zip(
+        rendered.detach().cpu().double().reshape(-1, *rendered.shape[-3:]).numpy(),
+        truth.detach().cpu().double().reshape(-1, *truth.shape[-3:]).numpy(),
+        strict=True,
+    )
+    values = [
+        structural_similarity(
+            a,
+            b,
+            data_range=1.0,
+            channel_axis=-1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for a, b in pairs
+    ]
+    return torch.tensor(values, dtype=torch.float32).reshape(batch)
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """Figures of each view; the mean over views is what papers report."""
+
+    psnr: Float[Tensor, "views"]
+    """In dB; infinite where render and truth are identical."""
+    ssim: Float[Tensor, "views"]
+
+    @property
+    def mean_psnr(self) -> float:
+        """Mean of the views' PSNR in dB, not the PSNR of their mean error.
+
+        Identical images have no finite PSNR. They are left out, so that one empty view cannot
+        hide all the others; the mean is infinite only if every view is identical.
+        """
+        differing = self.psnr[~self.psnr.isposinf()]
+        return differing.mean().item() if len(differing) else self.psnr.mean().item()
+
+    @property
+    def mean_ssim(self) -> float:
+        return self.ssim.mean().item()
+
+    def to_json(self) -> dict[str, object]:
+        """Means and the figures of each view; null where a figure is not finite."""
+        return {
+            "psnr": finite_or_none(self.mean_psnr),
+            "ssim": finite_or_none(self.mean_ssim),
+            "views": [
+                {"psnr": finite_or_none(a), "ssim": finite_or_none(b)}
+                for a, b in zip(self.psnr.tolist(), self.ssim.tolist(), strict=True)
+            ],
+        }
+
+
+def score_images(
+    rendered: Float[Tensor, "views height width channels"],
+    truth: Float[Tensor, "views height width channels"],
+) -> ImageScores:
+    return ImageScores(psnr(rendered, truth).cpu(), ssim(rendered, truth))
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no infinity and no NaN."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,126 @@
+"""How far recovered cameras are from the true ones, and whether they know it.
+
+Errors are of single views against their true cameras, in the frame of the truth: nothing is
+aligned first. Lengths are in percent of the true camera's distance from the origin, the radius.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.stats import rankdata
+from torch import Tensor
+
+from unrender.evaluation.images import finite_or_none
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_distance
+
+
+@dataclass(frozen=True)
+class PoseScores:
+    """Errors of each view, compared with the true cameras and nothing else."""
+
+    rotation_deg: Float[Tensor, "views"]
+    """Geodesic distance of the rotations, in degrees, in [0, 180]."""
+    translation_percent: Float[Tensor, "views"]
+    """Distance of the centres, in percent of the true one's distance from the origin."""
+
+    @property
+    def rotation_deg_median(self) -> float:
+        return _median(self.rotation_deg)
+
+    @property
+    def rotation_deg_mean(self) -> float:
+        return self.rotation_deg.mean().item()
+
+    @property
+    def translation_percent_median(self) -> float:
+        return _median(self.translation_percent)
+
+    @property
+    def translation_percent_mean(self) -> float:
+        return self.translation_percent.mean().item()
+
+    @property
+    def under_5deg(self) -> float:
+        """Share of the views whose rotation is less than 5° off, in [0, 1]."""
+        return (self.rotation_deg < 5).float().mean().item()
+
+    def to_json(self) -> dict[str, object]:
+        """The summary and the errors of each view; null where a figure is not finite."""
+        pairs = zip(self.rotation_deg.tolist(), self.translation_percent.tolist(), strict=True)
+        return {
+            "rotation_deg_median": finite_or_none(self.rotation_deg_median),
+            "rotation_deg_mean": finite_or_none(self.rotation_deg_mean),
+            "translation_percent_median": finite_or_none(self.translation_percent_median),
+            "translation_percent_mean": finite_or_none(self.translation_percent_mean),
+            "under_5deg": finite_or_none(self.under_5deg),
+            "num_views": len(self.rotation_deg),
+            "views": [
+                {"rotation_deg": finite_or_none(a), "translation_percent": finite_or_none(b)}
+                for a, b in pairs
+            ],
+        }
+
+
+def score_poses(estimated: Cameras, truth: Cameras) -> PoseScores:
+    """Errors of `estimated`, view by view, in the order of `truth`."""
+    ours = estimated.world_from_camera.detach().cpu().double()
+    true = truth.world_from_camera.detach().cpu().double()
+    rotation = so3_distance(ours[..., :3], true[..., :3])
+    distance = (ours[..., 3] - true[..., 3]).norm(dim=-1)
+    percent = 100 * distance / true[..., 3].norm(dim=-1)
+    return PoseScores((rotation * (180 / math.pi)).float(), percent.float())
+
+
+@dataclass(frozen=True)
+class ExpectedErrorScores:
+    """Whether the error that each estimate is expected to have tells the error it has."""
+
+    rank_correlation: float
+    """Spearman's, in [-1, 1]; NaN where it is undefined."""
+    within_expected: float
+    """Share of the views whose error is at most the expected one."""
+    within_twice_expected: float
+
+    def to_json(self) -> dict[str, float | None]:
+        return {
+            "rank_correlation": finite_or_none(self.rank_correlation),
+            "within_expected": finite_or_none(self.within_expected),
+            "within_twice_expected": finite_or_none(self.within_twice_expected),
+        }
+
+
+def score_expected_errors(
+    expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]
+) -> ExpectedErrorScores:
+    """Compare expected and actual errors, in any one unit."""
+    return ExpectedErrorScores(
+        rank_correlation(expected, actual),
+        (actual <= expected).float().mean().item(),
+        (actual <= 2 * expected).float().mean().item(),
+    )
+
+
+def rank_correlation(expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]) -> float:
+    """Spearman's: whether the estimates that say they are worse are worse.
+
+    NaN where it is undefined: for fewer than three views, for values that are all equal, and
+    for values that are no numbers.
+    """
+    values = torch.stack([expected, actual]).detach().cpu().double()
+    if values.shape[1] < 3 or values.isnan().any():
+        return math.nan
+    if (values == values[:, :1]).all(dim=1).any():
+        return math.nan
+    # Spearman's correlation is Pearson's of the ranks; equal values share their mean rank.
+    return float(np.corrcoef(rankdata(values.numpy(), axis=1))[0, 1])
+
+
+def _median(values: Float[Tensor, "views"]) -> float:
+    """The mean of the two middle values where their number is even, unlike `torch.median`."""
+    ordered = values.sort().values
+    middle = len(ordered) - 1
+    return (ordered[middle // 2] + ordered[(middle + 1) // 2]).item() / 2
