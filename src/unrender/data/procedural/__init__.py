@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 
 from unrender.data.npz import Array, Header, read_arrays, write_arrays
 from unrender.data.procedural import tracer
+from unrender.data.procedural.source import version
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
@@ -129,20 +129,10 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
 
 
-@cache
-def _version() -> str:
-    """A hash of the scenes' source, so that a changed scene is never read from the cache."""
-    digest = hashlib.sha256()
-    for source in sorted(files(__name__).iterdir(), key=lambda entry: entry.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
-
-
 def _cache_file(name: str, cameras: Cameras, supersample: int) -> Path:
     poses = [cameras.world_from_camera.tolist(), cameras.intrinsics.tolist()]
     shape = [cameras.width, cameras.height, supersample]
-    key = json.dumps([_version(), name, poses, shape])
+    key = json.dumps([version(), name, poses, shape])
     return cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 

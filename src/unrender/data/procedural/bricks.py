@@ -6,7 +6,7 @@ from typing import no_type_check
 import numpy as np
 
 from unrender.data.procedural.shapes import box, cylinder, ramp
-from unrender.kernels.jit import jit
+from unrender.data.procedural.source import part
 
 PITCH = 0.28
 """Between the middles of neighbouring studs. Real bricks: 8 mm; the rest is in proportion."""
@@ -66,7 +66,7 @@ COLORS = np.array(
 )
 
 
-@jit
+@part
 @no_type_check
 def _studs(x, y, z, first_x, first_y, num_x, num_y, top):
     """The nearest of a block of studs that stand on z = top."""
@@ -82,7 +82,7 @@ def _studs(x, y, z, first_x, first_y, num_x, num_y, top):
     )
 
 
-@jit
+@part
 @no_type_check
 def _brick(index, x, y, z, nearest):
     """Distance to one brick, or any not below `nearest` where it is no nearer than that."""
@@ -102,7 +102,7 @@ def _brick(index, x, y, z, nearest):
     return min(body, _studs(x, y, z, first_x, first_y, num_x, num_y, half_z))
 
 
-@jit
+@part
 @no_type_check
 def _nearest(x, y, z):
     """Distance, and which brick is nearest: -1 for the plate."""
@@ -120,13 +120,13 @@ def _nearest(x, y, z):
     return best, which
 
 
-@jit
+@part
 @no_type_check
 def distance(x, y, z):
     return _nearest(x, y, z)[0]
 
 
-@jit
+@part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
     """Linear RGB, strength and exponent of the highlight."""

@@ -4,7 +4,7 @@ import math
 from typing import no_type_check
 
 from unrender.data.procedural.shapes import blend, box, cone, noise, ramp, smooth_min
-from unrender.kernels.jit import jit
+from unrender.data.procedural.source import part
 
 SCALE = 0.93
 """The parts below are this much larger than the chair, which fits every image whole."""
@@ -22,7 +22,7 @@ RED = (0.50, 0.035, 0.03)
 BLUE = (0.03, 0.07, 0.27)
 
 
-@jit
+@part
 @no_type_check
 def _back_frame(y, z):
     """Coordinates along the leaning back: forth and up, from where it leaves the seat."""
@@ -30,7 +30,7 @@ def _back_frame(y, z):
     return COS * forth - SIN * up, SIN * forth + COS * up
 
 
-@jit
+@part
 @no_type_check
 def _cushion(x, y, z):
     top = z - SEAT - 0.11
@@ -43,7 +43,7 @@ def _cushion(x, y, z):
     return (body + 0.03 * dent) * 0.95
 
 
-@jit
+@part
 @no_type_check
 def _nearest(x, y, z):
     """Distance, and the part that is nearest."""
@@ -60,33 +60,31 @@ def _nearest(x, y, z):
 
     forth, up = _back_frame(y, z)
     # The back bows: its middle stands behind its posts.
-    bow = forth - 0.10 * (1 - (side / 0.46) ** 2) * ramp(-0.2, 0.9, up)
+    bent = min(side, 0.55)
+    bow = forth - 0.10 * (1 - (bent / 0.46) ** 2) * ramp(-0.2, 0.9, up)
     posts = cone(side, forth, up, 0.42, 0.0, -0.02, 0.47, 0.0, 1.16, 0.046, 0.036)
-    back = posts
-    if side < 0.75:
-        rail = box(x, bow, up - 1.12 + 0.25 * side * side, 0.53, 0.035, 0.13, 0.03) * 0.8
-        lower = box(x, bow, up - 0.36, 0.45, 0.024, 0.045, 0.02) * 0.8
-        back = min(smooth_min(posts, rail, 0.04), lower)
+    rail = box(x, bow, up - 1.12 + 0.25 * bent * bent, 0.53, 0.035, 0.13, 0.03) * 0.8
+    lower = box(x, bow, up - 0.36, 0.45, 0.024, 0.045, 0.02) * 0.8
+    back = min(smooth_min(posts, rail, 0.04), lower)
     if back < best:
         best, part = back, BACK
-    if side < 0.6:
-        column = min(max(math.floor(side / 0.15 + 0.5), 0.0), 2.0) * 0.15
-        spindle = 0.8 * box(side - column, bow, up - 0.68, 0.036, 0.016, 0.38, 0.012)
-        if spindle < best:
-            best, part = spindle, SPINDLES
+    column = min(math.floor(side / 0.15 + 0.5), 2.0) * 0.15
+    spindle = 0.8 * box(side - column, bow, up - 0.68, 0.036, 0.016, 0.38, 0.012)
+    if spindle < best:
+        best, part = spindle, SPINDLES
     cushion = _cushion(x, y, z)
     if cushion < best:
         best, part = cushion, CUSHION
     return best, part
 
 
-@jit
+@part
 @no_type_check
 def distance(x, y, z):
     return SCALE * _nearest(x / SCALE, y / SCALE, z / SCALE)[0]
 
 
-@jit
+@part
 @no_type_check
 def _wood(along, a, b, shift):
     """Rings about an axis that lies a little outside the plank, disturbed by noise."""
@@ -98,7 +96,7 @@ def _wood(along, a, b, shift):
     return blend(LIGHT_WOOD, DARK_WOOD, 0.75 * grain + 0.3 * (fibre - 0.5))
 
 
-@jit
+@part
 @no_type_check
 def _cloth(x, y):
     """A tartan whose stripes differ in x and y, so that no quarter turn repeats it."""
@@ -111,7 +109,7 @@ def _cloth(x, y):
     return blend(color, BLUE, 0.8 * max(thin_x, thin_y))
 
 
-@jit
+@part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
     """Linear RGB, strength and exponent of the highlight."""

@@ -12,7 +12,7 @@ from unrender.data.procedural.shapes import (
     ramp,
     smooth_min,
 )
-from unrender.kernels.jit import jit
+from unrender.data.procedural.source import part
 
 PLATE_Z = -0.36
 BUN_Z = PLATE_Z + 0.235
@@ -27,7 +27,7 @@ PLATE, PICKLE, BUN, SAUSAGE, SAUCE = 0, 1, 2, 4, 6
 """Parts; of bun, sausage and sauce the second hot dog's is one more."""
 
 
-@jit
+@part
 @no_type_check
 def _plate(x, y, z):
     """A turned profile: a flat middle and a rim that rises."""
@@ -38,7 +38,7 @@ def _plate(x, y, z):
     return smooth_min(flat, rim, 0.05) - 0.026
 
 
-@jit
+@part
 @no_type_check
 def _pickles(x, y, z):
     best = 10.0
@@ -52,7 +52,7 @@ def _pickles(x, y, z):
     return best
 
 
-@jit
+@part
 @no_type_check
 def _local(x, y, which):
     """Coordinates along and across one of the two hot dogs."""
@@ -60,14 +60,14 @@ def _local(x, y, which):
     return (along - 0.05, across + 0.20) if which == 0 else (along + 0.07, across - 0.47)
 
 
-@jit
+@part
 @no_type_check
 def _rise(along):
     """The sausage's ends bend upwards."""
     return 0.10 * along * along
 
 
-@jit
+@part
 @no_type_check
 def _sauce_path(along, which):
     """How far to the side the wave of sauce is, and its slope."""
@@ -76,7 +76,7 @@ def _sauce_path(along, which):
     return width * math.sin(speed * along), width * speed * math.cos(speed * along)
 
 
-@jit
+@part
 @no_type_check
 def _bun(along, across, z):
     """Two soft lobes that are one piece below."""
@@ -88,7 +88,7 @@ def _bun(along, across, z):
     return smooth_min(lobe, base, 0.1) * 0.9
 
 
-@jit
+@part
 @no_type_check
 def _nearest(x, y, z):
     """Distance, and the part that is nearest."""
@@ -125,13 +125,13 @@ def _nearest(x, y, z):
     return best, part
 
 
-@jit
+@part
 @no_type_check
 def distance(x, y, z):
     return _nearest(x, y, z)[0]
 
 
-@jit
+@part
 @no_type_check
 def _bun_color(along, across, z):
     """Browned above, pale below and in the slit, with sesame seeds."""
@@ -154,7 +154,7 @@ def _bun_color(along, across, z):
     return blend(color, (0.85, 0.72, 0.45), there * (1 - ramp(0.20, 0.27, seed)))
 
 
-@jit
+@part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
     """Linear RGB, strength and exponent of the highlight."""

@@ -6,10 +6,10 @@ All in scene units; compiled for single points, because the tracer asks for one 
 import math
 from typing import no_type_check
 
-from unrender.kernels.jit import jit
+from unrender.data.procedural.source import part
 
 
-@jit
+@part
 @no_type_check
 def box(x, y, z, half_x, half_y, half_z, radius):
     """A box about the origin with its edges rounded by `radius`."""
@@ -20,7 +20,7 @@ def box(x, y, z, half_x, half_y, half_z, radius):
     return outside + min(max(a, max(b, c)), 0.0) - radius
 
 
-@jit
+@part
 @no_type_check
 def cylinder(x, y, z, radius, half_z, rounding):
     """A disc of that radius about the z axis, its edges rounded."""
@@ -29,7 +29,7 @@ def cylinder(x, y, z, radius, half_z, rounding):
     return math.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2) + min(max(a, b), 0.0) - rounding
 
 
-@jit
+@part
 @no_type_check
 def cone(x, y, z, ax, ay, az, bx, by, bz, radius_a, radius_b):
     """A round stick from a to b whose thickness changes evenly between its ends.
@@ -45,7 +45,7 @@ def cone(x, y, z, ax, ay, az, bx, by, bz, radius_a, radius_b):
     return (distance - radius_a - t * (radius_b - radius_a)) / math.sqrt(1 + slope)
 
 
-@jit
+@part
 @no_type_check
 def smooth_min(a, b, width):
     """The union of two solids with a fillet where they meet."""
@@ -53,7 +53,7 @@ def smooth_min(a, b, width):
     return min(a, b) - blend * blend * width * 0.25
 
 
-@jit
+@part
 @no_type_check
 def lattice(i, j, k):
     """A fixed pseudo-random number in [0, 1) for each point of the integer lattice."""
@@ -63,7 +63,7 @@ def lattice(i, j, k):
     return ((h ^ (h >> 13)) & 0xFFFFFF) / 16777216.0
 
 
-@jit
+@part
 @no_type_check
 def noise(x, y, z):
     """Smooth noise in [0, 1] with features of unit size: the lattice's values interpolated."""
@@ -79,7 +79,7 @@ def noise(x, y, z):
     return total
 
 
-@jit
+@part
 @no_type_check
 def ramp(low, high, value):
     """0 below `low`, 1 above `high`, smooth between."""
@@ -87,7 +87,7 @@ def ramp(low, high, value):
     return t * t * (3 - 2 * t)
 
 
-@jit
+@part
 @no_type_check
 def blend(a, b, share):
     """Colour `a` with that share of colour `b`."""

@@ -9,6 +9,7 @@ import math
 from typing import no_type_check
 
 from unrender.data.procedural import bricks, chair, hotdog
+from unrender.data.procedural.source import Function, part, version
 from unrender.kernels.jit import jit
 
 BALL = 1.4
@@ -34,7 +35,7 @@ SHADOW_SHARPNESS = 14.0
 """Larger is a smaller light: distance passed over distance gone, where shadow begins."""
 
 
-@jit
+@part
 @no_type_check
 def distance(scene, x, y, z):
     """Signed distance to the surface, or a bound from below outside it."""
@@ -45,7 +46,7 @@ def distance(scene, x, y, z):
     return hotdog.distance(x, y, z)
 
 
-@jit
+@part
 @no_type_check
 def material(scene, x, y, z, nx, ny, nz):
     if scene == 0:
@@ -55,7 +56,7 @@ def material(scene, x, y, z, nx, ny, nz):
     return hotdog.material(x, y, z, nx, ny, nz)
 
 
-@jit
+@part
 @no_type_check
 def normal(scene, x, y, z):
     """Unit gradient of the distance, from four points of a tetrahedron."""
@@ -69,19 +70,7 @@ def normal(scene, x, y, z):
     return nx / length, ny / length, nz / length
 
 
-@jit
-@no_type_check
-def fill_grid(scene, grid, start, stop):
-    """Distances at the middles of cells, for slices [start, stop) of x."""
-    for i in range(start, stop):
-        x = (i + 0.5) * CELL - BALL
-        for j in range(GRID):
-            y = (j + 0.5) * CELL - BALL
-            for k in range(GRID):
-                grid[i, j, k] = distance(scene, x, y, (k + 0.5) * CELL - BALL)
-
-
-@jit
+@part
 @no_type_check
 def _bound(scene, grid, x, y, z):
     """A distance that is safe to advance: from the grid where that is enough."""
@@ -92,7 +81,7 @@ def _bound(scene, grid, x, y, z):
     return coarse if coarse > CELL else distance(scene, x, y, z)
 
 
-@jit
+@part
 @no_type_check
 def _ball(ox, oy, oz, dx, dy, dz):
     """Where the ray enters and leaves the ball; the exit is negative if it misses."""
@@ -104,7 +93,7 @@ def _ball(ox, oy, oz, dx, dy, dz):
     return max(-b - root, 0.0), -b + root
 
 
-@jit
+@part
 @no_type_check
 def trace(scene, grid, ox, oy, oz, dx, dy, dz):
     """Distance along the ray to the surface, or 0 where it meets none."""
@@ -119,7 +108,7 @@ def trace(scene, grid, ox, oy, oz, dx, dy, dz):
     return 0.0
 
 
-@jit
+@part
 @no_type_check
 def _lit(scene, grid, x, y, z):
     """Share of the key light that arrives: soft where the ray passes close to something."""
@@ -137,7 +126,7 @@ def _lit(scene, grid, x, y, z):
     return share * share * (3 - 2 * share)
 
 
-@jit
+@part
 @no_type_check
 def _open(scene, x, y, z, nx, ny, nz):
     """Share of the sky that is seen: less where surfaces are near along the normal."""
@@ -149,7 +138,7 @@ def _open(scene, x, y, z, nx, ny, nz):
     return 1 - 0.85 * min(blocked, 1.0)
 
 
-@jit
+@part
 @no_type_check
 def _display(value):
     """Linear light to sRGB, highlights compressed so that they do not clip."""
@@ -161,7 +150,7 @@ def _display(value):
     return 1.055 * value ** (1 / 2.4) - 0.055
 
 
-@jit
+@part
 @no_type_check
 def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
     """Display-referred RGB of a surface point seen along (dx, dy, dz) (Blinn 1977)."""
@@ -188,7 +177,7 @@ def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
     )
 
 
-@jit
+@part
 @no_type_check
 def _direction(pose, intrinsics, px, py):
     """The unit vector through a pixel position, in the world frame."""
@@ -202,35 +191,56 @@ def _direction(pose, intrinsics, px, py):
     )
 
 
-@jit
-@no_type_check
-def render_view(scene, grid, pose, intrinsics, supersample, rgba, depth, normals):
-    """Fill one view's arrays: RGBA averaged over each pixel, the others at its centre."""
-    height, width = depth.shape
-    ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
-    for row in range(height):
-        for column in range(width):
-            dx, dy, dz = _direction(pose, intrinsics, column + 0.5, row + 0.5)
-            t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
-            if t > 0:
-                depth[row, column] = t
-                nx, ny, nz = normal(scene, ox + t * dx, oy + t * dy, oz + t * dz)
-                normals[row, column, 0] = nx
-                normals[row, column, 1] = ny
-                normals[row, column, 2] = nz
-            red, green, blue, hits = 0.0, 0.0, 0.0, 0
-            for sample in range(supersample * supersample):
-                px = column + (sample % supersample + 0.5) / supersample
-                py = row + (sample // supersample + 0.5) / supersample
-                dx, dy, dz = _direction(pose, intrinsics, px, py)
+def _outermost(version: str) -> tuple[Function, Function]:
+    """`fill_grid` and `render_view`; that they name `version` makes it part of their key."""
+
+    @jit
+    @no_type_check
+    def fill_grid(scene, grid, start, stop):
+        """Distances at the middles of cells, for slices [start, stop) of x."""
+        assert version
+        for i in range(start, stop):
+            x = (i + 0.5) * CELL - BALL
+            for j in range(GRID):
+                y = (j + 0.5) * CELL - BALL
+                for k in range(GRID):
+                    grid[i, j, k] = distance(scene, x, y, (k + 0.5) * CELL - BALL)
+
+    @jit
+    @no_type_check
+    def render_view(scene, grid, pose, intrinsics, supersample, rgba, depth, normals):
+        """Fill one view's arrays: RGBA averaged over each pixel, the others at its centre."""
+        assert version
+        height, width = depth.shape
+        ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
+        for row in range(height):
+            for column in range(width):
+                dx, dy, dz = _direction(pose, intrinsics, column + 0.5, row + 0.5)
                 t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
                 if t > 0:
-                    x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-                    nx, ny, nz = normal(scene, x, y, z)
-                    r, g, b = shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz)
-                    red, green, blue, hits = red + r, green + g, blue + b, hits + 1
-            share = 1 / (supersample * supersample)
-            rgba[row, column, 0] = red * share
-            rgba[row, column, 1] = green * share
-            rgba[row, column, 2] = blue * share
-            rgba[row, column, 3] = hits * share
+                    depth[row, column] = t
+                    nx, ny, nz = normal(scene, ox + t * dx, oy + t * dy, oz + t * dz)
+                    normals[row, column, 0] = nx
+                    normals[row, column, 1] = ny
+                    normals[row, column, 2] = nz
+                red, green, blue, hits = 0.0, 0.0, 0.0, 0
+                for sample in range(supersample * supersample):
+                    px = column + (sample % supersample + 0.5) / supersample
+                    py = row + (sample // supersample + 0.5) / supersample
+                    dx, dy, dz = _direction(pose, intrinsics, px, py)
+                    t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
+                    if t > 0:
+                        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+                        nx, ny, nz = normal(scene, x, y, z)
+                        r, g, b = shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz)
+                        red, green, blue, hits = red + r, green + g, blue + b, hits + 1
+                share = 1 / (supersample * supersample)
+                rgba[row, column, 0] = red * share
+                rgba[row, column, 1] = green * share
+                rgba[row, column, 2] = blue * share
+                rgba[row, column, 3] = hits * share
+
+    return fill_grid, render_view
+
+
+fill_grid, render_view = _outermost(version())
