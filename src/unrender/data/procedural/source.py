@@ -26,7 +26,9 @@ def part(function: Function) -> Function:
 def version() -> str:
     """Hash the sources of all scenes."""
     digest = hashlib.sha256()
-    for source in sorted(files("unrender.data.procedural").iterdir(), key=lambda entry: entry.name):
+    for source in sorted(
+        files("unrender.data.procedural").iterdir(), key=lambda entry: entry.name
+    ):
         if source.name.endswith(".py"):
             digest.update(source.read_bytes())
     return digest.hexdigest()
