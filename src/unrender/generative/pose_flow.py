@@ -80,7 +80,7 @@ class PoseFlow(nn.Module):
     ) -> Images:
         """The images that the averaged network makes of lifted cameras."""
         parts = [
-            integrate(self.average, part, 0, 1, steps, solver)
+            integrate(self.average, part, 0.0, 1.0, steps, solver)
             for part in source.split(IMAGES_AT_ONCE)
         ]
         return images_from_flow(torch.cat(parts))
@@ -89,7 +89,7 @@ class PoseFlow(nn.Module):
     def read(self, images: Images, steps: int, solver: Solver) -> PoseReading:
         """The poses at the other end of the images' paths."""
         parts = [
-            integrate(self.average, part, 1, 0, steps, solver)
+            integrate(self.average, part, 1.0, 0.0, steps, solver)
             for part in flow_from_images(images).split(IMAGES_AT_ONCE)
         ]
         blank = self.cameras(images.new_zeros(len(images), 3, 4))

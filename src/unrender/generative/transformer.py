@@ -10,6 +10,7 @@ width for each image, here made of the time alone; it scales, shifts and gates t
 (adaLN-zero: every gate is zero at first, so that each block begins as the identity).
 """
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def sin_cos_positions(width: int, grid: int) -> Float[Tensor, "1 tokens {width}"
     return torch.cat([column, row], dim=-1).flatten(0, 1)[None].float()
 
 
-def time_features(t: Float[Tensor, "batch"]) -> Float[Tensor, "batch {TIME_FEATURES}"]:
+def time_features(t: Float[Tensor, "batch"]) -> Float[Tensor, "batch features"]:
     """Cosines, then sines, of t at frequencies from 1 down to almost 1/10000."""
     half = TIME_FEATURES // 2
     steps = torch.arange(half, dtype=t.dtype, device=t.device) / half
@@ -269,9 +270,8 @@ def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> Shape:
     grid = math.isqrt(tokens)
     if grid * grid != tokens or not grid:
         raise ValueError(f"pos_embed: {tokens} positions are not those of a square of patches")
-    blocks = [key.split(".") for key in tensors if key.startswith("blocks.")]
-    numbers = {int(parts[1]) for parts in blocks if parts[1].isdecimal()}
-    depth = max(numbers, default=-1) + 1
+    blocks = {key.split(".")[1] for key in tensors if key.startswith("blocks.")}
+    depth = next(depth for depth in itertools.count() if str(depth) not in blocks)
     hidden = len(_tensor(tensors, "blocks.0.mlp.fc1.weight", 2))
     return Shape(grid * patch, channels, patch, width, depth, num_heads, hidden)
 

@@ -1,0 +1,310 @@
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.generative.pose_flow import PoseFlow, flow_from_images, images_from_flow
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import look_at, so3_distance
+from unrender.methods.sit import SIT_METHODS, SiTFlow
+from unrender.rendering.rendering import pixel_grid
+from unrender.training.method import Progress
+
+SIZE = 8
+TINY = SiTFlow(
+    patch=4,
+    width=48,
+    depth=2,
+    heads=3,
+    batch=16,
+    rate=5e-3,
+    warm_up=10,
+    average_decay=0.98,
+    source_noise=0.3,
+    end_share=0.2,
+    start_share=0.3,
+    precision="float32",
+)
+
+
+def toy_views(num: int, size: int = SIZE) -> Views:
+    """Three coloured balls of soft outline, seen from a quarter of a sphere."""
+    generator = torch.Generator().manual_seed(0)
+    angle, height = torch.rand(2, num, generator=generator)
+    angle, height = 1.5 * angle, 0.2 + 0.6 * height
+    flat = (1 - height.square()).sqrt()
+    eye = 3 * torch.stack([angle.cos() * flat, angle.sin() * flat, height], dim=-1)
+    poses = look_at(eye, torch.zeros(num, 3), torch.tensor([0.0, 0.0, 1.0]))
+    cameras = Cameras.from_focal(poses, 1.2 * size, size, size)
+    image = torch.zeros(num, size, size, 4)
+    for place, color in (
+        ([0.6, 0.0, 0.0], [1.0, 0.2, 0.1]),
+        ([0.0, 0.7, 0.1], [0.1, 0.9, 0.2]),
+        ([-0.2, -0.2, 0.7], [0.2, 0.3, 1.0]),
+    ):
+        pixel, _ = cameras.project(torch.arange(num), torch.tensor(place).expand(num, 3))
+        distance = (pixel_grid(size, size) - pixel[:, None, None]).square().sum(-1)
+        alpha = (-distance / (size / 8) ** 2).exp()[..., None]
+        image = image * (1 - alpha) + alpha * torch.tensor([*color, 1.0])
+    return Views(cameras, image)
+
+
+VIEWS = toy_views(60)
+
+
+def train(method: SiTFlow, views: Views, steps: int) -> tuple[PoseFlow, list[float]]:
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(views, generator)
+    return model, resume(method, model, views, generator, 0, steps)
+
+
+def resume(
+    method: SiTFlow,
+    model: PoseFlow,
+    views: Views,
+    generator: torch.Generator,
+    first: int,
+    last: int,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> list[float]:
+    optimizer = optimizer or method.optimizer(model)
+    losses: list[float] = []
+    for step in range(first, last):
+        progress = Progress(step, step / 400)
+        for group in optimizer.param_groups:
+            group["lr"] = method.rate * method.learning_rate(progress)
+        optimizer.zero_grad(set_to_none=True)
+        loss = method.losses(model, views, progress, generator)["velocity"]
+        loss.backward()
+        optimizer.step()
+        method.after_step(model, optimizer, progress)
+        losses.append(float(loss.detach()))
+    return losses
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products as small as these only lose time where threads wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def trained(one_thread: None) -> tuple[PoseFlow, list[float]]:
+    model, losses = train(TINY, VIEWS, 400)
+    TINY.finish(model, VIEWS)
+    return model, losses
+
+
+def test_a_tiny_flow_learns_a_toy_scene(trained: tuple[PoseFlow, list[float]]) -> None:
+    model, losses = trained
+    assert sum(losses[-20:]) < 0.2 * sum(losses[:20])
+    error = (TINY.render(model, VIEWS.cameras).rgba - VIEWS.images).square().mean()
+    spread = (VIEWS.images - VIEWS.images.mean(0)).square().mean()
+    assert error < 0.2 * spread
+
+
+def test_the_flow_finds_the_poses_of_its_images(
+    trained: tuple[PoseFlow, list[float]],
+) -> None:
+    model, _ = trained
+    held_out = VIEWS.select(model.held_out_views)
+    estimate = TINY.estimate_poses(model, held_out.images)
+    error = so3_distance(estimate.cameras.rotations, held_out.cameras.rotations)
+    some = VIEWS.cameras.rotations
+    apart = so3_distance(some, some.roll(1, 0)).median()
+    assert error.median() < 0.2 * apart
+    assert (estimate.rotation_error > 0).all()
+    assert (estimate.translation_error > 0).all()
+    # The expected errors were fitted on these very views, so their means agree.
+    assert float(estimate.rotation_error.mean()) == pytest.approx(float(error.mean()), rel=0.3)
+
+
+def test_images_of_another_size_are_averaged(trained: tuple[PoseFlow, list[float]]) -> None:
+    model, _ = trained
+    large = VIEWS.images[:3].repeat_interleave(3, 1).repeat_interleave(3, 2)
+    a, b = TINY.estimate_poses(model, VIEWS.images[:3]), TINY.estimate_poses(model, large)
+    assert b.cameras.width == b.cameras.height == 3 * SIZE
+    torch.testing.assert_close(
+        b.cameras.world_from_camera, a.cameras.world_from_camera, rtol=0, atol=1e-4
+    )
+    torch.testing.assert_close(b.cameras.intrinsics[:, 0, 0], 3 * VIEWS.cameras.focal[:3])
+
+
+def test_rendering_is_deterministic_and_restored(
+    trained: tuple[PoseFlow, list[float]],
+) -> None:
+    model, _ = trained
+    cameras = VIEWS.cameras.select(slice(5))
+    before = torch.get_rng_state()
+    rendering = TINY.render(model, cameras)
+    restored = TINY.restore(model.state_dict())
+    assert torch.equal(TINY.render(restored, cameras).rgba, rendering.rgba)
+    assert torch.equal(before, torch.get_rng_state())
+    assert rendering.color.min() >= 0
+    assert rendering.color.max() <= 1
+    assert not rendering.depth.any()
+    a, b = (
+        TINY.estimate_poses(flow, VIEWS.images[:5]).rotation_error for flow in (model, restored)
+    )
+    assert torch.equal(a, b)
+
+
+def test_a_sampled_start_depends_on_its_generator_alone(
+    trained: tuple[PoseFlow, list[float]],
+) -> None:
+    model, _ = trained
+    cameras = VIEWS.cameras.select(slice(2))
+    a, b, c = (
+        TINY.render_sampled(model, cameras, torch.Generator().manual_seed(seed)).rgba
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    quiet = dataclasses.replace(TINY, source_noise=0.0)
+    d = quiet.render_sampled(model, cameras, torch.Generator().manual_seed(0)).rgba
+    assert torch.equal(d, TINY.render(model, cameras).rgba)
+
+
+def test_rendering_follows_poses_that_require_gradients(
+    trained: tuple[PoseFlow, list[float]],
+) -> None:
+    model, _ = trained
+    cameras = VIEWS.cameras.select(slice(1))
+    assert not TINY.render(model, cameras).color.requires_grad
+    pose = cameras.world_from_camera.clone().requires_grad_()
+    TINY.render(model, cameras.with_poses(pose)).color.sum().backward()
+    assert pose.grad is not None
+    assert pose.grad.abs().sum() > 0
+
+
+def test_resuming_continues_bit_by_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    model = TINY.build(VIEWS, generator)
+    optimizer = TINY.optimizer(model)
+    first = resume(TINY, model, VIEWS, generator, 0, 4, optimizer)
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    moments, state = optimizer.state_dict(), generator.get_state()
+
+    restored = TINY.restore(tensors)
+    other = TINY.optimizer(restored)
+    other.load_state_dict(moments)
+    generator = torch.Generator()
+    generator.set_state(state)
+    torch.manual_seed(7)
+    second = resume(TINY, restored, VIEWS, generator, 4, 8, other)
+
+    whole_model, whole = train(TINY, VIEWS, 8)
+    assert first + second == whole
+    for name, tensor in whole_model.state_dict().items():
+        assert torch.equal(tensor, restored.state_dict()[name]), name
+
+
+def test_the_average_follows_the_network() -> None:
+    model = TINY.build(VIEWS, torch.Generator().manual_seed(0))
+    old = {name: tensor.clone() for name, tensor in model.average.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(1.0)
+    TINY.after_step(model, TINY.optimizer(model), Progress(10**6, 0.5))
+    for name, tensor in model.average.named_parameters():
+        torch.testing.assert_close(tensor, old[name] + 1 - TINY.average_decay)
+        assert not tensor.requires_grad
+
+
+def test_held_out_views_never_enter_training() -> None:
+    """Training does not change when the views that it holds out do."""
+    model = TINY.build(VIEWS, torch.Generator().manual_seed(0))
+    chosen = torch.cat([model.training_views, model.held_out_views])
+    assert torch.equal(chosen.sort().values, torch.arange(60))
+    assert len(model.held_out_views) == 3
+    images = VIEWS.images.clone()
+    images[model.held_out_views] = torch.nan
+    _, spoiled = train(TINY, dataclasses.replace(VIEWS, images=images), 5)
+    assert spoiled == train(TINY, VIEWS, 5)[1]
+    assert len(TINY.build(toy_views(3000, 4), torch.Generator()).held_out_views) == 128
+
+
+def test_images_survive_the_scaling() -> None:
+    torch.testing.assert_close(
+        images_from_flow(flow_from_images(VIEWS.images)), VIEWS.images, rtol=0, atol=1e-6
+    )
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    rates = [TINY.learning_rate(Progress(step, step / 1000)) for step in range(1000)]
+    top = rates.index(max(rates))
+    assert top == TINY.warm_up - 1
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    assert 0 < rates[-1] < 0.05
+
+
+def test_a_smaller_batch_is_half() -> None:
+    smaller = TINY.smaller()
+    assert isinstance(smaller, SiTFlow)
+    assert smaller == dataclasses.replace(TINY, batch=8)
+
+
+@pytest.mark.parametrize("patch", [2, 4, 8])
+@pytest.mark.parametrize("name", ["s", "b", "l", "xl"])
+def test_presets_have_the_sizes_of_the_paper(name: str, patch: int) -> None:
+    """Their numbers of parameters are those of table 1, to within the class embedding."""
+    millions = {"s": 33, "b": 130, "l": 458, "xl": 675}[name]
+    method = SIT_METHODS[f"sit-{name}-{patch}"]
+    assert method.patch == patch
+    blocks = 18 * method.depth * method.width**2
+    assert blocks / 1e6 == pytest.approx(millions, rel=0.04)
+
+
+def rgb(views: Views) -> Views:
+    return dataclasses.replace(views, images=views.images[..., :3])
+
+
+def wide(views: Views) -> Views:
+    cameras = dataclasses.replace(views.cameras, width=2 * SIZE)
+    return Views(cameras, torch.cat([views.images, views.images], dim=2))
+
+
+def mixed(views: Views) -> Views:
+    scale = torch.linspace(1, 2, len(views))[:, None, None]
+    cameras = dataclasses.replace(views.cameras, intrinsics=views.cameras.intrinsics * scale)
+    return dataclasses.replace(views, cameras=cameras)
+
+
+@pytest.mark.parametrize(
+    ("method", "views", "message"),
+    [
+        (TINY, rgb(VIEWS), "RGBA.*make-views"),
+        (TINY, wide(VIEWS), "16x8.*square.*--size"),
+        (dataclasses.replace(TINY, patch=3), VIEWS, "8x8.*multiple.*--patch"),
+        (TINY, toy_views(1), "1 views.*2 or more"),
+        (TINY, mixed(VIEWS), "fields of view differ.*make-views"),
+    ],
+)
+def test_unsuitable_views_are_refused(method: SiTFlow, views: Views, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        method.build(views, torch.Generator())
+    assert "\n" not in str(caught.value)
+
+
+def test_unsuitable_requests_are_refused() -> None:
+    model = TINY.build(VIEWS, torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"16x16.*8x8"):
+        TINY.render(model, VIEWS.cameras.resized(16, 16))
+    with pytest.raises(InputError, match="field of view"):
+        TINY.render(model, mixed(VIEWS).cameras)
+    with pytest.raises(InputError, match="square"):
+        TINY.estimate_poses(model, VIEWS.images[:, :4])
+
+
+def test_shapes_are_checked() -> None:
+    model = TINY.build(VIEWS, torch.Generator().manual_seed(0))
+    with pytest.raises(TypeCheckError):
+        TINY.estimate_poses(model, VIEWS.images[..., :3])
