@@ -23,6 +23,8 @@ LAYERS = (
     "methods",
     "report",
     "viewer",
+    "tasks",
+    "demo",
     "cli",
     "__main__",
 )

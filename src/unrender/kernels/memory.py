@@ -22,3 +22,13 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     settings = [libc.mallopt(option, BYTES) for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD)]
     return all(settings)
+
+
+def peak_memory_mb() -> float | None:
+    """Most memory this process ever held, in MB; None on systems that do not tell."""
+    try:
+        import resource  # noqa: PLC0415 - absent on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if platform.system() == "Darwin" else 1e3 / 1.024), 1)

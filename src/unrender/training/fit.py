@@ -89,7 +89,7 @@ def _interruptible() -> Generator[Callable[[], bool]]:
 class _Averages:
     """Means of what each step reports since the last line of the log."""
 
-    def __init__(self, sums: Mapping[str, float], count: int):
+    def __init__(self, sums: Mapping[str, float | int], count: int):
         self.sums, self.count = dict(sums), count
 
     def add(self, losses: Mapping[str, Tensor], total: Tensor) -> None:

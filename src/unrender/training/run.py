@@ -164,7 +164,7 @@ class Run:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
-    def log(self, values: Mapping[str, float]) -> None:
+    def log(self, values: Mapping[str, float | int]) -> None:
         """Append one line to metrics.jsonl."""
         try:
             with self.metrics.open("a") as file:

@@ -1,0 +1,142 @@
+"""Cameras without their images, in the layout of Blender's `transforms.json`.
+
+Each frame has `transform_matrix` (OpenGL camera-to-world), `fl_x fl_y cx cy w h` in pixels,
+and, for recovered cameras, the error they are expected to have.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.validate import check_poses
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.imaging.files import replacing
+
+MAX_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class NamedCameras:
+    """Cameras and the files of the images they belong to."""
+
+    cameras: Cameras
+    names: tuple[str, ...]
+
+
+def write_cameras(
+    path: Path,
+    named: NamedCameras,
+    rotation_error: Float[Tensor, "cameras"] | None = None,
+    translation_error: Float[Tensor, "cameras"] | None = None,
+) -> None:
+    """Write the file whole or not at all; errors in radians and in units of the scene."""
+    cameras = named.cameras
+    poses = opengl_from_opencv(cameras.world_from_camera.detach().cpu()).tolist()
+    frames: list[dict[str, Any]] = []
+    for index, (name, pose) in enumerate(zip(named.names, poses, strict=True)):
+        matrix = cameras.intrinsics[index].tolist()
+        frame: dict[str, Any] = {
+            "file_path": name,
+            "transform_matrix": [*pose, [0.0, 0.0, 0.0, 1.0]],
+            "fl_x": matrix[0][0],
+            "fl_y": matrix[1][1],
+            "cx": matrix[0][2],
+            "cy": matrix[1][2],
+            "w": cameras.width,
+            "h": cameras.height,
+        }
+        if rotation_error is not None:
+            frame["rotation_error_deg"] = math.degrees(float(rotation_error[index]))
+        if translation_error is not None:
+            frame["translation_error"] = float(translation_error[index])
+        frames.append(frame)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"frames": frames}, indent=1) + "\n")
+
+
+def read_cameras(path: Path) -> NamedCameras:
+    """Read what `write_cameras` wrote, or a Blender file with `w`, `h` and a focal length."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of cameras; check the path")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_BYTES} bytes; this is no list of poses")
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: is no valid JSON ({reason}); write it again") from error
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f"{path}: has no list `frames`; write it with `unrender pose`")
+    names: list[str] = []
+    poses: list[Tensor] = []
+    matrices: list[Tensor] = []
+    sizes: set[tuple[int, int]] = set()
+    for index, frame in enumerate(frames):
+        label = f"{path}: frame {index}"
+        if not isinstance(frame, dict):
+            raise InputError(f"{label}: is no object; write the file with `unrender pose`")
+        values = {**{k: v for k, v in content.items() if k != "frames"}, **frame}
+        width, height = (int(_number(label, values, key)) for key in ("w", "h"))
+        if not (0 < width <= 20_000 and 0 < height <= 20_000):
+            raise InputError(f"{label}: an image of {width}x{height}; give w and h in pixels")
+        sizes.add((width, height))
+        names.append(str(values.get("file_path", f"frame {index}")))
+        poses.append(_matrix(label, values.get("transform_matrix")))
+        matrices.append(_intrinsics(label, values, width, height))
+    if len(sizes) > 1:
+        raise InputError(
+            f"{path}: images of several sizes {sorted(sizes)}; make a file of each"
+        )
+    world_from_camera = torch.stack(poses)
+    checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
+    cameras = Cameras(opencv_from_opengl(checked), torch.stack(matrices), *sizes.pop())
+    return NamedCameras(cameras, tuple(names))
+
+
+def _number(label: str, values: dict[str, Any], key: str) -> float:
+    value = values.get(key)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+    ):
+        raise InputError(f"{label}: `{key}` is {value!r:.60}, not a number; add it")
+    return float(value)
+
+
+def _matrix(label: str, value: Any) -> Float[Tensor, "3 4"]:
+    try:
+        matrix = torch.tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        matrix = torch.empty(0)
+    if matrix.shape not in ((3, 4), (4, 4)):
+        raise InputError(f"{label}: `transform_matrix` is not 4x4; give four rows of four")
+    return matrix[:3]
+
+
+def _intrinsics(
+    label: str, values: dict[str, Any], width: int, height: int
+) -> Float[Tensor, "3 3"]:
+    if "camera_angle_x" in values and "fl_x" not in values:
+        angle = _number(label, values, "camera_angle_x")
+        if not 0 < angle < math.pi:
+            raise InputError(
+                f"{label}: `camera_angle_x` is {angle}, outside (0, pi); correct it"
+            )
+        focal = 0.5 * width / math.tan(angle / 2)
+    else:
+        focal = _number(label, values, "fl_x")
+    values = {"fl_y": focal, "cx": width / 2, "cy": height / 2, **values}
+    vertical, x, y = (_number(label, values, key) for key in ("fl_y", "cx", "cy"))
+    if min(focal, vertical) <= 0:
+        raise InputError(f"{label}: a focal length of {min(focal, vertical)}; it is positive")
+    return torch.tensor([[focal, 0, x], [0, vertical, y], [0, 0, 1]])

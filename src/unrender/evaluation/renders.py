@@ -1,0 +1,74 @@
+"""A renderer against photographs: what it makes of their cameras, beside them."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.evaluation.images import ImageScores, score_images
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.resize import area_average
+from unrender.rendering.rendering import Renderer, Rendering
+
+WHITE = torch.ones(3)
+
+
+def render_in_parts(
+    renderer: Renderer,
+    cameras: Cameras,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Rendering:
+    """Render camera by camera, so that memory does not grow with their number."""
+    parts: list[Rendering] = []
+    for index in range(len(cameras)):
+        with torch.no_grad():
+            parts.append(renderer(cameras.select(slice(index, index + 1))))
+        if on_progress is not None:
+            on_progress(index + 1, len(cameras))
+    return Rendering(
+        torch.cat([part.color for part in parts]),
+        torch.cat([part.opacity for part in parts]),
+        torch.cat([part.depth for part in parts]),
+    )
+
+
+def resized_views(views: Views, size: int) -> Views:
+    """The same photographs at another size, each pixel the mean over its area."""
+    return dataclasses.replace(
+        views,
+        cameras=views.cameras.resized(size, size),
+        images=area_average(views.images, size, size),
+        masks=None,
+        depths=None,
+        normals=None,
+    )
+
+
+@dataclass(frozen=True)
+class ImageEvaluation:
+    """Renders beside the truth, both over the background that is stated."""
+
+    views: Views
+    rendering: Rendering
+    rendered: Float[Tensor, "views height width 3"]
+    truth: Float[Tensor, "views height width 3"]
+    scores: ImageScores
+    background: str
+    seconds: float
+
+
+def evaluate_images(renderer: Renderer, views: Views) -> ImageEvaluation:
+    """PSNR and SSIM on views, over white or over the background that they have."""
+    background = WHITE if views.background is None else views.background
+    began = time.perf_counter()
+    rendering = render_in_parts(renderer, views.cameras)
+    seconds = time.perf_counter() - began
+    rendered, truth = rendering.over(background).clamp(0, 1), views.over(background)
+    name = "white" if views.background is None else str(background.tolist())
+    scores = score_images(rendered, truth)
+    return ImageEvaluation(views, rendering, rendered, truth, scores, name, seconds)

@@ -1,0 +1,205 @@
+"""The loop: it resumes bit-identically, survives being killed, and stops when asked."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Rendering
+from unrender.training.fit import FitOptions, fit, pick_device
+from unrender.training.method import Method, Progress, halve
+from unrender.training.run import Run
+
+
+class Line(nn.Module):
+    def __init__(self, units: int = 8):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(units))
+
+
+@dataclass(frozen=True)
+class ToyMethod(Method[Line, Tensor]):
+    """Fits a mean to noise that the generator draws."""
+
+    batch: int = 4
+    units: int = 8
+    interrupt_at: int = -1
+    out_of_memory_above: int = 1 << 30
+    explode: bool = False
+
+    def build(self, data: Tensor, generator: torch.Generator) -> Line:
+        return Line(self.units)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> Line:
+        model = Line(self.units)
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def optimizer(self, model: Line) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), 0.1)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return 0.1**progress.fraction
+
+    def losses(
+        self, model: Line, data: Tensor, progress: Progress, generator: torch.Generator
+    ) -> Mapping[str, Tensor]:
+        if self.batch > self.out_of_memory_above:
+            raise torch.OutOfMemoryError("no room")
+        if progress.step == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        noise = torch.randn(self.batch, len(data), generator=generator)
+        error = (model.weight - data - noise).square().mean()
+        return {
+            "error": error * (float("nan") if self.explode else 1),
+            "metric/psnr": -10 * error.detach().log10(),
+        }
+
+    def smaller(self) -> "Method[Line, Tensor] | None":
+        return halve(self, "batch")
+
+    def render(self, model: Line, cameras: Cameras) -> Rendering:
+        raise NotImplementedError
+
+
+DATA = torch.arange(8.0)
+
+
+def run_for(
+    path: Path, steps: int, resume: bool = False, method: ToyMethod | None = None
+) -> tuple[Line, Run]:
+    run = Run.open(path) if resume else Run.create(path, {})
+    options = FitOptions(steps=steps, device="cpu", log_every=7, checkpoint_every=10)
+    model, _ = fit(method or ToyMethod(), DATA, options, run, resume, show=False)
+    return model, run
+
+
+def log_of(run: Run) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def test_learns(tmp_path: Path) -> None:
+    model, run = run_for(tmp_path / "run", 300)
+    torch.testing.assert_close(model.weight.detach(), DATA, atol=0.5, rtol=0)
+    log = log_of(run)
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert log[-1]["psnr"] > log[0]["psnr"]
+    assert run.load().state["finished"]
+
+
+@pytest.mark.parametrize("stop", [1, 9, 20, 33])
+def test_resume_continues_bit_identically(tmp_path: Path, stop: int) -> None:
+    whole, whole_run = run_for(tmp_path / "whole", 50)
+    interrupted = ToyMethod(interrupt_at=stop)
+    run_for(tmp_path / "parts", 50, method=interrupted)
+    assert not Run.open(tmp_path / "parts").load().state["finished"]
+    parts, parts_run = run_for(tmp_path / "parts", 50, resume=True)
+    assert torch.equal(whole.weight, parts.weight)
+    assert log_of(whole_run) == log_of(parts_run)
+    a, b = whole_run.load(training=True), parts_run.load(training=True)
+    assert all(torch.equal(a.optimizer[key], b.optimizer[key]) for key in a.optimizer)
+
+
+def test_the_comparison_of_runs_can_fail(tmp_path: Path) -> None:
+    whole, _ = run_for(tmp_path / "whole", 50)
+    other, _ = run_for(tmp_path / "other", 49)
+    assert not torch.equal(whole.weight, other.weight)
+
+
+def test_a_finished_run_can_be_given_more_steps(tmp_path: Path) -> None:
+    run_for(tmp_path / "run", 20)
+    _, run = run_for(tmp_path / "run", 30, resume=True)
+    assert run.load().state["step"] == 30
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
+    before, _ = run_for(tmp_path / "run", 20)
+    after, run = run_for(tmp_path / "run", 20, resume=True)
+    assert torch.equal(before.weight, after.weight)
+    assert len(log_of(run)) == 2
+
+
+def test_minutes_end_a_run(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", {})
+    began = time.perf_counter()
+    options = FitOptions(minutes=0.3 / 60, device="cpu")
+    _, result = fit(ToyMethod(), DATA, options, run, show=False)
+    assert 0.3 <= result.seconds <= time.perf_counter() - began < 3
+
+
+def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path, capsys) -> None:
+    _, run = run_for(tmp_path / "run", 10, method=ToyMethod(batch=64, out_of_memory_above=16))
+    assert run.load().state["step"] == 10
+
+
+def test_a_gpu_too_small_for_anything_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not fit in GPU memory"):
+        run_for(tmp_path / "run", 10, method=ToyMethod(out_of_memory_above=0))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not finite"):
+        run_for(tmp_path / "run", 10, method=ToyMethod(explode=True))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    with pytest.raises(InputError, match="no CUDA GPU"):
+        pick_device("cuda")
+
+
+KILLED = """
+import sys, importlib.util
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("toy", sys.argv[1])
+toy = importlib.util.module_from_spec(spec)
+sys.modules["toy"] = toy
+spec.loader.exec_module(toy)
+path = Path(sys.argv[2])
+run = toy.Run.open(path) if path.exists() else toy.Run.create(path, {})
+print("ready", flush=True)
+options = toy.FitOptions(steps=10**7, device="cpu", log_every=1, checkpoint_every=2)
+toy.fit(toy.ToyMethod(), toy.DATA, options, run, resume=True, show=False)
+"""
+
+
+def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    generator = torch.Generator().manual_seed(0)
+    step = 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, __file__, str(path)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        run = Run.open(path)
+        deadline = time.monotonic() + 60
+        while not run.checkpoints() or int(run.checkpoints()[-1].name[5:]) <= step:
+            assert time.monotonic() < deadline, "the fit writes no checkpoint"
+            time.sleep(0.01)
+        time.sleep(0.3 * float(torch.rand((), generator=generator)))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        state = run.load(training=True).state
+        assert state["step"] > step
+        step = state["step"]
+    method = ToyMethod()
+    options = FitOptions(steps=step + 5, device="cpu", log_every=1)
+    _, result = fit(method, DATA, options, Run.open(path), resume=True, show=False)
+    assert result.steps == step + 5
+    steps = [line["step"] for line in log_of(Run.open(path))]
+    assert steps == list(range(1, step + 6))
