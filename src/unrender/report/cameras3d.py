@@ -1,0 +1,203 @@
+"""Cameras in space: a drawing that stands on its own and that the page's script can turn.
+
+A frustum is drawn from its apex (the camera's centre), the four corners of its image, and a tip
+above the upper edge that tells up from down.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.evaluation.renders import ImageEvaluation
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import pixel_grid
+from unrender.report.page import Fragment
+
+WIDTH, HEIGHT = 900, 560
+"""Units of the drawing, and the shape of the canvas."""
+AZIMUTH, ELEVATION = math.radians(-60), math.radians(24)
+"""Where the drawing is seen from, and where the canvas starts."""
+DISTANCE, FOCAL = 3.4, 1.62
+"""Of the eye from the middle, in extents; and the focal length, in heights of the drawing."""
+MAX_CAMERAS = 60
+MAX_POINTS = 2500
+FRUSTUM_SIZE = 0.13
+"""Length of a frustum's edges, in extents."""
+STROKES = ((0, 1, 2, 0, 3, 4, 0), (2, 3), (4, 1, 5, 2))
+"""Lines through apex 0, corners 1 to 4 from the upper left clockwise, and tip 5."""
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class CameraSet:
+    """Cameras that share a colour and a switch. The first set of a drawing is the truth."""
+
+    name: str
+    cameras: Cameras
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """What the cameras look at."""
+
+    points: Float[Tensor, "points 3"]
+    colors: Float[Tensor, "points 3"]
+    """RGB in [0, 1]."""
+
+
+def point_cloud(evaluation: ImageEvaluation, seed: int = 0) -> PointCloud:
+    """Surface points that a renderer found, in their colours; none if it knows no depth."""
+    depth, opacity = evaluation.rendering.depth.cpu(), evaluation.rendering.opacity.cpu()
+    solid = ((opacity > 0.95) & (depth > 0)).flatten().nonzero()[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    chosen = solid[torch.randperm(len(solid), generator=generator)[:MAX_POINTS]]
+    cameras = evaluation.views.cameras.to("cpu")
+    pixels = pixel_grid(cameras.width, cameras.height).flatten(0, 1)
+    rays = cameras.rays(chosen // len(pixels), pixels[chosen % len(pixels)])
+    points = rays.origins + depth.flatten()[chosen][:, None] * rays.directions
+    return PointCloud(points, evaluation.rendered.cpu().flatten(0, 2)[chosen])
+
+
+def frusta(cameras: Cameras, size: float) -> Float[Tensor, "cameras 6 3"]:
+    """Apex, corners and tip of each camera, its edges `size` long, in the world frame."""
+    width, height = cameras.width, cameras.height
+    pixels = torch.tensor(
+        [[0, 0], [width, 0], [width, height], [0, height], [width / 2, -height / 3]],
+        dtype=torch.float32,
+    )
+    index = torch.arange(len(cameras))[:, None].expand(-1, 5)
+    rays = cameras.to("cpu").rays(index, pixels.expand(len(cameras), 5, 2))
+    ends = rays.origins + size * rays.directions
+    return torch.cat([rays.origins[:, :1], ends], dim=1)
+
+
+def camera_view(
+    sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
+) -> Fragment:
+    """Frusta of several sets of cameras, each joined by a line to its partner of the first.
+
+    At most 60 cameras of each set are drawn, evenly spaced. Switches hide and show the sets.
+    """
+    count = len(sets[0].cameras)
+    chosen = torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long()
+    picked = [CameraSet(each.name, each.cameras.to("cpu").select(chosen)) for each in sets]
+    points = torch.zeros(0, 3) if cloud is None else cloud.points
+    middle, extent = _bounds(torch.cat([picked[0].cameras.centers, points]))
+    shapes = [
+        ((frusta(each.cameras, FRUSTUM_SIZE * extent) - middle) / extent).double().numpy()
+        for each in picked
+    ]
+    ground = _ground(middle.double().numpy(), extent, picked[0].cameras)
+    cloud_points = ((points - middle) / extent).double().numpy()
+    colors = [] if cloud is None else [_hex(color) for color in cloud.colors.tolist()]
+    data = {
+        "view": [AZIMUTH, ELEVATION, DISTANCE, FOCAL],
+        "strokes": STROKES,
+        "sets": [_rounded(shape.reshape(len(shape), -1)) for shape in shapes],
+        "ground": [_rounded(line.reshape(-1)) for line in ground],
+        "points": _rounded(cloud_points),
+        "colors": colors,
+    }
+    return Fragment(
+        '<figure class="cameras3d">'
+        f"{_switches(sets)}"
+        f'<div class="stage">{_drawing(shapes, ground, cloud_points, colors)}'
+        f'<canvas width="{WIDTH}" height="{HEIGHT}" hidden></canvas></div>'
+        f'<script type="application/json">{_json(data)}</script>'
+        f"<figcaption>{escape(caption)}"
+        '<span class="live-only"> Drag to turn, pinch or hold Ctrl and scroll to zoom, '
+        "double-click to return.</span></figcaption></figure>"
+    )
+
+
+def _json(data: object) -> str:
+    """JSON that cannot end the element that holds it."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _hex(color: list[float]) -> str:
+    return "#" + "".join(f"{round(255 * min(max(value, 0.0), 1.0)):02x}" for value in color)
+
+
+def _rounded(values: Array) -> list[object]:
+    return np.round(values, 4).tolist()
+
+
+def _bounds(points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
+    """The middle of the box around the points, and the distance of the furthest from it."""
+    middle = (points.amin(0) + points.amax(0)) / 2
+    extent = (points - middle).norm(dim=-1).max().item()
+    return middle, extent if extent > 0 else 1.0
+
+
+def _ground(middle: Array, extent: float, cameras: Cameras) -> list[Array]:
+    """Rings and spokes on the plane z = 0 about the world's origin, in drawing units."""
+    radius = cameras.centers.norm(dim=-1).mean().item()
+    angle = np.linspace(0, 2 * math.pi, 73)
+    circle = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=-1)
+    rings = [radius * share * circle for share in (1 / 3, 2 / 3, 1)]
+    spokes = [radius * np.stack([circle[i] / 3, circle[i]]) for i in range(0, 72, 6)]
+    return [(line - middle) / extent for line in [*rings, *spokes]]
+
+
+def _project(points: Array) -> tuple[Array, Array]:
+    """Drawing coordinates (x, y) and distance from the eye; cameras.js has the same lines."""
+    cos_a, sin_a = math.cos(AZIMUTH), math.sin(AZIMUTH)
+    cos_e, sin_e = math.cos(ELEVATION), math.sin(ELEVATION)
+    right = np.array([-sin_a, cos_a, 0.0])
+    up = np.array([-sin_e * cos_a, -sin_e * sin_a, cos_e])
+    back = np.array([cos_e * cos_a, cos_e * sin_a, sin_e])
+    distance = np.maximum(DISTANCE - points @ back, 0.05)
+    scale = FOCAL * HEIGHT / distance
+    x, y = WIDTH / 2 + scale * (points @ right), HEIGHT / 2 - scale * (points @ up)
+    return np.stack([x, y], axis=-1), distance
+
+
+def _switches(sets: Sequence[CameraSet]) -> str:
+    """Check boxes that the style sheet obeys, so that they work without the script."""
+    boxes = "".join(
+        f'<label class="set{index}"><input type="checkbox" value="{index}" checked> '
+        f"<span>{escape(each.name)}</span></label>"
+        for index, each in enumerate(sets)
+    )
+    return f'<div class="switches">{boxes}</div>'
+
+
+def _drawing(shapes: list[Array], ground: list[Array], points: Array, colors: list[str]) -> str:
+    """Back to front: ground, cameras behind the middle, points, cameras before it."""
+    far: list[str] = []
+    near: list[str] = []
+    truth = shapes[0]
+    for index, shape in enumerate(shapes):
+        layers: tuple[list[str], list[str]] = ([], [])
+        flat, distance = _project(shape)
+        partner, _ = _project(truth[:, 0])
+        for own, own_distance, other in zip(flat, distance, partner, strict=True):
+            layer = layers[0] if own_distance[0] > DISTANCE else layers[1]
+            layer.extend(_path(own[list(stroke)]) for stroke in STROKES)
+            if index:
+                layer.append(_path(np.stack([own[0], other])))
+        for target, paths in zip((far, near), layers, strict=True):
+            target.append(f'<path class="set{index}" d="{"".join(paths)}"/>')
+    flat, distance = _project(points)
+    dots = "".join(
+        f'<circle cx="{flat[i, 0]:.1f}" cy="{flat[i, 1]:.1f}" r="2.3" fill="{colors[i]}"/>'
+        for i in np.argsort(-distance)
+    )
+    floor = "".join(_path(_project(line)[0]) for line in ground)
+    return (
+        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="Cameras around the scene">'
+        f'<path class="ground" d="{floor}"/>{"".join(far)}{dots}{"".join(near)}</svg>'
+    )
+
+
+def _path(points: Array) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

@@ -1,0 +1,251 @@
+"""One self-contained HTML page, put together from pieces.
+
+A Fragment is markup that is safe to show; functions turn plain values into fragments and escape
+all text. The page asks nothing of the network: images, films, styles and the script are inside,
+and a content security policy forbids the browser to fetch anything else.
+"""
+
+import base64
+import hashlib
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from itertools import count
+from pathlib import Path
+
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.imaging.files import replacing, to_bytes
+from unrender.imaging.resize import area_average
+
+MAX_IMAGE_SIDE = 400
+"""Pixels; larger images are averaged down before they go into a page."""
+
+MAX_VIDEO_BYTES = 32_000_000
+
+_VIDEO_STARTS = {".mp4": (4, b"ftyp"), ".gif": (0, b"GIF8")}
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """Markup whose text is escaped already."""
+
+    markup: str
+
+
+Cell = str | float | Fragment
+"""What a table holds: text, a number or a fragment."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole report."""
+
+    title: str
+    subtitle: str
+    pieces: tuple[Fragment, ...] = ()
+
+    def html(self) -> str:
+        """The page as text; the same pieces give the same text."""
+        style = _resource("page.css")
+        script = _resource("cameras.js")
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy = (
+            "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+            f"script-src 'sha256-{digest}'"
+        )
+        body = _with_own_ids("\n".join(piece.markup for piece in self.pieces))
+        return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">
+<title>{escape(self.title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{escape(self.title)}</h1>
+<p>{escape(self.subtitle)}</p>
+</header>
+<main>
+{body}
+</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+    def write(self, path: Path) -> None:
+        """Put the whole page in place, or leave what was there. InputError if it cannot be."""
+        with replacing(path) as temporary:
+            temporary.write_text(self.html(), encoding="utf-8")
+
+
+def group(*pieces: Fragment) -> Fragment:
+    """Pieces one below the other."""
+    return Fragment("\n".join(piece.markup for piece in pieces))
+
+
+def beside(*pieces: Fragment) -> Fragment:
+    """Pieces next to each other where the page is wide enough."""
+    return Fragment(f'<div class="beside">{group(*pieces).markup}</div>')
+
+
+def section(title: str, *pieces: Fragment) -> Fragment:
+    return Fragment(f"<section><h2>{escape(title)}</h2>{group(*pieces).markup}</section>")
+
+
+def heading(text: str) -> Fragment:
+    """A title within a section."""
+    return Fragment(f"<h3>{escape(text)}</h3>")
+
+
+def paragraph(text: str) -> Fragment:
+    return Fragment(f"<p>{escape(text)}</p>")
+
+
+def code(text: str) -> Fragment:
+    """A name or a command, as typed."""
+    return Fragment(f"<code>{escape(text)}</code>")
+
+
+def collapsible(summary: str, *pieces: Fragment) -> Fragment:
+    """Pieces that are hidden until the reader opens them."""
+    inside = group(*pieces).markup
+    return Fragment(f"<details><summary>{escape(summary)}</summary>{inside}</details>")
+
+
+def tiles(figures: Sequence[tuple[str, str, str]]) -> Fragment:
+    """The figures to see first: (value with its unit, what it is, how it was measured)."""
+    items = "".join(
+        f'<li><b>{escape(value)}</b><span class="what">{escape(what)}</span>'
+        f'<span class="how">{escape(how)}</span></li>'
+        for value, what, how in figures
+    )
+    return Fragment(f'<ul class="tiles">{items}</ul>')
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Fragment:
+    """A row of column titles, then the cells; numbers stand at the right."""
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in header)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return Fragment(
+        f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def number(value: float) -> str:
+    """A figure as a reader wants it: four digits, whole numbers whole, no powers of ten."""
+    if not math.isfinite(value):
+        return "∞" if value == math.inf else "-∞" if value == -math.inf else "–"
+    if value == int(value) or abs(value) >= 1000:
+        return f"{round(value):,}"
+    return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def image_grid(
+    rows: Sequence[tuple[str, Float[Tensor, "views height width 3"]]],
+    view_labels: Sequence[str],
+) -> Fragment:
+    """Images of the same views in several versions, such as render, truth and error.
+
+    Each version is a row and each view a column, so that versions of a view lie below each
+    other. RGB in [0, 1]; pixels stay sharp however far they are enlarged.
+    """
+    titles = "".join(f'<th scope="col">{escape(label)}</th>' for label in view_labels)
+    body = ""
+    for label, images in rows:
+        cells = "".join(
+            f'<td><img src="{png_uri(image)}" alt="{escape(f"{label}, {view}")}"></td>'
+            for image, view in zip(images, view_labels, strict=True)
+        )
+        body += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
+    return Fragment(
+        f'<div class="scroll images"><table><thead><tr><td></td>{titles}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def png_uri(image: Float[Tensor, "height width 3"]) -> str:
+    """An RGB image in [0, 1] as the address of itself."""
+    height, width, _ = image.shape
+    scale = MAX_IMAGE_SIDE / max(height, width)
+    if scale < 1:
+        smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = area_average(image[None], *smaller)[0]
+    buffer = io.BytesIO()
+    Image.fromarray(to_bytes(image).numpy()).save(buffer, "PNG", optimize=True)
+    return _data_uri("image/png", buffer.getvalue())
+
+
+def figure(svg: Fragment, caption: str) -> Fragment:
+    """A drawing with the sentence that explains it."""
+    return Fragment(f"<figure>{svg.markup}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def video(path: Path, caption: str) -> Fragment:
+    """A small film, mp4 or gif, inside the page. InputError if it is neither, or too large."""
+    suffix = path.suffix.lower()
+    if suffix not in _VIDEO_STARTS:
+        raise InputError(f"{path}: is no film for a page: give an .mp4 or a .gif file")
+    try:
+        size = path.stat().st_size
+        if size > MAX_VIDEO_BYTES:
+            raise InputError(
+                f"{path}: {size} bytes is too much for a page: give a film of at most "
+                f"{MAX_VIDEO_BYTES} bytes"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): give a film that exists"
+        ) from error
+    offset, start = _VIDEO_STARTS[suffix]
+    if not content[offset:].startswith(start):
+        raise InputError(f"{path}: is not the {suffix} film its name says: make it again")
+    if suffix == ".gif":
+        shown = f'<img src="{_data_uri("image/gif", content)}" alt="{escape(caption)}">'
+    else:
+        address = _data_uri("video/mp4", content)
+        shown = f'<video src="{address}" controls loop muted autoplay playsinline></video>'
+    return Fragment(
+        f'<figure class="film">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, Fragment):
+        return f"<td>{value.markup}</td>"
+    if isinstance(value, str):
+        return f"<td>{escape(value)}</td>"
+    return f'<td class="number">{number(value)}</td>'
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _resource(name: str) -> str:
+    return files("unrender.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _with_own_ids(markup: str) -> str:
+    """Give each drawing ids of its own: each numbers its parts from 1."""
+    numbers = count(1)
+
+    def renamed(match: re.Match[str]) -> str:
+        own = rf"\g<1>d{next(numbers)}-\g<2>"
+        return re.sub(r'(\bid="|url\(#|href="#)([^")]+)', own, match[0])
+
+    return re.sub(r"<svg\b.*?</svg>", renamed, markup, flags=re.DOTALL)

@@ -1,0 +1,227 @@
+"""Plots as drawings inside a page: curves, histograms, and scatter plots.
+
+Matplotlib's figures are made as objects, never through pyplot, which would keep them alive.
+Colours become the page's CSS variables, so that one drawing serves light and dark.
+"""
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.typing import RcKeyType
+
+from unrender.report.page import Fragment
+
+# Okabe and Ito 2008, "Color universal design": told apart with any kind of colour vision.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+# Stand-ins that matplotlib writes out and that the page's own colours then replace.
+_TEXT, _LINE = "#101112", "#d1d2d3"
+
+_STYLE: dict[RcKeyType, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "unrender",
+    "font.family": "sans-serif",
+    "font.size": 10.0,
+    # Names are shown as they are: a dollar sign starts no formula.
+    "text.parse_math": False,
+    "text.color": _TEXT,
+    "axes.labelcolor": _TEXT,
+    "axes.edgecolor": _LINE,
+    "xtick.color": _LINE,
+    "ytick.color": _LINE,
+    "xtick.labelcolor": _TEXT,
+    "ytick.labelcolor": _TEXT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+}
+
+MAX_POINTS = 300
+"""A curve of more points is averaged over as many stretches of equal length."""
+
+DECADES_FOR_LOG = 1.5
+"""Positive values that span more powers of ten are drawn on a logarithmic axis."""
+
+Values = Sequence[float]
+
+
+def curves(
+    series: Mapping[str, tuple[Values, Values]],
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+) -> Fragment:
+    """Lines through (xs, ys) by name; points that cannot be drawn are left out."""
+    with mpl.rc_context(_STYLE):
+        drawing, axes = _empty(x_label, y_label)
+        for color, (name, (xs, ys)) in zip(_colors(len(series)), series.items(), strict=True):
+            points = _finite(xs, ys)
+            if log_y:
+                points = points[points[:, 1] > 0]
+            points = _thinned(points)
+            axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.6, label=name)
+        if log_y:
+            _log_axis(axes, "y")
+        if len(series) > 1:
+            axes.legend()
+        return _svg(drawing, axes)
+
+
+def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fragment:
+    """Counts of the values by name, over shared bins, with the median of each as a line.
+
+    Bins are equal in logarithm where positive values span more than a decade and a half; what
+    is not positive is then counted in the first. What is not finite is left out.
+    """
+    finite = {name: _finite(values, values)[:, 0] for name, values in series.items()}
+    everything = np.concatenate([*finite.values(), np.zeros(0)])
+    logarithmic = _spans_decades(everything)
+    with mpl.rc_context(_STYLE):
+        drawing, axes = _empty(x_label, "views")
+        if logarithmic:
+            positive = everything[everything > 0]
+            edges = np.geomspace(positive.min(), positive.max() * (1 + 1e-9), bins + 1)
+        else:
+            low, high = (everything.min(), everything.max()) if len(everything) else (0, 1)
+            edges = np.linspace(min(0.0, low), high if high > min(0.0, low) else 1.0, bins + 1)
+        for color, (name, values) in zip(_colors(len(finite)), finite.items(), strict=True):
+            if not len(values):
+                continue
+            median = float(np.median(values))
+            label = f"{name}, median {median:.3g}"
+            counted = np.clip(values, edges[0], edges[-1])
+            axes.hist(counted, list(edges), color=color, alpha=0.35, histtype="stepfilled")
+            axes.hist(
+                counted, list(edges), color=color, linewidth=1.2, histtype="step", label=label
+            )
+            axes.axvline(max(median, edges[0]), color=color, linewidth=1.2, linestyle="--")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        if logarithmic:
+            _log_axis(axes, "x")
+        if len(everything):
+            # Room above the bars, so that the legend hides none of them.
+            axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.1 * len(series)))
+            axes.legend(loc="upper right")
+        return _svg(drawing, axes)
+
+
+def scatter(
+    series: Mapping[str, tuple[Values, Values]],
+    x_label: str,
+    y_label: str,
+    equality: str | None = None,
+) -> Fragment:
+    """Points (x, y) by name. `equality` names the line y = x, where it means something.
+
+    Both axes are logarithmic where all values are positive and span enough decades.
+    """
+    points = {name: _finite(xs, ys) for name, (xs, ys) in series.items()}
+    everything = np.concatenate([*points.values(), np.zeros((0, 2))])
+    logarithmic = bool((everything > 0).all()) and _spans_decades(everything)
+    with mpl.rc_context(_STYLE):
+        drawing, axes = _empty(x_label, y_label)
+        for color, (name, values) in zip(_colors(len(points)), points.items(), strict=True):
+            axes.scatter(*values.T, s=16, color=color, alpha=0.65, linewidths=0, label=name)
+        if equality is not None and len(everything):
+            low, high = everything.min(), everything.max()
+            axes.plot([low, high], [low, high], "--", color=_TEXT, linewidth=1, label=equality)
+        if logarithmic:
+            _log_axis(axes, "x")
+            _log_axis(axes, "y")
+        if len(everything) and (len(series) > 1 or equality is not None):
+            axes.legend()
+        return _svg(drawing, axes)
+
+
+def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    # So small that its text stays legible when the drawing is as wide as a telephone.
+    drawing = Figure(figsize=(5.2, 3.1), dpi=72, layout="constrained")
+    axes = drawing.add_subplot()
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.tick_params(length=0)
+    return drawing, axes
+
+
+def _colors(number: int) -> list[str]:
+    return [PALETTE[index % len(PALETTE)] for index in range(number)]
+
+
+def _finite(xs: Values, ys: Values) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    points = np.array(list(zip(xs, ys, strict=True)), dtype=np.float64).reshape(-1, 2)
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _thinned(
+    points: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    if len(points) <= MAX_POINTS:
+        return points
+    return np.stack([part.mean(axis=0) for part in np.array_split(points, MAX_POINTS)])
+
+
+def _spans_decades(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> bool:
+    positive = values[values > 0]
+    if not len(positive):
+        return False
+    return math.log10(positive.max()) - math.log10(positive.min()) > DECADES_FOR_LOG
+
+
+def _log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis whose ticks are plain numbers: 0.01, not a power of ten."""
+    if which == "x":
+        axes.set_xscale("log")
+    else:
+        axes.set_yscale("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = sorted(axis.get_view_interval())
+    few_decades = math.log10(high) - math.log10(low) < 2
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(_tick))
+    axis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", length=0)
+
+
+def _tick(value: float, _position: int | None) -> str:
+    return f"{value:g}"
+
+
+def _plain_number(value: float, _position: int | None) -> str:
+    return f"{value:g}"
+
+
+def _svg(drawing: Figure, axes: Axes) -> Fragment:
+    """The drawing as markup for the middle of a page, in the page's fonts and colours."""
+    if not axes.has_data():
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center")
+    buffer = io.StringIO()
+    # Without these the file names the day and the version, and differs between runs.
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    drawing.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\s(?:xmlns(?::xlink)?="[^"]*"|version="[^"]*")', "", svg)
+    svg = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img" class="plot"', svg)
+    svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg)
+    # The page says how lines end and which fonts it uses, for all its drawings.
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*; ?", "", svg)
+    svg = svg.replace("xlink:href", "href")
+    for index, color in enumerate(PALETTE):
+        svg = svg.replace(color, f"var(--series-{index}, {color})")
+    return Fragment(svg.replace(_TEXT, "currentColor").replace(_LINE, "var(--line, #d1d2d3)"))

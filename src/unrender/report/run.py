@@ -1,0 +1,171 @@
+"""The page of one run: what it was, how it learnt, and how it does on the test views."""
+
+import json
+from pathlib import Path
+
+from unrender.evaluation.poses import PoseScores
+from unrender.evaluation.renders import ImageEvaluation
+from unrender.rendering.rendering import PoseEstimate
+from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
+from unrender.report.page import (
+    Cell,
+    Fragment,
+    Page,
+    code,
+    collapsible,
+    image_grid,
+    section,
+    table,
+    tiles,
+)
+from unrender.report.sections import (
+    background_of,
+    error_map,
+    evenly_spaced,
+    flattened,
+    pose_errors,
+    training_curves,
+    view_labels,
+    with_psnr,
+)
+from unrender.training.run import Run
+
+
+def write_run_report(
+    path: Path,
+    run: Run,
+    images: ImageEvaluation,
+    estimate: PoseEstimate | None,
+    poses: PoseScores | None,
+) -> None:
+    """Write one self-contained page, whole or not at all.
+
+    `estimate` and `poses` are those of a method that finds poses. Raises InputError for a log
+    that is damaged and a path that cannot be written.
+    """
+    config = run.config
+    method = config.get("method")
+    name = method.get("name", "?") if isinstance(method, dict) else "?"
+    cameras = images.views.cameras
+    page = Page(
+        f"{run.path.name}: {name}",
+        f"Judged on {len(images.views)} test views of {cameras.width}×{cameras.height} pixels "
+        f"that it was not fitted to, over {background_of(images)}.",
+        (
+            _headline(images, poses),
+            _renders(images),
+            *_poses(images, estimate, poses),
+            section("How it learnt", training_curves({name: run.metrics})),
+            _figures(images, poses),
+            section("What it was", collapsible("config.json", _config(config))),
+        ),
+    )
+    page.write(path)
+
+
+def _headline(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
+    scores = images.scores
+    shown = [
+        (f"{scores.mean_psnr:.2f} dB", "PSNR", "mean of the test views"),
+        (f"{scores.mean_ssim:.3f}", "SSIM", "mean of the test views"),
+        (f"{images.seconds / len(images.views):.2g} s", "for one image", "of the test size"),
+    ]
+    if poses is not None:
+        shown += [
+            (f"{poses.rotation_deg_median:.2f}°", "rotation error", "median"),
+            (f"{poses.translation_percent_median:.2f}%", "translation error", "median"),
+        ]
+    return tiles(shown)
+
+
+def _renders(images: ImageEvaluation) -> Fragment:
+    indices = evenly_spaced(len(images.views))
+    labels = view_labels(images, indices)
+    captions = [f"{a} · {b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
+    return section(
+        "Renders beside the truth",
+        image_grid(
+            [
+                ("truth", images.truth[indices].cpu()),
+                ("render", images.rendered[indices].cpu()),
+                ("error ×5", error_map(images, indices).cpu()),
+            ],
+            captions,
+        ),
+    )
+
+
+def _poses(
+    images: ImageEvaluation, estimate: PoseEstimate | None, poses: PoseScores | None
+) -> tuple[Fragment, ...]:
+    if estimate is None or poses is None:
+        return ()
+    view = camera_view(
+        (
+            CameraSet("true cameras", images.views.cameras),
+            CameraSet("recovered from the images", estimate.cameras),
+        ),
+        point_cloud(images),
+        "A line joins each recovered camera to the true one.",
+    )
+    return (
+        section("Recovered cameras", view),
+        section("How far off they are", pose_errors({"flow": poses}, {"flow": estimate})),
+    )
+
+
+def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
+    """Summary figures, and those of each view to unfold."""
+    scores = images.scores
+    rows: list[tuple[Cell, ...]] = [
+        (code("psnr"), scores.mean_psnr, "PSNR in dB, the mean of the test views"),
+        (code("ssim"), scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
+        (code("num_views"), len(images.views), "Test views"),
+        (
+            code("seconds_per_view"),
+            images.seconds / len(images.views),
+            "Seconds that one image takes to render",
+        ),
+    ]
+    header = ["view", "PSNR (dB)", "SSIM"]
+    names = view_labels(images, list(range(len(images.views))))
+    columns: list[list[float]] = [scores.psnr.tolist(), scores.ssim.tolist()]
+    if poses is not None:
+        rows += [
+            (
+                code("poses.rotation_deg_median"),
+                poses.rotation_deg_median,
+                "Rotation error in degrees, the median",
+            ),
+            (
+                code("poses.rotation_deg_mean"),
+                poses.rotation_deg_mean,
+                "Rotation error in degrees, the mean",
+            ),
+            (
+                code("poses.translation_percent_median"),
+                poses.translation_percent_median,
+                "Translation error in percent of the radius, the median",
+            ),
+            (
+                code("poses.under_5deg"),
+                poses.under_5deg,
+                "Share of the views whose rotation is less than 5° off",
+            ),
+        ]
+        header += ["rotation error (degrees)", "translation error (%)"]
+        columns += [poses.rotation_deg.tolist(), poses.translation_percent.tolist()]
+    views = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
+    return section(
+        "All figures",
+        table(("figure", "value", "meaning"), rows),
+        collapsible("Figures of each view", table(header, views)),
+    )
+
+
+def _config(config: dict[str, object]) -> Fragment:
+    rows: list[tuple[Cell, ...]] = [
+        (code(key), code(value if isinstance(value, str) else json.dumps(value)))
+        for key, value in flattened(config).items()
+    ]
+    return table(("option", "value"), rows)

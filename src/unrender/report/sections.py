@@ -1,0 +1,119 @@
+"""The parts of a report that runs and demos share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.evaluation.poses import PoseScores, rank_correlation
+from unrender.evaluation.renders import ImageEvaluation
+from unrender.rendering.rendering import PoseEstimate
+from unrender.report.metrics import columns, read_metrics
+from unrender.report.page import Fragment, beside, figure, paragraph
+from unrender.report.plots import curves, histogram, scatter
+
+SHOWN_VIEWS = 6
+ERROR_GAIN = 5
+
+
+def evenly_spaced(count: int, shown: int = SHOWN_VIEWS) -> list[int]:
+    """At most `shown` of `count` indices, evenly spaced."""
+    return torch.linspace(0, count - 1, min(count, shown)).round().long().tolist()
+
+
+def view_labels(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
+    """What stands above each view: its file's name, or its number from 0."""
+    names = evaluation.views.names
+    return [Path(names[i]).stem if names else f"view {i}" for i in indices]
+
+
+def background_of(evaluation: ImageEvaluation) -> str:
+    """The background of renders and truth, in words."""
+    if evaluation.background == "white":
+        return "white"
+    return f"the background the photographs have (RGB {evaluation.background})"
+
+
+def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
+    return [f"{evaluation.scores.psnr[i].item():.1f} dB" for i in indices]
+
+
+def error_map(
+    evaluation: ImageEvaluation, indices: list[int]
+) -> Float[Tensor, "views height width 3"]:
+    """The absolute error of each channel, times 5 and inverted: white where there is none."""
+    difference = (evaluation.rendered[indices] - evaluation.truth[indices]).abs()
+    return (1 - ERROR_GAIN * difference).clamp(0, 1)
+
+
+def training_curves(logs: Mapping[str, Path]) -> Fragment:
+    """Loss and PSNR over the seconds of fitting, of one or several runs by name."""
+    entries = {name: read_metrics(path) for name, path in logs.items()}
+    if not any(entries.values()):
+        return paragraph("Nothing was logged while fitting, so there are no curves.")
+    loss = {name: columns(lines, "seconds", "loss") for name, lines in entries.items()}
+    quality = {name: columns(lines, "seconds", "psnr") for name, lines in entries.items()}
+    pieces = [
+        figure(
+            curves(loss, "seconds of fitting", "loss", log_y=True),
+            "What each run minimises. Losses of different methods are not comparable.",
+        )
+    ]
+    if any(xs for xs, _ in quality.values()):
+        pieces.append(
+            figure(
+                curves(quality, "seconds of fitting", "PSNR of training batches (dB)"),
+                "On the batches a run learns from, so not the figure that judges it.",
+            )
+        )
+    return beside(*pieces)
+
+
+def pose_errors(
+    scores: Mapping[str, PoseScores], estimates: Mapping[str, PoseEstimate]
+) -> Fragment:
+    """Histograms of both errors, and what each estimate expected of itself."""
+    rotation = {name: each.rotation_deg.tolist() for name, each in scores.items()}
+    translation = {name: each.translation_percent.tolist() for name, each in scores.items()}
+    expected = {name: each.rotation_error.cpu().rad2deg() for name, each in estimates.items()}
+    pairs = {name: (expected[name].tolist(), rotation[name]) for name in scores}
+    knows = {
+        name: rank_correlation(expected[name], each.rotation_deg)
+        for name, each in scores.items()
+    }
+    correlations = ", ".join(f"{name} {value:.2f}" for name, value in knows.items())
+    return beside(
+        figure(
+            histogram(rotation, "rotation error (degrees)"),
+            "Angle between the recovered and the true rotation, one count a test view.",
+        ),
+        figure(
+            histogram(translation, "translation error (% of the radius)"),
+            "Distance between the camera centres, in percent of the true one's distance from "
+            "the origin.",
+        ),
+        figure(
+            scatter(
+                pairs,
+                "expected rotation error (degrees)",
+                "actual rotation error (degrees)",
+                "as expected",
+            ),
+            "Each estimate comes with the error it expects to have; points above the line were "
+            f"too sure of themselves. Rank correlation: {correlations}.",
+        ),
+    )
+
+
+def flattened(figures: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested objects as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in figures.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
