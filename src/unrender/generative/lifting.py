@@ -61,9 +61,8 @@ class RepeatLifting(Lifting):
     """The twelve numbers of the pose, over and over.
 
     The entry at channel c, row y and column x holds number (c·H·W + y·W + x) mod 12 of
-    (R11, R12, …, R33, t1, t2, t3), the translation in units of `radius`. In any four
-    neighbours of a row three numbers out of four are new, so that a patch of 4 × 4 pixels
-    or more sees all twelve; one of 2 × 2 over the four channels sees them too for 32 × 32.
+    (R11, R12, …, R33, t1, t2, t3), the translation in units of `radius`. A patch of 4 × 4
+    pixels or more then sees all twelve numbers; one of 2 × 2 sees six of them.
     """
 
     channels: int = 4
