@@ -152,7 +152,7 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     axes = drawing.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, pad=5)
     return drawing, axes
 
 
@@ -196,10 +196,6 @@ def _log_axis(axes: Axes, which: str) -> None:
 
 
 def _tick(value: float, _position: int | None) -> str:
-    return f"{value:g}"
-
-
-def _plain_number(value: float, _position: int | None) -> str:
     return f"{value:g}"
 
 
