@@ -1,0 +1,147 @@
+"""The main job, end to end, on a Blender scene and on the built-in ones.
+
+    python benchmarks/main_job.py [--data FOLDER] [--only NAME ...] [--quick] [--out FILE]
+
+Runs `unrender demo` as a user would, one process a scene, and writes its figures to a
+JSON file with the command, commit, machine and seed. All are on held-out views, against the truth.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILT_IN = ("bricks", "chair", "hotdog")
+
+# What is asked of each figure of summary.json: its unit and its bound.
+WANTED: dict[str, tuple[str, str, float]] = {
+    "fit.psnr": ("dB", "at_least", 30.0),
+    "fit.seconds": ("s", "at_most", 90.5),
+    "flow.psnr_mean_start": ("dB", "at_least", 23.0),
+    "pose.rotation_deg_median": ("degrees", "at_most", 2.0),
+    "pose.under_5deg": ("share", "at_least", 0.95),
+    "pose.refined_rotation_deg_median": ("degrees", "at_most", 0.3),
+    "peak_memory_mb": ("MB", "at_most", 4000.0),
+    "total_seconds": ("s", "at_most", 600.0),
+}
+UNITS = {
+    "fit.ssim": "",
+    "flow.psnr_sampled_start": "dB",
+    "flow.ceiling_psnr": "dB",
+    "flow.seconds": "s",
+    "flow.train_views": "views",
+    "pose.rotation_deg_mean": "degrees",
+    "pose.translation_percent_median": "percent of the radius",
+    "pose.num_views": "views",
+}
+# Only the real scene has bounds on quality; the built-in ones have the demo's time and memory.
+BOUNDS_OF_BUILT_IN = ("peak_memory_mb", "total_seconds")
+
+
+def main() -> None:
+    """Run the scenes that are asked for, and merge their figures into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared/data/nerf_synthetic/lego_200",
+        help="Blender folder of the real scene",
+    )
+    parser.add_argument("--only", nargs="*", help="lego, bricks, chair, hotdog; default all")
+    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="half a minute a scene, no bounds")
+    parser.add_argument("--keep", type=Path, help="folder to keep the demos' outputs in")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/main_job.json")
+    arguments = parser.parse_args()
+    names = arguments.only or ["lego", *BUILT_IN]
+    began = time.perf_counter()
+    content = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    figures = dict(content.get("figures", {}))
+    for name in names:
+        print(f"== {name}", flush=True)
+        figures.update(run_scene(name, arguments))
+    content = {
+        "command": "python benchmarks/main_job.py " + " ".join(sys.argv[1:]),
+        "commit": commit(),
+        "machine": machine(),
+        "seed": arguments.seed,
+        "seconds": round(time.perf_counter() - began, 1),
+        "figures": figures,
+    }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    for key, figure in figures.items():
+        print(f"{key:45} {figure['value']:10.3f} {verdict(figure)}")
+
+
+def run_scene(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
+    """Run one demo in a process of its own; figures by name, with the scene's for built-ins."""
+    source = name if name in BUILT_IN else str(arguments.data)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / name
+        minutes, views = (0.5, 200) if arguments.quick else (arguments.minutes, 4000)
+        command = [
+            *(sys.executable, "-m", "unrender", "demo", "--data", source, "--out", str(out)),
+            *("--minutes", str(minutes), "--views", str(views)),
+            *("--seed", str(arguments.seed)),
+        ]
+        subprocess.run(command, check=True)
+        summary = json.loads((out / "summary.json").read_text())
+        if arguments.keep is not None:
+            shutil.copytree(out, arguments.keep / name, dirs_exist_ok=True)
+    return {
+        (key if name == "lego" else f"{name}.{key}"): figure(key, value, name, arguments.quick)
+        for key, value in flatten(summary).items()
+    }
+
+
+def flatten(summary: dict[str, object]) -> dict[str, float]:
+    """summary.json's numbers by dotted name."""
+    flat: dict[str, float] = {}
+    for key, value in summary.items():
+        for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
+            if isinstance(number, int | float):
+                flat[f"{key}.{inner}".rstrip(".")] = number
+    return {key: value for key, value in flat.items() if not key.startswith("scene.")}
+
+
+def figure(key: str, value: float, scene: str, quick: bool) -> dict[str, object]:
+    """One figure as the results hold it."""
+    unit, kind, bound = WANTED.get(key, (UNITS.get(key, ""), "", 0.0))
+    bounded = kind and not quick and (scene == "lego" or key in BOUNDS_OF_BUILT_IN)
+    return {"value": value, "unit": unit, **({kind: bound} if bounded else {})}
+
+
+def verdict(figure: dict[str, object]) -> str:
+    """Whether a figure keeps its bound."""
+    for kind, sign in (("at_least", 1), ("at_most", -1)):
+        if kind in figure:
+            kept = sign * (float(figure["value"]) - float(figure[kind])) >= 0
+            return f"({kind} {figure[kind]:g}: {'kept' if kept else 'MISSED'})"
+    return ""
+
+
+def commit() -> str:
+    """The commit measured, marked if the tree differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def machine() -> str:
+    """The processor and the number of cores."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m unrender`: the same as the `unrender` command."""
+
+from unrender.cli import main
+
+main()

@@ -1,0 +1,362 @@
+"""The `unrender` command."""
+
+import importlib.metadata
+import importlib.util
+import math
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from unrender import __version__
+from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
+from unrender.data.load import load_scene
+from unrender.data.make_views import make_views
+from unrender.data.npz import save_npz
+from unrender.data.validate import Background
+from unrender.demo import DemoOptions, run_demo
+from unrender.errors import InputError
+from unrender.evaluation.renders import render_in_parts
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.imaging.files import write_video
+from unrender.kernels.memory import keep_freed_memory
+from unrender.methods import METHODS
+from unrender.rendering.photometric import RenderAndCompare
+from unrender.rendering.rendering import supersampled
+from unrender.tasks import (
+    estimate_from_flow,
+    evaluate_run,
+    fit_run,
+    image_background,
+    open_run,
+    read_images,
+    refine_on_scene,
+    training_cameras,
+    turntable_cameras,
+)
+from unrender.training.fit import Device, FitOptions, pick_device
+
+if TYPE_CHECKING:
+    from unrender.methods import AnyMethod
+else:
+    AnyMethod = tyro.extras.subcommand_type_from_defaults(METHODS, prefix_names=False)
+
+
+def fit(
+    method: Annotated[AnyMethod, tyro.conf.arg(name="")],
+    data: str,
+    out: Path,
+    background: Background = "auto",
+    resume: bool = False,
+    options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
+) -> None:
+    """Fit a scene, or train a flow, on posed images.
+
+    Args:
+        method: What to fit.
+        data: A Blender folder, an .npz of views, or a built-in scene: bricks, chair, hotdog.
+        out: The run folder to make.
+        background: Colour behind images without alpha; auto looks at their borders.
+        resume: Continue the run in --out from its last checkpoint.
+        options: The training loop.
+    """
+    opened, result = fit_run(method, data, out, options, background, resume)
+    if result.interrupted:
+        print(f"Stopped after {result.steps} steps; continue with --resume.")
+    else:
+        print(f"Fitted in {result.seconds:.0f} s, {result.steps} steps.")
+    print(opened.run.path)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """Where random cameras stand, and how they look."""
+
+    radius: tuple[float, float] | None = None
+    """Least and greatest distance from the origin; by default as the training cameras."""
+    elevation: tuple[float, float] | None = None
+    """Least and greatest elevation in degrees; by default as the training cameras."""
+    roll: float = 0.0
+    """Largest turn about the optical axis, either way, in degrees."""
+    look_at_jitter: float = 0.0
+    """Radius of the ball around the origin in which the point looked at is drawn."""
+
+
+def views(
+    run: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    count: int = 2000,
+    size: int = 32,
+    supersample: int = 3,
+    seed: int = 0,
+    device: Device = "auto",
+    shell: Annotated[Shell, tyro.conf.arg(name="")] = Shell(),
+) -> None:
+    """Render a data set of random views with a fitted scene.
+
+    Args:
+        run: The scene's run folder.
+        out: The .npz to write: images, poses, focal.
+        count: How many views.
+        size: Pixels a side.
+        supersample: Rays a side of each pixel; 1 aliases.
+        seed: Seed of the cameras.
+        device: Where to compute.
+        shell: The cameras.
+    """
+    for name, value in (("count", count), ("size", size), ("supersample", supersample)):
+        if value < 1:
+            raise InputError(f"--{name} {value}: give at least 1")
+    if out.exists():
+        raise InputError(f"{out}: exists already: choose another --out, or delete it")
+    keep_freed_memory()
+    opened = open_run(run, pick_device(device))
+    low, high = shell.elevation or opened.cameras["elevation_deg"]
+    poses = spherical_shell(
+        count,
+        shell.radius or tuple(opened.cameras["radius"]),
+        torch.Generator().manual_seed(seed),
+        (math.radians(low), math.radians(high)),
+        roll=math.radians(shell.roll),
+        look_at_jitter=shell.look_at_jitter,
+    )
+    cameras = training_cameras(opened, poses).resized(size, size)
+    with tqdm(total=count, unit="view") as bar:
+        made = make_views(
+            opened.renderer,
+            cameras.to(pick_device(device)),
+            supersample,
+            _on(bar),
+        )
+    save_npz(out, made)
+    print(out)
+
+
+def render(
+    run: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    cameras: str = "turntable",
+    frames: int = 60,
+    fps: int = 24,
+    size: int | None = None,
+    elevation: float = 30.0,
+    radius: float | None = None,
+    supersample: int = 1,
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    device: Device = "auto",
+) -> None:
+    """Render a film of a run: of a fitted scene, or of a flow.
+
+    Args:
+        run: The run folder.
+        out: An .mp4 or .gif.
+        cameras: turntable, or a file of cameras such as `unrender pose` writes.
+        frames: Frames of the turntable.
+        fps: Frames a second.
+        size: Pixels of the longer side; by default as the training images. A flow has its own.
+        elevation: Degrees above the horizon, for the turntable.
+        radius: Distance from the origin, for the turntable; by default the training cameras'.
+        supersample: Rays a side of each pixel.
+        background: RGB in [0, 1].
+        device: Where to compute.
+    """
+    keep_freed_memory()
+    if frames < 1 or fps < 1:
+        raise InputError(f"--frames {frames} --fps {fps}: give at least 1 of each")
+    if not all(0 <= value <= 1 for value in background):
+        raise InputError(f"--background {background}: give three numbers from 0 to 1")
+    opened = open_run(run, pick_device(device))
+    if cameras == "turntable":
+        path = turntable_cameras(opened, frames, elevation, radius)
+    else:
+        path = read_cameras(Path(cameras)).cameras
+    path = _resize(path, size, opened.fixed_size).to(pick_device(device))
+    renderer = supersampled(opened.renderer, 1 if opened.fixed_size else supersample)
+    with tqdm(total=len(path), unit="frame") as bar:
+        rendering = render_in_parts(renderer, path, _on(bar))
+    color = rendering.over(torch.tensor(background).to(rendering.color)).clamp(0, 1)
+    write_video(out, color.cpu(), fps)
+    print(out)
+
+
+def _on(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:
+    """What a renderer tells of its progress, on a bar."""
+
+    def show(done: int, _total: int) -> None:
+        bar.update(done - bar.n)
+
+    return show
+
+
+def _resize(cameras: Cameras, size: int | None, fixed: int | None) -> Cameras:
+    if fixed is not None:
+        if size not in (None, fixed):
+            raise InputError(f"--size {size}: this flow makes images of {fixed}×{fixed}")
+        return cameras.resized(fixed, fixed)
+    if size is None:
+        return cameras
+    if not 1 <= size <= 8192:
+        raise InputError(f"--size {size}: give 1 to 8192 pixels")
+    scale = size / max(cameras.width, cameras.height)
+    width, height = (max(1, round(scale * n)) for n in (cameras.width, cameras.height))
+    return cameras.resized(width, height)
+
+
+def pose(
+    run: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    out: Path = Path("cameras.json"),
+    start: Path | None = None,
+    flow: Path | None = None,
+    background: Background = "auto",
+    device: Device = "auto",
+    options: Annotated[RenderAndCompare, tyro.conf.arg(name="")] = RenderAndCompare(),
+) -> None:
+    """Find the cameras of images: by a flow, or refined on a fitted scene.
+
+    Args:
+        run: A flow's run folder, or a scene's with --start or --flow.
+        images: Image files of one size: RGBA, or for scenes RGB on a constant background.
+        out: The JSON to write: cameras in the layout of transforms.json, with expected errors.
+        start: Cameras to refine on the scene, in the order of the images.
+        flow: Run folder of the flow whose answer is refined on the scene.
+        background: Colour behind images without alpha; auto takes that of the scene's images.
+        device: Where to compute.
+        options: The refinement.
+    """
+    if not images:
+        raise InputError("pose: no image was given: name one or more image files")
+    keep_freed_memory()
+    opened = open_run(run, pick_device(device))
+    pictures = read_images(list(images))
+    color = image_background(opened, pictures, images[0], background)
+    where = pick_device(device)
+    if opened.fixed_size is not None:
+        if color is not None:
+            raise InputError(
+                f"{images[0]}: has no alpha, which flows need: cut the object out (RGBA)"
+            )
+        estimate = estimate_from_flow(opened, pictures.to(where))
+    else:
+        begin = _starting_cameras(start, flow, images, pictures.to(where))
+        color = None if color is None else color.to(where)
+        estimate = refine_on_scene(opened, pictures.to(where), begin.to(where), options, color)
+    names = tuple(str(path) for path in images)
+    write_cameras(
+        out,
+        NamedCameras(estimate.cameras, names),
+        estimate.rotation_error,
+        estimate.translation_error,
+    )
+    for name, error in zip(names, estimate.rotation_error.tolist(), strict=True):
+        print(f"{name}: rotation expected within {math.degrees(error):.2f}°")
+    print(out)
+
+
+def _starting_cameras(
+    start: Path | None, flow: Path | None, images: tuple[Path, ...], pictures: torch.Tensor
+) -> Cameras:
+    if (start is None) == (flow is None):
+        raise InputError(
+            "pose: a scene refines cameras it is given: name either --start FILE or --flow RUN"
+        )
+    if flow is not None:
+        found = open_run(flow, pictures.device)
+        return estimate_from_flow(found, pictures).cameras
+    assert start is not None
+    cameras = read_cameras(start).cameras
+    if len(cameras) != len(images):
+        raise InputError(
+            f"{start}: holds {len(cameras)} cameras for {len(images)} images: give one each"
+        )
+    return cameras
+
+
+def evaluate(
+    run: Annotated[Path, tyro.conf.Positional],
+    data: str | None = None,
+    background: Background = "auto",
+    device: Device = "auto",
+) -> None:
+    """Score a run on held-out views, and write evaluation.json and report.html into it.
+
+    Args:
+        run: The run folder.
+        data: Views to be judged by; by default the test views of what the run was fitted to.
+        background: Colour behind images without alpha.
+        device: Where to compute.
+    """
+    keep_freed_memory()
+    opened = open_run(run, pick_device(device))
+    config = opened.run.config
+    source = data or str(config["data"]["source"])
+    scene = load_scene(source, background)
+    figures, report = evaluate_run(opened, scene)
+    for name, value in figures.items():
+        if isinstance(value, int | float):
+            print(f"{name:28} {value:.4g}")
+    print(report)
+
+
+def demo(
+    options: Annotated[DemoOptions, tyro.conf.arg(name="")] = DemoOptions(),
+) -> None:
+    """Run the whole loop: a scene from images, images from poses, poses from images."""
+    print(run_demo(options, tqdm.write))
+
+
+def doctor() -> None:
+    """Print versions, the device, the kernels' backends and the optional parts."""
+    print(f"unrender {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for name in ("torch", "numpy", "numba", "tyro", "safetensors", "pillow"):
+        print(f"{name:16} {importlib.metadata.version(name)}")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    print(
+        f"{'device':16} {pick_device('auto')} ({torch.get_num_threads()} threads; GPU: {gpu})"
+    )
+    kernels = sorted(
+        path.name
+        for path in (Path(__file__).parent / "kernels").iterdir()
+        if (path / "reference.py").is_file()
+    )
+    for name in kernels:
+        print(f"{'kernel':16} {name}: reference (torch), cpu (Numba)")
+    for name, purpose in (("beartype", "tests"), ("pytest", "tests"), ("ruff", "development")):
+        found = importlib.util.find_spec(name) is not None
+        print(f"{'optional':16} {name}: {'installed' if found else 'absent'} ({purpose})")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and exit code 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            {
+                "demo": demo,
+                "fit": fit,
+                "make-views": views,
+                "render": render,
+                "pose": pose,
+                "evaluate": evaluate,
+                "doctor": doctor,
+            },
+            prog="unrender",
+            description="Inverse graphics: images to scenes, poses to images, images to poses.",
+            config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes),
+        )
+    except InputError as error:
+        print(f"unrender: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("unrender: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The loop in one picture, for a README: photographs, and what each direction makes of them."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from unrender.imaging.files import replacing
+
+Row = tuple[str, Float[Tensor, "images height width 3"]]
+"""A label, and one image a column."""
+
+
+def write_picture(path: Path, rows: list[Row], dots_an_inch: int = 100) -> None:
+    """Images in a labelled grid, as a PNG; small ones are enlarged without smoothing."""
+    columns = min(len(images) for _, images in rows)
+    figure = Figure(figsize=(1.35 + 1.15 * columns, 1.15 * len(rows)), dpi=dots_an_inch)
+    left = 1.35 / (1.35 + 1.15 * columns)
+    grid = figure.subplots(
+        len(rows),
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": left,
+            "right": 0.995,
+            "top": 0.99,
+            "bottom": 0.01,
+            "wspace": 0.03,
+            "hspace": 0.03,
+        },
+    )
+    for axes, (label, images) in zip(grid, rows, strict=True):
+        for column in range(columns):
+            axes[column].imshow(images[column].cpu().numpy(), interpolation="nearest")
+            axes[column].axis("off")
+        axes[0].text(
+            -0.08,
+            0.5,
+            label,
+            transform=axes[0].transAxes,
+            ha="right",
+            va="center",
+            fontsize=9,
+            color="#333333",
+        )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")
+
+
+def evenly(count: int, total: int) -> list[int]:
+    """`count` indices spread over `total`."""
+    return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()

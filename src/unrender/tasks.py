@@ -1,0 +1,253 @@
+"""What the commands do, as functions: each step of the loop, between run folders."""
+
+import dataclasses
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.data.load import load_scene
+from unrender.data.make_views import camera_statistics
+from unrender.data.validate import Background
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.evaluation.poses import PoseScores, score_poses
+from unrender.evaluation.renders import evaluate_images, resized_views
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import turntable
+from unrender.imaging.files import read_rgba
+from unrender.methods import AnyMethod, describe, from_description
+from unrender.rendering.photometric import RenderAndCompare
+from unrender.rendering.rendering import Images, PoseEstimate, Renderer
+from unrender.report.run import write_run_report
+from unrender.training.fit import FitOptions, FitResult, fit, pick_device
+from unrender.training.method import PoseMethod
+from unrender.training.run import Run, provenance, write_json
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A fitted model, ready to render."""
+
+    run: Run
+    method: AnyMethod
+    model: nn.Module
+
+    @property
+    def renderer(self) -> Renderer:
+        return partial(self.method.render, self.model)
+
+    @property
+    def cameras(self) -> dict[str, Any]:
+        """What config.json says of the training cameras."""
+        return self.run.config["views"]
+
+    @property
+    def fixed_size(self) -> int | None:
+        """Pixels a side of a flow's images; None for scenes, which render any size."""
+        return self.cameras["width"] if isinstance(self.method, PoseMethod) else None
+
+
+def describe_views(views: Views) -> dict[str, object]:
+    """What later commands need of the views a run was fitted to, without loading them."""
+    radius, elevation = camera_statistics(views.cameras)
+    background = None if views.background is None else views.background.tolist()
+    return {
+        "count": len(views),
+        "width": views.cameras.width,
+        "height": views.cameras.height,
+        "intrinsics": views.cameras.intrinsics[0].tolist(),
+        "radius": list(radius),
+        "elevation_deg": [math.degrees(angle) for angle in elevation],
+        "background": background,
+        "fingerprint": fingerprint(views),
+    }
+
+
+def fingerprint(views: Views) -> str:
+    """A hash of the poses and pixels, to tell one data set from another."""
+    digest = hashlib.sha256()
+    for tensor in (views.cameras.world_from_camera, views.images):
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def fit_run(
+    method: AnyMethod,
+    source: str,
+    out: Path,
+    options: FitOptions,
+    background: Background = "auto",
+    resume: bool = False,
+    scene: Scene | None = None,
+    show: bool = True,
+) -> tuple[OpenRun, FitResult]:
+    """Fit a method to the training views of `source` into the run folder `out`."""
+    device = pick_device(options.device)
+    if out.exists() and not resume:
+        raise InputError(
+            f"{out}: exists already: choose another --out, continue it with --resume, "
+            "or delete it"
+        )
+    scene = scene or load_scene(source, background)
+    views = describe_views(scene.train)
+    if resume:
+        run = Run.open(out)
+        _check_same(run, method, views)
+    else:
+        config = {
+            "method": describe(method),
+            "fit": dataclasses.asdict(options),
+            "data": {"source": source, "background": background, "scene": scene.name},
+            "views": views,
+        }
+        run = Run.create(out, config)
+    model, result = fit(method, scene.train.to(device), options, run, resume, show)
+    return OpenRun(run, method, model), result
+
+
+def _check_same(run: Run, method: AnyMethod, views: dict[str, object]) -> None:
+    """A run goes on with the method and the views it began with."""
+    config = run.config
+    before, now = config.get("method"), describe(method)
+    if before != now:
+        raise InputError(
+            f"{run.path}/config.json: was fitted with other options of the method: give the "
+            "same ones to --resume, or another --out"
+        )
+    if config.get("views", {}).get("fingerprint") != views["fingerprint"]:
+        raise InputError(
+            f"{run.path}/config.json: was fitted to other views: give the same --data to "
+            "--resume, or another --out"
+        )
+
+
+def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
+    """The newest checkpoint of a run, ready to render."""
+    run = Run.open(path)
+    source = f"{path}/config.json"
+    config = run.config
+    method = from_description(config.get("method"), source)
+    _check_view_description(config.get("views"), source)
+    checkpoint = run.load()
+    try:
+        model = method.restore(checkpoint.model)
+    except (RuntimeError, KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"{run.checkpoints()[-1]}/model.safetensors: does not hold a model of method "
+            f"{config['method']['name']!r} with these options: fit again"
+        ) from error
+    return OpenRun(run, method, model.to(device or torch.device("cpu")))
+
+
+def _check_view_description(views: object, source: str) -> None:
+    wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
+    if not isinstance(views, dict) or any(
+        not isinstance(views.get(key), kind) for key, kind in wanted.items()
+    ):
+        raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
+
+
+def training_cameras(
+    opened: OpenRun, world_from_camera: Float[Tensor, "cameras 3 4"]
+) -> Cameras:
+    """Cameras with the intrinsics and size of the run's training views."""
+    views = opened.cameras
+    intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
+    return Cameras(world_from_camera, intrinsics, views["width"], views["height"])
+
+
+def turntable_cameras(
+    opened: OpenRun, frames: int, elevation_deg: float, radius: float | None
+) -> Cameras:
+    """A circle around the scene, at the training cameras' mean distance if none is given."""
+    middle = sum(opened.cameras["radius"]) / 2
+    path = turntable(frames, radius or middle, math.radians(elevation_deg))
+    return training_cameras(opened, path)
+
+
+def estimate_from_flow(opened: OpenRun, images: Images) -> PoseEstimate:
+    """Poses by a flow's inversion."""
+    if not isinstance(opened.method, PoseMethod):
+        raise InputError(
+            f"{opened.run.path}: is a scene, which refines poses but does not find them: give "
+            "starting cameras with --start, or a flow with --flow"
+        )
+    return opened.method.estimate_poses(opened.model, images)
+
+
+def refine_on_scene(
+    opened: OpenRun,
+    images: Images,
+    start: Cameras,
+    options: RenderAndCompare,
+    background: Float[Tensor, "3"] | None,
+) -> PoseEstimate:
+    """Poses by render-and-compare on a fitted scene, from `start`."""
+    _, height, width, _ = images.shape
+    return options.estimate(opened.renderer, images, start.resized(width, height), background)
+
+
+def read_images(paths: list[Path]) -> Images:
+    """Photographs of one size, as premultiplied RGBA; opaque where a file has no alpha."""
+    images = [read_rgba(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            size, first = ("×".join(map(str, i.shape[1::-1])) for i in (image, images[0]))
+            raise InputError(
+                f"{path}: is {size} pixels and {paths[0]} {first}: give images of one size"
+            )
+    return torch.stack(images)
+
+
+def image_background(
+    opened: OpenRun, images: Images, first: Path, wanted: Background
+) -> Float[Tensor, "3"] | None:
+    """The colour behind photographs without alpha; None where alpha tells."""
+    if (images[..., 3] < 1).any():
+        return None
+    known = opened.cameras.get("background")
+    if wanted == "auto" and known is None:
+        raise InputError(
+            f"{first}: has no alpha, and the run does not know its background: say "
+            "--background white or black, or cut the object out"
+        )
+    if wanted == "auto":
+        return torch.tensor(known)
+    return torch.full((3,), 1.0 if wanted == "white" else 0.0)
+
+
+def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
+    """Figures of a run on the scene's test views, and the report that shows them.
+
+    Writes evaluation.json and report.html into the run folder.
+    """
+    size = opened.fixed_size
+    views = scene.test if size is None else resized_views(scene.test, size)
+    images = evaluate_images(opened.renderer, views)
+    figures: dict[str, Any] = {
+        "scene": scene.name,
+        "num_views": len(views),
+        "width": views.cameras.width,
+        "height": views.cameras.height,
+        "background": images.background,
+        **images.scores.to_json(),
+        "seconds_per_view": images.seconds / len(views),
+    }
+    poses: PoseScores | None = None
+    estimate: PoseEstimate | None = None
+    if isinstance(opened.method, PoseMethod):
+        estimate = opened.method.estimate_poses(opened.model, views.images)
+        poses = score_poses(estimate.cameras, views.cameras)
+        figures["poses"] = poses.to_json()
+    write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})
+    report = opened.run.path / "report.html"
+    write_run_report(report, opened.run, images, estimate, poses)
+    flat = {**figures, **{f"poses.{k}": v for k, v in figures.get("poses", {}).items()}}
+    return flat, report

@@ -1,0 +1,65 @@
+"""What several tests need: a small true scene, and runs fitted to it in seconds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.blender import write_blender
+from unrender.data.procedural import render_scene
+from unrender.data.views import Scene, Views
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.sit import SiTFlow
+from unrender.tasks import OpenRun, fit_run
+from unrender.training.fit import FitOptions
+
+SIZE = 32
+
+
+def chair_views(count: int, seed: int) -> Views:
+    """The built-in chair from random sides."""
+    generator = torch.Generator().manual_seed(seed)
+    poses = spherical_shell(count, (3.9, 4.1), generator, (0.1, 1.2))
+    return render_scene("chair", Cameras.from_focal(poses, 1.4 * SIZE, SIZE, SIZE), 2)
+
+
+@pytest.fixture(scope="session")
+def small_scene() -> Scene:
+    return Scene("small", chair_views(30, seed=0), chair_views(6, seed=1))
+
+
+@pytest.fixture(scope="session")
+def scene_folder(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scene's training views as a Blender folder."""
+    path = tmp_path_factory.mktemp("data") / "chair"
+    write_blender(path, small_scene.train)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scene_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    """instant-ngp after a few seconds: a blurred chair."""
+    method = InstantNGP(
+        log2_table_size=13,
+        finest=64,
+        levels=6,
+        width=16,
+        color_layers=1,
+        occupancy_cells=32,
+        step_size=0.04,
+        samples=1 << 13,
+    )
+    out = tmp_path_factory.mktemp("runs") / "scene"
+    options = FitOptions(steps=600, device="cpu")
+    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+
+
+@pytest.fixture(scope="session")
+def flow_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    """A flow after a few steps: it runs, and knows little."""
+    method = SiTFlow(width=32, depth=1, heads=2, batch=8)
+    out = tmp_path_factory.mktemp("runs") / "flow"
+    options = FitOptions(steps=20, device="cpu", log_every=5)
+    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]

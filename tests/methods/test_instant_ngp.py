@@ -1,0 +1,143 @@
+"""instant-ngp: it learns, restores, resumes, and its images follow the camera."""
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+
+import torch
+
+from unrender.data.views import Scene
+from unrender.evaluation.images import psnr
+from unrender.evaluation.renders import evaluate_images
+from unrender.geometry.poses import compose, se3_exp
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.tasks import OpenRun, fit_run, open_run
+from unrender.training.fit import FitOptions
+from unrender.training.method import Progress
+from unrender.training.run import Run
+
+TINY = InstantNGP(
+    log2_table_size=10, finest=32, levels=4, width=8, occupancy_cells=16, samples=1 << 10
+)
+
+
+def test_learns_views_it_never_saw(scene_run: OpenRun, small_scene: Scene) -> None:
+    scores = evaluate_images(scene_run.renderer, small_scene.test).scores
+    assert scores.mean_psnr > mean_image_psnr(small_scene) + 5
+
+
+def test_the_figure_can_fail(small_scene: Scene) -> None:
+    """An untrained model must not pass for a trained one."""
+    model = TINY.build(small_scene.train, torch.Generator())
+    found = evaluate_images(lambda cameras: TINY.render(model, cameras), small_scene.test)
+    assert found.scores.mean_psnr < mean_image_psnr(small_scene)
+
+
+def mean_image_psnr(scene: Scene) -> torch.Tensor:
+    """What one gets without looking at the pose."""
+    mean = scene.train.over(torch.ones(3)).mean(0, keepdim=True)
+    return psnr(mean.expand(len(scene.test), -1, -1, -1), scene.test.over(torch.ones(3))).mean()
+
+
+def test_a_run_renders_the_same_without_its_data(
+    scene_run: OpenRun, small_scene: Scene
+) -> None:
+    again = open_run(scene_run.run.path)
+    cameras = small_scene.test.cameras
+    assert torch.equal(again.renderer(cameras).rgba, scene_run.renderer(cameras).rgba)
+
+
+def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Scene) -> None:
+    """Where all test images are transparent, the occupancy grid let rays pass."""
+    rendering = scene_run.renderer(small_scene.test.cameras)
+    empty = small_scene.test.images[..., 3] == 0
+    assert rendering.opacity[empty].mean() < 0.03
+    assert scene_run.model.occupancy.occupied.float().mean() < 0.5
+
+
+def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Scene) -> None:
+    rendering = scene_run.renderer(small_scene.test.cameras)
+    truth = small_scene.test.depths
+    assert truth is not None
+    solid = (small_scene.test.images[..., 3] == 1) & (truth > 0)
+    assert (rendering.depth - truth)[solid].abs().median() < 0.1
+
+
+def test_the_image_is_differentiable_in_the_pose(
+    scene_run: OpenRun, small_scene: Scene
+) -> None:
+    """Sums over images follow finite differences of the pose, as far as float32 goes."""
+    camera = small_scene.test.cameras.select(slice(0, 1))
+    wanted = small_scene.test.images[:1]
+
+    def loss(tangent: torch.Tensor) -> torch.Tensor:
+        moved = camera.with_poses(compose(se3_exp(tangent), camera.world_from_camera))
+        return (scene_run.renderer(moved).rgba - wanted).square().mean()
+
+    for axis in range(6):
+        step = torch.zeros(1, 6)
+        tangent = torch.zeros(1, 6, requires_grad=True)
+        loss(tangent).backward()
+        assert tangent.grad is not None
+        step[0, axis] = 2e-2
+        with torch.no_grad():
+            numeric = float(loss(step) - loss(-step)) / 4e-2
+        scale = float(tangent.grad.abs().max())
+        assert abs(numeric - float(tangent.grad[0, axis])) < 0.5 * scale
+
+
+def test_samples_follow_their_budget(small_scene: Scene) -> None:
+    generator = torch.Generator().manual_seed(0)
+    method = dataclasses.replace(TINY, samples=1 << 15)
+    model = method.build(small_scene.train, generator)
+
+    def num_rays() -> int:
+        for step in range(5):
+            method.losses(model, small_scene.train, Progress(step, 0.0), generator)
+        return int(model.num_rays)
+
+    full = num_rays()
+    model.occupancy.update(
+        lambda points: 1e3 * (points[:, 0].abs() < 0.1).float(), 0.015, generator, True
+    )
+    assert num_rays() > 3 * full
+
+
+def test_rgb_on_white_is_learnt_over_white(small_scene: Scene, tmp_path: Path) -> None:
+    def on_white(views):
+        return dataclasses.replace(
+            views, images=views.over(torch.ones(3)), background=torch.ones(3)
+        )
+
+    scene = Scene("white", on_white(small_scene.train), on_white(small_scene.test))
+    options = FitOptions(steps=200, device="cpu")
+    opened, _ = fit_run(TINY, "white", tmp_path / "run", options, scene=scene, show=False)
+    assert evaluate_images(opened.renderer, scene.test).scores.mean_psnr > 14
+    assert opened.cameras["background"] == [1, 1, 1]
+
+
+def test_resume_is_bit_identical(small_scene: Scene, tmp_path: Path) -> None:
+    options = FitOptions(steps=40, device="cpu", checkpoint_every=23)
+
+    def run(name: str, resume: bool = False) -> dict[str, torch.Tensor]:
+        path = tmp_path / name
+        opened, _ = fit_run(
+            TINY, "small", path, options, resume=resume, scene=small_scene, show=False
+        )
+        return opened.model.state_dict()
+
+    whole = run("whole")
+    run("parts")
+    # As if it had been killed after its first checkpoint.
+    for checkpoint in Run.open(tmp_path / "parts").checkpoints()[1:]:
+        shutil.rmtree(checkpoint)
+    assert Run.open(tmp_path / "parts").load().state["step"] == 23
+    parts = run("parts", resume=True)
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
+
+
+def test_options_bound_the_rate() -> None:
+    assert TINY.learning_rate(Progress(0, 0.0)) < 0.05
+    assert math.isclose(TINY.learning_rate(Progress(10_000, 1.0)), TINY.final_rate)
