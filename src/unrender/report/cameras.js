@@ -8,13 +8,13 @@ for (const figure of document.querySelectorAll(".cameras3d")) {
   const boxes = [...figure.querySelectorAll("input")];
   const [azimuth0, elevation0, distance0, focal] = data.view;
   const pointers = new Map();
-  let azimuth = azimuth0, elevation = elevation0, zoom = 1, waiting = false;
+  let azimuth = azimuth0, elevation = elevation0, zoom = 1, side = 1, waiting = false;
 
   function project(x, y, z) { // as cameras3d.py does
     const ca = Math.cos(azimuth), sa = Math.sin(azimuth);
     const ce = Math.cos(elevation), se = Math.sin(elevation);
     const distance = Math.max(distance0 - (ce * ca * x + ce * sa * y + se * z), 0.05);
-    const scale = zoom * focal * canvas.height / distance;
+    const scale = zoom * focal * side / distance;
     const right = -sa * x + ca * y, up = -se * ca * x - se * sa * y + ce * z;
     return [canvas.width / 2 + scale * right, canvas.height / 2 - scale * up, distance];
   }
@@ -36,6 +36,8 @@ for (const figure of document.querySelectorAll(".cameras3d")) {
     const ratio = window.devicePixelRatio || 1;
     canvas.width = Math.round(stage.clientWidth * ratio);
     canvas.height = Math.round(stage.clientHeight * ratio);
+    side = Math.min(canvas.height, canvas.width / 1.3);
+    const fine = Math.max(0.5, side / 540); // lines as wide as in the still drawing
     const style = getComputedStyle(figure);
     context.lineJoin = "round";
     context.lineWidth = ratio;
@@ -48,7 +50,8 @@ for (const figure of document.querySelectorAll(".cameras3d")) {
     const cameras = (front) => sets.forEach((frusta, index) => {
       if (!boxes[index].checked) return;
       context.strokeStyle = style.getPropertyValue(`--set${index}`);
-      context.lineWidth = (index ? 1.3 : 1.7) * ratio;
+      context.lineWidth = (index ? 1.3 : 4) * fine;
+      context.globalAlpha = index ? 1 : 0.3; // the truth is a wide, pale line under the others
       context.beginPath();
       frusta.forEach((points, i) => {
         if ((points[0][2] <= distance0) !== front) return;
@@ -56,13 +59,14 @@ for (const figure of document.querySelectorAll(".cameras3d")) {
         if (index) stroke([points[0], sets[0][i][0]]);
       });
       context.stroke();
+      context.globalAlpha = 1;
     });
 
     cameras(false);
     const dots = data.points.map(([x, y, z], i) => [...project(x, y, z), data.colors[i]]);
     dots.sort((a, b) => b[2] - a[2]);
     for (const [x, y, distance, color] of dots) {
-      const radius = 0.0145 * zoom * canvas.height / distance;
+      const radius = 0.0125 * zoom * side / distance;
       context.fillStyle = color;
       context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
     }

@@ -20,14 +20,14 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.rendering import pixel_grid
 from unrender.report.page import Fragment
 
-WIDTH, HEIGHT = 900, 560
+WIDTH, HEIGHT = 900, 540
 """Units of the drawing, and the shape of the canvas."""
 AZIMUTH, ELEVATION = math.radians(-60), math.radians(24)
 """Where the drawing is seen from, and where the canvas starts."""
-DISTANCE, FOCAL = 3.4, 1.62
+DISTANCE, FOCAL = 3.4, 1.95
 """Of the eye from the middle, in extents; and the focal length, in heights of the drawing."""
 MAX_CAMERAS = 60
-MAX_POINTS = 2500
+MAX_POINTS = 4000
 FRUSTUM_SIZE = 0.13
 """Length of a frustum's edges, in extents."""
 STROKES = ((0, 1, 2, 0, 3, 4, 0), (2, 3), (4, 1, 5, 2))
@@ -86,36 +86,63 @@ def camera_view(
 
     At most 60 cameras of each set are drawn, evenly spaced. Switches hide and show the sets.
     """
-    count = len(sets[0].cameras)
-    chosen = torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long()
-    picked = [CameraSet(each.name, each.cameras.to("cpu").select(chosen)) for each in sets]
-    points = torch.zeros(0, 3) if cloud is None else cloud.points
-    middle, extent = _bounds(torch.cat([picked[0].cameras.centers, points]))
-    shapes = [
-        ((frusta(each.cameras, FRUSTUM_SIZE * extent) - middle) / extent).double().numpy()
-        for each in picked
-    ]
-    ground = _ground(middle.double().numpy(), extent, picked[0].cameras)
-    cloud_points = ((points - middle) / extent).double().numpy()
-    colors = [] if cloud is None else [_hex(color) for color in cloud.colors.tolist()]
+    scene = _arranged(sets, cloud)
     data = {
         "view": [AZIMUTH, ELEVATION, DISTANCE, FOCAL],
         "strokes": STROKES,
-        "sets": [_rounded(shape.reshape(len(shape), -1)) for shape in shapes],
-        "ground": [_rounded(line.reshape(-1)) for line in ground],
-        "points": _rounded(cloud_points),
-        "colors": colors,
+        "sets": [_rounded(shape.reshape(len(shape), -1)) for shape in scene.frusta],
+        "ground": [_rounded(line.reshape(-1)) for line in scene.ground],
+        "points": _rounded(scene.points),
+        "colors": scene.colors,
     }
     return Fragment(
         '<figure class="cameras3d">'
         f"{_switches(sets)}"
-        f'<div class="stage">{_drawing(shapes, ground, cloud_points, colors)}'
+        f'<div class="stage">{_drawing(scene, (0, 0, WIDTH, HEIGHT))}'
         f'<canvas width="{WIDTH}" height="{HEIGHT}" hidden></canvas></div>'
         f'<script type="application/json">{_json(data)}</script>'
         f"<figcaption>{escape(caption)}"
         '<span class="live-only"> Drag to turn, pinch or hold Ctrl and scroll to zoom, '
         "double-click to return.</span></figcaption></figure>"
     )
+
+
+def camera_picture(
+    sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
+) -> Fragment:
+    """The same as a square picture that stays as it is."""
+    left = (WIDTH - HEIGHT) // 2
+    drawing = _drawing(_arranged(sets, cloud), (left, 0, HEIGHT, HEIGHT))
+    return Fragment(
+        f'<figure class="cameras3d still">{drawing}'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+@dataclass(frozen=True)
+class _Arranged:
+    """All that is drawn, about its middle and with its extent as the unit."""
+
+    frusta: list[Array]
+    ground: list[Array]
+    points: Array
+    colors: list[str]
+
+
+def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
+    count = len(sets[0].cameras)
+    chosen = torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long()
+    picked = [CameraSet(each.name, each.cameras.to("cpu").select(chosen)) for each in sets]
+    points = torch.zeros(0, 3) if cloud is None else cloud.points
+    middle, extent = _bounds(torch.cat([picked[0].cameras.centers, points]))
+    shapes: list[Array] = [
+        ((frusta(each.cameras, FRUSTUM_SIZE * extent) - middle) / extent).double().numpy()
+        for each in picked
+    ]
+    ground = _ground(middle.double().numpy(), extent, picked[0].cameras)
+    cloud_points = ((points - middle) / extent).double().numpy()
+    colors = [] if cloud is None else [_hex(color) for color in cloud.colors.tolist()]
+    return _Arranged(shapes, ground, cloud_points, colors)
 
 
 def _json(data: object) -> str:
@@ -128,7 +155,7 @@ def _hex(color: list[float]) -> str:
 
 
 def _rounded(values: Array) -> list[object]:
-    return np.round(values, 4).tolist()
+    return np.round(values, 3).tolist()
 
 
 def _bounds(points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
@@ -171,12 +198,12 @@ def _switches(sets: Sequence[CameraSet]) -> str:
     return f'<div class="switches">{boxes}</div>'
 
 
-def _drawing(shapes: list[Array], ground: list[Array], points: Array, colors: list[str]) -> str:
+def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
     """Back to front: ground, cameras behind the middle, points, cameras before it."""
     far: list[str] = []
     near: list[str] = []
-    truth = shapes[0]
-    for index, shape in enumerate(shapes):
+    truth = scene.frusta[0]
+    for index, shape in enumerate(scene.frusta):
         layers: tuple[list[str], list[str]] = ([], [])
         flat, distance = _project(shape)
         partner, _ = _project(truth[:, 0])
@@ -187,14 +214,15 @@ def _drawing(shapes: list[Array], ground: list[Array], points: Array, colors: li
                 layer.append(_path(np.stack([own[0], other])))
         for target, paths in zip((far, near), layers, strict=True):
             target.append(f'<path class="set{index}" d="{"".join(paths)}"/>')
-    flat, distance = _project(points)
+    flat, distance = _project(scene.points)
     dots = "".join(
-        f'<circle cx="{flat[i, 0]:.1f}" cy="{flat[i, 1]:.1f}" r="2.3" fill="{colors[i]}"/>'
-        for i in np.argsort(-distance)
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{scene.colors[i]}"/>'
+        for i, (x, y) in ((i, flat[i]) for i in np.argsort(-distance))
     )
-    floor = "".join(_path(_project(line)[0]) for line in ground)
+    floor = "".join(_path(_project(line)[0]) for line in scene.ground)
+    box = " ".join(map(str, frame))
     return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="Cameras around the scene">'
+        f'<svg role="img" viewBox="{box}" aria-label="Cameras around the scene">'
         f'<path class="ground" d="{floor}"/>{"".join(far)}{dots}{"".join(near)}</svg>'
     )
 

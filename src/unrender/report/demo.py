@@ -9,18 +9,17 @@ from unrender.data.views import Scene
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.rendering import PoseEstimate
-from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
+from unrender.report.cameras3d import CameraSet, camera_picture, camera_view, point_cloud
 from unrender.report.page import (
     Cell,
     Fragment,
     Page,
     beside,
-    code,
     collapsible,
+    figure_table,
     image_grid,
     paragraph,
     section,
-    table,
     tiles,
     video,
 )
@@ -37,9 +36,9 @@ from unrender.report.sections import (
 
 MEANING = {
     "scene.name": "The scene",
-    "scene.train_views": "Photographs that the scene was fitted to",
-    "scene.test_views": "Photographs that nothing was fitted to; all figures are on these",
-    "fit.method": "What was fitted to the photographs",
+    "scene.train_views": "Images that the scene was fitted to",
+    "scene.test_views": "Images that nothing was fitted to; all figures are on these",
+    "fit.method": "What was fitted to the images",
     "fit.psnr": "PSNR of the scene's renders at full size, in dB, the mean of the views",
     "fit.ssim": "SSIM of the same renders, window of 11×11 pixels, data range 1",
     "fit.seconds": "Seconds of fitting the scene",
@@ -101,7 +100,8 @@ def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: 
         "scene nor the flow has seen.",
         (
             _headline(outcome, figures),
-            _scene_section(outcome, folder),
+            _directions(outcome, folder),
+            _scene_section(outcome),
             _flow_section(outcome),
             _camera_section(outcome),
             section(
@@ -143,7 +143,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
 
 
-def _scene_section(outcome: Outcome, folder: Path) -> Fragment:
+def _scene_section(outcome: Outcome) -> Fragment:
     fitted = outcome.fitted
     indices = evenly_spaced(len(fitted.views))
     labels = view_labels(fitted, indices)
@@ -156,7 +156,8 @@ def _scene_section(outcome: Outcome, folder: Path) -> Fragment:
             f"{cameras.width}×{cameras.height} pixels. Here it is seen from cameras it was not "
             f"fitted to: {fitted.scores.mean_psnr:.2f} dB PSNR and "
             f"{fitted.scores.mean_ssim:.3f} SSIM on average over the test views, on "
-            f"{background_of(fitted)}. White in the last row means no error."
+            f"{background_of(fitted)}. The number above each view is its PSNR; white in the "
+            "last row means no error."
         ),
         image_grid(
             [
@@ -164,15 +165,34 @@ def _scene_section(outcome: Outcome, folder: Path) -> Fragment:
                 ("fitted scene", fitted.rendered[indices].cpu()),
                 ("error ×5", error_map(fitted, indices).cpu()),
             ],
-            [f"{label} · {psnr}" for label, psnr in zip(labels, quality, strict=True)],
+            [f"{label}\n{psnr}" for label, psnr in zip(labels, quality, strict=True)],
         ),
-        beside(
-            video(folder / "scene.mp4", "The fitted scene, once around."),
-            video(
-                folder / "flow.mp4",
-                "The flow on the same way around: it knows nothing but the twelve numbers of "
-                "each pose.",
-            ),
+    )
+
+
+def _camera_sets(outcome: Outcome) -> tuple[CameraSet, ...]:
+    return (
+        CameraSet("true cameras", outcome.scene.test.cameras),
+        CameraSet("flow", outcome.estimate.cameras),
+        CameraSet("refined on the scene", outcome.refined.cameras),
+    )
+
+
+def _directions(outcome: Outcome, folder: Path) -> Fragment:
+    """The three directions in three pictures."""
+    size = outcome.mean_start.views.cameras.width
+    return beside(
+        video(folder / "scene.mp4", "Images → scene: the fitted scene, once around."),
+        video(
+            folder / "flow.mp4",
+            "Poses → images: the same way around, each frame drawn by the flow from the twelve "
+            f"numbers of its pose, at {size}×{size} pixels.",
+        ),
+        camera_picture(
+            _camera_sets(outcome),
+            point_cloud(outcome.fitted),
+            "Images → poses: the cameras of the test images (grey), as the flow finds them "
+            "(orange), and as the scene refines them (blue).",
         ),
     )
 
@@ -188,7 +208,8 @@ def _flow_section(outcome: Outcome) -> Fragment:
             f"twelve numbers of a pose into the {cameras.width}×{cameras.height} pixels seen "
             f"from there. It reaches {mean.scores.mean_psnr:.2f} dB when started at the pose "
             f"itself, and {sampled.scores.mean_psnr:.2f} dB when noise is added first. The "
-            f"scene that it learnt from has {ceiling.scores.mean_psnr:.2f} dB at this size."
+            f"scene that it learnt from has {ceiling.scores.mean_psnr:.2f} dB at this size. "
+            "The number above each view is the PSNR of the flow without noise."
         ),
         image_grid(
             [
@@ -198,7 +219,7 @@ def _flow_section(outcome: Outcome) -> Fragment:
                 ("flow, noise", sampled.rendered[indices].cpu()),
             ],
             [
-                f"{label} · {psnr}"
+                f"{label}\n{psnr}"
                 for label, psnr in zip(
                     view_labels(ceiling, indices), with_psnr(mean, indices), strict=True
                 )
@@ -218,11 +239,7 @@ def _camera_section(outcome: Outcome) -> Fragment:
             f"gradient refines that to {refined.rotation_deg_median:.2f}°."
         ),
         camera_view(
-            (
-                CameraSet("true cameras", outcome.scene.test.cameras),
-                CameraSet("flow", outcome.estimate.cameras),
-                CameraSet("refined on the scene", outcome.refined.cameras),
-            ),
+            _camera_sets(outcome),
             point_cloud(outcome.fitted),
             "The cameras of the test images around the fitted scene. A line joins each "
             "recovered camera to the true one.",
@@ -238,19 +255,17 @@ def _camera_section(outcome: Outcome) -> Fragment:
 def _figure_section(outcome: Outcome, figures: dict[str, Any]) -> Fragment:
     details = flattened(outcome.details)
     rows = _rows(flattened(figures))
-    more = [
-        collapsible("Further figures", table(("figure", "value", "meaning"), _rows(details)))
-    ]
+    more = [collapsible("Further figures", figure_table(_rows(details)))]
     return section(
         "All figures",
         paragraph("As they stand in summary.json."),
-        table(("figure", "value", "meaning"), rows),
+        figure_table(rows),
         *(more if details else []),
     )
 
 
-def _rows(figures: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
-    return [(code(key), _cell(value), MEANING.get(key, "")) for key, value in figures.items()]
+def _rows(figures: Mapping[str, Any]) -> list[tuple[str, Cell, str]]:
+    return [(key, _cell(value), MEANING.get(key, "")) for key, value in figures.items()]
 
 
 def _cell(value: object) -> Cell:

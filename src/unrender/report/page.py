@@ -30,6 +30,7 @@ MAX_IMAGE_SIDE = 400
 
 MAX_VIDEO_BYTES = 32_000_000
 
+_NUMBER = ' class="number"'
 _VIDEO_STARTS = {".mp4": (4, b"ftyp"), ".gif": (0, b"GIF8")}
 
 
@@ -136,12 +137,24 @@ def tiles(figures: Sequence[tuple[str, str, str]]) -> Fragment:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Fragment:
-    """A row of column titles, then the cells; numbers stand at the right."""
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in header)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    """A row of column titles, then the cells; columns of numbers stand at the right."""
+    numeric = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    titles = "".join(
+        f'<th scope="col"{_NUMBER if right else ""}>{escape(title)}</th>'
+        for title, right in zip(header, numeric, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(map(_cell, row, numeric))}</tr>" for row in rows)
     return Fragment(
         f'<div class="scroll"><table><thead><tr>{titles}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def figure_table(rows: Sequence[tuple[str, Cell, str]]) -> Fragment:
+    """Figures by name, with what they mean; on a narrow screen the meaning stands below."""
+    cells = [(code(name), value, meaning) for name, value, meaning in rows]
+    return Fragment(
+        f'<div class="figures">{table(("figure", "value", "meaning"), cells).markup}</div>'
     )
 
 
@@ -161,20 +174,25 @@ def image_grid(
     """Images of the same views in several versions, such as render, truth and error.
 
     Each version is a row and each view a column, so that versions of a view lie below each
-    other. RGB in [0, 1]; pixels stay sharp however far they are enlarged.
+    other. A label may have several lines. RGB in [0, 1]; pixels stay sharp however far they
+    are enlarged.
     """
     titles = "".join(f'<th scope="col">{escape(label)}</th>' for label in view_labels)
     body = ""
     for label, images in rows:
         cells = "".join(
-            f'<td><img src="{png_uri(image)}" alt="{escape(f"{label}, {view}")}"></td>'
+            f'<td><img src="{png_uri(image)}" alt="{escape(_alternative(label, view))}"></td>'
             for image, view in zip(images, view_labels, strict=True)
         )
         body += f'<tr><th scope="row">{escape(label)}</th>{cells}</tr>'
     return Fragment(
-        f'<div class="scroll images"><table><thead><tr><td></td>{titles}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<div class="scroll images" style="--views: {len(view_labels)}"><table>'
+        f"<thead><tr><td></td>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _alternative(label: str, view: str) -> str:
+    return ", ".join([label, *view.splitlines()])
 
 
 def png_uri(image: Float[Tensor, "height width 3"]) -> str:
@@ -224,12 +242,13 @@ def video(path: Path, caption: str) -> Fragment:
     )
 
 
-def _cell(value: Cell) -> str:
+def _cell(value: Cell, right: bool) -> str:
+    """`right`: in a column of numbers."""
     if isinstance(value, Fragment):
-        return f"<td>{value.markup}</td>"
-    if isinstance(value, str):
-        return f"<td>{escape(value)}</td>"
-    return f'<td class="number">{number(value)}</td>'
+        shown = value.markup
+    else:
+        shown = escape(value) if isinstance(value, str) else number(value)
+    return f"<td{_NUMBER if right else ''}>{shown}</td>"
 
 
 def _data_uri(kind: str, content: bytes) -> str:

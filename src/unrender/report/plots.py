@@ -76,7 +76,7 @@ def curves(
         if log_y:
             _log_axis(axes, "y")
         if len(series) > 1:
-            axes.legend()
+            _legend(axes)
         return _svg(drawing, axes)
 
 
@@ -112,9 +112,7 @@ def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fra
         if logarithmic:
             _log_axis(axes, "x")
         if len(everything):
-            # Room above the bars, so that the legend hides none of them.
-            axes.set_ylim(0, axes.get_ylim()[1] * (1.1 + 0.1 * len(series)))
-            axes.legend(loc="upper right")
+            _legend(axes)
         return _svg(drawing, axes)
 
 
@@ -142,18 +140,31 @@ def scatter(
             _log_axis(axes, "x")
             _log_axis(axes, "y")
         if len(everything) and (len(series) > 1 or equality is not None):
-            axes.legend()
+            _legend(axes)
         return _svg(drawing, axes)
 
 
 def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     # So small that its text stays legible when the drawing is as wide as a telephone.
-    drawing = Figure(figsize=(5.2, 3.1), dpi=72, layout="constrained")
+    drawing = Figure(figsize=(4.7, 3.2), dpi=72, layout="constrained")
     axes = drawing.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.tick_params(length=0, pad=5)
     return drawing, axes
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides nothing."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        borderpad=0,
+        columnspacing=1.2,
+        handlelength=1.4,
+        handletextpad=0.5,
+    )
 
 
 def _colors(number: int) -> list[str]:

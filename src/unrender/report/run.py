@@ -81,7 +81,7 @@ def _headline(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
 def _renders(images: ImageEvaluation) -> Fragment:
     indices = evenly_spaced(len(images.views))
     labels = view_labels(images, indices)
-    captions = [f"{a} · {b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
+    captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     return section(
         "Renders beside the truth",
         image_grid(

@@ -34,7 +34,7 @@ def background_of(evaluation: ImageEvaluation) -> str:
     """The background of renders and truth, in words."""
     if evaluation.background == "white":
         return "white"
-    return f"the background the photographs have (RGB {evaluation.background})"
+    return f"the background the images have (RGB {evaluation.background})"
 
 
 def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
