@@ -50,4 +50,7 @@ def _entry(place: str, line: str) -> Entry:
         isinstance(value, int | float) for value in content.values()
     ):
         raise InputError(f"{place}: is not an object of numbers: delete this line")
-    return {name: float(value) for name, value in content.items()}
+    try:
+        return {name: float(value) for name, value in content.items()}
+    except OverflowError as error:
+        raise InputError(f"{place}: holds too large a number: delete this line") from error

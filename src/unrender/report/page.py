@@ -41,7 +41,7 @@ class Fragment:
     markup: str
 
 
-Cell = str | float | Fragment
+Cell = str | int | float | Fragment
 """What a table holds: text, a number or a fragment."""
 
 
@@ -158,7 +158,7 @@ def figure_table(rows: Sequence[tuple[str, Cell, str]]) -> Fragment:
     )
 
 
-def number(value: float) -> str:
+def number(value: int | float) -> str:
     """A figure as a reader wants it: four digits, whole numbers whole, no powers of ten."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else "-∞" if value == -math.inf else "–"

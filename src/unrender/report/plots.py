@@ -55,7 +55,7 @@ MAX_POINTS = 300
 DECADES_FOR_LOG = 1.5
 """Positive values that span more powers of ten are drawn on a logarithmic axis."""
 
-Values = Sequence[float]
+Values = Sequence[int | float]
 
 
 def curves(
