@@ -50,7 +50,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Heads of its attention."""
     batch: int = 32
     """Images of a training step."""
-    rate: float = 1e-3
+    rate: float = 2e-3
     """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
@@ -60,11 +60,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Gradients longer than this are shortened to it."""
     average_decay: float = 0.998
     """Share of the averaged weights that each step keeps; these make the images."""
-    source_noise: float = 1.0
+    source_noise: float = 0.25
     """Each example's source has noise of a scale drawn from 0 to this."""
-    end_share: float = 0.1
+    end_share: float = 0.3
     """Share of a batch at the image itself, where the way back to the pose begins."""
-    start_share: float = 0.1
+    start_share: float = 0.5
     """Share of a batch at the pose itself, where the way to the image begins."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
