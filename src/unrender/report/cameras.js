@@ -1,12 +1,12 @@
 "use strict";
 // Turns the drawings of cameras. Without this script the still drawings stay in their place.
-for (const figure of document.querySelectorAll(".cameras3d")) {
+for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
   const data = JSON.parse(figure.querySelector("script").textContent);
   const stage = figure.querySelector(".stage");
   const canvas = stage.querySelector("canvas");
   const context = canvas.getContext("2d");
   const boxes = [...figure.querySelectorAll("input")];
-  const [azimuth0, elevation0, distance0, focal] = data.view;
+  const [azimuth0, elevation0, distance0, focal, lift] = data.view;
   const pointers = new Map();
   let azimuth = azimuth0, elevation = elevation0, zoom = 1, side = 1, waiting = false;
 
@@ -16,7 +16,7 @@ for (const figure of document.querySelectorAll(".cameras3d")) {
     const distance = Math.max(distance0 - (ce * ca * x + ce * sa * y + se * z), 0.05);
     const scale = zoom * focal * side / distance;
     const right = -sa * x + ca * y, up = -se * ca * x - se * sa * y + ce * z;
-    return [canvas.width / 2 + scale * right, canvas.height / 2 - scale * up, distance];
+    return [canvas.width / 2 + scale * right, (0.5 - lift) * canvas.height - scale * up, distance];
   }
 
   function stroke(points) {

@@ -24,8 +24,10 @@ WIDTH, HEIGHT = 900, 540
 """Units of the drawing, and the shape of the canvas."""
 AZIMUTH, ELEVATION = math.radians(-60), math.radians(24)
 """Where the drawing is seen from, and where the canvas starts."""
-DISTANCE, FOCAL = 3.4, 1.95
-"""Of the eye from the middle, in extents; and the focal length, in heights of the drawing."""
+DISTANCE = 3.4
+"""Of the eye from the middle, in extents."""
+FILLED, FILLED_ACROSS = 0.9, 1.12
+"""How much the true cameras may take up and down, and across, in heights of the drawing."""
 MAX_CAMERAS = 60
 MAX_POINTS = 4000
 FRUSTUM_SIZE = 0.13
@@ -88,7 +90,7 @@ def camera_view(
     """
     scene = _arranged(sets, cloud)
     data = {
-        "view": [AZIMUTH, ELEVATION, DISTANCE, FOCAL],
+        "view": [AZIMUTH, ELEVATION, DISTANCE, scene.focal, scene.lift],
         "strokes": STROKES,
         "sets": [_rounded(shape.reshape(len(shape), -1)) for shape in scene.frusta],
         "ground": [_rounded(line.reshape(-1)) for line in scene.ground],
@@ -111,8 +113,9 @@ def camera_picture(
     sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
 ) -> Fragment:
     """The same as a square picture that stays as it is."""
-    left = (WIDTH - HEIGHT) // 2
-    drawing = _drawing(_arranged(sets, cloud), (left, 0, HEIGHT, HEIGHT))
+    side = round(1.15 * HEIGHT)
+    frame = ((WIDTH - side) // 2, (HEIGHT - side) // 2, side, side)
+    drawing = _drawing(_arranged(sets, cloud), frame)
     return Fragment(
         f'<figure class="cameras3d still">{drawing}'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -127,6 +130,16 @@ class _Arranged:
     ground: list[Array]
     points: Array
     colors: list[str]
+    focal: float
+    """Of the eye, in heights of the drawing."""
+    lift: float
+    """From the drawing's middle up to what it is drawn about, in heights."""
+
+    def project(self, points: Array) -> tuple[Array, Array]:
+        """Drawing coordinates (x, y) and distance from the eye; cameras.js does the same."""
+        seen, distance = _seen(points)
+        flat = self.focal * HEIGHT * seen * np.array([1.0, -1.0])
+        return flat + np.array([WIDTH / 2, (0.5 - self.lift) * HEIGHT]), distance
 
 
 def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
@@ -142,7 +155,12 @@ def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
     ground = _ground(middle.double().numpy(), extent, picked[0].cameras)
     cloud_points = ((points - middle) / extent).double().numpy()
     colors = [] if cloud is None else [_hex(color) for color in cloud.colors.tolist()]
-    return _Arranged(shapes, ground, cloud_points, colors)
+    seen, _ = _seen(np.concatenate([shapes[0].reshape(-1, 3), cloud_points]))
+    across = 2 * float(np.abs(seen[:, 0]).max())
+    low, high = float(seen[:, 1].min()), float(seen[:, 1].max())
+    focal = min(FILLED / (high - low), FILLED_ACROSS / across)
+    lift = -focal * (low + high) / 2
+    return _Arranged(shapes, ground, cloud_points, colors, focal, lift)
 
 
 def _json(data: object) -> str:
@@ -175,17 +193,15 @@ def _ground(middle: Array, extent: float, cameras: Cameras) -> list[Array]:
     return [(line - middle) / extent for line in [*rings, *spokes]]
 
 
-def _project(points: Array) -> tuple[Array, Array]:
-    """Drawing coordinates (x, y) and distance from the eye; cameras.js has the same lines."""
+def _seen(points: Array) -> tuple[Array, Array]:
+    """How far right and up of the middle, as tangents, and the distance from the eye."""
     cos_a, sin_a = math.cos(AZIMUTH), math.sin(AZIMUTH)
     cos_e, sin_e = math.cos(ELEVATION), math.sin(ELEVATION)
     right = np.array([-sin_a, cos_a, 0.0])
     up = np.array([-sin_e * cos_a, -sin_e * sin_a, cos_e])
     back = np.array([cos_e * cos_a, cos_e * sin_a, sin_e])
     distance = np.maximum(DISTANCE - points @ back, 0.05)
-    scale = FOCAL * HEIGHT / distance
-    x, y = WIDTH / 2 + scale * (points @ right), HEIGHT / 2 - scale * (points @ up)
-    return np.stack([x, y], axis=-1), distance
+    return np.stack([points @ right, points @ up], axis=-1) / distance[..., None], distance
 
 
 def _switches(sets: Sequence[CameraSet]) -> str:
@@ -205,8 +221,8 @@ def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
     truth = scene.frusta[0]
     for index, shape in enumerate(scene.frusta):
         layers: tuple[list[str], list[str]] = ([], [])
-        flat, distance = _project(shape)
-        partner, _ = _project(truth[:, 0])
+        flat, distance = scene.project(shape)
+        partner, _ = scene.project(truth[:, 0])
         for own, own_distance, other in zip(flat, distance, partner, strict=True):
             layer = layers[0] if own_distance[0] > DISTANCE else layers[1]
             layer.extend(_path(own[list(stroke)]) for stroke in STROKES)
@@ -214,12 +230,12 @@ def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
                 layer.append(_path(np.stack([own[0], other])))
         for target, paths in zip((far, near), layers, strict=True):
             target.append(f'<path class="set{index}" d="{"".join(paths)}"/>')
-    flat, distance = _project(scene.points)
+    flat, distance = scene.project(scene.points)
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{scene.colors[i]}"/>'
         for i, (x, y) in ((i, flat[i]) for i in np.argsort(-distance))
     )
-    floor = "".join(_path(_project(line)[0]) for line in scene.ground)
+    floor = "".join(_path(scene.project(line)[0]) for line in scene.ground)
     box = " ".join(map(str, frame))
     return (
         f'<svg role="img" viewBox="{box}" aria-label="Cameras around the scene">'

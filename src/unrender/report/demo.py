@@ -25,6 +25,7 @@ from unrender.report.page import (
 )
 from unrender.report.sections import (
     background_of,
+    decibels,
     error_map,
     evenly_spaced,
     flattened,
@@ -125,8 +126,8 @@ def _headline(outcome: Outcome, figures: dict[str, Any]) -> Fragment:
     size = outcome.mean_start.views.cameras.width
     return tiles(
         [
-            (f"{fitted.mean_psnr:.1f} dB", "images → scene", "PSNR of the fitted scene"),
-            (f"{mean.mean_psnr:.1f} dB", "poses → images", f"PSNR of the flow, {size}×{size}"),
+            (decibels(fitted.mean_psnr), "images → scene", "PSNR of the fitted scene"),
+            (decibels(mean.mean_psnr), "poses → images", f"PSNR of the flow, {size}×{size}"),
             (
                 f"{flow.rotation_deg_median:.2f}°",
                 "images → poses",

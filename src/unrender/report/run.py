@@ -13,6 +13,7 @@ from unrender.report.page import (
     Page,
     code,
     collapsible,
+    figure_table,
     image_grid,
     section,
     table,
@@ -20,6 +21,7 @@ from unrender.report.page import (
 )
 from unrender.report.sections import (
     background_of,
+    decibels,
     error_map,
     evenly_spaced,
     flattened,
@@ -66,7 +68,7 @@ def write_run_report(
 def _headline(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
     scores = images.scores
     shown = [
-        (f"{scores.mean_psnr:.2f} dB", "PSNR", "mean of the test views"),
+        (decibels(scores.mean_psnr), "PSNR", "mean of the test views"),
         (f"{scores.mean_ssim:.3f}", "SSIM", "mean of the test views"),
         (f"{images.seconds / len(images.views):.2g} s", "for one image", "of the test size"),
     ]
@@ -117,12 +119,12 @@ def _poses(
 def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
     """Summary figures, and those of each view to unfold."""
     scores = images.scores
-    rows: list[tuple[Cell, ...]] = [
-        (code("psnr"), scores.mean_psnr, "PSNR in dB, the mean of the test views"),
-        (code("ssim"), scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
-        (code("num_views"), len(images.views), "Test views"),
+    rows: list[tuple[str, Cell, str]] = [
+        ("psnr", scores.mean_psnr, "PSNR in dB, the mean of the test views"),
+        ("ssim", scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
+        ("num_views", len(images.views), "Test views"),
         (
-            code("seconds_per_view"),
+            "seconds_per_view",
             images.seconds / len(images.views),
             "Seconds that one image takes to render",
         ),
@@ -133,22 +135,22 @@ def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
     if poses is not None:
         rows += [
             (
-                code("poses.rotation_deg_median"),
+                "poses.rotation_deg_median",
                 poses.rotation_deg_median,
                 "Rotation error in degrees, the median",
             ),
             (
-                code("poses.rotation_deg_mean"),
+                "poses.rotation_deg_mean",
                 poses.rotation_deg_mean,
                 "Rotation error in degrees, the mean",
             ),
             (
-                code("poses.translation_percent_median"),
+                "poses.translation_percent_median",
                 poses.translation_percent_median,
                 "Translation error in percent of the radius, the median",
             ),
             (
-                code("poses.under_5deg"),
+                "poses.under_5deg",
                 poses.under_5deg,
                 "Share of the views whose rotation is less than 5° off",
             ),
@@ -158,7 +160,7 @@ def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
     views = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
     return section(
         "All figures",
-        table(("figure", "value", "meaning"), rows),
+        figure_table(rows),
         collapsible("Figures of each view", table(header, views)),
     )
 

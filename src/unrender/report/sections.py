@@ -1,5 +1,6 @@
 """The parts of a report that runs and demos share."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,12 @@ def background_of(evaluation: ImageEvaluation) -> str:
 
 
 def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
-    return [f"{evaluation.scores.psnr[i].item():.1f} dB" for i in indices]
+    """The PSNR of single views, in words."""
+    return [decibels(evaluation.scores.psnr[i].item()) for i in indices]
+
+
+def decibels(psnr: float) -> str:
+    return "no error" if psnr == math.inf else f"{psnr:.1f} dB"
 
 
 def error_map(
@@ -84,7 +90,10 @@ def pose_errors(
         name: rank_correlation(expected[name], each.rotation_deg)
         for name, each in scores.items()
     }
-    correlations = ", ".join(f"{name} {value:.2f}" for name, value in knows.items())
+    correlations = ", ".join(
+        f"{name} {'undefined' if math.isnan(value) else f'{value:.2f}'}"
+        for name, value in knows.items()
+    )
     return beside(
         figure(
             histogram(rotation, "rotation error (degrees)"),
