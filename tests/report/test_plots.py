@@ -66,6 +66,14 @@ def test_one_curve_needs_no_legend_and_two_do() -> None:
     assert paths(two, PALETTE[1])
 
 
+def test_a_name_without_points_keeps_its_color_and_no_place_in_the_legend() -> None:
+    drawing = curves({"first": ([], []), "second": ([0, 1], [2, 1])}, "s", "dB")
+    assert "first" not in texts(drawing)
+    assert "second" in texts(drawing)
+    assert not paths(drawing, PALETTE[0])
+    assert paths(drawing, PALETTE[1])
+
+
 def test_a_histogram_counts_every_value_and_names_the_median() -> None:
     drawing = histogram({"flow": [1.0, 1.0, 1.0, 4.0]}, "error (°)", bins=4)
     outline = max(paths(drawing, PALETTE[0]), key=len)

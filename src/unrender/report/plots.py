@@ -64,18 +64,23 @@ def curves(
     y_label: str,
     log_y: bool = False,
 ) -> Fragment:
-    """Lines through (xs, ys) by name; points that cannot be drawn are left out."""
+    """Lines through (xs, ys) by name; points that cannot be drawn are left out.
+
+    A name without points keeps its colour free, so that it has the same one in every plot.
+    """
     with mpl.rc_context(_STYLE):
         drawing, axes = _empty(x_label, y_label)
         for color, (name, (xs, ys)) in zip(_colors(len(series)), series.items(), strict=True):
             points = _finite(xs, ys)
             if log_y:
                 points = points[points[:, 1] > 0]
+            if not len(points):
+                continue
             points = _thinned(points)
             axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.6, label=name)
         if log_y:
             _log_axis(axes, "y")
-        if len(series) > 1:
+        if len(series) > 1 and axes.lines:
             _legend(axes)
         return _svg(drawing, axes)
 
@@ -132,6 +137,8 @@ def scatter(
     with mpl.rc_context(_STYLE):
         drawing, axes = _empty(x_label, y_label)
         for color, (name, values) in zip(_colors(len(points)), points.items(), strict=True):
+            if not len(values):
+                continue
             axes.scatter(*values.T, s=16, color=color, alpha=0.65, linewidths=0, label=name)
         if equality is not None and len(everything):
             low, high = everything.min(), everything.max()
