@@ -1,6 +1,7 @@
 """Cameras in space: the frusta are where the cameras look, and the still drawing is whole."""
 
 import json
+import math
 import re
 
 import pytest
@@ -113,3 +114,18 @@ def test_any_number_of_cameras_can_be_drawn(count: int) -> None:
 def test_data_cannot_end_its_script() -> None:
     markup = camera_view([CameraSet("</script>", cameras(2))]).markup
     assert markup.count("</script>") == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_recovered_camera_that_is_no_number_is_left_out(bad: float) -> None:
+    poses = cameras(4).world_from_camera.clone()
+    poses[2, 0, 3] = bad
+    sets = (CameraSet("true", cameras(4)), CameraSet("found", cameras(4).with_poses(poses)))
+    markup = camera_view(sets).markup
+    true, found = drawing_data(markup)["sets"]
+    assert None not in true
+    assert [shape is None for shape in found] == [False, False, True, False]
+    # One drawn camera is three strokes, and a line to its partner.
+    strokes = re.findall(r'<path class="set1" d="([^"]*)"', markup)
+    assert sum(path.count("M") for path in strokes) == 3 * (3 + 1)
+    assert not re.search(r"nan|inf\b", "".join(strokes))

@@ -46,7 +46,7 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
     data.ground.forEach((line) => stroke(lines(line)));
     context.stroke();
 
-    const sets = data.sets.map((frusta) => frusta.map(lines));
+    const sets = data.sets.map((frusta) => frusta.map((flat) => flat && lines(flat)));
     const cameras = (front) => sets.forEach((frusta, index) => {
       if (!boxes[index].checked) return;
       context.strokeStyle = style.getPropertyValue(`--set${index}`);
@@ -54,7 +54,7 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
       context.globalAlpha = index ? 1 : 0.3; // the truth is a wide, pale line under the others
       context.beginPath();
       frusta.forEach((points, i) => {
-        if ((points[0][2] <= distance0) !== front) return;
+        if (!points || (points[0][2] <= distance0) !== front) return;
         data.strokes.forEach((way) => stroke(way.map((j) => points[j])));
         if (index) stroke([points[0], sets[0][i][0]]);
       });

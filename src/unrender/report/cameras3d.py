@@ -86,13 +86,17 @@ def camera_view(
 ) -> Fragment:
     """Frusta of several sets of cameras, each joined by a line to its partner of the first.
 
-    At most 60 cameras of each set are drawn, evenly spaced. Switches hide and show the sets.
+    At most 60 cameras of each set are drawn, evenly spaced, and of the recovered ones only
+    those with a finite pose. Switches hide and show the sets.
     """
     scene = _arranged(sets, cloud)
     data = {
         "view": [AZIMUTH, ELEVATION, DISTANCE, scene.focal, scene.lift],
         "strokes": STROKES,
-        "sets": [_rounded(shape.reshape(len(shape), -1)) for shape in scene.frusta],
+        "sets": [
+            [_rounded(one.reshape(-1)) if np.isfinite(one).all() else None for one in shape]
+            for shape in scene.frusta
+        ],
         "ground": [_rounded(line.reshape(-1)) for line in scene.ground],
         "points": _rounded(scene.points),
         "colors": scene.colors,
@@ -224,6 +228,8 @@ def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
         flat, distance = scene.project(shape)
         partner, _ = scene.project(truth[:, 0])
         for own, own_distance, other in zip(flat, distance, partner, strict=True):
+            if not np.isfinite(own).all():
+                continue
             layer = layers[0] if own_distance[0] > DISTANCE else layers[1]
             layer.extend(_path(own[list(stroke)]) for stroke in STROKES)
             if index:
