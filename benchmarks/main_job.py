@@ -2,8 +2,8 @@
 
     python benchmarks/main_job.py [--data FOLDER] [--only NAME ...] [--quick] [--out FILE]
 
-Runs `unrender demo` as a user would, one process a scene, and writes its figures to a
-JSON file with the command, commit, machine and seed. All are on held-out views, against the truth.
+Runs `unrender demo` as a user would, one process a scene, and writes its figures to a JSON
+file with the command, commit, machine and seed. All are on held-out views, against the truth.
 """
 
 import argparse

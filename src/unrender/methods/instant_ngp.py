@@ -187,6 +187,11 @@ class InstantNGP(Method[InstantNGPModel, Views]):
             everywhere = step in (16, 64, 256)
             model.occupancy.update(model.density, self.step_size, generator, everywhere)
 
+    def finish(self, model: InstantNGPModel, data: Views) -> None:
+        """Look at every cell once more, so that renders skip all that turned out empty."""
+        generator = torch.Generator().manual_seed(0)
+        model.occupancy.update(model.density, self.step_size, generator, everywhere=True)
+
     def smaller(self) -> "Method[InstantNGPModel, Views] | None":
         return halve(self, "samples")
 

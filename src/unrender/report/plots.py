@@ -153,7 +153,7 @@ def scatter(
 
 def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     # So small that its text stays legible when the drawing is as wide as a telephone.
-    drawing = Figure(figsize=(4.7, 3.2), dpi=72, layout="constrained")
+    drawing = Figure(figsize=(4.2, 3.0), dpi=72, layout="constrained")
     axes = drawing.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)

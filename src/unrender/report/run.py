@@ -15,6 +15,7 @@ from unrender.report.page import (
     collapsible,
     figure_table,
     image_grid,
+    paragraph,
     section,
     table,
     tiles,
@@ -86,6 +87,9 @@ def _renders(images: ImageEvaluation) -> Fragment:
     captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     return section(
         "Renders beside the truth",
+        paragraph(
+            "The number above each view is its PSNR; white in the last row means no error."
+        ),
         image_grid(
             [
                 ("truth", images.truth[indices].cpu()),

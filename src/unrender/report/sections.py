@@ -50,9 +50,10 @@ def decibels(psnr: float) -> str:
 def error_map(
     evaluation: ImageEvaluation, indices: list[int]
 ) -> Float[Tensor, "views height width 3"]:
-    """The absolute error of each channel, times 5 and inverted: white where there is none."""
+    """The channels' mean absolute error, times 5 and inverted: white where there is none."""
     difference = (evaluation.rendered[indices] - evaluation.truth[indices]).abs()
-    return (1 - ERROR_GAIN * difference).clamp(0, 1)
+    error = difference.mean(dim=-1, keepdim=True).expand_as(difference)
+    return (1 - ERROR_GAIN * error).clamp(0, 1)
 
 
 def training_curves(logs: Mapping[str, Path]) -> Fragment:
