@@ -2,8 +2,7 @@
 // Turns the drawings of cameras. Without this script the still drawings stay in their place.
 for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
   const data = JSON.parse(figure.querySelector("script").textContent);
-  const stage = figure.querySelector(".stage");
-  const canvas = stage.querySelector("canvas");
+  const stage = figure.querySelector(".stage"), canvas = stage.querySelector("canvas");
   const context = canvas.getContext("2d");
   const boxes = [...figure.querySelectorAll("input")];
   const [azimuth0, elevation0, distance0, focal, lift] = data.view;
@@ -16,7 +15,8 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
     const distance = Math.max(distance0 - (ce * ca * x + ce * sa * y + se * z), 0.05);
     const scale = zoom * focal * side / distance;
     const right = -sa * x + ca * y, up = -se * ca * x - se * sa * y + ce * z;
-    return [canvas.width / 2 + scale * right, (0.5 - lift) * canvas.height - scale * up, distance];
+    const middle = canvas.height / 2 - lift * side;
+    return [canvas.width / 2 + scale * right, middle - scale * up, distance];
   }
 
   function stroke(points) {
@@ -24,11 +24,8 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
   }
 
   function lines(flat) {
-    const points = [];
-    for (let i = 0; i < flat.length; i += 3) {
-      points.push(project(flat[i], flat[i + 1], flat[i + 2]));
-    }
-    return points;
+    return Array.from({ length: flat.length / 3 }, (_, i) =>
+      project(...flat.slice(3 * i, 3 * i + 3)));
   }
 
   function draw() {
@@ -39,7 +36,6 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
     side = Math.min(canvas.height, canvas.width / 1.3);
     const fine = Math.max(0.5, side / 540); // lines as wide as in the still drawing
     const style = getComputedStyle(figure);
-    context.lineJoin = "round";
     context.lineWidth = ratio;
     context.strokeStyle = style.getPropertyValue("--line");
     context.beginPath();
