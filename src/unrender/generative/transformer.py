@@ -239,6 +239,14 @@ class SiT(nn.Module):
         squares = patches.unflatten(2, (patch, patch, -1)).unflatten(1, (grid, grid))
         return squares.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
 
+    def matrices(self) -> list[nn.Parameter]:
+        """The weights between the layers of the blocks, which an optimiser may treat apart."""
+        return [
+            parameter
+            for name, parameter in self.blocks.named_parameters()
+            if parameter.ndim == 2 and "adaLN_modulation" not in name
+        ]
+
     @classmethod
     def from_original(
         cls, tensors: Mapping[str, Tensor], num_heads: int, class_label: int = 0

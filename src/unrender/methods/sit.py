@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from unrender.data.views import Views
@@ -28,6 +28,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.imaging.resize import area_average
 from unrender.rendering.rendering import Images, PoseEstimate, Rendering
 from unrender.training.method import Method, PoseMethod, Progress, halve
+from unrender.training.muon import Muon
 
 PATH = LinearPath()
 MAX_HELD_OUT = 128
@@ -56,8 +57,10 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.01
     """Decay of the weights, as a share of the learning rate."""
+    muon: bool = True
+    """Whether Muon updates the blocks' matrices; AdamW updates the rest, or all."""
     max_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
+    """Gradients longer than this are shortened to it, those of Muon apart."""
     average_decay: float = 0.998
     """Share of the averaged weights that each step keeps; these make the images."""
     source_noise: float = 0.25
@@ -99,16 +102,14 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         return PoseFlow(shape, views, generator)
 
     def optimizer(self, model: PoseFlow) -> torch.optim.Optimizer:
-        parameters = list(model.network.parameters())
-        optimizer = torch.optim.AdamW(
-            parameters, self.rate, (0.9, 0.99), weight_decay=self.weight_decay, fused=True
-        )
-
-        def shorten(*_: object) -> None:
-            nn.utils.clip_grad_norm_(parameters, self.max_norm)
-
-        optimizer.register_step_pre_hook(shorten)
-        return optimizer
+        matrices = model.network.matrices() if self.muon else []
+        chosen = {id(matrix) for matrix in matrices}
+        others = [
+            parameter for parameter in model.network.parameters() if id(parameter) not in chosen
+        ]
+        short = multiplies_bfloat16(model.radius.device)
+        dtype = torch.bfloat16 if short else torch.float32
+        return Muon(matrices, others, self.rate, self.weight_decay, self.max_norm, dtype)
 
     def learning_rate(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
