@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import math
+import os
 import platform
 import sys
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def views(
     for name, value in (("count", count), ("size", size), ("supersample", supersample)):
         if value < 1:
             raise InputError(f"--{name} {value}: give at least 1")
+    _check_output(out, (".npz",))
     if out.exists():
         raise InputError(f"{out}: exists already: choose another --out, or delete it")
     keep_freed_memory()
@@ -167,6 +169,7 @@ def render(
         background: RGB in [0, 1].
         device: Where to compute.
     """
+    _check_output(out, (".mp4", ".gif"))
     keep_freed_memory()
     if frames < 1 or fps < 1:
         raise InputError(f"--frames {frames} --fps {fps}: give at least 1 of each")
@@ -193,6 +196,19 @@ def _on(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:
         bar.update(done - bar.n)
 
     return show
+
+
+def _check_output(path: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a file that could not be written before the work is done, not after."""
+    if path.suffix not in endings:
+        raise InputError(
+            f"{path}: has another ending than {' or '.join(endings)}: change --out"
+        )
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path}: cannot be written, since {path.parent} is no writable folder: make it, "
+            "or choose another --out"
+        )
 
 
 def _resize(cameras: Cameras, size: int | None, fixed: int | None) -> Cameras:
@@ -231,6 +247,7 @@ def pose(
         device: Where to compute.
         options: The refinement.
     """
+    _check_output(out, (".json",))
     if not images:
         raise InputError("pose: no image was given: name one or more image files")
     keep_freed_memory()
