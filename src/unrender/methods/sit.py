@@ -45,13 +45,13 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Pixels a side of the transformer's patches."""
     width: int = 256
     """Numbers of a token."""
-    depth: int = 6
+    depth: int = 4
     """Blocks of the transformer."""
     heads: int = 4
     """Heads of its attention."""
     batch: int = 32
     """Images of a training step."""
-    rate: float = 2e-3
+    rate: float = 4e-3
     """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
