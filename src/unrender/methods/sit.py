@@ -270,7 +270,7 @@ def _agree(a: Float[Tensor, "cameras 3 3"], b: Float[Tensor, "3 3"], image_size:
 def _presets() -> dict[str, SiTFlow]:
     sizes = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "xl": (1152, 28, 16)}
     return {
-        f"sit-{name}-{patch}": SiTFlow(patch, width, depth, heads)
+        f"sit-{name}-{patch}": SiTFlow(patch, width, depth, heads, rate=5e-4)
         for name, (width, depth, heads) in sizes.items()
         for patch in (2, 4, 8)
     }
