@@ -373,7 +373,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("unrender: interrupted", file=sys.stderr)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()
