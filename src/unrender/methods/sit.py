@@ -71,7 +71,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Share of a batch at the pose itself, where the way to the image begins."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
-    image_steps: int = 4
+    image_steps: int = 1
     """Steps from a pose to its image."""
     inversion_steps: int = 1
     """Steps from an image to its pose."""
