@@ -27,7 +27,8 @@ from unrender.training.method import Method, Progress, halve
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
-RAYS_AT_ONCE = 1 << 14
+SAMPLES_AT_ONCE = 1 << 18
+"""Samples that rendering aims at in one go: enough to fill a machine, little memory."""
 
 
 class _Exp(torch.autograd.Function):
@@ -74,6 +75,12 @@ class InstantNGPModel(nn.Module):
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Per unit length."""
         return _Exp.apply(self.features(points)[:, 0])  # pyright: ignore[reportReturnType]
+
+    def rays_at_once(self, step: float) -> int:
+        """Rays that come to about SAMPLES_AT_ONCE, by how full the occupancy grid is."""
+        filled = float(self.occupancy.occupied.float().mean())
+        samples_a_ray = max(2 * self.half_width / step * filled, 4.0)
+        return max(1 << 10, int(SAMPLES_AT_ONCE / samples_a_ray))
 
     def render_rays(
         self, rays: Rays, step: float, jitter: Float[Tensor, "rays"]
@@ -202,7 +209,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         parts: list[Rendering] = []
         with torch.set_grad_enabled(follow):
             total = torch.arange(num * height * width, device=cameras.device)
-            for flat in total.split(RAYS_AT_ONCE):
+            for flat in total.split(model.rays_at_once(self.step_size)):
                 camera, y, x = (
                     flat // (height * width),
                     flat // width % height,

@@ -25,6 +25,7 @@ def _walk(
     occupied,
     blocks,
     density,
+    bounds,
     step,
     max_depth,
     max_step_depth,
@@ -54,9 +55,15 @@ def _walk(
         az, bz = (-half - oz) * iz, (half - oz) * iz
         near = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), zero))
         far = min(min(max(ax, bx), max(ay, by)), max(az, bz))
+        # Only the part inside the box around all that is occupied needs to be walked.
+        ax, bx = (bounds[0, 0] - ox) * ix, (bounds[1, 0] - ox) * ix
+        ay, by = (bounds[0, 1] - oy) * iy, (bounds[1, 1] - oy) * iy
+        az, bz = (bounds[0, 2] - oz) * iz, (bounds[1, 2] - oz) * iz
+        enter = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), near))
+        far = min(far, min(min(max(ax, bx), max(ay, by)), max(az, bz)))
         count = 0
         depth = zero
-        k = 0
+        k = max(0, int((enter - near) / step - jitter[r]))
         while True:
             t = near + (np.float32(k) + jitter[r]) * step
             if t >= far or count >= max_bins:
@@ -102,6 +109,7 @@ def march(
     num_rays = len(origins)
     counts = np.zeros(num_rays, np.int64)
     max_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 1
+    bounds = np.array(grid.bounds, np.float32)
     limits = [np.float32(value) for value in (step, max_optical_depth, max_step_depth)]
     half_width = np.float32(grid.half_width)
 
@@ -112,7 +120,16 @@ def march(
         while first < last:
             middles = np.empty(16 * (last - first) + 4 * max_bins, np.float32)
             stop = _walk(
-                *rays, first, last, half_width, *cells, *limits, max_bins, middles, counts
+                *rays,
+                first,
+                last,
+                half_width,
+                *cells,
+                bounds,
+                *limits,
+                max_bins,
+                middles,
+                counts,
             )
             filled.append(middles[: counts[first:stop].sum()])
             first = stop

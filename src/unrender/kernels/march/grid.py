@@ -20,6 +20,8 @@ class MarchGrid:
     """Whether any of a block's cells is occupied."""
     density: Float[Tensor, "cells cells cells"]
     """An estimate, per unit length: used only to tell when a ray has gone dark."""
+    bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
+    """Least and greatest corner of the box around all occupied blocks, in scene units."""
 
     @classmethod
     def from_cells(
@@ -32,7 +34,19 @@ class MarchGrid:
         assert cells % BLOCK == 0, f"cells a side must be a multiple of {BLOCK}, not {cells}"
         split = occupied.view(cells // BLOCK, BLOCK, cells // BLOCK, BLOCK, -1, BLOCK)
         blocks = split.any(5).any(3).any(1)
-        return cls(half_width, occupied, blocks, density)
+        return cls(half_width, occupied, blocks, density, _bounds(blocks, half_width))
+
+
+def _bounds(
+    blocks: Bool[Tensor, "blocks blocks blocks"], half_width: float
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    where = blocks.nonzero().cpu()
+    if len(where) == 0:
+        return (0.0, 0.0, 0.0), (0.0, 0.0, 0.0)
+    width = 2 * half_width / len(blocks)
+    a, b, c = (where.amin(0) * width - half_width).tolist()
+    d, e, f = ((where.amax(0) + 1) * width - half_width).tolist()
+    return (a, b, c), (d, e, f)
 
 
 @dataclass(frozen=True)
