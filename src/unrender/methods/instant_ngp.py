@@ -92,10 +92,10 @@ class InstantNGPModel(nn.Module):
         middles = (bins.starts + bins.ends) / 2
         origins = expand(rays.origins, bins.offsets)
         points = (origins.T + middles * expand(directions, bins.offsets).T).T
-        features = self.features(points)
-        density = _Exp.apply(features[:, 0])
+        features = self.features(points).T
+        density = _Exp.apply(features[0])
         view = expand(spherical_harmonics(directions), bins.offsets)
-        color = mlp(torch.cat([view.T, features.T]).T, list(self.color_net)).sigmoid()
+        color = mlp(torch.cat([view.T, features]).T, list(self.color_net)).sigmoid()
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
         depth = out.distance / out.opacity.clamp_min(1e-6)
         return Rendering(out.color, out.opacity, depth), len(bins)
