@@ -23,7 +23,7 @@ BUILT_IN = ("bricks", "chair", "hotdog")
 # What is asked of each figure of summary.json: its unit and its bound.
 WANTED: dict[str, tuple[str, str, float]] = {
     "fit.psnr": ("dB", "at_least", 30.0),
-    "fit.seconds": ("s", "at_most", 90.5),
+    "fit.seconds": ("s", "at_most", 90.0),
     "flow.psnr_mean_start": ("dB", "at_least", 23.0),
     "pose.rotation_deg_median": ("degrees", "at_most", 2.0),
     "pose.under_5deg": ("share", "at_least", 0.95),
@@ -41,6 +41,14 @@ UNITS = {
     "pose.translation_percent_median": "percent of the radius",
     "pose.num_views": "views",
 }
+# Of details.json: what the figures are to be held against.
+DETAILS = {
+    "nearest_view_psnr": "dB",
+    "inversion_20_steps_rotation_deg_median": "degrees",
+    "pose_seconds_per_view": "s",
+    "refine_seconds_per_view": "s",
+}
+UNITS |= {f"details.{key}": unit for key, unit in DETAILS.items()}
 # Only the real scene has bounds on quality; the built-in ones have the demo's time and memory.
 BOUNDS_OF_BUILT_IN = ("peak_memory_mb", "total_seconds")
 
@@ -95,6 +103,8 @@ def run_scene(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, o
         ]
         subprocess.run(command, check=True)
         summary = json.loads((out / "summary.json").read_text())
+        details = json.loads((out / "details.json").read_text())
+        summary["details"] = {key: details[key] for key in DETAILS}
         if arguments.keep is not None:
             shutil.copytree(out, arguments.keep / name, dirs_exist_ok=True)
     return {

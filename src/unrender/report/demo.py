@@ -57,6 +57,8 @@ MEANING = {
     "pose.num_views": "Images whose poses were sought",
     "total_seconds": "Seconds of everything",
     "peak_memory_mb": "Largest memory in use, in MB",
+    "nearest_view_psnr": "PSNR in dB of the training view with the nearest pose, looked up",
+    "inversion_20_steps_rotation_deg_median": "Rotation error of the flow run back in 20 steps",
     "pose_seconds_per_view": "Seconds that the flow takes for one pose",
     "refine_seconds_per_view": "Seconds that refining takes for one pose",
 }
