@@ -86,6 +86,8 @@ def main() -> None:
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    if not arguments.quick:
+        write_table(figures, ROOT / "docs/main_job.md")
     for key, figure in figures.items():
         print(f"{key:45} {figure['value']:10.3f} {verdict(figure)}")
 
@@ -137,6 +139,25 @@ def verdict(figure: dict[str, object]) -> str:
             kept = sign * (float(figure["value"]) - float(figure[kind])) >= 0
             return f"({kind} {figure[kind]:g}: {'kept' if kept else 'MISSED'})"
     return ""
+
+
+def write_table(figures: dict[str, dict[str, object]], page: Path) -> None:
+    """Put the figures of all scenes between the marks of the page."""
+    begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
+    scenes = ["lego", *BUILT_IN]
+    rows = ["| figure | unit | asked of lego | " + " | ".join(["lego_200", *BUILT_IN]) + " |"]
+    rows.append("|---|---|---|" + "---:|" * len(scenes))
+    for key, own in figures.items():
+        if key.split(".")[0] in BUILT_IN:
+            continue
+        found = [figures.get(key if s == "lego" else f"{s}.{key}") for s in scenes]
+        cells = ["" if f is None else f"{float(f['value']):.4g}" for f in found]
+        bounds = {"at_least": "≥", "at_most": "≤"}
+        asked = [f"{sign} {own[kind]:g}" for kind, sign in bounds.items() if kind in own]
+        rows.append(f"| `{key}` | {own['unit']} | {' '.join(asked)} | {' | '.join(cells)} |")
+    text = page.read_text()
+    before, after = text.split(begin)[0], text.split(end)[1]
+    page.write_text(before + begin + "\n".join(rows) + "\n" + end + after)
 
 
 def commit() -> str:

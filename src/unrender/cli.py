@@ -32,7 +32,6 @@ from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import supersampled
 from unrender.tasks import (
-    estimate_from_flow,
     evaluate_run,
     fit_run,
     image_background,
@@ -133,7 +132,7 @@ def views(
     with tqdm(total=count, unit="view") as bar:
         made = make_views(
             opened.renderer,
-            cameras.to(pick_device(device)),
+            cameras,
             supersample,
             _on(bar),
         )
@@ -180,7 +179,7 @@ def render(
         path = turntable_cameras(opened, frames, elevation, radius)
     else:
         path = read_cameras(Path(cameras)).cameras
-    path = _resize(path, size, opened.fixed_size).to(pick_device(device))
+    path = _resize(path, size, opened.fixed_size)
     renderer = supersampled(opened.renderer, 1 if opened.fixed_size else supersample)
     with tqdm(total=len(path), unit="frame") as bar:
         rendering = render_in_parts(renderer, path, _on(bar))
@@ -260,11 +259,10 @@ def pose(
             raise InputError(
                 f"{images[0]}: has no alpha, which flows need: cut the object out (RGBA)"
             )
-        estimate = estimate_from_flow(opened, pictures.to(where))
+        estimate = opened.estimate_poses(pictures)
     else:
-        begin = _starting_cameras(start, flow, images, pictures.to(where))
-        color = None if color is None else color.to(where)
-        estimate = refine_on_scene(opened, pictures.to(where), begin.to(where), options, color)
+        begin = _starting_cameras(start, flow, images, pictures, where)
+        estimate = refine_on_scene(opened, pictures, begin, options, color)
     names = tuple(str(path) for path in images)
     write_cameras(
         out,
@@ -278,15 +276,19 @@ def pose(
 
 
 def _starting_cameras(
-    start: Path | None, flow: Path | None, images: tuple[Path, ...], pictures: torch.Tensor
+    start: Path | None,
+    flow: Path | None,
+    images: tuple[Path, ...],
+    pictures: torch.Tensor,
+    where: torch.device,
 ) -> Cameras:
     if (start is None) == (flow is None):
         raise InputError(
             "pose: a scene refines cameras it is given: name either --start FILE or --flow RUN"
         )
     if flow is not None:
-        found = open_run(flow, pictures.device)
-        return estimate_from_flow(found, pictures).cameras
+        found = open_run(flow, where)
+        return found.estimate_poses(pictures).cameras
     assert start is not None
     cameras = read_cameras(start).cameras
     if len(cameras) != len(images):

@@ -38,7 +38,7 @@ from unrender.rendering.rendering import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
 from unrender.tasks import OpenRun, fit_run, refine_on_scene, turntable_cameras
-from unrender.training.fit import Device, FitOptions
+from unrender.training.fit import Device, FitOptions, FitResult
 from unrender.training.run import provenance, write_json
 
 FLOW_SIZE = 32
@@ -88,6 +88,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         _budget(options, SCENE_SHARE),
         scene=scene,
     )
+    _go_on(scene_result)
     fitted = evaluate_images(scene_run.renderer, scene.test)
     say(f"Fitted: {fitted.scores.mean_psnr:.2f} dB on the test views")
 
@@ -95,11 +96,12 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
     save_npz(out / "views.npz", views)
     flow_run, flow_result = fit_run(
         SIT_METHODS["sit"],
-        str(out / "views.npz"),
+        options.data,  # What later evaluations judge it by: photographs, not these renders.
         out / "flow",
         _budget(options, FLOW_SHARE),
         scene=Scene(scene.name, views, views),
     )
+    _go_on(flow_result)
     outcome = _judge(scene_run, flow_run, scene, views, fitted, options, say)
     figures = _summary(outcome, scene, scene_result.seconds, flow_result.seconds, len(views))
     _write_films(scene_run, flow_run, out)
@@ -130,6 +132,12 @@ def _new_folder(wanted: Path | None, name: str) -> Path:
             f"{out}: cannot be made ({error.strerror}): choose another --out"
         ) from error
     return out
+
+
+def _go_on(result: FitResult) -> None:
+    """Ctrl-C during a fit ends the demo; the run folders that it made stay, and are whole."""
+    if result.interrupted:
+        raise KeyboardInterrupt
 
 
 def _budget(options: DemoOptions, share: float) -> FitOptions:
@@ -167,11 +175,14 @@ def _judge(
     mean_start = evaluate_images(flow_run.renderer, small)
     generator = torch.Generator().manual_seed(options.seed)
     sampled_start = evaluate_images(
-        lambda cameras: method.render_sampled(model, cameras, generator), small
+        lambda cameras: method.render_sampled(model, cameras.to(flow_run.device), generator).to(
+            "cpu"
+        ),
+        small,
     )
     say(f"Flow: {mean_start.scores.mean_psnr:.2f} dB from the mean start")
     began = time.perf_counter()
-    estimate = method.estimate_poses(model, scene.test.images)
+    estimate = flow_run.estimate_poses(scene.test.images)
     flow_seconds = time.perf_counter() - began
     flow_scores = score_poses(estimate.cameras, scene.test.cameras)
     began = time.perf_counter()
@@ -213,9 +224,8 @@ def _nearest_view_psnr(views: Views, test: Views) -> float:
 def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
     """Median rotation error in degrees of the flow run backwards in that many steps."""
     assert isinstance(flow_run.method, SiTFlow)
-    assert isinstance(flow_run.model, PoseFlow)
     method = dataclasses.replace(flow_run.method, inversion_steps=steps)
-    found = method.estimate_poses(flow_run.model, test.images)
+    found = dataclasses.replace(flow_run, method=method).estimate_poses(test.images)
     return score_poses(found.cameras, test.cameras).rotation_deg_median
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from unrender.geometry.paths import turntable
 from unrender.imaging.files import read_rgba
 from unrender.methods import AnyMethod, describe, from_description
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import Images, PoseEstimate, Renderer
+from unrender.rendering.rendering import Images, PoseEstimate, Renderer, Rendering
 from unrender.report.run import write_run_report
 from unrender.training.fit import FitOptions, FitResult, fit, pick_device
 from unrender.training.method import PoseMethod
@@ -40,8 +39,32 @@ class OpenRun:
     model: nn.Module
 
     @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
     def renderer(self) -> Renderer:
-        return partial(self.method.render, self.model)
+        """Renders on the model's device, and gives back on the cameras'."""
+
+        def render(cameras: Cameras) -> Rendering:
+            found = self.method.render(self.model, cameras.to(self.device))
+            return found.to(cameras.device)
+
+        return render
+
+    def estimate_poses(self, images: Images) -> PoseEstimate:
+        """Find the poses of images on the model's device, and give them back on the images'."""
+        if not isinstance(self.method, PoseMethod):
+            raise InputError(
+                f"{self.run.path}: is a scene, which refines poses but does not find them: "
+                "give starting cameras with --start, or a flow with --flow"
+            )
+        found: PoseEstimate = self.method.estimate_poses(self.model, images.to(self.device))
+        return PoseEstimate(
+            found.cameras.to(images.device),
+            found.rotation_error.to(images.device),
+            found.translation_error.to(images.device),
+        )
 
     @property
     def cameras(self) -> dict[str, Any]:
@@ -172,16 +195,6 @@ def turntable_cameras(
     return training_cameras(opened, path)
 
 
-def estimate_from_flow(opened: OpenRun, images: Images) -> PoseEstimate:
-    """Poses by a flow's inversion."""
-    if not isinstance(opened.method, PoseMethod):
-        raise InputError(
-            f"{opened.run.path}: is a scene, which refines poses but does not find them: give "
-            "starting cameras with --start, or a flow with --flow"
-        )
-    return opened.method.estimate_poses(opened.model, images)
-
-
 def refine_on_scene(
     opened: OpenRun,
     images: Images,
@@ -243,7 +256,7 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
     poses: PoseScores | None = None
     estimate: PoseEstimate | None = None
     if isinstance(opened.method, PoseMethod):
-        estimate = opened.method.estimate_poses(opened.model, views.images)
+        estimate = opened.estimate_poses(views.images)
         poses = score_poses(estimate.cameras, views.cameras)
         figures["poses"] = poses.to_json()
     write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})

@@ -92,10 +92,10 @@ def test_samples_follow_their_budget(small_scene: Scene) -> None:
     method = dataclasses.replace(TINY, samples=1 << 15)
     model = method.build(small_scene.train, generator)
 
-    def num_rays() -> int:
+    def num_rays() -> float:
         for step in range(5):
             method.losses(model, small_scene.train, Progress(step, 0.0), generator)
-        return int(model.num_rays)
+        return method.samples / float(model.samples_a_ray)
 
     full = num_rays()
     model.occupancy.update(

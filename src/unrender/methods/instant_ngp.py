@@ -49,7 +49,7 @@ class _Exp(torch.autograd.Function):
 class InstantNGPModel(nn.Module):
     """Density and colour at points of the cube [−half_width, half_width]³."""
 
-    num_rays: Tensor
+    samples_a_ray: Tensor
 
     def __init__(self, options: "InstantNGP", generator: torch.Generator):
         super().__init__()
@@ -65,8 +65,8 @@ class InstantNGPModel(nn.Module):
         hidden = [width] * options.color_layers
         self.color_net = _weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator)
         self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells)
-        # Rays of the next step, so that they come to about `samples` samples.
-        self.register_buffer("num_rays", torch.tensor(options.samples // 256))
+        # As the last step found it; at first, that of a ray through a full grid.
+        self.register_buffer("samples_a_ray", torch.tensor(256.0))
 
     def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
         unit = (points + self.half_width) / (2 * self.half_width)
@@ -164,7 +164,8 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        num_rays = int(model.num_rays)
+        wanted = self.samples / float(model.samples_a_ray)
+        num_rays = max(64, int(min(wanted, self.max_rays)) // 64 * 64)
         batch = data.sample_pixels(num_rays, generator)
         device = batch.rgba.device
         jitter = torch.rand(num_rays, generator=generator).to(device)
@@ -176,14 +177,10 @@ class InstantNGP(Method[InstantNGPModel, Views]):
             background = data.background.expand(num_rays, 3)
         wanted = batch.rgba[:, :3] + (1 - batch.rgba[:, 3:]) * background
         error = (rendering.over(background) - wanted).square().mean()
-        self._plan_rays(model, num_rays, num_samples)
+        # No less than half of what it was: the grid may be young, and the next rays others.
+        found = num_samples / num_rays
+        model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
         return {"color": error, "metric/psnr": -10 * error.detach().log10()}
-
-    def _plan_rays(self, model: InstantNGPModel, num_rays: int, num_samples: int) -> None:
-        """Aim at `samples` samples; at most twice the rays, since the grid may be young."""
-        wanted = num_rays * self.samples / max(num_samples, 1)
-        bounded = min(wanted, 2 * num_rays, self.max_rays)
-        model.num_rays.fill_(max(64, int(bounded) // 64 * 64))
 
     def after_step(
         self, model: InstantNGPModel, optimizer: torch.optim.Optimizer, progress: Progress

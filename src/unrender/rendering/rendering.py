@@ -24,6 +24,12 @@ class Rendering:
     normals: Float[Tensor, "*batch 3"] | None = None
     """Unit length, in the world frame."""
 
+    def to(self, device: torch.device | str) -> "Rendering":
+        normals = None if self.normals is None else self.normals.to(device)
+        return Rendering(
+            self.color.to(device), self.opacity.to(device), self.depth.to(device), normals
+        )
+
     @property
     def rgba(self) -> Float[Tensor, "*batch 4"]:
         """Premultiplied."""
