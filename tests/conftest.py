@@ -1,6 +1,10 @@
 """What several tests need: a small true scene, and runs fitted to it in seconds."""
 
+import os
 from pathlib import Path
+
+# As the command does (see unrender/__main__.py), before anything imports torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "50000")
 
 import pytest
 import torch

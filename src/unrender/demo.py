@@ -77,6 +77,8 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         raise InputError(f"--minutes {options.minutes}: give a positive number")
     if options.views < 20:
         raise InputError(f"--views {options.views}: the flow needs at least 20 views")
+    if options.out is not None and options.out.exists():
+        raise InputError(f"{options.out}: exists already: choose another --out, or delete it")
     scene = load_scene(options.data)
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
@@ -118,9 +120,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
 
 
 def _new_folder(wanted: Path | None, name: str) -> Path:
-    """Make the folder; a path that was asked for must not exist yet."""
-    if wanted is not None and wanted.exists():
-        raise InputError(f"{wanted}: exists already: choose another --out, or delete it")
+    """Make the folder that was asked for, or the first free one of the default names."""
     out, count = wanted or Path("runs") / f"demo-{name}", 1
     while wanted is None and out.exists():
         count += 1
