@@ -297,6 +297,7 @@ def load_other(scene_folder: Path):
 
 def test_pose_says_what_it_lacks(
     refused: Command,
+    command: Command,
     scene_run: OpenRun,
     flow_run: OpenRun,
     photographs: list[Path],
@@ -317,6 +318,7 @@ def test_pose_says_what_it_lacks(
     opaque = tmp_path / "opaque.png"
     write_image(opaque, torch.ones(32, 32, 3))
     assert "alpha" in refused("pose", flow, opaque, "--out", out)
+    command("pose", flow, opaque, "--background", "white", "--out", tmp_path / "opaque.json")
     start.write_text('{"frames": []}')
     assert "start.json" in refused("pose", scene, *photographs, "--start", start, "--out", out)
     assert not out.exists()

@@ -26,6 +26,7 @@ from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.imaging.color import matte
 from unrender.imaging.files import write_video
 from unrender.kernels.memory import keep_freed_memory
 from unrender.methods import METHODS
@@ -238,7 +239,7 @@ def pose(
 
     Args:
         run: A flow's run folder, or a scene's with --start or --flow.
-        images: Image files of one size: RGBA, or for scenes RGB on a constant background.
+        images: Image files of one size: RGBA, or RGB on a constant background.
         out: The JSON to write: cameras in the layout of transforms.json, with expected errors.
         start: Cameras to refine on the scene, in the order of the images.
         flow: Run folder of the flow whose answer is refined on the scene.
@@ -256,12 +257,11 @@ def pose(
     where = pick_device(device)
     if opened.fixed_size is not None:
         if color is not None:
-            raise InputError(
-                f"{images[0]}: has no alpha, which flows need: cut the object out (RGBA)"
-            )
+            pictures = matte(pictures[..., :3], color)
         estimate = opened.estimate_poses(pictures)
     else:
-        begin = _starting_cameras(start, flow, images, pictures, where)
+        cut_out = pictures if color is None else matte(pictures[..., :3], color)
+        begin = _starting_cameras(start, flow, images, cut_out, where)
         estimate = refine_on_scene(opened, pictures, begin, options, color)
     names = tuple(str(path) for path in images)
     write_cameras(
@@ -279,7 +279,7 @@ def _starting_cameras(
     start: Path | None,
     flow: Path | None,
     images: tuple[Path, ...],
-    pictures: torch.Tensor,
+    cut_out: torch.Tensor,
     where: torch.device,
 ) -> Cameras:
     if (start is None) == (flow is None):
@@ -288,7 +288,7 @@ def _starting_cameras(
         )
     if flow is not None:
         found = open_run(flow, where)
-        return found.estimate_poses(pictures).cameras
+        return found.estimate_poses(cut_out).cameras
     assert start is not None
     cameras = read_cameras(start).cameras
     if len(cameras) != len(images):

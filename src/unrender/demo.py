@@ -34,7 +34,7 @@ from unrender.kernels.memory import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import supersampled
+from unrender.rendering.rendering import Images, supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
 from unrender.tasks import OpenRun, fit_run, refine_on_scene, turntable_cameras
@@ -182,13 +182,13 @@ def _judge(
     )
     say(f"Flow: {mean_start.scores.mean_psnr:.2f} dB from the mean start")
     began = time.perf_counter()
-    estimate = flow_run.estimate_poses(scene.test.images)
+    estimate = flow_run.estimate_poses(scene.test.rgba)
     flow_seconds = time.perf_counter() - began
     flow_scores = score_poses(estimate.cameras, scene.test.cameras)
     began = time.perf_counter()
     refined = refine_on_scene(
         scene_run,
-        scene.test.images,
+        _opaque(scene.test),
         estimate.cameras,
         RenderAndCompare(),
         scene.test.background,
@@ -214,18 +214,26 @@ def _judge(
     )
 
 
+def _opaque(test: Views) -> Images:
+    """RGBA as it is; RGB with an alpha of 1, since its background is compared too."""
+    if test.has_alpha:
+        return test.images
+    return torch.cat([test.images, torch.ones_like(test.images[..., :1])], dim=-1)
+
+
 def _nearest_view_psnr(views: Views, test: Views) -> float:
-    """What looking up the training view with the nearest pose gives, in dB on white."""
+    """What looking up the training view with the nearest pose gives, in dB."""
     poses, wanted = (v.cameras.world_from_camera.flatten(1) for v in (views, test))
     nearest = views.images[torch.cdist(wanted, poses).argmin(1)]
-    return psnr(over(nearest, WHITE), test.over(WHITE)).mean().item()
+    color = WHITE if test.background is None else test.background
+    return psnr(over(nearest, color), test.over(color)).mean().item()
 
 
 def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
     """Median rotation error in degrees of the flow run backwards in that many steps."""
     assert isinstance(flow_run.method, SiTFlow)
     method = dataclasses.replace(flow_run.method, inversion_steps=steps)
-    found = dataclasses.replace(flow_run, method=method).estimate_poses(test.images)
+    found = dataclasses.replace(flow_run, method=method).estimate_poses(test.rgba)
     return score_poses(found.cameras, test.cameras).rotation_deg_median
 
 

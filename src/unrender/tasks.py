@@ -256,7 +256,7 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
     poses: PoseScores | None = None
     estimate: PoseEstimate | None = None
     if isinstance(opened.method, PoseMethod):
-        estimate = opened.estimate_poses(views.images)
+        estimate = opened.estimate_poses(scene.test.rgba)
         poses = score_poses(estimate.cameras, views.cameras)
         figures["poses"] = poses.to_json()
     write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})

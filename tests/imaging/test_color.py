@@ -2,7 +2,7 @@
 
 import torch
 
-from unrender.imaging.color import over, premultiply, unpremultiply
+from unrender.imaging.color import matte, over, premultiply, unpremultiply
 
 
 def test_unpremultiply_undoes_premultiply():
@@ -20,3 +20,10 @@ def test_over_mixes_by_alpha():
     background = torch.tensor([0.4, 0.0, 1.0])
     expected = 0.25 * image[:3] + 0.75 * background
     torch.testing.assert_close(over(premultiply(image), background), expected)
+
+
+def test_matte_cuts_the_object_out_of_its_background() -> None:
+    disc = torch.zeros(8, 8, 4)
+    disc[2:6, 2:6] = torch.tensor([0.9, 0.4, 0.2, 1.0])
+    for background in (torch.zeros(3), torch.ones(3)):
+        assert torch.equal(matte(over(disc, background), background), disc)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
+from unrender.imaging.color import matte
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Views:
             depths=move(self.depths),
             normals=move(self.normals),
         )
+
+    @property
+    def rgba(self) -> Float[Tensor, "cameras height width 4"]:
+        """Premultiplied; images without alpha are cut out of their background."""
+        if self.has_alpha:
+            return self.images
+        assert self.background is not None, "RGB views know their background"
+        return matte(self.images, self.background)
 
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "cameras height width 3"]:
         """RGB on a background. Images without alpha keep the one they have."""

@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+MATTE_TOLERANCE = 2.5 / 255
+"""Colours of eight bits this near to the background count as background."""
+
 
 def premultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
     """Straight RGBA to colour times alpha, and alpha."""
@@ -23,3 +26,15 @@ def over(
 ) -> Float[Tensor, "*batch 3"]:
     """Premultiplied RGBA laid over an opaque background."""
     return image[..., :3] + (1 - image[..., 3:]) * background
+
+
+def matte(
+    image: Float[Tensor, "*batch 3"], background: Float[Tensor, "3"]
+) -> Float[Tensor, "*batch 4"]:
+    """Premultiplied RGBA of RGB on a constant background: what has its colour is taken for it.
+
+    Alpha is 0 or 1, so the object's rim is hard, and parts of just that colour become holes.
+    """
+    differs = (image - background).abs().amax(-1, keepdim=True) > MATTE_TOLERANCE
+    alpha = differs.to(image.dtype)
+    return torch.cat([image * alpha, alpha], dim=-1)
