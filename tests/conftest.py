@@ -9,6 +9,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "50000")
 import pytest
 import torch
 
+# Without a GPU, the GPU's kernels are tested in Triton's interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from unrender.data.blender import write_blender
 from unrender.data.procedural import render_scene
 from unrender.data.views import Scene, Views

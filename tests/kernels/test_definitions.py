@@ -49,13 +49,6 @@ def test_resolutions_grow_geometrically_to_the_finest() -> None:
     assert layout.num_entries == sum(layout.sizes)
 
 
-def test_the_cpu_grid_says_what_it_cannot_do() -> None:
-    layout = HashGridLayout(features=4)
-    table = torch.zeros(layout.num_entries, 4)
-    with pytest.raises(ValueError, match="2 features"):
-        hash_grid(torch.rand(1, 3), table, layout, "cpu")
-
-
 def test_constant_density_is_beer_lambert() -> None:
     edges = torch.linspace(0, 2, 101)
     density = torch.full((100,), 0.7)
@@ -95,10 +88,44 @@ def test_composite_gradients_match_finite_differences() -> None:
     color = torch.rand(9, 3, dtype=torch.float64, requires_grad=True)
 
     def run(density: Tensor, color: Tensor) -> tuple[Tensor, ...]:
-        out = composite(density, color, starts, starts + 0.2, offsets, "reference")
-        return out.color, out.opacity, out.distance
+        out = composite(density, color, starts, starts + 0.2, offsets, 0.0, "reference")
+        return out.color, out.opacity, out.distance, out.distortion
 
     assert torch.autograd.gradcheck(run, (density, color))
+
+
+def test_distortion_is_its_double_integral() -> None:
+    """Mip-NeRF 360, eq. 14: the mean distance between two points drawn from the histogram."""
+    torch.manual_seed(0)
+    edges = torch.rand(7, dtype=torch.float64).sort().values
+    density = 4 * torch.rand(6, dtype=torch.float64)
+    color, offsets = torch.zeros(6, 3, dtype=torch.float64), torch.tensor([0, 6])
+    out = composite(density, color, edges[:-1], edges[1:], offsets)
+    depth = density * edges.diff()
+    before = torch.nn.functional.pad(depth.cumsum(0), (1, 0))[:-1]
+    weights = (-before).exp() * (1 - (-depth).exp())
+    fine = 2000
+    at = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine
+    places = (edges[:-1, None] + edges.diff()[:, None] * at).flatten()
+    mass = (weights[:, None] / fine).expand(6, fine).flatten()
+    order = places.argsort()
+    places, mass = places[order], mass[order]
+    left, first = mass.cumsum(0) - mass, (mass * places).cumsum(0) - mass * places
+    integral = 2 * (mass * (places * left - first)).sum()
+    torch.testing.assert_close(out.distortion[0], integral, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_ray_ends_where_no_light_is_left(backend) -> None:
+    """Each bin lets half of the light through; 0.3 is left of it after the second."""
+    density = torch.full((4,), math.log(2)).requires_grad_()
+    starts = torch.arange(4.0)
+    color, offsets = torch.ones(4, 3), torch.tensor([0, 4])
+    out = composite(density, color, starts, starts + 1, offsets, 0.3, backend)
+    torch.testing.assert_close(out.opacity, torch.tensor([0.75]))
+    (gradient,) = torch.autograd.grad(out.color.sum(), density)
+    assert gradient[:2].abs().min() > 0
+    assert gradient[2:].abs().max() == 0
 
 
 def test_mlp_is_products_and_relu() -> None:
@@ -115,16 +142,16 @@ def test_expand_repeats_rows() -> None:
 
 def full_grid(filled: bool, density: float = 0.0, cells: int = 16) -> MarchGrid:
     shape = (cells, cells, cells)
-    return MarchGrid.from_cells(1.0, torch.full(shape, filled), torch.full(shape, density))
+    return MarchGrid.from_cells(
+        1.0, torch.full(shape, filled), torch.full(shape, density), 0.01
+    )
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_march_covers_the_chord_through_the_cube(backend) -> None:
     origins = torch.tensor([[-3.0, 0.1, 0.2], [0, 0, 0], [5, 5, 5]])
     directions = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
-    bins = march(
-        origins, directions, torch.full((3,), 0.5), full_grid(True), 0.01, backend=backend
-    )
+    bins = march(origins, directions, torch.full((3,), 0.5), full_grid(True), backend=backend)
     counts = bins.offsets.diff()
     assert abs(int(counts[0]) - 200) <= 1  # Through all of it.
     assert abs(int(counts[1]) - 100) <= 1  # From the middle out.
@@ -136,10 +163,10 @@ def test_march_covers_the_chord_through_the_cube(backend) -> None:
 def test_march_keeps_just_the_samples_in_occupied_cells(backend) -> None:
     torch.manual_seed(0)
     occupied = torch.rand(16, 16, 16) < 0.1
-    grid = MarchGrid.from_cells(1.0, occupied, torch.zeros(16, 16, 16))
+    grid = MarchGrid.from_cells(1.0, occupied, torch.zeros(16, 16, 16), 0.02)
     origin, direction = torch.tensor([[-2.0, 0.3, -0.1]]), torch.tensor([[1.0, 0.01, 0.02]])
     direction /= direction.norm()
-    bins = march(origin, direction, torch.tensor([0.5]), grid, 0.02, backend=backend)
+    bins = march(origin, direction, torch.tensor([0.5]), grid, backend=backend)
     points = origin + (bins.starts + 0.01)[:, None] * direction
     x, y, z = ((points + 1) * 8).long().unbind(-1)
     assert len(bins) > 0
@@ -150,14 +177,14 @@ def test_march_keeps_just_the_samples_in_occupied_cells(backend) -> None:
 def test_march_stops_where_the_ray_has_gone_dark(backend) -> None:
     origin, direction = torch.tensor([[-3.0, 0.1, 0.1]]), torch.tensor([[1.0, 0, 0]])
     grid = full_grid(True, density=1e6)
-    bins = march(origin, direction, torch.tensor([0.5]), grid, 0.01, backend=backend)
+    bins = march(origin, direction, torch.tensor([0.5]), grid, backend=backend)
     # Each bin counts 0.7 at most, so the twelfth passes 8.
     assert len(bins) == 12
 
 
 def test_march_skips_an_empty_grid() -> None:
     origin, direction = torch.tensor([[-3.0, 0.0, 0.0]]), torch.tensor([[1.0, 0, 0]])
-    assert len(march(origin, direction, torch.tensor([0.0]), full_grid(False), 0.01)) == 0
+    assert len(march(origin, direction, torch.tensor([0.0]), full_grid(False))) == 0
 
 
 def test_spherical_harmonics_are_orthonormal() -> None:

@@ -1,6 +1,5 @@
-"""Every kernel's CPU version against its torch reference, forward and gradient."""
+"""Every kernel's fast versions against its torch reference, forward and gradient."""
 
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -8,42 +7,28 @@ import torch
 from torch import Tensor
 
 from unrender.kernels.backend import Backend
-from unrender.kernels.composite import composite
+from unrender.kernels.composite import composite, composite_dense
 from unrender.kernels.expand import expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
+from unrender.kernels.occupancy import occupied_cells, update_density
 
-LAYOUT = HashGridLayout(num_levels=5, log2_table_size=12, coarsest=4, finest=80)
-
-
-def agree(
-    function: Callable[[Backend], Sequence[Tensor]],
-    inputs: Sequence[Tensor],
-    tolerance: float = 1e-4,
-) -> None:
-    """Both backends give the same values and the same gradients of a random functional."""
-    results: list[list[Tensor]] = []
-    for backend in ("reference", "cpu"):
-        outputs = function(backend)
-        generator = torch.Generator().manual_seed(0)
-        total = sum(
-            (out * torch.randn(out.shape, generator=generator)).sum() for out in outputs
-        )
-        assert isinstance(total, Tensor)
-        results.append(
-            [*(out.detach() for out in outputs), *torch.autograd.grad(total, inputs)]
-        )
-    for expected, found in zip(*results, strict=True):
-        scale = float(expected.abs().max()) + 1e-12 if expected.numel() else 1.0
-        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
+LAYOUTS = {
+    "3d": HashGridLayout(num_levels=5, log2_table_size=12, coarsest=4, finest=80),
+    "2d": HashGridLayout(4, 10, 4, 200, dimensions=2),
+    "one feature": HashGridLayout(2, 8, 3, 17, features=1),
+    "four features": HashGridLayout(3, 9, 4, 40, features=4),
+    "three features, 2d": HashGridLayout(2, 8, 5, 50, features=3, dimensions=2),
+}
+LAYOUT = LAYOUTS["3d"]
 
 
 def grid(seed: int, filled: float, cells: int = 32) -> MarchGrid:
     generator = torch.Generator().manual_seed(seed)
     occupied = torch.rand(cells, cells, cells, generator=generator) < filled
     density = 30 * torch.rand(cells, cells, cells, generator=generator)
-    return MarchGrid.from_cells(1.5, occupied, density)
+    return MarchGrid.from_cells(1.5, occupied, density, 0.02)
 
 
 def rays(count: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,82 +49,151 @@ def packed(counts: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 255, 257, 1000])
-def test_hash_grid(count: int) -> None:
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_hash_grid(agree, name: str, count: int) -> None:
     torch.manual_seed(count)
-    points = (torch.rand(count, 3) * 1.2 - 0.1).requires_grad_()
-    table = torch.randn(LAYOUT.num_entries, 2, requires_grad=True)
-    assert any(LAYOUT.dense)
-    assert not all(LAYOUT.dense)
-    agree(lambda b: [hash_grid(points, table, LAYOUT, b)], [points, table])
+    layout = LAYOUTS[name]
+    points = (torch.rand(count, layout.dimensions) * 1.2 - 0.1).requires_grad_()
+    table = torch.randn(layout.num_entries, layout.features, requires_grad=True)
+    assert any(layout.dense)
+    assert not all(layout.dense)
+    agree(lambda b, p, t: [hash_grid(p, t, layout, b)], [points, table])
 
 
-def test_hash_grid_at_the_corners_of_the_cube() -> None:
+def test_hash_grid_at_the_corners_of_the_cube(agree) -> None:
     points = torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, 0, 0.5], [2, -1, 0.3]])
     table = torch.randn(LAYOUT.num_entries, 2)
-    a, b = (hash_grid(points, table, LAYOUT, backend) for backend in ("reference", "cpu"))
-    torch.testing.assert_close(a, b)
+    agree(lambda b, p, t: [hash_grid(p, t, LAYOUT, b)], [points, table])
+
+
+def test_hash_grid_without_a_gradient_by_the_points(agree) -> None:
+    table = torch.randn(LAYOUT.num_entries, 2, requires_grad=True)
+    agree(lambda b, p, t: [hash_grid(p, t, LAYOUT, b)], [torch.rand(70, 3), table])
+
+
+SIZES = [[16, 32, 16], [32, 32, 32, 3], [5, 7, 1], [3, 2], [27, 128, 64, 4], [32, 48, 100, 17]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 40_000])
-@pytest.mark.parametrize("sizes", [[16, 32, 16], [32, 32, 32, 3], [5, 7, 1], [3, 2]])
-def test_mlp(count: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_mlp(agree, backend: Backend, count: int, sizes: list[int]) -> None:
+    if backend == "cuda":
+        count = min(count, 300)  # Enough for several blocks, and interpreted in seconds.
     torch.manual_seed(0)
     x = torch.randn(count, sizes[0], requires_grad=True)
     weights = [torch.randn(b, a).requires_grad_() for a, b in pairwise(sizes)]
-    agree(lambda b: [mlp(x, weights, b)], [x, *weights])
+    agree(lambda b, x, *weights: [mlp(x, weights, backend=b)], [x, *weights])
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "sigmoid"])
+def test_mlp_activations(agree, activation) -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(*shape, requires_grad=True) for shape in ((70, 8), (16, 8), (3, 16))]
+    agree(lambda b, x, *weights: [mlp(x, weights, activation, backend=b)], inputs)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_mlp_bfloat16(agree, sizes: list[int]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(200, sizes[0], requires_grad=True)
+    weights = [
+        (torch.randn(b, a) * (2 / a) ** 0.5).requires_grad_() for a, b in pairwise(sizes)
+    ]
+    # A sum that rounds the other way moves what follows by one part in 256.
+    agree(lambda b, x, *weights: [mlp(x, weights, "none", "bfloat16", b)], [x, *weights], 2e-2)
+
+
+@pytest.mark.parametrize("stop", [0.0, 0.2])
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
-def test_composite(counts: list[int]) -> None:
+def test_composite(agree, counts: list[int], stop: float) -> None:
     starts, ends, offsets = packed(counts)
+    torch.manual_seed(1)
     density = (60 * torch.rand(len(starts))).requires_grad_()
     color = torch.rand(len(starts), 3).requires_grad_()
 
-    def run(backend: Backend) -> list[Tensor]:
-        out = composite(density, color, starts, ends, offsets, backend)
-        return [out.color, out.opacity, out.distance]
+    def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
+        out = composite(density, color, *bins, stop, backend)
+        return [out.color, out.opacity, out.distance, out.distortion]
 
-    agree(run, [density, color])
+    agree(run, [density, color, starts, ends, offsets])
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (5, 0), (7, 33)], ids=str)
+def test_composite_dense(agree, shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    density = (9 * torch.rand(shape)).requires_grad_()
+    color = torch.rand(*shape, 3).requires_grad_()
+    starts = torch.rand(shape).sort(-1).values
+
+    def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
+        out = composite_dense(density, color, *bins, 0.0, backend)
+        return [out.color, out.opacity, out.distance, out.distortion]
+
+    agree(run, [density, color, starts, starts + 0.1])
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
-def test_expand(counts: list[int]) -> None:
+def test_expand(agree, counts: list[int]) -> None:
     _, _, offsets = packed(counts)
     values = torch.randn(len(counts), 5, requires_grad=True)
-    agree(lambda b: [expand(values, offsets, b)], [values])
+    agree(lambda b, v, o: [expand(v, o, b)], [values, offsets])
 
 
 @pytest.mark.parametrize("filled", [0.0, 0.01, 0.2, 1.0])
 @pytest.mark.parametrize("count", [0, 1, 3000])
-def test_march(filled: float, count: int) -> None:
-    origins, directions, jitter = rays(count)
+def test_march(backend: Backend, device: torch.device, filled: float, count: int) -> None:
+    if backend == "cuda":
+        count = min(count, 100)
+    inputs = rays(count)
     cells = grid(1, filled)
-    a = march(origins, directions, jitter, cells, 0.02, backend="reference")
-    b = march(origins, directions, jitter, cells, 0.02, backend="cpu")
+    a = march(*inputs, cells, backend="reference")
+    b = march(*(t.to(device) for t in inputs), cells.to(device), backend=backend)
     # A sample on the wall of a cell may fall to either side by rounding; hardly any does.
-    differing = (a.offsets.diff() != b.offsets.diff()).sum()
-    assert differing <= 0.002 * count
+    differing = (a.offsets.diff() != b.offsets.cpu().diff()).sum()
+    assert differing <= max(0.002 * count, 0)
     if differing == 0:
-        torch.testing.assert_close(a.starts, b.starts, atol=1e-5, rtol=0)
-        torch.testing.assert_close(a.ends, b.ends, atol=1e-5, rtol=0)
+        torch.testing.assert_close(b.starts.cpu(), a.starts, atol=1e-5, rtol=0)
+        torch.testing.assert_close(b.ends.cpu(), a.ends, atol=1e-5, rtol=0)
 
 
-def test_strides_do_not_matter() -> None:
+@pytest.mark.parametrize("cells", [1, 5, 32])
+@pytest.mark.parametrize("threshold", [0.0, 0.01, 10.0])
+def test_occupancy(
+    backend: Backend, device: torch.device, cells: int, threshold: float
+) -> None:
+    torch.manual_seed(0)
+    density = torch.rand(cells, cells, cells)
+    index = torch.randperm(cells**3)[: cells**3 // 2]
+    seen = torch.rand(len(index))
+    results: list[list[Tensor]] = []
+    for name, place in (("reference", torch.device("cpu")), (backend, device)):
+        kept = density.clone().to(place)
+        update_density(kept, index.to(place), seen.to(place), 0.7, name)
+        results.append([kept.cpu(), occupied_cells(kept, 0.1, threshold, name).cpu()])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_strides_do_not_matter(agree) -> None:
     """Rows or columns first in memory: the same result."""
     torch.manual_seed(0)
-    points = torch.rand(100, 3)
-    table = torch.randn(LAYOUT.num_entries, 2)
+    points, table = torch.rand(100, 3), torch.randn(LAYOUT.num_entries, 2)
     weights = [torch.randn(4, 3), torch.randn(2, 4)]
-    columns = points.T.contiguous().T
-    assert not columns.is_contiguous()
-    torch.testing.assert_close(
-        hash_grid(points, table, LAYOUT), hash_grid(columns, table, LAYOUT)
-    )
-    torch.testing.assert_close(mlp(points, weights), mlp(columns, weights))
+    spread = torch.randn(100, 6)[:, ::2]
+    for x in (points.T.contiguous().T, spread):
+        assert not x.is_contiguous()
+        agree(lambda b, x, t: [hash_grid(x, t, LAYOUT, b)], [x, table])
+        agree(lambda b, x, *w: [mlp(x, w, backend=b)], [x, *weights])
+    starts, ends, offsets = packed([40, 60])
+    color, density = spread.sigmoid(), torch.rand(200)[::2]
+
+    def run(backend: Backend, *inputs: Tensor) -> list[Tensor]:
+        return [composite(*inputs, backend=backend).color]
+
+    agree(run, [density, color, starts, ends, offsets])
 
 
-def test_the_comparison_can_fail() -> None:
+def test_the_comparison_can_fail(agree) -> None:
     x = torch.ones(3, requires_grad=True)
-    factors = {"reference": 1.0, "cpu": 1.01}
     with pytest.raises(AssertionError):
-        agree(lambda b: [x * factors[b]], [x])
+        agree(lambda b, x: [x * (1.0 if b == "reference" else 1.01)], [x])

@@ -87,8 +87,7 @@ class InstantNGPModel(nn.Module):
     ) -> tuple[Rendering, int]:
         """The rays' colours, and how many samples they took."""
         directions = rays.directions
-        grid = self.occupancy.march_grid()
-        bins = march(rays.origins, directions, jitter, grid, step)
+        bins = march(rays.origins, directions, jitter, self.occupancy.march_grid(step))
         middles = (bins.starts + bins.ends) / 2
         origins = expand(rays.origins, bins.offsets)
         points = (origins.T + middles * expand(directions, bins.offsets).T).T

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unrender.kernels.march import MarchGrid
+from unrender.kernels.occupancy import occupied_cells, update_density
 
 Density = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 """Density per unit length at world points."""
@@ -35,43 +36,48 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("density", torch.zeros(cells, cells, cells))
         self._grid: MarchGrid | None = None
 
-    def march_grid(self) -> MarchGrid:
-        """The grid as rays see it now."""
-        if self._grid is None or self._grid.occupied.device != self.occupied.device:
-            self._grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density)
-        return self._grid
+    def march_grid(self, step: float) -> MarchGrid:
+        """The grid as rays that are cut into bins of length `step` see it now."""
+        grid = self._grid
+        if grid is None or grid.step != step or grid.depth.device != self.density.device:
+            grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density, step)
+            self._grid = grid
+        return grid
 
     @torch.no_grad()
     def update(
         self, density: Density, step: float, generator: torch.Generator, everywhere: bool
     ) -> None:
-        """Look again: at every cell, or at as many random ones and occupied ones as AT_ONCE.
+        """Look again: at every cell, or at AT_ONCE, half anywhere and half occupied ones.
 
         `step` is the length of the bins that rays are cut into, in scene units.
         """
-        stored = self.density.view(-1)
         if everywhere:
-            index = torch.arange(len(stored), device=stored.device)
+            chosen = [torch.arange(self.density.numel())]
         else:
-            index = self._some_cells(generator)
-        seen = torch.cat(
-            [density(self._points(part, generator)) for part in index.split(AT_ONCE)]
-        )
-        stored[index] = torch.maximum(stored[index] * DECAY, seen)
-        # A scene of thin matter has a low mean, and then the threshold follows it down.
-        threshold = min(THRESHOLD, float(stored.mean()) * step)
-        self.occupied.copy_(self.density * step > threshold)
+            chosen = [self._anywhere(generator), self._occupied(generator)]
+        for index in chosen:
+            for part in index.to(self.density.device).split(AT_ONCE):
+                seen = density(self._points(part, generator))
+                update_density(self.density, part, seen, DECAY)
+        self.occupied.copy_(occupied_cells(self.density, step, THRESHOLD))
         self._grid = None
 
-    def _some_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
-        flat = self.occupied.view(-1)
-        half = AT_ONCE // 2
-        anywhere = torch.randint(len(flat), (half,), generator=generator).to(flat.device)
-        occupied = flat.nonzero()[:, 0]
-        if len(occupied) > half:
-            chosen = torch.randint(len(occupied), (half,), generator=generator)
-            occupied = occupied[chosen.to(flat.device)]
-        return torch.cat([anywhere, occupied]).unique()
+    def _anywhere(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
+        """One random cell out of each group of as many neighbours."""
+        count = self.density.numel()
+        group = max(1, 2 * count // AT_ONCE)
+        first = torch.arange(0, count, group)
+        offset = torch.randint(group, (len(first),), generator=generator)
+        return (first + offset).clamp_max_(count - 1)
+
+    def _occupied(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
+        """One random cell out of each group of occupied ones."""
+        occupied = self.occupied.view(-1).nonzero()[:, 0].cpu()
+        group = 1 + 2 * len(occupied) // AT_ONCE
+        first = torch.arange(0, len(occupied), group)
+        offset = torch.randint(group, (len(first),), generator=generator)
+        return occupied[(first + offset).clamp_max_(len(occupied) - 1)]
 
     def _points(
         self, index: Int[Tensor, "chosen"], generator: torch.Generator

@@ -3,8 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, resolve
-from unrender.kernels.expand import cpu, reference
+from unrender.kernels.backend import Backend, implementation
 
 
 def expand(
@@ -16,5 +15,5 @@ def expand(
 
     The backward pass sums over each ray's samples.
     """
-    implementation = cpu if resolve(backend, values) == "cpu" else reference
-    return implementation.expand(values, offsets)
+    kernel = implementation(__name__, backend, values)
+    return kernel.expand(values, offsets)

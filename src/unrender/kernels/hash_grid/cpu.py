@@ -85,48 +85,66 @@ def _corners(points, at, n, resolution, dense, mask, index, weight):
 
 @jit
 @no_type_check
-def _forward(points, first, last, table, resolution, dense, mask, out0, out1):
+def _forward(points, first, last, table, resolution, dense, mask, corners, out):
+    """Features go in pairs, which one read brings; `corners` is a tuple of 4 or 8."""
     index = np.empty((8, BLOCK), np.uint32)
     weight = np.empty((8, BLOCK), np.float32)
+    features = table.shape[1]
     for at in range(first, last, BLOCK):
         n = min(BLOCK, last - at)
         _corners(points, at, n, resolution, dense, mask, index, weight)
-        for i in range(n):
-            a = np.float32(0)
-            b = np.float32(0)
-            for k in range(8):
-                j = index[k, i]
-                w = weight[k, i]
-                a += w * table[j, 0]
-                b += w * table[j, 1]
-            out0[at + i] = a
-            out1[at + i] = b
+        for f in range(0, features - 1, 2):
+            out0, out1 = out[f], out[f + 1]
+            for i in range(n):
+                a = np.float32(0)
+                b = np.float32(0)
+                for k in range(len(corners)):
+                    j = index[k, i]
+                    w = weight[k, i]
+                    a += w * table[j, f]
+                    b += w * table[j, f + 1]
+                out0[at + i] = a
+                out1[at + i] = b
+        if features % 2:
+            out0 = out[features - 1]
+            for i in range(n):
+                a = np.float32(0)
+                for k in range(len(corners)):
+                    a += weight[k, i] * table[index[k, i], features - 1]
+                out0[at + i] = a
 
 
 @jit
 @no_type_check
-def _scatter(points, gradient0, gradient1, resolution, dense, mask, out):
-    """Add each point's gradient to the eight entries it was interpolated from."""
+def _scatter(points, gradient, resolution, dense, mask, corners, out):
+    """Add each point's gradient to the entries it was interpolated from."""
     num_points = points.shape[1]
     index = np.empty((8, BLOCK), np.uint32)
     weight = np.empty((8, BLOCK), np.float32)
+    features = out.shape[1]
     for at in range(0, num_points, BLOCK):
         n = min(BLOCK, num_points - at)
         _corners(points, at, n, resolution, dense, mask, index, weight)
-        for i in range(n):
-            a = gradient0[at + i]
-            b = gradient1[at + i]
-            for k in range(8):
-                j = index[k, i]
-                w = weight[k, i]
-                out[j, 0] += w * a
-                out[j, 1] += w * b
+        for f in range(0, features - 1, 2):
+            for i in range(n):
+                a = gradient[f, at + i]
+                b = gradient[f + 1, at + i]
+                for k in range(len(corners)):
+                    j = index[k, i]
+                    w = weight[k, i]
+                    out[j, f] += w * a
+                    out[j, f + 1] += w * b
+        if features % 2:
+            for i in range(n):
+                a = gradient[features - 1, at + i]
+                for k in range(len(corners)):
+                    out[index[k, i], features - 1] += weight[k, i] * a
 
 
 @jit
 @no_type_check
 def _point_gradient(
-    points, first, last, table, gradient0, gradient1, resolution, dense, mask, out
+    points, first, last, table, gradient, resolution, dense, mask, corners, out
 ):
     """Add one level's share of the derivative by position; 0 for points outside the cube."""
     scale = np.float32(resolution)
@@ -135,14 +153,17 @@ def _point_gradient(
     end = np.int32(resolution - 1)
     index = np.empty((8, BLOCK), np.uint32)
     weight = np.empty((8, BLOCK), np.float32)
-    value = np.empty(8, np.float32)
+    value = np.zeros(8, np.float32)
     for at in range(first, last, BLOCK):
         n = min(BLOCK, last - at)
         _corners(points, at, n, resolution, dense, mask, index, weight)
         for i in range(n):
-            for k in range(8):
+            for k in range(len(corners)):
                 j = index[k, i]
-                value[k] = table[j, 0] * gradient0[at + i] + table[j, 1] * gradient1[at + i]
+                total = zero
+                for f in range(table.shape[1]):
+                    total += table[j, f] * gradient[f, at + i]
+                value[k] = total
             px, py, pz = points[0, at + i], points[1, at + i], points[2, at + i]
             x = min(max(px, zero), one) * scale
             y = min(max(py, zero), one) * scale
@@ -169,16 +190,19 @@ def _point_gradient(
 
 
 def hash_grid(
-    points: Float[Tensor, "points 3"],
+    points: Float[Tensor, "points dimensions"],
     table: Float[Tensor, "entries features"],
     layout: HashGridLayout,
 ) -> Float[Tensor, "points outputs"]:
-    if layout.features != 2:
-        raise ValueError(
-            f"the CPU hash grid stores 2 features in an entry, not {layout.features}: "
-            'use features=2, or backend="reference"'
-        )
     return _HashGrid.apply(points, table, layout)  # pyright: ignore[reportReturnType]
+
+
+def _columns(points: Tensor) -> Tensor:
+    """Coordinates by rows; in two dimensions, a plane through the cube at z = 0."""
+    columns = points.detach().T.contiguous()
+    if len(columns) == 3:
+        return columns
+    return torch.cat([columns, columns.new_zeros(1, columns.shape[1])])
 
 
 def _levels_by_size(layout: HashGridLayout) -> list[int]:
@@ -189,26 +213,18 @@ def _levels_by_size(layout: HashGridLayout) -> list[int]:
 class _HashGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
-        columns, table = points.detach().T.contiguous(), table.detach().contiguous()
-        out = table.new_empty(2 * layout.num_levels, len(points))
+        columns, table = _columns(points), table.detach().contiguous()
+        features = layout.features
+        out = table.new_empty(features * layout.num_levels, len(points))
         x, entries, target = columns.numpy(), table.numpy(), out.numpy()
-        mask = np.uint32((1 << layout.log2_table_size) - 1)
+        mask, corners = np.uint32((1 << layout.log2_table_size) - 1), _corner_tuple(layout)
 
         def run(job: tuple[int, tuple[int, int]]) -> None:
             level, (first, last) = job
             rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
-            resolution, dense = layout.resolutions[level], layout.dense[level]
-            _forward(
-                x,
-                first,
-                last,
-                rows,
-                resolution,
-                dense,
-                mask,
-                target[2 * level],
-                target[2 * level + 1],
-            )
+            place = layout.resolutions[level], layout.dense[level], mask, corners
+            outputs = target[features * level : features * (level + 1)]
+            _forward(x, first, last, rows, *place, outputs)
 
         parts = shares(len(points), num_threads())
         run_threads(run, [(level, part) for level in _levels_by_size(layout) for part in parts])
@@ -220,18 +236,20 @@ class _HashGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         columns, table = ctx.saved_tensors
         layout: HashGridLayout = ctx.layout
+        features = layout.features
         above = gradients[0].T.contiguous()
         x, entries, g = columns.numpy(), table.numpy(), above.numpy()
-        mask = np.uint32((1 << layout.log2_table_size) - 1)
+        mask, corners = np.uint32((1 << layout.log2_table_size) - 1), _corner_tuple(layout)
         point_gradient = table_gradient = None
         if ctx.needs_input_grad[1]:
-            table_gradient = torch.zeros_like(table)
+            table_gradient = torch.empty_like(table)
             target = table_gradient.numpy()
 
             def scatter(level: int) -> None:
                 rows = target[layout.offsets[level] : layout.offsets[level + 1]]
-                resolution, dense = layout.resolutions[level], layout.dense[level]
-                _scatter(x, g[2 * level], g[2 * level + 1], resolution, dense, mask, rows)
+                rows.fill(0)
+                place = layout.resolutions[level], layout.dense[level], mask, corners
+                _scatter(x, g[features * level : features * (level + 1)], *place, rows)
 
             run_threads(scatter, _levels_by_size(layout))
         if ctx.needs_input_grad[0]:
@@ -241,18 +259,15 @@ class _HashGrid(torch.autograd.Function):
             def differentiate(part: tuple[int, int]) -> None:
                 for level in range(layout.num_levels):
                     rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
-                    _point_gradient(
-                        x,
-                        *part,
-                        rows,
-                        g[2 * level],
-                        g[2 * level + 1],
-                        layout.resolutions[level],
-                        layout.dense[level],
-                        mask,
-                        out,
-                    )
+                    place = layout.resolutions[level], layout.dense[level], mask, corners
+                    below = g[features * level : features * (level + 1)]
+                    _point_gradient(x, *part, rows, below, *place, out)
 
             run_threads(differentiate, shares(x.shape[1], num_threads()))
-            point_gradient = point_gradient.T
+            point_gradient = point_gradient[: layout.dimensions].T
         return point_gradient, table_gradient, None
+
+
+def _corner_tuple(layout: HashGridLayout) -> tuple[int, ...]:
+    """As many zeros as a cell has corners: a tuple's length is known when Numba compiles."""
+    return (0,) * 2**layout.dimensions

@@ -21,6 +21,12 @@ class HashGridLayout:
     """Cells a side of the last level."""
     features: int = 2
     """Numbers stored in an entry."""
+    dimensions: int = 3
+    """Of the points: 2 or 3."""
+
+    def __post_init__(self) -> None:
+        if self.dimensions not in (2, 3):
+            raise ValueError(f"a hash grid has 2 or 3 dimensions, not {self.dimensions}")
 
     @cached_property
     def resolutions(self) -> tuple[int, ...]:
@@ -34,12 +40,13 @@ class HashGridLayout:
     @cached_property
     def dense(self) -> tuple[bool, ...]:
         """Whether all corners of the level have entries of their own."""
-        return tuple((res + 1) ** 3 <= 1 << self.log2_table_size for res in self.resolutions)
+        limit = 1 << self.log2_table_size
+        return tuple((res + 1) ** self.dimensions <= limit for res in self.resolutions)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         return tuple(
-            (res + 1) ** 3 if dense else 1 << self.log2_table_size
+            (res + 1) ** self.dimensions if dense else 1 << self.log2_table_size
             for res, dense in zip(self.resolutions, self.dense, strict=True)
         )
 

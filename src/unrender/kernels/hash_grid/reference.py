@@ -1,4 +1,6 @@
-"""The hash grid in plain torch, level by level; any number of features."""
+"""The hash grid in plain torch, level by level."""
+
+from itertools import product
 
 import torch
 from jaxtyping import Float
@@ -8,7 +10,7 @@ from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
 
 
 def hash_grid(
-    points: Float[Tensor, "points 3"],
+    points: Float[Tensor, "points dimensions"],
     table: Float[Tensor, "entries features"],
     layout: HashGridLayout,
 ) -> Float[Tensor, "points outputs"]:
@@ -19,16 +21,18 @@ def hash_grid(
         cell = scaled.detach().floor().clamp(max=resolution - 1)
         offset = scaled - cell
         value = table.new_zeros(len(points), layout.features)
-        for corner in range(8):
-            step = torch.tensor(
-                [corner & 1, corner >> 1 & 1, corner >> 2], device=points.device
-            )
-            x, y, z = (cell.long() + step).unbind(-1)
-            if layout.dense[level]:
-                index = x + (resolution + 1) * (y + (resolution + 1) * z)
-            else:
-                index = (x ^ (y * PRIMES[1]) ^ (z * PRIMES[2])) % (1 << layout.log2_table_size)
-            weight = torch.where(step == 1, offset, 1 - offset).prod(-1)
+        for corner in product((0, 1), repeat=layout.dimensions):
+            index = torch.zeros_like(points[:, 0], dtype=torch.int64)
+            weight = torch.ones_like(points[:, 0])
+            for axis, side in enumerate(corner):
+                at = cell[:, axis].long() + side
+                if layout.dense[level]:
+                    index = index + at * (resolution + 1) ** axis
+                else:
+                    index = index ^ (at * PRIMES[axis])
+                weight = weight * (offset[:, axis] if side else 1 - offset[:, axis])
+            if not layout.dense[level]:
+                index = index % (1 << layout.log2_table_size)
             value = value + weight[:, None] * table[layout.offsets[level] + index]
         outputs.append(value)
     return torch.cat(outputs, dim=-1)

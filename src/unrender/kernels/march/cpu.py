@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.jit import jit, num_threads, run_threads, shares
-from unrender.kernels.march.grid import BLOCK, MarchGrid, Samples
+from unrender.kernels.march.grid import BLOCK, LEVELS, MarchGrid, Samples
+
+SHIFT = np.uint32(BLOCK.bit_length() - 1)
 
 
 @jit
@@ -22,21 +24,20 @@ def _walk(
     first,
     last,
     half,
-    occupied,
+    depths,
     blocks,
-    density,
     bounds,
     step,
-    max_depth,
-    max_step_depth,
+    limit,
     max_bins,
     middles,
     counts,
 ):
     """Fill `middles` ray by ray; returns the first ray that might not fit any more."""
-    cells = occupied.shape[0]
+    cells = np.int32(depths.shape[0])
+    end = np.float32(cells) - np.float32(0.5)
     to_cell = np.float32(cells) / (np.float32(2) * half)
-    block_width = np.float32(BLOCK) / to_cell
+    per_step = np.float32(1) / (step * to_cell)
     tiny = np.float32(1e-12)
     zero = np.float32(0)
     total = 0
@@ -61,32 +62,40 @@ def _walk(
         az, bz = (bounds[0, 2] - oz) * iz, (bounds[1, 2] - oz) * iz
         enter = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), near))
         far = min(far, min(min(max(ax, bx), max(ay, by)), max(az, bz)))
+        # From here on in cells, where a block's walls are whole numbers.
+        ux, uy, uz = (ox + half) * to_cell, (oy + half) * to_cell, (oz + half) * to_cell
+        vx, vy, vz = dx * to_cell, dy * to_cell, dz * to_cell
+        ahead_x = np.float32(BLOCK) if dx > zero else zero
+        ahead_y = np.float32(BLOCK) if dy > zero else zero
+        ahead_z = np.float32(BLOCK) if dz > zero else zero
         count = 0
-        depth = zero
-        k = max(0, int((enter - near) / step - jitter[r]))
-        while True:
-            t = near + (np.float32(k) + jitter[r]) * step
-            if t >= far or count >= max_bins:
+        dark = 0
+        start = near + jitter[r] * step
+        k = max(0, int((enter - start) / step))
+        while count < max_bins:
+            t = start + np.float32(k) * step
+            if t >= far:
                 break
-            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-            cx = min(max(int((x + half) * to_cell), 0), cells - 1)
-            cy = min(max(int((y + half) * to_cell), 0), cells - 1)
-            cz = min(max(int((z + half) * to_cell), 0), cells - 1)
-            kx, ky, kz = cx // BLOCK, cy // BLOCK, cz // BLOCK
+            x, y, z = ux + t * vx, uy + t * vy, uz + t * vz
+            cx = np.uint32(np.int32(min(max(x, zero), end)))
+            cy = np.uint32(np.int32(min(max(y, zero), end)))
+            cz = np.uint32(np.int32(min(max(z, zero), end)))
+            kx, ky, kz = cx >> SHIFT, cy >> SHIFT, cz >> SHIFT
             if not blocks[kx, ky, kz]:
                 # The distance to where the ray leaves this block, in whole steps.
-                wall_x = np.float32(kx + (1 if dx > zero else 0)) * block_width - half
-                wall_y = np.float32(ky + (1 if dy > zero else 0)) * block_width - half
-                wall_z = np.float32(kz + (1 if dz > zero else 0)) * block_width - half
-                leave = min(min((wall_x - x) * ix, (wall_y - y) * iy), (wall_z - z) * iz)
-                k += max(1, int(leave / step))
+                leave_x = (np.float32(np.int32(kx << SHIFT)) + ahead_x - x) * ix
+                leave_y = (np.float32(np.int32(ky << SHIFT)) + ahead_y - y) * iy
+                leave_z = (np.float32(np.int32(kz << SHIFT)) + ahead_z - z) * iz
+                leave = min(min(leave_x, leave_y), leave_z)
+                k += max(1, int(leave * per_step))
                 continue
             k += 1
-            if occupied[cx, cy, cz]:
+            depth = np.int64(depths[cx, cy, cz])
+            if depth > 0:
                 middles[total + count] = t
                 count += 1
-                depth += min(density[cx, cy, cz] * step, max_step_depth)
-                if depth > max_depth:
+                dark += depth - 1
+                if dark > limit:
                     break
         counts[r] = count
         total += count
@@ -98,19 +107,15 @@ def march(
     directions: Float[Tensor, "rays 3"],
     jitter: Float[Tensor, "rays"],
     grid: MarchGrid,
-    step: float,
     max_optical_depth: float,
-    max_step_depth: float,
 ) -> Samples:
     rays = [tensor.detach().contiguous().numpy() for tensor in (origins, directions, jitter)]
-    cells = [
-        tensor.contiguous().numpy() for tensor in (grid.occupied, grid.blocks, grid.density)
-    ]
-    num_rays = len(origins)
+    cells = [tensor.contiguous().numpy() for tensor in (grid.depth, grid.blocks)]
+    num_rays, step = len(origins), grid.step
     counts = np.zeros(num_rays, np.int64)
     max_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 1
     bounds = np.array(grid.bounds, np.float32)
-    limits = [np.float32(value) for value in (step, max_optical_depth, max_step_depth)]
+    limit = max_optical_depth / grid.max_step_depth * LEVELS
     half_width = np.float32(grid.half_width)
 
     def walk(share: tuple[int, int]) -> list[np.ndarray]:
@@ -126,7 +131,8 @@ def march(
                 half_width,
                 *cells,
                 bounds,
-                *limits,
+                np.float32(step),
+                limit,
                 max_bins,
                 middles,
                 counts,

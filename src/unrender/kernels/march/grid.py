@@ -1,13 +1,16 @@
 """What marching knows about a scene: a box of cells, and which of them hold anything."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 BLOCK = 8
 """Cells a side of a block that is skipped at once when it is empty."""
+LEVELS = 254
+"""Optical depths of a step that are told apart."""
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,17 @@ class MarchGrid:
     """A cube [−half_width, half_width]³ of cells; x is the slowest index of an array."""
 
     half_width: float
-    occupied: Bool[Tensor, "cells cells cells"]
+    depth: UInt8[Tensor, "cells cells cells"]
+    """0 in empty cells, and in others 1 + the optical depth of one step there, in units of
+    max_step_depth / LEVELS: one byte, so that the grid stays in cache."""
     blocks: Bool[Tensor, "blocks blocks blocks"]
     """Whether any of a block's cells is occupied."""
-    density: Float[Tensor, "cells cells cells"]
-    """An estimate, per unit length: used only to tell when a ray has gone dark."""
     bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
     """Least and greatest corner of the box around all occupied blocks, in scene units."""
+    step: float
+    """Length of the bins along a ray."""
+    max_step_depth: float
+    """What a bin counts at most: one rough estimate must not hide what lies behind it."""
 
     @classmethod
     def from_cells(
@@ -29,12 +36,23 @@ class MarchGrid:
         half_width: float,
         occupied: Bool[Tensor, "cells cells cells"],
         density: Float[Tensor, "cells cells cells"],
+        step: float,
+        max_step_depth: float = 0.7,
     ) -> "MarchGrid":
+        """`density`, per unit length, tells only where a ray has gone dark."""
         cells = len(occupied)
         assert cells % BLOCK == 0, f"cells a side must be a multiple of {BLOCK}, not {cells}"
+        scaled = (density * (step * LEVELS / max_step_depth)).clamp_max_(LEVELS)
+        depth = scaled.add_(1.5).to(torch.uint8) * occupied
         split = occupied.view(cells // BLOCK, BLOCK, cells // BLOCK, BLOCK, -1, BLOCK)
         blocks = split.any(5).any(3).any(1)
-        return cls(half_width, occupied, blocks, density, _bounds(blocks, half_width))
+        bounds = _bounds(blocks, half_width)
+        return cls(half_width, depth, blocks, bounds, step, max_step_depth)
+
+    def to(self, device: torch.device) -> "MarchGrid":
+        return dataclasses.replace(
+            self, depth=self.depth.to(device), blocks=self.blocks.to(device)
+        )
 
 
 def _bounds(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.march.grid import MarchGrid, Samples
+from unrender.kernels.march.grid import LEVELS, MarchGrid, Samples
 
 
 def march(
@@ -14,11 +14,9 @@ def march(
     directions: Float[Tensor, "rays 3"],
     jitter: Float[Tensor, "rays"],
     grid: MarchGrid,
-    step: float,
     max_optical_depth: float,
-    max_step_depth: float,
 ) -> Samples:
-    half, cells = grid.half_width, len(grid.occupied)
+    half, cells, step = grid.half_width, len(grid.depth), grid.step
     slabs = torch.stack([(-half - origins) / directions, (half - origins) / directions])
     near = slabs.amin(0).amax(-1).clamp_min(0)
     far = slabs.amax(0).amin(-1)
@@ -28,9 +26,11 @@ def march(
     points = origins[:, None] + middles[..., None] * directions[:, None]
     cell = ((points + half) * (cells / (2 * half))).floor().clamp(0, cells - 1).long()
     x, y, z = torch.nan_to_num(cell).unbind(-1)
-    keep = (middles < far[:, None]) & grid.occupied[x, y, z]
-    depth = (grid.density[x, y, z] * step).clamp_max(max_step_depth) * keep
-    keep &= depth.cumsum(-1) - depth <= max_optical_depth
+    code = grid.depth[x, y, z].long()
+    keep = (middles < far[:, None]) & (code > 0)
+    depth = (code - 1) * keep
+    limit = max_optical_depth / grid.max_step_depth * LEVELS
+    keep &= depth.cumsum(-1) - depth <= limit
     offsets = torch.nn.functional.pad(keep.sum(-1).cumsum(0), (1, 0))
     kept = middles[keep]
     return Samples(kept - step / 2, kept + step / 2, offsets)

@@ -1,23 +1,33 @@
-"""A small fully connected network: ReLU between layers, no biases, nothing after the last.
+"""A small fully connected network: ReLU between layers, no biases.
 
 The shape of the networks of instant-ngp (Müller et al., SIGGRAPH 2022, sec. 4).
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, resolve
-from unrender.kernels.mlp import cpu, reference
+from unrender.kernels.backend import Backend, implementation
+
+Activation = Literal["none", "relu", "sigmoid"]
+"""What the last layer's values go through."""
+Precision = Literal["float32", "bfloat16"]
 
 
 def mlp(
     x: Float[Tensor, "points inputs"],
     weights: Sequence[Float[Tensor, "_ _"]],
+    activation: Activation = "none",
+    precision: Precision = "float32",
     backend: Backend = "auto",
 ) -> Float[Tensor, "points outputs"]:
-    """The last layer's values before any activation; each weight is [outputs, inputs]."""
+    """The network's outputs; each weight is [outputs, inputs]. Differentiable in all of them.
+
+    With "bfloat16", what is multiplied, forward and backward, is rounded to bfloat16, and sums
+    are held in float32; the output is float32.
+    """
     assert weights, "a network has at least one layer"
-    implementation = cpu if resolve(backend, x) == "cpu" else reference
-    return implementation.mlp(x, weights)
+    kernel = implementation(__name__, backend, x)
+    return kernel.mlp(x, weights, activation, precision)

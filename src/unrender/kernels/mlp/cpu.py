@@ -1,85 +1,278 @@
-"""The network on the CPU: in blocks of points that stay in cache, a thread to a block.
+"""The network on the CPU: all layers of a block of points in cache, a thread to a share.
 
-Torch's own products, on one thread each, reach most of the machine's rate on blocks like
-these. What whole arrays lose, forty megabytes of activations going out to memory and back for
-every layer, is what the blocks save. Activations are feature-major, [features, points].
+Activations are feature-major, [features, points], so that a vector register holds one feature
+of neighbouring points, and a layer is products of register tiles (`kernels/simd.py`) by weights
+that stay in the first-level cache. What the backward pass needs, the hidden values, is kept
+block by block, in the order in which it is read again; nothing else of a hidden layer goes to
+memory.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, no_type_check
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.jit import run_threads
+from unrender.kernels.jit import jit, num_threads, run_threads, shares
+from unrender.kernels.mlp import bfloat16
+from unrender.kernels.simd import (
+    MASK,
+    PANEL,
+    PLAIN,
+    RELU,
+    ROWS,
+    SIDE,
+    inner_products,
+    multiply_tile,
+)
 
-BLOCK = 16384
-"""Points at a time: 32 features of them take 2 MiB, a usual second-level cache."""
+PANELS = 16
+"""Panels at a time: with 64 features a layer they take 128 KiB, and all layers half a cache."""
+BLOCK = PANELS * PANEL
+"""Points at a time. Panels are one row higher than their features: at a power of two from each
+other, they would meet in few sets of the cache."""
+
+
+@jit
+@no_type_check
+def _load(rows, at, out):
+    """A block's columns of `rows` as panels, and 0 behind the last."""
+    n = min(BLOCK, rows.shape[1] - at)
+    for k in range(rows.shape[0]):
+        source = rows[k, at : at + n]
+        if n == BLOCK:
+            for p in range(PANELS):
+                for i in range(PANEL):
+                    out[p, k, i] = source[p * PANEL + i]
+        else:
+            for i in range(BLOCK):
+                out[i // PANEL, k, i % PANEL] = source[i] if i < n else 0
+
+
+@jit
+@no_type_check
+def _store(values, rows, at):
+    n = min(BLOCK, rows.shape[1] - at)
+    for k in range(rows.shape[0]):
+        target = rows[k, at : at + n]
+        if n == BLOCK:
+            for p in range(PANELS):
+                for i in range(PANEL):
+                    target[p * PANEL + i] = values[p, k, i]
+        else:
+            for i in range(n):
+                target[i] = values[i // PANEL, k, i % PANEL]
+
+
+@jit
+@no_type_check
+def _forward(x, weights, sizes, first, last, hidden, slot, keep, inputs, outputs, out):
+    """`hidden` holds, by block and panel, the hidden layers one above the other.
+
+    It is kept of all blocks, or overwritten in one slot.
+    """
+    layers = len(sizes) - 1
+    padded = (sizes + ROWS - 1) // ROWS * ROWS
+    height = hidden.shape[2] * PANEL
+    for block in range(first, last):
+        at = block * BLOCK
+        _load(x, at, inputs)
+        weight = weights.ctypes.data
+        below, below_panel = inputs.ctypes.data, inputs.shape[1] * PANEL
+        above, above_panel = hidden[block if keep else slot].ctypes.data, height
+        # A layer after the other, so that its weights stay in the first-level cache.
+        for layer in range(layers):
+            rows, depth, width = padded[layer + 1], sizes[layer], padded[layer]
+            if layer == layers - 1:
+                above, above_panel = outputs.ctypes.data, outputs.shape[1] * PANEL
+            for p in range(PANELS):
+                b = below + 4 * p * below_panel
+                for j in range(0, rows, ROWS):
+                    w, c = weight + 4 * j * width, above + 4 * (p * above_panel + j * PANEL)
+                    if layer == layers - 1:
+                        multiply_tile(w, width, 1, b, c, depth, 0, PLAIN)
+                    else:
+                        multiply_tile(w, width, 1, b, c, depth, 0, RELU)
+            weight += 4 * rows * width
+            below, below_panel = above, above_panel
+            above += 4 * rows * PANEL
+        _store(outputs, out, at)
+
+
+@jit
+@no_type_check
+def _backward(
+    x,
+    weights,
+    sizes,
+    first,
+    last,
+    hidden,
+    above,
+    inputs,
+    g_out,
+    g_hidden,
+    g_in,
+    totals,
+    want_x,
+    g_x,
+):
+    """Adds to `totals` the weights' gradients, layer by layer, in tiles of SIDE × SIDE."""
+    layers = len(sizes) - 1
+    padded = (sizes + ROWS - 1) // ROWS * ROWS
+    height = hidden.shape[2] * PANEL
+    for block in range(first, last):
+        at = block * BLOCK
+        _load(x, at, inputs)
+        _load(above, at, g_out)
+        # All of these walk backward, from the end of what they stand for.
+        weight = weights.ctypes.data + 4 * len(weights)
+        total = totals.ctypes.data + 4 * len(weights)
+        value = hidden[block].ctypes.data + 4 * (height - PANEL)
+        gradient = g_hidden.ctypes.data + 4 * (height - PANEL)
+        g, g_panel, value_panel = g_out.ctypes.data, g_out.shape[1] * PANEL, height
+        for layer in range(layers - 1, -1, -1):
+            rows, depth, width = padded[layer + 1], sizes[layer + 1], padded[layer]
+            weight -= 4 * rows * width
+            total -= 4 * rows * width
+            if layer > 0:
+                value -= 4 * width * PANEL
+                gradient -= 4 * width * PANEL
+            else:
+                value, gradient = inputs.ctypes.data, g_in.ctypes.data
+                value_panel = inputs.shape[1] * PANEL
+            for j in range(0, rows, SIDE):
+                for k in range(0, width, SIDE):
+                    left, right = g + 4 * j * PANEL, value + 4 * k * PANEL
+                    c = total + 4 * (j * width + k * SIDE)
+                    inner_products(left, g_panel, right, value_panel, c, PANELS)
+            if layer == 0 and not want_x:
+                continue
+            for p in range(PANELS):
+                b = g + 4 * p * g_panel
+                for k in range(0, width, ROWS):
+                    w, o = weight + 4 * k, 4 * (p * value_panel + k * PANEL)
+                    if layer > 0:
+                        m = value + o
+                        multiply_tile(w, 1, width, b, gradient + o, depth, m, MASK)
+                    else:
+                        multiply_tile(w, 1, width, b, gradient + o, depth, 0, PLAIN)
+            g, g_panel = gradient, value_panel
+        if want_x:
+            _store(g_in, g_x, at)
 
 
 def mlp(
-    x: Float[Tensor, "points inputs"], weights: Sequence[Float[Tensor, "_ _"]]
+    x: Float[Tensor, "points inputs"],
+    weights: Sequence[Float[Tensor, "_ _"]],
+    activation: str,
+    precision: str,
 ) -> Float[Tensor, "points outputs"]:
-    return _MLP.apply(x, *weights)  # pyright: ignore[reportReturnType]
+    function = bfloat16.MLP if precision == "bfloat16" else _MLP
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
+    return function.apply(x, activation, keep, *weights)  # pyright: ignore[reportReturnType]
 
 
-def _blocks(num_points: int) -> list[slice]:
-    return [slice(at, min(at + BLOCK, num_points)) for at in range(0, num_points, BLOCK)]
+def _padded(size: int) -> int:
+    return (size + ROWS - 1) // ROWS * ROWS
+
+
+def _panels(rows: int) -> np.ndarray:
+    """Room for a block; torch begins its arrays where vector registers like to read."""
+    return torch.zeros(PANELS, rows + 1, PANEL).numpy()
+
+
+def _packed(weights: Sequence[Tensor]) -> np.ndarray:
+    """All weights in one array, rows and columns filled up with zeros to whole tiles."""
+    parts: list[np.ndarray] = []
+    for weight in weights:
+        rows, columns = weight.shape
+        part = np.zeros((_padded(rows), _padded(columns)), np.float32)
+        part[:rows, :columns] = weight.detach().numpy()
+        parts.append(part.ravel())
+    return np.concatenate(parts)
+
+
+def _unpacked(tiles: np.ndarray, weights: Sequence[Tensor]) -> list[Tensor]:
+    """The weights' own shapes again, out of tiles of SIDE × SIDE."""
+    parts: list[Tensor] = []
+    at = 0
+    for weight in weights:
+        rows, columns = _padded(weight.shape[0]), _padded(weight.shape[1])
+        part = tiles[at : at + rows * columns]
+        part = part.reshape(rows // SIDE, columns // SIDE, SIDE, SIDE).swapaxes(1, 2)
+        part = torch.from_numpy(part.reshape(rows, columns))
+        parts.append(part[: weight.shape[0], : weight.shape[1]].contiguous())
+        at += rows * columns
+    return parts
 
 
 class _MLP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
-        rows = x.T.contiguous()
+    def forward(ctx: Any, x: Tensor, activation: str, keep: bool, *weights: Tensor) -> Tensor:
+        rows = x.detach().T.contiguous()
         num_points = rows.shape[1]
-        layers = [weight.contiguous() for weight in weights]
-        hidden = [rows.new_empty(len(weight), num_points) for weight in layers]
+        sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
+        packed = _packed(weights)
+        blocks = -(-num_points // BLOCK)
+        parts = shares(blocks, num_threads())
+        num_hidden = sum(_padded(int(size)) for size in sizes[1:-1])
+        hidden = rows.new_empty(blocks if keep else len(parts), PANELS, num_hidden + 1, PANEL)
+        out = rows.new_empty(int(sizes[-1]), num_points)
+        arrays = rows.numpy(), hidden.numpy(), out.numpy()
 
-        def run(block: slice) -> None:
-            value = rows[:, block]
-            for weight, out in zip(layers[:-1], hidden, strict=False):
-                value = torch.mm(weight, value, out=out[:, block]).relu_()
-            torch.mm(layers[-1], value, out=hidden[-1][:, block])
+        def run(slot: int) -> None:
+            source, kept, target = arrays
+            room = _panels(_padded(int(sizes[0]))), _panels(_padded(int(sizes[-1])))
+            _forward(source, packed, sizes, *parts[slot], kept, slot, keep, *room, target)
 
-        run_threads(run, _blocks(num_points))
-        ctx.save_for_backward(rows, *layers, *hidden[:-1])
-        return hidden[-1].T
+        run_threads(run, range(len(parts)))
+        if activation == "relu":
+            out.relu_()
+        elif activation == "sigmoid":
+            out.sigmoid_()
+        if keep:
+            ctx.save_for_backward(rows, hidden, out if activation != "none" else None, *weights)
+            ctx.activation = activation
+        return out.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, *saved = ctx.saved_tensors
-        num_layers = (len(saved) + 1) // 2
-        layers, hidden = saved[:num_layers], saved[num_layers:]
-        values = [rows, *hidden]
-        gradient = gradients[0].T.contiguous()
-        needs_input = ctx.needs_input_grad[0]
-        input_gradient = torch.empty_like(rows) if needs_input else None
-        transposed = [weight.T.contiguous() for weight in layers]
+        rows, hidden, out, *weights = ctx.saved_tensors
+        above = gradients[0].T.contiguous()
+        if ctx.activation == "relu":
+            above = above * (out > 0)
+        elif ctx.activation == "sigmoid":
+            above = above * (out - out * out)
+        sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
+        packed = _packed(weights)
+        parts = shares(len(hidden), num_threads())
+        totals = np.zeros((len(parts), len(packed)), np.float32)
+        want_x = ctx.needs_input_grad[0]
+        g_x = torch.empty_like(rows) if want_x else rows
+        arrays = rows.numpy(), hidden.numpy(), above.numpy(), g_x.numpy()
 
-        def run(block: slice) -> list[Tensor]:
-            """The block's share of the weights' gradients, last layer first."""
-            above = gradient[:, block]
-            shares: list[Tensor] = []
-            for layer in range(num_layers - 1, -1, -1):
-                below = values[layer][:, block]
-                shares.append(above @ below.T)
-                if layer > 0:
-                    above = torch.ops.aten.threshold_backward(
-                        transposed[layer] @ above, below, 0
-                    )
-                elif input_gradient is not None:
-                    torch.mm(transposed[0], above, out=input_gradient[:, block])
-            return shares
+        inputs, outputs = _padded(int(sizes[0])), _padded(int(sizes[-1]))
+        heights = inputs, outputs, hidden.shape[2] - 1, inputs
 
-        shares = run_threads(run, _blocks(rows.shape[1]))
-        # Summed in the order of the blocks, so that the result does not depend on timing.
-        totals = [
-            torch.stack(layer).sum(0) if layer else torch.zeros_like(weight)
-            for layer, weight in zip(
-                list(zip(*shares, strict=True)) or [()] * num_layers,
-                reversed(layers),
-                strict=True,
+        def run(slot: int) -> None:
+            source, kept, gradient, target = arrays
+            _backward(
+                source,
+                packed,
+                sizes,
+                *parts[slot],
+                kept,
+                gradient,
+                *(_panels(rows) for rows in heights),
+                totals[slot],
+                want_x,
+                target,
             )
-        ]
-        return (None if input_gradient is None else input_gradient.T, *reversed(totals))
+
+        run_threads(run, range(len(parts)))
+        # Summed in the order of the shares, so that the result does not depend on timing.
+        g_weights = _unpacked(totals.sum(0), weights)
+        return (g_x.T if want_x else None, None, None, *g_weights)

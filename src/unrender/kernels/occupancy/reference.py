@@ -1,0 +1,21 @@
+"""The occupancy grid's update in plain torch."""
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def update_density(
+    density: Float[Tensor, "cells cells cells"],
+    index: Int[Tensor, "seen"],
+    seen: Float[Tensor, "seen"],
+    decay: float,
+) -> None:
+    stored = density.view(-1)
+    stored[index] = (stored[index] * decay).maximum(seen)
+
+
+def occupied_cells(
+    density: Float[Tensor, "cells cells cells"], step: float, threshold: float
+) -> Bool[Tensor, "cells cells cells"]:
+    depth = density * step
+    return depth > depth.double().mean().clamp_max(threshold).to(depth.dtype)

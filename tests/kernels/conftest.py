@@ -1,0 +1,66 @@
+"""Each fast backend against the torch reference, forward and gradient."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrender.kernels.backend import Backend, has_triton, interpreting
+
+Agree = Callable[..., None]
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every backend beside the reference; Triton's runs in its interpreter without a GPU."""
+    if request.param == "cuda" and not (torch.cuda.is_available() or interpreting()):
+        wanted = "a GPU" if has_triton() else "Triton"
+        pytest.skip(f"the cuda backend needs {wanted}")
+    return request.param
+
+
+@pytest.fixture
+def device(backend: Backend) -> torch.device:
+    """Where the backend's tensors belong."""
+    on_gpu = backend == "cuda" and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+@pytest.fixture
+def agree(backend: Backend, device: torch.device) -> Agree:
+    """agree(function, inputs) calls function(backend, *inputs) on the reference and the other.
+
+    Values agree, and so do the gradients of a random functional of them, by those inputs that
+    require gradients. Tolerances are relative to the largest number of each tensor.
+    """
+
+    def check(
+        function: Callable[..., Sequence[Tensor]],
+        inputs: Sequence[Tensor],
+        tolerance: float = 1e-4,
+    ) -> None:
+        results: list[list[Tensor]] = []
+        for name, place in (("reference", torch.device("cpu")), (backend, device)):
+            moved = [
+                tensor.detach().to(place).requires_grad_(tensor.requires_grad)
+                for tensor in inputs
+            ]
+            outputs = function(name, *moved)
+            wanted = [tensor for tensor in moved if tensor.requires_grad]
+            gradients: Sequence[Tensor] = ()
+            if wanted:
+                generator = torch.Generator().manual_seed(0)
+                total = torch.stack(
+                    [
+                        (out.cpu() * torch.randn(out.shape, generator=generator)).sum()
+                        for out in outputs
+                    ]
+                ).sum()
+                gradients = torch.autograd.grad(total, wanted)
+            results.append([tensor.detach().cpu() for tensor in (*outputs, *gradients)])
+        for expected, found in zip(*results, strict=True):
+            scale = float(expected.abs().max()) + 1e-12 if expected.numel() else 1.0
+            torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
+
+    return check
