@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unrender.kernels.backend import Backend
 from unrender.kernels.composite import composite, composite_dense
-from unrender.kernels.expand import expand
+from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
@@ -92,6 +92,22 @@ def test_mlp_activations(agree, activation) -> None:
     agree(lambda b, x, *weights: [mlp(x, weights, activation, backend=b)], inputs)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("counts", [[3, 0, 1, 7], [40] * 30, [0]], ids=str)
+def test_mlp_with_a_head(agree, counts: list[int], wanted: bool, precision) -> None:
+    torch.manual_seed(0)
+    offsets = torch.tensor([0, *counts]).cumsum(0)
+    values = torch.randn(len(counts), 9).requires_grad_(wanted)
+    x = torch.randn(sum(counts), 5, requires_grad=True)
+    weights = [torch.randn(b, a).div(4).requires_grad_() for a, b in ((14, 16), (16, 3))]
+
+    def run(backend: Backend, x: Tensor, v: Tensor, o: Tensor, *w: Tensor) -> list[Tensor]:
+        return [mlp(x, w, "sigmoid", precision, (v, o), backend)]
+
+    agree(run, [x, values, offsets, *weights], 1e-4 if precision == "float32" else 2e-2)
+
+
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_mlp_bfloat16(agree, sizes: list[int]) -> None:
     torch.manual_seed(0)
@@ -100,7 +116,11 @@ def test_mlp_bfloat16(agree, sizes: list[int]) -> None:
         (torch.randn(b, a) * (2 / a) ** 0.5).requires_grad_() for a, b in pairwise(sizes)
     ]
     # A sum that rounds the other way moves what follows by one part in 256.
-    agree(lambda b, x, *weights: [mlp(x, weights, "none", "bfloat16", b)], [x, *weights], 2e-2)
+    agree(
+        lambda b, x, *weights: [mlp(x, weights, "none", "bfloat16", None, b)],
+        [x, *weights],
+        2e-2,
+    )
 
 
 @pytest.mark.parametrize("stop", [0.0, 0.2])
@@ -137,6 +157,13 @@ def test_expand(agree, counts: list[int]) -> None:
     _, _, offsets = packed(counts)
     values = torch.randn(len(counts), 5, requires_grad=True)
     agree(lambda b, v, o: [expand(v, o, b)], [values, offsets])
+
+
+@pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
+def test_along_rays(agree, counts: list[int]) -> None:
+    starts, _, offsets = packed(counts)
+    origins, directions = (torch.randn(len(counts), 3).requires_grad_() for _ in range(2))
+    agree(lambda b, *inputs: [along_rays(*inputs, b)], [origins, directions, starts, offsets])
 
 
 @pytest.mark.parametrize("filled", [0.0, 0.01, 0.2, 1.0])

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
-from unrender.kernels.expand import expand
+from unrender.kernels.expand import along_rays
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.jit import run_threads
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.rendering.rendering import Rendering
@@ -68,13 +69,17 @@ class InstantNGPModel(nn.Module):
         # As the last step found it; at first, that of a ray through a full grid.
         self.register_buffer("samples_a_ray", torch.tensor(256.0))
 
-    def features(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
-        unit = (points + self.half_width) / (2 * self.half_width)
+    def features(self, unit: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
+        """What the density network says of points of the unit cube."""
         return mlp(hash_grid(unit, self.table, self.layout), list(self.density_net))
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Per unit length."""
-        return _Exp.apply(self.features(points)[:, 0])  # pyright: ignore[reportReturnType]
+        return _Exp.apply(self.features(self.to_unit(points))[:, 0])  # pyright: ignore[reportReturnType]
+
+    def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
+        """World points of the cube in [0, 1]³."""
+        return (points + self.half_width) / (2 * self.half_width)
 
     def rays_at_once(self, step: float) -> int:
         """Rays that come to about SAMPLES_AT_ONCE, by how full the occupancy grid is."""
@@ -89,12 +94,11 @@ class InstantNGPModel(nn.Module):
         directions = rays.directions
         bins = march(rays.origins, directions, jitter, self.occupancy.march_grid(step))
         middles = (bins.starts + bins.ends) / 2
-        origins = expand(rays.origins, bins.offsets)
-        points = (origins.T + middles * expand(directions, bins.offsets).T).T
-        features = self.features(points).T
-        density = _Exp.apply(features[0])
-        view = expand(spherical_harmonics(directions), bins.offsets)
-        color = mlp(torch.cat([view.T, features]).T, list(self.color_net)).sigmoid()
+        origins, towards = self.to_unit(rays.origins), directions / (2 * self.half_width)
+        features = self.features(along_rays(origins, towards, middles, bins.offsets))
+        density = _Exp.apply(features[:, 0])
+        view = spherical_harmonics(directions), bins.offsets
+        color = mlp(features, list(self.color_net), "sigmoid", head=view)
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
         depth = out.distance / out.opacity.clamp_min(1e-6)
         return Rendering(out.color, out.opacity, depth), len(bins)
@@ -202,18 +206,19 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         """Differentiable in the cameras' poses where these require gradients."""
         follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
         num, height, width = len(cameras), cameras.height, cameras.width
-        parts: list[Rendering] = []
+
+        def tile(flat: Tensor) -> Rendering:
+            camera, y, x = flat // (height * width), flat // width % height, flat % width
+            rays = cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
+            jitter = torch.full((len(flat),), 0.5, device=cameras.device)
+            return model.render_rays(rays, self.step_size, jitter)[0]
+
+        total = torch.arange(num * height * width, device=cameras.device)
+        tiles = total.split(model.rays_at_once(self.step_size))
+        # On the CPU a thread to a tile, whose arrays stay in its cache.
+        alone = follow or cameras.device.type != "cpu"
         with torch.set_grad_enabled(follow):
-            total = torch.arange(num * height * width, device=cameras.device)
-            for flat in total.split(model.rays_at_once(self.step_size)):
-                camera, y, x = (
-                    flat // (height * width),
-                    flat // width % height,
-                    flat % width,
-                )
-                rays = cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
-                jitter = torch.full((len(flat),), 0.5, device=cameras.device)
-                parts.append(model.render_rays(rays, self.step_size, jitter)[0])
+            parts = [tile(flat) for flat in tiles] if alone else run_threads(tile, tiles)
         return Rendering(
             torch.cat([part.color for part in parts]).view(num, height, width, 3),
             torch.cat([part.opacity for part in parts]).view(num, height, width),

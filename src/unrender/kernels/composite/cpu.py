@@ -1,9 +1,10 @@
 """Compositing on the CPU: one pass along each ray forward, two backward.
 
-With optical depth d_i, weight w_i = T_i (1 − exp(−d_i)) and T_{i+1} = T_i exp(−d_i), the
-derivative of Σ w_i q_i with respect to d_i is T_{i+1} q_i − Σ_{j > i} w_j q_j. Here q_i is what
-the gradient from above makes of the weight: by colour, opacity and distance, and by distortion
-2 Σ_j w_j |m_i − m_j| + 2/3 w_i (e_i − s_i), which running sums of w and w m give.
+The exponentials come first, all together, and are kept. With optical depth d_i, weight
+w_i = T_i (1 − exp(−d_i)) and T_{i+1} = T_i exp(−d_i), the derivative of Σ w_i q_i with respect
+to d_i is T_{i+1} q_i − Σ_{j > i} w_j q_j. Here q_i is what the gradient from above makes of the
+weight: by colour, opacity and distance, and by distortion 2 Σ_j w_j |m_i − m_j| +
+2/3 w_i (e_i − s_i), which running sums of w and w m give.
 """
 
 from typing import Any, no_type_check
@@ -14,6 +15,40 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.kernels.jit import jit, num_threads, run_threads, shares
+
+
+BLOCK = 256
+"""Samples whose exponentials are taken together."""
+
+
+@jit
+@no_type_check
+def _passes(density, starts, ends, first, last, out):
+    """The share of light exp(−density × length) that gets through each bin.
+
+    In float32 arithmetic alone, so that LLVM takes many at a time: 2ⁿ from the bits of n, and a
+    polynomial for what is left (Moshier, Cephes mathematical library, expf).
+    """
+    bits = np.empty(BLOCK, np.int32)
+    power = bits.view(np.float32)
+    for at in range(first, last, BLOCK):
+        n = min(BLOCK, last - at)
+        d, a, b = density[at : at + n], starts[at : at + n], ends[at : at + n]
+        value = out[at : at + n]
+        for i in range(n):
+            x = max(-d[i] * (b[i] - a[i]), np.float32(-87))
+            whole = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+            bits[i] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+            x -= whole * np.float32(0.693147181)
+            y = np.float32(1.98756915e-4)
+            y = y * x + np.float32(1.39819995e-3)
+            y = y * x + np.float32(8.33345191e-3)
+            y = y * x + np.float32(4.16657959e-2)
+            y = y * x + np.float32(1.66666655e-1)
+            y = y * x + np.float32(5.00000012e-1)
+            value[i] = y * x * x + x + np.float32(1)
+        for i in range(n):
+            value[i] *= power[i]
 
 
 @jit
@@ -27,6 +62,7 @@ def _forward(
     stop,
     first,
     last,
+    passed,
     out_color,
     out,
     distance,
@@ -36,19 +72,18 @@ def _forward(
     one = np.float32(1)
     half = np.float32(0.5)
     third = np.float32(1 / 3)
+    _passes(density, starts, ends, offsets[first], offsets[last], passed)
     for r in range(first, last):
         transmittance = one
         red = green = blue = far = spread = zero
         for i in range(offsets[r], offsets[r + 1]):
             if transmittance < stop:
                 break
-            length = ends[i] - starts[i]
-            after = transmittance * np.exp(-density[i] * length)
+            after = transmittance * passed[i]
             weight = transmittance - after
             middle = (starts[i] + ends[i]) * half
-            spread += weight * (
-                (one + one) * (middle * (one - transmittance) - far) + weight * length * third
-            )
+            front = middle * (one - transmittance) - far
+            spread += weight * (front + front + weight * (ends[i] - starts[i]) * third)
             transmittance = after
             red += weight * color[0, i]
             green += weight * color[1, i]
@@ -65,11 +100,11 @@ def _forward(
 @jit
 @no_type_check
 def _backward(
-    density,
     color,
     starts,
     ends,
     offsets,
+    passed,
     stop,
     opacity,
     distance,
@@ -92,7 +127,7 @@ def _backward(
         g_spread = two * g_distortion[r]
         end = offsets[r + 1]
         transmittance = one
-        total = far = zero
+        behind = far = zero
         for i in range(offsets[r], offsets[r + 1]):
             if transmittance < stop:
                 for j in range(i, end):
@@ -100,8 +135,7 @@ def _backward(
                     out_density[j] = zero
                 end = i
                 break
-            length = ends[i] - starts[i]
-            after = transmittance * np.exp(-density[i] * length)
+            after = transmittance * passed[i]
             weight = transmittance - after
             middle = (starts[i] + ends[i]) * half
             value = red * color[0, i] + green * color[1, i] + blue * color[2, i]
@@ -111,24 +145,22 @@ def _backward(
             back = opacity[r] - front - weight
             back_middles = distance[r] - far - weight * middle
             spread = middle * (front - back) - front_middles + back_middles
-            value += g_spread * (spread + weight * length * third)
+            value += g_spread * (spread + weight * (ends[i] - starts[i]) * third)
             far += weight * middle
-            total += weight * value
+            behind += weight * value
             transmittance = after
             out_color[0, i] = weight * red
             out_color[1, i] = weight * green
             out_color[2, i] = weight * blue
             # Kept for the second pass, which needs what lies behind.
             out_density[i] = value
-        behind = total
         transmittance = one
         for i in range(offsets[r], end):
-            length = ends[i] - starts[i]
-            after = transmittance * np.exp(-density[i] * length)
+            after = transmittance * passed[i]
             value = out_density[i]
             behind -= (transmittance - after) * value
             transmittance = after
-            out_density[i] = (after * value - behind) * length
+            out_density[i] = (after * value - behind) * (ends[i] - starts[i])
 
 
 def composite(
@@ -168,10 +200,11 @@ class _Composite(torch.autograd.Function):
         num_rays = len(offsets) - 1
         colors = density.new_empty(num_rays, 3)
         sums = [density.new_empty(num_rays) for _ in range(3)]
-        ctx.save_for_backward(*inputs, *sums[:2])
+        passed = torch.empty_like(inputs[0])
+        ctx.save_for_backward(*inputs[1:], passed, *sums[:2])
         ctx.stop = stop
         arrays = [tensor.numpy() for tensor in inputs]
-        targets = [tensor.numpy() for tensor in (colors, *sums)]
+        targets = [tensor.numpy() for tensor in (passed, colors, *sums)]
         run_threads(
             lambda share: _forward(*arrays, np.float32(stop), *share, *targets),
             shares(num_rays, num_threads()),
@@ -184,12 +217,12 @@ class _Composite(torch.autograd.Function):
         arrays = [tensor.numpy() for tensor in inputs]
         sums = [opacity.numpy(), distance.numpy()]
         above = [gradient.contiguous().numpy() for gradient in gradients]
-        g_density, g_color = torch.empty_like(inputs[0]), torch.empty_like(inputs[1])
+        g_density, g_color = torch.empty_like(inputs[-1]), torch.empty_like(inputs[0])
         targets = [g_density.numpy(), g_color.numpy()]
         run_threads(
             lambda share: _backward(
                 *arrays, np.float32(ctx.stop), *sums, *share, *above, *targets
             ),
-            shares(len(inputs[4]) - 1, num_threads()),
+            shares(len(opacity), num_threads()),
         )
         return g_density, g_color.T, None, None, None, None

@@ -1,4 +1,4 @@
-"""One row a ray becomes one row a sample."""
+"""What rays hand to their samples: one row a ray becomes one row a sample."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -17,3 +17,18 @@ def expand(
     """
     kernel = implementation(__name__, backend, values)
     return kernel.expand(values, offsets)
+
+
+def along_rays(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    distances: Float[Tensor, "samples"],
+    offsets: Int[Tensor, "rays_plus_one"],
+    backend: Backend = "auto",
+) -> Float[Tensor, "samples 3"]:
+    """The points origin + distance × direction of each ray's samples.
+
+    Differentiable in origins and directions.
+    """
+    kernel = implementation(__name__, backend, origins)
+    return kernel.along_rays(origins, directions, distances, offsets)

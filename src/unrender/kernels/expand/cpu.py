@@ -52,11 +52,61 @@ class _Expand(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
         (offsets,) = ctx.saved_tensors
-        source = gradients[0].T.contiguous().numpy()
-        out = gradients[0].new_empty(len(offsets) - 1, len(source))
-        where, target = offsets.numpy(), out.numpy()
+        return sum_along_rays(gradients[0], offsets), None
+
+
+def sum_along_rays(
+    values: Float[Tensor, "samples channels"], offsets: Int[Tensor, "rays_plus_one"]
+) -> Float[Tensor, "rays channels"]:
+    """Sum of the rows of each ray's samples; not differentiable."""
+    source = values.detach().T.contiguous().numpy()
+    out = values.new_empty(len(offsets) - 1, len(source))
+    where, target = offsets.contiguous().numpy(), out.numpy()
+    run_threads(
+        lambda share: _backward(source, where, *share, target),
+        shares(len(target), num_threads()),
+    )
+    return out
+
+
+@jit
+@no_type_check
+def _points(origins, directions, distances, offsets, first, last, out):
+    for r in range(first, last):
+        for c in range(3):
+            origin, direction = origins[r, c], directions[r, c]
+            for i in range(offsets[r], offsets[r + 1]):
+                out[c, i] = origin + distances[i] * direction
+
+
+def along_rays(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    distances: Float[Tensor, "samples"],
+    offsets: Int[Tensor, "rays_plus_one"],
+) -> Float[Tensor, "samples 3"]:
+    return _AlongRays.apply(origins, directions, distances, offsets)  # pyright: ignore[reportReturnType]
+
+
+class _AlongRays(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, origins: Tensor, directions: Tensor, distances: Tensor, offsets: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(distances, offsets)
+        inputs = (origins, directions, distances, offsets)
+        arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
+        out = origins.new_empty(3, len(distances))
+        target = out.numpy()
         run_threads(
-            lambda share: _backward(source, where, *share, target),
-            shares(len(target), num_threads()),
+            lambda share: _points(*arrays, *share, target),
+            shares(len(origins), num_threads()),
         )
-        return out, None
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        distances, offsets = ctx.saved_tensors
+        above = gradients[0]
+        by_direction = (above.T * distances).T
+        return sum_along_rays(above, offsets), sum_along_rays(by_direction, offsets), None, None

@@ -8,3 +8,12 @@ def expand(
     values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
 ) -> Float[Tensor, "samples channels"]:
     return values.repeat_interleave(offsets.diff(), dim=0)
+
+
+def along_rays(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    distances: Float[Tensor, "samples"],
+    offsets: Int[Tensor, "rays_plus_one"],
+) -> Float[Tensor, "samples 3"]:
+    return expand(origins, offsets) + distances[:, None] * expand(directions, offsets)

@@ -3,12 +3,15 @@
 In blocks of points that stay in cache, a thread to a block; activations are feature-major.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from unrender.kernels.expand import expand
 from unrender.kernels.jit import run_threads
+from unrender.kernels.mlp.activation import before_activation
 
 BLOCK = 16384
 """Points at a time: 32 features of them take 1 MiB, half of a usual second-level cache."""
@@ -18,7 +21,16 @@ def _blocks(num_points: int) -> list[slice]:
     return [slice(at, min(at + BLOCK, num_points)) for at in range(0, num_points, BLOCK)]
 
 
-class MLP(torch.autograd.Function):
+def mlp(
+    x: Tensor, weights: Sequence[Tensor], activation: str, head: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    if head is not None:
+        x = torch.cat([expand(*head).T, x.T]).T
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
+    return _MLP.apply(x, activation, keep, *weights)  # pyright: ignore[reportReturnType]
+
+
+class _MLP(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: str, keep: bool, *weights: Tensor) -> Tensor:
         rows = x.detach().T.to(torch.bfloat16).contiguous()
@@ -39,7 +51,8 @@ class MLP(torch.autograd.Function):
         elif activation == "sigmoid":
             out.sigmoid_()
         if keep:
-            ctx.save_for_backward(rows, out, *layers, *hidden)
+            result = out if activation != "none" else None
+            ctx.save_for_backward(rows, result, *layers, *hidden)
             ctx.activation = activation
         return out.T
 
@@ -49,11 +62,7 @@ class MLP(torch.autograd.Function):
         num_layers = (len(saved) + 1) // 2
         layers, hidden = saved[:num_layers], saved[num_layers:]
         values = [rows, *hidden]
-        above = gradients[0].T
-        if ctx.activation == "relu":
-            above = above * (out > 0)
-        elif ctx.activation == "sigmoid":
-            above = above * (out - out * out)
+        above = before_activation(gradients[0].T, out, ctx.activation)
         above = above.to(torch.bfloat16).contiguous()
         want_x = ctx.needs_input_grad[0]
         g_x = torch.empty_like(rows, dtype=torch.float32) if want_x else None

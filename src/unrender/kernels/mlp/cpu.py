@@ -15,8 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.expand.cpu import sum_along_rays
 from unrender.kernels.jit import jit, num_threads, run_threads, shares
 from unrender.kernels.mlp import bfloat16
+from unrender.kernels.mlp.activation import before_activation
 from unrender.kernels.simd import (
     MASK,
     PANEL,
@@ -37,38 +39,56 @@ other, they would meet in few sets of the cache."""
 
 @jit
 @no_type_check
-def _load(rows, at, out):
-    """A block's columns of `rows` as panels, and 0 behind the last."""
+def _load(rows, at, out, above):
+    """A block's columns of `rows` as panels, `above` rows further down; 0 behind the last."""
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
         source = rows[k, at : at + n]
         if n == BLOCK:
             for p in range(PANELS):
                 for i in range(PANEL):
-                    out[p, k, i] = source[p * PANEL + i]
+                    out[p, above + k, i] = source[p * PANEL + i]
         else:
             for i in range(BLOCK):
-                out[i // PANEL, k, i % PANEL] = source[i] if i < n else 0
+                out[i // PANEL, above + k, i % PANEL] = source[i] if i < n else 0
 
 
 @jit
 @no_type_check
-def _store(values, rows, at):
+def _load_shared(values, offsets, at, out):
+    """A block's first rows: for each sample, its ray's values."""
+    last = min(at + BLOCK, offsets[-1])
+    ray = np.searchsorted(offsets, at, "right") - 1
+    i = at
+    while i < last:
+        end = min(offsets[ray + 1], last)
+        for q in range(i - at, end - at):
+            for k in range(values.shape[1]):
+                out[q // PANEL, k, q % PANEL] = values[ray, k]
+        i = end
+        ray += 1
+
+
+@jit
+@no_type_check
+def _store(values, above, rows, at):
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
         target = rows[k, at : at + n]
         if n == BLOCK:
             for p in range(PANELS):
                 for i in range(PANEL):
-                    target[p * PANEL + i] = values[p, k, i]
+                    target[p * PANEL + i] = values[p, above + k, i]
         else:
             for i in range(n):
-                target[i] = values[i // PANEL, k, i % PANEL]
+                target[i] = values[i // PANEL, above + k, i % PANEL]
 
 
 @jit
 @no_type_check
-def _forward(x, weights, sizes, first, last, hidden, slot, keep, inputs, outputs, out):
+def _forward(
+    x, head, offsets, weights, sizes, first, last, hidden, slot, keep, inputs, outputs, out
+):
     """`hidden` holds, by block and panel, the hidden layers one above the other.
 
     It is kept of all blocks, or overwritten in one slot.
@@ -78,7 +98,8 @@ def _forward(x, weights, sizes, first, last, hidden, slot, keep, inputs, outputs
     height = hidden.shape[2] * PANEL
     for block in range(first, last):
         at = block * BLOCK
-        _load(x, at, inputs)
+        _load_shared(head, offsets, at, inputs)
+        _load(x, at, inputs, head.shape[1])
         weight = weights.ctypes.data
         below, below_panel = inputs.ctypes.data, inputs.shape[1] * PANEL
         above, above_panel = hidden[block if keep else slot].ctypes.data, height
@@ -98,13 +119,15 @@ def _forward(x, weights, sizes, first, last, hidden, slot, keep, inputs, outputs
             weight += 4 * rows * width
             below, below_panel = above, above_panel
             above += 4 * rows * PANEL
-        _store(outputs, out, at)
+        _store(outputs, 0, out, at)
 
 
 @jit
 @no_type_check
-def _backward(
+def _backward(  # noqa: PLR0912 - the branches are those of one loop
     x,
+    head,
+    offsets,
     weights,
     sizes,
     first,
@@ -116,17 +139,21 @@ def _backward(
     g_hidden,
     g_in,
     totals,
+    want_head,
+    g_head,
     want_x,
     g_x,
 ):
     """Adds to `totals` the weights' gradients, layer by layer, in tiles of SIDE × SIDE."""
+    unwanted = 0 if want_head else head.shape[1] // ROWS * ROWS
     layers = len(sizes) - 1
     padded = (sizes + ROWS - 1) // ROWS * ROWS
     height = hidden.shape[2] * PANEL
     for block in range(first, last):
         at = block * BLOCK
-        _load(x, at, inputs)
-        _load(above, at, g_out)
+        _load_shared(head, offsets, at, inputs)
+        _load(x, at, inputs, head.shape[1])
+        _load(above, at, g_out, 0)
         # All of these walk backward, from the end of what they stand for.
         weight = weights.ctypes.data + 4 * len(weights)
         total = totals.ctypes.data + 4 * len(weights)
@@ -148,11 +175,11 @@ def _backward(
                     left, right = g + 4 * j * PANEL, value + 4 * k * PANEL
                     c = total + 4 * (j * width + k * SIDE)
                     inner_products(left, g_panel, right, value_panel, c, PANELS)
-            if layer == 0 and not want_x:
+            if layer == 0 and not want_x and not want_head:
                 continue
             for p in range(PANELS):
                 b = g + 4 * p * g_panel
-                for k in range(0, width, ROWS):
+                for k in range(0 if layer > 0 else unwanted, width, ROWS):
                     w, o = weight + 4 * k, 4 * (p * value_panel + k * PANEL)
                     if layer > 0:
                         m = value + o
@@ -160,8 +187,10 @@ def _backward(
                     else:
                         multiply_tile(w, 1, width, b, gradient + o, depth, 0, PLAIN)
             g, g_panel = gradient, value_panel
+        if want_head:
+            _store(g_in, 0, g_head, at)
         if want_x:
-            _store(g_in, g_x, at)
+            _store(g_in, head.shape[1], g_x, at)
 
 
 def mlp(
@@ -169,10 +198,13 @@ def mlp(
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
+    head: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
-    function = bfloat16.MLP if precision == "bfloat16" else _MLP
-    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
-    return function.apply(x, activation, keep, *weights)  # pyright: ignore[reportReturnType]
+    if precision == "bfloat16":
+        return bfloat16.mlp(x, weights, activation, head)
+    values, offsets = head or (x.new_empty(1, 0), torch.tensor([0, len(x)]))
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, values, *weights))
+    return _MLP.apply(x, values, offsets, activation, keep, *weights)  # pyright: ignore[reportReturnType]
 
 
 def _padded(size: int) -> int:
@@ -211,8 +243,16 @@ def _unpacked(tiles: np.ndarray, weights: Sequence[Tensor]) -> list[Tensor]:
 
 class _MLP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, activation: str, keep: bool, *weights: Tensor) -> Tensor:
-        rows = x.detach().T.contiguous()
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        head: Tensor,
+        offsets: Tensor,
+        activation: str,
+        keep: bool,
+        *weights: Tensor,
+    ) -> Tensor:
+        rows, head, offsets = x.detach().T.contiguous(), head.contiguous(), offsets.contiguous()
         num_points = rows.shape[1]
         sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
         packed = _packed(weights)
@@ -221,12 +261,12 @@ class _MLP(torch.autograd.Function):
         num_hidden = sum(_padded(int(size)) for size in sizes[1:-1])
         hidden = rows.new_empty(blocks if keep else len(parts), PANELS, num_hidden + 1, PANEL)
         out = rows.new_empty(int(sizes[-1]), num_points)
-        arrays = rows.numpy(), hidden.numpy(), out.numpy()
+        inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
+        kept, target = hidden.numpy(), out.numpy()
 
         def run(slot: int) -> None:
-            source, kept, target = arrays
             room = _panels(_padded(int(sizes[0]))), _panels(_padded(int(sizes[-1])))
-            _forward(source, packed, sizes, *parts[slot], kept, slot, keep, *room, target)
+            _forward(*inputs, packed, sizes, *parts[slot], kept, slot, keep, *room, target)
 
         run_threads(run, range(len(parts)))
         if activation == "relu":
@@ -234,45 +274,38 @@ class _MLP(torch.autograd.Function):
         elif activation == "sigmoid":
             out.sigmoid_()
         if keep:
-            ctx.save_for_backward(rows, hidden, out if activation != "none" else None, *weights)
+            result = out if activation != "none" else None
+            ctx.save_for_backward(rows, head, offsets, hidden, result, *weights)
             ctx.activation = activation
         return out.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, hidden, out, *weights = ctx.saved_tensors
-        above = gradients[0].T.contiguous()
-        if ctx.activation == "relu":
-            above = above * (out > 0)
-        elif ctx.activation == "sigmoid":
-            above = above * (out - out * out)
+        rows, head, offsets, hidden, out, *weights = ctx.saved_tensors
+        above = before_activation(gradients[0].T, out, ctx.activation).contiguous()
         sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
         packed = _packed(weights)
         parts = shares(len(hidden), num_threads())
         totals = np.zeros((len(parts), len(packed)), np.float32)
-        want_x = ctx.needs_input_grad[0]
+        want_x, want_head = ctx.needs_input_grad[:2]
         g_x = torch.empty_like(rows) if want_x else rows
-        arrays = rows.numpy(), hidden.numpy(), above.numpy(), g_x.numpy()
-
-        inputs, outputs = _padded(int(sizes[0])), _padded(int(sizes[-1]))
-        heights = inputs, outputs, hidden.shape[2] - 1, inputs
+        g_head = rows.new_empty(head.shape[1], rows.shape[1] if want_head else 0)
+        inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
+        kept, gradient = hidden.numpy(), above.numpy()
+        wanted = want_head, g_head.numpy(), want_x, g_x.numpy()
+        widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
 
         def run(slot: int) -> None:
-            source, kept, gradient, target = arrays
-            _backward(
-                source,
-                packed,
-                sizes,
-                *parts[slot],
-                kept,
-                gradient,
-                *(_panels(rows) for rows in heights),
-                totals[slot],
-                want_x,
-                target,
-            )
+            room = [_panels(high) for high in (widest, last, hidden.shape[2] - 1, widest)]
+            place = packed, sizes, *parts[slot], kept, gradient
+            _backward(*inputs, *place, *room, totals[slot], *wanted)
 
         run_threads(run, range(len(parts)))
         # Summed in the order of the shares, so that the result does not depend on timing.
         g_weights = _unpacked(totals.sum(0), weights)
-        return (g_x.T if want_x else None, None, None, *g_weights)
+        return (
+            g_x.T if want_x else None,
+            sum_along_rays(g_head.T, offsets) if want_head else None,
+            *(None, None, None),
+            *g_weights,
+        )

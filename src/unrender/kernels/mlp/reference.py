@@ -7,13 +7,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.expand.reference import expand
+
 
 def mlp(
     x: Float[Tensor, "points inputs"],
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
+    head: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
+    if head is not None:
+        x = torch.cat([expand(*head), x], dim=-1)
     product = _RoundedProduct.apply if precision == "bfloat16" else _product
     for weight in weights[:-1]:
         x = product(x, weight).relu()  # pyright: ignore[reportOptionalMemberAccess]
