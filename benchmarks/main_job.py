@@ -8,8 +8,6 @@ file with the command, commit, machine and seed. All are on held-out views, agai
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -17,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import record
+from record import ROOT
+
 BUILT_IN = ("bricks", "chair", "hotdog")
 
 # What is asked of each figure of summary.json: its unit and its bound.
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        default=ROOT.parent / "shared/data/nerf_synthetic/lego_200",
+        default=record.LEGO,
         help="Blender folder of the real scene",
     )
     parser.add_argument("--only", nargs="*", help="lego, bricks, chair, hotdog; default all")
@@ -71,25 +71,15 @@ def main() -> None:
     arguments = parser.parse_args()
     names = arguments.only or ["lego", *BUILT_IN]
     began = time.perf_counter()
-    content = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    figures = dict(content.get("figures", {}))
+    figures = dict(record.read(arguments.out).get("figures", {}))
     for name in names:
         print(f"== {name}", flush=True)
         figures.update(run_scene(name, arguments))
-    content = {
-        "command": "python benchmarks/main_job.py " + " ".join(sys.argv[1:]),
-        "commit": commit(),
-        "machine": machine(),
-        "seed": arguments.seed,
-        "seconds": round(time.perf_counter() - began, 1),
-        "figures": figures,
-    }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    seconds = time.perf_counter() - began
+    record.write(arguments.out, arguments.seed, seconds, figures)
     if not arguments.quick:
         write_table(figures, ROOT / "docs/main_job.md")
-    for key, figure in figures.items():
-        print(f"{key:45} {figure['value']:10.3f} {verdict(figure)}")
+    record.show(figures)
 
 
 def run_scene(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
@@ -132,18 +122,8 @@ def figure(key: str, value: float, scene: str, quick: bool) -> dict[str, object]
     return {"value": value, "unit": unit, **({kind: bound} if bounded else {})}
 
 
-def verdict(figure: dict[str, object]) -> str:
-    """Whether a figure keeps its bound."""
-    for kind, sign in (("at_least", 1), ("at_most", -1)):
-        if kind in figure:
-            kept = sign * (float(figure["value"]) - float(figure[kind])) >= 0
-            return f"({kind} {figure[kind]:g}: {'kept' if kept else 'MISSED'})"
-    return ""
-
-
 def write_table(figures: dict[str, dict[str, object]], page: Path) -> None:
     """Put the figures of all scenes between the marks of the page."""
-    begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
     scenes = ["lego", *BUILT_IN]
     rows = ["| figure | unit | asked of lego | " + " | ".join(["lego_200", *BUILT_IN]) + " |"]
     rows.append("|---|---|---|" + "---:|" * len(scenes))
@@ -152,26 +132,8 @@ def write_table(figures: dict[str, dict[str, object]], page: Path) -> None:
             continue
         found = [figures.get(key if s == "lego" else f"{s}.{key}") for s in scenes]
         cells = ["" if f is None else f"{float(f['value']):.4g}" for f in found]
-        bounds = {"at_least": "≥", "at_most": "≤"}
-        asked = [f"{sign} {own[kind]:g}" for kind, sign in bounds.items() if kind in own]
-        rows.append(f"| `{key}` | {own['unit']} | {' '.join(asked)} | {' | '.join(cells)} |")
-    text = page.read_text()
-    before, after = text.split(begin)[0], text.split(end)[1]
-    page.write_text(before + begin + "\n".join(rows) + "\n" + end + after)
-
-
-def commit() -> str:
-    """The commit measured, marked if the tree differs from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def machine() -> str:
-    """The processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
-    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+        rows.append(f"| `{key}` | {own['unit']} | {record.asked(own)} | {' | '.join(cells)} |")
+    record.fill(page, "table", rows)
 
 
 if __name__ == "__main__":

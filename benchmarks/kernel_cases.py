@@ -1,0 +1,250 @@
+"""The kernels at the sizes they are timed at, and the least work that each can do it with.
+
+A new kernel is a function that makes a `Case` and a line in `CASES`.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from unittest.mock import patch
+
+import torch
+from limits import Limits
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.kernels import backend
+from unrender.kernels.backend import Backend
+from unrender.kernels.composite import composite
+from unrender.kernels.expand import expand
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.march import MarchGrid, march
+from unrender.kernels.mlp import mlp
+from unrender.kernels.occupancy import occupied_cells, update_density
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.training.method import Progress
+
+SAMPLES_A_RAY = 32
+
+
+@dataclass(frozen=True)
+class Work:
+    """The least that a case must do, whoever does it."""
+
+    flops: float = 0.0
+    """Of matrix products."""
+    bytes: float = 0.0
+    """In and out, each array once in each direction of the pass."""
+    gathers: dict[int, float] = field(default_factory=dict)
+    """Random reads of 8 bytes, by the entries of their table."""
+    updates: dict[int, float] = field(default_factory=dict)
+
+    def least_seconds(self, limits: Limits) -> dict[str, float]:
+        """The time each limit leaves; the longest is the one that counts."""
+        parts = ((self.gathers, limits.gathers), (self.updates, limits.updates))
+        return {
+            "products": self.flops / limits.flops,
+            "bandwidth": self.bytes / limits.bytes,
+            "gathers": sum(
+                count / limits.rate(rates, entries)
+                for work, rates in parts
+                for entries, count in work.items()
+            ),
+        }
+
+    @property
+    def moved(self) -> float:
+        """Bytes, with 8 for each gather and 16 for each update."""
+        return self.bytes + 8 * sum(self.gathers.values()) + 16 * sum(self.updates.values())
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel at one size."""
+
+    count: int
+    unit: str
+    """What is counted."""
+    run: Callable[[Backend], object]
+    """Forward and, where there is one, backward."""
+    work: Work
+
+
+def _random(shape: Sequence[int], device: str, gradient: bool = False) -> Tensor:
+    return torch.rand(tuple(shape), device=device, requires_grad=gradient)
+
+
+def _forward_backward(
+    forward: Callable[[Backend], Tensor | tuple[Tensor, ...]],
+    inputs: Sequence[Tensor],
+    above: Sequence[Tensor],
+) -> Callable[[Backend], object]:
+    def run(name: Backend) -> object:
+        out = forward(name)
+        return torch.autograd.grad(out if isinstance(out, tuple) else (out,), inputs, above)
+
+    return run
+
+
+def hash_grid_case(
+    count: int, device: str, levels: int = 16, log2_table_size: int = 15, finest: int = 2048
+) -> Case:
+    """Forward, and backward to the table."""
+    layout = HashGridLayout(levels, log2_table_size, 16, finest)
+    points = _random((count, 3), device)
+    table = _random((layout.num_entries, 2), device, gradient=True)
+    # As the networks hand it down: column by column.
+    above = [_random((2 * levels, count), device).T]
+    touched: dict[int, float] = {}
+    for size in layout.sizes:
+        touched[size] = touched.get(size, 0) + 8 * count
+    moved = 4 * count * (2 * 3 + 2 * 2 * levels) + table.nbytes
+    return Case(
+        count,
+        "samples",
+        _forward_backward(lambda b: hash_grid(points, table, layout, b), [table], above),
+        Work(bytes=moved, gathers=touched, updates=touched),
+    )
+
+
+def mlp_case(count: int, device: str, sizes: Sequence[int] = (32, 64, 64, 16)) -> Case:
+    """Forward, and backward to the weights and the input."""
+    points = _random((sizes[0], count), device).T.requires_grad_()
+    shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+    weights = [(_random(shape, device) - 0.5).requires_grad_() for shape in shapes]
+    above = [_random((sizes[-1], count), device).T]
+    products = sum(a * b for a, b in shapes)
+    return Case(
+        count,
+        "samples",
+        _forward_backward(lambda b: mlp(points, weights, backend=b), [points, *weights], above),
+        Work(flops=6 * products * count, bytes=4 * count * 2 * (sizes[0] + sizes[-1])),
+    )
+
+
+def composite_case(count: int, device: str) -> Case:
+    """All four sums of each ray, and backward to density and colour."""
+    num = count * SAMPLES_A_RAY
+    density = (10 * _random((num,), device)).requires_grad_()
+    color = _random((3, num), device).T.requires_grad_()
+    starts = torch.arange(num, device=device) % SAMPLES_A_RAY * 0.02
+    ends = starts + 0.02
+    offsets = torch.arange(count + 1, device=device) * SAMPLES_A_RAY
+    above = [_random((count, *shape), device) for shape in ((3,), (), (), ())]
+
+    def forward(name: Backend) -> tuple[Tensor, ...]:
+        out = composite(density, color, starts, ends, offsets, backend=name)
+        return out.color, out.opacity, out.distance, out.distortion
+
+    return Case(
+        count,
+        "rays",
+        _forward_backward(forward, [density, color], above),
+        Work(bytes=4 * num * (6 + 6 + 4) + 4 * count * 2 * 6),
+    )
+
+
+def expand_case(count: int, device: str, channels: int = 16) -> Case:
+    """Rays' features to their samples, and backward."""
+    values = _random((count, channels), device, gradient=True)
+    offsets = torch.arange(count + 1, device=device) * SAMPLES_A_RAY
+    num = count * SAMPLES_A_RAY
+    above = [_random((channels, num), device).T]
+    return Case(
+        count,
+        "rays",
+        _forward_backward(lambda b: expand(values, offsets, b), [values], above),
+        Work(bytes=4 * channels * 2 * (num + count)),
+    )
+
+
+def _ball(cells: int) -> Tensor:
+    """The cells of the cube [−1.5, 1.5]³ that lie in a ball of radius 0.7."""
+    side = (torch.arange(cells) + 0.5) * (3 / cells) - 1.5
+    x, y, z = torch.meshgrid(side, side, side, indexing="ij")
+    return x**2 + y**2 + z**2 < 0.7**2
+
+
+def march_case(count: int, device: str, cells: int = 128) -> Case:
+    """Rays through a ball that lets some light through."""
+    occupied = _ball(cells)
+    grid = MarchGrid.from_cells(1.5, occupied, 10.0 * occupied).to(torch.device(device))
+    origins = 4 * torch.nn.functional.normalize(torch.randn(count, 3), dim=-1)
+    directions = torch.nn.functional.normalize(torch.rand(count, 3) * 2 - 1 - origins, dim=-1)
+    rays = [tensor.to(device) for tensor in (origins, directions, torch.rand(count))]
+    found = len(march(*rays, grid, 0.015))
+    return Case(
+        count,
+        "rays",
+        lambda name: march(*rays, grid, 0.015, backend=name),
+        Work(bytes=4 * count * 7 + 8 * (count + found)),
+    )
+
+
+def occupancy_case(count: int, device: str, cells: int = 128) -> Case:
+    """The update at `count` random cells, and which of all cells are occupied then."""
+    density = _random((cells, cells, cells), device)
+    index = torch.randperm(cells**3)[:count].to(device)
+    seen = _random((len(index),), device)
+
+    def run(name: Backend) -> Tensor:
+        update_density(density, index, seen, 0.8, name)
+        return occupied_cells(density, 0.015, 0.01, name)
+
+    updates = {cells**3 // 2: float(len(index))}
+    return Case(len(index), "cells", run, Work(bytes=9 * cells**3, updates=updates))
+
+
+@contextmanager
+def all_kernels_on(name: Backend) -> Generator[None]:
+    """Whoever asks for "auto" gets this backend. The library has no such switch, on purpose."""
+    with patch.object(backend, "resolve", lambda asked, _: name if asked == "auto" else asked):
+        yield
+
+
+def train_step_case(count: int, device: str) -> Case:
+    """A step of instant-ngp on so many samples, as far as the optimiser's, of noisy images."""
+    generator = torch.Generator().manual_seed(0)
+    cameras = Cameras.from_focal(spherical_shell(8, (4.0, 4.0), generator), 140, 100, 100)
+    views = Views(cameras, torch.rand(8, 100, 100, 4, generator=generator)).to(device)
+    method = InstantNGP(samples=count)
+    model = method.build(views, generator)
+    model.occupancy.occupied.copy_(_ball(method.occupancy_cells))
+    model.to(device)
+    optimizer = method.optimizer(model)
+
+    def run(name: Backend) -> None:
+        with all_kernels_on(name) if name != "auto" else nullcontext():
+            optimizer.zero_grad(set_to_none=True)
+            losses = method.losses(model, views, Progress(0, 0.0), generator)
+            losses["color"].backward()
+            optimizer.step()
+
+    return Case(count, "samples", run, Work())
+
+
+Factory = Callable[[int, str], Case]
+CASES: dict[str, tuple[int, Factory]] = {
+    "hash_grid, T 2^15": (1 << 18, hash_grid_case),
+    "hash_grid, T 2^19": (1 << 18, partial(hash_grid_case, log2_table_size=19)),
+    "mlp": (1 << 18, mlp_case),
+    "composite": (1 << 13, composite_case),
+    "expand": (1 << 13, expand_case),
+    "march": (1 << 13, march_case),
+    "occupancy": (1 << 17, occupancy_case),
+    "train step": (1 << 16, train_step_case),
+}
+"""By name: how many at full size, and what makes the case of a size on a device."""
+
+QUICK = 8
+"""How many times smaller a case is for a quick look."""
+
+
+def make_case(name: str, device: str, seed: int, quick: bool) -> Case:
+    """The case of that name with its random inputs."""
+    torch.manual_seed(seed)
+    count, factory = CASES[name]
+    return factory(count // QUICK if quick else count, device)

@@ -1,0 +1,151 @@
+"""What this machine can do at most, measured: what kernels are held against.
+
+Products of matrices, copies, and random reads ("gathers") and additions ("updates") of
+entries of two floats, in tables of several sizes. Gathers share one table; each thread has a
+table of its own for updates, as the hash grid's backward pass has.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import no_type_check
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unrender.kernels.jit import jit, num_threads, run_threads
+
+LOG2_ENTRIES = (10, 13, 15, 17, 19, 21)
+BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Rates a second, of all threads together."""
+
+    flops: float
+    """Of float32 products of large square matrices; a multiplication and an addition are 2."""
+    bytes: float
+    """Copied from one large array to another; each byte is read and written, and counts 2."""
+    gathers: dict[int, float]
+    """By the binary logarithm of the table's entries, of 8 bytes."""
+    updates: dict[int, float]
+
+    def rate(self, rates: dict[int, float], entries: int) -> float:
+        """The rate for a table of any size, interpolated in logarithms."""
+        sizes = sorted(rates)
+        logs = [math.log(rates[size]) for size in sizes]
+        return float(np.exp(np.interp(math.log2(max(entries, 1)), sizes, logs)))
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def fastest(run: Callable[[], object], device: str, seconds: float) -> float:
+    """Least seconds of a call, over as many as fit into `seconds`, but three."""
+    run()
+    synchronize(device)
+    best, calls, began = math.inf, 0, time.perf_counter()
+    while calls < 3 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        run()
+        synchronize(device)
+        best, calls = min(best, time.perf_counter() - start), calls + 1
+    return best
+
+
+def measure(device: str, quick: bool) -> Limits:
+    """Measure the machine as it is now; some 15 seconds, or 3."""
+    seconds = 0.1 if quick else 1.0
+    size = 1024 if quick else 2048
+    a, b = torch.rand(2, size, size, device=device)
+    product = torch.empty(size, size, device=device)
+    flops = 2 * size**3 / fastest(lambda: torch.mm(a, b, out=product), device, seconds)
+    source = torch.ones(1 << (24 if quick else 26), device=device)
+    target = torch.zeros_like(source)
+    copied = 2 * source.nbytes / fastest(lambda: target.copy_(source), device, seconds)
+    gathers, updates = {}, {}
+    for log2 in LOG2_ENTRIES:
+        probes = _cpu_probes(log2, quick) if device == "cpu" else _torch_probes(log2)
+        for rates, (run, count) in zip((gathers, updates), probes, strict=True):
+            rates[log2] = count / fastest(run, device, seconds / 2)
+    return Limits(flops, copied, gathers, updates)
+
+
+Probe = tuple[Callable[[], object], int]
+"""What to run, and how many entries that touches."""
+
+
+@jit
+@no_type_check
+def _gather(table, index, num_blocks, seed):
+    """Entries of a block of random numbers, which differ from block to block by one more."""
+    mask = np.uint32(len(table) - 1)
+    salt = np.uint32(seed)
+    a = np.float32(0)
+    b = np.float32(0)
+    for _ in range(num_blocks):
+        salt = np.uint32(salt * np.uint32(1664525) + np.uint32(1013904223))
+        turn = np.uint32(salt >> np.uint32(8))
+        for i in range(len(index)):
+            j = np.uint32(index[i] ^ turn) & mask
+            a += table[j, 0]
+            b += table[j, 1]
+    return a + b
+
+
+@jit
+@no_type_check
+def _update(table, index, num_blocks, seed):
+    mask = np.uint32(len(table) - 1)
+    salt = np.uint32(seed)
+    small = np.float32(1e-3)
+    for _ in range(num_blocks):
+        salt = np.uint32(salt * np.uint32(1664525) + np.uint32(1013904223))
+        turn = np.uint32(salt >> np.uint32(8))
+        for i in range(len(index)):
+            j = np.uint32(index[i] ^ turn) & mask
+            table[j, 0] += small
+            table[j, 1] += small
+
+
+def _cpu_probes(log2: int, quick: bool) -> tuple[Probe, Probe]:
+    threads, num_blocks = num_threads(), 1 << (10 if quick else 12)
+    random = np.random.default_rng(0)
+    index = random.integers(0, 1 << 32, BLOCK, dtype=np.uint32)
+    shared = random.random((1 << log2, 2), dtype=np.float32)
+    own = [np.zeros_like(shared) for _ in range(threads)]
+    count = threads * num_blocks * BLOCK
+    return (
+        (lambda: run_threads(lambda t: _gather(shared, index, num_blocks, t), range(threads))),
+        count,
+    ), (
+        (lambda: run_threads(lambda t: _update(own[t], index, num_blocks, t), range(threads))),
+        count,
+    )
+
+
+def _torch_probes(log2: int) -> tuple[Probe, Probe]:
+    """On a GPU: an entry is one complex number, so that it is read as a whole."""
+    generator = torch.Generator("cuda").manual_seed(0)
+    count = 1 << 24
+    table = torch.zeros(1 << log2, dtype=torch.complex64, device="cuda")
+    index = torch.randint(
+        1 << log2, (count,), generator=generator, device="cuda", dtype=torch.int32
+    )
+    values: Tensor = torch.zeros(count, dtype=torch.complex64, device="cuda")
+    return (
+        (lambda: torch.index_select(table, 0, index, out=values)),
+        count,
+    ), (
+        (lambda: table.index_add_(0, index, values)),
+        count,
+    )

@@ -1,0 +1,95 @@
+"""What every benchmark's results file says, and how the docs' tables are filled from it.
+
+    {"command", "commit", "machine", "seed", "seconds", "figures": {name: figure}, …}
+
+A figure is {"value", "unit"} with "at_least" or "at_most" where a bound is asked of it, and
+with the "reason" where there is no value.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
+BOUNDS = {"at_least": ("≥", 1), "at_most": ("≤", -1)}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where there is none yet."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write(
+    path: Path, seed: int, seconds: float, figures: Mapping[str, Any], **more: Any
+) -> None:
+    """Write the results, with what made them."""
+    content = {
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "commit": commit(),
+        "machine": machine(),
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "figures": figures,
+        **more,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def figure(
+    value: float | None, unit: str, reason: str | None = None, **bound: float
+) -> dict[str, Any]:
+    """One figure as the results hold it; `bound` is at_least or at_most."""
+    assert (value is None) == (reason is not None), "what is missing has a reason"
+    return {"value": value, "unit": unit, **bound, **({"reason": reason} if reason else {})}
+
+
+def verdict(figure: Mapping[str, Any]) -> str:
+    """Whether a figure keeps its bound."""
+    for kind, (_, sign) in BOUNDS.items():
+        if kind in figure and figure["value"] is not None:
+            kept = sign * (float(figure["value"]) - float(figure[kind])) >= 0
+            return f"({kind} {figure[kind]:g}: {'kept' if kept else 'MISSED'})"
+    return f"({figure['reason']})" if "reason" in figure else ""
+
+
+def asked(figure: Mapping[str, Any]) -> str:
+    """A figure's bound, as a table shows it."""
+    return " ".join(
+        f"{sign} {figure[kind]:g}" for kind, (sign, _) in BOUNDS.items() if kind in figure
+    )
+
+
+def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the figures with their bounds."""
+    for key, own in figures.items():
+        value = "-" if own["value"] is None else f"{own['value']:.6g}"
+        print(f"{key:45} {value:>12} {own['unit']:12} {verdict(own)}")
+
+
+def fill(page: Path, name: str, rows: Iterable[str]) -> None:
+    """Put rows between the marks of that name on a page."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, rest = page.read_text().split(begin)
+    after = rest.split(end)[1]
+    page.write_text(before + begin + "\n".join(rows) + "\n" + end + after)
+
+
+def commit() -> str:
+    """The commit measured, marked if the tree differs from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def machine() -> str:
+    """The processor and the number of cores."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
