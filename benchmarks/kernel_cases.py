@@ -41,19 +41,22 @@ class Work:
     gathers: dict[int, float] = field(default_factory=dict)
     """Random reads of 8 bytes, by the entries of their table."""
     updates: dict[int, float] = field(default_factory=dict)
+    in_turn: bool = False
+    """Whether it is one kind of work after the other, so that their times add up."""
 
     def least_seconds(self, limits: Limits) -> dict[str, float]:
         """The time each limit leaves; the longest is the one that counts."""
-        parts = ((self.gathers, limits.gathers), (self.updates, limits.updates))
-        return {
+        pairs = ((self.gathers, limits.gathers), (self.updates, limits.updates))
+        found = {
             "products": self.flops / limits.flops,
             "bandwidth": self.bytes / limits.bytes,
             "gathers": sum(
                 count / limits.rate(rates, entries)
-                for work, rates in parts
+                for work, rates in pairs
                 for entries, count in work.items()
             ),
         }
+        return {**found, **({"all in turn": sum(found.values())} if self.in_turn else {})}
 
     @property
     def moved(self) -> float:
@@ -89,6 +92,14 @@ def _forward_backward(
     return run
 
 
+def _touched(layout: HashGridLayout, count: int) -> dict[int, float]:
+    """Eight entries a point and level, by the size of the level's table."""
+    touched: dict[int, float] = {}
+    for size in layout.sizes:
+        touched[size] = touched.get(size, 0.0) + 8.0 * count
+    return touched
+
+
 def hash_grid_case(
     count: int, device: str, levels: int = 16, log2_table_size: int = 15, finest: int = 2048
 ) -> Case:
@@ -98,9 +109,7 @@ def hash_grid_case(
     table = _random((layout.num_entries, 2), device, gradient=True)
     # As the networks hand it down: column by column.
     above = [_random((2 * levels, count), device).T]
-    touched: dict[int, float] = {}
-    for size in layout.sizes:
-        touched[size] = touched.get(size, 0) + 8 * count
+    touched = _touched(layout, count)
     moved = 4 * count * (2 * 3 + 2 * 2 * levels) + table.nbytes
     return Case(
         count,
@@ -223,28 +232,29 @@ def train_step_case(count: int, device: str) -> Case:
             losses["color"].backward()
             optimizer.step()
 
-    return Case(count, "samples", run, Work())
+    products = sum(w.numel() for w in (*model.density_net, *model.color_net))
+    touched = _touched(model.layout, count)
+    # Adam reads parameter, gradient and two moments, and writes all but the gradient.
+    work = Work(6 * products * count, 7 * model.table.nbytes, touched, touched, in_turn=True)
+    return Case(count, "samples", run, work)
 
 
 Factory = Callable[[int, str], Case]
-CASES: dict[str, tuple[int, Factory]] = {
-    "hash_grid, T 2^15": (1 << 18, hash_grid_case),
-    "hash_grid, T 2^19": (1 << 18, partial(hash_grid_case, log2_table_size=19)),
-    "mlp": (1 << 18, mlp_case),
-    "composite": (1 << 13, composite_case),
-    "expand": (1 << 13, expand_case),
-    "march": (1 << 13, march_case),
-    "occupancy": (1 << 17, occupancy_case),
-    "train step": (1 << 16, train_step_case),
+CASES: dict[str, tuple[int, int, Factory]] = {
+    "hash_grid, T 2^15": (1 << 18, 1 << 15, hash_grid_case),
+    "hash_grid, T 2^19": (1 << 18, 1 << 15, partial(hash_grid_case, log2_table_size=19)),
+    "mlp": (1 << 18, 1 << 17, mlp_case),
+    "composite": (1 << 13, 1 << 13, composite_case),
+    "expand": (1 << 13, 1 << 13, expand_case),
+    "march": (1 << 13, 1 << 13, march_case),
+    "occupancy": (1 << 17, 1 << 17, occupancy_case),
+    "train step": (1 << 16, 1 << 14, train_step_case),
 }
-"""By name: how many at full size, and what makes the case of a size on a device."""
-
-QUICK = 8
-"""How many times smaller a case is for a quick look."""
+"""By name: how many, how many for a quick look, and what makes such a case on a device."""
 
 
 def make_case(name: str, device: str, seed: int, quick: bool) -> Case:
     """The case of that name with its random inputs."""
     torch.manual_seed(seed)
-    count, factory = CASES[name]
-    return factory(count // QUICK if quick else count, device)
+    full, fewer, factory = CASES[name]
+    return factory(fewer if quick else full, device)

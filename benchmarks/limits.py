@@ -6,13 +6,13 @@ table of its own for updates, as the hash grid's backward pass has.
 """
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import no_type_check
 
 import numpy as np
 import torch
+from timing import fastest
 from torch import Tensor
 
 from unrender.kernels.jit import jit, num_threads, run_threads
@@ -41,25 +41,6 @@ class Limits:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
-
-
-def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def fastest(run: Callable[[], object], device: str, seconds: float) -> float:
-    """Least seconds of a call, over as many as fit into `seconds`, but three."""
-    run()
-    synchronize(device)
-    best, calls, began = math.inf, 0, time.perf_counter()
-    while calls < 3 or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        run()
-        synchronize(device)
-        best, calls = min(best, time.perf_counter() - start), calls + 1
-    return best
 
 
 def measure(device: str, quick: bool) -> Limits:

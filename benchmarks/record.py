@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
+Figures = dict[str, dict[str, Any]]
 BOUNDS = {"at_least": ("≥", 1), "at_most": ("≤", -1)}
 
 

@@ -1,0 +1,324 @@
+"""Speed: of every kernel, of a training step and of renders, against the machine's limits.
+
+    python benchmarks/speed.py [--device cuda] [--only PART ...] [--quick] [--out FILE] [--draw]
+    python benchmarks/speed.py --quick --write-ratios FILE      # what CI is to compare with
+    python benchmarks/speed.py --quick --compare FILE           # exit code 1 on a loss
+
+Kernels are timed in turn with their torch references, in one process, and the least of the
+times counts, since what disturbs a measurement only ever adds to it. Parts: kernels, growth,
+train, start. `--draw` makes the pictures and the table of docs/speed.md from the results.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# As the command does (see unrender/__main__.py), before anything imports torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+
+import limits
+import record
+import torch
+from kernel_cases import (
+    CASES,
+    Case,
+    composite_case,
+    hash_grid_case,
+    make_case,
+    mlp_case,
+)
+from limits import Limits
+from record import ROOT, Figures, figure
+from timing import in_turn, peak_mb, seconds_of, status_mb
+from whole_step import measure_training
+
+from unrender.kernels.memory import keep_freed_memory
+
+PARTS = ("kernels", "growth", "train", "start")
+OUT = ROOT / "benchmarks/results/speed.json"
+MAX_LOSS = 0.3
+"""Share of a committed ratio that may be lost before the comparison fails."""
+
+
+def main() -> None:
+    """Measure what is asked for, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--data", type=Path, default=record.LEGO, help="Blender folder")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="small sizes: for the script")
+    parser.add_argument("--out", type=Path, help=f"default {OUT.name}, or none if --quick")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, draw results")
+    parser.add_argument("--write-ratios", type=Path, metavar="FILE")
+    parser.add_argument("--compare", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    keep_freed_memory()
+    if options.write_ratios or options.compare:
+        sys.exit(check_ratios(options))
+    out = options.out or (None if options.quick else OUT.with_stem(_stem(options.device)))
+    if not options.draw:
+        content = measure(options, record.read(out) if out else {})
+        record.show(content["figures"])
+        if out:
+            record.write(out, options.seed, **content)
+    if out and (options.draw or options.out is None):
+        from speed_pictures import draw  # noqa: PLC0415 - matplotlib is slow to import
+
+        draw(ROOT)
+
+
+def _stem(device: str) -> str:
+    return "speed" if device == "cpu" else f"speed_{device}"
+
+
+def measure(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures and details of the parts asked for, over those that were there."""
+    began = time.perf_counter()
+    content: dict[str, Any] = {
+        key: value
+        for key, value in before.items()
+        if key in ("figures", "limits", "kernels", "growth", "step_parts")
+    }
+    figures: Figures = dict(content.get("figures", {}))
+    if "kernels" in options.only:
+        found = limits.measure(options.device, options.quick)
+        rows = {name: measure_case(name, found, options) for name in CASES}
+        content |= {"limits": found.to_json(), "kernels": rows}
+        figures |= kernel_figures(rows)
+    if "growth" in options.only:
+        content["growth"] = measure_growth(options)
+    if "train" in options.only:
+        more, content["step_parts"], resolution = measure_training(options)
+        content["growth"] = {**content.get("growth", {}), **resolution}
+        figures |= more
+    if "start" in options.only:
+        figures |= measure_start(options)
+    if options.quick:
+        figures = {
+            name: {key: value for key, value in own.items() if key not in record.BOUNDS}
+            for name, own in figures.items()
+        }
+    return {**content, "figures": figures, "seconds": time.perf_counter() - began}
+
+
+# Kernels, one by one.
+
+
+def measure_case(name: str, found: Limits, options: argparse.Namespace) -> dict[str, Any]:
+    """One kernel beside its reference, and beside the machine's limits."""
+    case = make_case(name, options.device, options.seed, options.quick)
+    first = seconds_of(lambda: case.run("auto"), options.device)
+    runs = [partial(case.run, "auto"), partial(case.run, "reference")]
+    own, reference = in_turn(runs, options.device, 1 if options.quick else 10)
+    least = case.work.least_seconds(found)
+    limit = max(least, key=lambda key: least[key])
+    row = {
+        "unit": case.unit,
+        "count": case.count,
+        "seconds": min(own),
+        "median_seconds": statistics.median(own),
+        "noise": statistics.median(own) / min(own),
+        "repeats": len(own),
+        "reference_seconds": min(reference),
+        "reference_noise": statistics.median(reference) / min(reference),
+        "ratio": min(reference) / min(own),
+        "ratio_of_medians": statistics.median(reference) / statistics.median(own),
+        "per_second": case.count / min(own),
+        "limit": limit if least[limit] else None,
+        "share_of_limit": least[limit] / min(own) if least[limit] else None,
+        "shares": {key: value / min(own) for key, value in least.items()},
+        "flops_per_second": case.work.flops / min(own),
+        "bytes_per_second": case.work.moved / min(own),
+        "peak_mb": peak_mb(runs[0], options.device),
+        "reference_peak_mb": peak_mb(runs[1], options.device),
+        "first_call_seconds": first,
+    }
+    share = row["share_of_limit"]
+    print(
+        f"{name:20} {row['per_second'] / 1e6:10.3g} M {case.unit}/s "
+        f"{row['ratio']:7.1f}× reference "
+        + (f"{share:6.0%} of {limit:9}" if share else " " * 19)
+        + f" {row['peak_mb'] or 0:7.0f} MB, first call {first:.2f} s, noise {row['noise']:.2f}",
+        flush=True,
+    )
+    return row
+
+
+def kernel_figures(rows: Mapping[str, Mapping[str, Any]]) -> Figures:
+    """The figures on record; of two table sizes the worse."""
+    grids = [rows["hash_grid, T 2^15"], rows["hash_grid, T 2^19"]]
+    ratio, share = (min(row[key] for row in grids) for key in ("ratio", "share_of_limit"))
+    return {
+        "hash_grid_speedup": figure(ratio, "×", at_least=15),
+        "hash_grid_roofline": figure(share, "share", at_least=0.4),
+        "mlp_roofline": figure(rows["mlp"]["shares"]["products"], "share", at_least=0.6),
+        "composite_speedup": figure(rows["composite"]["ratio"], "×", at_least=8),
+    }
+
+
+# The comparison that continuous integration makes.
+
+
+def check_ratios(options: argparse.Namespace) -> int:
+    """Write the kernels' ratios to their references, or hold them against written ones."""
+    ratios = {name: measure_ratio(name, options) for name in CASES}
+    if options.write_ratios:
+        content = {name: round(ratio, 2) for name, ratio in ratios.items()}
+        record.write(options.write_ratios, options.seed, 0.0, {}, ratios=content)
+        return 0
+    committed = record.read(options.compare)["ratios"]
+    # A second look, since what disturbs the first one is rarely there still.
+    for name in regressions(committed, ratios):
+        if name in CASES:
+            ratios[name] = max(ratios[name], measure_ratio(name, options))
+    lost = regressions(committed, ratios)
+    for line in lost.values():
+        print(line)
+    return 1 if lost else 0
+
+
+def measure_ratio(name: str, options: argparse.Namespace) -> float:
+    """How many times faster than its reference a kernel is."""
+    case = make_case(name, options.device, options.seed, options.quick)
+    runs = [partial(case.run, "auto"), partial(case.run, "reference")]
+    own, reference = in_turn(runs, options.device, 2)
+    ratio = min(reference) / min(own)
+    print(f"{name:20} {ratio:7.2f}× reference, {len(own)} rounds", flush=True)
+    return ratio
+
+
+def regressions(
+    committed: Mapping[str, float], measured: Mapping[str, float]
+) -> dict[str, str]:
+    """A line for each kernel that lost more than MAX_LOSS of its ratio, or is not there."""
+    lost: dict[str, str] = {}
+    for name, ratio in committed.items():
+        found = measured.get(name, 0.0)
+        if found < (1 - MAX_LOSS) * ratio:
+            lost[name] = (
+                f"{name}: {found:.2f}× its reference, {ratio:.2f}× when committed: a loss of "
+                f"{1 - found / ratio:.0%}, {MAX_LOSS:.0%} at most"
+            )
+    return lost
+
+
+# Costs as the work grows.
+
+
+def measure_growth(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds and memory of kernels against how much they are given to do, by axis."""
+    full = 12 if options.quick else 18
+    device = options.device
+    points = [1 << log2 for log2 in range(full - 6, full + 3, 2)]
+    rays = [count // 32 for count in points]
+    axes: dict[str, dict[str, list[tuple[int, Callable[[], Case]]]]] = {
+        "samples": {
+            "hash grid": [(n, partial(hash_grid_case, n, device)) for n in points],
+            "mlp": [(n, partial(mlp_case, n, device)) for n in points],
+        },
+        "rays": {"composite": [(n, partial(composite_case, n, device)) for n in rays]},
+        "levels": {
+            "hash grid": [
+                (n, partial(hash_grid_case, points[3], device, n)) for n in (1, 2, 4, 8, 16, 32)
+            ]
+        },
+        "finest resolution": {
+            "hash grid": [
+                (n, partial(hash_grid_case, points[3], device, 16, 19, n))
+                for n in (32, 128, 512, 2048, 8192)
+            ]
+        },
+    }
+    growth: dict[str, Any] = {}
+    for axis, kernels in axes.items():
+        for kernel, cases in kernels.items():
+            rows = [_cost(value, make(), options) for value, make in cases]
+            growth.setdefault(axis, {})[kernel] = rows
+            print(f"{axis} of {kernel}: {[round(1e3 * row['seconds'], 2) for row in rows]} ms")
+    if device == "cpu":
+        growth["threads"] = _threads(points[3], options)
+    return growth
+
+
+def _threads(count: int, options: argparse.Namespace) -> dict[str, Any]:
+    before = torch.get_num_threads()
+    cores = os.cpu_count() or 1
+    numbers = sorted({1, 2, cores} | {n for n in (4, 8, 16, 32) if n < cores})
+    cases = {
+        "hash grid": hash_grid_case(count, "cpu"),
+        "mlp": mlp_case(count, "cpu"),
+        "composite": composite_case(count // 32, "cpu"),
+    }
+    rows: dict[str, list[Any]] = {name: [] for name in cases}
+    for number in numbers:
+        torch.set_num_threads(number)
+        for name, case in cases.items():
+            rows[name].append(_cost(number, case, options))
+    torch.set_num_threads(before)
+    return rows
+
+
+def _cost(value: int, case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    run = partial(case.run, "auto")
+    (times,) = in_turn([run], options.device, 0.1 if options.quick else 1.5)
+    return {"at": value, "seconds": min(times), "peak_mb": peak_mb(run, options.device)}
+
+
+# A fresh process.
+
+
+def measure_start(options: argparse.Namespace) -> Figures:
+    """Seconds from typing the command to its first step, and the memory of that fit."""
+    asked = {"cold_start": ("s", 6), "peak_memory_mb": ("MB", 2000)}
+    if not options.data.is_dir():
+        return {
+            name: figure(None, unit, f"no data at {options.data}", at_most=bound)
+            for name, (unit, bound) in asked.items()
+        }
+    with tempfile.TemporaryDirectory() as folder:
+        # The first fit fills Numba's cache and the disk's.
+        _watched_fit(Path(folder) / "first", ["--steps", "20"], options)
+        budget = ["--minutes", "0.1" if options.quick else "0.5"]
+        found = _watched_fit(Path(folder) / "second", budget, options)
+    return {
+        name: figure(value, asked[name][0], at_most=asked[name][1])
+        if value
+        else figure(None, asked[name][0], "only Linux tells", at_most=asked[name][1])
+        for name, value in zip(asked, found, strict=True)
+    }
+
+
+def _watched_fit(
+    out: Path, budget: list[str], options: argparse.Namespace
+) -> tuple[float, float]:
+    """Wall seconds until the first step is logged, and most memory held, by looking often."""
+    command = [
+        *(sys.executable, "-m", "unrender", "fit", "instant-ngp", "--data", str(options.data)),
+        *("--out", str(out), "--log-every", "1", "--device", options.device, *budget),
+    ]
+    metrics = out / "metrics.jsonl"
+    began = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first, peak, status = 0.0, 0.0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        if not first and metrics.exists():
+            first = time.perf_counter() - began
+        if status.exists():
+            peak = max(peak, status_mb(status, "VmHWM"))
+        time.sleep(0.05 if first else 0.01)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
+    return first, peak
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The whole of instant-ngp: a training step, its parts, and renders of what was fitted."""
+
+import argparse
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from kernel_cases import all_kernels_on
+from record import Figures, figure
+from timing import in_turn, peak_mb, seconds_of, synchronize
+
+from unrender.data.load import load_scene
+from unrender.data.views import Views
+from unrender.evaluation.renders import render_in_parts
+from unrender.kernels.backend import implementation
+from unrender.methods import instant_ngp
+from unrender.scenes.occupancy import OccupancyGrid
+from unrender.tasks import OpenRun, fit_run
+from unrender.training.fit import FitOptions
+
+UPDATE_EVERY = 16
+"""Steps between updates of the occupancy grid: whole numbers of these are timed."""
+
+
+def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, float], Any]:
+    """Rays a second once the occupancy grid has settled, beside the reference; and renders."""
+    bounds = {
+        "train_rays_per_second": ("rays/s", 250e3),
+        "train_speedup": ("×", 10),
+        "train_over_nerfstudio": ("×", 200),
+        "render_rays_per_second": ("rays/s", 1e6),
+    }
+    if not options.data.is_dir():
+        gone = {
+            name: figure(None, unit, f"no data at {options.data}", at_least=bound)
+            for name, (unit, bound) in bounds.items()
+        }
+        return gone, {}, {}
+    settle, window = (4, 2) if options.quick else (30, 10)
+    budget = FitOptions(
+        minutes=(settle + window) / 60, seed=options.seed, device=options.device
+    )
+    scene = load_scene(str(options.data))
+    method = instant_ngp.InstantNGP()
+    if options.quick:
+        method = dataclasses.replace(method, samples=1 << 12, occupancy_cells=64)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "run"
+        with counted_rays(options.device) as batches:
+            opened, result = fit_run(
+                method,
+                str(options.data),
+                out,
+                budget,
+                scene=scene,
+                show=False,
+            )
+        settled = [batch for batch in batches if batch[0] - batches[0][0] >= settle]
+        rays = sum(count for _, count in settled[:-1]) / (settled[-1][0] - settled[0][0])
+        again = partial(_more_steps, method, out, result.steps, scene, options)
+        # The reference stands between two runs of the kernels, so that all see one machine.
+        before, reference, after = again(), again(reference=True), again()
+        parts = again(parts=True, rounds=2 if options.quick else 8)
+    speedup = 2 * reference["step"] / (before["step"] + after["step"])
+    test = scene.test.select(torch.arange(3)) if options.quick else scene.test
+    seconds = [_render_seconds(opened, test) for _ in range(3)]
+    pixels = len(test) * test.cameras.width * test.cameras.height
+    values = {
+        "train_rays_per_second": rays,
+        "train_speedup": speedup,
+        "render_rays_per_second": pixels / min(seconds),
+    }
+    figures = {
+        name: figure(values[name], unit, at_least=bound)
+        for name, (unit, bound) in bounds.items()
+        if name in values
+    }
+    figures["train_over_nerfstudio"] = figure(
+        None, "×", "not timed" if find_spec("nerfstudio") else "not installed", at_least=200
+    )
+    return figures, parts, {"image side": {"render": _render_growth(opened, test, options)}}
+
+
+@contextmanager
+def counted_rays(device: str) -> Generator[list[tuple[float, int]]]:
+    """When each batch of rays was drawn, and of how many."""
+    batches: list[tuple[float, int]] = []
+    draw = Views.sample_pixels
+
+    def counted(views: Views, count: int, generator: torch.Generator) -> Any:
+        synchronize(device)
+        batches.append((time.perf_counter(), count))
+        return draw(views, count, generator)
+
+    with patch.object(Views, "sample_pixels", counted):
+        yield batches
+
+
+def _more_steps(
+    method: instant_ngp.InstantNGP,
+    run: Path,
+    steps: int,
+    scene: Any,
+    options: argparse.Namespace,
+    reference: bool = False,
+    parts: bool = False,
+    rounds: int = 1,
+) -> dict[str, float]:
+    """Seconds of a step, by part if asked, in the next steps of a run: always the same ones."""
+    copy = run.with_name("again")
+    shutil.copytree(run, copy)
+    # Batches tell when steps begin, so one more step ends the last that counts.
+    budget = FitOptions(steps=steps + UPDATE_EVERY * rounds + 1, device=options.device)
+    watch = Stopwatch(options.device)
+    with (
+        all_kernels_on("reference") if reference else nullcontext(),
+        watch.on_parts() if parts else nullcontext(),
+        counted_rays(options.device) as batches,
+    ):
+        fit_run(method, str(options.data), copy, budget, resume=True, scene=scene, show=False)
+    shutil.rmtree(copy)
+    whole = (batches[-1][0] - batches[0][0]) / (len(batches) - 1)
+    found = watch.between(batches[0][0], batches[-1][0])
+    each = {name: seconds / (len(batches) - 1) for name, seconds in found.items()}
+    return {"step": whole, **each, **({"other": whole - sum(each.values())} if parts else {})}
+
+
+class Stopwatch:
+    """Time spent in named functions. What they call counts for the outermost."""
+
+    def __init__(self, device: str):
+        self.device = device
+        self.spans: list[tuple[str, float, float]] = []
+        self.inside = False
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, watched."""
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            if self.inside:
+                return function(*arguments, **named)
+            self.inside = True
+            synchronize(self.device)
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                synchronize(self.device)
+                self.spans.append((name, began, time.perf_counter()))
+                self.inside = False
+
+        return run
+
+    @contextmanager
+    def on_parts(self) -> Generator[None]:
+        """Watch the parts of a training step of instant-ngp."""
+        watched: list[tuple[Any, str, str]] = [
+            (torch.optim.Adam, "step", "Adam"),
+            (OccupancyGrid, "update", "occupancy"),
+            (Views, "sample_pixels", "batch"),
+        ]
+        for kernel in ("march", "hash_grid", "mlp", "composite", "expand"):
+            watched.append((instant_ngp, kernel, f"{kernel} forward"))
+            where = torch.empty(0, device=self.device)
+            module = implementation(f"unrender.kernels.{kernel}", "auto", where)
+            for value in vars(import_module(module.__name__)).values():
+                if isinstance(value, type) and issubclass(value, torch.autograd.Function):
+                    watched.append((value, "backward", f"{kernel} backward"))
+        with ExitStack() as stack:
+            for owner, attribute, name in watched:
+                kept = vars(owner)[attribute]
+                plain = kept.__func__ if isinstance(kept, staticmethod) else kept
+                timed = self.timed(name, plain)
+                new = staticmethod(timed) if isinstance(kept, staticmethod) else timed
+                stack.enter_context(patch.object(owner, attribute, new))
+            yield
+
+    def between(self, first: float, last: float) -> dict[str, float]:
+        """Seconds by name of the spans that began in a stretch of time."""
+        found: dict[str, float] = {}
+        for name, began, ended in self.spans:
+            if first <= began < last:
+                found[name] = found.get(name, 0.0) + ended - began
+        return found
+
+
+def _render_seconds(opened: OpenRun, views: Views) -> float:
+    return seconds_of(partial(render_in_parts, opened.renderer, views.cameras), "cpu")
+
+
+def _render_growth(
+    opened: OpenRun, views: Views, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Seconds and memory of one image by its side in pixels."""
+    rows: list[dict[str, Any]] = []
+    one = views.cameras.select(slice(0, 1))
+    for side in (25, 50, 100) if options.quick else (50, 100, 200, 400, 800, 1600):
+        run = partial(render_in_parts, opened.renderer, one.resized(side, side))
+        (times,) = in_turn([run], options.device, 1)
+        rows.append(
+            {"at": side, "seconds": min(times), "peak_mb": peak_mb(run, options.device)}
+        )
+    return rows
