@@ -30,6 +30,7 @@ import record
 import torch
 from kernel_cases import (
     CASES,
+    COMPARED,
     Case,
     composite_case,
     hash_grid_case,
@@ -67,6 +68,8 @@ def main() -> None:
     if options.first_calls:
         print(json.dumps(first_calls(options)))
         return
+    if options.compare and not options.compare.exists():
+        parser.error(f"--compare {options.compare}: no such file; --write-ratios makes it")
     if options.write_ratios or options.compare:
         sys.exit(check_ratios(options))
     out = options.out or (None if options.quick else OUT.with_stem(_stem(options.device)))
@@ -175,7 +178,7 @@ def kernel_figures(rows: Mapping[str, Mapping[str, Any]]) -> Figures:
 def check_ratios(options: argparse.Namespace) -> int:
     """Write the kernels' ratios to their references, or hold them against written ones."""
     began = time.perf_counter()
-    ratios = {name: measure_ratio(name, options) for name in CASES}
+    ratios = {name: measure_ratio(name, options) for name in COMPARED}
     if options.write_ratios:
         # Of two looks the worse is promised, and of two the better is held against it.
         content = {
@@ -188,7 +191,7 @@ def check_ratios(options: argparse.Namespace) -> int:
     committed = record.read(options.compare)["ratios"]
     # A second look, since what disturbs the first one is rarely there still.
     for name in regressions(committed, ratios):
-        if name in CASES:
+        if name in COMPARED:
             ratios[name] = max(ratios[name], measure_ratio(name, options))
     lost = regressions(committed, ratios)
     for line in lost.values():
@@ -200,7 +203,7 @@ def measure_ratio(name: str, options: argparse.Namespace) -> float:
     """How many times faster than its reference a kernel is."""
     case = make_case(name, options.device, options.seed, options.quick)
     runs = [partial(case.run, "auto"), partial(case.run, "reference")]
-    own, reference = in_turn(runs, options.device, 2)
+    own, reference = in_turn(runs, options.device, 2, least=5)
     ratio = min(reference) / min(own)
     print(f"{name:20} {ratio:7.2f}× reference, {len(own)} rounds", flush=True)
     return ratio

@@ -132,6 +132,7 @@ def draw_roofline(speed: Mapping[str, Any]) -> Figure:
     ticks = [1 / 64, 1 / 16, 1 / 4, 1, 4, 16]
     left.set_xticks(ticks, [f"{t:g} MiB" if t >= 1 else f"{1024 * t:g} KiB" for t in ticks])
     left.tick_params(axis="x", labelsize=8)
+    left.tick_params(axis="x", which="minor", bottom=False)
     _plain_ticks(left)
     left.set_title("Random access", loc="left")
     left.legend(fontsize=8)
@@ -139,7 +140,10 @@ def draw_roofline(speed: Mapping[str, Any]) -> Figure:
     names = list(bound)[::-1]
     shares = [100 * bound[name]["share_of_limit"] for name in names]
     colors = [LIMIT_COLORS[bound[name]["limit"]] for name in names]
-    titles = [name.replace("_", " ").replace("T 2^", "T = 2^") for name in names]
+    titles = [
+        name.replace("_", " ").replace("T 2^15", "T = 2¹⁵").replace("T 2^19", "T = 2¹⁹")
+        for name in names
+    ]
     bars = right.barh(titles, shares, color=colors)
     references = [
         share / bound[name]["ratio"] for name, share in zip(names, shares, strict=True)

@@ -29,14 +29,14 @@ def fastest(run: Callable[[], object], device: str, seconds: float) -> float:
 
 
 def in_turn(
-    runs: Sequence[Callable[[], object]], device: str, seconds: float
+    runs: Sequence[Callable[[], object]], device: str, seconds: float, least: int = 3
 ) -> list[list[float]]:
-    """Times of each, taken in turn so that all see the same machine; three rounds or more."""
+    """Times of each, taken in turn so that all see the same machine; `least` rounds or more."""
     times: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
     began = time.perf_counter()
-    while len(times[0]) < 3 or time.perf_counter() - began < seconds:
+    while len(times[0]) < least or time.perf_counter() - began < seconds:
         for run, own in zip(runs, times, strict=True):
             synchronize(device)
             start = time.perf_counter()

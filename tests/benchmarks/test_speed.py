@@ -1,0 +1,66 @@
+"""The comparison that keeps speed from being lost, and the benchmarks' cases."""
+
+import json
+from pathlib import Path
+
+import pytest
+import record
+import speed
+import torch
+from kernel_cases import CASES, COMPARED, Work
+from limits import Limits
+
+ROOT = Path(__file__).parents[2]
+
+COMMITTED = {"hash grid": 20.0, "mlp": 1.5}
+
+
+@pytest.mark.parametrize("factor", [0.71, 1.0, 3.0])
+def test_ratios_that_hold_pass(factor: float) -> None:
+    measured = {name: factor * ratio for name, ratio in COMMITTED.items()}
+    assert not speed.regressions(COMMITTED, measured)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_loss_of_31_percent_is_found(name: str) -> None:
+    lost = speed.regressions(COMMITTED, {**COMMITTED, name: 0.69 * COMMITTED[name]})
+    assert list(lost) == [name]
+    assert "31%" in lost[name]
+    assert "\n" not in lost[name]
+
+
+def test_a_kernel_that_is_gone_is_found() -> None:
+    assert list(speed.regressions(COMMITTED, {"mlp": 1.5})) == ["hash grid"]
+
+
+def test_the_committed_ratios_are_of_all_cases() -> None:
+    content = json.loads((ROOT / "benchmarks/results/speed_ratios.json").read_text())
+    assert content["ratios"].keys() == set(COMPARED)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases_run(name: str) -> None:
+    torch.manual_seed(0)
+    *_, factory = CASES[name]
+    case = factory(256, "cpu")
+    assert case.count == 256
+    for backend in ("auto", "reference"):
+        case.run(backend)
+
+
+def test_the_longest_of_the_limits_is_known() -> None:
+    limits = Limits(flops=100.0, bytes=10.0, gathers={10: 4.0, 12: 1.0}, updates={10: 2.0})
+    assert limits.rate(limits.gathers, 1 << 11) == pytest.approx(2.0)
+    assert limits.rate(limits.gathers, 1 << 20) == pytest.approx(1.0)
+    work = Work(flops=100.0, bytes=20.0, gathers={1 << 10: 4.0}, updates={1 << 10: 4.0})
+    expected = {"products": 1.0, "bandwidth": 2.0, "gathers": 3.0}
+    assert work.least_seconds(limits) == pytest.approx(expected)
+    assert work.moved == 20 + 8 * 4 + 16 * 4
+
+
+def test_a_page_is_filled_between_its_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n")
+    for _ in range(2):
+        record.fill(page, "x", ["one", "two"])
+        assert page.read_text() == "a\n<!-- x: begin -->\none\ntwo\n<!-- x: end -->\nb\n"
