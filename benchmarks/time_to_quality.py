@@ -14,7 +14,6 @@ import dataclasses
 import os
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "50000")
 
 import record
 import torch
+from peers import nerfstudio
 from record import ROOT, Figures, figure
 
 from unrender.data.load import load_scene
@@ -60,8 +60,8 @@ def main() -> None:
     for name in options.only:
         budgets = (2.0, 4.0) if options.quick else options.seconds or BUDGETS[name]
         curves[name] = measure_curve(options.data / name, budgets, options)
-    reason = "found, but not timed" if find_spec("nerfstudio") else "not installed"
-    curves["nerfstudio"] = {"absent": reason}
+    if not options.quick:
+        curves["nerfstudio"] = nerfstudio(options.data / "lego_200", options.device, (60, 180))
     figures = quality_figures(curves.get("lego_200", {}), bounded=not options.quick)
     record.show(figures)
     if out:

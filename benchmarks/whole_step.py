@@ -9,13 +9,13 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from kernel_cases import all_kernels_on
+from peers import nerfstudio
 from record import Figures, figure
 from timing import in_turn, peak_mb, seconds_of, synchronize
 
@@ -85,8 +85,10 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
         for name, (unit, bound) in bounds.items()
         if name in values
     }
+    peer = nerfstudio(options.data, options.device, [20], evaluate=False)
+    reason = peer.get("absent")
     figures["train_over_nerfstudio"] = figure(
-        None, "×", "not timed" if find_spec("nerfstudio") else "not installed", at_least=200
+        None if reason else rays / peer["rays_per_second"], "×", reason, at_least=200
     )
     return figures, parts, {"image side": {"render": _render_growth(opened, test, options)}}
 
