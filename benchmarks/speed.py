@@ -36,6 +36,7 @@ from kernel_cases import (
     hash_grid_case,
     make_case,
     mlp_case,
+    train_step_case,
 )
 from limits import Limits
 from record import ROOT, Figures, figure
@@ -71,13 +72,15 @@ def main() -> None:
     if options.compare and not options.compare.exists():
         parser.error(f"--compare {options.compare}: no such file; --write-ratios makes it")
     if options.write_ratios or options.compare:
+        options.quick = True
         sys.exit(check_ratios(options))
     out = options.out or (None if options.quick else OUT.with_stem(_stem(options.device)))
     if not options.draw:
         content = measure(options, record.read(out) if out else {})
         record.show(content["figures"])
         if out:
-            record.write(out, options.seed, **content)
+            gpu = {"gpu": torch.cuda.get_device_name()} if options.device == "cuda" else {}
+            record.write(out, options.seed, **content, **gpu)
     if out and (options.draw or options.out is None):
         from speed_pictures import draw  # noqa: PLC0415 - matplotlib is slow to import
 
@@ -91,6 +94,7 @@ def _stem(device: str) -> str:
 def measure(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
     """The figures and details of the parts asked for, over those that were there."""
     began = time.perf_counter()
+    torch.manual_seed(options.seed)
     content: dict[str, Any] = {
         key: value
         for key, value in before.items()
@@ -237,6 +241,7 @@ def measure_growth(options: argparse.Namespace) -> dict[str, Any]:
         "samples": {
             "hash grid": [(n, partial(hash_grid_case, n, device)) for n in points],
             "mlp": [(n, partial(mlp_case, n, device)) for n in points],
+            "train step": [(n, partial(train_step_case, n, device)) for n in points],
         },
         "rays": {"composite": [(n, partial(composite_case, n, device)) for n in rays]},
         "levels": {

@@ -63,6 +63,10 @@ def draw(root: Path, ending: str = "svg") -> None:
     if "kernels" in speed:
         record.fill(page / "speed.md", "kernels", kernel_rows(speed))
         record.fill(page / "speed.md", "limits", limit_rows(speed["limits"]))
+    on_gpu = record.read(results / "speed_cuda.json")
+    if "kernels" in on_gpu:
+        rows = [on_gpu["gpu"], "", *kernel_rows(on_gpu), "", *limit_rows(on_gpu["limits"])]
+        record.fill(page / "speed.md", "gpu", [*rows, "", *figure_rows(on_gpu["figures"])])
 
 
 # Pictures.
@@ -289,9 +293,9 @@ def figure_rows(figures: record.Figures) -> list[str]:
 def kernel_rows(speed: Mapping[str, Any]) -> list[str]:
     """Each kernel beside its reference and the machine."""
     rows = [
-        "| kernel | size | ms | a second | × reference | share of the limit | peak MB "
-        "(reference) | first call, s | noise |",
-        "|---|---|---:|---:|---:|---|---:|---:|---:|",
+        "| kernel | size | ms | a second | × reference | share of the limit | GB/s | GFLOP/s "
+        "| peak MB (reference) | first call, s | noise |",
+        "|---|---|---:|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     first = speed.get("first_calls", {})
     for name, row in speed["kernels"].items():
@@ -307,6 +311,8 @@ def kernel_rows(speed: Mapping[str, Any]) -> list[str]:
             f"{row['per_second'] / 1e6:.3g} M",
             f"{row['ratio']:.1f}",
             share,
+            _number(row["bytes_per_second"] / 1e9),
+            _number(row["flops_per_second"] / 1e9),
             f"{peaks[0]} ({peaks[1]})",
             _number(first[name]) if name in first else "–",
             f"{row['noise']:.2f}",

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 
@@ -46,7 +46,7 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
             for name, (unit, bound) in bounds.items()
         }
         return gone, {}, {}
-    settle, window = (4, 2) if options.quick else (30, 10)
+    settle, window = (2, 1) if options.quick else (30, 10)
     budget = FitOptions(
         minutes=(settle + window) / 60, seed=options.seed, device=options.device
     )
@@ -72,7 +72,7 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
         before, reference, after = again(), again(reference=True), again()
         parts = again(parts=True, rounds=2 if options.quick else 8)
     speedup = 2 * reference["step"] / (before["step"] + after["step"])
-    test = scene.test.select(torch.arange(3)) if options.quick else scene.test
+    test = scene.test.select(torch.arange(1)) if options.quick else scene.test
     seconds = [_render_seconds(opened, test) for _ in range(3)]
     pixels = len(test) * test.cameras.width * test.cameras.height
     values = {
@@ -85,6 +85,8 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
         for name, (unit, bound) in bounds.items()
         if name in values
     }
+    both = (before["step"], after["step"])
+    figures["train_noise"] = figure(max(both) / min(both), "slower over faster")
     peer = nerfstudio(options.data, options.device, [20], evaluate=False)
     reason = peer.get("absent")
     figures["train_over_nerfstudio"] = figure(
@@ -171,13 +173,15 @@ class Stopwatch:
             (OccupancyGrid, "update", "occupancy"),
             (Views, "sample_pixels", "batch"),
         ]
-        for kernel in ("march", "hash_grid", "mlp", "composite", "expand"):
-            watched.append((instant_ngp, kernel, f"{kernel} forward"))
-            where = torch.empty(0, device=self.device)
-            module = implementation(f"unrender.kernels.{kernel}", "auto", where)
-            for value in vars(import_module(module.__name__)).values():
-                if isinstance(value, type) and issubclass(value, torch.autograd.Function):
-                    watched.append((value, "backward", f"{kernel} backward"))
+        where = torch.empty(0, device=self.device)
+        for name, function in vars(instant_ngp).items():
+            package = getattr(function, "__module__", None) or ""
+            if isinstance(function, FunctionType) and package.startswith("unrender.kernels."):
+                watched.append((instant_ngp, name, f"{name} forward"))
+                module = implementation(package, "auto", where)
+                for value in vars(module).values():
+                    if isinstance(value, type) and value.__module__ == module.__name__:
+                        watched.append((value, "backward", f"{name} backward"))
         with ExitStack() as stack:
             for owner, attribute, name in watched:
                 kept = vars(owner)[attribute]
