@@ -54,7 +54,8 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     began = time.perf_counter()
-    out = options.out or (None if options.quick else OUT)
+    stem = OUT.stem if options.device == "cpu" else f"{OUT.stem}_{options.device}"
+    out = options.out or (None if options.quick else OUT.with_stem(stem))
     before = record.read(out) if out else {}
     curves: dict[str, Any] = {**before.get("curves", {})}
     for name in options.only:
