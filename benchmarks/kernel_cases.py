@@ -180,15 +180,15 @@ def _ball(cells: int) -> Tensor:
 def march_case(count: int, device: str, cells: int = 128) -> Case:
     """Rays through a ball that lets some light through."""
     occupied = _ball(cells)
-    grid = MarchGrid.from_cells(1.5, occupied, 10.0 * occupied).to(torch.device(device))
+    grid = MarchGrid.from_cells(1.5, occupied, 10.0 * occupied, 0.015).to(torch.device(device))
     origins = 4 * torch.nn.functional.normalize(torch.randn(count, 3), dim=-1)
     directions = torch.nn.functional.normalize(torch.rand(count, 3) * 2 - 1 - origins, dim=-1)
     rays = [tensor.to(device) for tensor in (origins, directions, torch.rand(count))]
-    found = len(march(*rays, grid, 0.015))
+    found = len(march(*rays, grid))
     return Case(
         count,
         "rays",
-        lambda name: march(*rays, grid, 0.015, backend=name),
+        lambda name: march(*rays, grid, backend=name),
         Work(bytes=4 * count * 7 + 8 * (count + found)),
     )
 

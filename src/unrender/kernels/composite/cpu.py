@@ -16,7 +16,6 @@ from torch import Tensor
 
 from unrender.kernels.jit import jit, num_threads, run_threads, shares
 
-
 BLOCK = 256
 """Samples whose exponentials are taken together."""
 

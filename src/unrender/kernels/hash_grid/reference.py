@@ -16,23 +16,22 @@ def hash_grid(
 ) -> Float[Tensor, "points outputs"]:
     outputs: list[Tensor] = []
     inside = points.clamp(0, 1)
-    for level, resolution in enumerate(layout.resolutions):
+    axes = range(layout.dimensions)
+    corners = torch.tensor(list(product((0, 1), repeat=layout.dimensions)), device=table.device)
+    for level, entries in enumerate(table.split(list(layout.sizes))):
+        resolution = layout.resolutions[level]
         scaled = inside * resolution
         cell = scaled.detach().floor().clamp(max=resolution - 1)
-        offset = scaled - cell
-        value = table.new_zeros(len(points), layout.features)
-        for corner in product((0, 1), repeat=layout.dimensions):
-            index = torch.zeros_like(points[:, 0], dtype=torch.int64)
-            weight = torch.ones_like(points[:, 0])
-            for axis, side in enumerate(corner):
-                at = cell[:, axis].long() + side
-                if layout.dense[level]:
-                    index = index + at * (resolution + 1) ** axis
-                else:
-                    index = index ^ (at * PRIMES[axis])
-                weight = weight * (offset[:, axis] if side else 1 - offset[:, axis])
-            if not layout.dense[level]:
-                index = index % (1 << layout.log2_table_size)
-            value = value + weight[:, None] * table[layout.offsets[level] + index]
-        outputs.append(value)
+        offset = (scaled - cell)[:, None]
+        weight = torch.where(corners == 1, offset, 1 - offset).prod(-1)
+        vertex = (cell.long()[:, None] + corners).unbind(-1)
+        index = torch.zeros_like(vertex[0])
+        for axis in axes:
+            if layout.dense[level]:
+                index = index + vertex[axis] * (resolution + 1) ** axis
+            else:
+                index = index ^ (vertex[axis] * PRIMES[axis])
+        if not layout.dense[level]:
+            index = index % (1 << layout.log2_table_size)
+        outputs.append((weight[..., None] * entries[index]).sum(1))
     return torch.cat(outputs, dim=-1)
