@@ -1,0 +1,266 @@
+"""The hash grid on a GPU.
+
+A program takes a block of points through one level. Programs start in the order of their
+numbers, all blocks of a level before the next level, so that at any time little more than one
+level's table is in use and stays in the second-level cache. A lane of a tile is a point or, in
+two dimensions, one feature of a point: an entry's features are read together. Outputs and
+gradients are feature-major, [features, points], so that neighbouring lanes touch neighbouring
+numbers.
+
+Points add their gradients to the table by atomics: the order of the sums, and so their last
+digits, differ from run to run. The gradient by the points is added up level by level, and does
+not.
+"""
+
+from functools import cache
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
+
+BLOCK = 256
+PRIME_Y = tl.constexpr(PRIMES[1])
+PRIME_Z = tl.constexpr(PRIMES[2])
+
+
+@triton.jit
+@no_type_check
+def _cell(points, axis: tl.constexpr, at, inside, num_points, resolution):
+    """Each point's cell along an axis, and how far into it the point lies, 0 to 1."""
+    point = tl.load(points + axis * num_points + at, mask=inside, other=0.0)
+    scaled = tl.minimum(tl.maximum(point, 0.0), 1.0) * resolution.to(tl.float32)
+    cell = tl.minimum(scaled.to(tl.int32), resolution - 1)
+    return cell.to(tl.uint32), scaled - cell.to(tl.float32)
+
+
+@triton.jit
+@no_type_check
+def _cells(points, at, inside, num_points, resolution, DIMENSIONS: tl.constexpr):
+    """Cells and offsets in them along x, y and z; in two dimensions, z is 0."""
+    cell_x, x = _cell(points, 0, at, inside, num_points, resolution)
+    cell_y, y = _cell(points, 1, at, inside, num_points, resolution)
+    if DIMENSIONS == 3:
+        cell_z, z = _cell(points, 2, at, inside, num_points, resolution)
+    else:
+        cell_z, z = tl.zeros_like(cell_x), tl.zeros_like(x)
+    return cell_x, cell_y, cell_z, x, y, z
+
+
+@triton.jit
+@no_type_check
+def _level(levels, level):
+    """A level's resolution, whether it is dense, and its first entry."""
+    resolution = tl.load(levels + 3 * level).to(tl.int32)
+    dense = tl.load(levels + 3 * level + 1) != 0
+    return resolution, dense, tl.load(levels + 3 * level + 2)
+
+
+@triton.jit
+@no_type_check
+def _entry(
+    corner: tl.constexpr, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE: tl.constexpr
+):
+    """Where in its level's table a corner of the cells is stored; bit a of it is axis a."""
+    x = cell_x + (corner & 1)
+    y = cell_y + (corner >> 1 & 1)
+    z = cell_z + (corner >> 2)
+    stride = (resolution + 1).to(tl.uint32)
+    hashed = (x ^ (y * PRIME_Y) ^ (z * PRIME_Z)) & ((1 << LOG2_SIZE) - 1)
+    return tl.where(dense, x + stride * (y + stride * z), hashed).to(tl.int64)
+
+
+@triton.jit
+@no_type_check
+def _factors(corner: tl.constexpr, x, y, z):
+    """A corner's weight is the product of these three."""
+    factor_x = x if corner & 1 else 1 - x
+    factor_y = y if corner >> 1 & 1 else 1 - y
+    factor_z = z if corner >> 2 else 1 - z
+    return factor_x, factor_y, factor_z
+
+
+@triton.jit
+@no_type_check
+def _forward(
+    points,
+    num_points,
+    levels,
+    table,
+    out,
+    DIMENSIONS: tl.constexpr,
+    FEATURES: tl.constexpr,
+    PADDED: tl.constexpr,
+    LOG2_SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    level = tl.program_id(1).to(tl.int64)
+    resolution, dense, first = _level(levels, level)
+    cell_x, cell_y, cell_z, x, y, z = _cells(
+        points, at, inside, num_points, resolution, DIMENSIONS
+    )
+    feature = tl.arange(0, PADDED)[None, :]
+    used = inside[:, None] & (feature < FEATURES)
+    value = tl.zeros([BLOCK, PADDED], tl.float32)
+    for corner in tl.static_range(1 << DIMENSIONS):
+        entry = first + _entry(corner, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE)
+        factor_x, factor_y, factor_z = _factors(corner, x, y, z)
+        row = tl.load(table + entry[:, None] * FEATURES + feature, mask=used, other=0.0)
+        value += (factor_x * factor_y * factor_z)[:, None] * row
+    target = (level * FEATURES + feature) * num_points + at[:, None]
+    tl.store(out + target, value, mask=used)
+
+
+@triton.jit
+@no_type_check
+def _table_gradient(
+    points,
+    num_points,
+    levels,
+    gradient,
+    out,
+    DIMENSIONS: tl.constexpr,
+    FEATURES: tl.constexpr,
+    PADDED: tl.constexpr,
+    LOG2_SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add each point's gradient to the entries that it was interpolated from."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    level = tl.program_id(1).to(tl.int64)
+    resolution, dense, first = _level(levels, level)
+    cell_x, cell_y, cell_z, x, y, z = _cells(
+        points, at, inside, num_points, resolution, DIMENSIONS
+    )
+    feature = tl.arange(0, PADDED)[None, :]
+    used = inside[:, None] & (feature < FEATURES)
+    source = (level * FEATURES + feature) * num_points + at[:, None]
+    above = tl.load(gradient + source, mask=used, other=0.0)
+    for corner in tl.static_range(1 << DIMENSIONS):
+        entry = first + _entry(corner, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE)
+        factor_x, factor_y, factor_z = _factors(corner, x, y, z)
+        share = (factor_x * factor_y * factor_z)[:, None] * above
+        target = out + entry[:, None] * FEATURES + feature
+        tl.atomic_add(target, share, mask=used, sem="relaxed")
+
+
+@triton.jit
+@no_type_check
+def _store_derivative(
+    derivative, axis: tl.constexpr, points, at, inside, num_points, resolution, out
+):
+    """One axis of the derivative by position; 0 for points outside the cube."""
+    point = tl.load(points + axis * num_points + at, mask=inside, other=0.0)
+    within = (point >= 0) & (point <= 1)
+    value = tl.where(within, derivative * resolution.to(tl.float32), 0.0)
+    tl.store(out + axis * num_points + at, value, mask=inside)
+
+
+@triton.jit
+@no_type_check
+def _point_gradient(
+    points,
+    num_points,
+    levels,
+    table,
+    gradient,
+    out,
+    DIMENSIONS: tl.constexpr,
+    FEATURES: tl.constexpr,
+    PADDED: tl.constexpr,
+    LOG2_SIZE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One level's share of the derivative by position."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    level = tl.program_id(1).to(tl.int64)
+    resolution, dense, first = _level(levels, level)
+    cell_x, cell_y, cell_z, x, y, z = _cells(
+        points, at, inside, num_points, resolution, DIMENSIONS
+    )
+    feature = tl.arange(0, PADDED)[None, :]
+    used = inside[:, None] & (feature < FEATURES)
+    source = (level * FEATURES + feature) * num_points + at[:, None]
+    above = tl.load(gradient + source, mask=used, other=0.0)
+    by_x = tl.zeros([BLOCK], tl.float32)
+    by_y = tl.zeros([BLOCK], tl.float32)
+    by_z = tl.zeros([BLOCK], tl.float32)
+    for corner in tl.static_range(1 << DIMENSIONS):
+        entry = first + _entry(corner, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE)
+        factor_x, factor_y, factor_z = _factors(corner, x, y, z)
+        row = tl.load(table + entry[:, None] * FEATURES + feature, mask=used, other=0.0)
+        value = tl.sum(row * above, axis=1)
+        # A corner's factor grows with the offset on the far side, and falls on the near one.
+        by_x += factor_y * factor_z * (value if corner & 1 else -value)
+        by_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
+        by_z += factor_x * factor_y * (value if corner >> 2 else -value)
+    target = out + level * DIMENSIONS * num_points
+    _store_derivative(by_x, 0, points, at, inside, num_points, resolution, target)
+    _store_derivative(by_y, 1, points, at, inside, num_points, resolution, target)
+    if DIMENSIONS == 3:
+        _store_derivative(by_z, 2, points, at, inside, num_points, resolution, target)
+
+
+def hash_grid(
+    points: Float[Tensor, "points dimensions"],
+    table: Float[Tensor, "entries features"],
+    layout: HashGridLayout,
+) -> Float[Tensor, "points outputs"]:
+    return _HashGrid.apply(points, table, layout)  # pyright: ignore[reportReturnType]
+
+
+@cache
+def _levels(layout: HashGridLayout, device: torch.device) -> Int[Tensor, "levels 3"]:
+    """What `_level` reads. Kept, since copying it to the GPU waits for the GPU."""
+    rows = zip(layout.resolutions, layout.dense, layout.offsets, strict=False)
+    return torch.tensor([[int(number) for number in row] for row in rows], device=device)
+
+
+def _constants(layout: HashGridLayout) -> tuple[int, int, int, int, int]:
+    padded = triton.next_power_of_2(layout.features)
+    return layout.dimensions, layout.features, padded, layout.log2_table_size, BLOCK
+
+
+class _HashGrid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
+        columns, table = points.detach().T.contiguous(), table.detach().contiguous()
+        num_points = columns.shape[1]
+        out = table.new_empty(layout.num_levels * layout.features, num_points)
+        levels = _levels(layout, table.device)
+        grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
+        if num_points:
+            with torch.cuda.device_of(table):
+                _forward[grid](columns, num_points, levels, table, out, *_constants(layout))
+        ctx.save_for_backward(columns, table)
+        ctx.layout = layout
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        columns, table = ctx.saved_tensors
+        layout: HashGridLayout = ctx.layout
+        above = gradients[0].T.contiguous()
+        num_points = columns.shape[1]
+        inputs = (columns, num_points, _levels(layout, table.device))
+        grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
+        point_gradient = table_gradient = None
+        with torch.cuda.device_of(table):
+            if ctx.needs_input_grad[1]:
+                table_gradient = torch.zeros_like(table)
+                if num_points:
+                    _table_gradient[grid](*inputs, above, table_gradient, *_constants(layout))
+            if ctx.needs_input_grad[0]:
+                shares = columns.new_empty(layout.num_levels, *columns.shape)
+                if num_points:
+                    _point_gradient[grid](*inputs, table, above, shares, *_constants(layout))
+                point_gradient = shares.sum(0).T
+        return point_gradient, table_gradient, None
