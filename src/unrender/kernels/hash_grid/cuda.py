@@ -23,7 +23,9 @@ from torch import Tensor
 
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
 
-BLOCK = 256
+BLOCK = 128
+"""Points in a program. With one to each of Triton's usual 128 threads, tiles of points and of
+their features are spread over the threads alike, and nothing is passed between them."""
 PRIME_Y = tl.constexpr(PRIMES[1])
 PRIME_Z = tl.constexpr(PRIMES[2])
 
