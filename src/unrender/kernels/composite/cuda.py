@@ -1,0 +1,225 @@
+"""Compositing on a GPU: one pass along each ray forward, and one backward.
+
+A program, one warp, takes one ray and its samples 32 at a time, so that lanes read neighbouring
+numbers. Sums over the samples in front are scans across the lanes, begun with what the chunks
+before have left. The optical depth in front of a sample is a scan over the samples one place
+ahead of it, which are read again for that: an opaque sample's depth is so large that taking it
+off a sum again would leave nothing of the rest.
+
+The derivatives are those of `cpu.py`. What lies behind a sample is the whole ray less what is
+in front, and the whole, Σ w_i q_i, is known beforehand: the outputs times the gradients from
+above, distortion twice since it is of second degree in the weights (Euler's theorem).
+"""
+
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LANES = 32
+
+
+@triton.jit
+@no_type_check
+def _depths(density, starts, ends, at, inside):
+    length = tl.load(ends + at, mask=inside, other=0.0) - tl.load(
+        starts + at, mask=inside, other=0.0
+    )
+    return tl.load(density + at, mask=inside, other=0.0) * length, length
+
+
+@triton.jit
+@no_type_check
+def _weights(density, starts, ends, at, first, last, in_front, stop):
+    """Each sample's weight, the light that reaches it and that passes it, and its bin.
+
+    `in_front` is the optical depth in front of the sample at `first`, where these lanes begin.
+    """
+    inside = at < last
+    depth, length = _depths(density, starts, ends, at, inside)
+    before, _ = _depths(density, starts, ends, at - 1, inside & (at > first))
+    reached = tl.exp(-(in_front + tl.cumsum(before, axis=0)))
+    passed = reached * tl.exp(-depth)
+    alive = inside & (reached >= stop)
+    weight = tl.where(alive, reached - passed, 0.0)
+    middle = tl.load(starts + at, mask=inside, other=0.0) + length * 0.5
+    return weight, reached, passed, alive, middle, length, in_front + tl.sum(depth, axis=0)
+
+
+@triton.jit
+@no_type_check
+def _forward(
+    density,
+    color,
+    starts,
+    ends,
+    offsets,
+    stop,
+    num_samples,
+    out_color,
+    out_opacity,
+    out_distance,
+    out_distortion,
+    LANES: tl.constexpr,
+):
+    ray = tl.program_id(0).to(tl.int64)
+    last = tl.load(offsets + ray + 1)
+    depth = tl.full([], 0.0, tl.float32)
+    far = tl.full([], 0.0, tl.float32)
+    red = tl.zeros([LANES], tl.float32)
+    green = tl.zeros([LANES], tl.float32)
+    blue = tl.zeros([LANES], tl.float32)
+    opacity = tl.zeros([LANES], tl.float32)
+    distance = tl.zeros([LANES], tl.float32)
+    distortion = tl.zeros([LANES], tl.float32)
+    for first in range(tl.load(offsets + ray), last, LANES):
+        at = first + tl.arange(0, LANES)
+        weight, reached, _, alive, middle, length, depth = _weights(
+            density, starts, ends, at, first, last, depth, stop
+        )
+        moment = weight * middle
+        front_moment = far + tl.cumsum(moment, axis=0) - moment
+        spread = 2 * (middle * (1 - reached) - front_moment) + weight * length / 3
+        far += tl.sum(moment, axis=0)
+        red += weight * tl.load(color + at, mask=alive, other=0.0)
+        green += weight * tl.load(color + num_samples + at, mask=alive, other=0.0)
+        blue += weight * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
+        opacity += weight
+        distance += moment
+        distortion += weight * spread
+    tl.store(out_color + 3 * ray, tl.sum(red, axis=0))
+    tl.store(out_color + 3 * ray + 1, tl.sum(green, axis=0))
+    tl.store(out_color + 3 * ray + 2, tl.sum(blue, axis=0))
+    tl.store(out_opacity + ray, tl.sum(opacity, axis=0))
+    tl.store(out_distance + ray, tl.sum(distance, axis=0))
+    tl.store(out_distortion + ray, tl.sum(distortion, axis=0))
+
+
+@triton.jit
+@no_type_check
+def _backward(
+    density,
+    color,
+    starts,
+    ends,
+    offsets,
+    stop,
+    num_samples,
+    out_color,
+    out_opacity,
+    out_distance,
+    out_distortion,
+    g_color,
+    g_opacity,
+    g_distance,
+    g_distortion,
+    by_density,
+    by_color,
+    LANES: tl.constexpr,
+):
+    ray = tl.program_id(0).to(tl.int64)
+    last = tl.load(offsets + ray + 1)
+    opacity = tl.load(out_opacity + ray)
+    distance = tl.load(out_distance + ray)
+    g_red = tl.load(g_color + 3 * ray)
+    g_green = tl.load(g_color + 3 * ray + 1)
+    g_blue = tl.load(g_color + 3 * ray + 2)
+    g_weight = tl.load(g_opacity + ray)
+    g_moment = tl.load(g_distance + ray)
+    g_spread = 2 * tl.load(g_distortion + ray)
+    behind = g_red * tl.load(out_color + 3 * ray)
+    behind += g_green * tl.load(out_color + 3 * ray + 1)
+    behind += g_blue * tl.load(out_color + 3 * ray + 2)
+    behind += g_weight * opacity + g_moment * distance
+    behind += g_spread * tl.load(out_distortion + ray)
+    depth = tl.full([], 0.0, tl.float32)
+    far = tl.full([], 0.0, tl.float32)
+    for first in range(tl.load(offsets + ray), last, LANES):
+        at = first + tl.arange(0, LANES)
+        inside = at < last
+        weight, reached, passed, alive, middle, length, depth = _weights(
+            density, starts, ends, at, first, last, depth, stop
+        )
+        # Weights and weighted middles in front, then those behind.
+        moment = weight * middle
+        front = 1 - reached
+        front_moment = far + tl.cumsum(moment, axis=0) - moment
+        back = opacity - front - weight
+        back_moment = distance - front_moment - moment
+        spread = middle * (front - back) - front_moment + back_moment + weight * length / 3
+        value = g_weight + g_moment * middle + g_spread * spread
+        value += g_red * tl.load(color + at, mask=alive, other=0.0)
+        value += g_green * tl.load(color + num_samples + at, mask=alive, other=0.0)
+        value += g_blue * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
+        share = weight * value
+        beyond = behind - tl.cumsum(share, axis=0)
+        by_depth = tl.where(alive, passed * value - beyond, 0.0)
+        far += tl.sum(moment, axis=0)
+        behind -= tl.sum(share, axis=0)
+        tl.store(by_density + at, by_depth * length, mask=inside)
+        tl.store(by_color + at, weight * g_red, mask=inside)
+        tl.store(by_color + num_samples + at, weight * g_green, mask=inside)
+        tl.store(by_color + 2 * num_samples + at, weight * g_blue, mask=inside)
+
+
+def composite(
+    density: Float[Tensor, "samples"],
+    color: Float[Tensor, "samples 3"],
+    starts: Float[Tensor, "samples"],
+    ends: Float[Tensor, "samples"],
+    offsets: Int[Tensor, "rays_plus_one"],
+    stop: float,
+) -> tuple[
+    Float[Tensor, "rays 3"],
+    Float[Tensor, "rays"],
+    Float[Tensor, "rays"],
+    Float[Tensor, "rays"],
+]:
+    return _Composite.apply(density, color, starts, ends, offsets, stop)  # pyright: ignore[reportReturnType]
+
+
+class _Composite(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        density: Tensor,
+        color: Tensor,
+        starts: Tensor,
+        ends: Tensor,
+        offsets: Tensor,
+        stop: float,
+    ) -> tuple[Tensor, ...]:
+        inputs = (
+            density.detach().contiguous(),
+            color.detach().T.contiguous(),
+            starts.detach().contiguous(),
+            ends.detach().contiguous(),
+            offsets.contiguous(),
+        )
+        num_rays = len(offsets) - 1
+        sums = [density.new_empty(num_rays) for _ in range(3)]
+        out = (density.new_empty(num_rays, 3), *sums)
+        if num_rays:
+            sizes = (float(stop), len(density))
+            with torch.cuda.device_of(density):
+                _forward[(num_rays,)](*inputs, *sizes, *out, LANES, num_warps=1)
+        ctx.save_for_backward(*inputs, *out)
+        ctx.stop = stop
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, out = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        density, color, *_, offsets = inputs
+        above = [gradient.contiguous() for gradient in gradients]
+        by_density, by_color = torch.empty_like(density), torch.empty_like(color)
+        if len(density):
+            sizes = (float(ctx.stop), len(density))
+            with torch.cuda.device_of(density):
+                _backward[(len(offsets) - 1,)](
+                    *inputs, *sizes, *out, *above, by_density, by_color, LANES, num_warps=1
+                )
+        return by_density, by_color.T, None, None, None, None

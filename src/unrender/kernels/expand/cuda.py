@@ -1,0 +1,102 @@
+"""Rows of rays to rows of samples on a GPU.
+
+A program, one warp, takes one ray and its samples 32 at a time. Rows of samples are
+feature-major in memory, like those of the other kernels, so that the lanes of a warp touch
+neighbouring numbers.
+"""
+
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int
+from torch import Tensor
+
+LANES = 32
+
+
+@triton.jit
+@no_type_check
+def _forward(
+    values,
+    offsets,
+    num_channels,
+    num_samples,
+    out,
+    CHANNELS: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    ray = tl.program_id(0).to(tl.int64)
+    channel = tl.arange(0, CHANNELS)[:, None]
+    value = tl.load(
+        values + ray * num_channels + channel, mask=channel < num_channels, other=0.0
+    )
+    last = tl.load(offsets + ray + 1)
+    for first in range(tl.load(offsets + ray), last, LANES):
+        at = (first + tl.arange(0, LANES))[None, :]
+        inside = (channel < num_channels) & (at < last)
+        target = out + channel.to(tl.int64) * num_samples + at
+        tl.store(target, tl.broadcast_to(value, [CHANNELS, LANES]), mask=inside)
+
+
+@triton.jit
+@no_type_check
+def _backward(
+    gradient,
+    offsets,
+    num_channels,
+    num_samples,
+    out,
+    CHANNELS: tl.constexpr,
+    LANES: tl.constexpr,
+):
+    ray = tl.program_id(0).to(tl.int64)
+    channel = tl.arange(0, CHANNELS)[:, None]
+    total = tl.zeros([CHANNELS, LANES], tl.float32)
+    last = tl.load(offsets + ray + 1)
+    for first in range(tl.load(offsets + ray), last, LANES):
+        at = (first + tl.arange(0, LANES))[None, :]
+        inside = (channel < num_channels) & (at < last)
+        source = gradient + channel.to(tl.int64) * num_samples + at
+        total += tl.load(source, mask=inside, other=0.0)
+    channel = tl.arange(0, CHANNELS)
+    target = out + ray * num_channels + channel
+    tl.store(target, tl.sum(total, axis=1), mask=channel < num_channels)
+
+
+def expand(
+    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+) -> Float[Tensor, "samples channels"]:
+    return _Expand.apply(values, offsets)  # pyright: ignore[reportReturnType]
+
+
+class _Expand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, offsets: Tensor) -> Tensor:
+        values, offsets = values.detach().contiguous(), offsets.contiguous()
+        num_rays, num_channels = values.shape
+        # The size of what is returned: the one number that has to be waited for.
+        num_samples = int(offsets[-1])
+        out = values.new_empty(num_channels, num_samples)
+        if out.numel():
+            padded = triton.next_power_of_2(num_channels)
+            sizes = (num_channels, num_samples)
+            with torch.cuda.device_of(values):
+                _forward[(num_rays,)](values, offsets, *sizes, out, padded, LANES, num_warps=1)
+        ctx.save_for_backward(offsets)
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+        (offsets,) = ctx.saved_tensors
+        above = gradients[0].T.contiguous()
+        num_channels, num_samples = above.shape
+        num_rays = len(offsets) - 1
+        out = above.new_empty(num_rays, num_channels)
+        if out.numel():
+            padded = triton.next_power_of_2(num_channels)
+            sizes = (num_channels, num_samples)
+            with torch.cuda.device_of(above):
+                _backward[(num_rays,)](above, offsets, *sizes, out, padded, LANES, num_warps=1)
+        return out, None

@@ -1,0 +1,47 @@
+"""The occupancy grid's update on a GPU.
+
+Updating touches just the cells that were sampled, in one kernel without copies of them. Marking
+the occupied ones is one comparison, for which torch has the kernel; the mean that it compares
+with stays on the GPU, so that nothing waits for it.
+"""
+
+from typing import no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+BLOCK = 256
+
+
+@triton.jit
+@no_type_check
+def _update(density, index, seen, decay, num_seen, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_seen
+    cell = density + tl.load(index + at, mask=inside, other=0)
+    old = tl.load(cell, mask=inside, other=0.0)
+    new = tl.load(seen + at, mask=inside, other=0.0)
+    tl.store(cell, tl.maximum(old * decay, new), mask=inside)
+
+
+def update_density(
+    density: Float[Tensor, "cells cells cells"],
+    index: Int[Tensor, "seen"],
+    seen: Float[Tensor, "seen"],
+    decay: float,
+) -> None:
+    if len(index) == 0:
+        return
+    inputs = (index.contiguous(), seen.detach().contiguous(), float(decay), len(index))
+    with torch.cuda.device_of(density):
+        _update[(triton.cdiv(len(index), BLOCK),)](density, *inputs, BLOCK)
+
+
+def occupied_cells(
+    density: Float[Tensor, "cells cells cells"], step: float, threshold: float
+) -> Bool[Tensor, "cells cells cells"]:
+    mean = density.mean(dtype=torch.float64)
+    return density > mean.clamp_max(threshold / step).to(density.dtype)
