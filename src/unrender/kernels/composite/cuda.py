@@ -20,6 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LANES = 32
+OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
+"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
 
 
 @triton.jit
@@ -205,7 +207,7 @@ class _Composite(torch.autograd.Function):
         if num_rays:
             sizes = (float(stop), len(density))
             with torch.cuda.device_of(density):
-                _forward[(num_rays,)](*inputs, *sizes, *out, LANES, num_warps=1)
+                _forward[(num_rays,)](*inputs, *sizes, *out, LANES, **OPTIONS)
         ctx.save_for_backward(*inputs, *out)
         ctx.stop = stop
         return out
@@ -220,6 +222,6 @@ class _Composite(torch.autograd.Function):
             sizes = (float(ctx.stop), len(density))
             with torch.cuda.device_of(density):
                 _backward[(len(offsets) - 1,)](
-                    *inputs, *sizes, *out, *above, by_density, by_color, LANES, num_warps=1
+                    *inputs, *sizes, *out, *above, by_density, by_color, LANES, **OPTIONS
                 )
         return by_density, by_color.T, None, None, None, None

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LANES = 32
+OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
+"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
 
 
 @triton.jit
@@ -83,7 +85,7 @@ class _Expand(torch.autograd.Function):
             padded = triton.next_power_of_2(num_channels)
             sizes = (num_channels, num_samples)
             with torch.cuda.device_of(values):
-                _forward[(num_rays,)](values, offsets, *sizes, out, padded, LANES, num_warps=1)
+                _forward[(num_rays,)](values, offsets, *sizes, out, padded, LANES, **OPTIONS)
         ctx.save_for_backward(offsets)
         return out.T
 
@@ -98,5 +100,5 @@ class _Expand(torch.autograd.Function):
             padded = triton.next_power_of_2(num_channels)
             sizes = (num_channels, num_samples)
             with torch.cuda.device_of(above):
-                _backward[(num_rays,)](above, offsets, *sizes, out, padded, LANES, num_warps=1)
+                _backward[(num_rays,)](above, offsets, *sizes, out, padded, LANES, **OPTIONS)
         return out, None

@@ -24,8 +24,10 @@ from torch import Tensor
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
 
 BLOCK = 128
-"""Points in a program. With one to each of Triton's usual 128 threads, tiles of points and of
+"""Points in a program. With one to each of its 128 threads, tiles of points and of
 their features are spread over the threads alike, and nothing is passed between them."""
+OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
+"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
 PRIME_Y = tl.constexpr(PRIMES[1])
 PRIME_Z = tl.constexpr(PRIMES[2])
 
@@ -241,7 +243,9 @@ class _HashGrid(torch.autograd.Function):
         grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
         if num_points:
             with torch.cuda.device_of(table):
-                _forward[grid](columns, num_points, levels, table, out, *_constants(layout))
+                _forward[grid](
+                    columns, num_points, levels, table, out, *_constants(layout), **OPTIONS
+                )
         ctx.save_for_backward(columns, table)
         ctx.layout = layout
         return out.T
@@ -259,10 +263,14 @@ class _HashGrid(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 table_gradient = torch.zeros_like(table)
                 if num_points:
-                    _table_gradient[grid](*inputs, above, table_gradient, *_constants(layout))
+                    _table_gradient[grid](
+                        *inputs, above, table_gradient, *_constants(layout), **OPTIONS
+                    )
             if ctx.needs_input_grad[0]:
                 shares = columns.new_empty(layout.num_levels, *columns.shape)
                 if num_points:
-                    _point_gradient[grid](*inputs, table, above, shares, *_constants(layout))
+                    _point_gradient[grid](
+                        *inputs, table, above, shares, *_constants(layout), **OPTIONS
+                    )
                 point_gradient = shares.sum(0).T
         return point_gradient, table_gradient, None
