@@ -11,6 +11,9 @@ in front, and the whole, Σ w_i q_i, is known beforehand: the outputs times the 
 above, distortion twice since it is of second degree in the weights (Euler's theorem).
 """
 
+# Triton has no types, and is not installed on most machines.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+
 from typing import Any, no_type_check
 
 import torch

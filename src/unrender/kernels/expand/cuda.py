@@ -5,6 +5,9 @@ feature-major in memory, like those of the other kernels, so that the lanes of a
 neighbouring numbers.
 """
 
+# Triton has no types, and is not installed on most machines.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+
 from typing import Any, no_type_check
 
 import torch

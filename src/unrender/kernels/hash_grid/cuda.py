@@ -12,6 +12,9 @@ digits, differ from run to run. The gradient by the points is added up level by 
 not.
 """
 
+# Triton has no types, and is not installed on most machines.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+
 from functools import cache
 from typing import Any, no_type_check
 

@@ -6,6 +6,9 @@ to make room for them: the only time that it waits for the GPU. Multiplications 
 are not fused, so that both walks round alike whatever the compiler makes of each.
 """
 
+# Triton has no types, and is not installed on most machines.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+
 from typing import no_type_check
 
 import torch

@@ -15,6 +15,9 @@ kernels. What is kept for the backward pass is point-major, so that a thread rea
 at once, and in the precision in which it is multiplied.
 """
 
+# Triton has no types, and is not installed on most machines.
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, no_type_check
