@@ -140,6 +140,22 @@ def test_composite(agree, backend: Backend, counts: list[int], stop: float) -> N
     agree(run, [density, color, starts, ends, offsets])
 
 
+def test_composite_of_opaque_matter(agree) -> None:
+    """A huge optical depth takes no digits from those of the samples in front of it."""
+    starts, ends, offsets = packed([40, 100])
+    torch.manual_seed(1)
+    density = 5 * torch.rand(len(starts))
+    density[20::40] = 1e9
+    color = torch.rand(len(starts), 3)
+
+    def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
+        out = composite(density, color, *bins, backend=backend)
+        return [out.color, out.opacity, out.distance, out.distortion]
+
+    inputs = [density.requires_grad_(), color.requires_grad_(), starts, ends, offsets]
+    agree(run, inputs, tolerance=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(0, 4), (5, 0), (7, 33)], ids=str)
 def test_composite_dense(agree, shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
