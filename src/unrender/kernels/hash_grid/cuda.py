@@ -2,10 +2,9 @@
 
 A program takes a block of points through one level. Programs start in the order of their
 numbers, all blocks of a level before the next level, so that at any time little more than one
-level's table is in use and stays in the second-level cache. A lane of a tile is a point or, in
-two dimensions, one feature of a point: an entry's features are read together. Outputs and
-gradients are feature-major, [features, points], so that neighbouring lanes touch neighbouring
-numbers.
+level's table is in use and stays in the second-level cache. Tiles are [points, features], so
+that an entry's features are read, and added to, together. Outputs and gradients are
+feature-major in memory, so that neighbouring threads touch neighbouring numbers.
 
 Points add their gradients to the table by atomics: the order of the sums, and so their last
 digits, differ from run to run. The gradient by the points is added up level by level, and does

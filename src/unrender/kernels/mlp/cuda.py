@@ -33,7 +33,7 @@ from unrender.kernels.mlp import reference
 
 INTERPRETED = tl.constexpr(interpreting())
 MAX_WIDTH = 128
-"""Wider layers do not fit in registers; large matrix products stay in torch."""
+"""Wider layers are left to torch."""
 MAX_PROGRAMS = 256
 """Of the backward pass: enough for every multiprocessor."""
 
@@ -209,10 +209,17 @@ def mlp(
     activation: str,
     precision: str,
 ) -> Float[Tensor, "points outputs"]:
-    if max(max(weight.shape) for weight in weights) > MAX_WIDTH:
+    if not _can_run(x, weights, precision):
         return reference.mlp(x, weights, activation, precision)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
     return _MLP.apply(x, activation, precision, keep, *weights)  # pyright: ignore[reportReturnType]
+
+
+def _can_run(x: Tensor, weights: Sequence[Tensor], precision: str) -> bool:
+    """Layers must fit in registers, and GPUs before Ampere cannot multiply bfloat16."""
+    if max(max(weight.shape) for weight in weights) > MAX_WIDTH:
+        return False
+    return precision == "float32" or not x.is_cuda or torch.cuda.is_bf16_supported(False)
 
 
 def _padded(width: int) -> int:
@@ -292,8 +299,10 @@ class _MLP(torch.autograd.Function):
         for layer in reversed(range(len(shapes))):
             outputs, inputs = shapes[layer]
             below = hidden[layer - 1] if layer else x
-            # By the network's input it is feature-major, like the input of the layer before.
-            by_input = torch.empty_like(below) if layer else x.new_empty(x.T.shape).T
+            wanted = layer > 0 or ctx.needs_input_grad[0]
+            # By hidden layers it is point-major; by the network's input, feature-major.
+            shape = below.shape if wanted else (0, 0)
+            by_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
             shares = x.new_empty(num_programs, outputs, inputs)
             if num_points:
                 with torch.cuda.device_of(x):
@@ -314,7 +323,7 @@ class _MLP(torch.autograd.Function):
                         OUTPUTS=outputs,
                         ACTIVATION=activation,
                         BELOW_IS_HIDDEN=layer > 0,
-                        WANT_INPUT=layer > 0 or ctx.needs_input_grad[0],
+                        WANT_INPUT=wanted,
                         BLOCK=block,
                         **options,
                     )
