@@ -165,7 +165,7 @@ def expand_case(count: int, device: str, channels: int = 16) -> Case:
     return Case(
         count,
         "rays",
-        _forward_backward(lambda b: expand(values, offsets, b), [values], above),
+        _forward_backward(lambda b: expand(values, offsets, backend=b), [values], above),
         Work(bytes=4 * channels * 2 * (num + count)),
     )
 

@@ -176,7 +176,7 @@ def test_expand(agree, backend: Backend, counts: list[int]) -> None:
         counts = counts[:30]
     _, _, offsets = packed(counts)
     values = torch.randn(len(counts), 5, requires_grad=True)
-    agree(lambda b, v, o: [expand(v, o, b)], [values, offsets])
+    agree(lambda b, v, o: [expand(v, o, backend=b)], [values, offsets])
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])

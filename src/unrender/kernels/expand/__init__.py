@@ -9,14 +9,16 @@ from unrender.kernels.backend import Backend, implementation
 def expand(
     values: Float[Tensor, "rays channels"],
     offsets: Int[Tensor, "rays_plus_one"],
+    num_samples: int | None = None,
     backend: Backend = "auto",
 ) -> Float[Tensor, "samples channels"]:
     """Row r of `values` for each of ray r's samples, offsets[r] to offsets[r + 1].
 
-    The backward pass sums over each ray's samples.
+    The backward pass sums over each ray's samples. `num_samples` is offsets[-1]: who knows it
+    spares the host from waiting for the GPU.
     """
     kernel = implementation(__name__, backend, values)
-    return kernel.expand(values, offsets)
+    return kernel.expand(values, offsets, num_samples)
 
 
 def along_rays(

@@ -31,7 +31,9 @@ def _backward(gradient, offsets, first, last, out):
 
 
 def expand(
-    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+    values: Float[Tensor, "rays channels"],
+    offsets: Int[Tensor, "rays_plus_one"],
+    num_samples: int | None,
 ) -> Float[Tensor, "samples channels"]:
     return _Expand.apply(values, offsets)  # pyright: ignore[reportReturnType]
 

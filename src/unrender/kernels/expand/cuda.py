@@ -71,18 +71,30 @@ def _backward(
 
 
 def expand(
-    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+    values: Float[Tensor, "rays channels"],
+    offsets: Int[Tensor, "rays_plus_one"],
+    num_samples: int | None,
 ) -> Float[Tensor, "samples channels"]:
-    return _Expand.apply(values, offsets)  # pyright: ignore[reportReturnType]
+    if num_samples is None:
+        num_samples = int(offsets[-1])
+    return _Expand.apply(values, offsets, num_samples)  # pyright: ignore[reportReturnType]
+
+
+def along_rays(
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    distances: Float[Tensor, "samples"],
+    offsets: Int[Tensor, "rays_plus_one"],
+) -> Float[Tensor, "samples 3"]:
+    both = expand(torch.cat([origins, directions], dim=-1), offsets, len(distances)).T
+    return (both[:3] + distances * both[3:]).T
 
 
 class _Expand(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, offsets: Tensor) -> Tensor:
+    def forward(ctx: Any, values: Tensor, offsets: Tensor, num_samples: int) -> Tensor:
         values, offsets = values.detach().contiguous(), offsets.contiguous()
         num_rays, num_channels = values.shape
-        # The size of what is returned: the one number that has to be waited for.
-        num_samples = int(offsets[-1])
         out = values.new_empty(num_channels, num_samples)
         if out.numel():
             padded = triton.next_power_of_2(num_channels)
@@ -93,7 +105,7 @@ class _Expand(torch.autograd.Function):
         return out.T
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
         (offsets,) = ctx.saved_tensors
         above = gradients[0].T.contiguous()
         num_channels, num_samples = above.shape
@@ -104,4 +116,4 @@ class _Expand(torch.autograd.Function):
             sizes = (num_channels, num_samples)
             with torch.cuda.device_of(above):
                 _backward[(num_rays,)](above, offsets, *sizes, out, padded, LANES, **OPTIONS)
-        return out, None
+        return out, None, None

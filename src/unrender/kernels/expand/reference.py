@@ -5,9 +5,11 @@ from torch import Tensor
 
 
 def expand(
-    values: Float[Tensor, "rays channels"], offsets: Int[Tensor, "rays_plus_one"]
+    values: Float[Tensor, "rays channels"],
+    offsets: Int[Tensor, "rays_plus_one"],
+    num_samples: int | None,
 ) -> Float[Tensor, "samples channels"]:
-    return values.repeat_interleave(offsets.diff(), dim=0)
+    return values.repeat_interleave(offsets.diff(), dim=0, output_size=num_samples)
 
 
 def along_rays(
@@ -16,4 +18,5 @@ def along_rays(
     distances: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
 ) -> Float[Tensor, "samples 3"]:
-    return expand(origins, offsets) + distances[:, None] * expand(directions, offsets)
+    num = len(distances)
+    return expand(origins, offsets, num) + distances[:, None] * expand(directions, offsets, num)

@@ -66,14 +66,12 @@ def _walk(
     directions,
     jitter,
     num_rays,
-    occupied,
+    depths,
     blocks,
-    density,
     num_cells,
     half,
     step,
-    max_depth,
-    max_step_depth,
+    limit,
     low_x,
     low_y,
     low_z,
@@ -114,7 +112,7 @@ def _walk(
     at = tl.zeros([LANES], tl.int64)
     if FILL:
         at += tl.load(offsets + ray, mask=inside, other=0)
-    depth = tl.zeros([LANES], tl.float32)
+    dark = tl.zeros([LANES], tl.int32)
     running = tl.max(active.to(tl.int32), axis=0)
     while running > 0:
         t = near + (k.to(tl.float32) + shift) * step
@@ -136,14 +134,14 @@ def _walk(
         )
         skipped = tl.where(empty, tl.maximum(leave / step, 1.0), 1.0).to(tl.int32)
         cell = (cell_x * num_cells + cell_y).to(tl.int64) * num_cells + cell_z
-        kept = tl.load(occupied + cell, mask=active & (empty == 0), other=0) != 0
+        depth = tl.load(depths + cell, mask=active & (empty == 0), other=0).to(tl.int32)
+        kept = depth > 0
         if FILL:
             tl.store(starts + at, t - step * 0.5, mask=kept)
             tl.store(ends + at, t + step * 0.5, mask=kept)
         at += kept.to(tl.int64)
-        here = tl.load(density + cell, mask=kept, other=0.0) * step
-        depth += tl.where(kept, tl.minimum(here, max_step_depth), 0.0)
-        active = active & (depth <= max_depth)
+        dark += tl.where(kept, depth - 1, 0)
+        active = active & (dark.to(tl.float32) <= limit)
         k += skipped
         running = tl.max(active.to(tl.int32), axis=0)
     if not FILL:
@@ -155,9 +153,7 @@ def march(
     directions: Float[Tensor, "rays 3"],
     jitter: Float[Tensor, "rays"],
     grid: MarchGrid,
-    step: float,
     max_optical_depth: float,
-    max_step_depth: float,
 ) -> Samples:
     num_rays = len(origins)
     offsets = torch.zeros(num_rays + 1, dtype=torch.int64, device=origins.device)
@@ -167,10 +163,11 @@ def march(
     inputs = (
         *(tensor.detach().contiguous() for tensor in (origins, directions, jitter)),
         num_rays,
-        *(tensor.contiguous().view(torch.uint8) for tensor in (grid.occupied, grid.blocks)),
-        grid.density.detach().contiguous(),
-        len(grid.occupied),
-        *map(float, (grid.half_width, step, max_optical_depth, max_step_depth)),
+        grid.depth.contiguous(),
+        grid.blocks.contiguous().view(torch.uint8),
+        len(grid.depth),
+        *map(float, (grid.half_width, grid.step)),
+        float(max_optical_depth / grid.max_step_depth * cells.LEVELS),
         *map(float, (*grid.bounds[0], *grid.bounds[1])),
         counts,
         offsets,

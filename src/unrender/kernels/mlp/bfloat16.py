@@ -25,7 +25,7 @@ def mlp(
     x: Tensor, weights: Sequence[Tensor], activation: str, head: tuple[Tensor, Tensor] | None
 ) -> Tensor:
     if head is not None:
-        x = torch.cat([expand(*head).T, x.T]).T
+        x = torch.cat([expand(*head, len(x)).T, x.T]).T
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
     return _MLP.apply(x, activation, keep, *weights)  # pyright: ignore[reportReturnType]
 

@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.backend import interpreting
+from unrender.kernels.expand import expand
 from unrender.kernels.mlp import reference
 
 INTERPRETED = tl.constexpr(interpreting())
@@ -208,9 +209,12 @@ def mlp(
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
+    head: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
+    if head is not None:
+        x = torch.cat([expand(*head, len(x)).T, x.T]).T
     if not _can_run(x, weights, precision):
-        return reference.mlp(x, weights, activation, precision)
+        return reference.mlp(x, weights, activation, precision, None)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
     return _MLP.apply(x, activation, precision, keep, *weights)  # pyright: ignore[reportReturnType]
 

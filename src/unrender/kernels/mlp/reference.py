@@ -18,7 +18,7 @@ def mlp(
     head: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
     if head is not None:
-        x = torch.cat([expand(*head), x], dim=-1)
+        x = torch.cat([expand(*head, len(x)), x], dim=-1)
     product = _RoundedProduct.apply if precision == "bfloat16" else _product
     for weight in weights[:-1]:
         x = product(x, weight).relu()  # pyright: ignore[reportOptionalMemberAccess]
