@@ -11,7 +11,6 @@ from unrender.kernels.backend import resolve
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
-from unrender.kernels.jit import run_threads, shares
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
 from unrender.scenes.encodings import spherical_harmonics
@@ -208,9 +207,3 @@ def test_spherical_harmonics_are_orthonormal() -> None:
 def test_backend_that_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="move them to the CPU"):
         resolve("cpu", torch.empty(1, device="meta"))
-
-
-def test_threads_keep_order_and_share_all() -> None:
-    assert run_threads(lambda n: n * n, range(9)) == [n * n for n in range(9)]
-    assert shares(10, 3) == [(0, 3), (3, 6), (6, 10)]
-    assert shares(1, 4) == [(0, 1)]

@@ -5,6 +5,7 @@ its own share of the work. That costs some microseconds a call, needs no OpenMP 
 user's, and compiles several times faster than Numba's own parallel loops.
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -13,6 +14,29 @@ from typing import Any, TypeVar, cast
 
 import numba
 import torch
+from numba.core.event import Event, Listener, register
+
+
+class _Announcer(Listener):
+    """Says on stderr, once a module, that Numba compiles: a first call takes seconds."""
+
+    def __init__(self) -> None:
+        self.announced: set[str] = set()
+
+    def on_start(self, event: Event) -> None:
+        assert event.data is not None
+        module = event.data["dispatcher"].py_func.__module__
+        if module.startswith(f"{PACKAGE}.") and module not in self.announced:
+            self.announced.add(module)
+            name = module.removeprefix(f"{PACKAGE}.")
+            sys.stderr.write(f"Compiling {name} for this processor (kept for later runs)\n")
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+PACKAGE = __name__.split(".", maxsplit=1)[0]
+register("numba:compile", _Announcer())
 
 Kernel = Callable[..., Any]
 Job = TypeVar("Job")

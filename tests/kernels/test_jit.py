@@ -1,0 +1,42 @@
+"""The first call of a kernel says that it compiles; later runs find the machine code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from unrender.kernels.jit import num_threads, run_threads, shares
+
+CALL = """
+import torch
+from unrender.kernels.expand import expand
+expand(torch.ones(2, 3), torch.tensor([0, 1, 2]))
+"""
+
+
+def test_the_first_call_says_what_it_is_doing(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", CALL]
+    said = [
+        subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stderr
+        for _ in range(2)
+    ]
+    first = "Compiling kernels.expand.cpu for this processor (kept for later runs)\n"
+    assert said == [first, ""]
+
+
+def test_kernels_have_as_many_threads_as_torch() -> None:
+    assert num_threads() == torch.get_num_threads()
+    # Within the pool torch has one thread, and so have kernels that are called there.
+    inside = run_threads(lambda _: (torch.get_num_threads(), num_threads()), range(2))
+    assert inside == [(1, 1)] * 2
+
+
+def test_threads_keep_order_and_share_all() -> None:
+    assert run_threads(lambda n: n * n, range(9)) == [n * n for n in range(9)]
+    assert shares(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert shares(1, 4) == [(0, 1)]
