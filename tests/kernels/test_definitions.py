@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +12,6 @@ from unrender.kernels.expand import expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
-from unrender.scenes.encodings import spherical_harmonics
 
 LAYOUT = HashGridLayout(num_levels=3, log2_table_size=8, coarsest=4, finest=20)
 
@@ -184,24 +182,6 @@ def test_march_stops_where_the_ray_has_gone_dark(backend) -> None:
 def test_march_skips_an_empty_grid() -> None:
     origin, direction = torch.tensor([[-3.0, 0.0, 0.0]]), torch.tensor([[1.0, 0, 0]])
     assert len(march(origin, direction, torch.tensor([0.0]), full_grid(False))) == 0
-
-
-def test_spherical_harmonics_are_orthonormal() -> None:
-    """On a quadrature that is exact for these polynomials: Gauss-Legendre by equal angles."""
-    height, weight = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(8))
-    angle = torch.arange(16, dtype=torch.float64) / 16 * 2 * math.pi
-    ring = (1 - height**2).sqrt()
-    directions = torch.stack(
-        [
-            ring[:, None] * angle.cos(),
-            ring[:, None] * angle.sin(),
-            height[:, None].expand(8, 16),
-        ],
-        dim=-1,
-    )
-    basis = spherical_harmonics(directions)
-    gram = torch.einsum("ha,hai,haj->ij", weight[:, None].expand(8, 16), basis, basis)
-    torch.testing.assert_close(gram * 2 * math.pi / 16, torch.eye(16, dtype=torch.float64))
 
 
 def test_backend_that_cannot_be_is_refused() -> None:

@@ -20,8 +20,8 @@ from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.jit import run_threads
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
+from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.rendering import Rendering
-from unrender.scenes.encodings import spherical_harmonics
 from unrender.scenes.occupancy import OccupancyGrid
 from unrender.training.method import Method, Progress, halve
 

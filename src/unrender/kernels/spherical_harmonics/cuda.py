@@ -1,0 +1,133 @@
+"""Spherical harmonics on a GPU.
+
+A lane is a point: it holds C_m and S_m (see legendre.py) in registers, turns them from order to
+order, and goes through the degrees of each. Directions, harmonics and gradients are
+feature-major, so that neighbouring lanes touch neighbouring numbers.
+"""
+
+from functools import cache
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.kernels.spherical_harmonics.legendre import MAX_DEGREE, factors
+
+BLOCK = 128
+TERMS = tl.constexpr(MAX_DEGREE + 1)
+
+
+@triton.jit
+@no_type_check
+def _forward(directions, num_points, table, out, DEGREE: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    stride = tl.cast(num_points, tl.int64)
+    x = tl.load(directions + at, mask=inside, other=0.0)
+    y = tl.load(directions + stride + at, mask=inside, other=0.0)
+    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    cosine = tl.full([BLOCK], 1.0, tl.float32)
+    sine = tl.zeros([BLOCK], tl.float32)
+    for m in tl.static_range(DEGREE + 1):
+        for ell in tl.static_range(m, DEGREE + 1):
+            value = tl.zeros([BLOCK], tl.float32)
+            for k in tl.static_range(TERMS):
+                term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
+                value = value * z + term
+            middle = out + (ell * ell + ell) * stride + at
+            tl.store(middle + m * stride, value * cosine, mask=inside)
+            if m > 0:
+                tl.store(middle - m * stride, value * sine, mask=inside)
+        turned = x * cosine - y * sine
+        sine = x * sine + y * cosine
+        cosine = turned
+
+
+@triton.jit
+@no_type_check
+def _backward(
+    directions, num_points, gradient, table, out, DEGREE: tl.constexpr, BLOCK: tl.constexpr
+):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    stride = tl.cast(num_points, tl.int64)
+    x = tl.load(directions + at, mask=inside, other=0.0)
+    y = tl.load(directions + stride + at, mask=inside, other=0.0)
+    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    cosine = tl.full([BLOCK], 1.0, tl.float32)
+    sine = tl.zeros([BLOCK], tl.float32)
+    # C_{m−1} and S_{m−1}.
+    cosine_before = tl.zeros([BLOCK], tl.float32)
+    sine_before = tl.zeros([BLOCK], tl.float32)
+    by_x = tl.zeros([BLOCK], tl.float32)
+    by_y = tl.zeros([BLOCK], tl.float32)
+    by_z = tl.zeros([BLOCK], tl.float32)
+    for m in tl.static_range(DEGREE + 1):
+        by_cosine = tl.zeros([BLOCK], tl.float32)
+        by_sine = tl.zeros([BLOCK], tl.float32)
+        for ell in tl.static_range(m, DEGREE + 1):
+            value = tl.zeros([BLOCK], tl.float32)
+            slope = tl.zeros([BLOCK], tl.float32)
+            for k in tl.static_range(TERMS):
+                term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
+                slope = slope * z + value
+                value = value * z + term
+            middle = gradient + (ell * ell + ell) * stride + at
+            plus = tl.load(middle + m * stride, mask=inside, other=0.0)
+            minus = tl.load(middle - m * stride, mask=inside, other=0.0)
+            by_cosine += plus * value
+            by_sine += minus * value
+            by_z += slope * (plus * cosine + minus * sine)
+        by_x += m * (by_cosine * cosine_before + by_sine * sine_before)
+        by_y += m * (by_sine * cosine_before - by_cosine * sine_before)
+        cosine_before, sine_before = cosine, sine
+        cosine = x * cosine_before - y * sine_before
+        sine = x * sine_before + y * cosine_before
+    tl.store(out + at, by_x, mask=inside)
+    tl.store(out + stride + at, by_y, mask=inside)
+    tl.store(out + 2 * stride + at, by_z, mask=inside)
+
+
+def spherical_harmonics(
+    directions: Float[Tensor, "points 3"], degree: int
+) -> Float[Tensor, "points coefficients"]:
+    return _SphericalHarmonics.apply(directions, degree)  # pyright: ignore[reportReturnType]
+
+
+@cache
+def _table(degree: int, device: torch.device) -> Float[Tensor, "degrees orders terms"]:
+    """Kept, since copying it to the GPU waits for the GPU."""
+    return torch.from_numpy(factors(degree)).to(device, torch.float32)
+
+
+class _SphericalHarmonics(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, directions: Tensor, degree: int) -> Tensor:
+        columns = directions.detach().T.contiguous()
+        num_points = columns.shape[1]
+        out = columns.new_empty((degree + 1) ** 2, num_points)
+        table = _table(degree, columns.device)
+        if num_points:
+            with torch.cuda.device_of(columns):
+                _forward[(triton.cdiv(num_points, BLOCK),)](
+                    columns, num_points, table, out, degree, BLOCK
+                )
+        ctx.save_for_backward(columns)
+        ctx.degree = degree
+        return out.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (columns,) = ctx.saved_tensors
+        num_points = columns.shape[1]
+        out, above = torch.empty_like(columns), gradients[0].T.contiguous()
+        table = _table(ctx.degree, columns.device)
+        if num_points:
+            with torch.cuda.device_of(columns):
+                _backward[(triton.cdiv(num_points, BLOCK),)](
+                    columns, num_points, above, table, out, ctx.degree, BLOCK
+                )
+        return out.T, None
