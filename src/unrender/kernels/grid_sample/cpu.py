@@ -155,11 +155,11 @@ def _squared_differences(values, size, stride, job):
     first_block, last_block, first, last = job
     total = 0.0
     for block in range(first_block, last_block):
-        start = block * size * stride
-        end = min(last, (size - 1) * stride)
-        here = values[start : start + size * stride]
-        for i in range(first, end):
-            difference = here[i + stride] - here[i]
+        start = block * size * stride + first
+        end = block * size * stride + min(last, (size - 1) * stride)
+        here, after = values[start:end], values[start + stride : end + stride]
+        for i in range(len(here)):
+            difference = after[i] - here[i]
             total += np.float64(difference * difference)
     return total
 
@@ -170,12 +170,16 @@ def _add_differences(values, out, size, stride, factor, job):
     """Add the derivative of `factor` / 2 of that sum by the numbers `first` to `last`."""
     first_block, last_block, first, last = job
     for block in range(first_block, last_block):
-        start, end = block * size * stride, (block + 1) * size * stride
-        here, target = values[start:end], out[start:end]
-        for i in range(first, min(last, (size - 1) * stride)):
-            target[i] -= factor * (here[i + stride] - here[i])
-        for i in range(max(first, stride), last):
-            target[i] += factor * (here[i] - here[i - stride])
+        start = block * size * stride + first
+        end = block * size * stride + min(last, (size - 1) * stride)
+        here, after, target = values[start:end], values[start + stride :], out[start:end]
+        for i in range(len(here)):
+            target[i] -= factor * (after[i] - here[i])
+        start = block * size * stride + max(first, stride)
+        end = block * size * stride + last
+        here, before, target = values[start:end], values[start - stride :], out[start:end]
+        for i in range(len(here)):
+            target[i] += factor * (here[i] - before[i])
 
 
 def grid_sample(
