@@ -83,7 +83,7 @@ def test_backends_agree(agree, sizes: tuple[int, ...], channels: int) -> None:
     agree(lambda b, g: [total_variation(g, b)], [grid])
 
 
-@pytest.mark.parametrize("count", [0, 1])
+@pytest.mark.parametrize("count", [0, 1, 5])
 @pytest.mark.parametrize("sizes", [(5, 3), (4, 3, 6)], ids=str)
 def test_few_points(agree, sizes: tuple[int, ...], count: int) -> None:
     grid, points = random_grid(2, sizes), random_points(count, len(sizes))

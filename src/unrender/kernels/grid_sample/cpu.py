@@ -205,7 +205,8 @@ class _GridSample(torch.autograd.Function):
     def forward(ctx: Any, grid: Tensor, points: Tensor) -> Tensor:
         num_points, dimensions = points.shape
         table = grid.detach().movedim(0, -1).flatten(0, -2)
-        if not (table.is_contiguous() or table.T.is_contiguous()):
+        # Many points are worth a copy of the table with each vertex' channels together.
+        if 4 * num_points > len(table) or not table.T.is_contiguous():
             table = table.contiguous()
         columns = points.new_zeros(3, num_points)
         columns[:dimensions] = points.detach().T
