@@ -204,10 +204,12 @@ def total_variation(grid: Float[Tensor, "channels *sizes"]) -> Float[Tensor, ""]
     return _TotalVariation.apply(grid)  # pyright: ignore[reportReturnType]
 
 
-def _layout(grid: Tensor) -> tuple[int, ...]:
+def _layout(grid: Tensor) -> tuple[int, int, int, int, int, int, int, int]:
     """Three sizes, the strides of channels and of those axes, and the number of channels."""
-    sizes, strides = (*grid.shape[1:], 1)[:3], (*grid.stride()[1:], 0)[:3]
-    return (*sizes, grid.stride(0), *strides, len(grid))
+    volume = grid if grid.ndim == 4 else grid[..., None]
+    num_channels, size_x, size_y, size_z = volume.shape
+    stride_c, stride_x, stride_y, stride_z = volume.stride()
+    return size_x, size_y, size_z, stride_c, stride_x, stride_y, stride_z, num_channels
 
 
 def _tile(grid: Tensor) -> tuple[int, int]:

@@ -11,7 +11,7 @@ __all__ = ["MAX_DEGREE", "spherical_harmonics"]
 
 def spherical_harmonics(
     directions: Float[Tensor, "points 3"], degree: int = 3, backend: Backend = "auto"
-) -> Float[Tensor, "points coefficients"]:
+) -> Float[Tensor, "points {(degree+1)**2}"]:
     """All harmonics of degrees 0 to `degree` on unit vectors: (degree + 1)² columns.
 
     Orthonormal on the sphere, with the Condon-Shortley phase, ordered by degree and then by
