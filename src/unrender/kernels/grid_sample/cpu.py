@@ -23,7 +23,8 @@ from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
 def _cell(point, size):
     """The vertices below and above a point along an axis, and where between them it lies."""
     scaled = min(max(point, np.float32(0)), np.float32(1)) * np.float32(size - 1)
-    below = min(np.int32(scaled), max(np.int32(size - 2), np.int32(0)))
+    # What is not a number must not reach outside the grid either.
+    below = max(min(np.int32(scaled), np.int32(size - 2)), np.int32(0))
     above = min(below + np.int32(1), np.int32(size - 1))
     return np.uint32(below), np.uint32(above), scaled - np.float32(below)
 
