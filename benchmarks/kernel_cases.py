@@ -16,14 +16,16 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.kernels import backend
+from unrender.kernels import backend, step_function
 from unrender.kernels.backend import Backend
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import expand
+from unrender.kernels.grid_sample import grid_sample, total_variation
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.occupancy import occupied_cells, update_density
+from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.method import Progress
 
@@ -206,6 +208,54 @@ def occupancy_case(count: int, device: str, cells: int = 128) -> Case:
     return Case(len(index), "cells", run, Work(bytes=9 * cells**3 + 20 * len(index)))
 
 
+def grid_sample_case(count: int, device: str, side: int = 128, channels: int = 12) -> Case:
+    """Forward, and backward to the grid; with the total variation, as DVGO trains."""
+    grid = _random((channels, side, side, side), device, gradient=True)
+    points = _random((count, 3), device)
+    above = [_random((channels, count), device).T, torch.ones((), device=device)]
+
+    def forward(name: Backend) -> tuple[Tensor, ...]:
+        return grid_sample(grid, points, name), total_variation(grid, name)
+
+    # The grid is read and its gradient written, twice each; eight vertices a point.
+    moved = 4 * grid.nbytes + 4 * count * 2 * (3 + channels)
+    return Case(count, "samples", _forward_backward(forward, [grid], above), Work(bytes=moved))
+
+
+def spherical_harmonics_case(count: int, device: str, degree: int = 3) -> Case:
+    """Forward, and backward to the directions."""
+    directions = torch.nn.functional.normalize(torch.randn(count, 3), dim=-1)
+    directions = directions.T.contiguous().to(device).T.requires_grad_()
+    number = (degree + 1) ** 2
+    above = [_random((number, count), device).T]
+    return Case(
+        count,
+        "directions",
+        _forward_backward(
+            lambda b: spherical_harmonics(directions, degree, b), [directions], above
+        ),
+        Work(bytes=4 * count * 2 * (3 + number)),
+    )
+
+
+def step_function_case(count: int, device: str, bins: int = 64) -> Case:
+    """Proposals resampled, and the upper bound of their loss with its gradient."""
+    t = _random((count, bins + 1), device).sort(-1).values
+    w = _random((count, bins), device, gradient=True)
+    u = _random((count, bins), device).sort(-1).values
+    above = [_random((count, bins - 1), device)]
+
+    def forward(name: Backend) -> Tensor:
+        return step_function.outer(t, w, step_function.sample(t, w, u, name), name)
+
+    return Case(
+        count,
+        "rays",
+        _forward_backward(forward, [w], above),
+        Work(bytes=4 * count * bins * 9),
+    )
+
+
 @contextmanager
 def all_kernels_on(name: Backend) -> Generator[None]:
     """Whoever asks for "auto" gets this backend. The library has no such switch, on purpose."""
@@ -247,6 +297,9 @@ CASES: dict[str, tuple[int, int, Factory]] = {
     "expand": (1 << 13, 1 << 13, expand_case),
     "march": (1 << 13, 1 << 13, march_case),
     "occupancy": (1 << 17, 1 << 17, occupancy_case),
+    "grid_sample": (1 << 18, 1 << 16, grid_sample_case),
+    "spherical_harmonics": (1 << 18, 1 << 17, spherical_harmonics_case),
+    "step_function": (1 << 13, 1 << 12, step_function_case),
     "train step": (1 << 16, 1 << 14, train_step_case),
 }
 """By name: how many, how many for a quick look, and what makes such a case on a device."""

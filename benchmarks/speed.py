@@ -43,7 +43,7 @@ from record import ROOT, Figures, figure
 from timing import in_turn, peak_mb, seconds_of, status_mb
 from whole_step import measure_training
 
-from unrender.kernels.memory import keep_freed_memory
+from unrender.kernels.process import prepare_process
 
 PARTS = ("kernels", "growth", "train", "start")
 OUT = ROOT / "benchmarks/results/speed.json"
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--compare", type=Path, metavar="FILE")
     parser.add_argument("--first-calls", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    keep_freed_memory()
+    prepare_process()
     if options.first_calls:
         print(json.dumps(first_calls(options)))
         return

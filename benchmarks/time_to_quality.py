@@ -28,7 +28,7 @@ from record import ROOT, Figures, figure
 from unrender.data.load import load_scene
 from unrender.data.views import Scene
 from unrender.evaluation.renders import evaluate_images
-from unrender.kernels.memory import keep_freed_memory
+from unrender.kernels.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.tasks import OpenRun, fit_run
 from unrender.training.fit import FitOptions, FitResult
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="seconds, no bounds, no file")
     parser.add_argument("--out", type=Path, help=f"default {OUT.name}, or none if --quick")
     options = parser.parse_args()
-    keep_freed_memory()
+    prepare_process()
     began = time.perf_counter()
     stem = OUT.stem if options.device == "cpu" else f"{OUT.stem}_{options.device}"
     out = options.out or (None if options.quick else OUT.with_stem(stem))

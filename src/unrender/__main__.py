@@ -13,7 +13,9 @@ def main() -> None:
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     from unrender.cli import main as run  # noqa: PLC0415
+    from unrender.kernels.process import prepare_process  # noqa: PLC0415
 
+    prepare_process()
     run()
 
 

@@ -28,7 +28,6 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import matte
 from unrender.imaging.files import write_video
-from unrender.kernels.memory import keep_freed_memory
 from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import supersampled
@@ -118,7 +117,6 @@ def views(
     _check_output(out, (".npz",))
     if out.exists():
         raise InputError(f"{out}: exists already: choose another --out, or delete it")
-    keep_freed_memory()
     opened = open_run(run, pick_device(device))
     low, high = shell.elevation or opened.cameras["elevation_deg"]
     poses = spherical_shell(
@@ -170,7 +168,6 @@ def render(
         device: Where to compute.
     """
     _check_output(out, (".mp4", ".gif"))
-    keep_freed_memory()
     if frames < 1 or fps < 1:
         raise InputError(f"--frames {frames} --fps {fps}: give at least 1 of each")
     if not all(0 <= value <= 1 for value in background):
@@ -250,7 +247,6 @@ def pose(
     _check_output(out, (".json",))
     if not images:
         raise InputError("pose: no image was given: name one or more image files")
-    keep_freed_memory()
     opened = open_run(run, pick_device(device))
     pictures = read_images(list(images))
     color = image_background(opened, pictures, images[0], background)
@@ -312,7 +308,6 @@ def evaluate(
         background: Colour behind images without alpha.
         device: Where to compute.
     """
-    keep_freed_memory()
     opened = open_run(run, pick_device(device))
     config = opened.run.config
     source = data or str(config["data"]["source"])

@@ -28,7 +28,7 @@ from unrender.training.method import Method, Progress, halve
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
-SAMPLES_AT_ONCE = 1 << 18
+SAMPLES_AT_ONCE = 1 << 16
 """Samples that rendering aims at in one go: enough to fill a machine, little memory."""
 
 
@@ -88,11 +88,11 @@ class InstantNGPModel(nn.Module):
         return max(1 << 10, int(SAMPLES_AT_ONCE / samples_a_ray))
 
     def render_rays(
-        self, rays: Rays, step: float, jitter: Float[Tensor, "rays"]
+        self, rays: Rays, step: float, jitter: Float[Tensor, "rays"], dark: float
     ) -> tuple[Rendering, int]:
         """The rays' colours, and how many samples they took."""
         directions = rays.directions
-        bins = march(rays.origins, directions, jitter, self.occupancy.march_grid(step))
+        bins = march(rays.origins, directions, jitter, self.occupancy.march_grid(step), dark)
         middles = (bins.starts + bins.ends) / 2
         origins, towards = self.to_unit(rays.origins), directions / (2 * self.half_width)
         features = self.features(along_rays(origins, towards, middles, bins.offsets))
@@ -135,12 +135,17 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Length of the bins along a ray, in scene units."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
-    samples: int = 1 << 16
+    dark: float = 5.0
+    """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
+    samples: int = 1 << 15
     """Samples of each training step; the number of rays follows from it."""
     max_rays: int = 1 << 15
     """Rays of a training step at most."""
     rate: float = 1e-2
-    """Learning rate at the start."""
+    """Learning rate of the networks at the start."""
+    table_rate: float = 0.1
+    """Learning rate of the hash grid's table at the start. The paper's is that of the networks:
+    right for its hundred thousand steps, slow for a thousand."""
     final_rate: float = 0.03
     """Share of the learning rate that is left at the end."""
 
@@ -153,9 +158,12 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         return model
 
     def optimizer(self, model: InstantNGPModel) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            model.parameters(), self.rate, betas=(0.9, 0.99), eps=1e-15, fused=True
-        )
+        networks = [*model.density_net, *model.color_net]
+        groups = [
+            {"params": [model.table], "lr": self.table_rate},
+            {"params": networks, "lr": self.rate},
+        ]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def learning_rate(self, progress: Progress) -> float:
         return self.final_rate**progress.fraction * min(1.0, (progress.step + 1) / 50)
@@ -172,7 +180,9 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         batch = data.sample_pixels(num_rays, generator)
         device = batch.rgba.device
         jitter = torch.rand(num_rays, generator=generator).to(device)
-        rendering, num_samples = model.render_rays(batch.rays, self.step_size, jitter)
+        rendering, num_samples = model.render_rays(
+            batch.rays, self.step_size, jitter, self.dark
+        )
         # Over a random colour, a wrong opacity shows; over a constant one, it could hide.
         if data.background is None:
             background = torch.rand(num_rays, 3, generator=generator).to(device)
@@ -211,7 +221,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
             camera, y, x = flat // (height * width), flat // width % height, flat % width
             rays = cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
             jitter = torch.full((len(flat),), 0.5, device=cameras.device)
-            return model.render_rays(rays, self.step_size, jitter)[0]
+            return model.render_rays(rays, self.step_size, jitter, self.dark)[0]
 
         total = torch.arange(num * height * width, device=cameras.device)
         tiles = total.split(model.rays_at_once(self.step_size))

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unrender.errors import InputError
-from unrender.kernels.memory import keep_freed_memory
+from unrender.kernels.process import prepare_process
 from unrender.training.method import Data, Method, Model, Progress
 from unrender.training.run import Checkpoint, Run
 
@@ -115,7 +115,7 @@ def fit(
     Continues from the run's last checkpoint with `resume`: bit-identically on one machine when
     the budget is in steps. A budget in minutes counts the time of all sessions together.
     """
-    keep_freed_memory()
+    prepare_process()
     device = pick_device(options.device)
     generator = torch.Generator().manual_seed(options.seed)
     model = method.build(data, generator)

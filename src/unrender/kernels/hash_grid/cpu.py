@@ -28,16 +28,17 @@ def _corners(points, at, n, resolution, dense, mask, index, weight):
     scale = np.float32(resolution)
     one = np.float32(1)
     zero = np.float32(0)
-    last = np.int32(resolution - 1)
+    # What is not a number must not reach outside the table either.
+    first, last = np.int32(0), np.int32(resolution - 1)
     stride = np.uint32(resolution + 1)
     slab = np.uint32(stride * stride)
     for i in range(n):
         x = min(max(points[0, at + i], zero), one) * scale
         y = min(max(points[1, at + i], zero), one) * scale
         z = min(max(points[2, at + i], zero), one) * scale
-        cell_x = min(np.int32(x), last)
-        cell_y = min(np.int32(y), last)
-        cell_z = min(np.int32(z), last)
+        cell_x = max(min(np.int32(x), last), first)
+        cell_y = max(min(np.int32(y), last), first)
+        cell_z = max(min(np.int32(z), last), first)
         x -= np.float32(cell_x)
         y -= np.float32(cell_y)
         z -= np.float32(cell_z)
