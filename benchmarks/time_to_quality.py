@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # As the command does (see unrender/__main__.py), before anything imports torch.
-os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import record
 import torch

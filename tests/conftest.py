@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 # As the command does (see unrender/__main__.py), before anything imports torch.
-os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import pytest
 import torch

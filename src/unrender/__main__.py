@@ -8,10 +8,10 @@ def main() -> None:
 
     Between torch's parallel loops its threads would spin for milliseconds, on the cores that
     our own kernels need by then; and beside another busy process that makes everything several
-    times slower. Some 50 µs bridge the gaps within torch. OpenMP reads the setting once, when
+    times slower. Some 10 µs bridge the gaps within torch. OpenMP reads the setting once, when
     torch is imported, so it comes first.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from unrender.cli import main as run  # noqa: PLC0415
     from unrender.kernels.process import prepare_process  # noqa: PLC0415
 

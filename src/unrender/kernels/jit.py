@@ -7,9 +7,9 @@ user's, and compiles several times faster than Numba's own parallel loops.
 
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, TypeVar, cast
 
 import numba
@@ -78,16 +78,41 @@ def num_threads() -> int:
     return torch.get_num_threads()
 
 
-def run_threads(function: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-    """The results of `function` on every job, in order, on all threads."""
+def run_threads(
+    function: Callable[[Job], Result], jobs: Iterable[Job], takes_part: bool = True
+) -> list[Result]:
+    """The results of `function` on every job, in order, on all threads.
+
+    The calling thread takes part, unless the function computes with torch: that would start
+    threads of its own.
+    """
     jobs = list(jobs)
     if len(jobs) <= 1 or num_threads() == 1:
         with torch.no_grad():
             return [function(job) for job in jobs]
-    return list(_pool(num_threads()).map(function, jobs))
+    if not takes_part:
+        return list(_pool(num_threads()).map(function, jobs))
+    results: dict[int, Result] = {}
+    # One after the other takes the next number; a call of `next` is never interrupted.
+    numbers = count()
+
+    def work() -> None:
+        while (number := next(numbers)) < len(jobs):
+            results[number] = function(jobs[number])
+
+    others = min(num_threads(), len(jobs)) - 1
+    waiting = [_pool(num_threads()).submit(work) for _ in range(others)]
+    try:
+        with torch.no_grad():
+            work()
+    finally:
+        wait(waiting)
+    for other in waiting:
+        other.result()
+    return [results[number] for number in range(len(jobs))]
 
 
-def shares(count: int, parts: int) -> list[tuple[int, int]]:
-    """[start, stop) of `parts` nearly equal shares of `count` items; empty ones left out."""
-    edges = [count * part // parts for part in range(parts + 1)]
+def shares(total: int, parts: int) -> list[tuple[int, int]]:
+    """[start, stop) of `parts` nearly equal shares of `total` items; empty ones left out."""
+    edges = [total * part // parts for part in range(parts + 1)]
     return [(a, b) for a, b in pairwise(edges) if b > a]

@@ -228,7 +228,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         # On the CPU a thread to a tile, whose arrays stay in its cache.
         alone = follow or cameras.device.type != "cpu"
         with torch.set_grad_enabled(follow):
-            parts = [tile(flat) for flat in tiles] if alone else run_threads(tile, tiles)
+            parts = [tile(flat) for flat in tiles] if alone else run_threads(tile, tiles, False)
         return Rendering(
             torch.cat([part.color for part in parts]).view(num, height, width, 3),
             torch.cat([part.opacity for part in parts]).view(num, height, width),

@@ -1,4 +1,10 @@
-"""Marching on the CPU: each thread walks its share of the rays, skipping empty blocks."""
+"""Marching on the CPU: each thread walks its share of the rays, skipping empty blocks.
+
+From block to block a ray goes by additions alone (Amanatides and Woo, "A fast voxel traversal
+algorithm", 1987). Within a block, whether a cell is occupied is nothing that a processor could
+foresee, so no branch asks for it: a bin is written in any case, and overwritten by the next if
+it was empty.
+"""
 
 import math
 from itertools import chain
@@ -9,10 +15,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.jit import jit, num_threads, run_threads, shares
+from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
 from unrender.kernels.march.grid import BLOCK, LEVELS, MarchGrid, Samples
 
-SHIFT = np.uint32(BLOCK.bit_length() - 1)
+
+@inline
+@no_type_check
+def _first_block(u, v, t, num_blocks):
+    """Along one axis: the block at distance t, where the next begins, and how they go on."""
+    block = min(max(np.int64((u + t * v) * np.float32(1 / BLOCK)), 0), num_blocks - 1)
+    ahead = 1 if v > 0 else 0
+    wall = np.float32((block + ahead) * BLOCK)
+    return block, (wall - u) / v, np.float32(BLOCK) / abs(v), 2 * ahead - 1
 
 
 @jit
@@ -37,12 +51,14 @@ def _walk(
     cells = np.int32(depths.shape[0])
     end = np.float32(cells) - np.float32(0.5)
     to_cell = np.float32(cells) / (np.float32(2) * half)
-    per_step = np.float32(1) / (step * to_cell)
+    num_blocks = blocks.shape[0]
+    per_step = np.float32(1) / step
+    margin = np.float32(1e-3) * step
     tiny = np.float32(1e-12)
     zero = np.float32(0)
     total = 0
     for r in range(first, last):
-        if total + max_bins > middles.shape[0]:
+        if total + max_bins >= middles.shape[0]:
             return r
         ox, oy, oz = origins[r, 0], origins[r, 1], origins[r, 2]
         dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
@@ -62,41 +78,47 @@ def _walk(
         az, bz = (bounds[0, 2] - oz) * iz, (bounds[1, 2] - oz) * iz
         enter = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), near))
         far = min(far, min(min(max(ax, bx), max(ay, by)), max(az, bz)))
-        # From here on in cells, where a block's walls are whole numbers.
+        # From here on in cells. The distances to the walls of blocks grow by fixed amounts.
         ux, uy, uz = (ox + half) * to_cell, (oy + half) * to_cell, (oz + half) * to_cell
         vx, vy, vz = dx * to_cell, dy * to_cell, dz * to_cell
-        ahead_x = np.float32(BLOCK) if dx > zero else zero
-        ahead_y = np.float32(BLOCK) if dy > zero else zero
-        ahead_z = np.float32(BLOCK) if dz > zero else zero
+        bx, next_x, apart_x, turn_x = _first_block(ux, vx, enter, num_blocks)
+        by, next_y, apart_y, turn_y = _first_block(uy, vy, enter, num_blocks)
+        bz, next_z, apart_z, turn_z = _first_block(uz, vz, enter, num_blocks)
         count = 0
         dark = 0
         start = near + jitter[r] * step
-        k = max(0, int((enter - start) / step))
-        while count < max_bins:
-            t = start + np.float32(k) * step
-            if t >= far:
+        k = 0
+        while enter < far and dark <= limit:
+            leave = min(min(next_x, next_y), next_z)
+            if blocks[bx, by, bz]:
+                # A bin at the wall belongs to both blocks: its own cell decides.
+                k = max(k, int(np.ceil((enter - margin - start) * per_step)))
+                last_t = min(leave + margin, far)
+                t = start + np.float32(k) * step
+                while t < last_t and dark <= limit:
+                    cx = np.uint32(np.int32(min(max(ux + t * vx, zero), end)))
+                    cy = np.uint32(np.int32(min(max(uy + t * vy, zero), end)))
+                    cz = np.uint32(np.int32(min(max(uz + t * vz, zero), end)))
+                    # Every bin is written, and the next one over it unless it is kept.
+                    depth = np.int64(depths[cx, cy, cz])
+                    kept = np.int64(depth != 0)
+                    middles[total + count] = t
+                    count += kept
+                    dark += depth - kept
+                    k += 1
+                    t = start + np.float32(k) * step
+            enter = leave
+            if next_x <= leave:
+                next_x += apart_x
+                bx += turn_x
+            if next_y <= leave:
+                next_y += apart_y
+                by += turn_y
+            if next_z <= leave:
+                next_z += apart_z
+                bz += turn_z
+            if min(min(bx, by), bz) < 0 or max(max(bx, by), bz) >= num_blocks:
                 break
-            x, y, z = ux + t * vx, uy + t * vy, uz + t * vz
-            cx = np.uint32(np.int32(min(max(x, zero), end)))
-            cy = np.uint32(np.int32(min(max(y, zero), end)))
-            cz = np.uint32(np.int32(min(max(z, zero), end)))
-            kx, ky, kz = cx >> SHIFT, cy >> SHIFT, cz >> SHIFT
-            if not blocks[kx, ky, kz]:
-                # The distance to where the ray leaves this block, in whole steps.
-                leave_x = (np.float32(np.int32(kx << SHIFT)) + ahead_x - x) * ix
-                leave_y = (np.float32(np.int32(ky << SHIFT)) + ahead_y - y) * iy
-                leave_z = (np.float32(np.int32(kz << SHIFT)) + ahead_z - z) * iz
-                leave = min(min(leave_x, leave_y), leave_z)
-                k += max(1, int(leave * per_step))
-                continue
-            k += 1
-            depth = np.int64(depths[cx, cy, cz])
-            if depth > 0:
-                middles[total + count] = t
-                count += 1
-                dark += depth - 1
-                if dark > limit:
-                    break
         counts[r] = count
         total += count
     return last
@@ -113,7 +135,7 @@ def march(
     cells = [tensor.contiguous().numpy() for tensor in (grid.depth, grid.blocks)]
     num_rays, step = len(origins), grid.step
     counts = np.zeros(num_rays, np.int64)
-    max_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 1
+    max_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 2
     bounds = np.array(grid.bounds, np.float32)
     limit = max_optical_depth / grid.max_step_depth * LEVELS
     half_width = np.float32(grid.half_width)

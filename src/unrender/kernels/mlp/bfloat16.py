@@ -45,7 +45,7 @@ class _MLP(torch.autograd.Function):
                 value = torch.mm(layer, value, out=kept[:, block]).relu_()
             out[:, block] = torch.mm(layers[-1], value)
 
-        run_threads(run, _blocks(num_points))
+        run_threads(run, _blocks(num_points), False)
         if activation == "relu":
             out.relu_()
         elif activation == "sigmoid":
@@ -82,7 +82,7 @@ class _MLP(torch.autograd.Function):
                     g_x[:, block] = transposed[0] @ gradient
             return parts
 
-        parts = run_threads(run, _blocks(rows.shape[1]))
+        parts = run_threads(run, _blocks(rows.shape[1]), False)
         # Summed in the order of the blocks, so that the result does not depend on timing.
         totals = [
             torch.stack([part[layer] for part in parts]).sum(0)
