@@ -24,7 +24,6 @@ from unrender.imaging.files import read_rgba
 from unrender.methods import AnyMethod, describe, from_description
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import Images, PoseEstimate, Renderer, Rendering
-from unrender.report.run import write_run_report
 from unrender.training.fit import FitOptions, FitResult, fit, pick_device
 from unrender.training.method import PoseMethod
 from unrender.training.run import Run, provenance, write_json
@@ -241,6 +240,8 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
 
     Writes evaluation.json and report.html into the run folder.
     """
+    from unrender.report.run import write_run_report  # noqa: PLC0415 - matplotlib is slow
+
     size = opened.fixed_size
     views = scene.test if size is None else resized_views(scene.test, size)
     images = evaluate_images(opened.renderer, views)

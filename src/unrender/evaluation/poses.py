@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 from unrender.evaluation.images import finite_or_none
@@ -115,6 +114,8 @@ def rank_correlation(expected: Float[Tensor, "views"], actual: Float[Tensor, "vi
         return math.nan
     if (values == values[:, :1]).all(dim=1).any():
         return math.nan
+    from scipy.stats import rankdata  # noqa: PLC0415 - half a second that few calls need
+
     # Spearman's correlation is Pearson's of the ranks; equal values share their mean rank.
     return float(np.corrcoef(rankdata(values.numpy(), axis=1))[0, 1])
 
