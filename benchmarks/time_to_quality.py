@@ -35,8 +35,8 @@ from unrender.training.fit import FitOptions, FitResult
 
 OUT = ROOT / "benchmarks/results/time_to_quality.json"
 BUDGETS = {
-    "lego_200": (10, 15, 20, 25, 30, 35, 40, 60, 90, 180),
-    "lego_800": (20, 60, 180),
+    "lego_200": (15, 20, 25, 30, 35, 40, 60, 180),
+    "lego_800": (20, 60),
 }
 WANTED_PSNR = 30.0
 

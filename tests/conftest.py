@@ -18,13 +18,11 @@ from unrender.data.procedural import render_scene
 from unrender.data.views import Scene, Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.kernels.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SiTFlow
 from unrender.tasks import OpenRun, fit_run
 from unrender.training.fit import FitOptions
 
-prepare_process()
 SIZE = 32
 
 

@@ -30,7 +30,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import over
 from unrender.imaging.files import write_video
-from unrender.kernels.process import peak_memory_mb, prepare_process
+from unrender.kernels.process import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
 from unrender.rendering.photometric import RenderAndCompare
@@ -72,7 +72,7 @@ class DemoOptions:
 def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
     """Run the loop; returns the path of report.html. Writes summary.json beside it."""
     began = time.perf_counter()
-    prepare_process()
+    keep_freed_memory()
     if not (math.isfinite(options.minutes) and options.minutes > 0):
         raise InputError(f"--minutes {options.minutes}: give a positive number")
     if options.views < 20:

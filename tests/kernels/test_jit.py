@@ -32,7 +32,7 @@ def test_the_first_call_says_what_it_is_doing(tmp_path: Path) -> None:
 def test_kernels_have_as_many_threads_as_torch() -> None:
     assert num_threads() == torch.get_num_threads()
     # Within the pool torch has one thread, and so have kernels that are called there.
-    inside = run_threads(lambda _: (torch.get_num_threads(), num_threads()), range(2))
+    inside = run_threads(lambda _: (torch.get_num_threads(), num_threads()), range(2), False)
     assert inside == [(1, 1)] * 2
 
 

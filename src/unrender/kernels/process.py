@@ -2,6 +2,8 @@
 
 import ctypes
 import platform
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -12,14 +14,27 @@ BYTES = 1 << 30
 
 
 def prepare_process() -> None:
-    """Make long computations fast: the earlier in a process, the better. Again does no harm.
+    """What a program sets that is made for long computations, before the first of them.
 
-    Numbers below normal floats become zero. Means that an optimiser keeps of gradients that
-    have ceased pass through them, and a processor takes a hundred times as long for each.
-    Torch's threads inherit this when they start, with the first large operation.
+    Torch's threads inherit the flushing of denormals when they start, with the first large
+    operation.
     """
     torch.set_flush_denormal(True)
     keep_freed_memory()
+
+
+@contextmanager
+def flushed_denormals() -> Generator[None]:
+    """Numbers below normal floats are zero in the calling thread.
+
+    Means that an optimiser keeps of gradients that have ceased pass through them, and a
+    processor takes a hundred times as long for each.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @cache

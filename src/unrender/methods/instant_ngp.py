@@ -135,9 +135,9 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Length of the bins along a ray, in scene units."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
-    dark: float = 5.0
+    dark: float = 8.0
     """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
-    samples: int = 1 << 15
+    samples: int = 3 << 14
     """Samples of each training step; the number of rays follows from it."""
     max_rays: int = 1 << 15
     """Rays of a training step at most."""

@@ -17,7 +17,7 @@ Density = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 
 DECAY = 0.8
 """What is left of a cell's old estimate when it is looked at again."""
-THRESHOLD = 0.04
+THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
 AT_ONCE = 1 << 17
 """Points whose density is asked for together."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unrender.errors import InputError
-from unrender.kernels.process import prepare_process
+from unrender.kernels.process import flushed_denormals, keep_freed_memory
 from unrender.training.method import Data, Method, Model, Progress
 from unrender.training.run import Checkpoint, Run
 
@@ -115,7 +115,7 @@ def fit(
     Continues from the run's last checkpoint with `resume`: bit-identically on one machine when
     the budget is in steps. A budget in minutes counts the time of all sessions together.
     """
-    prepare_process()
+    keep_freed_memory()
     device = pick_device(options.device)
     generator = torch.Generator().manual_seed(options.seed)
     model = method.build(data, generator)
@@ -154,7 +154,7 @@ def fit(
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
         desc=f"fit {run.path.name}",
     )
-    with _interruptible() as interrupted, bar:
+    with _interruptible() as interrupted, bar, flushed_denormals():
         while True:
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
