@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -176,7 +177,11 @@ class Stopwatch:
         where = torch.empty(0, device=self.device)
         for name, function in vars(instant_ngp).items():
             package = getattr(function, "__module__", None) or ""
-            if isinstance(function, FunctionType) and package.startswith("unrender.kernels."):
+            # A kernel is a package of implementations; threads are a plain module.
+            is_kernel = package.startswith("unrender.kernels.") and hasattr(
+                sys.modules[package], "__path__"
+            )
+            if isinstance(function, FunctionType) and is_kernel:
                 watched.append((instant_ngp, name, f"{name} forward"))
                 module = implementation(package, "auto", where)
                 for value in vars(module).values():
