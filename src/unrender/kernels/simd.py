@@ -2,7 +2,7 @@
 
 Numba leaves the choice of vector instructions to LLVM's loop vectoriser, which does not find
 the register tiles that matrix products need: it reaches a tenth of the machine's rate. These
-two functions say the tiles out loud, as vector instructions of LLVM, which every processor's
+functions say the tiles out loud, as vector instructions of LLVM, which every processor's
 backend knows: no assembly, and no compiler at the user's.
 
 Arrays of points lie in panels: PANEL points, all of their features one above the other, so that
@@ -86,6 +86,22 @@ class _Builder:
 
 PLAIN, RELU, MASK = 0, 1, 2
 """What a product goes through: nothing; max with 0; or 0 where a mask is not positive."""
+
+
+@intrinsic
+@no_type_check
+def copy_row(context, source, target):
+    """One feature of a panel's points, from address to address."""
+
+    @no_type_check
+    def generate(context, builder, signature, arguments):
+        make = _Builder(builder)
+        for v in range(COLUMNS):
+            offset = make.constant(v * LANES)
+            make.store(make.load(arguments[0], offset), arguments[1], offset)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
 
 
 @intrinsic

@@ -32,19 +32,26 @@ SAMPLES_AT_ONCE = 1 << 16
 """Samples that rendering aims at in one go: enough to fill a machine, little memory."""
 
 
-class _Exp(torch.autograd.Function):
-    """exp whose argument is cut at MAX_LOG_DENSITY, and whose gradient is not lost there."""
+class _Density(torch.autograd.Function):
+    """exp of the first feature, cut at MAX_LOG_DENSITY where its gradient is not lost.
+
+    It hands on all features too, so that both gradients meet without an array of zeros.
+    """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        out = x.clamp_max(MAX_LOG_DENSITY).exp()
-        ctx.save_for_backward(out)
-        return out
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        density = features[:, 0].clamp_max(MAX_LOG_DENSITY).exp()
+        ctx.save_for_backward(density)
+        return density, features.view_as(features)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
-        (out,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradients[0] * out
+        (density,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        total = gradients[1].clone()
+        total[:, 0] += gradients[0] * density
+        return total
 
 
 class InstantNGPModel(nn.Module):
@@ -75,7 +82,7 @@ class InstantNGPModel(nn.Module):
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Per unit length."""
-        return _Exp.apply(self.features(self.to_unit(points))[:, 0])  # pyright: ignore[reportReturnType]
+        return _Density.apply(self.features(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
 
     def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """World points of the cube in [0, 1]³."""
@@ -96,7 +103,7 @@ class InstantNGPModel(nn.Module):
         middles = (bins.starts + bins.ends) / 2
         origins, towards = self.to_unit(rays.origins), directions / (2 * self.half_width)
         features = self.features(along_rays(origins, towards, middles, bins.offsets))
-        density = _Exp.apply(features[:, 0])
+        density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", head=view)
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)

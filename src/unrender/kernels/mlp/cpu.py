@@ -26,6 +26,7 @@ from unrender.kernels.simd import (
     RELU,
     ROWS,
     SIDE,
+    copy_row,
     inner_products,
     multiply_tile,
 )
@@ -43,14 +44,14 @@ def _load(rows, at, out, above):
     """A block's columns of `rows` as panels, `above` rows further down; 0 behind the last."""
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
-        source = rows[k, at : at + n]
         if n == BLOCK:
+            source = rows.ctypes.data + 4 * (k * rows.shape[1] + at)
+            target = out.ctypes.data + 4 * (above + k) * PANEL
             for p in range(PANELS):
-                for i in range(PANEL):
-                    out[p, above + k, i] = source[p * PANEL + i]
+                copy_row(source + 4 * p * PANEL, target + 4 * p * out.shape[1] * PANEL)
         else:
             for i in range(BLOCK):
-                out[i // PANEL, above + k, i % PANEL] = source[i] if i < n else 0
+                out[i // PANEL, above + k, i % PANEL] = rows[k, at + i] if i < n else 0
 
 
 @jit
@@ -74,14 +75,14 @@ def _load_shared(values, offsets, at, out):
 def _store(values, above, rows, at):
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
-        target = rows[k, at : at + n]
         if n == BLOCK:
+            source = values.ctypes.data + 4 * (above + k) * PANEL
+            target = rows.ctypes.data + 4 * (k * rows.shape[1] + at)
             for p in range(PANELS):
-                for i in range(PANEL):
-                    target[p * PANEL + i] = values[p, above + k, i]
+                copy_row(source + 4 * p * values.shape[1] * PANEL, target + 4 * p * PANEL)
         else:
             for i in range(n):
-                target[i] = values[i // PANEL, above + k, i % PANEL]
+                rows[k, at + i] = values[i // PANEL, above + k, i % PANEL]
 
 
 @jit
