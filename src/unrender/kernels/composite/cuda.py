@@ -12,7 +12,8 @@ above, distortion twice since it is of second degree in the weights (Euler's the
 """
 
 # Triton has no types, and is not installed on most machines.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
+# pyright: reportIndexIssue=false, reportCallIssue=false
 
 from typing import Any, no_type_check
 

@@ -6,7 +6,8 @@ neighbouring numbers.
 """
 
 # Triton has no types, and is not installed on most machines.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
+# pyright: reportIndexIssue=false, reportCallIssue=false
 
 from typing import Any, no_type_check
 

@@ -12,7 +12,8 @@ not.
 """
 
 # Triton has no types, and is not installed on most machines.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
+# pyright: reportIndexIssue=false, reportCallIssue=false
 
 from functools import cache
 from typing import Any, no_type_check

@@ -7,7 +7,8 @@ are not fused, so that both walks round alike whatever the compiler makes of eac
 """
 
 # Triton has no types, and is not installed on most machines.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
+# pyright: reportIndexIssue=false, reportCallIssue=false
 
 from typing import no_type_check
 

@@ -16,7 +16,8 @@ at once, and in the precision in which it is multiplied.
 """
 
 # Triton has no types, and is not installed on most machines.
-# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false, reportIndexIssue=false
+# pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
+# pyright: reportIndexIssue=false, reportCallIssue=false
 
 from collections.abc import Sequence
 from itertools import pairwise
