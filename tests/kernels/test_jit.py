@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -31,9 +32,22 @@ def test_the_first_call_says_what_it_is_doing(tmp_path: Path) -> None:
 
 def test_kernels_have_as_many_threads_as_torch() -> None:
     assert num_threads() == torch.get_num_threads()
-    # Within the pool torch has one thread, and so have kernels that are called there.
-    inside = run_threads(lambda _: (torch.get_num_threads(), num_threads()), range(2), False)
-    assert inside == [(1, 1)] * 2
+
+
+def test_within_the_pool_torch_has_one_thread() -> None:
+    """And so have kernels that are called there, whatever is set outside afterwards."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        together = threading.Barrier(3)
+        run_threads(lambda _: together.wait(10), range(3), False)
+        torch.set_num_threads(3)
+        inside = run_threads(
+            lambda _: (torch.get_num_threads(), num_threads()), range(3), False
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert inside == [(1, 1)] * 3
 
 
 def test_threads_keep_order_and_share_all() -> None:

@@ -1,5 +1,6 @@
 """instant-ngp: it learns, restores, resumes, and its images follow the camera."""
 
+import copy
 import dataclasses
 import math
 import shutil
@@ -67,24 +68,24 @@ def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Scene) -> None
 def test_the_image_is_differentiable_in_the_pose(
     scene_run: OpenRun, small_scene: Scene
 ) -> None:
-    """Sums over images follow finite differences of the pose, as far as float32 goes."""
+    """As finite differences say, once bins are so short that their places hardly matter."""
+    model = copy.deepcopy(scene_run.model)
+    model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
+    method = dataclasses.replace(scene_run.method, dark=math.inf, step_size=0.01)
     camera = small_scene.test.cameras.select(slice(0, 1))
     wanted = small_scene.test.images[:1]
 
     def loss(tangent: torch.Tensor) -> torch.Tensor:
         moved = camera.with_poses(compose(se3_exp(tangent), camera.world_from_camera))
-        return (scene_run.renderer(moved).rgba - wanted).square().mean()
+        return (method.render(model, moved).rgba - wanted).square().mean()
 
-    for axis in range(6):
-        step = torch.zeros(1, 6)
-        tangent = torch.zeros(1, 6, requires_grad=True)
-        loss(tangent).backward()
-        assert tangent.grad is not None
-        step[0, axis] = 1e-2
-        with torch.no_grad():
-            numeric = float(loss(step) - loss(-step)) / 2e-2
-        scale = float(tangent.grad.abs().max())
-        assert abs(numeric - float(tangent.grad[0, axis])) < 0.5 * scale
+    tangent = torch.zeros(1, 6, requires_grad=True)
+    loss(tangent).backward()
+    assert tangent.grad is not None
+    with torch.no_grad():
+        steps = (3e-3 * torch.eye(6)).split(1)
+        numeric = torch.stack([loss(step) - loss(-step) for step in steps]) / 6e-3
+    assert (numeric - tangent.grad[0]).norm() < 0.15 * numeric.norm()
 
 
 def test_samples_follow_their_budget(small_scene: Scene) -> None:

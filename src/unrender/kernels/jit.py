@@ -63,6 +63,8 @@ def _start_thread() -> None:
     The gradients of what lies behind a surface are too small for normal floats, and a processor
     takes a hundred times as long for each of those: they are zero here.
     """
+    # Asked for its number first: else torch would set it anew, to that of another thread.
+    torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     torch.set_flush_denormal(True)
