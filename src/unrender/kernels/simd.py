@@ -10,6 +10,7 @@ a tile reads and writes neighbouring memory. Arguments are addresses, and stride
 float32.
 """
 
+from itertools import product
 from typing import Any, no_type_check
 
 import llvmlite.binding as llvm
@@ -26,8 +27,8 @@ COLUMNS = 2
 """Vectors in a row of a tile."""
 PANEL = LANES * COLUMNS
 """Points in a row of a tile."""
-SIDE = 4
-"""Rows, and columns, of a tile of inner products: SIDE² registers."""
+INNER = (4, 2) if LANES == 8 else (4, 4)
+"""Rows and columns of a tile of inner products: a register for each product."""
 
 
 class _Builder:
@@ -79,8 +80,8 @@ class _Builder:
 
     def add_product(self, place: Any, a: Any, b: Any) -> None:
         # "contract" lets one instruction multiply and add, where there is one.
-        product = self.builder.fmul(a, b, flags=("contract",))
-        total = self.builder.fadd(product, self.builder.load(place), flags=("contract",))
+        both = self.builder.fmul(a, b, flags=("contract",))
+        total = self.builder.fadd(both, self.builder.load(place), flags=("contract",))
         self.builder.store(total, place)
 
 
@@ -149,9 +150,9 @@ def multiply_tile(context, a, a_row, a_column, b, c, depth, mask, after):
 @intrinsic
 @no_type_check
 def inner_products(context, a, a_panel, b, b_panel, c, panels):
-    """C += A Bᵀ for SIDE rows of A and of B, which go on from panel to panel.
+    """C += A Bᵀ for INNER[0] rows of A and INNER[1] of B, which go on from panel to panel.
 
-    Row i of panel p of A is at a + p a_panel + i PANEL, and so for B. C's SIDE² numbers are
+    Row i of panel p of A is at a + p a_panel + i PANEL, and so for B. C's numbers are
     contiguous, row by row.
     """
 
@@ -159,20 +160,19 @@ def inner_products(context, a, a_panel, b, b_panel, c, panels):
     def generate(context, builder, signature, arguments):
         a, a_panel, b, b_panel, c, panels = arguments
         make = _Builder(builder)
-        places = make.accumulators(SIDE * SIDE)
+        places = make.accumulators(INNER[0] * INNER[1])
         with cgutils.for_range(builder, panels) as loop:
             starts = [builder.mul(loop.index, stride) for stride in (a_panel, b_panel)]
             for v in range(COLUMNS):
                 left, right = (
                     [
                         make.load(x, builder.add(at, make.constant(i * PANEL + v * LANES)))
-                        for i in range(SIDE)
+                        for i in range(rows)
                     ]
-                    for x, at in zip((a, b), starts, strict=True)
+                    for x, at, rows in zip((a, b), starts, INNER, strict=True)
                 )
-                for i in range(SIDE):
-                    for j in range(SIDE):
-                        make.add_product(places[i * SIDE + j], left[i], right[j])
+                for place, (one, other) in zip(places, product(left, right), strict=True):
+                    make.add_product(place, one, other)
         # Sums of neighbouring lanes, of two vectors at a time, until each lane is one product.
         sums = [builder.load(place) for place in places]
         for _ in range(LANES.bit_length() - 1):

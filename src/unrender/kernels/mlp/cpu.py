@@ -20,12 +20,12 @@ from unrender.kernels.jit import jit, num_threads, run_threads, shares
 from unrender.kernels.mlp import bfloat16
 from unrender.kernels.mlp.activation import before_activation
 from unrender.kernels.simd import (
+    INNER,
     MASK,
     PANEL,
     PLAIN,
     RELU,
     ROWS,
-    SIDE,
     copy_row,
     inner_products,
     multiply_tile,
@@ -145,7 +145,7 @@ def _backward(  # noqa: PLR0912 - the branches are those of one loop
     want_x,
     g_x,
 ):
-    """Adds to `totals` the weights' gradients, layer by layer, in tiles of SIDE × SIDE."""
+    """Adds to `totals` the weights' gradients, layer by layer, in tiles of inner products."""
     unwanted = 0 if want_head else head.shape[1] // ROWS * ROWS
     layers = len(sizes) - 1
     padded = (sizes + ROWS - 1) // ROWS * ROWS
@@ -171,10 +171,10 @@ def _backward(  # noqa: PLR0912 - the branches are those of one loop
             else:
                 value, gradient = inputs.ctypes.data, g_in.ctypes.data
                 value_panel = inputs.shape[1] * PANEL
-            for j in range(0, rows, SIDE):
-                for k in range(0, width, SIDE):
+            for j in range(0, rows, INNER[0]):
+                for k in range(0, width, INNER[1]):
                     left, right = g + 4 * j * PANEL, value + 4 * k * PANEL
-                    c = total + 4 * (j * width + k * SIDE)
+                    c = total + 4 * (j * width + k * INNER[0])
                     inner_products(left, g_panel, right, value_panel, c, PANELS)
             if layer == 0 and not want_x and not want_head:
                 continue
@@ -229,13 +229,14 @@ def _packed(weights: Sequence[Tensor]) -> np.ndarray:
 
 
 def _unpacked(tiles: np.ndarray, weights: Sequence[Tensor]) -> list[Tensor]:
-    """The weights' own shapes again, out of tiles of SIDE × SIDE."""
+    """The weights' own shapes again, out of tiles of inner products."""
     parts: list[Tensor] = []
     at = 0
     for weight in weights:
         rows, columns = _padded(weight.shape[0]), _padded(weight.shape[1])
         part = tiles[at : at + rows * columns]
-        part = part.reshape(rows // SIDE, columns // SIDE, SIDE, SIDE).swapaxes(1, 2)
+        high, wide = INNER
+        part = part.reshape(rows // high, columns // wide, high, wide).swapaxes(1, 2)
         part = torch.from_numpy(part.reshape(rows, columns))
         parts.append(part[: weight.shape[0], : weight.shape[1]].contiguous())
         at += rows * columns
