@@ -43,6 +43,7 @@ from record import ROOT, Figures, figure
 from timing import in_turn, peak_mb, seconds_of, status_mb
 from whole_step import measure_training
 
+from unrender.kernels import simd
 from unrender.kernels.process import prepare_process
 
 PARTS = ("kernels", "growth", "train", "start")
@@ -190,9 +191,11 @@ def check_ratios(options: argparse.Namespace) -> int:
             for name, ratio in ratios.items()
         }
         seconds = time.perf_counter() - began
+        before = record.read(options.write_ratios).get("ratios", {})
+        content = {**before, _registers(): {"machine": record.machine(), **content}}
         record.write(options.write_ratios, options.seed, seconds, {}, ratios=content)
         return 0
-    committed = record.read(options.compare)["ratios"]
+    committed = committed_ratios(record.read(options.compare)["ratios"], _registers())
     # A second look, since what disturbs the first one is rarely there still.
     for name in regressions(committed, ratios):
         if name in COMPARED:
@@ -201,6 +204,19 @@ def check_ratios(options: argparse.Namespace) -> int:
     for line in lost.values():
         print(line)
     return 1 if lost else 0
+
+
+def _registers() -> str:
+    """The kind of processor that ratios depend on."""
+    return f"{32 * simd.LANES} bits"
+
+
+def committed_ratios(
+    by_registers: Mapping[str, Mapping[str, Any]], registers: str
+) -> dict[str, float]:
+    """Those of processors like this one; where none was measured, the least of all."""
+    alike = [by_registers[registers]] if registers in by_registers else by_registers.values()
+    return {name: min(ratios[name] for ratios in alike) for name in COMPARED}
 
 
 def measure_ratio(name: str, options: argparse.Namespace) -> float:

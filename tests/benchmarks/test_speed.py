@@ -35,7 +35,15 @@ def test_a_kernel_that_is_gone_is_found() -> None:
 
 def test_the_committed_ratios_are_of_all_cases() -> None:
     content = json.loads((ROOT / "benchmarks/results/speed_ratios.json").read_text())
-    assert content["ratios"].keys() == set(COMPARED)
+    for ratios in content["ratios"].values():
+        assert ratios.keys() == {"machine", *COMPARED}
+
+
+def test_ratios_are_those_of_processors_alike() -> None:
+    small, large = ({name: value for name in COMPARED} for value in (2.0, 3.0))
+    committed = {"256 bits": small, "512 bits": large}
+    assert speed.committed_ratios(committed, "512 bits") == large
+    assert speed.committed_ratios(committed, "128 bits") == small
 
 
 @pytest.mark.parametrize("name", CASES)

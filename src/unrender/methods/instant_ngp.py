@@ -153,8 +153,8 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     table_rate: float = 0.1
     """Learning rate of the hash grid's table at the start. The paper's is that of the networks:
     right for its hundred thousand steps, slow for a thousand."""
-    final_rate: float = 0.03
-    """Share of the learning rate that is left at the end."""
+    cooldown: float = 0.5
+    """Share of the fit, its last, over which the learning rates fall to zero."""
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
         return InstantNGPModel(self, generator)
@@ -173,7 +173,8 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def learning_rate(self, progress: Progress) -> float:
-        return self.final_rate**progress.fraction * min(1.0, (progress.step + 1) / 50)
+        remaining = 1 - progress.fraction
+        return min(1.0, (progress.step + 1) / 50, remaining / self.cooldown)
 
     def losses(
         self,
@@ -185,18 +186,18 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         wanted = self.samples / float(model.samples_a_ray)
         num_rays = max(64, int(min(wanted, self.max_rays)) // 64 * 64)
         batch = data.sample_pixels(num_rays, generator)
-        device = batch.rgba.device
-        jitter = torch.rand(num_rays, generator=generator).to(device)
+        jitter = torch.rand(num_rays, generator=generator).to(batch.rgba.device)
         rendering, num_samples = model.render_rays(
             batch.rays, self.step_size, jitter, self.dark
         )
-        # Over a random colour, a wrong opacity shows; over a constant one, it could hide.
-        if data.background is None:
-            background = torch.rand(num_rays, 3, generator=generator).to(device)
+        color = rendering.color - batch.rgba[:, :3]
+        opacity = (rendering.opacity - batch.rgba[:, 3])[:, None]
+        if data.background is not None:
+            error = (color - opacity * data.background).square().mean()
         else:
-            background = data.background.expand(num_rays, 3)
-        wanted = batch.rgba[:, :3] + (1 - batch.rgba[:, 3:]) * background
-        error = (rendering.over(background) - wanted).square().mean()
+            # Over a constant colour, a wrong opacity could hide; this is the mean of the error
+            # over all colours.
+            error = ((color - opacity / 2).square() + opacity.square() / 12).mean()
         # No less than half of what it was: the grid may be young, and the next rays others.
         found = num_samples / num_rays
         model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
