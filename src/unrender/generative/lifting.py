@@ -7,6 +7,7 @@ near a lifted one is *unlifting*; how far the tensor lies from the lifted form i
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
+from unrender.rendering.rendering import pixel_grid
 
 POSE_NUMBERS = 12
 """Numbers of [R | t]: nine of the rotation, row by row, then three of the translation."""
@@ -108,3 +110,59 @@ class RepeatLifting(Lifting):
             (distance[:, :9].sum(1) / 2).sqrt(),
             radius * distance[:, 9:].sum(1).sqrt(),
         )
+
+
+@dataclass(frozen=True)
+class PluckerLifting(Lifting):
+    """The ray of every pixel in Plücker coordinates: its direction d and its moment o × d.
+
+    Six channels, d and then (o × d) / `radius`, with o the camera's centre and d of unit length
+    through the pixel's centre. So the intrinsics are in it, and each pixel knows its own ray
+    (Sitzmann et al., "Light Field Networks", NeurIPS 2021, section 3.1).
+    """
+
+    channels: int = 6
+
+    def lift(
+        self, cameras: Cameras, radius: Float[Tensor, ""]
+    ) -> Float[Tensor, "cameras channels height width"]:
+        direction = self._rays(cameras)
+        moment = torch.linalg.cross((cameras.centers / radius)[:, None], direction, dim=-1)
+        shape = (cameras.height, cameras.width)
+        return torch.cat([direction, moment], dim=-1).mT.unflatten(2, shape)
+
+    def unlift(
+        self,
+        source: Float[Tensor, "batch channels height width"],
+        cameras: Cameras,
+        radius: Float[Tensor, ""],
+    ) -> PoseReading:
+        """The rotation that turns the camera's own rays nearest to those read (Procrustes), and
+        then the point nearest to all rays (least squares).
+        """
+        read, moment = source.flatten(2).mT.split(3, dim=-1)
+        identity = torch.eye(3, 4).to(source).expand(len(cameras), 3, 4)
+        own = self._rays(cameras.with_poses(identity))
+        rotation = project_to_so3(read.mT @ own)
+        direction = own @ rotation.mT
+        # Along its ray a centre does not count: (I − d dᵀ) o = d × (o × d), summed over rays.
+        count = direction.shape[1]
+        across = count * torch.eye(3).to(source) - direction.mT @ direction
+        nearest = torch.linalg.cross(direction, moment, dim=-1).sum(1)
+        center = torch.linalg.solve(across, nearest[..., None])
+        expected = torch.linalg.cross(center.mT.expand_as(direction), direction, dim=-1)
+        return PoseReading(
+            torch.cat([rotation, radius * center], dim=-1),
+            (read - direction).square().sum(-1).mean(1).sqrt(),
+            radius * (moment - expected).square().sum(-1).mean(1).sqrt(),
+        )
+
+    def _rays(self, cameras: Cameras) -> Float[Tensor, "cameras pixels 3"]:
+        pixels = pixel_grid(cameras.width, cameras.height).flatten(0, 1).to(cameras.device)
+        camera = torch.arange(len(cameras), device=cameras.device)[:, None]
+        each = camera.expand(-1, len(pixels))
+        return cameras.rays(each, pixels.expand(len(cameras), -1, 2)).directions
+
+
+Liftings = Literal["repeat", "plucker"]
+LIFTINGS: dict[Liftings, Lifting] = {"repeat": RepeatLifting(), "plucker": PluckerLifting()}

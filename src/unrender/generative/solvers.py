@@ -1,17 +1,24 @@
-"""Ordinary differential equations dx/dt = v(x, t), solved in equal steps either way in time."""
+"""Ordinary differential equations dx/dt = v(x, t), solved in equal steps either way in time.
+
+Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I" (1993), chapter II.1.
+"""
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.errors import InputError
+
 Velocity = Callable[[Float[Tensor, "batch *shape"], Float[Tensor, "batch"]], Tensor]
 """The velocity at points x and times t: a tensor of the shape of x."""
 
-Solver = Literal["euler", "heun"]
+Solver = Literal["euler", "midpoint", "heun", "rk4"]
+"""Of order 1, 2, 2 and 4, by as many velocities a step."""
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 
 def integrate(
@@ -24,30 +31,112 @@ def integrate(
 ) -> Float[Tensor, "batch *shape"]:
     """Follow the velocity from x at `t_start` to `t_end` in exactly `steps` equal steps.
 
-    From 0 to 1 a flow generates; from 1 to 0 it inverts. Euler is of order one and asks for
-    one velocity a step; Heun (the explicit trapezoid rule) is of order two and asks for two.
+    From 0 to 1 a flow generates; from 1 to 0 it inverts. Both meet the same times.
     """
-    assert steps >= 1, f"integration takes at least one step, not {steps}"
-    step = _SOLVERS[solver]
-    times = torch.linspace(t_start, t_end, steps + 1, dtype=torch.float64).tolist()
-    for start, end in pairwise(times):
+    step = _STEPS[solver]
+    for start, end in pairwise(_times(t_start, t_end, steps)):
         x = step(velocity, x, start, end)
     return x
+
+
+def integrate_adaptively(
+    velocity: Velocity,
+    x: Float[Tensor, "batch *shape"],
+    t_start: float,
+    t_end: float,
+    tolerance: float = 1e-5,
+) -> Float[Tensor, "batch *shape"]:
+    """Follow the velocity in as many steps as keep each step's error below `tolerance`.
+
+    Dormand and Prince's method of order 5 ("dopri5"), by torchdiffeq: of the extra "ode". The
+    whole batch takes the same steps, and errors count both absolute and relative.
+    """
+    try:
+        from torchdiffeq import odeint  # noqa: PLC0415 - an extra  # pyright: ignore
+    except ImportError as error:
+        raise InputError(
+            "adaptive steps need torchdiffeq: pip install 'unrender[ode]', or choose a solver "
+            f"of equal steps: {', '.join(SOLVERS)}"
+        ) from error
+
+    def derivative(t: Tensor, y: Tensor) -> Tensor:
+        return velocity(y, t.expand(len(y)))
+
+    times = x.new_tensor([t_start, t_end])
+    path = odeint(derivative, x, times, rtol=tolerance, atol=tolerance, method="dopri5")
+    assert isinstance(path, Tensor)
+    return path[-1]
+
+
+def invert_euler(
+    velocity: Velocity,
+    x: Float[Tensor, "batch *shape"],
+    steps: int,
+    tolerance: float = 1e-6,
+    iterations: int = 100,
+) -> Float[Tensor, "batch *shape"]:
+    """The source from which `steps` steps of Euler from 0 to 1 arrive at x.
+
+    Each step's start solves y = x − h v(y, t), by fixed-point iteration from the end of the
+    step: it converges where h times the Lipschitz constant of v is below 1, and stops at
+    `tolerance`, the greatest change of a number, or after `iterations`.
+    """
+    for end, start in pairwise(_times(1.0, 0.0, steps)):
+        time = x.new_full((len(x),), start)
+        found = x
+        for _ in range(iterations):
+            before, found = found, x - (end - start) * velocity(found, time)
+            if bool((found - before).abs().amax() <= tolerance):
+                break
+        x = found
+    return x
+
+
+def _times(t_start: float, t_end: float, steps: int) -> list[float]:
+    assert steps >= 1, f"integration takes at least one step, not {steps}"
+    # Downwards as upwards to the last bit, so that the way back meets the times of the way.
+    up = torch.linspace(
+        min(t_start, t_end), max(t_start, t_end), steps + 1, dtype=torch.float64
+    )
+    return (up if t_start <= t_end else up.flip(0)).tolist()
+
+
+def _at(x: Float[Tensor, "batch *shape"], time: float) -> Float[Tensor, "batch"]:
+    return x.new_full((len(x),), time)
 
 
 def _euler(
     velocity: Velocity, x: Float[Tensor, "batch *shape"], start: float, end: float
 ) -> Float[Tensor, "batch *shape"]:
-    return x + (end - start) * velocity(x, x.new_full((len(x),), start))
+    return x + (end - start) * velocity(x, _at(x, start))
+
+
+def _midpoint(
+    velocity: Velocity, x: Float[Tensor, "batch *shape"], start: float, end: float
+) -> Float[Tensor, "batch *shape"]:
+    step, middle = end - start, (start + end) / 2
+    half = x + step / 2 * velocity(x, _at(x, start))
+    return x + step * velocity(half, _at(x, middle))
 
 
 def _heun(
     velocity: Velocity, x: Float[Tensor, "batch *shape"], start: float, end: float
 ) -> Float[Tensor, "batch *shape"]:
-    first = velocity(x, x.new_full((len(x),), start))
-    guess = x + (end - start) * first
-    second = velocity(guess, x.new_full((len(x),), end))
-    return x + (end - start) / 2 * (first + second)
+    step = end - start
+    first = velocity(x, _at(x, start))
+    second = velocity(x + step * first, _at(x, end))
+    return x + step / 2 * (first + second)
 
 
-_SOLVERS = {"euler": _euler, "heun": _heun}
+def _rk4(
+    velocity: Velocity, x: Float[Tensor, "batch *shape"], start: float, end: float
+) -> Float[Tensor, "batch *shape"]:
+    step, middle = end - start, (start + end) / 2
+    first = velocity(x, _at(x, start))
+    second = velocity(x + step / 2 * first, _at(x, middle))
+    third = velocity(x + step / 2 * second, _at(x, middle))
+    fourth = velocity(x + step * third, _at(x, end))
+    return x + step / 6 * (first + 2 * second + 2 * third + fourth)
+
+
+_STEPS = {"euler": _euler, "midpoint": _midpoint, "heun": _heun, "rk4": _rk4}
