@@ -7,9 +7,12 @@ from jaxtyping import TypeCheckError
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.generative.lifting import LIFTINGS, Liftings
+from unrender.generative.paths import LinearPath, PathSample
 from unrender.generative.pose_flow import PoseFlow, flow_from_images, images_from_flow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at, so3_distance
+from unrender.methods import sit
 from unrender.methods.sit import SIT_METHODS, SiTFlow
 from unrender.rendering.rendering import pixel_grid
 from unrender.training.method import Progress
@@ -124,6 +127,63 @@ def test_the_flow_finds_the_poses_of_its_images(
     assert (estimate.translation_error > 0).all()
     # The expected errors were fitted on these very views, so their means agree.
     assert float(estimate.rotation_error.mean()) == pytest.approx(float(error.mean()), rel=0.3)
+
+
+def test_poses_whose_image_fits_are_nearer(trained: tuple[PoseFlow, list[float]]) -> None:
+    """The energy's modes beat what the flow reads, and say how far they are off."""
+    model, _ = trained
+    held_out = VIEWS.select(model.held_out_views)
+    reader = dataclasses.replace(TINY, refine_steps=0)
+    read, refined = (m.estimate_poses(model, held_out.images) for m in (reader, TINY))
+    error, less = (
+        so3_distance(found.cameras.rotations, held_out.cameras.rotations).mean()
+        for found in (read, refined)
+    )
+    assert less < error
+    assert model.temperature != 1
+
+
+@pytest.mark.parametrize("lifting", LIFTINGS)
+def test_every_lifting_learns(lifting: Liftings) -> None:
+    method = dataclasses.replace(TINY, lifting=lifting)
+    model, losses = train(method, VIEWS, 60)
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+    channels = LIFTINGS[lifting].channels
+    assert model.lift(VIEWS.cameras).shape[1] == channels
+    assert model.flow_from_images(VIEWS.images)[:, 4:].abs().sum() == 0
+    method.finish(model, VIEWS)
+    restored = method.restore(model.state_dict())
+    cameras = VIEWS.cameras.select(slice(3))
+    assert torch.equal(
+        method.render(restored, cameras).rgba, method.render(model, cameras).rgba
+    )
+    found = method.estimate_poses(restored, VIEWS.images[:3])
+    assert found.cameras.world_from_camera.isfinite().all()
+
+
+def test_the_plain_flow_has_noise_of_one_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every example's source is lift(P) + ε, at times spread over all of [0, 1]."""
+    plain = SIT_METHODS["sit-plain"]
+    assert isinstance(plain, SiTFlow)
+    method = dataclasses.replace(plain, patch=4, width=48, depth=1, heads=3, batch=512)
+    model = method.build(VIEWS, torch.Generator().manual_seed(0))
+    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    class Path(LinearPath):
+        def sample(self, x0: torch.Tensor, x1: torch.Tensor, t: torch.Tensor) -> PathSample:
+            seen.append((x0, x1, t))
+            return super().sample(x0, x1, t)
+
+    monkeypatch.setattr(sit, "PATH", Path())
+    method.losses(model, VIEWS, Progress(0, 0.0), torch.Generator().manual_seed(1))
+    ((x0, x1, t),) = seen
+    lifted, images = model.lift(VIEWS.cameras), model.flow_from_images(VIEWS.images)
+    which = torch.cdist(x1.flatten(1), images.flatten(1)).argmin(1)
+    noise = (x0 - lifted[which]).flatten(1)
+    torch.testing.assert_close(noise.std(1), torch.ones(512), rtol=0, atol=0.2)
+    assert t.min() < 0.02
+    assert t.max() > 0.98
+    assert float(t.mean()) == pytest.approx(0.5, abs=0.05)
 
 
 def test_images_of_another_size_are_averaged(trained: tuple[PoseFlow, list[float]]) -> None:

@@ -6,30 +6,52 @@ image. Images are premultiplied RGBA; the flow sees them channels first and scal
 Mean start: the source without noise, lift(P); sampled start: with it.
 """
 
+from dataclasses import dataclass
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from unrender.generative.calibration import rising_line
-from unrender.generative.lifting import PoseReading, RepeatLifting
+from unrender.generative.energy import Mode, Prior, Residuals, find_mode, fit_temperature
+from unrender.generative.lifting import Lifting, PoseReading
 from unrender.generative.solvers import Solver, integrate
 from unrender.generative.transformer import Shape, SiT
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
+from unrender.rendering.photometric import errors_of_twists
 
 IMAGES_AT_ONCE = 256
 
 Images = Float[Tensor, "images height width 4"]
 """RGBA, premultiplied, in [0, 1]."""
 
+Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
+"""Of rotations, in radians, and of centres, in scene units."""
 
-def flow_from_images(images: Images) -> Float[Tensor, "images 4 height width"]:
-    return 2 * images.movedim(-1, 1) - 1
+
+@dataclass(frozen=True)
+class Search:
+    """How the pose whose image is nearest is looked for."""
+
+    steps: int
+    """Gauss-Newton steps."""
+    image_steps: int
+    """Steps of the flow from a pose to its image."""
+    solver: Solver
 
 
-def images_from_flow(x1: Float[Tensor, "images 4 height width"]) -> Images:
-    """Values outside of [0, 1] are clamped."""
-    return ((x1 + 1) / 2).clamp(0, 1).movedim(1, -1)
+def flow_from_images(
+    images: Images, channels: int = 4
+) -> Float[Tensor, "images {channels} height width"]:
+    """Channels behind the fourth are 0."""
+    return pad(2 * images.movedim(-1, 1) - 1, (0, 0, 0, 0, 0, channels - 4))
+
+
+def images_from_flow(x1: Float[Tensor, "images channels height width"]) -> Images:
+    """Of the first four channels. Values outside of [0, 1] are clamped."""
+    return ((x1[:, :4] + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
 class PoseFlow(nn.Module):
@@ -40,11 +62,19 @@ class PoseFlow(nn.Module):
     training_views: Tensor
     held_out_views: Tensor
     calibration: Tensor
+    mode_calibration: Tensor
+    temperature: Tensor
 
-    def __init__(self, shape: Shape, views: tuple[int, int], generator: torch.Generator):
+    def __init__(
+        self,
+        shape: Shape,
+        lifting: Lifting,
+        views: tuple[int, int],
+        generator: torch.Generator,
+    ):
         """`views`: how many are trained on, and how many are held out."""
         super().__init__()
-        self.lifting = RepeatLifting(shape.channels)
+        self.lifting = lifting
         self.network = SiT(shape, generator)
         self.average = SiT(shape, torch.Generator())
         self.average.load_state_dict(self.network.state_dict())
@@ -57,6 +87,9 @@ class PoseFlow(nn.Module):
             "held_out_views": torch.zeros(views[1], dtype=torch.long),
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
             "calibration": torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+            # The same for modes of the energy, and the variance of a pixel's independent error.
+            "mode_calibration": torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+            "temperature": torch.ones(()),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
@@ -70,6 +103,10 @@ class PoseFlow(nn.Module):
         """Cameras at these poses with the intrinsics and the image size of training."""
         intrinsics = self.intrinsics.expand(len(world_from_camera), 3, 3)
         return Cameras(world_from_camera, intrinsics, self.image_size, self.image_size)
+
+    def flow_from_images(self, images: Images) -> Float[Tensor, "images channels height width"]:
+        """Images as the end of the flow, with the channels of its source."""
+        return flow_from_images(images, self.lifting.channels)
 
     def lift(self, cameras: Cameras) -> Float[Tensor, "cameras channels height width"]:
         """The mean start of each camera."""
@@ -90,31 +127,93 @@ class PoseFlow(nn.Module):
         """The poses at the other end of the images' paths."""
         parts = [
             integrate(self.average, part, 1.0, 0.0, steps, solver)
-            for part in flow_from_images(images).split(IMAGES_AT_ONCE)
+            for part in self.flow_from_images(images).split(IMAGES_AT_ONCE)
         ]
         blank = self.cameras(images.new_zeros(len(images), 3, 4))
         return self.lifting.unlift(torch.cat(parts), blank, self.radius)
 
-    def expected_errors(
-        self, reading: PoseReading
-    ) -> tuple[Float[Tensor, "images"], Float[Tensor, "images"]]:
-        """Of the rotations, in radians, and of the centres, in scene units."""
-        rotation, translation = self.calibration
-        return (
-            rotation[0] + rotation[1] * reading.rotation_spread,
-            translation[0] + translation[1] * reading.translation_spread,
-        )
+    def expected_errors(self, reading: PoseReading) -> Errors:
+        """Of a reading."""
+        spread = reading.rotation_spread, reading.translation_spread
+        return _on_lines(self.calibration, spread)
 
     def calibrate(self, reading: PoseReading, truth: Cameras) -> None:
         """Fit the expected errors to the errors of views that training never saw."""
-        pose = reading.world_from_camera
-        rotation = so3_distance(pose[:, :, :3], truth.rotations)
-        translation = (pose[:, :, 3] - truth.centers).norm(dim=1)
-        self.calibration.copy_(
-            torch.stack(
-                [
-                    rising_line(reading.rotation_spread, rotation),
-                    rising_line(reading.translation_spread, translation),
-                ]
+        spread = reading.rotation_spread, reading.translation_spread
+        errors = _errors(reading.world_from_camera, truth)
+        self.calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
+
+    def refine(
+        self, images: Images, reading: PoseReading, search: Search
+    ) -> tuple[Float[Tensor, "images 3 4"], Errors]:
+        """The poses near the readings whose images the flow makes most like these.
+
+        With their expected errors.
+        """
+        parts = [
+            find_mode(
+                self._residuals(images[part], search),
+                reading.world_from_camera[part],
+                self._prior(reading, part),
+                float(self.temperature),
+                search.steps,
+                float(self.radius),
             )
+            for part in torch.arange(len(images)).split(IMAGES_AT_ONCE)
+        ]
+        poses = torch.cat([part.world_from_camera for part in parts])
+        return poses, _on_lines(self.mode_calibration, _mode_spread(parts))
+
+    def calibrate_modes(
+        self, images: Images, reading: PoseReading, truth: Cameras, search: Search
+    ) -> None:
+        """Fit the energy's temperature, and then the expected errors of `refine`."""
+        self.mode_calibration.copy_(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+        everything = torch.arange(len(images))
+        prior, residuals = self._prior(reading, everything), self._residuals(images, search)
+        true, radius = truth.world_from_camera, float(self.radius)
+        # Once from the readings, and once from the modes that the first answer leads to.
+        near = reading.world_from_camera
+        self.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
+        near, _ = self.refine(images, reading, search)
+        self.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
+        near, spread = self.refine(images, reading, search)
+        errors = _errors(near, truth)
+        self.mode_calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
+
+    def _prior(self, reading: PoseReading, part: Int[Tensor, "chosen"]) -> Prior:
+        """Of the three axes each has its share of what a reading is expected to err."""
+        rotation, translation = (
+            error[part].clamp_min(1e-6) / 3**0.5 for error in self.expected_errors(reading)
         )
+        return Prior(reading.world_from_camera[part], rotation, translation)
+
+    def _residuals(self, images: Images, search: Search) -> Residuals:
+        """What the flow makes of poses, less the images."""
+        wanted = flow_from_images(images).flatten(1)
+
+        def residuals(pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images numbers"]:
+            source = self.lift(self.cameras(pose))
+            made = integrate(self.average, source, 0.0, 1.0, search.image_steps, search.solver)
+            return made[:, :4].flatten(1) - wanted
+
+        return residuals
+
+
+def _errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
+    rotation = so3_distance(poses[:, :, :3], truth.rotations)
+    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
+
+
+def _mode_spread(parts: list[Mode]) -> Errors:
+    poses = torch.cat([part.world_from_camera for part in parts])
+    covariance = torch.linalg.inv(torch.cat([part.precision for part in parts]).double())
+    rotation, translation = errors_of_twists(covariance, poses[:, :, 3])
+    return rotation, translation
+
+
+def _on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
+    rotation, translation = (
+        line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
+    )
+    return rotation, translation

@@ -19,8 +19,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.generative.lifting import LIFTINGS, Liftings
 from unrender.generative.paths import LinearPath
-from unrender.generative.pose_flow import PoseFlow, flow_from_images
+from unrender.generative.pose_flow import PoseFlow, Search
 from unrender.generative.precision import multiplies_bfloat16
 from unrender.generative.solvers import Solver
 from unrender.generative.transformer import Shape
@@ -63,8 +64,13 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Gradients longer than this are shortened to it, those of Muon apart."""
     average_decay: float = 0.998
     """Share of the averaged weights that each step keeps; these make the images."""
+    lifting: Liftings = "repeat"
+    """How a pose becomes an image's tensor: its twelve numbers repeated, or every pixel's ray
+    in Plücker coordinates."""
     source_noise: float = 0.25
-    """Each example's source has noise of a scale drawn from 0 to this."""
+    """Greatest scale of the noise on an example's source."""
+    noise_scale: Literal["uniform", "fixed"] = "uniform"
+    """Whether each example draws its scale from 0 to the greatest, or all have the greatest."""
     end_share: float = 0.3
     """Share of a batch at the image itself, where the way back to the pose begins."""
     start_share: float = 0.5
@@ -77,6 +83,9 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Steps from an image to its pose."""
     solver: Solver = "euler"
     """How each step is taken."""
+    refine_steps: int = 6
+    """Gauss-Newton steps from what the flow reads to the pose whose image it would make; 0 for
+    the reading alone."""
 
     def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
         size = _check(data, self.patch)
@@ -98,8 +107,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         return model
 
     def _model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
-        shape = Shape(size, 4, self.patch, self.width, self.depth, self.heads, 4 * self.width)
-        return PoseFlow(shape, views, generator)
+        lifting, hidden = LIFTINGS[self.lifting], 4 * self.width
+        shape = Shape(
+            size, lifting.channels, self.patch, self.width, self.depth, self.heads, hidden
+        )
+        return PoseFlow(shape, lifting, views, generator)
 
     def optimizer(self, model: PoseFlow) -> torch.optim.Optimizer:
         matrices = model.network.matrices() if self.muon else []
@@ -125,9 +137,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         device = data.images.device
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
         index = model.training_views[drawn.to(device)]
-        x1 = flow_from_images(data.images[index])
+        x1 = model.flow_from_images(data.images[index])
         mean = model.lift(data.cameras.select(index))
-        scale = self.source_noise * torch.rand(self.batch, generator=generator)
+        scale = torch.full((self.batch,), self.source_noise)
+        if self.noise_scale == "uniform":
+            scale *= torch.rand(self.batch, generator=generator)
         t = torch.rand(self.batch, generator=generator)
         # At both ends the examples have no noise, so that the network knows the mean start
         # and, from an image, aims at the mean of all the sources that lead there.
@@ -139,11 +153,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         point = PATH.sample(x0, x1, t)
         with torch.autocast(device.type, torch.bfloat16, enabled=self._shortens(device)):
             predicted = model.network(point.x_t, t)
-        error = (predicted.float() - point.velocity).square().mean((1, 2, 3))
+        error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}
         if starts:
             # One step from the mean start has this error; the flow's images span 2, not 1.
-            image_error = error.detach()[ends : ends + starts].mean() / 4
+            image_error = error.detach()[ends : ends + starts, :4].mean() / 4
             losses["metric/psnr"] = -10 * image_error.log10()
         return losses
 
@@ -165,6 +179,12 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         held_out = data.select(model.held_out_views)
         reading = model.read(held_out.images, self.inversion_steps, self.solver)
         model.calibrate(reading, held_out.cameras)
+        if self.refine_steps:
+            model.calibrate_modes(held_out.images, reading, held_out.cameras, self._search)
+
+    @property
+    def _search(self) -> Search:
+        return Search(self.refine_steps, self.image_steps, self.solver)
 
     def smaller(self) -> "Method[PoseFlow, Views] | None":
         return halve(self, "batch")
@@ -208,8 +228,10 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         size = model.image_size
         small = area_average(images, size, size)
         reading = model.read(small, self.inversion_steps, self.solver)
-        cameras = model.cameras(reading.world_from_camera).resized(width, height)
-        return PoseEstimate(cameras, *model.expected_errors(reading))
+        poses, errors = reading.world_from_camera, model.expected_errors(reading)
+        if self.refine_steps:
+            poses, errors = model.refine(small, reading, self._search)
+        return PoseEstimate(model.cameras(poses).resized(width, height), *errors)
 
 
 def _follows(cameras: Cameras) -> bool:
@@ -276,5 +298,19 @@ def _presets() -> dict[str, SiTFlow]:
     }
 
 
-SIT_METHODS = {"sit": SiTFlow(), **_presets()}
-"""The default is tiny, for a CPU; the others have the sizes of the paper."""
+PLAIN = SiTFlow(
+    rate=5e-4,
+    muon=False,
+    source_noise=1.0,
+    noise_scale="fixed",
+    end_share=0.0,
+    start_share=0.0,
+    image_steps=50,
+    inversion_steps=50,
+    refine_steps=0,
+)
+"""As textbooks have it: noise of scale 1 on every source, all times alike, and many steps."""
+
+SIT_METHODS = {"sit": SiTFlow(), "sit-plain": PLAIN, **_presets()}
+"""The default is tiny, for a CPU, and so is its plain form, to be compared with; the others
+have the sizes of the paper."""

@@ -163,16 +163,20 @@ class RenderAndCompare:
             curvature + ridge[:, None, None] * torch.eye(6).to(curvature)
         )
         covariance = inverse @ scatter.double() @ inverse
-        return _errors(covariance, cameras)
+        return errors_of_twists(covariance, cameras.centers)
 
 
-def _errors(
-    covariance: Float[Tensor, "cameras 6 6"], cameras: Cameras
+def errors_of_twists(
+    covariance: Float[Tensor, "cameras 6 6"], centers: Float[Tensor, "cameras 3"]
 ) -> tuple[Float[Tensor, "cameras"], Float[Tensor, "cameras"]]:
-    """Of the tangent at the world's origin: a turn also moves the centre, by ω × c."""
+    """Root mean square errors of rotations and centres whose twists have this covariance.
+
+    Twists (rotation, translation) are about the world's origin: a turn also moves the centre,
+    by ω × c.
+    """
     from_turn = -torch.linalg.cross(
-        torch.eye(3).to(covariance).expand(len(cameras), 3, 3),
-        cameras.centers.to(covariance)[:, None].expand(-1, 3, 3),
+        torch.eye(3).to(covariance).expand(len(centers), 3, 3),
+        centers.to(covariance)[:, None].expand(-1, 3, 3),
         dim=-1,
     ).mT
     to_center = torch.cat(
