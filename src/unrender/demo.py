@@ -230,9 +230,9 @@ def _nearest_view_psnr(views: Views, test: Views) -> float:
 
 
 def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
-    """Median rotation error in degrees of the flow run backwards in that many steps."""
+    """Median rotation error in degrees of the flow run backwards in that many steps, alone."""
     assert isinstance(flow_run.method, SiTFlow)
-    method = dataclasses.replace(flow_run.method, inversion_steps=steps)
+    method = dataclasses.replace(flow_run.method, inversion_steps=steps, refine_steps=0)
     found = dataclasses.replace(flow_run, method=method).estimate_poses(test.rgba)
     return score_poses(found.cameras, test.cameras).rotation_deg_median
 

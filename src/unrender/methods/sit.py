@@ -4,7 +4,8 @@ The transformer of Ma et al., "SiT" (2024), https://arxiv.org/abs/2401.08740, tr
 matching (Lipman et al. 2023) between a camera and the image it takes: x0 = lift(P) + s ε,
 x_t = t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose,
 x1 the premultiplied RGBA image scaled to [−1, 1] and ε normal. Forwards it makes an image of a
-pose; backwards it reads the pose of an image.
+pose; backwards it reads the pose of an image, and from there it searches for the pose whose
+image it would make.
 """
 
 import math
@@ -83,7 +84,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Steps from an image to its pose."""
     solver: Solver = "euler"
     """How each step is taken."""
-    refine_steps: int = 6
+    refine_steps: int = 2
     """Gauss-Newton steps from what the flow reads to the pose whose image it would make; 0 for
     the reading alone."""
 
