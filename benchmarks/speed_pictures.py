@@ -245,10 +245,11 @@ def draw_quality(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
         axes.annotate(
             f"{psnr[-1]:.1f}",
             (seconds[-1], psnr[-1]),
-            (5, 0),
+            (0, 6),
             textcoords="offset points",
-            va="center",
+            ha="center",
         )
+    axes.margins(y=0.1)
     axes.axhline(30, color=GREY, lw=1, linestyle="--")
     axes.annotate(
         "30 dB",

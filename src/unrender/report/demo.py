@@ -237,7 +237,7 @@ def _camera_section(outcome: Outcome) -> Fragment:
         "Images → poses",
         paragraph(
             "Run backwards, the same flow turns an image into the pose it was taken from, and "
-            "two steps more lead to the pose whose image it would make: "
+            "a short search from there finds the pose whose image it would make: "
             f"{flow.rotation_deg_median:.2f}° off in the median, {flow.under_5deg:.0%} of the "
             "views less than 5°. Rendering the scene from there, comparing, and following the "
             f"gradient refines that to {refined.rotation_deg_median:.2f}°."
