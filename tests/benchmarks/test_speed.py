@@ -66,6 +66,13 @@ def test_the_longest_of_the_limits_is_known() -> None:
     assert work.moved == 20 + 8 * 4 + 16 * 4
 
 
+def test_of_two_looks_at_the_limits_the_higher_rates_count() -> None:
+    first = Limits(flops=100.0, bytes=10.0, gathers={10: 4.0, 12: 1.0}, updates={10: 2.0})
+    second = Limits(flops=90.0, bytes=20.0, gathers={10: 3.0, 12: 2.0}, updates={10: 1.0})
+    expected = Limits(flops=100.0, bytes=20.0, gathers={10: 4.0, 12: 2.0}, updates={10: 2.0})
+    assert first.best(second) == second.best(first) == expected
+
+
 def test_a_page_is_filled_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n")

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.generative.checks import check_cameras, check_views
 from unrender.generative.lifting import LIFTINGS, Liftings
 from unrender.generative.paths import LinearPath
 from unrender.generative.pose_flow import PoseFlow, Search
@@ -35,8 +36,6 @@ from unrender.training.muon import Muon
 PATH = LinearPath()
 MAX_HELD_OUT = 128
 """Views kept from training at most, to measure how wrong a recovered pose is."""
-FIELD_OF_VIEW_TOLERANCE = 0.02
-"""Intrinsics may differ by this share of the image's side."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     the reading alone."""
 
     def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
-        size = _check(data, self.patch)
+        size = check_views(data, self.patch)
         held_out = max(1, min(MAX_HELD_OUT, len(data) // 20))
         order = torch.randperm(len(data), generator=generator)
         model = self._model(size, (len(data) - held_out, held_out), generator)
@@ -195,7 +194,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
 
         Cameras must have the image size and the field of view of the training views.
         """
-        _check_cameras(model, cameras)
+        check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
             return self._render(model, model.lift(cameras))
 
@@ -203,7 +202,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         self, model: PoseFlow, cameras: Cameras, generator: torch.Generator
     ) -> Rendering:
         """From a sampled start, with the most noise of training: it hides the pose in part."""
-        _check_cameras(model, cameras)
+        check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
             mean = model.lift(cameras)
             noise = self.source_noise * _noise_like(mean, generator)
@@ -246,48 +245,6 @@ def _noise_like(
     seed = int(torch.randint(1 << 62, (), generator=generator))
     there = torch.Generator(values.device).manual_seed(seed)
     return torch.randn(values.shape, generator=there, device=values.device)
-
-
-def _check(data: Views, patch: int) -> int:
-    """The side of the images, once they are known to suit a flow."""
-    num, height, width, channels = data.images.shape
-    found = f"{num} views of {width}x{height} with {channels} channels"
-    if channels != 4:
-        raise InputError(
-            f"{found}: the flow needs RGBA images, whose background is known: fit a scene to "
-            "them and take its views, which have alpha (unrender make-views)"
-        )
-    if height != width or width % patch:
-        raise InputError(
-            f"{found}: the flow needs square images whose side is a multiple of its patch of "
-            f"{patch}: make the views with another --size, or choose another --patch"
-        )
-    if num < 2:
-        raise InputError(f"{found}: one view is held out, so the flow needs 2 or more")
-    if not _agree(data.cameras.intrinsics, data.cameras.intrinsics[0], width):
-        raise InputError(
-            f"{found}: their fields of view differ, which the flow cannot see: make views "
-            "with one field of view (unrender make-views)"
-        )
-    return width
-
-
-def _check_cameras(model: PoseFlow, cameras: Cameras) -> None:
-    size = model.image_size
-    if (cameras.width, cameras.height) != (size, size):
-        raise InputError(
-            f"cameras of {cameras.width}x{cameras.height}: this flow makes images of "
-            f"{size}x{size}: ask for that size"
-        )
-    if not _agree(cameras.intrinsics, model.intrinsics, size):
-        raise InputError(
-            f"cameras with a focal length of {cameras.focal[0]:.4g} pixels: this flow was "
-            f"trained with {model.intrinsics[0, 0]:.4g}: use cameras of its field of view"
-        )
-
-
-def _agree(a: Float[Tensor, "cameras 3 3"], b: Float[Tensor, "3 3"], image_size: int) -> bool:
-    return bool((a - b).abs().max() < FIELD_OF_VIEW_TOLERANCE * image_size)
 
 
 def _presets() -> dict[str, SiTFlow]:

@@ -1,0 +1,55 @@
+"""Which views and cameras a flow can take."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.generative.pose_flow import PoseFlow
+from unrender.geometry.cameras import Cameras
+
+FIELD_OF_VIEW_TOLERANCE = 0.02
+"""Intrinsics may differ by this share of the image's side."""
+
+
+def check_views(data: Views, patch: int) -> int:
+    """The side of the images, once they are known to suit a flow."""
+    num, height, width, channels = data.images.shape
+    found = f"{num} views of {width}x{height} with {channels} channels"
+    if channels != 4:
+        raise InputError(
+            f"{found}: the flow needs RGBA images, whose background is known: fit a scene to "
+            "them and take its views, which have alpha (unrender make-views)"
+        )
+    if height != width or width % patch:
+        raise InputError(
+            f"{found}: the flow needs square images whose side is a multiple of its patch of "
+            f"{patch}: make the views with another --size, or choose another --patch"
+        )
+    if num < 2:
+        raise InputError(f"{found}: one view is held out, so the flow needs 2 or more")
+    if not _agree(data.cameras.intrinsics, data.cameras.intrinsics[0], width):
+        raise InputError(
+            f"{found}: their fields of view differ, which the flow cannot see: make views "
+            "with one field of view (unrender make-views)"
+        )
+    return width
+
+
+def check_cameras(model: PoseFlow, cameras: Cameras) -> None:
+    """Refuse cameras of another size or field of view than the flow's."""
+    size = model.image_size
+    if (cameras.width, cameras.height) != (size, size):
+        raise InputError(
+            f"cameras of {cameras.width}x{cameras.height}: this flow makes images of "
+            f"{size}x{size}: ask for that size"
+        )
+    if not _agree(cameras.intrinsics, model.intrinsics, size):
+        raise InputError(
+            f"cameras with a focal length of {cameras.focal[0]:.4g} pixels: this flow was "
+            f"trained with {model.intrinsics[0, 0]:.4g}: use cameras of its field of view"
+        )
+
+
+def _agree(a: Float[Tensor, "cameras 3 3"], b: Float[Tensor, "3 3"], image_size: int) -> bool:
+    return bool((a - b).abs().max() < FIELD_OF_VIEW_TOLERANCE * image_size)
