@@ -18,7 +18,7 @@ LEGO = Path(__file__).parents[2] / "shared/data/nerf_synthetic/lego_200"
 @pytest.mark.skipif(not LEGO.is_dir(), reason=f"{LEGO} is absent")
 def test_lego_is_fitted_within_a_minute(tmp_path: Path) -> None:
     scene = load_scene(str(LEGO))
-    options = FitOptions(minutes=1, device="cpu")
+    options = FitOptions(minutes=1.0, device="cpu")
     opened, _ = fit_run(
         InstantNGP(), str(LEGO), tmp_path / "run", options, scene=scene, show=False
     )
