@@ -341,8 +341,13 @@ def doctor() -> None:
         if (path / "reference.py").is_file()
     )
     for name in kernels:
-        print(f"{'kernel':16} {name}: reference (torch), cpu (Numba)")
-    for name, purpose in (("beartype", "tests"), ("pytest", "tests"), ("ruff", "development")):
+        print(f"{'kernel':16} {name}: reference (torch), cpu (Numba), cuda (Triton)")
+    for name, purpose in (
+        ("torchdiffeq", "adaptive solver"),
+        ("beartype", "tests"),
+        ("pytest", "tests"),
+        ("ruff", "development"),
+    ):
         found = importlib.util.find_spec(name) is not None
         print(f"{'optional':16} {name}: {'installed' if found else 'absent'} ({purpose})")
 

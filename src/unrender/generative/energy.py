@@ -111,8 +111,8 @@ def find_mode(
     """
 
     def energy(pose: Tensor) -> Tensor:
-        ours, prior_s = residuals(pose).square().sum(1), prior.residuals(pose).square().sum(1)
-        return ours / temperature + prior_s
+        ours, known = (f(pose).square().sum(1) for f in (residuals, prior.residuals))
+        return ours / temperature + known
 
     def posterior(pose: Tensor) -> Quadratic:
         known = quadratic(prior.residuals, pose, radius)

@@ -23,6 +23,8 @@ from unrender.geometry.poses import so3_distance
 from unrender.rendering.photometric import errors_of_twists
 
 IMAGES_AT_ONCE = 256
+AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+"""The calibration by which errors are as large as their spreads."""
 
 Images = Float[Tensor, "images height width 4"]
 """RGBA, premultiplied, in [0, 1]."""
@@ -86,9 +88,9 @@ class PoseFlow(nn.Module):
             "training_views": torch.zeros(views[0], dtype=torch.long),
             "held_out_views": torch.zeros(views[1], dtype=torch.long),
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
-            "calibration": torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+            "calibration": AS_SPREAD.clone(),
             # The same for modes of the energy, and the variance of a pixel's independent error.
-            "mode_calibration": torch.tensor([[0.0, 1.0], [0.0, 1.0]]),
+            "mode_calibration": AS_SPREAD.clone(),
             "temperature": torch.ones(()),
         }
         for name, value in buffers.items():
@@ -168,7 +170,7 @@ class PoseFlow(nn.Module):
         self, images: Images, reading: PoseReading, truth: Cameras, search: Search
     ) -> None:
         """Fit the energy's temperature, and then the expected errors of `refine`."""
-        self.mode_calibration.copy_(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+        self.mode_calibration.copy_(AS_SPREAD)
         everything = torch.arange(len(images))
         prior, residuals = self._prior(reading, everything), self._residuals(images, search)
         true, radius = truth.world_from_camera, float(self.radius)
