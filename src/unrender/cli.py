@@ -30,7 +30,7 @@ from unrender.imaging.color import matte
 from unrender.imaging.files import write_video
 from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import supersampled
+from unrender.rendering.rendering import PoseEstimate, supersampled
 from unrender.tasks import (
     evaluate_run,
     fit_run,
@@ -257,41 +257,46 @@ def pose(
         estimate = opened.estimate_poses(pictures)
     else:
         cut_out = pictures if color is None else matte(pictures[..., :3], color)
-        begin = _starting_cameras(start, flow, images, cut_out, where)
+        begin = _starting_poses(start, flow, images, cut_out, where)
         estimate = refine_on_scene(opened, pictures, begin, options, color)
     names = tuple(str(path) for path in images)
-    write_cameras(
-        out,
-        NamedCameras(estimate.cameras, names),
-        estimate.rotation_error,
-        estimate.translation_error,
-    )
-    for name, error in zip(names, estimate.rotation_error.tolist(), strict=True):
-        print(f"{name}: rotation expected within {math.degrees(error):.2f}°")
+    write_cameras(out, NamedCameras(estimate.cameras, names), estimate)
+    for index, name in enumerate(names):
+        print(f"{name}: {_expectation(estimate, index)}")
     print(out)
 
 
-def _starting_cameras(
+def _expectation(estimate: PoseEstimate, index: int) -> str:
+    """How sure an estimate is, in words."""
+    x, y, z = estimate.axis_errors[index].rad2deg().tolist()
+    whole = math.degrees(float(estimate.rotation_error[index]))
+    text = f"rotation expected within {whole:.2f}° (x {x:.2f}°, y {y:.2f}°, z {z:.2f}°)"
+    shares = [] if estimate.modes is None else estimate.modes.share[index].tolist()
+    likely = [f"{share:.0%}" for share in shares if share > 0]
+    return text + (f", {len(likely)} modes: {', '.join(likely)}" if len(likely) > 1 else "")
+
+
+def _starting_poses(
     start: Path | None,
     flow: Path | None,
     images: tuple[Path, ...],
     cut_out: torch.Tensor,
     where: torch.device,
-) -> Cameras:
+) -> PoseEstimate:
     if (start is None) == (flow is None):
         raise InputError(
             "pose: a scene refines cameras it is given: name either --start FILE or --flow RUN"
         )
     if flow is not None:
-        found = open_run(flow, where)
-        return found.estimate_poses(cut_out).cameras
+        return open_run(flow, where).estimate_poses(cut_out)
     assert start is not None
     cameras = read_cameras(start).cameras
     if len(cameras) != len(images):
         raise InputError(
             f"{start}: holds {len(cameras)} cameras for {len(images)} images: give one each"
         )
-    return cameras
+    unknown = torch.full((len(cameras),), math.nan)
+    return PoseEstimate.isotropic(cameras, unknown, unknown)
 
 
 def evaluate(

@@ -189,7 +189,7 @@ def _judge(
     refined = refine_on_scene(
         scene_run,
         _opaque(scene.test),
-        estimate.cameras,
+        estimate,
         RenderAndCompare(),
         scene.test.background,
     )
@@ -286,12 +286,7 @@ def _write_cameras(outcome: Outcome, test: Views, out: Path) -> None:
     names = test.names or tuple(f"test view {index}" for index in range(len(test)))
     found = (("cameras_flow", outcome.estimate), ("cameras_refined", outcome.refined))
     for name, estimate in found:
-        write_cameras(
-            out / f"{name}.json",
-            NamedCameras(estimate.cameras, names),
-            estimate.rotation_error,
-            estimate.translation_error,
-        )
+        write_cameras(out / f"{name}.json", NamedCameras(estimate.cameras, names), estimate)
 
 
 def _write_picture(scene_run: OpenRun, outcome: Outcome, path: Path) -> None:

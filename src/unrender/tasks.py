@@ -59,11 +59,7 @@ class OpenRun:
                 "give starting cameras with --start, or a flow with --flow"
             )
         found: PoseEstimate = self.method.estimate_poses(self.model, images.to(self.device))
-        return PoseEstimate(
-            found.cameras.to(images.device),
-            found.rotation_error.to(images.device),
-            found.translation_error.to(images.device),
-        )
+        return found.to(images.device)
 
     @property
     def cameras(self) -> dict[str, Any]:
@@ -197,13 +193,14 @@ def turntable_cameras(
 def refine_on_scene(
     opened: OpenRun,
     images: Images,
-    start: Cameras,
+    start: PoseEstimate,
     options: RenderAndCompare,
     background: Float[Tensor, "3"] | None,
 ) -> PoseEstimate:
-    """Poses by render-and-compare on a fitted scene, from `start`."""
+    """Poses by render-and-compare on a fitted scene, from all modes of `start`."""
     _, height, width, _ = images.shape
-    return options.estimate(opened.renderer, images, start.resized(width, height), background)
+    begin = dataclasses.replace(start, cameras=start.cameras.resized(width, height))
+    return options.estimate_from_modes(opened.renderer, images, begin, background)
 
 
 def read_images(paths: list[Path]) -> Images:

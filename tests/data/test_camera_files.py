@@ -13,6 +13,7 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opengl_from_opencv
 from unrender.geometry.paths import turntable
+from unrender.rendering.rendering import PoseEstimate, PoseModes
 
 
 @pytest.fixture
@@ -23,7 +24,9 @@ def cameras() -> Cameras:
 def test_round_trip(cameras: Cameras, tmp_path: Path) -> None:
     path = tmp_path / "cameras.json"
     names = ("a.png", "b.png", "c.png")
-    write_cameras(path, NamedCameras(cameras, names), torch.tensor([0.1, 0.2, 0.3]))
+    errors = torch.tensor([0.1, 0.2, 0.3])
+    estimate = PoseEstimate.isotropic(cameras, errors, 2 * errors)
+    write_cameras(path, NamedCameras(cameras, names), estimate)
     found = read_cameras(path)
     assert found.names == names
     torch.testing.assert_close(found.cameras.world_from_camera, cameras.world_from_camera)
@@ -31,6 +34,22 @@ def test_round_trip(cameras: Cameras, tmp_path: Path) -> None:
     assert (found.cameras.width, found.cameras.height) == (40, 30)
     frame = json.loads(path.read_text())["frames"][1]
     assert math.isclose(frame["rotation_error_deg"], math.degrees(0.2), rel_tol=1e-6)
+    assert math.isclose(math.hypot(*frame["axis_errors_deg"]), math.degrees(0.2), rel_tol=1e-6)
+    assert math.isclose(frame["translation_error"], 0.4, rel_tol=1e-6)
+
+
+def test_modes_are_written_where_there_are_several(cameras: Cameras, tmp_path: Path) -> None:
+    path = tmp_path / "cameras.json"
+    poses = cameras.world_from_camera
+    share = torch.tensor([[1.0, 0.0], [0.7, 0.3], [0.5, 0.5]])
+    modes = PoseModes(torch.stack([poses, poses.roll(1, 0)], 1), share)
+    errors = torch.zeros(3)
+    estimate = PoseEstimate(cameras, torch.zeros(3, 3), errors, modes=modes)
+    write_cameras(path, NamedCameras(cameras, ("a", "b", "c")), estimate)
+    first, second, _ = json.loads(path.read_text())["frames"]
+    assert "modes" not in first
+    assert [mode["share"] for mode in second["modes"]] == pytest.approx([0.7, 0.3])
+    assert second["modes"][0]["transform_matrix"] == second["transform_matrix"]
 
 
 def test_a_file_of_blender_is_read(cameras: Cameras, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -34,21 +35,26 @@ TINY = SiTFlow(
 )
 
 
-def toy_views(num: int, size: int = SIZE) -> Views:
-    """Three coloured balls of soft outline, seen from a quarter of a sphere."""
+BALLS = (
+    ([0.6, 0.0, 0.0], [1.0, 0.2, 0.1]),
+    ([0.0, 0.7, 0.1], [0.1, 0.9, 0.2]),
+    ([-0.2, -0.2, 0.7], [0.2, 0.3, 1.0]),
+)
+"""Places and colours."""
+Balls = tuple[tuple[list[float], list[float]], ...]
+
+
+def toy_views(num: int, size: int = SIZE, balls: Balls = BALLS, azimuth: float = 1.5) -> Views:
+    """Coloured balls of soft outline, seen from a quarter of a sphere."""
     generator = torch.Generator().manual_seed(0)
     angle, height = torch.rand(2, num, generator=generator)
-    angle, height = 1.5 * angle, 0.2 + 0.6 * height
+    angle, height = azimuth * angle, 0.2 + 0.6 * height
     flat = (1 - height.square()).sqrt()
     eye = 3 * torch.stack([angle.cos() * flat, angle.sin() * flat, height], dim=-1)
     poses = look_at(eye, torch.zeros(num, 3), torch.tensor([0.0, 0.0, 1.0]))
     cameras = Cameras.from_focal(poses, 1.2 * size, size, size)
     image = torch.zeros(num, size, size, 4)
-    for place, color in (
-        ([0.6, 0.0, 0.0], [1.0, 0.2, 0.1]),
-        ([0.0, 0.7, 0.1], [0.1, 0.9, 0.2]),
-        ([-0.2, -0.2, 0.7], [0.2, 0.3, 1.0]),
-    ):
+    for place, color in balls:
         pixel, _ = cameras.project(torch.arange(num), torch.tensor(place).expand(num, 3))
         distance = (pixel_grid(size, size) - pixel[:, None, None]).square().sum(-1)
         alpha = (-distance / (size / 8) ** 2).exp()[..., None]
@@ -141,6 +147,28 @@ def test_poses_whose_image_fits_are_nearer(trained: tuple[PoseFlow, list[float]]
     )
     assert less < error
     assert model.temperature != 1
+
+
+def test_an_object_that_looks_alike_from_two_sides_has_two_poses(one_thread: None) -> None:
+    """Half a turn about the vertical axis changes no image: half of the posterior is there."""
+    alike: Balls = (
+        ([0.6, 0.0, 0.0], [1.0, 0.2, 0.1]),
+        ([-0.6, 0.0, 0.0], [1.0, 0.2, 0.1]),
+        ([0.0, 0.5, 0.4], [0.1, 0.9, 0.2]),
+        ([0.0, -0.5, 0.4], [0.1, 0.9, 0.2]),
+    )
+    views = toy_views(300, balls=alike, azimuth=2 * math.pi)
+    model, _ = train(TINY, views, 250)
+    TINY.finish(model, views)
+    some = views.select(model.held_out_views)
+    modes = TINY.estimate_poses(model, some.images).modes
+    assert modes is not None
+    torch.testing.assert_close(modes.share.sum(1), torch.ones(len(some)))
+    half_turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+    for pose in (some.cameras.rotations, half_turn @ some.cameras.rotations):
+        distance = so3_distance(modes.world_from_camera[..., :3], pose[:, None])
+        found = torch.where(modes.share > 0, distance, torch.inf).amin(1)
+        assert found.median() < 0.35
 
 
 @pytest.mark.parametrize("lifting", LIFTINGS)

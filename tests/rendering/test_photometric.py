@@ -9,8 +9,14 @@ from torch import Tensor
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import compose, se3_exp, so3_distance
-from unrender.rendering.photometric import RenderAndCompare, strided
-from unrender.rendering.rendering import Rendering, pixel_grid, supersampled
+from unrender.rendering.photometric import RenderAndCompare, errors_of_twists, strided
+from unrender.rendering.rendering import (
+    PoseEstimate,
+    PoseModes,
+    Rendering,
+    pixel_grid,
+    supersampled,
+)
 
 CENTERS = torch.tensor([[0.6, 0, 0], [0, 0.7, 0.1], [-0.3, -0.4, 0.5], [0.1, 0.2, -0.6]])
 COLORS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
@@ -62,6 +68,35 @@ def test_recovers_the_pose_that_made_the_image(background: Tensor | None) -> Non
     assert shift.max() < 0.02
     before, _ = errors(start, truth)
     assert before.min() > 5
+
+
+def test_of_several_modes_it_keeps_the_one_that_fits() -> None:
+    """The right mode is the second of the first camera and the first of the second one."""
+    truth, wrong = views(2).world_from_camera, views(4).world_from_camera[2:]
+    right = moved(views(2), degrees=5, length=0.1).world_from_camera
+    poses = torch.stack([torch.stack([wrong[0], right[0]]), torch.stack([right[1], wrong[1]])])
+    share = torch.tensor([[0.6, 0.4], [0.9, 0.1]])
+    cameras = views(2).with_poses(poses[:, 0])
+    zero = torch.zeros(2)
+    found = PoseEstimate(cameras, torch.zeros(2, 3), zero, modes=PoseModes(poses, share))
+    images = balls(views(2)).rgba
+    estimate = RenderAndCompare().estimate_from_modes(balls, images, found)
+    turn, _ = errors(estimate.cameras, views(2).with_poses(truth))
+    assert turn.max() < 0.2
+    assert estimate.misfit is not None
+    assert estimate.misfit.max() < 1e-5
+
+
+def test_the_errors_about_the_axes_are_those_of_the_covariance() -> None:
+    """A twist about a camera's own optical axis is an error about its z, and moves nothing."""
+    pose = views(5).world_from_camera
+    axis = pose[:, :, 2]
+    # The line through the centre: the turn's twist has the centre's moment as translation.
+    twist = torch.cat([axis, torch.linalg.cross(pose[:, :, 3], axis)], dim=1)
+    covariance = 0.1**2 * twist[:, :, None] * twist[:, None, :]
+    about, center = errors_of_twists(covariance, pose)
+    torch.testing.assert_close(about, torch.tensor([0, 0, 0.1]).expand(5, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(center, torch.zeros(5), atol=1e-3, rtol=0)
 
 
 def test_without_steps_the_start_comes_back() -> None:

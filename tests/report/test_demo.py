@@ -77,7 +77,9 @@ def estimate(size: int, error: float) -> PoseEstimate:
     truth = views(size).cameras
     twist: Tensor = error * torch.randn(NUM_VIEWS, 6, generator=generator(2))
     found = truth.with_poses(compose(se3_exp(twist), truth.world_from_camera))
-    return PoseEstimate(found, torch.full((NUM_VIEWS,), error), torch.full((NUM_VIEWS,), error))
+    return PoseEstimate.isotropic(
+        found, torch.full((NUM_VIEWS,), error), torch.full((NUM_VIEWS,), error)
+    )
 
 
 def outcome() -> Outcome:
@@ -212,7 +214,9 @@ def test_perfect_and_empty_results_still_make_a_page(tmp_path: Path) -> None:
     rendering = Rendering(torch.zeros(*nothing.shape, 3), nothing, nothing)
     scores = score_images(truth, truth)
     perfect = ImageEvaluation(photographs, rendering, truth, truth, scores, "white", 1.0)
-    exact = PoseEstimate(photographs.cameras, torch.zeros(NUM_VIEWS), torch.zeros(NUM_VIEWS))
+    exact = PoseEstimate.isotropic(
+        photographs.cameras, torch.zeros(NUM_VIEWS), torch.zeros(NUM_VIEWS)
+    )
     run = Run.create(tmp_path / "run", {"method": {"name": "sit"}})
     errors = score_poses(exact.cameras, photographs.cameras)
     write_run_report(tmp_path / "report.html", run, perfect, exact, errors)

@@ -19,6 +19,7 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.imaging.files import replacing
+from unrender.rendering.rendering import PoseEstimate
 
 MAX_BYTES = 100_000_000
 
@@ -32,12 +33,9 @@ class NamedCameras:
 
 
 def write_cameras(
-    path: Path,
-    named: NamedCameras,
-    rotation_error: Float[Tensor, "cameras"] | None = None,
-    translation_error: Float[Tensor, "cameras"] | None = None,
+    path: Path, named: NamedCameras, estimate: PoseEstimate | None = None
 ) -> None:
-    """Write the file whole or not at all; errors in radians and in units of the scene."""
+    """Write the file whole or not at all, with what the `estimate` of the cameras expects."""
     cameras = named.cameras
     poses = opengl_from_opencv(cameras.world_from_camera.detach().cpu()).tolist()
     frames: list[dict[str, Any]] = []
@@ -53,13 +51,30 @@ def write_cameras(
             "w": cameras.width,
             "h": cameras.height,
         }
-        if rotation_error is not None:
-            frame["rotation_error_deg"] = math.degrees(float(rotation_error[index]))
-        if translation_error is not None:
-            frame["translation_error"] = float(translation_error[index])
+        if estimate is not None:
+            frame |= _expected(estimate, index)
         frames.append(frame)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps({"frames": frames}, indent=1) + "\n")
+
+
+def _expected(estimate: PoseEstimate, index: int) -> dict[str, Any]:
+    """Errors in degrees and in scene units; all modes where there are several."""
+    frame: dict[str, Any] = {
+        "rotation_error_deg": math.degrees(float(estimate.rotation_error[index])),
+        "axis_errors_deg": estimate.axis_errors[index].rad2deg().tolist(),
+        "translation_error": float(estimate.translation_error[index]),
+    }
+    if estimate.modes is not None and bool((estimate.modes.share[index] > 0).sum() > 1):
+        poses = opengl_from_opencv(estimate.modes.world_from_camera[index].detach().cpu())
+        frame["modes"] = [
+            {"share": share, "transform_matrix": [*pose, [0.0, 0.0, 0.0, 1.0]]}
+            for share, pose in zip(
+                estimate.modes.share[index].tolist(), poses.tolist(), strict=True
+            )
+            if share > 0
+        ]
+    return frame
 
 
 def read_cameras(path: Path) -> NamedCameras:

@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
+"""Of rotations, in radians, and of centres, in scene units."""
+
 
 def rising_line(
     spread: Float[Tensor, "examples"], error: Float[Tensor, "examples"]
@@ -25,3 +28,11 @@ def rising_line(
     loss = (candidates[:, :1] + candidates[:, 1:] * spread - error).square().sum(1)
     allowed = (candidates >= 0).all(1)
     return candidates[torch.where(allowed, loss, torch.inf).argmin()]
+
+
+def on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
+    """Expected errors: row by row of the lines (a, b), a + b · spread."""
+    rotation, translation = (
+        line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
+    )
+    return rotation, translation

@@ -27,17 +27,19 @@ TEMPERATURES = torch.logspace(-3, 2, 41).tolist()
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Half a sum of squares near a pose: gradientᵀ δ + δᵀ curvature δ / 2.
+    """Half a sum of squares near a pose: value + gradientᵀ δ + δᵀ curvature δ / 2.
 
     δ is the twist (rotation, translation) about the world's origin that leads there.
     """
 
+    value: Float[Tensor, "images"]
     gradient: Float[Tensor, "images 6"]
     curvature: Float[Tensor, "images 6 6"]
 
     def plus(self, other: "Quadratic", temperature: float) -> "Quadratic":
         """The sum of its temperature-th part and another."""
         return Quadratic(
+            self.value / temperature + other.value,
             self.gradient / temperature + other.gradient,
             self.curvature / temperature + other.curvature,
         )
@@ -75,6 +77,8 @@ class Mode:
     world_from_camera: Float[Tensor, "images 3 4"]
     precision: Float[Tensor, "images 6 6"]
     """Inverse covariance of the twist (rotation, translation) about the world's origin."""
+    square: Float[Tensor, "images"]
+    """Sum of the squares of the image's residuals there."""
 
 
 def quadratic(
@@ -91,8 +95,9 @@ def quadratic(
         ahead, behind = (residuals(compose(se3_exp(d), pose)) for d in (twist, -twist))
         columns.append((ahead - behind) / (2 * axis.sum()))
     jacobian = torch.stack(columns, dim=-1)
-    gradient = jacobian.mT @ residuals(pose)[..., None]
-    return Quadratic(gradient[..., 0], jacobian.mT @ jacobian)
+    here = residuals(pose)
+    gradient = jacobian.mT @ here[..., None]
+    return Quadratic(here.square().sum(1) / 2, gradient[..., 0], jacobian.mT @ jacobian)
 
 
 @torch.no_grad()
@@ -114,20 +119,22 @@ def find_mode(
         ours, known = (f(pose).square().sum(1) for f in (residuals, prior.residuals))
         return ours / temperature + known
 
-    def posterior(pose: Tensor) -> Quadratic:
-        known = quadratic(prior.residuals, pose, radius)
-        return quadratic(residuals, pose, radius).plus(known, temperature)
+    def quadratics(pose: Tensor) -> tuple[Quadratic, Quadratic]:
+        """Of the image alone, and of the posterior."""
+        image, known = (quadratic(f, pose, radius) for f in (residuals, prior.residuals))
+        return image, image.plus(known, temperature)
 
     pose, least = start, energy(start)
     damping = torch.full_like(least, 1e-2)
     for _ in range(steps):
-        proposed = compose(se3_exp(posterior(pose).step(damping)), pose)
+        proposed = compose(se3_exp(quadratics(pose)[1].step(damping)), pose)
         found = energy(proposed)
         better = found < least
         pose = torch.where(better[:, None, None], proposed, pose)
         least = torch.where(better, found, least)
         damping = damping * torch.where(better, 0.2, 10.0)
-    return Mode(pose, posterior(pose).curvature)
+    image, posterior = quadratics(pose)
+    return Mode(pose, posterior.curvature, 2 * image.value)
 
 
 @torch.no_grad()

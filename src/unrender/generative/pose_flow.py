@@ -6,42 +6,23 @@ image. Images are premultiplied RGBA; the flow sees them channels first and scal
 Mean start: the source without noise, lift(P); sampled start: with it.
 """
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from unrender.generative.calibration import rising_line
-from unrender.generative.energy import Mode, Prior, Residuals, find_mode, fit_temperature
+from unrender.generative.calibration import Errors, on_lines, rising_line
+from unrender.generative.candidates import MAX_CANDIDATES, Candidates
 from unrender.generative.lifting import Lifting, PoseReading
 from unrender.generative.solvers import Solver, integrate
 from unrender.generative.transformer import Shape, SiT
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
-from unrender.rendering.photometric import errors_of_twists
+from unrender.rendering.rendering import Images, PoseEstimate
 
 IMAGES_AT_ONCE = 256
 AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
 """The calibration by which errors are as large as their spreads."""
-
-Images = Float[Tensor, "images height width 4"]
-"""RGBA, premultiplied, in [0, 1]."""
-
-Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
-"""Of rotations, in radians, and of centres, in scene units."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """How the pose whose image is nearest is looked for."""
-
-    steps: int
-    """Gauss-Newton steps."""
-    image_steps: int
-    """Steps of the flow from a pose to its image."""
-    solver: Solver
 
 
 def flow_from_images(
@@ -66,6 +47,8 @@ class PoseFlow(nn.Module):
     calibration: Tensor
     mode_calibration: Tensor
     temperature: Tensor
+    candidate_poses: Tensor
+    candidate_temperature: Tensor
 
     def __init__(
         self,
@@ -92,9 +75,15 @@ class PoseFlow(nn.Module):
             # The same for modes of the energy, and the variance of a pixel's independent error.
             "mode_calibration": AS_SPREAD.clone(),
             "temperature": torch.ones(()),
+            # Training poses among which the modes of a posterior are looked for, and the
+            # temperature of that posterior.
+            "candidate_poses": torch.zeros(min(views[0], MAX_CANDIDATES), 3, 4),
+            "candidate_temperature": torch.ones(()),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
+        self.candidates: dict[tuple[int, Solver], Candidates] = {}
+        """By steps and solver; made when they are first asked for."""
 
     @property
     def image_size(self) -> int:
@@ -134,88 +123,21 @@ class PoseFlow(nn.Module):
         blank = self.cameras(images.new_zeros(len(images), 3, 4))
         return self.lifting.unlift(torch.cat(parts), blank, self.radius)
 
-    def expected_errors(self, reading: PoseReading) -> Errors:
-        """Of a reading."""
+    def expect(self, reading: PoseReading) -> PoseEstimate:
+        """A reading with the errors that such readings have."""
         spread = reading.rotation_spread, reading.translation_spread
-        return _on_lines(self.calibration, spread)
+        return PoseEstimate.isotropic(
+            self.cameras(reading.world_from_camera), *on_lines(self.calibration, spread)
+        )
 
     def calibrate(self, reading: PoseReading, truth: Cameras) -> None:
         """Fit the expected errors to the errors of views that training never saw."""
         spread = reading.rotation_spread, reading.translation_spread
-        errors = _errors(reading.world_from_camera, truth)
+        errors = pose_errors(reading.world_from_camera, truth)
         self.calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
 
-    def refine(
-        self, images: Images, reading: PoseReading, search: Search
-    ) -> tuple[Float[Tensor, "images 3 4"], Errors]:
-        """The poses near the readings whose images the flow makes most like these.
 
-        With their expected errors.
-        """
-        parts = [
-            find_mode(
-                self._residuals(images[part], search),
-                reading.world_from_camera[part],
-                self._prior(reading, part),
-                float(self.temperature),
-                search.steps,
-                float(self.radius),
-            )
-            for part in torch.arange(len(images)).split(IMAGES_AT_ONCE)
-        ]
-        poses = torch.cat([part.world_from_camera for part in parts])
-        return poses, _on_lines(self.mode_calibration, _mode_spread(parts))
-
-    def calibrate_modes(
-        self, images: Images, reading: PoseReading, truth: Cameras, search: Search
-    ) -> None:
-        """Fit the energy's temperature, and then the expected errors of `refine`."""
-        self.mode_calibration.copy_(AS_SPREAD)
-        everything = torch.arange(len(images))
-        prior, residuals = self._prior(reading, everything), self._residuals(images, search)
-        true, radius = truth.world_from_camera, float(self.radius)
-        # Once from the readings, and once from the modes that the first answer leads to.
-        near = reading.world_from_camera
-        self.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
-        near, _ = self.refine(images, reading, search)
-        self.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
-        near, spread = self.refine(images, reading, search)
-        errors = _errors(near, truth)
-        self.mode_calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
-
-    def _prior(self, reading: PoseReading, part: Int[Tensor, "chosen"]) -> Prior:
-        """Of the three axes each has its share of what a reading is expected to err."""
-        rotation, translation = (
-            error[part].clamp_min(1e-6) / 3**0.5 for error in self.expected_errors(reading)
-        )
-        return Prior(reading.world_from_camera[part], rotation, translation)
-
-    def _residuals(self, images: Images, search: Search) -> Residuals:
-        """What the flow makes of poses, less the images."""
-        wanted = flow_from_images(images).flatten(1)
-
-        def residuals(pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images numbers"]:
-            source = self.lift(self.cameras(pose))
-            made = integrate(self.average, source, 0.0, 1.0, search.image_steps, search.solver)
-            return made[:, :4].flatten(1) - wanted
-
-        return residuals
-
-
-def _errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
+def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
+    """How far poses are from the true ones."""
     rotation = so3_distance(poses[:, :, :3], truth.rotations)
     return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
-
-
-def _mode_spread(parts: list[Mode]) -> Errors:
-    poses = torch.cat([part.world_from_camera for part in parts])
-    covariance = torch.linalg.inv(torch.cat([part.precision for part in parts]).double())
-    rotation, translation = errors_of_twists(covariance, poses[:, :, 3])
-    return rotation, translation
-
-
-def _on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
-    rotation, translation = (
-        line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
-    )
-    return rotation, translation

@@ -86,9 +86,9 @@ def so3_log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
 
 
 def so3_distance(
-    a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]
-) -> Float[Tensor, "*batch"]:
-    """Geodesic distance in radians, in [0, π], accurate at both ends."""
+    a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "*#batch"]:
+    """Geodesic distance in radians, in [0, π], accurate at both ends; they broadcast."""
     # Of aᵀb, the antisymmetric part holds sin θ. aᵀa is symmetric, so b − a may stand for b:
     # close rotations then lose no digits and equal ones are exactly 0 apart.
     skew = a.mT @ (b - a)

@@ -8,6 +8,7 @@ pose; backwards it reads the pose of an image, and from there it searches for th
 image it would make.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ from unrender.errors import InputError
 from unrender.generative.checks import check_cameras, check_views
 from unrender.generative.lifting import LIFTINGS, Liftings
 from unrender.generative.paths import LinearPath
-from unrender.generative.pose_flow import PoseFlow, Search
+from unrender.generative.pose_flow import PoseFlow
+from unrender.generative.pose_search import PoseSearch
 from unrender.generative.precision import multiplies_bfloat16
 from unrender.generative.solvers import Solver
 from unrender.generative.transformer import Shape
@@ -86,6 +88,8 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     refine_steps: int = 2
     """Gauss-Newton steps from what the flow reads to the pose whose image it would make; 0 for
     the reading alone."""
+    modes: int = 3
+    """Poses looked for among the training's, apart from what the flow reads; 0 for none."""
 
     def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
         size = check_views(data, self.patch)
@@ -95,6 +99,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         model.training_views.copy_(order[held_out:])
         model.held_out_views.copy_(order[:held_out])
         training = data.cameras.select(order[held_out:].to(data.cameras.device))
+        model.candidate_poses.copy_(training.world_from_camera[: len(model.candidate_poses)])
         model.radius.copy_(training.centers.norm(dim=1).mean())
         model.intrinsics.copy_(data.cameras.intrinsics[0])
         return model
@@ -180,11 +185,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         reading = model.read(held_out.images, self.inversion_steps, self.solver)
         model.calibrate(reading, held_out.cameras)
         if self.refine_steps:
-            model.calibrate_modes(held_out.images, reading, held_out.cameras, self._search)
+            self._search.calibrate(model, held_out.images, reading, held_out.cameras)
 
     @property
-    def _search(self) -> Search:
-        return Search(self.refine_steps, self.image_steps, self.solver)
+    def _search(self) -> PoseSearch:
+        return PoseSearch(self.refine_steps, self.modes, self.image_steps, self.solver)
 
     def smaller(self) -> "Method[PoseFlow, Views] | None":
         return halve(self, "batch")
@@ -228,10 +233,10 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         size = model.image_size
         small = area_average(images, size, size)
         reading = model.read(small, self.inversion_steps, self.solver)
-        poses, errors = reading.world_from_camera, model.expected_errors(reading)
+        found = model.expect(reading)
         if self.refine_steps:
-            poses, errors = model.refine(small, reading, self._search)
-        return PoseEstimate(model.cameras(poses).resized(width, height), *errors)
+            found = self._search.estimate(model, small, reading)
+        return dataclasses.replace(found, cameras=found.cameras.resized(width, height))
 
 
 def _follows(cameras: Cameras) -> bool:

@@ -69,11 +69,28 @@ class RenderAndCompare:
                 steps,
                 share * self.rate,
             )
-        cameras = start.with_poses(poses)
-        rotation, translation = self._expected_error(
-            renderer, images, cameras, background, generator
+        return self._with_expected_error(
+            renderer, images, start.with_poses(poses), background, generator
         )
-        return PoseEstimate(cameras, rotation, translation)
+
+    def estimate_from_modes(
+        self,
+        renderer: Renderer,
+        images: Images,
+        found: PoseEstimate,
+        background: Float[Tensor, "3"] | None = None,
+    ) -> PoseEstimate:
+        """Refine all modes of an estimate; of each image, that which then fits best is kept."""
+        best = self.estimate(renderer, images, found.cameras, background)
+        if found.modes is None:
+            return best
+        image, mode = (found.modes.share[:, 1:] > 0).nonzero(as_tuple=True)
+        if not len(image):
+            return best
+        poses = found.modes.world_from_camera[image, mode + 1]
+        start = found.cameras.select(image).with_poses(poses)
+        others = self.estimate(renderer, images[image], start, background)
+        return best.or_better(others, image)
 
     def _descend(
         self,
@@ -115,15 +132,15 @@ class RenderAndCompare:
         return strided(cameras, stride, x, y), images[:, y::stride, x::stride]
 
     @torch.no_grad()
-    def _expected_error(
+    def _with_expected_error(
         self,
         renderer: Renderer,
         images: Images,
         cameras: Cameras,
         background: Float[Tensor, "3"] | None,
         generator: torch.Generator,
-    ) -> tuple[Float[Tensor, "cameras"], Float[Tensor, "cameras"]]:
-        """Root of the trace of the pose's covariance: of its rotation, and of its centre.
+    ) -> PoseEstimate:
+        """Roots of the variances of the pose: about its axes, and of its centre.
 
         H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of pixels: the errors
         of neighbouring pixels go together and count as one. Derivatives: central differences.
@@ -163,20 +180,23 @@ class RenderAndCompare:
             curvature + ridge[:, None, None] * torch.eye(6).to(curvature)
         )
         covariance = inverse @ scatter.double() @ inverse
-        return errors_of_twists(covariance, cameras.centers)
+        errors = errors_of_twists(covariance, cameras.world_from_camera)
+        return PoseEstimate(cameras, *errors, residual.square().mean((1, 2, 3)))
 
 
 def errors_of_twists(
-    covariance: Float[Tensor, "cameras 6 6"], centers: Float[Tensor, "cameras 3"]
-) -> tuple[Float[Tensor, "cameras"], Float[Tensor, "cameras"]]:
-    """Root mean square errors of rotations and centres whose twists have this covariance.
+    covariance: Float[Tensor, "cameras 6 6"], world_from_camera: Float[Tensor, "cameras 3 4"]
+) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, "cameras"]]:
+    """Root mean square errors of poses whose twists have this covariance.
 
-    Twists (rotation, translation) are about the world's origin: a turn also moves the centre,
-    by ω × c.
+    About the cameras' axes, and of their centres. Twists (rotation, translation) are about the
+    world's origin: a turn also moves the centre, by ω × c.
     """
+    pose = world_from_camera.to(covariance)
+    axes, centers = pose[:, :, :3], pose[:, :, 3]
     from_turn = -torch.linalg.cross(
         torch.eye(3).to(covariance).expand(len(centers), 3, 3),
-        centers.to(covariance)[:, None].expand(-1, 3, 3),
+        centers[:, None].expand(-1, 3, 3),
         dim=-1,
     ).mT
     to_center = torch.cat(
@@ -184,10 +204,10 @@ def errors_of_twists(
     )
     center = to_center @ covariance @ to_center.mT
 
-    def root(matrix: Tensor) -> Tensor:
-        return matrix.diagonal(dim1=1, dim2=2).sum(-1).clamp_min(0).sqrt().float()
-
-    return root(covariance[:, :3, :3]), root(center)
+    turn = axes.mT @ covariance[:, :3, :3] @ axes
+    variances = (matrix.diagonal(dim1=1, dim2=2).clamp_min(0) for matrix in (turn, center))
+    about_axes, of_center = variances
+    return about_axes.sqrt().float(), of_center.sum(-1).sqrt().float()
 
 
 def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:

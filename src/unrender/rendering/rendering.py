@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
@@ -40,14 +40,76 @@ class Rendering:
 
 
 @dataclass(frozen=True)
+class PoseModes:
+    """Where each camera may be: the best mode of the posterior first."""
+
+    world_from_camera: Float[Tensor, "cameras modes 3 4"]
+    share: Float[Tensor, "cameras modes"]
+    """Of the posterior; the shares of a camera sum to 1, and a mode that it lacks has 0."""
+
+
+@dataclass(frozen=True)
 class PoseEstimate:
     """Cameras recovered from images, each with the error it is expected to have."""
 
     cameras: Cameras
-    rotation_error: Float[Tensor, "cameras"]
-    """Expected geodesic error, in radians."""
+    axis_errors: Float[Tensor, "cameras 3"]
+    """Expected angle of the error about each of the camera's own axes, in radians."""
     translation_error: Float[Tensor, "cameras"]
     """Expected error of the camera's centre, in scene units."""
+    misfit: Float[Tensor, "cameras"] | None = None
+    """Mean square of what the image at the pose differs by from the image that was given."""
+    modes: PoseModes | None = None
+    """Where the estimator sees all of the poses; the first mode is the estimate."""
+
+    @classmethod
+    def isotropic(
+        cls,
+        cameras: Cameras,
+        rotation_error: Float[Tensor, "cameras"],
+        translation_error: Float[Tensor, "cameras"],
+    ) -> "PoseEstimate":
+        """The error about every axis is the same."""
+        return cls(cameras, (rotation_error / 3**0.5)[:, None].expand(-1, 3), translation_error)
+
+    @property
+    def rotation_error(self) -> Float[Tensor, "cameras"]:
+        """Expected geodesic error, in radians."""
+        return self.axis_errors.norm(dim=1)
+
+    def or_better(self, others: "PoseEstimate", image: Int[Tensor, "others"]) -> "PoseEstimate":
+        """These estimates, but the other ones of the same images where their misfit is less.
+
+        `image` says of which image each of the others is; both know their misfits.
+        """
+        assert self.misfit is not None, "estimates are compared by their misfit"
+        assert others.misfit is not None, "estimates are compared by their misfit"
+        misfit = torch.cat([self.misfit, others.misfit])
+        index = torch.cat([torch.arange(len(self.cameras), device=image.device), image])
+        order = misfit.argsort(descending=True)
+        best = torch.empty_like(index[: len(self.cameras)])
+        # Of several that are written to one place, the last one remains: that which fits best.
+        for each in order.tolist():
+            best[index[each]] = each
+        poses = [each.cameras.world_from_camera for each in (self, others)]
+        return PoseEstimate(
+            self.cameras.with_poses(torch.cat(poses)[best]),
+            torch.cat([self.axis_errors, others.axis_errors])[best],
+            torch.cat([self.translation_error, others.translation_error])[best],
+            misfit[best],
+        )
+
+    def to(self, device: torch.device | str) -> "PoseEstimate":
+        modes = self.modes
+        if modes is not None:
+            modes = PoseModes(modes.world_from_camera.to(device), modes.share.to(device))
+        return PoseEstimate(
+            self.cameras.to(device),
+            self.axis_errors.to(device),
+            self.translation_error.to(device),
+            None if self.misfit is None else self.misfit.to(device),
+            modes,
+        )
 
 
 Images = Float[Tensor, "images height width 4"]
