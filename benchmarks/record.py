@@ -7,13 +7,13 @@ with the "reason" where there is no value.
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from unrender.training.run import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
@@ -33,7 +33,7 @@ def write(
     content = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "commit": commit(),
-        "machine": machine(),
+        "machine": processor(),
         "seed": seed,
         "seconds": round(seconds, 1),
         "figures": figures,
@@ -86,11 +86,3 @@ def commit() -> str:
     """The commit measured, marked if the tree differs from it."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-
-def machine() -> str:
-    """The processor and the number of cores."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
-    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"

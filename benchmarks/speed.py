@@ -192,7 +192,7 @@ def check_ratios(options: argparse.Namespace) -> int:
         }
         seconds = time.perf_counter() - began
         before = record.read(options.write_ratios).get("ratios", {})
-        content = {**before, _registers(): {"machine": record.machine(), **content}}
+        content = {**before, _registers(): {"machine": record.processor(), **content}}
         record.write(options.write_ratios, options.seed, seconds, {}, ratios=content)
         return 0
     committed = committed_ratios(record.read(options.compare)["ratios"], _registers())

@@ -24,6 +24,7 @@ LAYERS = (
     "report",
     "viewer",
     "tasks",
+    "studies",
     "demo",
     "cli",
     "__main__",

@@ -31,6 +31,8 @@ from unrender.imaging.files import write_video
 from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import PoseEstimate, supersampled
+from unrender.studies import STUDIES, write_study
+from unrender.studies.study import open_subject
 from unrender.tasks import (
     evaluate_run,
     fit_run,
@@ -45,8 +47,10 @@ from unrender.training.fit import Device, FitOptions, pick_device
 
 if TYPE_CHECKING:
     from unrender.methods import AnyMethod
+    from unrender.studies.study import Study
 else:
     AnyMethod = tyro.extras.subcommand_type_from_defaults(METHODS, prefix_names=False)
+    Study = tyro.extras.subcommand_type_from_defaults(STUDIES, prefix_names=False)
 
 
 def fit(
@@ -324,6 +328,34 @@ def evaluate(
     print(report)
 
 
+def study(
+    study: Annotated[Study, tyro.conf.arg(name="")],
+    run: Path,
+    scene: Path,
+    data: str | None = None,
+    out: Path | None = None,
+    work: Path | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+) -> None:
+    """Study a flow: write a page with plots, and a CSV of every measurement.
+
+    Args:
+        study: What to find out.
+        run: The flow's run folder.
+        scene: Run folder of the scene whose renders the flow was trained on.
+        data: Views to be judged by; by default the test views of what the scene was fitted to.
+        out: Folder of the page; by default studies/ in the flow's run folder.
+        work: Folder of the flows that the study trains, which are used again; by default
+            studies/runs in the flow's run folder.
+        seed: Seed of the cameras, and of the flows that the study trains.
+        device: Where to compute.
+    """
+    subject = open_subject(run, scene, data, work, seed, pick_device(device))
+    page = write_study(study, subject, out or run / "studies")
+    print(page)
+
+
 def demo(
     options: Annotated[DemoOptions, tyro.conf.arg(name="")] = DemoOptions(),
 ) -> None:
@@ -368,6 +400,7 @@ def main() -> None:
                 "render": render,
                 "pose": pose,
                 "evaluate": evaluate,
+                "study": study,
                 "doctor": doctor,
             },
             prog="unrender",

@@ -34,7 +34,7 @@ from unrender.kernels.process import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import Images, supersampled
+from unrender.rendering.rendering import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
 from unrender.tasks import OpenRun, fit_run, refine_on_scene, turntable_cameras
@@ -188,7 +188,7 @@ def _judge(
     began = time.perf_counter()
     refined = refine_on_scene(
         scene_run,
-        _opaque(scene.test),
+        scene.test.opaque,
         estimate,
         RenderAndCompare(),
         scene.test.background,
@@ -212,13 +212,6 @@ def _judge(
             "refine_seconds_per_view": refine_seconds / len(small),
         },
     )
-
-
-def _opaque(test: Views) -> Images:
-    """RGBA as it is; RGB with an alpha of 1, since its background is compared too."""
-    if test.has_alpha:
-        return test.images
-    return torch.cat([test.images, torch.ones_like(test.images[..., :1])], dim=-1)
 
 
 def _nearest_view_psnr(views: Views, test: Views) -> float:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unrender.training.muon import MOMENTUM, Muon, orthogonalised
+from unrender.training.muon import MOMENTUM, Muon, _turned, orthogonalised
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -25,6 +25,19 @@ def test_singular_vectors_stay_and_values_become_equal(
     torch.testing.assert_close(turned, values.diag(), rtol=0, atol=1e-3)
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(24, 96), (96, 24)])
+@pytest.mark.parametrize("decades", [0, 4])
+def test_the_small_square_takes_the_same_steps(shape: tuple[int, int], decades: int) -> None:
+    """Long matrices go another way, which float64 shows to be the same one."""
+    u, s, vh = torch.linalg.svd(normal(*shape), full_matrices=False)
+    matrix = u @ (s * torch.logspace(0, -decades, len(s))).diag() @ vh
+    wide = matrix.double() if shape[0] < shape[1] else matrix.double().T
+    slow = _turned(wide / wide.norm())
+    found = orthogonalised(matrix, torch.float32).double()
+    found = found if shape[0] < shape[1] else found.T
+    assert (found - slow).norm() < 1e-3 * slow.norm()
 
 
 def test_short_floats_are_enough() -> None:

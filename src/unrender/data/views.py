@@ -82,6 +82,13 @@ class Views:
         assert self.background is not None, "RGB views know their background"
         return matte(self.images, self.background)
 
+    @property
+    def opaque(self) -> Float[Tensor, "cameras height width 4"]:
+        """RGBA as it is; RGB with an alpha of 1, its background a part of the picture."""
+        if self.has_alpha:
+            return self.images
+        return torch.cat([self.images, torch.ones_like(self.images[..., :1])], dim=-1)
+
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "cameras height width 3"]:
         """RGB on a background. Images without alpha keep the one they have."""
         color = self.images[..., :3]

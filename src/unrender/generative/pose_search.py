@@ -76,7 +76,7 @@ class PoseSearch:
         model.candidates.clear()
         if self.modes:
             wanted = model.flow_from_images(images)[:, :4].flatten(1)
-            candidates = self._candidates(model)
+            candidates = self.candidates(model)
             model.candidate_temperature.fill_(candidates.fit_temperature(wanted, true))
         model.mode_calibration.copy_(AS_SPREAD)
         _, priors = dataclasses.replace(self, modes=0)._starts(model, images, reading)
@@ -105,7 +105,7 @@ class PoseSearch:
         ]
         if not self.modes:
             return PoseModes(read, read.new_ones(len(read), 1)), _Priors(read, *widths)
-        candidates = self._candidates(model)
+        candidates = self.candidates(model)
         wanted = model.flow_from_images(images)[:, :4].flatten(1)
         posterior = candidates.posterior(wanted, float(model.candidate_temperature))
         chosen, share = candidates.modes(posterior, self.modes)
@@ -128,7 +128,7 @@ class PoseSearch:
         modes = PoseModes(poses, share / share.sum(1, keepdim=True))
         return modes, _Priors(poses, rotation, translation)
 
-    def _candidates(self, model: PoseFlow) -> Candidates:
+    def candidates(self, model: PoseFlow) -> Candidates:
         """With the images that the flow makes of them, which it does once."""
         key = self.image_steps, self.solver
         if key not in model.candidates:

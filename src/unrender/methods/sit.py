@@ -185,10 +185,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         reading = model.read(held_out.images, self.inversion_steps, self.solver)
         model.calibrate(reading, held_out.cameras)
         if self.refine_steps:
-            self._search.calibrate(model, held_out.images, reading, held_out.cameras)
+            self.search.calibrate(model, held_out.images, reading, held_out.cameras)
 
     @property
-    def _search(self) -> PoseSearch:
+    def search(self) -> PoseSearch:
+        """How poses are looked for."""
         return PoseSearch(self.refine_steps, self.modes, self.image_steps, self.solver)
 
     def smaller(self) -> "Method[PoseFlow, Views] | None":
@@ -235,7 +236,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         reading = model.read(small, self.inversion_steps, self.solver)
         found = model.expect(reading)
         if self.refine_steps:
-            found = self._search.estimate(model, small, reading)
+            found = self.search.estimate(model, small, reading)
         return dataclasses.replace(found, cameras=found.cameras.resized(width, height))
 
 

@@ -1,5 +1,6 @@
 """The loop in one picture, for a README: photographs, and what each direction makes of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,10 +14,17 @@ Row = tuple[str, Float[Tensor, "images height width 3"]]
 """A label, and one image a column."""
 
 
-def write_picture(path: Path, rows: list[Row], dots_an_inch: int = 100) -> None:
-    """Images in a labelled grid, as a PNG; small ones are enlarged without smoothing."""
+def write_picture(path: Path, rows: Sequence[Row], dots_an_inch: int = 100) -> None:
+    """`draw_picture` as a PNG."""
+    figure = draw_picture(rows)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
+
+
+def draw_picture(rows: Sequence[Row]) -> Figure:
+    """Images in a labelled grid; small ones are enlarged without smoothing."""
     columns = min(len(images) for _, images in rows)
-    figure = Figure(figsize=(1.35 + 1.15 * columns, 1.15 * len(rows)), dpi=dots_an_inch)
+    figure = Figure(figsize=(1.35 + 1.15 * columns, 1.15 * len(rows)))
     left = 1.35 / (1.35 + 1.15 * columns)
     grid = figure.subplots(
         len(rows),
@@ -45,8 +53,7 @@ def write_picture(path: Path, rows: list[Row], dots_an_inch: int = 100) -> None:
             fontsize=9,
             color="#333333",
         )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", facecolor="white")
+    return figure
 
 
 def evenly(count: int, total: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Plots as drawings inside a page: curves, histograms, and scatter plots.
+"""Plots, as figures and as drawings inside a page: curves, histograms, and scatter plots.
 
 Matplotlib's figures are made as objects, never through pyplot, which would keep them alive.
 Colours become the page's CSS variables, so that one drawing serves light and dark.
@@ -25,7 +25,7 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # Stand-ins that matplotlib writes out and that the page's own colours then replace.
 _TEXT, _LINE = "#101112", "#d1d2d3"
 
-_STYLE: dict[RcKeyType, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "unrender",
     "font.family": "sans-serif",
@@ -64,11 +64,38 @@ def curves(
     y_label: str,
     log_y: bool = False,
 ) -> Fragment:
+    """`draw_curves` for a page."""
+    return _svg(draw_curves(series, x_label, y_label, log_y))
+
+
+def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fragment:
+    """`draw_histogram` for a page."""
+    return _svg(draw_histogram(series, x_label, bins))
+
+
+def scatter(
+    series: Mapping[str, tuple[Values, Values]],
+    x_label: str,
+    y_label: str,
+    equality: str | None = None,
+) -> Fragment:
+    """`draw_scatter` for a page."""
+    return _svg(draw_scatter(series, x_label, y_label, equality))
+
+
+def draw_curves(
+    series: Mapping[str, tuple[Values, Values]],
+    x_label: str,
+    y_label: str,
+    log_y: bool = False,
+    log_x: bool = False,
+    marker: str = "",
+) -> Figure:
     """Lines through (xs, ys) by name; points that cannot be drawn are left out.
 
     A name without points keeps its colour free, so that it has the same one in every plot.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         drawing, axes = _empty(x_label, y_label)
         for color, (name, (xs, ys)) in zip(_colors(len(series)), series.items(), strict=True):
             points = _finite(xs, ys)
@@ -77,15 +104,17 @@ def curves(
             if not len(points):
                 continue
             points = _thinned(points)
-            axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.6, label=name)
+            axes.plot(*points.T, marker=marker, ms=4, color=color, linewidth=1.6, label=name)
         if log_y:
             _log_axis(axes, "y")
+        if log_x:
+            _log_axis(axes, "x")
         if len(series) > 1 and axes.lines:
             _legend(axes)
-        return _svg(drawing, axes)
+        return _checked(drawing, axes)
 
 
-def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fragment:
+def draw_histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Figure:
     """Counts of the values by name, over shared bins, with the median of each as a line.
 
     Bins are equal in logarithm where positive values span more than a decade and a half; what
@@ -94,7 +123,7 @@ def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fra
     finite = {name: _finite(values, values)[:, 0] for name, values in series.items()}
     everything = np.concatenate([*finite.values(), np.zeros(0)])
     logarithmic = _spans_decades(everything)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         drawing, axes = _empty(x_label, "views")
         if logarithmic:
             positive = everything[everything > 0]
@@ -118,15 +147,15 @@ def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fra
             _log_axis(axes, "x")
         if len(everything):
             _legend(axes)
-        return _svg(drawing, axes)
+        return _checked(drawing, axes)
 
 
-def scatter(
+def draw_scatter(
     series: Mapping[str, tuple[Values, Values]],
     x_label: str,
     y_label: str,
     equality: str | None = None,
-) -> Fragment:
+) -> Figure:
     """Points (x, y) by name. `equality` names the line y = x, where it means something.
 
     Both axes are logarithmic where all values are positive and span enough decades.
@@ -134,7 +163,7 @@ def scatter(
     points = {name: _finite(xs, ys) for name, (xs, ys) in series.items()}
     everything = np.concatenate([*points.values(), np.zeros((0, 2))])
     logarithmic = bool((everything > 0).all()) and _spans_decades(everything)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         drawing, axes = _empty(x_label, y_label)
         for color, (name, values) in zip(_colors(len(points)), points.items(), strict=True):
             if not len(values):
@@ -148,7 +177,7 @@ def scatter(
             _log_axis(axes, "y")
         if len(everything) and (len(series) > 1 or equality is not None):
             _legend(axes)
-        return _svg(drawing, axes)
+        return _checked(drawing, axes)
 
 
 def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
@@ -217,14 +246,19 @@ def _tick(value: float, _position: int | None) -> str:
     return f"{value:g}"
 
 
-def _svg(drawing: Figure, axes: Axes) -> Fragment:
-    """The drawing as markup for the middle of a page, in the page's fonts and colours."""
+def _checked(drawing: Figure, axes: Axes) -> Figure:
     if not axes.has_data():
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center")
+    return drawing
+
+
+def _svg(drawing: Figure) -> Fragment:
+    """The drawing as markup for the middle of a page, in the page's fonts and colours."""
     buffer = io.StringIO()
     # Without these the file names the day and the version, and differs between runs.
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    drawing.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    with mpl.rc_context(STYLE):
+        drawing.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -28,16 +28,37 @@ def orthogonalised(
     The singular values of the outcome lie between about 0.7 and 1.2, except for those that are
     tiny in the input beside its norm. Products are made in `dtype`.
     """
-    a, b, c = COEFFICIENTS
-    wide = matrix.to(dtype)
-    if matrix.shape[0] > matrix.shape[1]:
-        wide = wide.T
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.to(dtype).T if tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp_min(1e-7)
+    # Short floats would lose the small singular values, which the Gram matrix squares.
+    exact = dtype in (torch.float32, torch.float64)
+    turned = _turned_by_gram if exact and wide.shape[1] >= 2 * wide.shape[0] else _turned
+    found = turned(wide)
+    return (found.T if tall else found).to(matrix.dtype)
+
+
+def _turned(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = wide @ wide.T
         polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         wide = torch.addmm(wide, polynomial, wide, beta=a)
-    return (wide.T if matrix.shape[0] > matrix.shape[1] else wide).to(matrix.dtype)
+    return wide
+
+
+def _turned_by_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """The same iterations, all but the first and the last product on a small square."""
+    a, b, c = COEFFICIENTS
+    gram = wide @ wide.T
+    total = torch.eye(len(gram)).to(gram)
+    for _ in range(ITERATIONS):
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal().add_(a)
+        total = polynomial @ total
+        # Polynomials of one matrix commute, and so does the Gram matrix with them.
+        gram = polynomial @ (gram @ polynomial)
+    return total @ wide
 
 
 class Muon(torch.optim.AdamW):

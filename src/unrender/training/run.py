@@ -99,6 +99,14 @@ def _folder_in_place(path: Path) -> Generator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def processor() -> str:
+    """The processor's name and the number of its cores."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+    return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
+
+
 def provenance() -> dict[str, object]:
     """What made this: the command, the commit, the versions, the machine."""
     folder = Path(__file__).parent
@@ -118,6 +126,7 @@ def provenance() -> dict[str, object]:
         },
         "machine": {
             "system": platform.platform(),
+            "processor": processor(),
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },

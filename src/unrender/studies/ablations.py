@@ -1,0 +1,125 @@
+"""Which of the flow's ideas pay: it is trained anew without them, or with others."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from matplotlib.figure import Figure
+
+from unrender.errors import InputError
+from unrender.evaluation.images import score_images
+from unrender.evaluation.poses import score_poses
+from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.methods.sit import SIT_METHODS
+from unrender.report.plots import PALETTE, STYLE
+from unrender.studies.findings import Findings, Plot, Record, Table
+from unrender.studies.study import Study, Subject, over_white
+from unrender.training.fit import FitOptions
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "lifting: Plücker rays": {"lifting": "plucker"},
+    "noise: fixed at 1": {"source_noise": 1.0, "noise_scale": "fixed"},
+    "noise: fixed at 0.5": {"source_noise": 0.5, "noise_scale": "fixed"},
+    "noise: fixed at 0.25": {"noise_scale": "fixed"},
+    "noise: fixed at 0.1": {"source_noise": 0.1, "noise_scale": "fixed"},
+    "noise: random up to 1": {"source_noise": 1.0},
+    "share at t = 1: 0": {"end_share": 0.0},
+    "share at t = 1: 0.1": {"end_share": 0.1},
+    "share at t = 0: 0": {"start_share": 0.0},
+    "patch: 4": {"patch": 4},
+    "patch: 16": {"patch": 16},
+    "AdamW, without Muon": {"muon": False, "rate": 1e-3},
+}
+DATA = (300, 1000)
+"""Smaller numbers of training views."""
+
+
+@dataclass(frozen=True)
+class Ablations(Study):
+    """The flow trained anew with one option changed at a time, all for the same time."""
+
+    minutes: float = 2.0
+    """Training of each."""
+    views: int = 4000
+    """Training views."""
+    only: tuple[str, ...] = ()
+    """Names of the variants; by default all."""
+    autoencoder: str = ""
+    """Folder of an AutoencoderKL, for a variant in its latents; by default there is none."""
+
+    def run(self, subject: Subject) -> Findings:
+        variants = self._variants()
+        data = subject.render(subject.shell(self.views, subject.seed + 1))
+        records: list[Record] = []
+        for name, (options, count) in variants.items():
+            method = dataclasses.replace(SIT_METHODS["sit"], **options)
+            label = "ablation-" + "".join(c if c.isalnum() else "-" for c in name).strip("-")
+            fit = FitOptions(minutes=self.minutes, seed=subject.seed)
+            views = data.select(torch.arange(count))
+            flow = subject.trained(label, method, views, fit)
+            made = render_in_parts(flow.renderer, subject.test.cameras).over(WHITE).clamp(0, 1)
+            images = subject.views.test.rgba
+            read = subject.with_options(flow, refine_steps=0).estimate_poses(images)
+            mode = flow.estimate_poses(images)
+            truth = subject.test.cameras
+            records.append(
+                {
+                    "variant": name,
+                    "PSNR, dB": score_images(made, over_white(subject.test)).mean_psnr,
+                    "one step, degrees": score_poses(read.cameras, truth).rotation_deg_median,
+                    "mode, degrees": score_poses(mode.cameras, truth).rotation_deg_median,
+                    "mode, under 5°": score_poses(mode.cameras, truth).under_5deg,
+                    "steps": flow.run.load().state["step"],
+                }
+            )
+        return Findings(
+            f"Ablations: {subject.name}",
+            [
+                f"Each flow was trained for {self.minutes:g} minutes, so what costs more a "
+                f"step takes fewer of them, and judged on {len(subject.test)} held-out "
+                "photographs: PSNR of the image of the pose (mean start, one step), and the "
+                "median rotation error of the pose of the image, by one backward step and by "
+                "the energy's mode.",
+                Table(records),
+                Plot("variants", _draw(records), "The dashed lines are the default's."),
+            ],
+            records,
+            {"minutes": self.minutes, "training views": self.views},
+        )
+
+    def _variants(self) -> dict[str, tuple[Mapping[str, Any], int]]:
+        """By name: the options, and the number of training views."""
+        everything = {name: (options, self.views) for name, options in VARIANTS.items()}
+        everything |= {f"training views: {n}": ({}, n) for n in DATA if n < self.views}
+        if self.autoencoder:
+            everything["latents"] = ({"autoencoder": self.autoencoder}, self.views)
+        for name in self.only:
+            if name not in everything:
+                known = ", ".join(map(repr, everything))
+                raise InputError(f"--only {name!r}: is no variant: choose among {known}")
+        return {name: everything[name] for name in self.only or everything}
+
+
+def _draw(records: list[Record]) -> Figure:
+    """A dot for each variant in three columns."""
+    columns = ("PSNR, dB", "one step, degrees", "mode, degrees")
+    names = [str(record["variant"]) for record in records]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(9.0, 0.6 + 0.26 * len(names)), layout="constrained")
+        grid = figure.subplots(1, len(columns), sharey=True)
+        for axes, column, color in zip(grid, columns, PALETTE, strict=False):
+            values = [float(str(record[column])) for record in records]
+            axes.axvline(values[0], color=color, linestyle="--", linewidth=1)
+            axes.scatter(values, range(len(names)), color=color, s=30, zorder=3)
+            axes.set_xlabel(column)
+            if "degrees" in column:
+                axes.set_xscale("log")
+                axes.xaxis.set_major_formatter("{x:g}")
+                axes.xaxis.set_minor_formatter("")
+        grid[0].set_yticks(range(len(names)), names)
+        grid[0].invert_yaxis()
+        return figure

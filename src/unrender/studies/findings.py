@@ -1,0 +1,127 @@
+"""What a study found, and the page, table and pictures that it writes."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from unrender.imaging.files import replacing
+from unrender.report.pictures import Row, draw_picture
+from unrender.report.plots import STYLE
+from unrender.training.run import processor, provenance, write_atomically
+
+DOTS_AN_INCH = 130
+
+Cell = str | float | int | None
+Record = Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot, the name of its file, and the sentence under it."""
+
+    name: str
+    drawing: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of small pictures, the name of their file, and the sentence under them."""
+
+    name: str
+    rows: Sequence[Row]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the same keys, which head its columns."""
+
+    rows: Sequence[Record]
+
+
+Part = str | Table | Plot | Strip
+"""A paragraph, a table, a plot or pictures."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one study found."""
+
+    title: str
+    parts: Sequence[Part]
+    """In the order in which they are read."""
+    records: Sequence[Record]
+    """Every single measurement, for the CSV."""
+    settings: Mapping[str, Cell]
+    """What it was measured with: runs, budgets, numbers of views, seeds."""
+
+
+def write_findings(findings: Findings, folder: Path, name: str) -> Path:
+    """Write NAME.md, NAME.csv and NAME-….png into the folder; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [f"# {findings.title}", ""]
+    for part in findings.parts:
+        if isinstance(part, str):
+            lines += [part, ""]
+        elif isinstance(part, Table):
+            lines += [*markdown_table(part.rows), ""]
+        else:
+            file = f"{name}-{part.name}.png"
+            drawing = part.drawing if isinstance(part, Plot) else draw_picture(part.rows)
+            _write_png(folder / file, drawing)
+            lines += [f"![{part.caption}]({file})", "", f"*{part.caption}*", ""]
+    made = provenance()
+    told = "; ".join(f"{key}: {_shown(value)}" for key, value in findings.settings.items())
+    lines += [
+        f"Every measurement: [{name}.csv]({name}.csv). {told}; commit {made['commit']}; "
+        f"{processor()}. `{made['command']}`",
+        "",
+    ]
+    write_atomically(folder / f"{name}.csv", _csv(findings.records).encode())
+    page = folder / f"{name}.md"
+    write_atomically(page, "\n".join(lines).encode())
+    return page
+
+
+def markdown_table(rows: Sequence[Record]) -> list[str]:
+    """The lines of a table; numbers to the right, with four digits."""
+    heads = list(rows[0])
+    right = [all(not isinstance(row[head], str) for row in rows) for head in heads]
+    lines = [
+        f"| {' | '.join(heads)} |",
+        f"|{'|'.join('---:' if each else '---' for each in right)}|",
+    ]
+    return lines + [f"| {' | '.join(_shown(row[head]) for head in heads)} |" for row in rows]
+
+
+def _shown(value: Cell) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _csv(records: Sequence[Record]) -> str:
+    heads = list(dict.fromkeys(key for record in records for key in record))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, heads, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {
+            key: f"{value:.6g}" if isinstance(value, float) else value
+            for key, value in record.items()
+        }
+        for record in records
+    )
+    return text.getvalue()
+
+
+def _write_png(path: Path, drawing: Figure) -> None:
+    with replacing(path) as temporary, mpl.rc_context(STYLE):
+        drawing.savefig(temporary, format="png", dpi=DOTS_AN_INCH, facecolor="white")

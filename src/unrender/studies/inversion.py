@@ -1,0 +1,270 @@
+"""How the flow is inverted, and how sure it may be of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unrender.evaluation.detection import risk_coverage
+from unrender.evaluation.poses import PoseScores, rank_correlation, score_poses
+from unrender.generative.solvers import SOLVERS, integrate_adaptively, invert_euler
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_log
+from unrender.rendering.photometric import RenderAndCompare
+from unrender.rendering.rendering import PoseEstimate
+from unrender.report.plots import draw_curves, draw_histogram, draw_scatter
+from unrender.studies.findings import Findings, Plot, Record, Table
+from unrender.studies.study import Study, Subject
+from unrender.tasks import refine_on_scene
+
+REGIONS = {50: 2.366, 90: 6.251}
+"""Of how many percent, and the square of its radius: quantiles of chi-squared of 3 degrees."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one estimator found, and how long it took."""
+
+    estimate: PoseEstimate
+    scores: PoseScores
+    seconds: float
+    """A view."""
+
+    def row(self, name: str) -> Record:
+        return {
+            "estimator": name,
+            "median, degrees": self.scores.rotation_deg_median,
+            "mean, degrees": self.scores.rotation_deg_mean,
+            "under 5°": self.scores.under_5deg,
+            "median, % of the radius": self.scores.translation_percent_median,
+            "seconds a view": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Inversion(Study):
+    """Pose errors by estimator, solver and steps, and what they are expected to be."""
+
+    steps: tuple[int, ...] = (1, 2, 5, 20, 50, 200)
+    """Steps backwards from the image to the source."""
+    other_steps: tuple[int, ...] = (1, 2, 5, 20)
+    """The same for the solvers of higher order."""
+    refine: bool = True
+    """Whether to refine on the scene, too."""
+
+    def run(self, subject: Subject) -> Findings:
+        backward = {
+            solver: {
+                steps: self._timed(
+                    subject,
+                    subject.with_options(
+                        refine_steps=0, inversion_steps=steps, solver=solver
+                    ).estimate_poses,
+                )
+                for steps in (self.steps if solver == "euler" else self.other_steps)
+            }
+            for solver in SOLVERS
+        }
+        read = backward["euler"][self.steps[0]]
+        mode = self._timed(subject, subject.flow.estimate_poses)
+        named = {
+            "one backward step": read,
+            "dopri5, backward": self._timed(subject, lambda images: _adaptive(subject, images)),
+            "inverse of 4 Euler steps": self._timed(
+                subject, lambda images: _fixed_point(subject, images, 4)
+            ),
+            "nearest candidate": self._timed(
+                subject, lambda images: _candidate(subject, images)
+            ),
+            "energy's mode": mode,
+        }
+        if self.refine:
+            named["refined from one step"] = self._refined(subject, read)
+            named["refined from the energy's mode"] = self._refined(subject, mode)
+        shown = {name: named[name] for name in named if name not in _UNCALIBRATED}
+        rows = [
+            *(
+                found.row(f"{solver}, {steps} steps")
+                for solver, many in backward.items()
+                for steps, found in many.items()
+            ),
+            *(found.row(name) for name, found in named.items()),
+        ]
+        last = list(named)[-1]
+        return Findings(
+            f"Inversion: {subject.name}",
+            [
+                f"The poses of {len(subject.test)} held-out photographs, each by itself, "
+                "against the true ones. One step back from the image reads the pose, since at "
+                "t = 1 the best velocity is the image less the mean of all sources that lead "
+                "there; the pose whose image the flow would make (the energy's mode) is "
+                f"nearer: **{mode.scores.rotation_deg_median:.2f}°** after "
+                f"{read.scores.rotation_deg_median:.2f}°; {last}: "
+                f"{named[last].scores.rotation_deg_median:.3f}°.",
+                Table(rows),
+                Plot(
+                    "steps",
+                    draw_curves(
+                        {
+                            solver: (
+                                list(many),
+                                [f.scores.rotation_deg_median for f in many.values()],
+                            )
+                            for solver, many in backward.items()
+                        },
+                        "steps from the image back to the source",
+                        "median rotation error (degrees)",
+                        log_x=True,
+                        marker="o",
+                    ),
+                    "Many small steps follow a path without noise, which training seldom "
+                    "showed, and drift from it.",
+                ),
+                Plot(
+                    "histogram",
+                    draw_histogram(
+                        {name: f.scores.rotation_deg.tolist() for name, f in shown.items()},
+                        "rotation error (degrees)",
+                    ),
+                    "Errors of single views.",
+                ),
+                "Each estimate comes with the error that it is expected to have about each "
+                "axis. Where these are right, a region of 50% holds the truth for half of the "
+                "views, and errors fall when the estimates that are least sure are left out.",
+                Table([_honesty(name, f, subject.test.cameras) for name, f in shown.items()]),
+                Plot(
+                    "risk",
+                    draw_curves(
+                        {name: _risk(f) for name, f in shown.items()},
+                        "share of the views kept, the surest first",
+                        "mean rotation error (degrees)",
+                        log_y=True,
+                    ),
+                    "Risk against coverage: rising curves know their errors.",
+                ),
+                Plot(
+                    "expected",
+                    draw_scatter(
+                        {
+                            name: (
+                                f.estimate.rotation_error.rad2deg().tolist(),
+                                f.scores.rotation_deg.tolist(),
+                            )
+                            for name, f in shown.items()
+                        },
+                        "expected rotation error (degrees)",
+                        "actual rotation error (degrees)",
+                        "as expected",
+                    ),
+                    "Single views.",
+                ),
+            ],
+            [
+                {
+                    "estimator": name,
+                    "view": view,
+                    "rotation_deg": rotation,
+                    "translation_percent": translation,
+                    "expected_rotation_deg": expected,
+                }
+                for name, found in {
+                    **{
+                        f"{solver}-{steps}": f
+                        for solver, many in backward.items()
+                        for steps, f in many.items()
+                    },
+                    **named,
+                }.items()
+                for view, (rotation, translation, expected) in enumerate(
+                    zip(
+                        found.scores.rotation_deg.tolist(),
+                        found.scores.translation_percent.tolist(),
+                        found.estimate.rotation_error.rad2deg().tolist(),
+                        strict=True,
+                    )
+                )
+            ],
+            {"views": len(subject.test)},
+        )
+
+    def _timed(self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]) -> Found:
+        images = subject.views.test.rgba
+        began = time.perf_counter()
+        found = estimator(images)
+        seconds = (time.perf_counter() - began) / len(images)
+        return Found(found, score_poses(found.cameras, subject.test.cameras), seconds)
+
+    def _refined(self, subject: Subject, start: Found) -> Found:
+        test = subject.views.test
+        began = time.perf_counter()
+        found = refine_on_scene(
+            subject.scene, test.opaque, start.estimate, RenderAndCompare(), test.background
+        )
+        seconds = start.seconds + (time.perf_counter() - began) / len(test)
+        return Found(found, score_poses(found.cameras, test.cameras), seconds)
+
+
+_UNCALIBRATED = ("dopri5, backward", "inverse of 4 Euler steps", "nearest candidate")
+"""Estimators that do not know their errors."""
+
+
+def _unknown(cameras: Cameras) -> PoseEstimate:
+    """Poses of whose errors nothing is known."""
+    nothing = torch.full((len(cameras),), torch.nan)
+    return PoseEstimate.isotropic(cameras, nothing, nothing)
+
+
+def _source_poses(subject: Subject, source: Tensor) -> PoseEstimate:
+    model = subject.model
+    blank = model.cameras(source.new_zeros(len(source), 3, 4))
+    reading = model.lifting.unlift(source, blank, model.radius)
+    return _unknown(model.cameras(reading.world_from_camera))
+
+
+@torch.no_grad()
+def _adaptive(subject: Subject, _images: Tensor) -> PoseEstimate:
+    model = subject.model
+    x1 = model.flow_from_images(subject.test.rgba)
+    return _source_poses(subject, integrate_adaptively(model.average, x1, 1.0, 0.0))
+
+
+@torch.no_grad()
+def _fixed_point(subject: Subject, _images: Tensor, steps: int) -> PoseEstimate:
+    model = subject.model
+    x1 = model.flow_from_images(subject.test.rgba)
+    return _source_poses(subject, invert_euler(model.average, x1, steps, iterations=20))
+
+
+@torch.no_grad()
+def _candidate(subject: Subject, _images: Tensor) -> PoseEstimate:
+    """The training pose whose image by the flow is nearest."""
+    model, search = subject.model, subject.method.search
+    wanted = model.flow_from_images(subject.test.rgba)[:, :4].flatten(1)
+    candidates = search.candidates(model)
+    best = candidates.posterior(wanted, float(model.candidate_temperature)).argmax(1)
+    return _unknown(model.cameras(candidates.world_from_camera[best]))
+
+
+def _honesty(name: str, found: Found, truth: Cameras) -> Record:
+    """Shares of the views whose true rotation lies in the regions that the estimate names."""
+    poses = found.estimate.cameras.rotations
+    error = so3_log(poses.mT @ truth.rotations)
+    square = (error / found.estimate.axis_errors).square().sum(1)
+    expected = found.estimate.rotation_error.rad2deg()
+    return {
+        "estimator": name,
+        **{
+            f"in the {percent}% region": (square <= bound).float().mean().item()
+            for percent, bound in REGIONS.items()
+        },
+        "median expected, degrees": expected.quantile(0.5).item(),
+        "median actual, degrees": found.scores.rotation_deg_median,
+        "rank correlation": rank_correlation(expected, found.scores.rotation_deg),
+    }
+
+
+def _risk(found: Found) -> tuple[list[float], list[float]]:
+    risk = risk_coverage(found.estimate.rotation_error.cpu(), found.scores.rotation_deg)
+    return [(n + 1) / len(risk) for n in range(len(risk))], risk.tolist()

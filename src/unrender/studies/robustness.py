@@ -1,0 +1,211 @@
+"""How the flow fares away from the poses that it was trained on."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import torch
+from matplotlib.figure import Figure
+
+from unrender.data.make_views import camera_statistics
+from unrender.evaluation.detection import auroc
+from unrender.evaluation.images import psnr
+from unrender.evaluation.poses import score_poses
+from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.geometry.poses import look_at, so3_exp
+from unrender.report.pictures import Row, evenly
+from unrender.report.plots import PALETTE, STYLE
+from unrender.studies.findings import Findings, Plot, Record, Strip, Table
+from unrender.studies.study import Study, Subject, over_white
+from unrender.tasks import OpenRun
+from unrender.training.fit import FitOptions
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Values of one parameter of the cameras, and which of them training has seen."""
+
+    name: str
+    unit: str
+    values: Sequence[float]
+    trained: tuple[float, float]
+
+    def inside(self, value: float) -> bool:
+        low, high = self.trained
+        return low - 1e-6 <= value <= high + 1e-6
+
+
+@dataclass(frozen=True)
+class Robustness(Study):
+    """PSNR, pose errors and the energy where no training view was."""
+
+    views: int = 4000
+    """Training views of the flow that is studied, all within bounds."""
+    minutes: float = 6.0
+    """Its training."""
+    wedge: float = 90.0
+    """Degrees of azimuth that training leaves out."""
+    count: int = 12
+    """Cameras at each value of each parameter."""
+
+    def run(self, subject: Subject) -> Findings:
+        sweeps = self._sweeps(subject)
+        flow = self._flow(subject, sweeps)
+        records: list[Record] = []
+        strips: list[Row] = []
+        summary: list[Record] = []
+        for number, sweep in enumerate(sweeps):
+            cameras, value = self._cameras(subject, sweeps, number)
+            truth = subject.render(cameras)
+            color = over_white(truth)
+            made = render_in_parts(flow.renderer, cameras).over(WHITE).clamp(0, 1)
+            found = flow.estimate_poses(truth.images)
+            assert found.misfit is not None
+            inside = torch.tensor([sweep.inside(each) for each in value])
+            quality, error = psnr(made, color), score_poses(found.cameras, cameras).rotation_deg
+            energy = found.misfit.sqrt()
+            records += [
+                {"parameter": sweep.name, "value": v, "inside": int(i), "psnr": p,
+                 "rotation_deg": r, "energy": e}
+                for v, i, p, r, e in zip(
+                    value, inside.tolist(), quality.tolist(), error.tolist(), energy.tolist(),
+                    strict=True,
+                )
+            ]  # fmt: skip
+            summary.append(
+                {
+                    "parameter": sweep.name,
+                    "trained on": f"{sweep.trained[0]:.3g} to {sweep.trained[1]:.3g}",
+                    "tested on": f"{min(sweep.values):.3g} to {max(sweep.values):.3g}",
+                    "PSNR inside, dB": quality[inside].median().item(),
+                    "outside": quality[~inside].median().item(),
+                    "error inside, degrees": error[inside].median().item(),
+                    "outside ": error[~inside].median().item(),
+                    "AUROC of the energy": auroc(energy[inside], energy[~inside]),
+                }
+            )
+            chosen = [self.count * index for index in evenly(9, len(sweep.values))]
+            strips += [(f"{sweep.name}\nscene", color[chosen]), ("flow", made[chosen])]
+        return Findings(
+            f"Robustness: {subject.name}",
+            [
+                f"A flow was trained for {self.minutes:g} minutes on {self.views} renders "
+                f"within bounds: a wedge of {self.wedge:g}° of azimuth is left out, and so is "
+                "what is above a part of the elevations, nearer or farther than a quarter of "
+                "the radius, turned about the optical axis, or looking beside the object. Each "
+                "parameter is then taken beyond its bounds by itself. The energy (root mean "
+                "square of the image's difference from the best that the flow can make) is "
+                "what an image tells by itself: the AUROC says how well it finds the images "
+                "from beyond the bounds.",
+                Table(summary),
+                Plot("sweeps", _draw(sweeps, records), "Medians; grey is what was trained on."),
+                Strip("images", strips, "From the least to the greatest value of each."),
+            ],
+            records,
+            {"minutes": self.minutes, "training views": self.views, "cameras": self.count},
+        )
+
+    def _sweeps(self, subject: Subject) -> list[Sweep]:
+        radius, elevation = camera_statistics(subject.views.train.cameras)
+        middle = sum(radius) / 2
+        low, high = (math.degrees(angle) for angle in elevation)
+        half, top = self.wedge / 2, 0.4 * low + 0.6 * high
+        return [
+            # From the middle of the wedge, which is at 0, to its opposite.
+            Sweep("azimuth", "degrees", _evenly(0, 180, 13), (half, 180)),
+            Sweep("elevation", "degrees", _evenly(low, high, 13), (low, top)),
+            Sweep("radius", "", _evenly(0.3 * middle, 1.75 * middle, 13),
+                  (0.75 * middle, 1.25 * middle)),
+            Sweep("roll", "degrees", _evenly(0, 90, 10), (0, 0)),
+            Sweep("look-at offset", "", _evenly(0, 0.3 * middle, 10), (0, 0)),
+        ]  # fmt: skip
+
+    def _flow(self, subject: Subject, sweeps: list[Sweep]) -> OpenRun:
+        azimuth, elevation, radius, *_ = sweeps
+        poses = spherical_shell(
+            self.views,
+            radius.trained,
+            torch.Generator().manual_seed(subject.seed),
+            _radians(elevation.trained),
+            (math.radians(azimuth.trained[0]), 2 * math.pi - math.radians(azimuth.trained[0])),
+        )
+        data = subject.render(subject.cameras(poses))
+        options = FitOptions(minutes=self.minutes, seed=subject.seed)
+        return subject.trained("robustness", subject.method, data, options)
+
+    def _cameras(
+        self, subject: Subject, sweeps: list[Sweep], number: int
+    ) -> tuple[Cameras, list[float]]:
+        """`count` cameras for each value; all other parameters are as in training."""
+        generator = torch.Generator().manual_seed(1000 + number)
+        swept = sweeps[number]
+        value = torch.tensor(swept.values).repeat_interleave(self.count)
+        drawn = torch.rand(5, len(value), generator=generator)
+        azimuth, elevation, radius, roll, offset = (
+            value
+            if sweep is swept
+            else sweep.trained[0] + (sweep.trained[1] - sweep.trained[0]) * draw
+            for sweep, draw in zip(sweeps, drawn, strict=True)
+        )
+        side = torch.where(torch.rand(len(value), generator=generator) < 0.5, -1.0, 1.0)
+        around, up = (side * azimuth).deg2rad(), elevation.deg2rad()
+        direction = torch.stack([up.cos() * around.cos(), up.cos() * around.sin(), up.sin()], 1)
+        aside = torch.randn(len(value), 3, generator=generator)
+        aside -= (aside * direction).sum(1, keepdim=True) * direction
+        target = offset[:, None] * aside / aside.norm(dim=1, keepdim=True)
+        pose = look_at(radius[:, None] * direction, target, torch.tensor([0.0, 0.0, 1.0]))
+        turn = torch.zeros(len(value), 3)
+        turn[:, 2] = (side * roll).deg2rad()
+        rotation = pose[:, :, :3] @ so3_exp(turn)
+        cameras = subject.cameras(torch.cat([rotation, pose[:, :, 3:]], dim=2))
+        return cameras, value.tolist()
+
+
+def _evenly(low: float, high: float, count: int) -> list[float]:
+    return torch.linspace(low, high, count).tolist()
+
+
+def _radians(degrees: tuple[float, float]) -> tuple[float, float]:
+    return math.radians(degrees[0]), math.radians(degrees[1])
+
+
+def _draw(sweeps: list[Sweep], records: list[Record]) -> Figure:
+    """One column a parameter; one row each for PSNR, pose error and energy."""
+    rows = {
+        "psnr": "PSNR (dB)",
+        "rotation_deg": "pose error (degrees)",
+        "energy": "energy (RMS)",
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.2 * len(sweeps), 5.4), layout="constrained")
+        grid = figure.subplots(len(rows), len(sweeps), sharex="col", sharey="row")
+        for column, sweep in enumerate(sweeps):
+            for row, (key, label) in enumerate(rows.items()):
+                axes = grid[row][column]
+                medians = [
+                    float(
+                        torch.tensor(
+                            [
+                                float(str(record[key]))
+                                for record in records
+                                if record["parameter"] == sweep.name
+                                and abs(float(str(record["value"])) - value) < 1e-4
+                            ]
+                        ).quantile(0.5)
+                    )
+                    for value in sweep.values
+                ]
+                low, high = sweep.trained
+                width = (max(sweep.values) - min(sweep.values)) / 100
+                axes.axvspan(low - width, high + width, color="#dddddd", linewidth=0)
+                axes.plot(sweep.values, medians, marker="o", ms=3, color=PALETTE[row])
+                if key == "rotation_deg":
+                    axes.set_yscale("log")
+                if not column:
+                    axes.set_ylabel(label)
+            unit = f" ({sweep.unit})" if sweep.unit else ""
+            grid[-1][column].set_xlabel(sweep.name + unit)
+        return figure

@@ -1,0 +1,140 @@
+"""A full circle around the scene: the recovered path of the camera against the true one."""
+
+import math
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import Axes3D
+from torch import Tensor
+
+from unrender.evaluation.poses import score_poses
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.photometric import RenderAndCompare
+from unrender.report.pictures import evenly
+from unrender.report.plots import PALETTE, STYLE, draw_curves
+from unrender.studies.findings import Findings, Plot, Strip, Table
+from unrender.studies.study import Study, Subject, over_white
+from unrender.tasks import refine_on_scene, turntable_cameras
+
+
+@dataclass(frozen=True)
+class Turntable(Study):
+    """A full circle: the recovered path of the camera against the true one."""
+
+    frames: int = 72
+    """Images of the circle."""
+    elevation: float = 30.0
+    """Degrees above the horizon."""
+    refine: bool = True
+    """Whether to refine the poses on the scene, too."""
+
+    def run(self, subject: Subject) -> Findings:
+        low, high = subject.scene.cameras["elevation_deg"]
+        elevation = min(max(self.elevation, low), high)
+        circle = turntable_cameras(subject.scene, self.frames, elevation, None)
+        truth = subject.cameras(circle.world_from_camera)
+        film = subject.render(truth)
+        found = {
+            "one backward step": subject.with_options(refine_steps=0).estimate_poses(
+                film.images
+            ),
+            "energy's mode": subject.flow.estimate_poses(film.images),
+        }
+        if self.refine:
+            # The scene is compared with what it renders itself: with images of full size.
+            large = subject.scene.cameras["width"], subject.scene.cameras["height"]
+            fine = subject.render(truth.resized(*large))
+            found["refined on the scene"] = refine_on_scene(
+                subject.scene, fine.images, found["energy's mode"], RenderAndCompare(), None
+            )
+        azimuth = [360 * frame / self.frames for frame in range(self.frames)]
+        scores = {name: score_poses(each.cameras, truth) for name, each in found.items()}
+        records = [
+            {
+                "estimator": name,
+                "azimuth_deg": angle,
+                "rotation_deg": rotation,
+                "translation_percent": translation,
+                "expected_rotation_deg": expected,
+            }
+            for name, score in scores.items()
+            for angle, rotation, translation, expected in zip(
+                azimuth,
+                score.rotation_deg.tolist(),
+                score.translation_percent.tolist(),
+                found[name].rotation_error.rad2deg().tolist(),
+                strict=True,
+            )
+        ]
+        best = list(scores)[-1]
+        return Findings(
+            f"Turntable: {subject.name}",
+            [
+                f"{self.frames} renders of the scene from a full circle at {elevation:.0f}° of "
+                "elevation, each image by itself: nothing joins one frame to the next. "
+                f"{best[0].upper()}{best[1:]}, the path is "
+                f"**{scores[best].rotation_deg_median:.3f}°** off in the median and "
+                f"{scores[best].rotation_deg.max().item():.2f}° at worst.",
+                Table(
+                    [
+                        {
+                            "estimator": name,
+                            "median, degrees": score.rotation_deg_median,
+                            "worst, degrees": score.rotation_deg.max().item(),
+                            "median, % of the radius": score.translation_percent_median,
+                        }
+                        for name, score in scores.items()
+                    ]
+                ),
+                Plot(
+                    "path",
+                    _draw_paths(truth, {n: each.cameras for n, each in found.items()}),
+                    "The recovered camera centres, joined to the true ones.",
+                ),
+                Plot(
+                    "errors",
+                    draw_curves(
+                        {n: (azimuth, s.rotation_deg.tolist()) for n, s in scores.items()},
+                        "azimuth (degrees)",
+                        "rotation error (degrees)",
+                        log_y=True,
+                    ),
+                    "Where on the circle the errors are.",
+                ),
+                Strip(
+                    "frames",
+                    [("input", over_white(film)[evenly(9, self.frames)])],
+                    "Some of the images.",
+                ),
+            ],
+            records,
+            {"frames": self.frames, "elevation, degrees": elevation},
+        )
+
+
+def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
+    """Two circles in space for each estimator, seen from above at a slant."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.2 * len(found), 3.3), layout="constrained")
+        for number, (name, cameras) in enumerate(found.items()):
+            axes = figure.add_subplot(1, len(found), number + 1, projection="3d")
+            assert isinstance(axes, Axes3D)
+            true, ours = _closed(truth.centers), _closed(cameras.centers)
+            axes.plot(*true.T.tolist(), color="#888888", linewidth=1, label="true")
+            axes.plot(*ours.T.tolist(), ".", color=PALETTE[0], markersize=4, label="recovered")
+            for a, b in zip(true.tolist(), ours.tolist(), strict=True):
+                axes.plot(*zip(a, b, strict=True), color=PALETTE[1], linewidth=0.8)
+            extent = 1.05 * truth.centers.norm(dim=1).max().item()
+            axes.set(xlim=(-extent, extent), ylim=(-extent, extent), zlim=(0, 1.2 * extent))
+            axes.set_box_aspect((2, 2, 1.2))
+            axes.plot([0], [0], [0], "x", color="#888888")
+            axes.view_init(elev=28, azim=math.degrees(-1.0))
+            axes.set_title(name, fontsize=10)
+            axes.tick_params(labelsize=7, pad=-2)
+        return figure
+
+
+def _closed(path: Float[Tensor, "cameras 3"]) -> Float[Tensor, "closed 3"]:
+    return path[[*range(len(path)), 0]].cpu()

@@ -1,0 +1,122 @@
+"""Each study writes a page, its pictures and its table, and what they say adds up."""
+
+import csv
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from unrender.data.views import Scene
+from unrender.errors import InputError
+from unrender.geometry.poses import so3_distance
+from unrender.studies import STUDIES, write_study
+from unrender.studies.ablations import VARIANTS, Ablations
+from unrender.studies.findings import Findings, Table, markdown_table, write_findings
+from unrender.studies.interpolation import Interpolation, geodesic
+from unrender.studies.inversion import Inversion
+from unrender.studies.loop import Loop
+from unrender.studies.reconstruction import Reconstruction
+from unrender.studies.robustness import Robustness
+from unrender.studies.study import Study, Subject, open_subject
+from unrender.studies.turntable import Turntable
+from unrender.tasks import OpenRun
+
+# A second or so of training each, and few images: what is tested is that all of it is there.
+SHORT: dict[str, Study] = {
+    "reconstruction": Reconstruction(steps=(1, 2), views=(20,), minutes=0.01),
+    "robustness": Robustness(views=30, minutes=0.01, count=2),
+    "inversion": Inversion(steps=(1, 2), other_steps=(1,), refine=False),
+    "interpolation": Interpolation(frames=5, pairs=2, shown=3),
+    "turntable": Turntable(frames=6, refine=False),
+    "loop": Loop(rounds=2, shown=(0, 2)),
+    "ablations": Ablations(minutes=0.01, views=30, only=("default", "patch: 16")),
+}
+
+
+@pytest.fixture
+def subject(
+    small_scene: Scene, scene_run: OpenRun, flow_run: OpenRun, tmp_path: Path
+) -> Subject:
+    return Subject(flow_run, scene_run, small_scene, tmp_path / "runs", say=lambda _: None)
+
+
+def test_every_study_is_tested() -> None:
+    assert set(SHORT) == set(STUDIES)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_study_writes_all_that_its_page_shows(
+    name: str, subject: Subject, tmp_path: Path
+) -> None:
+    page = write_study(SHORT[name], subject, tmp_path / "page")
+    assert page.name == f"{name}.md"
+    text = page.read_text()
+    assert "nan" not in text.lower().replace("nano", "")
+    pictures = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert pictures
+    for picture in pictures:
+        with Image.open(page.parent / picture) as image:
+            extremes = image.convert("RGB").getextrema()
+        assert all(low < high for low, high in extremes), f"{picture} is empty"
+    with (page.parent / f"{name}.csv").open() as file:
+        records = list(csv.DictReader(file))
+    assert len(records) >= 2
+    assert {p.suffix for p in page.parent.iterdir()} == {".md", ".csv", ".png"}
+
+
+def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> None:
+    study = dataclasses.replace(SHORT["ablations"], only=("patch: 16",))
+    write_study(study, subject, tmp_path / "a")
+    said: list[str] = []
+    write_study(study, dataclasses.replace(subject, say=said.append), tmp_path / "b")
+    assert not said
+    a, b = ((tmp_path / folder / "ablations.csv").read_bytes() for folder in "ab")
+    assert a == b
+
+
+def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Scene) -> None:
+    a, b, *_ = small_scene.test.cameras.world_from_camera
+    path = geodesic(a, b, 9)
+    torch.testing.assert_close(path[0], a, atol=1e-5, rtol=0)
+    torch.testing.assert_close(path[-1], b, atol=1e-4, rtol=0)
+    turns = so3_distance(path[1:, :, :3], path[:-1, :, :3])
+    torch.testing.assert_close(turns, turns.mean().expand(8), atol=1e-4, rtol=0)
+
+
+def test_every_ablation_is_an_option_of_the_flow(flow_run: OpenRun) -> None:
+    assert dataclasses.is_dataclass(flow_run.method)
+    known = {field.name for field in dataclasses.fields(flow_run.method)}
+    for options in VARIANTS.values():
+        assert set(options) <= known
+
+
+def test_an_unknown_ablation_is_named(subject: Subject) -> None:
+    with pytest.raises(InputError, match=r"'sigma'.*'default'"):
+        Ablations(only=("sigma",)).run(subject)
+
+
+def test_the_two_runs_cannot_be_exchanged(
+    small_scene: Scene, scene_run: OpenRun, flow_run: OpenRun
+) -> None:
+    flow, scene = flow_run.run.path, scene_run.run.path
+    with pytest.raises(InputError, match="is no flow"):
+        open_subject(scene, scene)
+    with pytest.raises(InputError, match="is no scene"):
+        open_subject(flow, flow)
+
+
+def test_tables_align_numbers_and_leave_out_what_is_unknown(tmp_path: Path) -> None:
+    rows = [{"name": "a", "value": 1.23456}, {"name": "b", "value": float("nan")}]
+    assert markdown_table(rows) == [
+        "| name | value |",
+        "|---|---:|",
+        "| a | 1.235 |",
+        "| b | - |",
+    ]
+    findings = Findings("Title", ["A paragraph.", Table(rows)], rows, {"seed": 0})
+    page = write_findings(findings, tmp_path / "new", "study")
+    assert page.read_text().startswith("# Title\n\nA paragraph.\n\n| name | value |\n")
+    assert "seed: 0; commit" in page.read_text()
