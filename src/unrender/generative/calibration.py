@@ -1,8 +1,17 @@
-"""Expected errors from spreads."""
+"""Expected errors from spreads: what an estimate knows of itself, and what that has meant."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_distance
+
+AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+"""The calibration by which errors are as large as their spreads."""
+
+Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
+"""Of rotations, in radians, and of centres, in scene units."""
 
 
 def rising_line(
@@ -25,3 +34,22 @@ def rising_line(
     loss = (candidates[:, :1] + candidates[:, 1:] * spread - error).square().sum(1)
     allowed = (candidates >= 0).all(1)
     return candidates[torch.where(allowed, loss, torch.inf).argmin()]
+
+
+def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
+    """How far poses [R | t] are from the true ones."""
+    rotation = so3_distance(poses[:, :, :3], truth.rotations)
+    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
+
+
+def fitted_lines(spread: Errors, errors: Errors) -> Float[Tensor, "2 2"]:
+    """Rows (a, b) for rotations and centres: error = a + b · spread."""
+    return torch.stack(list(map(rising_line, spread, errors)))
+
+
+def on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
+    """The errors that these spreads lead to expect."""
+    rotation, translation = (
+        line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
+    )
+    return rotation, translation

@@ -10,27 +10,26 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
-from unrender.generative.calibration import rising_line
+from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.generative.calibration import (
+    AS_SPREAD,
+    Errors,
+    fitted_lines,
+    on_lines,
+    pose_errors,
+)
 from unrender.generative.energy import Mode, Prior, Residuals, find_mode, fit_temperature
 from unrender.generative.lifting import Lifting, PoseReading
 from unrender.generative.solvers import Solver, integrate
-from unrender.generative.transformer import Shape, SiT
+from unrender.generative.transformer import Shape
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.poses import so3_distance
 from unrender.rendering.photometric import errors_of_twists
-
-IMAGES_AT_ONCE = 256
-AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-"""The calibration by which errors are as large as their spreads."""
 
 Images = Float[Tensor, "images height width 4"]
 """RGBA, premultiplied, in [0, 1]."""
-
-Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
-"""Of rotations, in radians, and of centres, in scene units."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,9 @@ def images_from_flow(x1: Float[Tensor, "images channels height width"]) -> Image
     return ((x1[:, :4] + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
-class PoseFlow(nn.Module):
-    """The network, the moving average of its weights, and what the data told."""
+class PoseFlow(AveragedSiT):
+    """The network between lifted cameras and images, and how far to trust its poses."""
 
-    radius: Tensor
-    intrinsics: Tensor
-    training_views: Tensor
-    held_out_views: Tensor
     calibration: Tensor
     mode_calibration: Tensor
     temperature: Tensor
@@ -75,18 +70,9 @@ class PoseFlow(nn.Module):
         generator: torch.Generator,
     ):
         """`views`: how many are trained on, and how many are held out."""
-        super().__init__()
+        super().__init__(shape, views, generator)
         self.lifting = lifting
-        self.network = SiT(shape, generator)
-        self.average = SiT(shape, torch.Generator())
-        self.average.load_state_dict(self.network.state_dict())
-        self.average.requires_grad_(False)
         buffers = {
-            # Mean distance of the training cameras from the world's centre.
-            "radius": torch.ones(()),
-            "intrinsics": torch.eye(3),
-            "training_views": torch.zeros(views[0], dtype=torch.long),
-            "held_out_views": torch.zeros(views[1], dtype=torch.long),
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
             "calibration": AS_SPREAD.clone(),
             # The same for modes of the energy, and the variance of a pixel's independent error.
@@ -95,16 +81,6 @@ class PoseFlow(nn.Module):
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
-
-    @property
-    def image_size(self) -> int:
-        """Pixels a side of the images that the flow makes and reads."""
-        return self.network.shape.image_size
-
-    def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
-        """Cameras at these poses with the intrinsics and the image size of training."""
-        intrinsics = self.intrinsics.expand(len(world_from_camera), 3, 3)
-        return Cameras(world_from_camera, intrinsics, self.image_size, self.image_size)
 
     def flow_from_images(self, images: Images) -> Float[Tensor, "images channels height width"]:
         """Images as the end of the flow, with the channels of its source."""
@@ -137,13 +113,13 @@ class PoseFlow(nn.Module):
     def expected_errors(self, reading: PoseReading) -> Errors:
         """Of a reading."""
         spread = reading.rotation_spread, reading.translation_spread
-        return _on_lines(self.calibration, spread)
+        return on_lines(self.calibration, spread)
 
     def calibrate(self, reading: PoseReading, truth: Cameras) -> None:
         """Fit the expected errors to the errors of views that training never saw."""
         spread = reading.rotation_spread, reading.translation_spread
-        errors = _errors(reading.world_from_camera, truth)
-        self.calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
+        errors = pose_errors(reading.world_from_camera, truth)
+        self.calibration.copy_(fitted_lines(spread, errors))
 
     def refine(
         self, images: Images, reading: PoseReading, search: Search
@@ -164,7 +140,7 @@ class PoseFlow(nn.Module):
             for part in torch.arange(len(images)).split(IMAGES_AT_ONCE)
         ]
         poses = torch.cat([part.world_from_camera for part in parts])
-        return poses, _on_lines(self.mode_calibration, _mode_spread(parts))
+        return poses, on_lines(self.mode_calibration, _mode_spread(parts))
 
     def calibrate_modes(
         self, images: Images, reading: PoseReading, truth: Cameras, search: Search
@@ -180,8 +156,8 @@ class PoseFlow(nn.Module):
         near, _ = self.refine(images, reading, search)
         self.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
         near, spread = self.refine(images, reading, search)
-        errors = _errors(near, truth)
-        self.mode_calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
+        errors = pose_errors(near, truth)
+        self.mode_calibration.copy_(fitted_lines(spread, errors))
 
     def _prior(self, reading: PoseReading, part: Int[Tensor, "chosen"]) -> Prior:
         """Of the three axes each has its share of what a reading is expected to err."""
@@ -202,20 +178,8 @@ class PoseFlow(nn.Module):
         return residuals
 
 
-def _errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
-    rotation = so3_distance(poses[:, :, :3], truth.rotations)
-    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
-
-
 def _mode_spread(parts: list[Mode]) -> Errors:
     poses = torch.cat([part.world_from_camera for part in parts])
     covariance = torch.linalg.inv(torch.cat([part.precision for part in parts]).double())
     rotation, translation = errors_of_twists(covariance, poses[:, :, 3])
-    return rotation, translation
-
-
-def _on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
-    rotation, translation = (
-        line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
-    )
     return rotation, translation
