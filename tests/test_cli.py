@@ -152,6 +152,51 @@ def test_evaluate_writes_figures_and_a_report(
     assert "<html" in (path / "report.html").read_text()
 
 
+def test_a_regressor_is_judged_by_its_poses_alone(
+    command: Command,
+    refused: Command,
+    regressor_run: OpenRun,
+    scene_folder: Path,
+    photographs: list[Path],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(regressor_run.run.path, path)
+    out = command("evaluate", path, "--data", scene_folder)
+    assert "poses.rotation_deg_median" in out
+    assert "psnr" not in out
+    figures = json.loads((path / "evaluation.json").read_text())
+    assert {"num_views", "poses", "commit"} <= set(figures)
+    assert not {"psnr", "ssim", "background", "views"} & set(figures)
+    assert "PSNR" not in (path / "report.html").read_text()
+    command("pose", path, *photographs, "--out", tmp_path / "cameras.json")
+    frames = json.loads((tmp_path / "cameras.json").read_text())["frames"]
+    assert len(frames) == 3
+    clip = tmp_path / "clip.mp4"
+    assert "makes no images" in refused("render", path, "--frames", 2, "--out", clip)
+    assert not clip.exists()
+
+
+def test_a_flow_from_noise_is_judged_by_its_images_alone(
+    command: Command,
+    refused: Command,
+    noise_run: OpenRun,
+    scene_folder: Path,
+    photographs: list[Path],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(noise_run.run.path, path)
+    assert "psnr" in command("evaluate", path, "--data", scene_folder)
+    assert "poses" not in json.loads((path / "evaluation.json").read_text())
+    clip = tmp_path / "clip.mp4"
+    command("render", path, "--frames", 2, "--out", clip)
+    assert clip.is_file()
+    out = tmp_path / "cameras.json"
+    assert "finds no poses" in refused("pose", path, *photographs, "--out", out)
+    assert not out.exists()
+
+
 # Bad input. Whatever was there stays as it was.
 
 

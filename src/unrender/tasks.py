@@ -54,6 +54,11 @@ class OpenRun:
     def estimate_poses(self, images: Images) -> PoseEstimate:
         """Find the poses of images on the model's device, and give them back on the images'."""
         if not isinstance(self.method, PoseMethod):
+            if not self.method.any_size:
+                raise InputError(
+                    f"{self.run.path}: makes images of poses but finds no poses: name the run "
+                    "of a method that does, such as sit"
+                )
             raise InputError(
                 f"{self.run.path}: is a scene, which refines poses but does not find them: "
                 "give starting cameras with --start, or a flow with --flow"
@@ -73,7 +78,7 @@ class OpenRun:
     @property
     def fixed_size(self) -> int | None:
         """Pixels a side of a flow's images; None for scenes, which render any size."""
-        return self.cameras["width"] if isinstance(self.method, PoseMethod) else None
+        return None if self.method.any_size else self.cameras["width"]
 
 
 def describe_views(views: Views) -> dict[str, object]:
@@ -238,22 +243,26 @@ def image_background(
 def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
     """Figures of a run on the scene's test views, and the report that shows them.
 
-    Writes evaluation.json and report.html into the run folder.
+    Of images, where the method makes them, and of poses, where it finds them. Writes
+    evaluation.json and report.html into the run folder.
     """
     from unrender.report.run import write_run_report  # noqa: PLC0415 - matplotlib is slow
 
     size = opened.fixed_size
     views = scene.test if size is None else resized_views(scene.test, size)
-    images = evaluate_images(opened.renderer, views)
+    images = evaluate_images(opened.renderer, views) if opened.method.makes_images else None
     figures: dict[str, Any] = {
         "scene": scene.name,
         "num_views": len(views),
         "width": views.cameras.width,
         "height": views.cameras.height,
-        "background": images.background,
-        **images.scores.to_json(),
-        "seconds_per_view": images.seconds / len(views),
     }
+    if images is not None:
+        figures |= {
+            "background": images.background,
+            **images.scores.to_json(),
+            "seconds_per_view": images.seconds / len(views),
+        }
     poses: PoseScores | None = None
     estimate: PoseEstimate | None = None
     if isinstance(opened.method, PoseMethod):
@@ -262,6 +271,6 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
         figures["poses"] = poses.to_json()
     write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})
     report = opened.run.path / "report.html"
-    write_run_report(report, opened.run, images, estimate, poses)
+    write_run_report(report, opened.run, views, images, estimate, poses)
     flat = {**figures, **{f"poses.{k}": v for k, v in figures.get("poses", {}).items()}}
     return flat, report
