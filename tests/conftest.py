@@ -18,8 +18,11 @@ from unrender.data.procedural import render_scene
 from unrender.data.views import Scene, Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.methods import AnyMethod
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SiTFlow
+from unrender.methods.sit_gaussian import SiTGaussian
 from unrender.tasks import OpenRun, fit_run
 from unrender.training.fit import FitOptions
 
@@ -68,6 +71,23 @@ def scene_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> O
 def flow_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     """A flow after a few steps: it runs, and knows little."""
     method = SiTFlow(width=32, depth=1, heads=2, batch=8)
-    out = tmp_path_factory.mktemp("runs") / "flow"
+    return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "flow")
+
+
+@pytest.fixture(scope="session")
+def regressor_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    """A regressor of poses after a few steps."""
+    method = PoseRegressor(width=32, depth=1, heads=2, batch=8)
+    return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "regressor")
+
+
+@pytest.fixture(scope="session")
+def noise_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    """A flow from noise after a few steps."""
+    method = SiTGaussian(width=32, depth=1, heads=2, batch=8, image_steps=2)
+    return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "noise")
+
+
+def briefly_fitted(method: AnyMethod, scene: Scene, out: Path) -> OpenRun:
     options = FitOptions(steps=20, device="cpu", log_every=5)
-    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+    return fit_run(method, "small", out, options, scene=scene, show=False)[0]

@@ -59,6 +59,26 @@ def photographs(small_scene: Scene, tmp_path: Path) -> list[Path]:
     return paths
 
 
+def test_a_study_by_its_name(
+    command: Command, scene_run: OpenRun, flow_run: OpenRun, scene_folder: Path, tmp_path: Path
+) -> None:
+    runs = ("--run", flow_run.run.path, "--scene", scene_run.run.path)
+    out = command(
+        *("study", "interpolation", *runs, "--data", scene_folder, "--out", tmp_path / "page"),
+        *("--frames", 3, "--pairs", 1, "--shown", 2),
+    )
+    assert out.strip().endswith("interpolation.md")
+    assert (tmp_path / "page" / "interpolation.csv").read_text().startswith("from,to,share")
+
+
+def test_an_unknown_scene_of_a_study_is_one_line(
+    refused: Command, flow_run: OpenRun, tmp_path: Path
+) -> None:
+    flow = flow_run.run.path
+    assert "no run folder" in refused("study", "loop", "--run", flow, "--scene", tmp_path / "x")
+    assert "is no scene" in refused("study", "loop", "--run", flow, "--scene", flow)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -69,7 +89,7 @@ def test_doctor_says_what_is_there(command: Command) -> None:
         assert word in out
 
 
-@pytest.mark.parametrize("name", ["demo", "make-views", "render", "pose", "evaluate", "fit"])
+@pytest.mark.parametrize("name", ["demo", "make-views", "render", "pose", "evaluate", "fit", "study"])
 def test_help_of_every_command(name: str, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["unrender", name, "--help"])
     with pytest.raises(SystemExit) as caught:
@@ -150,6 +170,51 @@ def test_evaluate_writes_figures_and_a_report(
     assert {"psnr", "ssim", "background", "views", "commit"} <= set(figures)
     assert ("poses" in figures) == (run == "flow_run")
     assert "<html" in (path / "report.html").read_text()
+
+
+def test_a_regressor_is_judged_by_its_poses_alone(
+    command: Command,
+    refused: Command,
+    regressor_run: OpenRun,
+    scene_folder: Path,
+    photographs: list[Path],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(regressor_run.run.path, path)
+    out = command("evaluate", path, "--data", scene_folder)
+    assert "poses.rotation_deg_median" in out
+    assert "psnr" not in out
+    figures = json.loads((path / "evaluation.json").read_text())
+    assert {"num_views", "poses", "commit"} <= set(figures)
+    assert not {"psnr", "ssim", "background", "views"} & set(figures)
+    assert "PSNR" not in (path / "report.html").read_text()
+    command("pose", path, *photographs, "--out", tmp_path / "cameras.json")
+    frames = json.loads((tmp_path / "cameras.json").read_text())["frames"]
+    assert len(frames) == 3
+    clip = tmp_path / "clip.mp4"
+    assert "makes no images" in refused("render", path, "--frames", 2, "--out", clip)
+    assert not clip.exists()
+
+
+def test_a_flow_from_noise_is_judged_by_its_images_alone(
+    command: Command,
+    refused: Command,
+    noise_run: OpenRun,
+    scene_folder: Path,
+    photographs: list[Path],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(noise_run.run.path, path)
+    assert "psnr" in command("evaluate", path, "--data", scene_folder)
+    assert "poses" not in json.loads((path / "evaluation.json").read_text())
+    clip = tmp_path / "clip.mp4"
+    command("render", path, "--frames", 2, "--out", clip)
+    assert clip.is_file()
+    out = tmp_path / "cameras.json"
+    assert "finds no poses" in refused("pose", path, *photographs, "--out", out)
+    assert not out.exists()
 
 
 # Bad input. Whatever was there stays as it was.

@@ -30,16 +30,18 @@ from unrender.imaging.color import matte
 from unrender.imaging.files import write_video
 from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import PoseEstimate, supersampled
+from unrender.rendering.rendering import supersampled
 from unrender.studies import STUDIES, write_study
 from unrender.studies.study import open_subject
 from unrender.tasks import (
     evaluate_run,
+    expectation,
     fit_run,
     image_background,
     open_run,
     read_images,
     refine_on_scene,
+    starting_poses,
     training_cameras,
     turntable_cameras,
 )
@@ -261,46 +263,13 @@ def pose(
         estimate = opened.estimate_poses(pictures)
     else:
         cut_out = pictures if color is None else matte(pictures[..., :3], color)
-        begin = _starting_poses(start, flow, images, cut_out, where)
+        begin = starting_poses(start, flow, images, cut_out, where)
         estimate = refine_on_scene(opened, pictures, begin, options, color)
     names = tuple(str(path) for path in images)
     write_cameras(out, NamedCameras(estimate.cameras, names), estimate)
     for index, name in enumerate(names):
-        print(f"{name}: {_expectation(estimate, index)}")
+        print(f"{name}: {expectation(estimate, index)}")
     print(out)
-
-
-def _expectation(estimate: PoseEstimate, index: int) -> str:
-    """How sure an estimate is, in words."""
-    x, y, z = estimate.axis_errors[index].rad2deg().tolist()
-    whole = math.degrees(float(estimate.rotation_error[index]))
-    text = f"rotation expected within {whole:.2f}° (x {x:.2f}°, y {y:.2f}°, z {z:.2f}°)"
-    shares = [] if estimate.modes is None else estimate.modes.share[index].tolist()
-    likely = [f"{share:.0%}" for share in shares if share > 0]
-    return text + (f", {len(likely)} modes: {', '.join(likely)}" if len(likely) > 1 else "")
-
-
-def _starting_poses(
-    start: Path | None,
-    flow: Path | None,
-    images: tuple[Path, ...],
-    cut_out: torch.Tensor,
-    where: torch.device,
-) -> PoseEstimate:
-    if (start is None) == (flow is None):
-        raise InputError(
-            "pose: a scene refines cameras it is given: name either --start FILE or --flow RUN"
-        )
-    if flow is not None:
-        return open_run(flow, where).estimate_poses(cut_out)
-    assert start is not None
-    cameras = read_cameras(start).cameras
-    if len(cameras) != len(images):
-        raise InputError(
-            f"{start}: holds {len(cameras)} cameras for {len(images)} images: give one each"
-        )
-    unknown = torch.full((len(cameras),), math.nan)
-    return PoseEstimate.isotropic(cameras, unknown, unknown)
 
 
 def evaluate(

@@ -17,10 +17,9 @@ from unrender.data.make_views import camera_statistics, make_views
 from unrender.data.npz import save_npz
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
-from unrender.evaluation.images import psnr
+from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import (
-    WHITE,
     ImageEvaluation,
     evaluate_images,
     render_in_parts,
@@ -28,7 +27,6 @@ from unrender.evaluation.renders import (
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.imaging.color import over
 from unrender.imaging.files import write_video
 from unrender.kernels.process import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
@@ -181,6 +179,7 @@ def _judge(
         small,
     )
     say(f"Flow: {mean_start.scores.mean_psnr:.2f} dB from the mean start")
+    nearest = evaluate_images(nearest_view_renderer(views), small)
     began = time.perf_counter()
     estimate = flow_run.estimate_poses(scene.test.rgba)
     flow_seconds = time.perf_counter() - began
@@ -206,20 +205,12 @@ def _judge(
         refined=refined,
         refined_scores=refined_scores,
         details={
-            "nearest_view_psnr": _nearest_view_psnr(views, small),
+            "nearest_view_psnr": nearest.scores.mean_psnr,
             "inversion_20_steps_rotation_deg_median": _median_with(20, flow_run, scene.test),
             "pose_seconds_per_view": flow_seconds / len(small),
             "refine_seconds_per_view": refine_seconds / len(small),
         },
     )
-
-
-def _nearest_view_psnr(views: Views, test: Views) -> float:
-    """What looking up the training view with the nearest pose gives, in dB."""
-    poses, wanted = (v.cameras.world_from_camera.flatten(1) for v in (views, test))
-    nearest = views.images[torch.cdist(wanted, poses).argmin(1)]
-    color = WHITE if test.background is None else test.background
-    return psnr(over(nearest, color), test.over(color)).mean().item()
 
 
 def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:

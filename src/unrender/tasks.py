@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrender.data.camera_files import read_cameras
 from unrender.data.load import load_scene
 from unrender.data.make_views import camera_statistics
 from unrender.data.validate import Background
@@ -54,6 +55,11 @@ class OpenRun:
     def estimate_poses(self, images: Images) -> PoseEstimate:
         """Find the poses of images on the model's device, and give them back on the images'."""
         if not isinstance(self.method, PoseMethod):
+            if not self.method.any_size:
+                raise InputError(
+                    f"{self.run.path}: makes images of poses but finds no poses: name the run "
+                    "of a method that does, such as sit"
+                )
             raise InputError(
                 f"{self.run.path}: is a scene, which refines poses but does not find them: "
                 "give starting cameras with --start, or a flow with --flow"
@@ -69,7 +75,7 @@ class OpenRun:
     @property
     def fixed_size(self) -> int | None:
         """Pixels a side of a flow's images; None for scenes, which render any size."""
-        return self.cameras["width"] if isinstance(self.method, PoseMethod) else None
+        return None if self.method.any_size else self.cameras["width"]
 
 
 def describe_views(views: Views) -> dict[str, object]:
@@ -203,6 +209,40 @@ def refine_on_scene(
     return options.estimate_from_modes(opened.renderer, images, begin, background)
 
 
+def starting_poses(
+    start: Path | None,
+    flow: Path | None,
+    images: tuple[Path, ...],
+    cut_out: Images,
+    where: torch.device,
+) -> PoseEstimate:
+    """Where a refinement begins: cameras from a file, or what a flow finds."""
+    if (start is None) == (flow is None):
+        raise InputError(
+            "pose: a scene refines cameras it is given: name either --start FILE or --flow RUN"
+        )
+    if flow is not None:
+        return open_run(flow, where).estimate_poses(cut_out)
+    assert start is not None
+    cameras = read_cameras(start).cameras
+    if len(cameras) != len(images):
+        raise InputError(
+            f"{start}: holds {len(cameras)} cameras for {len(images)} images: give one each"
+        )
+    unknown = torch.full((len(cameras),), math.nan)
+    return PoseEstimate.isotropic(cameras, unknown, unknown)
+
+
+def expectation(estimate: PoseEstimate, index: int) -> str:
+    """How sure an estimate is, in words."""
+    x, y, z = estimate.axis_errors[index].rad2deg().tolist()
+    whole = math.degrees(float(estimate.rotation_error[index]))
+    text = f"rotation expected within {whole:.2f}° (x {x:.2f}°, y {y:.2f}°, z {z:.2f}°)"
+    shares = [] if estimate.modes is None else estimate.modes.share[index].tolist()
+    likely = [f"{share:.0%}" for share in shares if share > 0]
+    return text + (f", {len(likely)} modes: {', '.join(likely)}" if len(likely) > 1 else "")
+
+
 def read_images(paths: list[Path]) -> Images:
     """Photographs of one size, as premultiplied RGBA; opaque where a file has no alpha."""
     images = [read_rgba(path) for path in paths]
@@ -235,22 +275,26 @@ def image_background(
 def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
     """Figures of a run on the scene's test views, and the report that shows them.
 
-    Writes evaluation.json and report.html into the run folder.
+    Of images, where the method makes them, and of poses, where it finds them. Writes
+    evaluation.json and report.html into the run folder.
     """
     from unrender.report.run import write_run_report  # noqa: PLC0415 - matplotlib is slow
 
     size = opened.fixed_size
     views = scene.test if size is None else resized_views(scene.test, size)
-    images = evaluate_images(opened.renderer, views)
+    images = evaluate_images(opened.renderer, views) if opened.method.makes_images else None
     figures: dict[str, Any] = {
         "scene": scene.name,
         "num_views": len(views),
         "width": views.cameras.width,
         "height": views.cameras.height,
-        "background": images.background,
-        **images.scores.to_json(),
-        "seconds_per_view": images.seconds / len(views),
     }
+    if images is not None:
+        figures |= {
+            "background": images.background,
+            **images.scores.to_json(),
+            "seconds_per_view": images.seconds / len(views),
+        }
     poses: PoseScores | None = None
     estimate: PoseEstimate | None = None
     if isinstance(opened.method, PoseMethod):
@@ -259,6 +303,6 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
         figures["poses"] = poses.to_json()
     write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})
     report = opened.run.path / "report.html"
-    write_run_report(report, opened.run, images, estimate, poses)
+    write_run_report(report, opened.run, views, images, estimate, poses)
     flat = {**figures, **{f"poses.{k}": v for k, v in figures.get("poses", {}).items()}}
     return flat, report

@@ -264,3 +264,32 @@ def test_positions_tell_the_column_first() -> None:
 def test_shapes_are_checked() -> None:
     with pytest.raises(TypeCheckError):
         modulate(torch.zeros(2, 3, 4), torch.zeros(3, 4), torch.zeros(2, 4))
+
+
+def test_a_condition_that_embeds_to_nothing_is_none() -> None:
+    """What the images are conditioned on is added to the time, and to nothing else."""
+    generator = torch.Generator().manual_seed(0)
+    model = SiT(Shape(8, 4, 4, 24, 2, 3, 96, condition=12), generator)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, 0.2, generator=generator)
+    x, t = torch.randn(3, 4, 8, 8, generator=generator), torch.rand(3, generator=generator)
+    numbers = torch.randn(3, 12, generator=generator)
+    assert not torch.allclose(model(x, t, numbers), model(x, t))
+    last = model.c_embedder.mlp[2]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.zero_()
+    assert torch.equal(model(x, t, numbers), model(x, t))
+
+
+def test_outputs_of_another_number_are_a_last_layer_alone() -> None:
+    shapes = [Shape(8, 4, 4, 24, 2, 3, 96, outputs=outputs) for outputs in (0, 12)]
+    whole, other = (SiT(shape, torch.Generator().manual_seed(0)) for shape in shapes)
+    for name, tensor in whole.state_dict().items():
+        if not name.startswith("final_layer.linear"):
+            assert torch.equal(tensor, other.state_dict()[name]), name
+    x, t = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.rand(3)
+    assert other.tokens(x, t).shape == (3, 4, 12)
+    assert whole.tokens(x, t).shape == (3, 4, 64)

@@ -195,13 +195,15 @@ def test_a_run_has_a_page_of_its_own(tmp_path: Path) -> None:
     run.log({"step": 2, "seconds": 1.5, "loss": 0.25})
     found = estimate(12, 0.05)
     scores = score_poses(found.cameras, views(12).cameras)
-    write_run_report(run.path / "report.html", run, evaluation(12, 0.0), found, scores)
+    write_run_report(
+        run.path / "report.html", run, views(12), evaluation(12, 0.0), found, scores
+    )
     page = (run.path / "report.html").read_text()
     assert "my &lt;run&gt;" in page
     assert page.count("<svg") == 1 + 3 + 1
     assert "method.options.width" in page
     assert f"{scores.rotation_deg_median:.2f}°" in page
-    write_run_report(run.path / "scene.html", run, evaluation(24, 3.0), None, None)
+    write_run_report(run.path / "scene.html", run, views(24), evaluation(24, 3.0), None, None)
     scene = (run.path / "scene.html").read_text()
     assert "<canvas" not in scene
     assert "://" not in scene
@@ -219,7 +221,7 @@ def test_perfect_and_empty_results_still_make_a_page(tmp_path: Path) -> None:
     )
     run = Run.create(tmp_path / "run", {"method": {"name": "sit"}})
     errors = score_poses(exact.cameras, photographs.cameras)
-    write_run_report(tmp_path / "report.html", run, perfect, exact, errors)
+    write_run_report(tmp_path / "report.html", run, perfect.views, perfect, exact, errors)
     page = (tmp_path / "report.html").read_text()
     assert "∞" in page
     assert not re.search(r"\b(nan|inf) ?(dB|%|°|<)", page)

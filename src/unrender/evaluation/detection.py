@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,11 +15,9 @@ def auroc(inside: Float[Tensor, "inside"], outside: Float[Tensor, "outside"]) ->
     """
     if not len(inside) or not len(outside):
         return math.nan
-    from scipy.stats import rankdata  # noqa: PLC0415 - half a second that few calls need
-
-    ranks = np.asarray(rankdata(torch.cat([outside, inside]).cpu().double().numpy()))
-    least = len(outside) * (len(outside) + 1) / 2
-    return float((ranks[: len(outside)].sum() - least) / (len(outside) * len(inside)))
+    known, asked = inside.sort().values, outside.contiguous()
+    below = sum(torch.searchsorted(known, asked, right=r).double() for r in (False, True))
+    return float(torch.as_tensor(below).mean() / (2 * len(known)))
 
 
 def risk_coverage(

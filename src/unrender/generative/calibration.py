@@ -1,8 +1,14 @@
-"""Expected errors from spreads."""
+"""Expected errors from spreads: what an estimate knows of itself, and what that has meant."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_distance
+
+AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+"""The calibration by which errors are as large as their spreads."""
 
 Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
 """Of rotations, in radians, and of centres, in scene units."""
@@ -30,8 +36,19 @@ def rising_line(
     return candidates[torch.where(allowed, loss, torch.inf).argmin()]
 
 
+def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
+    """How far poses [R | t] are from the true ones."""
+    rotation = so3_distance(poses[:, :, :3], truth.rotations)
+    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
+
+
+def fitted_lines(spread: Errors, errors: Errors) -> Float[Tensor, "2 2"]:
+    """Rows (a, b) for rotations and centres: error = a + b · spread."""
+    return torch.stack(list(map(rising_line, spread, errors)))
+
+
 def on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
-    """Expected errors: row by row of the lines (a, b), a + b · spread."""
+    """The errors that these spreads lead to expect."""
     rotation, translation = (
         line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
     )

@@ -21,6 +21,11 @@ POSE_NUMBERS = 12
 """Numbers of [R | t]: nine of the rotation, row by row, then three of the translation."""
 
 
+def pose_numbers(cameras: Cameras, radius: Float[Tensor, ""]) -> Float[Tensor, "cameras 12"]:
+    """(R11, R12, …, R33, t1, t2, t3) of each pose, the translation in units of `radius`."""
+    return torch.cat([cameras.rotations.flatten(1), cameras.centers / radius], dim=1)
+
+
 @dataclass(frozen=True)
 class PoseReading:
     """Cameras read from tensors."""
@@ -78,8 +83,7 @@ class RepeatLifting(Lifting):
     def lift(
         self, cameras: Cameras, radius: Float[Tensor, ""]
     ) -> Float[Tensor, "cameras channels height width"]:
-        rotation = cameras.rotations.flatten(1)
-        numbers = torch.cat([rotation, cameras.centers / radius], dim=1)
+        numbers = pose_numbers(cameras, radius)
         shape = (self.channels, cameras.height, cameras.width)
         count = self.channels * cameras.height * cameras.width
         copies = -(-count // POSE_NUMBERS)

@@ -7,22 +7,18 @@ Mean start: the source without noise, lift(P); sampled start: with it.
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 from torch.nn.functional import pad
 
-from unrender.generative.calibration import Errors, on_lines, rising_line
+from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
 from unrender.generative.candidates import MAX_CANDIDATES, Candidates
 from unrender.generative.lifting import Lifting, PoseReading
 from unrender.generative.solvers import Solver, integrate
-from unrender.generative.transformer import Shape, SiT
+from unrender.generative.transformer import Shape
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.poses import so3_distance
 from unrender.rendering.rendering import Images, PoseEstimate
-
-IMAGES_AT_ONCE = 256
-AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-"""The calibration by which errors are as large as their spreads."""
 
 
 def flow_from_images(
@@ -37,13 +33,9 @@ def images_from_flow(x1: Float[Tensor, "images channels height width"]) -> Image
     return ((x1[:, :4] + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
-class PoseFlow(nn.Module):
-    """The network, the moving average of its weights, and what the data told."""
+class PoseFlow(AveragedSiT):
+    """The network between lifted cameras and images, and how far to trust its poses."""
 
-    radius: Tensor
-    intrinsics: Tensor
-    training_views: Tensor
-    held_out_views: Tensor
     calibration: Tensor
     mode_calibration: Tensor
     temperature: Tensor
@@ -58,18 +50,9 @@ class PoseFlow(nn.Module):
         generator: torch.Generator,
     ):
         """`views`: how many are trained on, and how many are held out."""
-        super().__init__()
+        super().__init__(shape, views, generator)
         self.lifting = lifting
-        self.network = SiT(shape, generator)
-        self.average = SiT(shape, torch.Generator())
-        self.average.load_state_dict(self.network.state_dict())
-        self.average.requires_grad_(False)
         buffers = {
-            # Mean distance of the training cameras from the world's centre.
-            "radius": torch.ones(()),
-            "intrinsics": torch.eye(3),
-            "training_views": torch.zeros(views[0], dtype=torch.long),
-            "held_out_views": torch.zeros(views[1], dtype=torch.long),
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
             "calibration": AS_SPREAD.clone(),
             # The same for modes of the energy, and the variance of a pixel's independent error.
@@ -85,15 +68,15 @@ class PoseFlow(nn.Module):
         self.candidates: dict[tuple[int, Solver], Candidates] = {}
         """By steps and solver; made when they are first asked for."""
 
-    @property
-    def image_size(self) -> int:
-        """Pixels a side of the images that the flow makes and reads."""
-        return self.network.shape.image_size
-
-    def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
-        """Cameras at these poses with the intrinsics and the image size of training."""
-        intrinsics = self.intrinsics.expand(len(world_from_camera), 3, 3)
-        return Cameras(world_from_camera, intrinsics, self.image_size, self.image_size)
+    def learn_cameras(
+        self,
+        cameras: Cameras,
+        training: Int[Tensor, "training"],
+        held_out: Int[Tensor, "held_out"],
+    ) -> None:
+        super().learn_cameras(cameras, training, held_out)
+        chosen = training[: len(self.candidate_poses)].to(cameras.device)
+        self.candidate_poses.copy_(cameras.world_from_camera[chosen])
 
     def flow_from_images(self, images: Images) -> Float[Tensor, "images channels height width"]:
         """Images as the end of the flow, with the channels of its source."""
@@ -134,10 +117,4 @@ class PoseFlow(nn.Module):
         """Fit the expected errors to the errors of views that training never saw."""
         spread = reading.rotation_spread, reading.translation_spread
         errors = pose_errors(reading.world_from_camera, truth)
-        self.calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
-
-
-def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
-    """How far poses are from the true ones."""
-    rotation = so3_distance(poses[:, :, :3], truth.rotations)
-    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
+        self.calibration.copy_(fitted_lines(spread, errors))

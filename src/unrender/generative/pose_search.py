@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.generative.calibration import on_lines, rising_line
+from unrender.generative.averaged import IMAGES_AT_ONCE
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
 from unrender.generative.candidates import APART, MIN_SHARE, Candidates
 from unrender.generative.energy import Prior, Residuals, find_mode, fit_temperature
 from unrender.generative.lifting import PoseReading
-from unrender.generative.pose_flow import AS_SPREAD, IMAGES_AT_ONCE, PoseFlow, pose_errors
+from unrender.generative.pose_flow import PoseFlow
 from unrender.generative.solvers import Solver, integrate
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
@@ -90,7 +91,7 @@ class PoseSearch:
         found = self.estimate(model, images, reading)
         spread = found.rotation_error, found.translation_error
         errors = pose_errors(found.cameras.world_from_camera, truth)
-        model.mode_calibration.copy_(torch.stack(list(map(rising_line, spread, errors))))
+        model.mode_calibration.copy_(fitted_lines(spread, errors))
 
     def _starts(
         self, model: PoseFlow, images: Images, reading: PoseReading

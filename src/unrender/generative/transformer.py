@@ -6,8 +6,9 @@ Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT, 2023). Para
 names of the original, so that its weights can be loaded.
 
 Tokens: one vector of `width` numbers for each patch. Conditioning: one vector of the same
-width for each image, here made of the time alone; it scales, shifts and gates the tokens
-(adaLN-zero: every gate is zero at first, so that each block begins as the identity).
+width for each image, made of the time and, where the shape has any, of further numbers; it
+scales, shifts and gates the tokens (adaLN-zero: every gate is zero at first, so that each block
+begins as the identity).
 """
 
 import itertools
@@ -41,6 +42,10 @@ class Shape:
     heads: int
     hidden: int
     """Units of a block's two-layer network: four times the width in the paper."""
+    condition: int = 0
+    """Numbers that each image is conditioned on beside the time; 0 for none."""
+    outputs: int = 0
+    """Numbers that each token gives; 0 for those of its patch, as a velocity has."""
 
     @property
     def grid(self) -> int:
@@ -107,6 +112,17 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, t: Float[Tensor, "batch"]) -> Float[Tensor, "batch width"]:
         return self.mlp(time_features(t))
+
+
+class ConditionEmbedder(nn.Module):
+    """Numbers of an image, such as its camera's pose, as a conditioning vector."""
+
+    def __init__(self, numbers: int, width: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(numbers, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, numbers: Float[Tensor, "batch numbers"]) -> Float[Tensor, "batch width"]:
+        return self.mlp(numbers)
 
 
 class Attention(nn.Module):
@@ -177,13 +193,13 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Tokens to patches of the velocity."""
+    """Tokens to patches of the velocity, or to as many numbers as the shape asks for."""
 
     def __init__(self, shape: Shape):
         super().__init__()
         width = shape.width
         self.norm_final = _norm(width)
-        self.linear = nn.Linear(width, shape.patch**2 * shape.channels)
+        self.linear = nn.Linear(width, shape.outputs or shape.patch**2 * shape.channels)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
 
     def forward(
@@ -210,6 +226,8 @@ class SiT(nn.Module):
         with torch.device("meta"):
             self.x_embedder = PatchEmbedder(shape)
             self.t_embedder = TimeEmbedder(shape.width)
+            if shape.condition:
+                self.c_embedder = ConditionEmbedder(shape.condition, shape.width)
             self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
             self.final_layer = FinalLayer(shape)
         self.to_empty(device="cpu")
@@ -228,16 +246,32 @@ class SiT(nn.Module):
                     nn.init.xavier_uniform_(parameter.view(len(parameter), -1), 1, generator)
 
     def forward(
-        self, x: Float[Tensor, "batch channels height height"], t: Float[Tensor, "batch"]
+        self,
+        x: Float[Tensor, "batch channels height height"],
+        t: Float[Tensor, "batch"],
+        numbers: Float[Tensor, "batch numbers"] | None = None,
     ) -> Float[Tensor, "batch channels height height"]:
-        condition = self.t_embedder(t)
-        tokens = self.x_embedder(x) + self.pos_embed
-        for block in self.blocks:
-            tokens = block(tokens, condition)
-        patches = self.final_layer(tokens, condition)
+        """`numbers`: what the images are conditioned on; without them, on the time alone."""
+        assert not self.shape.outputs, "the tokens are no patches: use `tokens`"
+        patches = self.tokens(x, t, numbers)
         grid, patch = self.shape.grid, self.shape.patch
         squares = patches.unflatten(2, (patch, patch, -1)).unflatten(1, (grid, grid))
         return squares.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    def tokens(
+        self,
+        x: Float[Tensor, "batch channels height height"],
+        t: Float[Tensor, "batch"],
+        numbers: Float[Tensor, "batch numbers"] | None = None,
+    ) -> Float[Tensor, "batch tokens outputs"]:
+        """What the last layer makes of each token."""
+        condition = self.t_embedder(t)
+        if numbers is not None:
+            condition = condition + self.c_embedder(numbers)
+        tokens = self.x_embedder(x) + self.pos_embed
+        for block in self.blocks:
+            tokens = block(tokens, condition)
+        return self.final_layer(tokens, condition)
 
     def matrices(self) -> list[nn.Parameter]:
         """The weights between the layers of the blocks, which an optimiser may treat apart."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from unrender.errors import InputError
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SIT_METHODS
+from unrender.methods.sit_gaussian import SiTGaussian
 from unrender.training.method import Method
 
 AnyMethod = Method[Any, Any]
@@ -15,6 +17,8 @@ METHODS: dict[str, AnyMethod] = {
     "instant-ngp": InstantNGP(),
     "instant-ngp-tiny": InstantNGP(log2_table_size=15, finest=200, color_layers=1),
     **SIT_METHODS,
+    "sit-gaussian": SiTGaussian(),
+    "pose-regressor": PoseRegressor(),
 }
 
 

@@ -9,7 +9,6 @@ image it would make.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,55 +16,27 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from unrender.data.views import Views
-from unrender.errors import InputError
-from unrender.generative.checks import check_cameras, check_views
+from unrender.generative.checks import check_cameras, small_squares
 from unrender.generative.lifting import LIFTINGS, Liftings
+from unrender.generative.noise import normal_like
 from unrender.generative.paths import LinearPath
 from unrender.generative.pose_flow import PoseFlow
 from unrender.generative.pose_search import PoseSearch
-from unrender.generative.precision import multiplies_bfloat16
 from unrender.generative.solvers import Solver
-from unrender.generative.transformer import Shape
 from unrender.geometry.cameras import Cameras
-from unrender.imaging.resize import area_average
 from unrender.rendering.rendering import Images, PoseEstimate, Rendering
-from unrender.training.method import Method, PoseMethod, Progress, halve
-from unrender.training.muon import Muon
+from unrender.training.method import PoseMethod, Progress
+from unrender.training.transformer_method import TransformerMethod
 
 PATH = LinearPath()
-MAX_HELD_OUT = 128
-"""Views kept from training at most, to measure how wrong a recovered pose is."""
 
 
 @dataclass(frozen=True)
-class SiTFlow(PoseMethod[PoseFlow, Views]):
+class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
     """Pose-to-image flow, inverted for image-to-pose (SiT 2024)."""
 
-    patch: int = 8
-    """Pixels a side of the transformer's patches."""
-    width: int = 256
-    """Numbers of a token."""
-    depth: int = 4
-    """Blocks of the transformer."""
-    heads: int = 4
-    """Heads of its attention."""
-    batch: int = 32
-    """Images of a training step."""
-    rate: float = 4e-3
-    """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
-    warm_up: int = 100
-    """Steps over which the learning rate rises."""
-    weight_decay: float = 0.01
-    """Decay of the weights, as a share of the learning rate."""
-    muon: bool = True
-    """Whether Muon updates the blocks' matrices; AdamW updates the rest, or all."""
-    max_norm: float = 1.0
-    """Gradients longer than this are shortened to it, those of Muon apart."""
-    average_decay: float = 0.998
-    """Share of the averaged weights that each step keeps; these make the images."""
     lifting: Liftings = "repeat"
     """How a pose becomes an image's tensor: its twelve numbers repeated, or every pixel's ray
     in Plücker coordinates."""
@@ -77,8 +48,6 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Share of a batch at the image itself, where the way back to the pose begins."""
     start_share: float = 0.5
     """Share of a batch at the pose itself, where the way to the image begins."""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
     image_steps: int = 1
     """Steps from a pose to its image."""
     inversion_steps: int = 1
@@ -91,46 +60,9 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     modes: int = 3
     """Poses looked for among the training's, apart from what the flow reads; 0 for none."""
 
-    def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
-        size = check_views(data, self.patch)
-        held_out = max(1, min(MAX_HELD_OUT, len(data) // 20))
-        order = torch.randperm(len(data), generator=generator)
-        model = self._model(size, (len(data) - held_out, held_out), generator)
-        model.training_views.copy_(order[held_out:])
-        model.held_out_views.copy_(order[:held_out])
-        training = data.cameras.select(order[held_out:].to(data.cameras.device))
-        model.candidate_poses.copy_(training.world_from_camera[: len(model.candidate_poses)])
-        model.radius.copy_(training.centers.norm(dim=1).mean())
-        model.intrinsics.copy_(data.cameras.intrinsics[0])
-        return model
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> PoseFlow:
-        size = math.isqrt(tensors["network.pos_embed"].shape[1]) * self.patch
-        views = (len(tensors["training_views"]), len(tensors["held_out_views"]))
-        model = self._model(size, views, torch.Generator())
-        model.load_state_dict(dict(tensors))
-        return model
-
-    def _model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
-        lifting, hidden = LIFTINGS[self.lifting], 4 * self.width
-        shape = Shape(
-            size, lifting.channels, self.patch, self.width, self.depth, self.heads, hidden
-        )
-        return PoseFlow(shape, lifting, views, generator)
-
-    def optimizer(self, model: PoseFlow) -> torch.optim.Optimizer:
-        matrices = model.network.matrices() if self.muon else []
-        chosen = {id(matrix) for matrix in matrices}
-        others = [
-            parameter for parameter in model.network.parameters() if id(parameter) not in chosen
-        ]
-        short = multiplies_bfloat16(model.radius.device)
-        dtype = torch.bfloat16 if short else torch.float32
-        return Muon(matrices, others, self.rate, self.weight_decay, self.max_norm, dtype)
-
-    def learning_rate(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress.fraction)) / 2)
+    def model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
+        lifting = LIFTINGS[self.lifting]
+        return PoseFlow(self.shape(size, lifting.channels), lifting, views, generator)
 
     def losses(
         self,
@@ -140,8 +72,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         device = data.images.device
-        drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
-        index = model.training_views[drawn.to(device)]
+        index = self.draw(model, data, generator)
         x1 = model.flow_from_images(data.images[index])
         mean = model.lift(data.cameras.select(index))
         scale = torch.full((self.batch,), self.source_noise)
@@ -154,9 +85,9 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         scale[: ends + starts] = 0
         t[:ends], t[ends : ends + starts] = 1, 0
         scale, t = scale.to(device), t.to(device)
-        x0 = mean + scale[:, None, None, None] * _noise_like(mean, generator)
+        x0 = mean + scale[:, None, None, None] * normal_like(mean, generator)
         point = PATH.sample(x0, x1, t)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._shortens(device)):
+        with self.autocast(device):
             predicted = model.network(point.x_t, t)
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}
@@ -165,19 +96,6 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
             image_error = error.detach()[ends : ends + starts, :4].mean() / 4
             losses["metric/psnr"] = -10 * image_error.log10()
         return losses
-
-    def _shortens(self, device: torch.device) -> bool:
-        if self.precision == "auto":
-            return multiplies_bfloat16(device)
-        return self.precision == "bfloat16"
-
-    def after_step(
-        self, model: PoseFlow, optimizer: torch.optim.Optimizer, progress: Progress
-    ) -> None:
-        kept = min(self.average_decay, (1 + progress.step) / (10 + progress.step))
-        average: list[Tensor] = list(model.average.parameters())
-        network: list[Tensor] = list(model.network.parameters())
-        get_ema_multi_avg_fn(kept)(average, network, progress.step)
 
     def finish(self, model: PoseFlow, data: Views) -> None:
         """Measure the errors of poses on the views that were held out."""
@@ -191,9 +109,6 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     def search(self) -> PoseSearch:
         """How poses are looked for."""
         return PoseSearch(self.refine_steps, self.modes, self.image_steps, self.solver)
-
-    def smaller(self) -> "Method[PoseFlow, Views] | None":
-        return halve(self, "batch")
 
     def render(self, model: PoseFlow, cameras: Cameras) -> Rendering:
         """From the mean start; differentiable in poses that require gradients.
@@ -211,7 +126,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
             mean = model.lift(cameras)
-            noise = self.source_noise * _noise_like(mean, generator)
+            noise = self.source_noise * normal_like(mean, generator)
             return self._render(model, mean + noise)
 
     def _render(
@@ -227,12 +142,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         Images of another size than the flow's are averaged over its pixels' squares first.
         """
         height, width = images.shape[1:3]
-        if height != width:
-            raise InputError(
-                f"images of {width}x{height}: this flow reads square images: crop them"
-            )
-        size = model.image_size
-        small = area_average(images, size, size)
+        small = small_squares(model, images)
         reading = model.read(small, self.inversion_steps, self.solver)
         found = model.expect(reading)
         if self.refine_steps:
@@ -242,15 +152,6 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
 
 def _follows(cameras: Cameras) -> bool:
     return torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
-
-
-def _noise_like(
-    values: Float[Tensor, "*shape"], generator: torch.Generator
-) -> Float[Tensor, "*shape"]:
-    """Normal numbers, made where they are needed from a seed that `generator` draws."""
-    seed = int(torch.randint(1 << 62, (), generator=generator))
-    there = torch.Generator(values.device).manual_seed(seed)
-    return torch.randn(values.shape, generator=there, device=values.device)
 
 
 def _presets() -> dict[str, SiTFlow]:

@@ -149,7 +149,7 @@ def _duration(seconds: float) -> str:
 def _scene_section(outcome: Outcome) -> Fragment:
     fitted = outcome.fitted
     indices = evenly_spaced(len(fitted.views))
-    labels = view_labels(fitted, indices)
+    labels = view_labels(fitted.views, indices)
     quality = with_psnr(fitted, indices)
     cameras = fitted.views.cameras
     return section(
@@ -224,7 +224,7 @@ def _flow_section(outcome: Outcome) -> Fragment:
             [
                 f"{label}\n{psnr}"
                 for label, psnr in zip(
-                    view_labels(ceiling, indices), with_psnr(mean, indices), strict=True
+                    view_labels(ceiling.views, indices), with_psnr(mean, indices), strict=True
                 )
             ],
         ),

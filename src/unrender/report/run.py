@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.rendering import PoseEstimate
@@ -37,42 +38,47 @@ from unrender.training.run import Run
 def write_run_report(
     path: Path,
     run: Run,
-    images: ImageEvaluation,
+    views: Views,
+    images: ImageEvaluation | None,
     estimate: PoseEstimate | None,
     poses: PoseScores | None,
 ) -> None:
     """Write one self-contained page, whole or not at all.
 
+    `views` are the test views; `images` what a method that makes images makes of them, and
     `estimate` and `poses` are those of a method that finds poses. Raises InputError for a log
     that is damaged and a path that cannot be written.
     """
     config = run.config
     method = config.get("method")
     name = method.get("name", "?") if isinstance(method, dict) else "?"
-    cameras = images.views.cameras
+    cameras = views.cameras
+    over = "" if images is None else f", over {background_of(images)}"
     page = Page(
         f"{run.path.name}: {name}",
-        f"Judged on {len(images.views)} test views of {cameras.width}×{cameras.height} pixels "
-        f"that it was not fitted to, over {background_of(images)}.",
+        f"Judged on {len(views)} test views of {cameras.width}×{cameras.height} pixels "
+        f"that it was not fitted to{over}.",
         (
             _headline(images, poses),
-            _renders(images),
-            *_poses(images, estimate, poses),
+            *_renders(images),
+            *_poses(name, views, images, estimate, poses),
             section("How it learnt", training_curves({name: run.metrics})),
-            _figures(images, poses),
+            _figures(views, images, poses),
             section("What it was", collapsible("config.json", _config(config))),
         ),
     )
     page.write(path)
 
 
-def _headline(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
-    scores = images.scores
-    shown = [
-        (decibels(scores.mean_psnr), "PSNR", "mean of the test views"),
-        (f"{scores.mean_ssim:.3f}", "SSIM", "mean of the test views"),
-        (f"{images.seconds / len(images.views):.2g} s", "for one image", "of the test size"),
-    ]
+def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragment:
+    shown: list[tuple[str, str, str]] = []
+    if images is not None:
+        scores, seconds = images.scores, images.seconds / len(images.views)
+        shown += [
+            (decibels(scores.mean_psnr), "PSNR", "mean of the test views"),
+            (f"{scores.mean_ssim:.3f}", "SSIM", "mean of the test views"),
+            (f"{seconds:.2g} s", "for one image", "of the test size"),
+        ]
     if poses is not None:
         shown += [
             (f"{poses.rotation_deg_median:.2f}°", "rotation error", "median"),
@@ -81,11 +87,13 @@ def _headline(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
     return tiles(shown)
 
 
-def _renders(images: ImageEvaluation) -> Fragment:
+def _renders(images: ImageEvaluation | None) -> tuple[Fragment, ...]:
+    if images is None:
+        return ()
     indices = evenly_spaced(len(images.views))
-    labels = view_labels(images, indices)
+    labels = view_labels(images.views, indices)
     captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
-    return section(
+    shown = section(
         "Renders beside the truth",
         paragraph(
             "The number above each view is its PSNR; white in the last row means no error."
@@ -99,43 +107,52 @@ def _renders(images: ImageEvaluation) -> Fragment:
             captions,
         ),
     )
+    return (shown,)
 
 
 def _poses(
-    images: ImageEvaluation, estimate: PoseEstimate | None, poses: PoseScores | None
+    name: str,
+    views: Views,
+    images: ImageEvaluation | None,
+    estimate: PoseEstimate | None,
+    poses: PoseScores | None,
 ) -> tuple[Fragment, ...]:
     if estimate is None or poses is None:
         return ()
     view = camera_view(
         (
-            CameraSet("true cameras", images.views.cameras),
+            CameraSet("true cameras", views.cameras),
             CameraSet("recovered from the images", estimate.cameras),
         ),
-        point_cloud(images),
+        None if images is None else point_cloud(images),
         "A line joins each recovered camera to the true one.",
     )
     return (
         section("Recovered cameras", view),
-        section("How far off they are", pose_errors({"flow": poses}, {"flow": estimate})),
+        section("How far off they are", pose_errors({name: poses}, {name: estimate})),
     )
 
 
-def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
+def _figures(
+    views: Views, images: ImageEvaluation | None, poses: PoseScores | None
+) -> Fragment:
     """Summary figures, and those of each view to unfold."""
-    scores = images.scores
-    rows: list[tuple[str, Cell, str]] = [
-        ("psnr", scores.mean_psnr, "PSNR in dB, the mean of the test views"),
-        ("ssim", scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
-        ("num_views", len(images.views), "Test views"),
-        (
-            "seconds_per_view",
-            images.seconds / len(images.views),
-            "Seconds that one image takes to render",
-        ),
-    ]
-    header = ["view", "PSNR (dB)", "SSIM"]
-    names = view_labels(images, list(range(len(images.views))))
-    columns: list[list[float]] = [scores.psnr.tolist(), scores.ssim.tolist()]
+    rows: list[tuple[str, Cell, str]] = [("num_views", len(views), "Test views")]
+    header = ["view"]
+    columns: list[list[float]] = []
+    if images is not None:
+        scores = images.scores
+        rows += [
+            ("psnr", scores.mean_psnr, "PSNR in dB, the mean of the test views"),
+            ("ssim", scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
+            (
+                "seconds_per_view",
+                images.seconds / len(views),
+                "Seconds that one image takes to render",
+            ),
+        ]
+        header += ["PSNR (dB)", "SSIM"]
+        columns += [scores.psnr.tolist(), scores.ssim.tolist()]
     if poses is not None:
         rows += [
             (
@@ -161,11 +178,12 @@ def _figures(images: ImageEvaluation, poses: PoseScores | None) -> Fragment:
         ]
         header += ["rotation error (degrees)", "translation error (%)"]
         columns += [poses.rotation_deg.tolist(), poses.translation_percent.tolist()]
-    views = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
+    names = view_labels(views, list(range(len(views))))
+    each = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
     return section(
         "All figures",
         figure_table(rows),
-        collapsible("Figures of each view", table(header, views)),
+        collapsible("Figures of each view", table(header, each)),
     )
 
 

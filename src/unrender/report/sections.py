@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.rendering import PoseEstimate
@@ -25,9 +26,9 @@ def evenly_spaced(count: int, shown: int = SHOWN_VIEWS) -> list[int]:
     return torch.linspace(0, count - 1, min(count, shown)).round().long().tolist()
 
 
-def view_labels(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
+def view_labels(views: Views, indices: list[int]) -> list[str]:
     """What stands above each view: its file's name, or its number from 0."""
-    names = evaluation.views.names
+    names = views.names
     return [Path(names[i]).stem if names else f"view {i}" for i in indices]
 
 

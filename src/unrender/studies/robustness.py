@@ -115,12 +115,12 @@ class Robustness(Study):
         half, top = self.wedge / 2, 0.4 * low + 0.6 * high
         return [
             # From the middle of the wedge, which is at 0, to its opposite.
-            Sweep("azimuth", "degrees", _evenly(0, 180, 13), (half, 180)),
+            Sweep("azimuth", "degrees", _evenly(0.0, 180.0, 13), (half, 180.0)),
             Sweep("elevation", "degrees", _evenly(low, high, 13), (low, top)),
             Sweep("radius", "", _evenly(0.3 * middle, 1.75 * middle, 13),
                   (0.75 * middle, 1.25 * middle)),
-            Sweep("roll", "degrees", _evenly(0, 90, 10), (0, 0)),
-            Sweep("look-at offset", "", _evenly(0, 0.3 * middle, 10), (0, 0)),
+            Sweep("roll", "degrees", _evenly(0.0, 90.0, 10), (0.0, 0.0)),
+            Sweep("look-at offset", "", _evenly(0.0, 0.3 * middle, 10), (0.0, 0.0)),
         ]  # fmt: skip
 
     def _flow(self, subject: Subject, sweeps: list[Sweep]) -> OpenRun:

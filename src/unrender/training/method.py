@@ -4,7 +4,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,11 @@ class Method(ABC, Generic[Model, Data]):
     object that runs. All that changes in training lives in the model: its parameters and
     its buffers, which are what a checkpoint holds.
     """
+
+    makes_images: ClassVar[bool] = True
+    """Whether there is anything to `render`."""
+    any_size: ClassVar[bool] = True
+    """Whether images may have any size, or only that of the training views."""
 
     @abstractmethod
     def build(self, data: Data, generator: torch.Generator) -> Model:

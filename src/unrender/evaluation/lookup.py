@@ -1,0 +1,144 @@
+"""Controls that learn nothing: answers looked up among the training views, or drawn from them.
+
+A method that has learnt something is better than these.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.generative.lifting import pose_numbers
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_distance
+from unrender.imaging.resize import area_average
+from unrender.rendering.rendering import (
+    Images,
+    PoseEstimate,
+    PoseEstimator,
+    Renderer,
+    Rendering,
+)
+
+ROWS_AT_ONCE = 1024
+"""Of either side of a comparison, which bounds its memory."""
+FEW_NUMBERS = 64
+SAMPLE = 256
+"""Views, or pairs of views, on which expected errors are measured."""
+
+
+def nearest_view_renderer(views: Views) -> Renderer:
+    """The image of the view whose pose is nearest, averaged to the size that is asked for.
+
+    Distance: Euclidean over the twelve numbers of [R | t], t in units of the views' mean
+    distance from the origin. Depth is 0 everywhere, since images do not tell it.
+    """
+    images = views.rgba
+    radius = views.cameras.centers.norm(dim=1).mean().clamp_min(1e-12)
+    numbers = pose_numbers(views.cameras, radius)
+
+    def render(cameras: Cameras) -> Rendering:
+        wanted = pose_numbers(cameras.to(numbers.device), radius)
+        found = images[nearest(wanted, numbers)].to(cameras.device)
+        rgba = area_average(found, cameras.width, cameras.height)
+        return Rendering(rgba[..., :3], rgba[..., 3], torch.zeros_like(rgba[..., 3]))
+
+    return render
+
+
+def nearest_view_estimator(views: Views) -> PoseEstimator:
+    """The pose of the view whose image is nearest.
+
+    Distance: Euclidean over premultiplied RGBA, after images of another size have been averaged
+    to that of the views. Expected errors: the median distance of a view's pose from that of the
+    view whose image is nearest to its own, over at most 256 views. They are the same for all
+    images, and too small for images that are less like the views than these are like each
+    other. InputError for fewer than two views, and for images of another shape.
+    """
+    if len(views) < 2:
+        raise InputError(
+            f"{len(views)} views: how far off the nearest is, is measured between them: give "
+            "2 or more"
+        )
+    pixels = views.rgba.flatten(1)
+    sample = torch.linspace(0, len(views) - 1, min(SAMPLE, len(views))).round().long()
+    sample = sample.to(pixels.device)
+    neighbour = nearest(pixels[sample], pixels, sample)
+    rotation, translation = _median_errors(
+        views.cameras.select(sample), views.cameras.select(neighbour)
+    )
+    own_width, own_height = views.cameras.width, views.cameras.height
+
+    def estimate(images: Images) -> PoseEstimate:
+        height, width = images.shape[1:3]
+        if height * own_width != width * own_height:
+            raise InputError(
+                f"images of {width}x{height}: the views have {own_width}x{own_height}: crop "
+                "them to the same shape"
+            )
+        small = area_average(images, own_width, own_height).to(pixels)
+        found = views.cameras.select(nearest(small.flatten(1), pixels)).to(images.device)
+        return _constant_estimate(found.resized(width, height), rotation, translation)
+
+    return estimate
+
+
+def random_pose_estimator(cameras: Cameras, generator: torch.Generator) -> PoseEstimator:
+    """The pose of one of the cameras, whatever the image: each drawn anew from `generator`.
+
+    Expected errors: the median distance of 256 random pairs of cameras.
+    """
+    pairs = torch.randint(len(cameras), (2, SAMPLE), generator=generator)
+    first, second = pairs.to(cameras.device)
+    rotation, translation = _median_errors(cameras.select(first), cameras.select(second))
+
+    def estimate(images: Images) -> PoseEstimate:
+        num, height, width, _ = images.shape
+        drawn = torch.randint(len(cameras), (num,), generator=generator)
+        found = cameras.select(drawn.to(cameras.device)).to(images.device)
+        return _constant_estimate(found.resized(width, height), rotation, translation)
+
+    return estimate
+
+
+def nearest(
+    wanted: Float[Tensor, "wanted numbers"],
+    known: Float[Tensor, "known numbers"],
+    left_out: Int[Tensor, "wanted"] | None = None,
+) -> Int[Tensor, "wanted"]:
+    """Which known row is nearest to each wanted one; `left_out`: one that may not be.
+
+    Rows are compared in groups, so that memory grows with neither number. Where they have more
+    than 64 numbers, differences below a thousandth of a row's length are lost in rounding.
+    """
+    # Products of matrices are fourteen times as fast, and forget the last digits.
+    exact = wanted.shape[1] <= FEW_NUMBERS
+    mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
+    found: list[Tensor] = []
+    for part in torch.arange(len(wanted), device=wanted.device).split(ROWS_AT_ONCE):
+        least = wanted.new_full((len(part),), torch.inf)
+        index = torch.zeros_like(part)
+        for start in range(0, len(known), ROWS_AT_ONCE):
+            group = known[start : start + ROWS_AT_ONCE]
+            distance = torch.cdist(wanted[part], group, compute_mode=mode)
+            if left_out is not None:
+                column = torch.arange(distance.shape[1], device=part.device) + start
+                distance[left_out[part, None] == column] = torch.inf
+            value, place = distance.min(1)
+            better = value < least
+            least = torch.where(better, value, least)
+            index = torch.where(better, place + start, index)
+        found.append(index)
+    return torch.cat(found)
+
+
+def _median_errors(ours: Cameras, truth: Cameras) -> tuple[float, float]:
+    """In radians and in scene units."""
+    rotation = so3_distance(ours.rotations, truth.rotations).median()
+    return rotation.item(), (ours.centers - truth.centers).norm(dim=1).median().item()
+
+
+def _constant_estimate(cameras: Cameras, rotation: float, translation: float) -> PoseEstimate:
+    errors = cameras.centers.new_ones(2, len(cameras))
+    return PoseEstimate.isotropic(cameras, rotation * errors[0], translation * errors[1])

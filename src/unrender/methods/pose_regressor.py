@@ -1,0 +1,115 @@
+"""A transformer that reads poses from images directly: what a flow that reads them must beat.
+
+The network of SiT (Ma et al. 2024, https://arxiv.org/abs/2401.08740) at its time of images,
+t = 1. The tokens after the blocks, each normalised, are averaged, and one linear layer makes
+twelve numbers of them: [R | t], with t in units of the cameras' mean distance. The loss is
+their mean squared error, and the rotation nearest to the nine numbers is the answer: Levinson
+et al., "An Analysis of SVD for Deep Rotation Estimation" (2020), SVD-Inference,
+https://arxiv.org/abs/2006.14616.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
+from unrender.generative.checks import small_squares
+from unrender.generative.lifting import POSE_NUMBERS, PoseReading, pose_numbers
+from unrender.generative.pose_flow import flow_from_images
+from unrender.generative.transformer import Shape, SiT
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import project_to_so3
+from unrender.rendering.rendering import Images, PoseEstimate
+from unrender.training.method import PoseMethod, Progress
+from unrender.training.transformer_method import TransformerMethod
+
+
+class RegressorModel(AveragedSiT):
+    """A network from images to the numbers of their poses, and how far to trust them."""
+
+    calibration: Tensor
+
+    def __init__(self, shape: Shape, views: tuple[int, int], generator: torch.Generator):
+        """`views`: how many are trained on, and how many are held out."""
+        super().__init__(shape, views, generator)
+        self.register_buffer("calibration", AS_SPREAD.clone())
+
+    @torch.no_grad()
+    def read(self, images: Images) -> PoseReading:
+        """Poses by the averaged weights.
+
+        Both spreads are the distance of the nine numbers from a rotation, as an angle and times
+        the radius: the mean of several possible poses is no pose, and a network that minimises
+        squared errors answers with that mean.
+        """
+        parts = [predict(self.average, part) for part in images.split(IMAGES_AT_ONCE)]
+        numbers = torch.cat(parts)
+        matrix = numbers[:, :9].unflatten(1, (3, 3))
+        rotation, center = project_to_so3(matrix), self.radius * numbers[:, 9:, None]
+        # Two rotations θ apart differ by √2 θ in the Frobenius norm, for small θ.
+        spread = (matrix - rotation).flatten(1).norm(dim=1) / 2**0.5
+        return PoseReading(torch.cat([rotation, center], -1), spread, self.radius * spread)
+
+
+def predict(network: SiT, images: Images) -> Float[Tensor, "images 12"]:
+    """The numbers of the images' poses, the translation in units of the radius."""
+    # The mean of the last layer is the last layer of the mean, and has less of its rounding.
+    tokens = network.tokens(flow_from_images(images), images.new_ones(len(images)))
+    return tokens.float().mean(1)
+
+
+@dataclass(frozen=True)
+class PoseRegressor(TransformerMethod[RegressorModel], PoseMethod[RegressorModel, Views]):
+    """Image-to-pose regressor of the flow's size: a control that makes no images."""
+
+    makes_images: ClassVar[bool] = False
+
+    def model(
+        self, size: int, views: tuple[int, int], generator: torch.Generator
+    ) -> RegressorModel:
+        return RegressorModel(self.shape(size, 4, outputs=POSE_NUMBERS), views, generator)
+
+    def losses(
+        self,
+        model: RegressorModel,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        index = self.draw(model, data, generator)
+        with self.autocast(data.images.device):
+            predicted = predict(model.network, data.images[index])
+        wanted = pose_numbers(data.cameras.select(index), model.radius)
+        return {"pose": (predicted - wanted).square().mean()}
+
+    def finish(self, model: RegressorModel, data: Views) -> None:
+        """Fit the expected errors to the errors of the views that were held out."""
+        held_out = data.select(model.held_out_views)
+        reading = model.read(held_out.images)
+        spread = reading.rotation_spread, reading.translation_spread
+        errors = pose_errors(reading.world_from_camera, held_out.cameras)
+        model.calibration.copy_(fitted_lines(spread, errors))
+
+    def render(self, model: RegressorModel, cameras: Cameras) -> NoReturn:
+        raise InputError(
+            "pose-regressor: makes no images, it reads poses from them: render the run of a "
+            "scene or of a flow"
+        )
+
+    def estimate_poses(self, model: RegressorModel, images: Images) -> PoseEstimate:
+        """Cameras of the training's field of view, at the images' own size.
+
+        Images of another size than the model's are averaged over its pixels' squares first.
+        """
+        height, width = images.shape[1:3]
+        reading = model.read(small_squares(model, images))
+        cameras = model.cameras(reading.world_from_camera).resized(width, height)
+        spread = reading.rotation_spread, reading.translation_spread
+        return PoseEstimate.isotropic(cameras, *on_lines(model.calibration, spread))

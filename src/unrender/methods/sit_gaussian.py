@@ -1,0 +1,94 @@
+"""SiT as its paper has it: images from noise, with the camera's pose for the condition.
+
+Ma et al., "SiT: Exploring Flow and Diffusion-based Generative Models with Scalable Interpolant
+Transformers" (2024), https://arxiv.org/abs/2401.08740: the linear path x_t = t x1 + (1 − t) ε
+from normal noise ε to an image x1, the loss |v(x_t, t, P) − (x1 − ε)|² at uniform t. The pose
+P = [R | t] takes the place of the paper's class: two layers embed its twelve numbers, t in
+units of the cameras' mean distance, and their outcome is added to that of the time. What a flow
+that starts at the pose itself is compared with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.generative.checks import check_cameras
+from unrender.generative.lifting import POSE_NUMBERS, pose_numbers
+from unrender.generative.noise import normal_like
+from unrender.generative.paths import LinearPath
+from unrender.generative.pose_flow import flow_from_images, images_from_flow
+from unrender.generative.solvers import integrate
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Images, Rendering
+from unrender.training.method import Progress
+from unrender.training.transformer_method import TransformerMethod
+
+PATH = LinearPath()
+
+
+class GaussianFlow(AveragedSiT):
+    """A network from noise and poses to images."""
+
+    @torch.no_grad()
+    def generate(self, poses: Float[Tensor, "images 12"], steps: int, seed: int) -> Images:
+        """Images of the averaged weights: all from one noise, by steps of Euler."""
+        size = self.image_size
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(1, 4, size, size, generator=generator).to(poses)
+
+        def images(part: Float[Tensor, "images 12"]) -> Tensor:
+            def velocity(x: Tensor, t: Tensor) -> Tensor:
+                return self.average(x, t, part)
+
+            start = noise.expand(len(part), -1, -1, -1)
+            return integrate(velocity, start, 0.0, 1.0, steps, "euler")
+
+        return images_from_flow(torch.cat([images(p) for p in poses.split(IMAGES_AT_ONCE)]))
+
+
+@dataclass(frozen=True)
+class SiTGaussian(TransformerMethod[GaussianFlow]):
+    """Noise-to-image flow conditioned on the pose (SiT 2024): a control that finds no poses."""
+
+    image_steps: int = 50
+    """Steps from noise to an image."""
+    noise_seed: int = 0
+    """Seed of the noise that every image begins with."""
+
+    def model(
+        self, size: int, views: tuple[int, int], generator: torch.Generator
+    ) -> GaussianFlow:
+        return GaussianFlow(self.shape(size, 4, condition=POSE_NUMBERS), views, generator)
+
+    def losses(
+        self,
+        model: GaussianFlow,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        device = data.images.device
+        index = self.draw(model, data, generator)
+        x1 = flow_from_images(data.images[index])
+        poses = pose_numbers(data.cameras.select(index), model.radius)
+        t = torch.rand(self.batch, generator=generator).to(device)
+        point = PATH.sample(normal_like(x1, generator), x1, t)
+        with self.autocast(device):
+            predicted = model.network(point.x_t, t, poses)
+        return {"velocity": (predicted.float() - point.velocity).square().mean()}
+
+    def render(self, model: GaussianFlow, cameras: Cameras) -> Rendering:
+        """From the noise of `noise_seed`, so that equal cameras have equal images.
+
+        Cameras must have the image size and the field of view of the training views.
+        """
+        check_cameras(model, cameras)
+        poses = pose_numbers(cameras, model.radius)
+        images = model.generate(poses, self.image_steps, self.noise_seed)
+        opacity = images[..., 3]
+        return Rendering(images[..., :3], opacity, torch.zeros_like(opacity))
