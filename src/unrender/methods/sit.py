@@ -8,6 +8,7 @@ pose; backwards it reads the pose of an image, and from there it searches for th
 image it would make.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.generative.checks import check_cameras, check_views
-from unrender.generative.lifting import LIFTINGS, Liftings
+from unrender.generative.data_space import DataSpace, Pixels
+from unrender.generative.latents import Latents, load_autoencoder
+from unrender.generative.lifting import Liftings, lifting_for
 from unrender.generative.paths import LinearPath
 from unrender.generative.pose_flow import PoseFlow, Search
 from unrender.generative.precision import multiplies_bfloat16
@@ -43,7 +46,8 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     """Pose-to-image flow, inverted for image-to-pose (SiT 2024)."""
 
     patch: int = 8
-    """Pixels a side of the transformer's patches."""
+    """Pixels a side of the transformer's patches, or latents. The time of a step goes with the
+    number of patches: for images of 64 take 16, and for those of 128 take 32."""
     width: int = 256
     """Numbers of a token."""
     depth: int = 4
@@ -86,12 +90,16 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     refine_steps: int = 2
     """Gauss-Newton steps from what the flow reads to the pose whose image it would make; 0 for
     the reading alone."""
+    autoencoder: str = ""
+    """Folder of diffusers' AutoencoderKL, or hub:OWNER/NAME: the flow then works on its latents
+    of the images on white, 4x32x32 of 256x256 pixels; without one, on RGBA pixels."""
 
     def build(self, data: Views, generator: torch.Generator) -> PoseFlow:
-        size = check_views(data, self.patch)
+        space = self._space()
+        size = check_views(data, self.patch, space.scale) // space.scale
         held_out = max(1, min(MAX_HELD_OUT, len(data) // 20))
         order = torch.randperm(len(data), generator=generator)
-        model = self._model(size, (len(data) - held_out, held_out), generator)
+        model = self._model(size, space, (len(data) - held_out, held_out), generator)
         model.training_views.copy_(order[held_out:])
         model.held_out_views.copy_(order[:held_out])
         training = data.cameras.select(order[held_out:].to(data.cameras.device))
@@ -102,16 +110,27 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     def restore(self, tensors: Mapping[str, Tensor]) -> PoseFlow:
         size = math.isqrt(tensors["network.pos_embed"].shape[1]) * self.patch
         views = (len(tensors["training_views"]), len(tensors["held_out_views"]))
-        model = self._model(size, views, torch.Generator())
+        model = self._model(size, self._space(), views, torch.Generator())
         model.load_state_dict(dict(tensors))
         return model
 
-    def _model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
-        lifting, hidden = LIFTINGS[self.lifting], 4 * self.width
+    def _space(self) -> DataSpace:
+        return Latents(load_autoencoder(self.autoencoder)) if self.autoencoder else Pixels()
+
+    def _model(
+        self, size: int, space: DataSpace, views: tuple[int, int], generator: torch.Generator
+    ) -> PoseFlow:
+        lifting, hidden = lifting_for(self.lifting, space.channels), 4 * self.width
         shape = Shape(
             size, lifting.channels, self.patch, self.width, self.depth, self.heads, hidden
         )
-        return PoseFlow(shape, lifting, views, generator)
+        return PoseFlow(shape, lifting, space, views, generator)
+
+    def prepare(self, model: PoseFlow, data: Views) -> Views:
+        """Encode the images once: an autoencoder takes far longer than a step."""
+        if not self.autoencoder:
+            return data
+        return dataclasses.replace(data, codes=model.space.encode(data.images))
 
     def optimizer(self, model: PoseFlow) -> torch.optim.Optimizer:
         matrices = model.network.matrices() if self.muon else []
@@ -137,8 +156,8 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
         device = data.images.device
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
         index = model.training_views[drawn.to(device)]
-        x1 = model.flow_from_images(data.images[index])
-        mean = model.lift(data.cameras.select(index))
+        drawn_views = data.select(index)
+        x1, mean = model.flow_from_views(drawn_views), model.lift(drawn_views.cameras)
         scale = torch.full((self.batch,), self.source_noise)
         if self.noise_scale == "uniform":
             scale *= torch.rand(self.batch, generator=generator)
@@ -155,7 +174,7 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
             predicted = model.network(point.x_t, t)
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}
-        if starts:
+        if starts and not self.autoencoder:
             # One step from the mean start has this error; the flow's images span 2, not 1.
             image_error = error.detach()[ends : ends + starts, :4].mean() / 4
             losses["metric/psnr"] = -10 * image_error.log10()
@@ -177,10 +196,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
     def finish(self, model: PoseFlow, data: Views) -> None:
         """Measure the errors of poses on the views that were held out."""
         held_out = data.select(model.held_out_views)
-        reading = model.read(held_out.images, self.inversion_steps, self.solver)
+        x1 = model.flow_from_views(held_out)
+        reading = model.read(x1, self.inversion_steps, self.solver)
         model.calibrate(reading, held_out.cameras)
         if self.refine_steps:
-            model.calibrate_modes(held_out.images, reading, held_out.cameras, self._search)
+            model.calibrate_modes(x1, reading, held_out.cameras, self._search)
 
     @property
     def _search(self) -> Search:
@@ -226,11 +246,11 @@ class SiTFlow(PoseMethod[PoseFlow, Views]):
                 f"images of {width}x{height}: this flow reads square images: crop them"
             )
         size = model.image_size
-        small = area_average(images, size, size)
-        reading = model.read(small, self.inversion_steps, self.solver)
+        x1 = model.flow_from_images(area_average(images, size, size))
+        reading = model.read(x1, self.inversion_steps, self.solver)
         poses, errors = reading.world_from_camera, model.expected_errors(reading)
         if self.refine_steps:
-            poses, errors = model.refine(small, reading, self._search)
+            poses, errors = model.refine(x1, reading, self._search)
         return PoseEstimate(model.cameras(poses).resized(width, height), *errors)
 
 
