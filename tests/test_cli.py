@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_doctor_says_what_is_there(command: Command) -> None:
     out = command("doctor")
-    for word in ("unrender", "torch", "numba", "device", "kernel", "hash_grid", "optional"):
+    for word in ("unrender", "torch", "numba", "device", "kernel", "hash_grid", "diffusers"):
         assert word in out
 
 
@@ -175,6 +175,15 @@ def test_missing_and_existing_paths(
         str(existing / "mine"): b"mine",
         str(views): b"mine",
     }
+
+
+def test_an_autoencoder_that_is_not_there(
+    refused: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    fit = ("fit", "sit", "--data", scene_folder, "--out", tmp_path / "run", "--steps", 1)
+    line = refused(*fit, "--autoencoder", tmp_path / "nowhere")
+    assert "nowhere" in line
+    assert "no folder" in line
 
 
 def test_a_broken_data_set_leaves_no_run(

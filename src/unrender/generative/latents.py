@@ -6,9 +6,11 @@ https://arxiv.org/abs/2112.10752, sections 3.1 and D.1, by diffusers' `Autoencod
 image of 256 × 256 pixels on white becomes 4 × 32 × 32 numbers.
 """
 
+import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,18 +82,18 @@ def load_autoencoder(name: str) -> Any:
         raise InputError(
             f"--autoencoder {name}: latents need diffusers: pip install 'unrender[latents]'"
         ) from error
+    kind: Any = AutoencoderKL
     source, local = _source(name)
     refusal = (
         f"--autoencoder {name}: holds no AutoencoderKL of RGB images with all its weights in "
         "safetensors: name a folder that diffusers' save_pretrained wrote"
     )
     try:
-        config = AutoencoderKL.load_config(source, local_files_only=local)
-        if not _suits(config):
+        if not _suits(kind.load_config(source, local_files_only=local)):
             raise InputError(refusal)
         # The first weights are drawn at random, only to be replaced.
-        with torch.random.fork_rng(devices=[]):
-            autoencoder, found = AutoencoderKL.from_pretrained(
+        with _silence(), torch.random.fork_rng(devices=[]):
+            autoencoder, found = kind.from_pretrained(
                 source,
                 local_files_only=local,
                 use_safetensors=True,
@@ -105,6 +107,18 @@ def load_autoencoder(name: str) -> Any:
     if found["missing_keys"] or found["mismatched_keys"]:
         raise InputError(refusal)
     return autoencoder.float().eval().requires_grad_(False)
+
+
+@contextmanager
+def _silence() -> Generator[None]:
+    """Without diffusers' own lines on what is missing: the error says it."""
+    logger = logging.getLogger("diffusers")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _source(name: str) -> tuple[str, bool]:
