@@ -91,3 +91,21 @@ def noise_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> O
 def briefly_fitted(method: AnyMethod, scene: Scene, out: Path) -> OpenRun:
     options = FitOptions(steps=20, device="cpu", log_every=5)
     return fit_run(method, "small", out, options, scene=scene, show=False)[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an AutoencoderKL of four narrow blocks, with random weights."""
+    from diffusers import AutoencoderKL  # noqa: PLC0415 - slow to import
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        autoencoder = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(8, 8, 8, 8),
+            norm_num_groups=4,
+        )
+    path = tmp_path_factory.mktemp("autoencoder") / "tiny"
+    autoencoder.save_pretrained(path, safe_serialization=True)
+    return path

@@ -85,11 +85,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_doctor_says_what_is_there(command: Command) -> None:
     out = command("doctor")
-    for word in ("unrender", "torch", "numba", "device", "kernel", "hash_grid", "optional"):
+    for word in ("unrender", "torch", "numba", "device", "kernel", "hash_grid", "diffusers"):
         assert word in out
 
 
-@pytest.mark.parametrize("name", ["demo", "make-views", "render", "pose", "evaluate", "fit", "study"])
+@pytest.mark.parametrize(
+    "name", ["demo", "make-views", "render", "pose", "evaluate", "fit", "study"]
+)
 def test_help_of_every_command(name: str, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["unrender", name, "--help"])
     with pytest.raises(SystemExit) as caught:
@@ -240,6 +242,15 @@ def test_missing_and_existing_paths(
         str(existing / "mine"): b"mine",
         str(views): b"mine",
     }
+
+
+def test_an_autoencoder_that_is_not_there(
+    refused: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    fit = ("fit", "sit", "--data", scene_folder, "--out", tmp_path / "run", "--steps", 1)
+    line = refused(*fit, "--autoencoder", tmp_path / "nowhere")
+    assert "nowhere" in line
+    assert "no folder" in line
 
 
 def test_a_broken_data_set_leaves_no_run(

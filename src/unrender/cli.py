@@ -350,6 +350,7 @@ def doctor() -> None:
         print(f"{'kernel':16} {name}: reference (torch), cpu (Numba), cuda (Triton)")
     for name, purpose in (
         ("torchdiffeq", "adaptive solver"),
+        ("diffusers", "latents: --autoencoder"),
         ("beartype", "tests"),
         ("pytest", "tests"),
         ("ruff", "development"),

@@ -162,6 +162,8 @@ def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
     checkpoint = run.load()
     try:
         model = method.restore(checkpoint.model)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
     except (RuntimeError, KeyError, IndexError, ValueError) as error:
         raise InputError(
             f"{run.checkpoints()[-1]}/model.safetensors: does not hold a model of method "

@@ -36,6 +36,8 @@ class Views:
     """Distance along the ray in scene units; 0 where nothing is hit."""
     normals: Float[Tensor, "cameras height width 3"] | None = None
     """Unit length, in the world frame; 0 where nothing is hit."""
+    codes: Float[Tensor, "cameras channels rows columns"] | None = None
+    """The images as the autoencoder of a method writes them, once it has done so."""
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -58,6 +60,7 @@ class Views:
             masks=pick(self.masks),
             depths=pick(self.depths),
             normals=pick(self.normals),
+            codes=pick(self.codes),
         )
 
     def to(self, device: torch.device | str) -> "Views":
@@ -72,6 +75,7 @@ class Views:
             masks=move(self.masks),
             depths=move(self.depths),
             normals=move(self.normals),
+            codes=move(self.codes),
         )
 
     @property

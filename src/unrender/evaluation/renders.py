@@ -46,6 +46,7 @@ def resized_views(views: Views, size: int) -> Views:
         masks=None,
         depths=None,
         normals=None,
+        codes=None,
     )
 
 

@@ -14,8 +14,11 @@ FIELD_OF_VIEW_TOLERANCE = 0.02
 """Intrinsics may differ by this share of the image's side."""
 
 
-def check_views(data: Views, patch: int) -> int:
-    """The side of the images, once they are known to suit a transformer."""
+def check_views(data: Views, patch: int, scale: int = 1) -> int:
+    """The side of the images, once they are known to suit a transformer.
+
+    `patch` is in cells of the data space and `scale` the pixels a side of a cell.
+    """
     num, height, width, channels = data.images.shape
     found = f"{num} views of {width}x{height} with {channels} channels"
     if channels != 4:
@@ -23,10 +26,11 @@ def check_views(data: Views, patch: int) -> int:
             f"{found}: the model needs RGBA images, whose background is known: fit a scene to "
             "them and take its views, which have alpha (unrender make-views)"
         )
-    if height != width or width % patch:
+    if height != width or width % (patch * scale):
+        latents = "" if scale == 1 else f" latents, {patch * scale} pixels"
         raise InputError(
             f"{found}: the model needs square images whose side is a multiple of its patch of "
-            f"{patch}: make the views with another --size, or choose another --patch"
+            f"{patch}{latents}: make the views with another --size, or choose another --patch"
         )
     if num < 2:
         raise InputError(f"{found}: one view is held out, so it takes 2 or more")

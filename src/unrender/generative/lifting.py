@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
 from unrender.rendering.rendering import pixel_grid
@@ -170,3 +171,16 @@ class PluckerLifting(Lifting):
 
 Liftings = Literal["repeat", "plucker"]
 LIFTINGS: dict[Liftings, Lifting] = {"repeat": RepeatLifting(), "plucker": PluckerLifting()}
+
+
+def lifting_for(name: Liftings, channels: int) -> Lifting:
+    """The lifting of this name with room for a data space of so many channels."""
+    if name == "repeat":
+        return RepeatLifting(max(channels, RepeatLifting.channels))
+    lifting = LIFTINGS[name]
+    if lifting.channels < channels:
+        raise InputError(
+            f"--lifting {name}: has {lifting.channels} channels, fewer than the autoencoder's "
+            f"{channels}: choose --lifting repeat"
+        )
+    return lifting

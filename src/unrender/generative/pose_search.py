@@ -16,12 +16,12 @@ from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, p
 from unrender.generative.candidates import APART, MIN_SHARE, Candidates
 from unrender.generative.energy import Prior, Residuals, find_mode, fit_temperature
 from unrender.generative.lifting import PoseReading
-from unrender.generative.pose_flow import PoseFlow
+from unrender.generative.pose_flow import Ends, PoseFlow
 from unrender.generative.solvers import Solver, integrate
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 from unrender.rendering.photometric import errors_of_twists
-from unrender.rendering.rendering import Images, PoseEstimate, PoseModes
+from unrender.rendering.rendering import PoseEstimate, PoseModes
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class PoseSearch:
     solver: Solver
 
     @torch.no_grad()
-    def estimate(self, model: PoseFlow, images: Images, reading: PoseReading) -> PoseEstimate:
+    def estimate(self, model: PoseFlow, x1: Ends, reading: PoseReading) -> PoseEstimate:
         """The poses whose images the flow makes most like these, with their expected errors."""
-        starts, prior = self._starts(model, images, reading)
+        starts, prior = self._starts(model, x1, reading)
         poses = starts.world_from_camera.clone()
         image, mode = (starts.share > 0).nonzero(as_tuple=True)
         tops = [
             find_mode(
-                self._residuals(model, images[image[part]]),
+                self._residuals(model, x1[image[part]]),
                 poses[image[part], mode[part]],
                 prior.select(image[part], mode[part]),
                 float(model.temperature),
@@ -64,37 +64,37 @@ class PoseSearch:
             model.cameras(poses[:, 0]),
             axes * (rotation / spread)[:, None],
             translation,
-            square / images[0].numel(),
+            square / _codes(model, x1[:1]).numel(),
             PoseModes(poses, starts.share),
         )
 
     @torch.no_grad()
     def calibrate(
-        self, model: PoseFlow, images: Images, reading: PoseReading, truth: Cameras
+        self, model: PoseFlow, x1: Ends, reading: PoseReading, truth: Cameras
     ) -> None:
         """Fit the temperatures, and then the expected errors of `estimate`."""
         true, radius = truth.world_from_camera, float(model.radius)
         model.candidates.clear()
         if self.modes:
-            wanted = model.flow_from_images(images)[:, :4].flatten(1)
+            wanted = _codes(model, x1)
             candidates = self.candidates(model)
             model.candidate_temperature.fill_(candidates.fit_temperature(wanted, true))
         model.mode_calibration.copy_(AS_SPREAD)
-        _, priors = dataclasses.replace(self, modes=0)._starts(model, images, reading)
-        prior = priors.select(torch.arange(len(images)), torch.zeros(len(images)).long())
-        residuals = self._residuals(model, images)
+        _, priors = dataclasses.replace(self, modes=0)._starts(model, x1, reading)
+        prior = priors.select(torch.arange(len(x1)), torch.zeros(len(x1)).long())
+        residuals = self._residuals(model, x1)
         # Once from the readings, and once from the modes that the first answer leads to.
         near = reading.world_from_camera
         model.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
-        near = self.estimate(model, images, reading).cameras.world_from_camera
+        near = self.estimate(model, x1, reading).cameras.world_from_camera
         model.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
-        found = self.estimate(model, images, reading)
+        found = self.estimate(model, x1, reading)
         spread = found.rotation_error, found.translation_error
         errors = pose_errors(found.cameras.world_from_camera, truth)
         model.mode_calibration.copy_(fitted_lines(spread, errors))
 
     def _starts(
-        self, model: PoseFlow, images: Images, reading: PoseReading
+        self, model: PoseFlow, x1: Ends, reading: PoseReading
     ) -> tuple[PoseModes, "_Priors"]:
         """Near the top of each mode, the likeliest first: what was read, and candidates."""
         read = reading.world_from_camera[:, None]
@@ -107,7 +107,7 @@ class PoseSearch:
         if not self.modes:
             return PoseModes(read, read.new_ones(len(read), 1)), _Priors(read, *widths)
         candidates = self.candidates(model)
-        wanted = model.flow_from_images(images)[:, :4].flatten(1)
+        wanted = _codes(model, x1)
         posterior = candidates.posterior(wanted, float(model.candidate_temperature))
         chosen, share = candidates.modes(posterior, self.modes)
         poses = candidates.world_from_camera[chosen]
@@ -129,6 +129,13 @@ class PoseSearch:
         modes = PoseModes(poses, share / share.sum(1, keepdim=True))
         return modes, _Priors(poses, rotation, translation)
 
+    @torch.no_grad()
+    def nearest_candidates(self, model: PoseFlow, x1: Ends) -> Float[Tensor, "images 3 4"]:
+        """The candidates whose images by the flow are nearest."""
+        candidates = self.candidates(model)
+        posterior = candidates.posterior(_codes(model, x1), float(model.candidate_temperature))
+        return candidates.world_from_camera[posterior.argmax(1)]
+
     def candidates(self, model: PoseFlow) -> Candidates:
         """With the images that the flow makes of them, which it does once."""
         key = self.image_steps, self.solver
@@ -144,16 +151,21 @@ class PoseSearch:
     def _images(self, model: PoseFlow, cameras: Cameras) -> Float[Tensor, "cameras numbers"]:
         source = model.lift(cameras)
         made = integrate(model.average, source, 0.0, 1.0, self.image_steps, self.solver)
-        return made[:, :4].flatten(1)
+        return _codes(model, made)
 
-    def _residuals(self, model: PoseFlow, images: Images) -> Residuals:
+    def _residuals(self, model: PoseFlow, x1: Ends) -> Residuals:
         """What the flow makes of poses, less the images."""
-        wanted = model.flow_from_images(images)[:, :4].flatten(1)
+        wanted = _codes(model, x1)
 
         def residuals(pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images numbers"]:
             return self._images(model, model.cameras(pose)) - wanted
 
         return residuals
+
+
+def _codes(model: PoseFlow, x1: Ends) -> Float[Tensor, "images numbers"]:
+    """The numbers that tell the image, without the channels that only the source has."""
+    return x1[:, : model.space.channels].flatten(1)
 
 
 @dataclass(frozen=True)

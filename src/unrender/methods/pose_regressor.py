@@ -21,8 +21,8 @@ from unrender.errors import InputError
 from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
 from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
 from unrender.generative.checks import small_squares
+from unrender.generative.data_space import DataSpace, Pixels
 from unrender.generative.lifting import POSE_NUMBERS, PoseReading, pose_numbers
-from unrender.generative.pose_flow import flow_from_images
 from unrender.generative.transformer import Shape, SiT
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
@@ -61,7 +61,7 @@ class RegressorModel(AveragedSiT):
 def predict(network: SiT, images: Images) -> Float[Tensor, "images 12"]:
     """The numbers of the images' poses, the translation in units of the radius."""
     # The mean of the last layer is the last layer of the mean, and has less of its rounding.
-    tokens = network.tokens(flow_from_images(images), images.new_ones(len(images)))
+    tokens = network.tokens(Pixels().encode(images), images.new_ones(len(images)))
     return tokens.float().mean(1)
 
 
@@ -72,7 +72,11 @@ class PoseRegressor(TransformerMethod[RegressorModel], PoseMethod[RegressorModel
     makes_images: ClassVar[bool] = False
 
     def model(
-        self, size: int, views: tuple[int, int], generator: torch.Generator
+        self,
+        size: int,
+        space: DataSpace,
+        views: tuple[int, int],
+        generator: torch.Generator,
     ) -> RegressorModel:
         return RegressorModel(self.shape(size, 4, outputs=POSE_NUMBERS), views, generator)
 

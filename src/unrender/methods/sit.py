@@ -19,7 +19,9 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.generative.checks import check_cameras, small_squares
-from unrender.generative.lifting import LIFTINGS, Liftings
+from unrender.generative.data_space import DataSpace, Pixels
+from unrender.generative.latents import Latents, load_autoencoder
+from unrender.generative.lifting import Liftings, lifting_for
 from unrender.generative.noise import normal_like
 from unrender.generative.paths import LinearPath
 from unrender.generative.pose_flow import PoseFlow
@@ -59,10 +61,28 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
     the reading alone."""
     modes: int = 3
     """Poses looked for among the training's, apart from what the flow reads; 0 for none."""
+    autoencoder: str = ""
+    """Folder of diffusers' AutoencoderKL, or hub:OWNER/NAME: the flow then works on its latents
+    of the images on white, 4x32x32 of 256x256 pixels; without one, on RGBA pixels."""
 
-    def model(self, size: int, views: tuple[int, int], generator: torch.Generator) -> PoseFlow:
-        lifting = LIFTINGS[self.lifting]
-        return PoseFlow(self.shape(size, lifting.channels), lifting, views, generator)
+    def space(self) -> DataSpace:
+        return Latents(load_autoencoder(self.autoencoder)) if self.autoencoder else Pixels()
+
+    def model(
+        self,
+        size: int,
+        space: DataSpace,
+        views: tuple[int, int],
+        generator: torch.Generator,
+    ) -> PoseFlow:
+        lifting = lifting_for(self.lifting, space.channels)
+        return PoseFlow(self.shape(size, lifting.channels), lifting, space, views, generator)
+
+    def prepare(self, model: PoseFlow, data: Views) -> Views:
+        """Encode the images once: an autoencoder takes far longer than a step."""
+        if not self.autoencoder:
+            return data
+        return dataclasses.replace(data, codes=model.space.encode(data.images))
 
     def losses(
         self,
@@ -72,9 +92,8 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         device = data.images.device
-        index = self.draw(model, data, generator)
-        x1 = model.flow_from_images(data.images[index])
-        mean = model.lift(data.cameras.select(index))
+        drawn = data.select(self.draw(model, data, generator))
+        x1, mean = model.flow_from_views(drawn), model.lift(drawn.cameras)
         scale = torch.full((self.batch,), self.source_noise)
         if self.noise_scale == "uniform":
             scale *= torch.rand(self.batch, generator=generator)
@@ -91,7 +110,7 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
             predicted = model.network(point.x_t, t)
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}
-        if starts:
+        if starts and not self.autoencoder:
             # One step from the mean start has this error; the flow's images span 2, not 1.
             image_error = error.detach()[ends : ends + starts, :4].mean() / 4
             losses["metric/psnr"] = -10 * image_error.log10()
@@ -100,10 +119,11 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
     def finish(self, model: PoseFlow, data: Views) -> None:
         """Measure the errors of poses on the views that were held out."""
         held_out = data.select(model.held_out_views)
-        reading = model.read(held_out.images, self.inversion_steps, self.solver)
+        x1 = model.flow_from_views(held_out)
+        reading = model.read(x1, self.inversion_steps, self.solver)
         model.calibrate(reading, held_out.cameras)
         if self.refine_steps:
-            self.search.calibrate(model, held_out.images, reading, held_out.cameras)
+            self.search.calibrate(model, x1, reading, held_out.cameras)
 
     @property
     def search(self) -> PoseSearch:
@@ -142,11 +162,11 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
         Images of another size than the flow's are averaged over its pixels' squares first.
         """
         height, width = images.shape[1:3]
-        small = small_squares(model, images)
-        reading = model.read(small, self.inversion_steps, self.solver)
+        x1 = model.flow_from_images(small_squares(model, images))
+        reading = model.read(x1, self.inversion_steps, self.solver)
         found = model.expect(reading)
         if self.refine_steps:
-            found = self.search.estimate(model, small, reading)
+            found = self.search.estimate(model, x1, reading)
         return dataclasses.replace(found, cameras=found.cameras.resized(width, height))
 
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
 from unrender.generative.checks import check_cameras
+from unrender.generative.data_space import DataSpace, Pixels
 from unrender.generative.lifting import POSE_NUMBERS, pose_numbers
 from unrender.generative.noise import normal_like
 from unrender.generative.paths import LinearPath
-from unrender.generative.pose_flow import flow_from_images, images_from_flow
 from unrender.generative.solvers import integrate
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.rendering import Images, Rendering
@@ -48,7 +48,7 @@ class GaussianFlow(AveragedSiT):
             start = noise.expand(len(part), -1, -1, -1)
             return integrate(velocity, start, 0.0, 1.0, steps, "euler")
 
-        return images_from_flow(torch.cat([images(p) for p in poses.split(IMAGES_AT_ONCE)]))
+        return Pixels().decode(torch.cat([images(p) for p in poses.split(IMAGES_AT_ONCE)]))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,11 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
     """Seed of the noise that every image begins with."""
 
     def model(
-        self, size: int, views: tuple[int, int], generator: torch.Generator
+        self,
+        size: int,
+        space: DataSpace,
+        views: tuple[int, int],
+        generator: torch.Generator,
     ) -> GaussianFlow:
         return GaussianFlow(self.shape(size, 4, condition=POSE_NUMBERS), views, generator)
 
@@ -74,7 +78,7 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
     ) -> Mapping[str, Tensor]:
         device = data.images.device
         index = self.draw(model, data, generator)
-        x1 = flow_from_images(data.images[index])
+        x1 = Pixels().encode(data.images[index])
         poses = pose_numbers(data.cameras.select(index), model.radius)
         t = torch.rand(self.batch, generator=generator).to(device)
         point = PATH.sample(normal_like(x1, generator), x1, t)

@@ -218,8 +218,7 @@ def _unknown(cameras: Cameras) -> PoseEstimate:
 
 def _source_poses(subject: Subject, source: Tensor) -> PoseEstimate:
     model = subject.model
-    blank = model.cameras(source.new_zeros(len(source), 3, 4))
-    reading = model.lifting.unlift(source, blank, model.radius)
+    reading = model.unlift(source)
     return _unknown(model.cameras(reading.world_from_camera))
 
 
@@ -241,10 +240,8 @@ def _fixed_point(subject: Subject, _images: Tensor, steps: int) -> PoseEstimate:
 def _candidate(subject: Subject, _images: Tensor) -> PoseEstimate:
     """The training pose whose image by the flow is nearest."""
     model, search = subject.model, subject.method.search
-    wanted = model.flow_from_images(subject.test.rgba)[:, :4].flatten(1)
-    candidates = search.candidates(model)
-    best = candidates.posterior(wanted, float(model.candidate_temperature)).argmax(1)
-    return _unknown(model.cameras(candidates.world_from_camera[best]))
+    x1 = model.flow_from_images(subject.test.rgba)
+    return _unknown(model.cameras(search.nearest_candidates(model, x1)))
 
 
 def _honesty(name: str, found: Found, truth: Cameras) -> Record:

@@ -130,6 +130,7 @@ def fit(
     if resume:
         run.forget_after(step)
     model.to(device)
+    data = method.prepare(model, data)
     optimizer = method.optimizer(model)
     rates = [group["lr"] for group in optimizer.param_groups]
     if checkpoint is not None:

@@ -50,6 +50,13 @@ class Method(ABC, Generic[Model, Data]):
     @abstractmethod
     def optimizer(self, model: Model) -> torch.optim.Optimizer: ...
 
+    def prepare(self, model: Model, data: Data) -> Data:
+        """What `losses` and `finish` are given: called once, on the device, before the steps.
+
+        Also when a run goes on. Here is the place for what every step would repeat.
+        """
+        return data
+
     def learning_rate(self, progress: Progress) -> float:
         """Factor on the optimiser's initial learning rates."""
         return 1.0

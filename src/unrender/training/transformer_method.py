@@ -13,6 +13,7 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.generative.averaged import AveragedSiT, split_views
 from unrender.generative.checks import check_views
+from unrender.generative.data_space import DataSpace, Pixels
 from unrender.generative.precision import multiplies_bfloat16
 from unrender.generative.transformer import Shape
 from unrender.training.method import Method, Progress, halve
@@ -28,7 +29,8 @@ class TransformerMethod(Method[TransformerModel, Views]):
     any_size: ClassVar[bool] = False
 
     patch: int = 8
-    """Pixels a side of the transformer's patches."""
+    """Pixels a side of the transformer's patches, or latents. The time of a step goes with the
+    number of patches: for images of 64 take 16, and for those of 128 take 32."""
     width: int = 256
     """Numbers of a token."""
     depth: int = 4
@@ -52,11 +54,19 @@ class TransformerMethod(Method[TransformerModel, Views]):
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
 
+    def space(self) -> DataSpace:
+        """What the images are made of."""
+        return Pixels()
+
     @abstractmethod
     def model(
-        self, size: int, views: tuple[int, int], generator: torch.Generator
+        self,
+        size: int,
+        space: DataSpace,
+        views: tuple[int, int],
+        generator: torch.Generator,
     ) -> TransformerModel:
-        """For images of this size; `views`: how many are trained on, and how many held out."""
+        """For images of `size` cells; `views`: how many to train on, and how many held out."""
 
     def shape(self, size: int, channels: int, condition: int = 0, outputs: int = 0) -> Shape:
         """The sizes of the transformer for images of this size."""
@@ -64,16 +74,17 @@ class TransformerMethod(Method[TransformerModel, Views]):
         return Shape(size, channels, *sizes, condition, outputs)
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
-        size = check_views(data, self.patch)
+        space = self.space()
+        size = check_views(data, self.patch, space.scale) // space.scale
         training, held_out = split_views(len(data), generator)
-        model = self.model(size, (len(training), len(held_out)), generator)
+        model = self.model(size, space, (len(training), len(held_out)), generator)
         model.learn_cameras(data.cameras, training, held_out)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> TransformerModel:
         size = math.isqrt(tensors["network.pos_embed"].shape[1]) * self.patch
         views = (len(tensors["training_views"]), len(tensors["held_out_views"]))
-        model = self.model(size, views, torch.Generator())
+        model = self.model(size, self.space(), views, torch.Generator())
         model.load_state_dict(dict(tensors))
         return model
 
