@@ -51,13 +51,14 @@ def _turned_by_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows 
     """The same iterations, all but the first and the last product on a small square."""
     a, b, c = COEFFICIENTS
     gram = wide @ wide.T
-    total = torch.eye(len(gram)).to(gram)
-    for _ in range(ITERATIONS):
+    total = polynomial = gram
+    for iteration in range(ITERATIONS):
+        if iteration:
+            # Polynomials of one matrix commute, and so does the Gram matrix with them.
+            gram = polynomial @ (gram @ polynomial)
         polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal().add_(a)
-        total = polynomial @ total
-        # Polynomials of one matrix commute, and so does the Gram matrix with them.
-        gram = polynomial @ (gram @ polynomial)
+        total = polynomial @ total if iteration else polynomial
     return total @ wide
 
 

@@ -1,0 +1,346 @@
+"""The pose flow on a Blender scene: images from poses, poses from images, and what these beat.
+
+    python benchmarks/pose_flow.py [--data FOLDER] [--only NAME ...] [--work FOLDER] [--quick]
+
+Fits the scene, renders views of it, trains the flow and its controls for the same time each,
+and judges all of them on the scene's test views, averaged to 32×32 pixels, RGBA over white.
+Parts: flow, pose-regressor, sit-gaussian, sit-plain, look-up, speed. With --work the runs are
+kept, and used again by the next call, so that a long table can be made over several.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from unittest.mock import patch
+
+# As the command does (see unrender/__main__.py), before anything imports torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import record
+import torch
+from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_convolution
+from record import ROOT, Figures, figure
+from timing import in_turn
+
+from unrender.data.load import load_scene
+from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.npz import load_npz, save_npz
+from unrender.data.views import Scene, Views
+from unrender.evaluation.images import ImageScores, score_images
+from unrender.evaluation.lookup import (
+    nearest_view_estimator,
+    nearest_view_renderer,
+    random_pose_estimator,
+)
+from unrender.evaluation.poses import PoseScores, score_poses
+from unrender.evaluation.renders import WHITE, render_in_parts, resized_views
+from unrender.generative import transformer
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.kernels.process import keep_freed_memory
+from unrender.methods import METHODS
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.sit import PoseFlow, SiTFlow
+from unrender.rendering.photometric import RenderAndCompare
+from unrender.rendering.rendering import PoseEstimate, Renderer, supersampled
+from unrender.studies.reconstruction import sampled
+from unrender.tasks import OpenRun, fit_run, open_run, refine_on_scene
+from unrender.training.fit import FitOptions
+from unrender.training.method import Progress
+
+SIZE, SUPERSAMPLE = 32, 3
+PARTS = ("flow", "pose-regressor", "sit-gaussian", "sit-plain", "look-up", "speed")
+SPEED_ROUNDS = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all parts share."""
+
+    scene: Scene
+    fitted: OpenRun
+    views: Views
+    work: Path
+    minutes: float
+    seed: int
+
+    def trained(self, name: str) -> OpenRun:
+        """The method's run: trained now, or by an earlier call; an interrupted one goes on."""
+        out = self.work / name
+        if out.exists():
+            opened = open_run(out)
+            if opened.run.load().state.get("finished"):
+                return opened
+        print(f"== {name}: {self.minutes:g} minutes", flush=True)
+        views = Scene(self.scene.name, self.views, self.views)
+        options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
+        source = str(self.work / "views.npz")
+        return fit_run(METHODS[name], source, out, options, resume=out.exists(), scene=views)[0]
+
+    @property
+    def test(self) -> Views:
+        return resized_views(self.scene.test, SIZE)
+
+    def quality(self, renderer: Renderer) -> ImageScores:
+        """Of images at the test poses, against the photographs."""
+        made = render_in_parts(renderer, self.test.cameras).over(WHITE).clamp(0, 1)
+        return score_images(made, self.test.over(WHITE).clamp(0, 1))
+
+    def errors(self, found: PoseEstimate) -> PoseScores:
+        return score_poses(found.cameras, self.scene.test.cameras)
+
+
+def main() -> None:
+    """Run the parts that are asked for, and merge their figures into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=record.LEGO, help="Blender folder")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="parts; default all")
+    parser.add_argument("--work", type=Path, help="folder that keeps the runs")
+    parser.add_argument("--minutes", type=float, default=20.0, help="training of each")
+    parser.add_argument("--views", type=int, default=8000, help="training views")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="seconds of training, no bounds")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/pose_flow.json")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.minutes, arguments.views = 0.2, 300
+    keep_freed_memory()
+    began = time.perf_counter()
+    figures: Figures = dict(record.read(arguments.out).get("figures", {}))
+    with tempfile.TemporaryDirectory() as folder:
+        bench = prepared(arguments, arguments.work or Path(folder))
+        for name in arguments.only or PARTS:
+            found = RUN[name](bench)
+            figures.update({key: dict(value) for key, value in found.items()})
+            if arguments.quick:
+                figures = {key: without_bounds(value) for key, value in figures.items()}
+            record.write(
+                arguments.out, arguments.seed, time.perf_counter() - began, figures,
+                minutes=arguments.minutes, views=arguments.views,
+            )  # fmt: skip
+            record.show(found)
+
+
+def without_bounds(one: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in one.items() if key not in record.BOUNDS}
+
+
+def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
+    """The fitted scene and the views that it makes, as `unrender demo` makes them."""
+    scene = load_scene(str(arguments.data))
+    minutes = 0.2 if arguments.quick else 3.0
+    folder, file = work / "scene", work / "views.npz"
+    if folder.exists():
+        fitted = open_run(folder)
+    else:
+        print(f"== scene: {minutes:g} minutes", flush=True)
+        options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+        fitted, _ = fit_run(InstantNGP(), str(arguments.data), folder, options, scene=scene)
+    if not file.exists():
+        radius, elevation = camera_statistics(scene.train.cameras)
+        generator = torch.Generator().manual_seed(arguments.seed)
+        poses = spherical_shell(arguments.views, radius, generator, elevation)
+        intrinsics = scene.train.cameras.intrinsics[:1].expand(len(poses), 3, 3)
+        size = scene.train.cameras.width, scene.train.cameras.height
+        cameras = Cameras(poses, intrinsics, *size).resized(SIZE, SIZE)
+        print(f"== {arguments.views} views", flush=True)
+        save_npz(file, make_views(fitted.renderer, cameras, SUPERSAMPLE))
+    return Bench(scene, fitted, load_npz(file), work, arguments.minutes, arguments.seed)
+
+
+def with_options(flow: OpenRun, **options: object) -> OpenRun:
+    assert isinstance(flow.method, SiTFlow)
+    return dataclasses.replace(flow, method=dataclasses.replace(flow.method, **options))
+
+
+def image_figures(prefix: str, scores: ImageScores, **bound: float) -> Figures:
+    return {
+        f"{prefix}psnr": figure(scores.mean_psnr, "dB", **bound),
+        f"{prefix}ssim": figure(scores.mean_ssim, ""),
+    }
+
+
+def pose_figures(prefix: str, scores: PoseScores) -> Figures:
+    return {
+        f"{prefix}rotation_deg_median": figure(scores.rotation_deg_median, "degrees"),
+        f"{prefix}rotation_deg_mean": figure(scores.rotation_deg_mean, "degrees"),
+        f"{prefix}translation_percent_median": figure(
+            scores.translation_percent_median, "percent of the radius"
+        ),
+        f"{prefix}under_5deg": figure(scores.under_5deg, "share"),
+    }
+
+
+def run_flow(bench: Bench) -> Figures:
+    """The flow both ways, and its poses refined on the scene."""
+    flow = bench.trained("sit")
+    images = bench.scene.test.rgba
+    quality = {n: bench.quality(with_options(flow, image_steps=n).renderer) for n in (1, 4, 50)}
+    assert isinstance(flow.method, SiTFlow)
+    chosen = quality[flow.method.image_steps]
+    mode = timed(lambda: flow.estimate_poses(images))
+    read = timed(lambda: with_options(flow, refine_steps=0).estimate_poses(images))
+    test = bench.scene.test
+    refined = timed(
+        lambda: refine_on_scene(
+            bench.fitted, test.opaque, mode[0], RenderAndCompare(), test.background
+        )
+    )
+    scores = bench.errors(mode[0])
+    pose = pose_figures("", scores)
+    pose["rotation_deg_median"]["at_most"] = 0.6
+    pose["under_5deg"]["at_least"] = 1.0
+    fine = pose_figures("refined_", bench.errors(refined[0]))
+    fine["refined_rotation_deg_median"]["at_most"] = 0.1
+    expected = mode[0].rotation_error.rad2deg()
+    scene = bench.quality(supersampled(bench.fitted.renderer, SUPERSAMPLE))
+    steps = flow.run.load().state["step"]
+    return {
+        "psnr_mean_start": figure(chosen.mean_psnr, "dB", at_least=26.5),
+        "ssim_mean_start": figure(chosen.mean_ssim, ""),
+        **{f"psnr_{n}_steps": figure(q.mean_psnr, "dB") for n, q in quality.items()},
+        "psnr_sampled_start": figure(bench.quality(sampled(flow, bench.seed)).mean_psnr, "dB"),
+        "scene_psnr": figure(scene.mean_psnr, "dB"),
+        **pose,
+        "expected_rotation_deg_median": figure(expected.quantile(0.5).item(), "degrees"),
+        **pose_figures("one_step_", bench.errors(read[0])),
+        **fine,
+        "pose_seconds": figure(mode[1] / len(images), "s a view"),
+        "refine_seconds": figure(refined[1] / len(images), "s a view"),
+        "train_steps": figure(steps, "steps"),
+    }
+
+
+def run_regressor(bench: Bench) -> Figures:
+    """The same transformer, from images straight to poses."""
+    found = bench.trained("pose-regressor").estimate_poses(bench.scene.test.rgba)
+    return pose_figures("control_regressor_", bench.errors(found))
+
+
+def run_gaussian(bench: Bench) -> Figures:
+    """The same transformer from noise, with the pose for the condition."""
+    return image_figures(
+        "control_gaussian_", bench.quality(bench.trained("sit-gaussian").renderer)
+    )
+
+
+def run_plain(bench: Bench) -> Figures:
+    """The same transformer, trained and used as textbooks have it."""
+    flow = bench.trained("sit-plain")
+    images = bench.scene.test.rgba
+    one = with_options(flow, inversion_steps=1)
+    return {
+        **image_figures("control_plain_", bench.quality(flow.renderer)),
+        "control_plain_psnr_sampled_start": figure(
+            bench.quality(sampled(flow, bench.seed)).mean_psnr, "dB"
+        ),
+        **pose_figures("control_plain_", bench.errors(flow.estimate_poses(images))),
+        **pose_figures("control_plain_one_step_", bench.errors(one.estimate_poses(images))),
+    }
+
+
+def run_look_up(bench: Bench) -> Figures:
+    """What needs no training: the nearest view, either way, and any pose."""
+    images = bench.scene.test.rgba
+    nearest = nearest_view_estimator(bench.views)(images)
+    generator = torch.Generator().manual_seed(bench.seed)
+    anywhere = random_pose_estimator(bench.views.cameras, generator)(images)
+    return {
+        "nearest_view_psnr": figure(
+            bench.quality(nearest_view_renderer(bench.views)).mean_psnr, "dB"
+        ),
+        **pose_figures("control_nearest_view_", bench.errors(nearest)),
+        **pose_figures("control_random_", bench.errors(anywhere)),
+    }
+
+
+def run_speed(bench: Bench) -> Figures:
+    """A training step of the library against one that is written plainly, in turn."""
+    method = METHODS["sit"]
+    assert isinstance(method, SiTFlow)
+    ours, plain, without = (
+        stepper(method, bench.views, bench.seed),
+        plain_stepper(method, bench.views, bench.seed),
+        plain_stepper(dataclasses.replace(method, muon=False), bench.views, bench.seed),
+    )
+    times = in_turn([ours, plain, without], "cpu", 0.0, least=SPEED_ROUNDS)
+    pairs = [b / a for a, b in zip(times[0], times[1], strict=True)]
+    adam = [b / a for a, b in zip(times[0], times[2], strict=True)]
+    return {
+        "train_step_speedup": figure(median(pairs), "×", at_least=1.4),
+        "train_step_speedup_over_plain_adamw": figure(median(adam), "×"),
+        "train_step_ms": figure(1000 * median(times[0]), "ms"),
+        "plain_step_ms": figure(1000 * median(times[1]), "ms"),
+        "plain_adamw_step_ms": figure(1000 * median(times[2]), "ms"),
+    }
+
+
+def stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None]:
+    """Takes one of the library's training steps whenever it is called."""
+    generator = torch.Generator().manual_seed(seed)
+    model = method.build(views, generator)
+    optimizer = method.optimizer(model)
+    state = [0]
+
+    def step() -> None:
+        progress = Progress(state[0], 0.1)
+        optimizer.zero_grad(set_to_none=True)
+        method.losses(model, views, progress, generator)["velocity"].backward()
+        optimizer.step()
+        method.after_step(model, optimizer, progress)
+        state[0] += 1
+
+    return step
+
+
+def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None]:
+    """The same in float32, without any of the library's savings."""
+    method = dataclasses.replace(method, precision="float32")
+    generator = torch.Generator().manual_seed(seed)
+    model: PoseFlow = method.build(views, generator)
+    matrices = model.network.matrices() if method.muon else []
+    chosen = set(map(id, matrices))
+    others = [p for p in model.network.parameters() if id(p) not in chosen]
+    optimizer = PlainOptimizer(
+        matrices, others, method.rate, method.weight_decay, method.max_norm
+    )
+    state = [0]
+
+    def step() -> None:
+        progress = Progress(state[0], 0.1)
+        optimizer.zero_grad(set_to_none=True)
+        with (
+            patch.object(transformer.PatchEmbedder, "forward", patches_by_convolution),
+            patch.object(transformer.Attention, "forward", attention_by_formula),
+        ):
+            method.losses(model, views, progress, generator)["velocity"].backward()
+        optimizer.step()
+        follow(model.average, model.network, method.average_decay)
+        state[0] += 1
+
+    return step
+
+
+def timed(run: Callable[[], PoseEstimate]) -> tuple[PoseEstimate, float]:
+    began = time.perf_counter()
+    return run(), time.perf_counter() - began
+
+
+RUN: dict[str, Callable[[Bench], Figures]] = {
+    "flow": run_flow,
+    "pose-regressor": run_regressor,
+    "sit-gaussian": run_gaussian,
+    "sit-plain": run_plain,
+    "look-up": run_look_up,
+    "speed": run_speed,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
