@@ -125,6 +125,17 @@ def main() -> None:
                 minutes=arguments.minutes, views=arguments.views,
             )  # fmt: skip
             record.show(found)
+    if not arguments.quick:
+        record.fill(ROOT / "docs/pose_flow.md", "table", table(figures))
+
+
+def table(figures: Figures) -> list[str]:
+    """The rows of the page's table."""
+    rows = ["| figure | unit | asked | measured |", "|---|---|---|---:|"]
+    return rows + [
+        f"| `{key}` | {own['unit']} | {record.asked(own)} | {own['value']:.4g} |"
+        for key, own in figures.items()
+    ]
 
 
 def without_bounds(one: dict[str, object]) -> dict[str, object]:

@@ -32,7 +32,7 @@ def write(
     """Write the results, with what made them."""
     content = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": COMMIT,
         "machine": processor(),
         "seed": seed,
         "seconds": round(seconds, 1),
@@ -86,3 +86,7 @@ def commit() -> str:
     """The commit measured, marked if the tree differs from it."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+COMMIT = commit()
+"""When the benchmark began: the tree may go on while it runs."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from unrender.cli import main
 from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
@@ -17,6 +18,7 @@ from unrender.data.views import Scene
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 from unrender.tasks import OpenRun
+from unrender.training.run import Run
 
 Command = Callable[..., str]
 
@@ -251,6 +253,22 @@ def test_an_autoencoder_that_is_not_there(
     line = refused(*fit, "--autoencoder", tmp_path / "nowhere")
     assert "nowhere" in line
     assert "no folder" in line
+    # The name is free for the corrected command.
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_no_numbers(
+    refused: Command, flow_run: OpenRun, photographs: list[Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "flow"
+    shutil.copytree(flow_run.run.path, copy)
+    file = Run.open(copy).checkpoints()[-1] / "model.safetensors"
+    tensors = load_file(file)
+    tensors["average.pos_embed"][0, 0, 0] = torch.nan
+    save_file(tensors, file)
+    line = refused("pose", copy, *photographs, "--out", tmp_path / "cameras.json")
+    assert str(file) in line
+    assert "average.pos_embed" in line
 
 
 def test_a_broken_data_set_leaves_no_run(

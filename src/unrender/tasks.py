@@ -132,7 +132,11 @@ def fit_run(
             "views": views,
         }
         run = Run.create(out, config)
-    model, result = fit(method, scene.train.to(device), options, run, resume, show)
+    try:
+        model, result = fit(method, scene.train.to(device), options, run, resume, show)
+    except InputError:
+        run.discard_if_unused()
+        raise
     return OpenRun(run, method, model), result
 
 
@@ -160,6 +164,16 @@ def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
     method = from_description(config.get("method"), source)
     _check_view_description(config.get("views"), source)
     checkpoint = run.load()
+    broken = [
+        n
+        for n, t in checkpoint.model.items()
+        if t.is_floating_point() and not t.isfinite().all()
+    ]
+    if broken:
+        raise InputError(
+            f"{run.checkpoints()[-1]}/model.safetensors: {broken[0]} holds what is no number: "
+            "fit again, with a lower --rate"
+        )
     try:
         model = method.restore(checkpoint.model)
     except InputError as error:

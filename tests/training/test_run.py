@@ -106,3 +106,11 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", {"a": object()})
     assert read_json_object(tmp_path / "a.json", "") == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_only_a_folder_without_a_step_is_discarded(tmp_path: Path) -> None:
+    unused, used = Run.create(tmp_path / "unused", {}), Run.create(tmp_path / "used", {})
+    used.log({"step": 1, "loss": 0.5})
+    for run in (unused, used):
+        run.discard_if_unused()
+    assert [path.name for path in tmp_path.iterdir()] == ["used"]

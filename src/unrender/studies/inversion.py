@@ -9,14 +9,16 @@ from torch import Tensor
 
 from unrender.evaluation.detection import risk_coverage
 from unrender.evaluation.poses import PoseScores, rank_correlation, score_poses
+from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.generative.solvers import SOLVERS, integrate_adaptively, invert_euler
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_log
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import PoseEstimate
+from unrender.rendering.rendering import PoseEstimate, Renderer
+from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter
-from unrender.studies.findings import Findings, Plot, Record, Table
-from unrender.studies.study import Study, Subject
+from unrender.studies.findings import Findings, Plot, Record, Strip, Table
+from unrender.studies.study import Study, Subject, over_white
 from unrender.tasks import refine_on_scene
 
 REGIONS = {50: 2.366, 90: 6.251}
@@ -53,6 +55,8 @@ class Inversion(Study):
     """The same for the solvers of higher order."""
     refine: bool = True
     """Whether to refine on the scene, too."""
+    shown: int = 6
+    """Views of the pictures."""
 
     def run(self, subject: Subject) -> Findings:
         backward = {
@@ -103,6 +107,12 @@ class Inversion(Study):
                 f"nearer: **{mode.scores.rotation_deg_median:.2f}°** after "
                 f"{read.scores.rotation_deg_median:.2f}°; {last}: "
                 f"{named[last].scores.rotation_deg_median:.3f}°.",
+                Strip(
+                    "images",
+                    self._pictures(subject, named),
+                    "Image to pose to image: held-out photographs, and what the flow and the "
+                    "scene make of the poses that were found.",
+                ),
                 Table(rows),
                 Plot(
                     "steps",
@@ -189,6 +199,22 @@ class Inversion(Study):
             {"views": len(subject.test)},
         )
 
+    def _pictures(self, subject: Subject, found: dict[str, Found]) -> list[Row]:
+        chosen = evenly(self.shown, len(subject.test))
+        index = torch.tensor(chosen)
+        rough = found["energy's mode"].estimate.cameras.select(index)
+        rows: list[Row] = [
+            ("photograph\n(never seen)", over_white(subject.views.test)[chosen]),
+            (
+                "flow at the\npose it found",
+                _images(subject.flow.renderer, rough.resized(subject.size, subject.size)),
+            ),
+        ]
+        if self.refine:
+            fine = list(found.values())[-1].estimate.cameras.select(index)
+            rows.append(("scene at the\nrefined pose", _images(subject.scene.renderer, fine)))
+        return rows
+
     def _timed(self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]) -> Found:
         images = subject.views.test.rgba
         began = time.perf_counter()
@@ -204,6 +230,10 @@ class Inversion(Study):
         )
         seconds = start.seconds + (time.perf_counter() - began) / len(test)
         return Found(found, score_poses(found.cameras, test.cameras), seconds)
+
+
+def _images(renderer: Renderer, cameras: Cameras) -> Tensor:
+    return render_in_parts(renderer, cameras).over(WHITE).clamp(0, 1)
 
 
 _UNCALIBRATED = ("dopri5, backward", "inverse of 4 Euler steps", "nearest candidate")

@@ -213,6 +213,11 @@ class Run:
         for old in self.checkpoints()[:-2]:
             shutil.rmtree(old, ignore_errors=True)
 
+    def discard_if_unused(self) -> None:
+        """Remove a folder in which no step was taken, so that its name is free again."""
+        if not self.checkpoints() and not self.metrics.exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         return sorted((self.path / "checkpoints").glob("step_*"))
