@@ -87,7 +87,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """Newton-Schulz iterations on the matrix itself."""
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / wide.norm()
+    wide = wide / wide.norm().clamp_min(1e-7)
     for _ in range(ITERATIONS):
         gram = wide @ wide.T
         wide = a * wide + (b * gram + c * gram @ gram) @ wide

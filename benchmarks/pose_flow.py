@@ -280,7 +280,8 @@ def run_speed(bench: Bench) -> Figures:
         plain_stepper(method, bench.views, bench.seed),
         plain_stepper(dataclasses.replace(method, muon=False), bench.views, bench.seed),
     )
-    times = in_turn([ours, plain, without], "cpu", 0.0, least=SPEED_ROUNDS)
+    steps = [step for step, _ in (ours, plain, without)]
+    times = in_turn(steps, "cpu", 0.0, least=SPEED_ROUNDS)
     pairs = [b / a for a, b in zip(times[0], times[1], strict=True)]
     adam = [b / a for a, b in zip(times[0], times[2], strict=True)]
     return {
@@ -292,8 +293,12 @@ def run_speed(bench: Bench) -> Figures:
     }
 
 
-def stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None]:
-    """Takes one of the library's training steps whenever it is called."""
+Stepper = tuple[Callable[[], None], PoseFlow]
+"""What takes a training step whenever it is called, and the model that it trains."""
+
+
+def stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
+    """The library's own steps."""
     generator = torch.Generator().manual_seed(seed)
     model = method.build(views, generator)
     optimizer = method.optimizer(model)
@@ -307,10 +312,10 @@ def stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None]:
         method.after_step(model, optimizer, progress)
         state[0] += 1
 
-    return step
+    return step, model
 
 
-def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None]:
+def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
     """The same in float32, without any of the library's savings."""
     method = dataclasses.replace(method, precision="float32")
     generator = torch.Generator().manual_seed(seed)
@@ -332,10 +337,10 @@ def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Callable[[], None
         ):
             method.losses(model, views, progress, generator)["velocity"].backward()
         optimizer.step()
-        follow(model.average, model.network, method.average_decay)
+        follow(model.average, model.network, method.kept(progress))
         state[0] += 1
 
-    return step
+    return step, model
 
 
 def timed(run: Callable[[], PoseEstimate]) -> tuple[PoseEstimate, float]:

@@ -119,7 +119,11 @@ class TransformerMethod(Method[TransformerModel, Views]):
     def after_step(
         self, model: TransformerModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        model.follow(min(self.average_decay, (1 + progress.step) / (10 + progress.step)))
+        model.follow(self.kept(progress))
+
+    def kept(self, progress: Progress) -> float:
+        """Share of the averaged weights that this step keeps: less at first, to forget them."""
+        return min(self.average_decay, (1 + progress.step) / (10 + progress.step))
 
     def smaller(self) -> "Method[TransformerModel, Views] | None":
         return halve(self, "batch")
