@@ -30,6 +30,7 @@ def patches_by_convolution(self: transformer.PatchEmbedder, x: Tensor) -> Tensor
 def attention_by_formula(self: transformer.Attention, x: Tensor) -> Tensor:
     """`Attention.forward`: softmax(q kᵀ / √d) v."""
     q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k = self.q_norm(q), self.k_norm(k)
     weights = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(-1)
     return self.proj((weights @ v).transpose(1, 2).flatten(2))
 

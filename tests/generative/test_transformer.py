@@ -293,3 +293,20 @@ def test_outputs_of_another_number_are_a_last_layer_alone() -> None:
     x, t = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.rand(3)
     assert other.tokens(x, t).shape == (3, 4, 12)
     assert whole.tokens(x, t).shape == (3, 4, 64)
+
+
+def test_normalised_queries_and_keys_forget_their_length() -> None:
+    """Twice as long queries and keys attend as before; without the norm they do not."""
+    x, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(2)
+    for qk_norm in (True, False):
+        shape = Shape(8, 4, 2, 32, 1, 2, 64, qk_norm=qk_norm)
+        model = SiT(shape, torch.Generator().manual_seed(1))
+        generator = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+            before = model(x, t)
+            model.blocks[0].attn.qkv.weight[:64] *= 2
+            model.blocks[0].attn.qkv.bias[:64] *= 2
+            after = model(x, t)
+        assert torch.allclose(before, after, atol=1e-4) == qk_norm

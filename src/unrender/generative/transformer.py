@@ -46,6 +46,8 @@ class Shape:
     """Numbers that each image is conditioned on beside the time; 0 for none."""
     outputs: int = 0
     """Numbers that each token gives; 0 for those of its patch, as a velocity has."""
+    qk_norm: bool = False
+    """Whether queries and keys are brought to one length before they meet."""
 
     @property
     def grid(self) -> int:
@@ -126,18 +128,21 @@ class ConditionEmbedder(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention."""
+    """Multi-head self-attention, with normalised queries and keys if asked (ViT-22B, 2023)."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, shape: Shape):
         super().__init__()
-        self.heads = heads
+        width, self.heads = shape.width, shape.heads
         self.qkv = nn.Linear(width, 3 * width)
+        norm = nn.RMSNorm if shape.qk_norm else nn.Identity
+        self.q_norm, self.k_norm = norm(width // self.heads), norm(width // self.heads)
         self.proj = nn.Linear(width, width)
 
     def forward(
         self, x: Float[Tensor, "batch tokens width"]
     ) -> Float[Tensor, "batch tokens width"]:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = self.q_norm(q), self.k_norm(k)
         if x.device.type == "cpu":
             # For few tokens the processor's kernel for bfloat16 takes fifty times as long.
             q, k, v = q.to(x.dtype), k.to(x.dtype), v.to(x.dtype)
@@ -173,7 +178,7 @@ class Block(nn.Module):
         super().__init__()
         width = shape.width
         self.norm1 = _norm(width)
-        self.attn = Attention(width, shape.heads)
+        self.attn = Attention(shape)
         self.norm2 = _norm(width)
         self.mlp = Mlp(width, shape.hidden)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
@@ -238,7 +243,9 @@ class SiT(nn.Module):
         for name, parameter in self.named_parameters():
             zero = "adaLN_modulation" in name or name.startswith("final_layer.linear")
             with torch.no_grad():
-                if parameter.ndim == 1 or zero:
+                if "_norm" in name:
+                    parameter.fill_(1)
+                elif parameter.ndim == 1 or zero:
                     parameter.zero_()
                 elif name.startswith("t_embedder"):
                     parameter.normal_(0, 0.02, generator=generator)

@@ -37,6 +37,8 @@ class TransformerMethod(Method[TransformerModel, Views]):
     """Blocks of the transformer."""
     heads: int = 4
     """Heads of its attention."""
+    qk_norm: bool = False
+    """Whether attention normalises queries and keys."""
     batch: int = 32
     """Images of a training step."""
     rate: float = 4e-3
@@ -71,7 +73,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
     def shape(self, size: int, channels: int, condition: int = 0, outputs: int = 0) -> Shape:
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
-        return Shape(size, channels, *sizes, condition, outputs)
+        return Shape(size, channels, *sizes, condition, outputs, self.qk_norm)
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
         space = self.space()
