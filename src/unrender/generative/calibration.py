@@ -1,5 +1,7 @@
 """Expected errors from spreads: what an estimate knows of itself, and what that has meant."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -7,6 +9,8 @@ from torch import Tensor
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 
+ROOT_MEAN_SQUARE = (3 * math.pi / 8) ** 0.5
+"""Of the length of a normal vector in three dimensions, over its mean."""
 AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
 """The calibration by which errors are as large as their spreads."""
 
@@ -43,8 +47,8 @@ def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
 
 
 def fitted_lines(spread: Errors, errors: Errors) -> Float[Tensor, "2 2"]:
-    """Rows (a, b) for rotations and centres: error = a + b · spread."""
-    return torch.stack(list(map(rising_line, spread, errors)))
+    """Rows (a, b) for rotations and centres: root mean square error = a + b · spread."""
+    return ROOT_MEAN_SQUARE * torch.stack(list(map(rising_line, spread, errors)))
 
 
 def on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:

@@ -54,9 +54,9 @@ class PoseEstimate:
 
     cameras: Cameras
     axis_errors: Float[Tensor, "cameras 3"]
-    """Expected angle of the error about each of the camera's own axes, in radians."""
+    """Root mean square error about each of the camera's own axes, as expected, in radians."""
     translation_error: Float[Tensor, "cameras"]
-    """Expected error of the camera's centre, in scene units."""
+    """Root mean square error of the camera's centre, as expected, in scene units."""
     misfit: Float[Tensor, "cameras"] | None = None
     """Mean square of what the image at the pose differs by from the image that was given."""
     modes: PoseModes | None = None
@@ -74,7 +74,7 @@ class PoseEstimate:
 
     @property
     def rotation_error(self) -> Float[Tensor, "cameras"]:
-        """Expected geodesic error, in radians."""
+        """Root mean square angle of the error, as expected, in radians."""
         return self.axis_errors.norm(dim=1)
 
     def or_better(self, others: "PoseEstimate", image: Int[Tensor, "others"]) -> "PoseEstimate":

@@ -55,6 +55,9 @@ MAX_POINTS = 300
 DECADES_FOR_LOG = 1.5
 """Positive values that span more powers of ten are drawn on a logarithmic axis."""
 
+COLUMNS_OF_LEGEND = {3: 22, 2: 34}
+"""And the letters that the longest name may have."""
+
 Values = Sequence[int | float]
 
 
@@ -191,11 +194,13 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides nothing."""
+    """Above the axes, where it hides nothing, in as many columns as its names allow."""
+    longest = max((len(label) for label in axes.get_legend_handles_labels()[1]), default=0)
+    columns = next((n for n, most in COLUMNS_OF_LEGEND.items() if longest <= most), 1)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=3,
+        ncols=columns,
         borderpad=0,
         columnspacing=1.2,
         handlelength=1.4,

@@ -16,6 +16,8 @@ from unrender.report.plots import STYLE
 from unrender.training.run import processor, provenance, write_atomically
 
 DOTS_AN_INCH = 130
+PLOT_SIZE = (6.4, 3.8)
+"""Inches, with room for the names of long series."""
 
 Cell = str | float | int | None
 Record = Mapping[str, Cell]
@@ -74,8 +76,7 @@ def write_findings(findings: Findings, folder: Path, name: str) -> Path:
             lines += [*markdown_table(part.rows), ""]
         else:
             file = f"{name}-{part.name}.png"
-            drawing = part.drawing if isinstance(part, Plot) else draw_picture(part.rows)
-            _write_png(folder / file, drawing)
+            _write_png(folder / file, _drawn(part))
             lines += [f"![{part.caption}]({file})", "", f"*{part.caption}*", ""]
     made = provenance()
     told = "; ".join(f"{key}: {_shown(value)}" for key, value in findings.settings.items())
@@ -120,6 +121,14 @@ def _csv(records: Sequence[Record]) -> str:
         for record in records
     )
     return text.getvalue()
+
+
+def _drawn(part: Plot | Strip) -> Figure:
+    if isinstance(part, Strip):
+        return draw_picture(part.rows)
+    if len(part.drawing.axes) == 1:
+        part.drawing.set_size_inches(*PLOT_SIZE)
+    return part.drawing
 
 
 def _write_png(path: Path, drawing: Figure) -> None:

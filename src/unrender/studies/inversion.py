@@ -90,7 +90,7 @@ class Inversion(Study):
         shown = {name: named[name] for name in named if name not in _UNCALIBRATED}
         rows = [
             *(
-                found.row(f"{solver}, {steps} steps")
+                found.row(f"{solver}, {steps} {'step' if steps == 1 else 'steps'}")
                 for solver, many in backward.items()
                 for steps, found in many.items()
             ),

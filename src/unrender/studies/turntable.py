@@ -18,6 +18,9 @@ from unrender.studies.findings import Findings, Plot, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.tasks import refine_on_scene, turntable_cameras
 
+EXAGGERATED = 10
+"""How many times errors are drawn as long as they are."""
+
 
 @dataclass(frozen=True)
 class Turntable(Study):
@@ -91,7 +94,8 @@ class Turntable(Study):
                 Plot(
                     "path",
                     _draw_paths(truth, {n: each.cameras for n, each in found.items()}),
-                    "The recovered camera centres, joined to the true ones.",
+                    f"The recovered camera centres, {EXAGGERATED} times as far from the true "
+                    "ones (grey) as they are, and joined to them.",
                 ),
                 Plot(
                     "errors",
@@ -121,7 +125,8 @@ def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
         for number, (name, cameras) in enumerate(found.items()):
             axes = figure.add_subplot(1, len(found), number + 1, projection="3d")
             assert isinstance(axes, Axes3D)
-            true, ours = _closed(truth.centers), _closed(cameras.centers)
+            true = _closed(truth.centers)
+            ours = true + EXAGGERATED * (_closed(cameras.centers) - true)
             axes.plot(*true.T.tolist(), color="#888888", linewidth=1, label="true")
             axes.plot(*ours.T.tolist(), ".", color=PALETTE[0], markersize=4, label="recovered")
             for a, b in zip(true.tolist(), ours.tolist(), strict=True):
