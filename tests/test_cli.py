@@ -70,7 +70,7 @@ def test_a_study_by_its_name(
         *("--frames", 3, "--pairs", 1, "--shown", 2),
     )
     assert out.strip().endswith("interpolation.md")
-    assert (tmp_path / "page" / "interpolation.csv").read_text().startswith("from,to,share")
+    assert (tmp_path / "page" / "interpolation.csv").read_text().startswith("from,to,share,")
 
 
 def test_an_unknown_scene_of_a_study_is_one_line(

@@ -27,12 +27,12 @@ from unrender.tasks import OpenRun
 # A second or so of training each, and few images: what is tested is that all of it is there.
 SHORT: dict[str, Study] = {
     "reconstruction": Reconstruction(steps=(1, 2), views=(20,), minutes=0.01),
-    "robustness": Robustness(views=30, minutes=0.01, count=2),
+    "robustness": Robustness(views=30, minutes=0.01, count=1),
     "inversion": Inversion(steps=(1, 2), other_steps=(1,), refine=False),
     "interpolation": Interpolation(frames=5, pairs=2, shown=3),
     "turntable": Turntable(frames=6, refine=False),
     "loop": Loop(rounds=2, shown=(0, 2)),
-    "ablations": Ablations(minutes=0.01, views=30, only=("default", "patch: 16")),
+    "ablations": Ablations(minutes=0.01, views=30, only=("as studied", "patch: 16")),
 }
 
 
@@ -77,6 +77,16 @@ def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> Non
     assert a == b
 
 
+def test_latents_are_as_many_as_the_pixels(
+    subject: Subject, tiny_autoencoder: Path, tmp_path: Path
+) -> None:
+    study = Ablations(
+        minutes=0.001, views=4, only=("latents",), autoencoder=str(tiny_autoencoder)
+    )
+    page = write_study(study, subject, tmp_path / "page")
+    assert "| latents |" in page.read_text()
+
+
 def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Scene) -> None:
     a, b, *_ = small_scene.test.cameras.world_from_camera
     path = geodesic(a, b, 9)
@@ -94,7 +104,7 @@ def test_every_ablation_is_an_option_of_the_flow(flow_run: OpenRun) -> None:
 
 
 def test_an_unknown_ablation_is_named(subject: Subject) -> None:
-    with pytest.raises(InputError, match=r"'sigma'.*'default'"):
+    with pytest.raises(InputError, match=r"'sigma'.*'as studied'"):
         Ablations(only=("sigma",)).run(subject)
 
 

@@ -9,18 +9,19 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.images import score_images
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
-from unrender.methods.sit import SIT_METHODS
+from unrender.imaging.resize import area_average
 from unrender.report.plots import PALETTE, STYLE
 from unrender.studies.findings import Findings, Plot, Record, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "default": {},
+    "as studied": {},
     "lifting: Plücker rays": {"lifting": "plucker"},
     "noise: fixed at 1": {"source_noise": 1.0, "noise_scale": "fixed"},
     "noise: fixed at 0.5": {"source_noise": 0.5, "noise_scale": "fixed"},
@@ -54,15 +55,22 @@ class Ablations(Study):
 
     def run(self, subject: Subject) -> Findings:
         variants = self._variants()
-        data = subject.render(subject.shell(self.views, subject.seed + 1))
+        cameras = subject.shell(self.views, subject.seed + 1)
+        rendered: dict[int, Views] = {}
         records: list[Record] = []
         for name, (options, count) in variants.items():
-            method = dataclasses.replace(SIT_METHODS["sit"], **options)
+            method = dataclasses.replace(subject.method, **options)
+            # Latents are as many as the pixels that they are compared with.
+            size = subject.size * method.space().scale
+            if size not in rendered:
+                rendered[size] = subject.render(cameras.resized(size, size))
             label = "ablation-" + "".join(c if c.isalnum() else "-" for c in name).strip("-")
             fit = FitOptions(minutes=self.minutes, seed=subject.seed)
-            views = data.select(torch.arange(count))
+            views = rendered[size].select(torch.arange(count))
             flow = subject.trained(label, method, views, fit)
-            made = render_in_parts(flow.renderer, subject.test.cameras).over(WHITE).clamp(0, 1)
+            large = render_in_parts(flow.renderer, subject.test.cameras.resized(size, size))
+            small = area_average(large.over(WHITE), subject.size, subject.size)
+            made = small.clamp(0, 1)
             images = subject.views.test.rgba
             read = subject.with_options(flow, refine_steps=0).estimate_poses(images)
             mode = flow.estimate_poses(images)
@@ -86,7 +94,11 @@ class Ablations(Study):
                 "median rotation error of the pose of the image, by one backward step and by "
                 "the energy's mode.",
                 Table(records),
-                Plot("variants", _draw(records), "The dashed lines are the default's."),
+                Plot(
+                    "variants",
+                    _draw(records),
+                    "The dashed lines are those of the flow as it is.",
+                ),
             ],
             records,
             {"minutes": self.minutes, "training views": self.views},
