@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.make_views import camera_statistics
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, invert, se3_exp, se3_log
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves
@@ -23,6 +23,11 @@ def geodesic(
     twist = se3_log(compose(end, invert(start)))
     share = torch.linspace(0, 1, frames)
     return compose(se3_exp(share[:, None] * twist), start.expand(frames, 3, 4))
+
+
+def _roll_deg(cameras: Cameras) -> Float[Tensor, "cameras"]:
+    """How far each camera's right side is from level, in degrees from 0 to 90."""
+    return cameras.rotations[:, 2, 0].clamp(-1, 1).asin().abs().rad2deg()
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,7 @@ class Interpolation(Study):
         scores: list[Tensor] = []
         curves: dict[str, tuple[list[float], list[float]]] = {}
         poses = subject.test.cameras.world_from_camera
-        (trained, _), _ = camera_statistics(subject.views.train.cameras)
-        nearest = trained
+        most = 0.0
         starts = evenly(self.pairs, len(poses) - len(poses) // 4)
         for number, start in enumerate(starts):
             end = start + max(1, len(poses) // 8)
@@ -55,11 +59,11 @@ class Interpolation(Study):
             share = torch.linspace(0, 1, self.frames).tolist()
             name = f"views {start} to {end}"
             curves[name] = (share, score)
-            distance = cameras.centers.norm(dim=1)
-            nearest = min(nearest, float(distance.min()))
+            roll = _roll_deg(cameras)
+            most = max(most, float(roll.max()))
             records += [
-                {"from": start, "to": end, "share": s, "distance": d, "psnr": p}
-                for s, d, p in zip(share, distance.tolist(), score, strict=True)
+                {"from": start, "to": end, "share": s, "roll_deg": r, "psnr": p}
+                for s, r, p in zip(share, roll.tolist(), score, strict=True)
             ]
             chosen = evenly(self.shown, self.frames)
             if number < 2:
@@ -73,8 +77,9 @@ class Interpolation(Study):
                 f"between two held-out cameras. Over {self.pairs} paths of {self.frames} poses "
                 f"its images are **{mean:.1f} dB** from the scene's own in the mean, and "
                 f"{least:.1f} dB at worst.",
-                f"A screw motion cuts corners: cameras come as near as {nearest:.2f} to the "
-                f"origin, where those of training keep a distance of {trained:.2f} at least.",
+                f"On its way a screw motion turns the cameras by up to {most:.1f}° about their "
+                "optical axes, out of the level; those of training are turned by "
+                f"{float(_roll_deg(subject.views.train.cameras).max()):.1f}° at most.",
                 Strip("frames", rows, "The flow's images above the scene's own."),
                 Plot(
                     "psnr",
