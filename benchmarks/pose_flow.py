@@ -50,7 +50,7 @@ from unrender.methods.sit import PoseFlow, SiTFlow
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import PoseEstimate, Renderer, supersampled
 from unrender.studies.reconstruction import sampled
-from unrender.tasks import OpenRun, fit_run, open_run, refine_on_scene
+from unrender.tasks import OpenRun, fit_or_open, refine_on_scene
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 
@@ -72,16 +72,13 @@ class Bench:
 
     def trained(self, name: str) -> OpenRun:
         """The method's run: trained now, or by an earlier call; an interrupted one goes on."""
-        out = self.work / name
-        if out.exists():
-            opened = open_run(out)
-            if opened.run.load().state.get("finished"):
-                return opened
-        print(f"== {name}: {self.minutes:g} minutes", flush=True)
-        views = Scene(self.scene.name, self.views, self.views)
+        print(f"== {name}: {self.minutes:g} minutes, unless it is there", flush=True)
         options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
-        source = str(self.work / "views.npz")
-        return fit_run(METHODS[name], source, out, options, resume=out.exists(), scene=views)[0]
+        source, views = (
+            str(self.work / "views.npz"),
+            Scene(self.scene.name, self.views, self.views),
+        )
+        return fit_or_open(METHODS[name], source, self.work / name, options, views)
 
     @property
     def test(self) -> Views:
@@ -147,12 +144,9 @@ def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
     scene = load_scene(str(arguments.data))
     minutes = 0.2 if arguments.quick else 3.0
     folder, file = work / "scene", work / "views.npz"
-    if folder.exists():
-        fitted = open_run(folder)
-    else:
-        print(f"== scene: {minutes:g} minutes", flush=True)
-        options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-        fitted, _ = fit_run(InstantNGP(), str(arguments.data), folder, options, scene=scene)
+    print(f"== scene: {minutes:g} minutes, unless it is there", flush=True)
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    fitted = fit_or_open(InstantNGP(), str(arguments.data), folder, options, scene)
     if not file.exists():
         radius, elevation = camera_statistics(scene.train.cameras)
         generator = torch.Generator().manual_seed(arguments.seed)

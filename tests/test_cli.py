@@ -81,6 +81,17 @@ def test_an_unknown_scene_of_a_study_is_one_line(
     assert "is no scene" in refused("study", "loop", "--run", flow, "--scene", flow)
 
 
+def test_a_study_whose_folder_cannot_be_made(
+    refused: Command, scene_run: OpenRun, flow_run: OpenRun, scene_folder: Path, tmp_path: Path
+) -> None:
+    """It is said before the work is done, not after."""
+    (tmp_path / "file").write_text("mine")
+    runs = ("--run", flow_run.run.path, "--scene", scene_run.run.path, "--data", scene_folder)
+    line = refused("study", "loop", *runs, "--out", tmp_path / "file")
+    assert "cannot be made" in line
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 

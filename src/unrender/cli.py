@@ -38,6 +38,7 @@ from unrender.tasks import (
     expectation,
     fit_run,
     image_background,
+    make_folder,
     open_run,
     read_images,
     refine_on_scene,
@@ -321,7 +322,9 @@ def study(
         device: Where to compute.
     """
     subject = open_subject(run, scene, data, work, seed, pick_device(device))
-    page = write_study(study, subject, out or run / "studies")
+    folder = out or run / "studies"
+    make_folder(folder)
+    page = write_study(study, subject, folder)
     print(page)
 
 

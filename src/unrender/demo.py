@@ -35,7 +35,7 @@ from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
-from unrender.tasks import OpenRun, fit_run, refine_on_scene, turntable_cameras
+from unrender.tasks import OpenRun, fit_run, make_folder, refine_on_scene, turntable_cameras
 from unrender.training.fit import Device, FitOptions, FitResult
 from unrender.training.run import provenance, write_json
 
@@ -123,12 +123,7 @@ def _new_folder(wanted: Path | None, name: str) -> Path:
     while wanted is None and out.exists():
         count += 1
         out = Path("runs") / f"demo-{name}-{count}"
-    try:
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be made ({error.strerror}): choose another --out"
-        ) from error
+    make_folder(out)
     return out
 
 

@@ -140,6 +140,23 @@ def fit_run(
     return OpenRun(run, method, model), result
 
 
+def fit_or_open(
+    method: AnyMethod, source: str, out: Path, options: FitOptions, scene: Scene
+) -> OpenRun:
+    """The finished run in `out`, or one fitted now; one that was broken off goes on.
+
+    InputError if the run there has other options of the method, or was fitted to other views.
+    Ctrl-C ends the fit with KeyboardInterrupt, once its checkpoint is written.
+    """
+    if out.exists() and Run.open(out).finished:
+        _check_same(Run.open(out), method, describe_views(scene.train))
+        return open_run(out, pick_device(options.device))
+    opened, result = fit_run(method, source, out, options, resume=out.exists(), scene=scene)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return opened
+
+
 def _check_same(run: Run, method: AnyMethod, views: dict[str, object]) -> None:
     """A run goes on with the method and the views it began with."""
     config = run.config
@@ -257,6 +274,16 @@ def expectation(estimate: PoseEstimate, index: int) -> str:
     shares = [] if estimate.modes is None else estimate.modes.share[index].tolist()
     likely = [f"{share:.0%}" for share in shares if share > 0]
     return text + (f", {len(likely)} modes: {', '.join(likely)}" if len(likely) > 1 else "")
+
+
+def make_folder(path: Path) -> None:
+    """A folder for results, with those above it; one that is there already stays as it is."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be made ({error.strerror}): choose another --out"
+        ) from error
 
 
 def read_images(paths: list[Path]) -> Images:

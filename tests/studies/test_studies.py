@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from unrender.studies.robustness import Robustness
 from unrender.studies.study import Study, Subject, open_subject
 from unrender.studies.turntable import Turntable
 from unrender.tasks import OpenRun
+from unrender.training.run import Run
 
 # A second or so of training each, and few images: what is tested is that all of it is there.
 SHORT: dict[str, Study] = {
@@ -75,6 +77,19 @@ def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> Non
     assert not said
     a, b = ((tmp_path / folder / "ablations.csv").read_bytes() for folder in "ab")
     assert a == b
+
+
+def test_a_fit_killed_before_its_first_checkpoint_begins_again(
+    subject: Subject, tmp_path: Path
+) -> None:
+    study = dataclasses.replace(SHORT["ablations"], only=("patch: 16",))
+    write_study(study, subject, tmp_path / "a")
+    (run,) = subject.work.iterdir()
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    assert not Run.open(run).finished
+    write_study(study, subject, tmp_path / "b")
+    assert Run.open(run).finished
 
 
 def test_latents_are_as_many_as_the_pixels(

@@ -10,6 +10,8 @@ from torch import Tensor
 from unrender.evaluation.detection import risk_coverage
 from unrender.evaluation.poses import PoseScores, rank_correlation, score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.generative.checks import small_squares
+from unrender.generative.pose_flow import PoseFlow
 from unrender.generative.solvers import SOLVERS, integrate_adaptively, invert_euler
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_log
@@ -75,9 +77,17 @@ class Inversion(Study):
         mode = self._timed(subject, subject.flow.estimate_poses)
         named = {
             "one backward step": read,
-            "dopri5, backward": self._timed(subject, lambda images: _adaptive(subject, images)),
+            "dopri5, backward": self._timed(
+                subject,
+                lambda images: _by_source(
+                    subject, images, lambda m, x1: integrate_adaptively(m.average, x1, 1.0, 0.0)
+                ),
+            ),
             "inverse of 4 Euler steps": self._timed(
-                subject, lambda images: _fixed_point(subject, images, 4)
+                subject,
+                lambda images: _by_source(
+                    subject, images, lambda m, x1: invert_euler(m.average, x1, 4, iterations=20)
+                ),
             ),
             "nearest candidate": self._timed(
                 subject, lambda images: _candidate(subject, images)
@@ -246,32 +256,27 @@ def _unknown(cameras: Cameras) -> PoseEstimate:
     return PoseEstimate.isotropic(cameras, nothing, nothing)
 
 
-def _source_poses(subject: Subject, source: Tensor) -> PoseEstimate:
+def _by_source(
+    subject: Subject, images: Tensor, source: Callable[[PoseFlow, Tensor], Tensor]
+) -> PoseEstimate:
+    """The poses of the sources that a solver finds of the images' ends."""
     model = subject.model
-    reading = model.unlift(source)
-    return _unknown(model.cameras(reading.world_from_camera))
+    with torch.no_grad():
+        poses = model.unlift(source(model, _ends(subject, images))).world_from_camera
+    return _unknown(model.cameras(poses).to("cpu"))
 
 
-@torch.no_grad()
-def _adaptive(subject: Subject, _images: Tensor) -> PoseEstimate:
-    model = subject.model
-    x1 = model.flow_from_images(subject.test.rgba)
-    return _source_poses(subject, integrate_adaptively(model.average, x1, 1.0, 0.0))
-
-
-@torch.no_grad()
-def _fixed_point(subject: Subject, _images: Tensor, steps: int) -> PoseEstimate:
-    model = subject.model
-    x1 = model.flow_from_images(subject.test.rgba)
-    return _source_poses(subject, invert_euler(model.average, x1, steps, iterations=20))
-
-
-@torch.no_grad()
-def _candidate(subject: Subject, _images: Tensor) -> PoseEstimate:
-    """The training pose whose image by the flow is nearest."""
+def _candidate(subject: Subject, images: Tensor) -> PoseEstimate:
+    """The training poses whose images by the flow are nearest."""
     model, search = subject.model, subject.method.search
-    x1 = model.flow_from_images(subject.test.rgba)
-    return _unknown(model.cameras(search.nearest_candidates(model, x1)))
+    poses = search.nearest_candidates(model, _ends(subject, images))
+    return _unknown(model.cameras(poses).to("cpu"))
+
+
+def _ends(subject: Subject, images: Tensor) -> Tensor:
+    """The images where the flow ends, on its device."""
+    small = small_squares(subject.model, images)
+    return subject.model.flow_from_images(small.to(subject.flow.device))
 
 
 def _honesty(name: str, found: Found, truth: Cameras) -> Record:

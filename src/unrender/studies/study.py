@@ -23,9 +23,8 @@ from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
 from unrender.rendering.rendering import Renderer, supersampled
 from unrender.studies.findings import Findings
-from unrender.tasks import OpenRun, fit_run, open_run
+from unrender.tasks import OpenRun, fit_or_open, open_run
 from unrender.training.fit import FitOptions
-from unrender.training.run import Run
 
 SUPERSAMPLE = 3
 """Rays a side of each pixel of the scene's renders, as the flow's training views have."""
@@ -106,25 +105,10 @@ class Subject:
         What was interrupted goes on from its last checkpoint.
         """
         out = self.work / name
-        if out.exists() and Run.open(out).load().state.get("finished"):
-            opened = open_run(out)
-            if opened.method != method:
-                raise InputError(
-                    f"{out}: was trained with other options: delete it, or give another --work"
-                )
-            return opened
-        self.say(f"Training {name}")
-        opened, result = fit_run(
-            method,
-            str(self.scene.run.path),
-            out,
-            options,
-            resume=out.exists(),
-            scene=Scene(self.name, data, data),
-        )
-        if result.interrupted:
-            raise KeyboardInterrupt
-        return opened
+        if not out.exists():
+            self.say(f"Training {name}")
+        scene = Scene(self.name, data, data)
+        return fit_or_open(method, str(self.scene.run.path), out, options, scene)
 
 
 def open_subject(

@@ -222,6 +222,15 @@ class Run:
         """Complete checkpoints, oldest first."""
         return sorted((self.path / "checkpoints").glob("step_*"))
 
+    @property
+    def finished(self) -> bool:
+        """Whether its fit came to its end; not if it was killed before its first checkpoint."""
+        found = self.checkpoints()
+        remedy = "fit again"
+        return bool(found) and bool(
+            read_json_object(found[-1] / "state.json", remedy).get("finished")
+        )
+
     def load(self, training: bool = False) -> Checkpoint:
         """The newest checkpoint; the optimiser's part only for `training`."""
         found = self.checkpoints()
