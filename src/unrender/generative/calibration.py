@@ -40,14 +40,15 @@ def rising_line(
     return candidates[torch.where(allowed, loss, torch.inf).argmin()]
 
 
-def pose_errors(poses: Float[Tensor, "images 3 4"], truth: Cameras) -> Errors:
-    """How far poses [R | t] are from the true ones."""
+def fitted_lines(
+    spread: Errors, poses: Float[Tensor, "images 3 4"], truth: Cameras
+) -> Float[Tensor, "2 2"]:
+    """Rows (a, b) for rotations and centres: root mean square error = a + b · spread.
+
+    The errors are those of poses [R | t] of which the truth is known.
+    """
     rotation = so3_distance(poses[:, :, :3], truth.rotations)
-    return rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
-
-
-def fitted_lines(spread: Errors, errors: Errors) -> Float[Tensor, "2 2"]:
-    """Rows (a, b) for rotations and centres: root mean square error = a + b · spread."""
+    errors = rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
     return ROOT_MEAN_SQUARE * torch.stack(list(map(rising_line, spread, errors)))
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from unrender.data.views import Views
 from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
-from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.generative.candidates import MAX_CANDIDATES, Candidates
 from unrender.generative.data_space import Codes, DataSpace
 from unrender.generative.lifting import Lifting, PoseReading
@@ -135,5 +135,4 @@ class PoseFlow(AveragedSiT):
     def calibrate(self, reading: PoseReading, truth: Cameras) -> None:
         """Fit the expected errors to the errors of views that training never saw."""
         spread = reading.rotation_spread, reading.translation_spread
-        errors = pose_errors(reading.world_from_camera, truth)
-        self.calibration.copy_(fitted_lines(spread, errors))
+        self.calibration.copy_(fitted_lines(spread, reading.world_from_camera, truth))

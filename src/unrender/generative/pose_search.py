@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.generative.averaged import IMAGES_AT_ONCE
-from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.generative.candidates import APART, MIN_SHARE, Candidates
 from unrender.generative.energy import Prior, Residuals, find_mode, fit_temperature
 from unrender.generative.lifting import PoseReading
@@ -90,8 +90,8 @@ class PoseSearch:
         model.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
         found = self.estimate(model, x1, reading)
         spread = found.rotation_error, found.translation_error
-        errors = pose_errors(found.cameras.world_from_camera, truth)
-        model.mode_calibration.copy_(fitted_lines(spread, errors))
+        poses = found.cameras.world_from_camera
+        model.mode_calibration.copy_(fitted_lines(spread, poses, truth))
 
     def _starts(
         self, model: PoseFlow, x1: Ends, reading: PoseReading

@@ -19,7 +19,7 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
-from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines, pose_errors
+from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.generative.checks import small_squares
 from unrender.generative.data_space import DataSpace, Pixels
 from unrender.generative.lifting import POSE_NUMBERS, PoseReading, pose_numbers
@@ -98,8 +98,8 @@ class PoseRegressor(TransformerMethod[RegressorModel], PoseMethod[RegressorModel
         held_out = data.select(model.held_out_views)
         reading = model.read(held_out.images)
         spread = reading.rotation_spread, reading.translation_spread
-        errors = pose_errors(reading.world_from_camera, held_out.cameras)
-        model.calibration.copy_(fitted_lines(spread, errors))
+        lines = fitted_lines(spread, reading.world_from_camera, held_out.cameras)
+        model.calibration.copy_(lines)
 
     def render(self, model: RegressorModel, cameras: Cameras) -> NoReturn:
         raise InputError(

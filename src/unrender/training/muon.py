@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrender.kernels.jit import run_threads
+
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic a s + b s³ + c s⁵, which lifts small singular values fastest."""
@@ -93,16 +95,35 @@ class Muon(torch.optim.AdamW):
         assert closure is None, "the loss is computed once, before the step"
         for group in self.param_groups:
             if group["matrices"]:
-                for parameter in group["params"]:
-                    self._turn(parameter, group["lr"], group["weight_decay"])
+                self._turn(group["params"], group["lr"], group["weight_decay"])
             else:
                 nn.utils.clip_grad_norm_(group["params"], self.max_norm)
         super().step()
 
-    def _turn(self, matrix: nn.Parameter, rate: float, weight_decay: float) -> None:
+    def _turn(
+        self, parameters: Sequence[nn.Parameter], rate: float, weight_decay: float
+    ) -> None:
+        matrices = [matrix for matrix in parameters if matrix.grad is not None]
+        updates = [self._ahead(matrix) for matrix in matrices]
+        if matrices and matrices[0].device.type == "cpu":
+            # A thread to a matrix: threads that share such small products wait for each other.
+            updates = run_threads(self._turned, updates, takes_part=False)
+        else:
+            updates = list(map(self._turned, updates))
+        for matrix, update in zip(matrices, updates, strict=True):
+            # An orthogonal matrix has entries of 1 / √max(rows, columns) in the mean square.
+            size = ADAM_UPDATE * math.sqrt(max(matrix.shape))
+            matrix.mul_(1 - rate * weight_decay).add_(update, alpha=-rate * size)
+            # AdamW skips parameters without a gradient.
+            matrix.grad = None
+
+    def _turned(self, matrix: Tensor) -> Tensor:
+        return orthogonalised(matrix, self.dtype)
+
+    def _ahead(self, matrix: nn.Parameter) -> Tensor:
+        """The momentum as it will be a step further on (Nesterov)."""
         gradient = matrix.grad
-        if gradient is None:
-            return
+        assert gradient is not None, "only what has a gradient moves"
         state = self.state[matrix]
         if "momentum" not in state:
             # AdamW wants a step counted for all that has a state.
@@ -110,10 +131,4 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(matrix)
         state["step"] += 1
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(momentum, MOMENTUM)
-        update = orthogonalised(ahead, self.dtype)
-        # An orthogonal matrix has entries of 1 / √max(rows, columns) in the mean square.
-        size = ADAM_UPDATE * math.sqrt(max(matrix.shape))
-        matrix.mul_(1 - rate * weight_decay).add_(update, alpha=-rate * size)
-        # AdamW skips parameters without a gradient.
-        matrix.grad = None
+        return gradient.lerp(momentum, MOMENTUM)
