@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -131,8 +132,9 @@ def _draw(records: list[Record]) -> Figure:
             axes.set_xlabel(column)
             if "degrees" in column:
                 axes.set_xscale("log")
+                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.xaxis.set_major_formatter("{x:g}")
-                axes.xaxis.set_minor_formatter("")
+                axes.xaxis.set_minor_locator(NullLocator())
         grid[0].set_yticks(range(len(names)), names)
         grid[0].invert_yaxis()
         return figure
