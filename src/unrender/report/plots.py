@@ -109,9 +109,9 @@ def draw_curves(
             points = _thinned(points)
             axes.plot(*points.T, marker=marker, ms=4, color=color, linewidth=1.6, label=name)
         if log_y:
-            _log_axis(axes, "y")
+            log_axis(axes, "y")
         if log_x:
-            _log_axis(axes, "x")
+            log_axis(axes, "x")
         if len(series) > 1 and axes.lines:
             _legend(axes)
         return _checked(drawing, axes)
@@ -147,7 +147,7 @@ def draw_histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -
             axes.axvline(max(median, edges[0]), color=color, linewidth=1.2, linestyle="--")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if logarithmic:
-            _log_axis(axes, "x")
+            log_axis(axes, "x")
         if len(everything):
             _legend(axes)
         return _checked(drawing, axes)
@@ -176,8 +176,8 @@ def draw_scatter(
             low, high = everything.min(), everything.max()
             axes.plot([low, high], [low, high], "--", color=_TEXT, linewidth=1, label=equality)
         if logarithmic:
-            _log_axis(axes, "x")
-            _log_axis(axes, "y")
+            log_axis(axes, "x")
+            log_axis(axes, "y")
         if len(everything) and (len(series) > 1 or equality is not None):
             _legend(axes)
         return _checked(drawing, axes)
@@ -232,7 +232,7 @@ def _spans_decades(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) ->
     return math.log10(positive.max()) - math.log10(positive.min()) > DECADES_FOR_LOG
 
 
-def _log_axis(axes: Axes, which: str) -> None:
+def log_axis(axes: Axes, which: str) -> None:
     """A logarithmic axis whose ticks are plain numbers: 0.01, not a power of ten."""
     if which == "x":
         axes.set_xscale("log")

@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
 
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -16,7 +15,7 @@ from unrender.evaluation.images import score_images
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.imaging.resize import area_average
-from unrender.report.plots import PALETTE, STYLE
+from unrender.report.plots import PALETTE, STYLE, log_axis
 from unrender.studies.findings import Findings, Plot, Record, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
@@ -131,10 +130,7 @@ def _draw(records: list[Record]) -> Figure:
             axes.scatter(values, range(len(names)), color=color, s=30, zorder=3)
             axes.set_xlabel(column)
             if "degrees" in column:
-                axes.set_xscale("log")
-                axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.xaxis.set_major_formatter("{x:g}")
-                axes.xaxis.set_minor_locator(NullLocator())
+                log_axis(axes, "x")
         grid[0].set_yticks(range(len(names)), names)
         grid[0].invert_yaxis()
         return figure

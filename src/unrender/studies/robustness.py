@@ -17,7 +17,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at, so3_exp
 from unrender.report.pictures import Row, evenly
-from unrender.report.plots import PALETTE, STYLE
+from unrender.report.plots import PALETTE, STYLE, log_axis
 from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.tasks import OpenRun
@@ -81,9 +81,9 @@ class Robustness(Study):
                     "trained on": f"{sweep.trained[0]:.3g} to {sweep.trained[1]:.3g}",
                     "tested on": f"{min(sweep.values):.3g} to {max(sweep.values):.3g}",
                     "PSNR inside, dB": quality[inside].median().item(),
-                    "outside": quality[~inside].median().item(),
+                    "PSNR outside, dB": quality[~inside].median().item(),
                     "error inside, degrees": error[inside].median().item(),
-                    "outside ": error[~inside].median().item(),
+                    "error outside, degrees": error[~inside].median().item(),
                     "AUROC of the energy": auroc(energy[inside], energy[~inside]),
                 }
             )
@@ -203,7 +203,7 @@ def _draw(sweeps: list[Sweep], records: list[Record]) -> Figure:
                 axes.axvspan(low - width, high + width, color="#dddddd", linewidth=0)
                 axes.plot(sweep.values, medians, marker="o", ms=3, color=PALETTE[row])
                 if key == "rotation_deg":
-                    axes.set_yscale("log")
+                    log_axis(axes, "y")
                 if not column:
                     axes.set_ylabel(label)
             unit = f" ({sweep.unit})" if sweep.unit else ""
