@@ -76,11 +76,9 @@ class Bench:
         """The method's run: trained now, or by an earlier call; an interrupted one goes on."""
         print(f"== {name}: {self.minutes:g} minutes, unless it is there", flush=True)
         options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
-        source, views = (
-            str(self.work / "views.npz"),
-            Scene(self.scene.name, self.views, self.views),
-        )
-        return fit_or_open(METHODS[name], source, self.work / name, options, views)
+        views = Scene(self.scene.name, self.views, self.views)
+        source, out = str(self.work / "views.npz"), self.work / name
+        return fit_or_open(METHODS[name], source, out, options, views)
 
     @property
     def test(self) -> Views:

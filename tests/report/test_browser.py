@@ -1,12 +1,10 @@
 """A page opened in a real browser: its script runs, and nothing comes from elsewhere."""
 
 import re
-import shutil
-import subprocess
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
-import pytest
 import torch
 
 from unrender.geometry.cameras import Cameras
@@ -15,40 +13,7 @@ from unrender.report.cameras3d import CameraSet, camera_view
 from unrender.report.page import Page, figure, image_grid, section
 from unrender.report.plots import curves
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-
-def browser() -> str:
-    for name in BROWSERS:
-        path = shutil.which(name)
-        if path is not None:
-            return path
-    pytest.skip("no chromium or chrome on the PATH")
-
-
-def opened(page: Path, profile: Path) -> str:
-    """The document as it stands once its script has run."""
-    command = [
-        browser(),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={profile}",
-        "--virtual-time-budget=3000",
-        "--enable-logging=stderr",
-        "--dump-dom",
-        page.as_uri(),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    # What the page's script throws, or its policy forbids, comes as a console message.
-    complaints = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
-    assert not complaints, "\n".join(complaints)
-    return result.stdout
+Opened = Callable[[Path], str]
 
 
 def report() -> Page:
@@ -70,10 +35,10 @@ def report() -> Page:
     )
 
 
-def test_the_script_replaces_the_still_picture(tmp_path: Path) -> None:
+def test_the_script_replaces_the_still_picture(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     report().write(path)
-    document = opened(path, tmp_path / "profile")
+    document = opened(path)
     canvas = re.search(r"<canvas[^>]*>", document)
     assert canvas is not None
     assert 'data-ready="true"' in canvas[0]
@@ -87,12 +52,12 @@ def test_the_script_replaces_the_still_picture(tmp_path: Path) -> None:
     assert not re.search(r"https?://", re.sub(r"base64,[\w+/=]*", "", document))
 
 
-def test_without_the_script_the_still_picture_stays(tmp_path: Path) -> None:
+def test_without_the_script_the_still_picture_stays(opened: Opened, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     content = report().html()
     # A page without its script stands for a browser that runs none.
     path.write_text(re.sub(r"<script>.*?</script>", "", content, flags=re.DOTALL))
-    document = opened(path, tmp_path / "profile")
+    document = opened(path)
     assert "data-ready" not in document
     assert re.search(r"<canvas[^>]* hidden", document)
     assert document.count('<path class="set0"') > 0

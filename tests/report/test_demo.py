@@ -4,7 +4,7 @@ import json
 import math
 import re
 import shutil
-import subprocess
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -228,35 +228,8 @@ def test_perfect_and_empty_results_still_make_a_page(tmp_path: Path) -> None:
     assert math.isinf(scores.mean_psnr)
 
 
-def opened_in_a_browser(path: Path, profile: Path) -> str:
-    """The document after its script has run."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("neither chromium nor google-chrome is installed")
-    command = [
-        browser,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={profile}",
-        "--virtual-time-budget=3000",
-        "--enable-logging=stderr",
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    complaints = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-    assert not complaints, "\n".join(complaints)
-    return done.stdout
-
-
-def test_the_page_runs_in_a_browser(folder: Path, tmp_path: Path) -> None:
-    document = opened_in_a_browser(folder / "report.html", tmp_path)
+def test_the_page_runs_in_a_browser(folder: Path, opened: Callable[[Path], str]) -> None:
+    document = opened(folder / "report.html")
     canvas = re.search(r"<canvas[^>]*>", document)
     assert canvas
     assert 'data-ready="true"' in canvas[0]
