@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell, turntable
-from unrender.geometry.poses import so3_distance
+from unrender.geometry.paths import spherical_shell, spiral, turntable
+from unrender.geometry.poses import look_at, so3_distance
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -133,3 +133,22 @@ def test_the_turntable_goes_round_once_at_equal_steps() -> None:
 def test_several_turns_take_larger_steps() -> None:
     eye = turntable(3, radius=2.0, elevation=0.0, turns=1.5)[..., 3]
     torch.testing.assert_close(eye[1], torch.tensor([-2.0, 0.0, 0.0]), rtol=0, atol=1e-5)
+
+
+def test_a_spiral_stays_among_the_cameras_and_looks_where_they_look() -> None:
+    generator = torch.Generator().manual_seed(0)
+    places = torch.rand(20, 3, generator=generator) * torch.tensor([2.0, 1.0, 0.3])
+    target = torch.tensor([1.0, 0.5, 8.0])
+    poses = look_at(places, target.expand(20, 3), torch.tensor([0.0, 1.0, 0.0]))
+    found = spiral(Cameras.from_focal(poses, 40.0, 32, 24), 30)
+    assert len(found) == 30
+    assert (found.width, found.height) == (32, 24)
+    away = (found.centers - places.mean(0)).abs().amax(0)
+    assert bool((away < (places - places.mean(0)).abs().amax(0)).all())
+    pixel, depth = found.project(torch.arange(30), target.expand(30, 3))
+    torch.testing.assert_close(
+        pixel, torch.tensor([16.0, 12.0]).expand(30, 2), atol=0.2, rtol=0
+    )
+    assert bool((depth > 0).all())
+    # Upright as they are.
+    assert bool((found.rotations[:, 1, 1] < -0.9).all())

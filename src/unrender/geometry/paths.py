@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.geometry.bounds import focus_point
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 
 UP = (0.0, 0.0, 1.0)
@@ -70,3 +72,26 @@ def _on_sphere(
     """Points of the unit sphere by z and by the angle about z."""
     ring = (1 - height.square()).clamp_min(0).sqrt()
     return torch.stack([ring * azimuth.cos(), ring * azimuth.sin(), height], dim=-1)
+
+
+def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7) -> Cameras:
+    """A film's way about the middle of cameras that look into one direction (LLFF).
+
+    An ellipse as wide and high as `reach` of the cameras' spread, and half as deep, walked
+    `turns` times; all look at the point that most of these look at. Sizes and intrinsics are
+    the first camera's.
+    """
+    focus, centers = focus_point(cameras), cameras.centers
+    middle = centers.mean(0)
+    up = -cameras.rotations[:, :, 1].mean(0)
+    forward = torch.nn.functional.normalize(focus - middle, dim=0)
+    right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=0)
+    axes = torch.stack([right, torch.linalg.cross(right, forward), forward])
+    spread = reach * ((centers - middle) @ axes.T).abs().quantile(0.9, dim=0)
+    angle = torch.linspace(0, 2 * math.pi * turns, frames + 1)[:-1]
+    depth = 0.5 * spread[2] * (angle / turns).sin()
+    way = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
+    places = middle + way @ axes
+    poses = look_at(places, focus.expand_as(places), up)
+    first = cameras.select(slice(0, 1))
+    return Cameras(poses, first.intrinsics.expand(frames, 3, 3), first.width, first.height)

@@ -1,0 +1,67 @@
+"""Where the scene is, by the cameras alone, and where rays pass through it."""
+
+import torch
+
+from unrender.geometry.bounds import focus_point, through_ball, view_counts, visible_ball
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.geometry.paths import turntable
+
+
+def around(center: tuple[float, float, float], distance: float, focal: float) -> Cameras:
+    poses = turntable(12, distance, 0.5).clone()
+    poses[:, :, 3] += torch.tensor(center)
+    return Cameras.from_focal(poses, focal, 40, 30)
+
+
+def test_the_focus_is_what_all_look_at() -> None:
+    found = focus_point(around((3.0, -2.0, 7.0), 4.0, 40.0))
+    torch.testing.assert_close(found, torch.tensor([3.0, -2.0, 7.0]), atol=2e-3, rtol=0)
+
+
+def test_the_ball_touches_the_corners_rays() -> None:
+    center, radius = visible_ball(around((1.0, 0.0, 0.0), 4.0, 40.0))
+    # A corner is 25 pixels from the centre.
+    expected = 4 * 25 / (25**2 + 40**2) ** 0.5
+    assert abs(radius / expected - 1) < 1e-2
+    assert abs(float(center[0]) - 1) < 1e-2
+
+
+def test_parallel_cameras_have_a_focus_within_reach() -> None:
+    poses = torch.eye(3, 4).repeat(5, 1, 1)
+    poses[:, 0, 3] = torch.arange(5.0)
+    found = focus_point(Cameras.from_focal(poses, 40.0, 40, 30))
+    assert bool(found.isfinite().all())
+    torch.testing.assert_close(found[:2], torch.tensor([2.0, 0.0]), atol=1e-3, rtol=0)
+
+
+def rays() -> Rays:
+    cameras = Cameras.from_focal(turntable(4, 4.0, 0.5), 40.0, 32, 32)
+    return cameras.rays(
+        torch.arange(4), torch.tensor([[16.0, 16], [16, 16], [20, 9], [-300, 0]])
+    )
+
+
+def test_rays_meet_the_ball_where_its_surface_is() -> None:
+    near, far = through_ball(rays(), torch.zeros(3), 1.5, 0.01)
+    torch.testing.assert_close(near[:2], torch.full((2,), 2.5))
+    torch.testing.assert_close(far[:2], torch.full((2,), 5.5))
+    for t in (near, far):
+        points = rays().origins + t[:, None] * rays().directions
+        torch.testing.assert_close(points[:3].norm(dim=1), torch.full((3,), 1.5))
+    # One that misses it has nowhere to look.
+    assert near[3] == far[3]
+
+
+def test_from_within_the_ball_the_stretch_begins_at_the_least_distance() -> None:
+    near, far = through_ball(rays(), torch.zeros(3), 10.0, 0.01)
+    assert bool((near == 0.01).all())
+    torch.testing.assert_close(far[:2], torch.full((2,), 14.0))
+
+
+def test_points_are_counted_by_who_sees_them() -> None:
+    cameras = around((0.0, 0.0, 0.0), 4.0, 40.0)
+    points = torch.tensor([[0.0, 0, 0], [0, 0, 50], [100, 0, 0]])
+    counts = view_counts(points, cameras)
+    assert counts[0] == 12
+    assert counts[1] == 0
+    assert counts[2] < 6
