@@ -1,0 +1,184 @@
+"""Sparse voxel grids on the CPU.
+
+The gradient's scatter is parallel over planes of equal x: each thread passes over all points
+and adds to the rows of the vertices in its own planes. So it needs no atomics, and each row
+adds up its points in their order, whatever the number of threads. No two vertices share a row,
+but for those of empty space, whose row is left out.
+"""
+
+from itertools import pairwise
+from typing import Any, no_type_check
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
+
+
+@inline
+@no_type_check
+def _cell(point, size):
+    """The vertex below a point along an axis, and how far above it the point lies."""
+    scaled = min(max(point, np.float32(0)), np.float32(1)) * np.float32(size - 1)
+    # What is not a number must not reach outside the grid either.
+    below = max(min(np.int32(scaled), np.int32(size - 2)), np.int32(0))
+    return below, scaled - np.float32(below)
+
+
+@jit
+@no_type_check
+def _forward(points, rows, index, first, last, out):
+    one = np.float32(1)
+    size_x, size_y, size_z = index.shape
+    value = np.empty(rows.shape[1], np.float32)
+    for i in range(first, last):
+        x, u = _cell(points[i, 0], size_x)
+        y, v = _cell(points[i, 1], size_y)
+        z, w = _cell(points[i, 2], size_z)
+        for c in range(len(value)):
+            value[c] = np.float32(0)
+        for corner in range(4):
+            a, b = corner >> 1, corner & 1
+            weight = (u if a else one - u) * (v if b else one - v)
+            near, far = index[x + a, y + b, z], index[x + a, y + b, z + 1]
+            if near:
+                row, factor = rows[near], weight * (one - w)
+                for c in range(len(value)):
+                    value[c] += factor * row[c]
+            if far:
+                row, factor = rows[far], weight * w
+                for c in range(len(value)):
+                    value[c] += factor * row[c]
+        for c in range(len(value)):
+            out[i, c] = value[c]
+
+
+@jit
+@no_type_check
+def _point_gradient(points, rows, index, gradient, first, last, out):
+    """The derivative by position; 0 for points outside the box."""
+    one = np.float32(1)
+    zero = np.float32(0)
+    size_x, size_y, size_z = index.shape
+    sums = np.empty(8, np.float32)
+    g = np.empty(rows.shape[1], np.float32)
+    for i in range(first, last):
+        x, u = _cell(points[i, 0], size_x)
+        y, v = _cell(points[i, 1], size_y)
+        z, w = _cell(points[i, 2], size_z)
+        for c in range(len(g)):
+            g[c] = gradient[i, c]
+        for corner in range(8):
+            k = index[x + (corner >> 2), y + (corner >> 1 & 1), z + (corner & 1)]
+            total = zero
+            if k:
+                row = rows[k]
+                for c in range(len(g)):
+                    total += g[c] * row[c]
+            sums[corner] = total
+        by_x = (one - v) * ((one - w) * (sums[4] - sums[0]) + w * (sums[5] - sums[1]))
+        by_x += v * ((one - w) * (sums[6] - sums[2]) + w * (sums[7] - sums[3]))
+        by_y = (one - u) * ((one - w) * (sums[2] - sums[0]) + w * (sums[3] - sums[1]))
+        by_y += u * ((one - w) * (sums[6] - sums[4]) + w * (sums[7] - sums[5]))
+        by_z = (one - u) * ((one - v) * (sums[1] - sums[0]) + v * (sums[3] - sums[2]))
+        by_z += u * ((one - v) * (sums[5] - sums[4]) + v * (sums[7] - sums[6]))
+        out[i, 0] = by_x * np.float32(size_x - 1) if zero <= points[i, 0] <= one else zero
+        out[i, 1] = by_y * np.float32(size_y - 1) if zero <= points[i, 1] <= one else zero
+        out[i, 2] = by_z * np.float32(size_z - 1) if zero <= points[i, 2] <= one else zero
+
+
+@jit
+@no_type_check
+def _count(points, size_x):
+    """How many points have a vertex in each plane of equal x."""
+    counts = np.zeros(size_x, np.int64)
+    for i in range(len(points)):
+        x, _ = _cell(points[i, 0], size_x)
+        counts[x] += 1
+        counts[x + 1] += 1
+    return counts
+
+
+@jit
+@no_type_check
+def _scatter(points, gradient, index, first, last, out):
+    """Add each point's gradient to the rows of its vertices in the planes first to last."""
+    one = np.float32(1)
+    size_x, size_y, size_z = index.shape
+    g = np.empty(out.shape[1], np.float32)
+    for i in range(len(points)):
+        x, u = _cell(points[i, 0], size_x)
+        if x + 1 < first or x >= last:
+            continue
+        y, v = _cell(points[i, 1], size_y)
+        z, w = _cell(points[i, 2], size_z)
+        for c in range(len(g)):
+            g[c] = gradient[i, c]
+        for a in range(max(0, first - x), min(2, last - x)):
+            for b in range(2):
+                weight = (u if a else one - u) * (v if b else one - v)
+                near, far = index[x + a, y + b, z], index[x + a, y + b, z + 1]
+                if near:
+                    row, factor = out[near], weight * (one - w)
+                    for c in range(len(g)):
+                        row[c] += factor * g[c]
+                if far:
+                    row, factor = out[far], weight * w
+                    for c in range(len(g)):
+                        row[c] += factor * g[c]
+
+
+def _plane_shares(counts: np.ndarray, parts: int) -> list[tuple[int, int]]:
+    """[first, last) planes of each thread: all planes, with about as much to add to each."""
+    work = counts.cumsum()
+    inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
+    edges = [0, *(int(edge) for edge in inner), len(counts)]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def sparse_sample(
+    rows: Float[Tensor, "rows channels"],
+    index: Int32[Tensor, "x y z"],
+    points: Float[Tensor, "points 3"],
+) -> Float[Tensor, "points channels"]:
+    return _SparseSample.apply(rows, index, points)  # pyright: ignore[reportReturnType]
+
+
+class _SparseSample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
+        table, places = rows.detach().contiguous(), points.detach().contiguous()
+        index = index.contiguous()
+        out = rows.new_empty(len(points), rows.shape[1])
+        arrays = places.numpy(), table.numpy(), index.numpy()
+        target = out.numpy()
+        run_threads(
+            lambda share: _forward(*arrays, *share, target),
+            shares(len(points), num_threads()),
+        )
+        ctx.save_for_backward(table, index, places)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        table, index, places = ctx.saved_tensors
+        x, cells = places.numpy(), index.numpy()
+        above = gradients[0].contiguous().numpy()
+        row_gradient = point_gradient = None
+        if ctx.needs_input_grad[0]:
+            row_gradient = torch.zeros_like(table)
+            target = row_gradient.numpy()
+            run_threads(
+                lambda share: _scatter(x, above, cells, *share, target),
+                _plane_shares(_count(x, len(cells)), num_threads()),
+            )
+        if ctx.needs_input_grad[2]:
+            point_gradient = torch.empty_like(places)
+            moved = point_gradient.numpy()
+            run_threads(
+                lambda share: _point_gradient(x, table.numpy(), cells, above, *share, moved),
+                shares(len(x), num_threads()),
+            )
+        return row_gradient, None, point_gradient

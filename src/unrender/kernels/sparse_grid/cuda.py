@@ -1,0 +1,146 @@
+"""Sparse voxel grids on a GPU.
+
+A lane of a tile is one channel of a point, so that a row's channels are read together. Points
+add their gradients to the rows by atomics: the order of the sums, and so their last digits,
+differ from run to run; the gradient by the points does not.
+"""
+
+from typing import Any, no_type_check
+
+import torch
+import triton
+import triton.language as tl
+from jaxtyping import Float, Int32
+from torch import Tensor
+
+LANES = 1024
+
+
+@triton.jit
+@no_type_check
+def _cell(points, axis: tl.constexpr, at, inside, size):
+    """The vertex below each point, how far above it the point lies, and the slope."""
+    point = tl.load(points + 3 * at + axis, mask=inside, other=0.0)
+    cells = tl.cast(size - 1, tl.float32)
+    scaled = tl.minimum(tl.maximum(point, 0.0), 1.0) * cells
+    below = tl.minimum(scaled.to(tl.int32), size - 2)
+    # No derivative across the wall.
+    slope = tl.where((point >= 0) & (point <= 1), cells, 0.0)
+    return below.to(tl.int64), scaled - below.to(tl.float32), slope
+
+
+@triton.jit
+@no_type_check
+def _forward(
+    points, num_points, rows, index, size_x, size_y, size_z, num_channels, out,
+    POINTS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
+    channel = tl.arange(0, CHANNELS)[None, :]
+    inside = at < num_points
+    x, u, _ = _cell(points, 0, at, inside, size_x)
+    y, v, _ = _cell(points, 1, at, inside, size_y)
+    z, w, _ = _cell(points, 2, at, inside, size_z)
+    value = tl.zeros([POINTS, CHANNELS], tl.float32)
+    for corner in tl.static_range(8):
+        weight = u if corner & 1 else 1 - u
+        weight *= v if corner >> 1 & 1 else 1 - v
+        weight *= w if corner >> 2 else 1 - w
+        vertex = ((x + (corner & 1)) * size_y + y + (corner >> 1 & 1)) * size_z
+        row = tl.load(index + vertex + z + (corner >> 2), mask=inside, other=0)
+        used = (row[:, None] > 0) & (channel < num_channels)
+        at_row = rows + row.to(tl.int64)[:, None] * num_channels + channel
+        value += weight[:, None] * tl.load(at_row, mask=used, other=0.0)
+    used = inside[:, None] & (channel < num_channels)
+    tl.store(out + at[:, None] * num_channels + channel, value, mask=used)
+
+
+@triton.jit
+@no_type_check
+def _backward(
+    points, num_points, rows, index, gradient, size_x, size_y, size_z, num_channels,
+    row_gradient, point_gradient,
+    BY_ROWS: tl.constexpr, BY_POINTS: tl.constexpr,
+    POINTS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
+    channel = tl.arange(0, CHANNELS)[None, :]
+    inside = at < num_points
+    x, u, slope_x = _cell(points, 0, at, inside, size_x)
+    y, v, slope_y = _cell(points, 1, at, inside, size_y)
+    z, w, slope_z = _cell(points, 2, at, inside, size_z)
+    used = inside[:, None] & (channel < num_channels)
+    above = tl.load(gradient + at[:, None] * num_channels + channel, mask=used, other=0.0)
+    by_x = tl.zeros([POINTS], tl.float32)
+    by_y = tl.zeros([POINTS], tl.float32)
+    by_z = tl.zeros([POINTS], tl.float32)
+    for corner in tl.static_range(8):
+        factor_x = u if corner & 1 else 1 - u
+        factor_y = v if corner >> 1 & 1 else 1 - v
+        factor_z = w if corner >> 2 else 1 - w
+        vertex = ((x + (corner & 1)) * size_y + y + (corner >> 1 & 1)) * size_z
+        row = tl.load(index + vertex + z + (corner >> 2), mask=inside, other=0)
+        there = (row[:, None] > 0) & (channel < num_channels)
+        place = row.to(tl.int64)[:, None] * num_channels + channel
+        if BY_ROWS:
+            weight = (factor_x * factor_y * factor_z)[:, None]
+            tl.atomic_add(row_gradient + place, weight * above, mask=there, sem="relaxed")
+        if BY_POINTS:
+            value = tl.sum(tl.load(rows + place, mask=there, other=0.0) * above, axis=1)
+            # A corner's factor grows with the offset on the far side, and falls on the near.
+            by_x += factor_y * factor_z * (value if corner & 1 else -value)
+            by_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
+            by_z += factor_x * factor_y * (value if corner >> 2 else -value)
+    if BY_POINTS:
+        tl.store(point_gradient + 3 * at, by_x * slope_x, mask=inside)
+        tl.store(point_gradient + 3 * at + 1, by_y * slope_y, mask=inside)
+        tl.store(point_gradient + 3 * at + 2, by_z * slope_z, mask=inside)
+
+
+def sparse_sample(
+    rows: Float[Tensor, "rows channels"],
+    index: Int32[Tensor, "x y z"],
+    points: Float[Tensor, "points 3"],
+) -> Float[Tensor, "points channels"]:
+    return _SparseSample.apply(rows, index, points)  # pyright: ignore[reportReturnType]
+
+
+def _tile(channels: int) -> tuple[int, int]:
+    """Points and channels of a tile: powers of two."""
+    wide = triton.next_power_of_2(channels)
+    return max(1, LANES // wide), wide
+
+
+class _SparseSample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
+        table, places = rows.detach().contiguous(), points.detach().contiguous()
+        index = index.contiguous()
+        out = rows.new_empty(len(points), rows.shape[1])
+        size_x, size_y, size_z = index.shape
+        block, wide = _tile(rows.shape[1])
+        if len(points):
+            with torch.cuda.device_of(out):
+                _forward[(triton.cdiv(len(points), block),)](
+                    places, len(points), table, index, size_x, size_y, size_z,
+                    rows.shape[1], out, block, wide,
+                )  # fmt: skip
+        ctx.save_for_backward(table, index, places)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        table, index, places = ctx.saved_tensors
+        by_rows, _, by_points = ctx.needs_input_grad
+        row_gradient = torch.zeros_like(table) if by_rows else table
+        point_gradient = torch.empty_like(places)
+        size_x, size_y, size_z = index.shape
+        block, wide = _tile(table.shape[1])
+        if len(places):
+            with torch.cuda.device_of(table):
+                _backward[(triton.cdiv(len(places), block),)](
+                    places, len(places), table, index, gradients[0].contiguous(),
+                    size_x, size_y, size_z, table.shape[1], row_gradient, point_gradient,
+                    by_rows, by_points, block, wide,
+                )  # fmt: skip
+        return row_gradient if by_rows else None, None, point_gradient if by_points else None
