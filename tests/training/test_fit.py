@@ -204,3 +204,41 @@ def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path) -> None:
     assert result.steps == step + 5
     steps = [line["step"] for line in log_of(Run.open(path))]
     assert steps == list(range(1, step + 6))
+
+
+def test_a_watcher_sees_the_model_and_its_time_does_not_count(tmp_path: Path) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def watch(model: Line, seconds: float) -> None:
+        seen.append((float(model.weight.detach().norm()), seconds))
+        time.sleep(0.2)
+
+    run = Run.create(tmp_path / "run", {})
+    options = FitOptions(steps=30, log_every=10, device="cpu")
+    _, result = fit(ToyMethod(), torch.ones(8), options, run, show=False, watch=watch)
+    assert len(seen) == 3
+    assert [norm for norm, _ in seen] == sorted(norm for norm, _ in seen)
+    assert result.seconds < 0.6
+
+
+@dataclass(frozen=True)
+class TwoRates(ToyMethod):
+    """Two groups, of which the second stands still."""
+
+    def optimizer(self, model: Line) -> torch.optim.Optimizer:
+        self_made = nn.Parameter(torch.zeros(1))
+        groups = [{"params": [model.weight], "lr": 0.1}, {"params": [self_made], "lr": 0.2}]
+        return torch.optim.Adam(groups)
+
+    def learning_rate(self, progress: Progress) -> list[float]:
+        return [0.5, 0.0]
+
+    def after_step(
+        self, model: Line, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.0]
+
+
+def test_each_group_may_have_its_own_rate(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", {})
+    fit(TwoRates(), torch.ones(8), FitOptions(steps=3, device="cpu"), run, show=False)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.imaging.color import matte
+from unrender.imaging.resize import area_average
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Views:
     """Unit length, in the world frame; 0 where nothing is hit."""
     codes: Float[Tensor, "cameras channels rows columns"] | None = None
     """The images as the autoencoder of a method writes them, once it has done so."""
+    points: Float[Tensor, "points 3"] | None = None
+    """Of the scene's surface, in the world frame, where a reconstruction found some."""
+    point_colors: Float[Tensor, "points 3"] | None = None
+    smaller: tuple["Views", ...] = ()
+    """The same views at other sizes, whose pixels training sees as well."""
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -61,6 +67,7 @@ class Views:
             depths=pick(self.depths),
             normals=pick(self.normals),
             codes=pick(self.codes),
+            smaller=tuple(views.select(chosen) for views in self.smaller),
         )
 
     def to(self, device: torch.device | str) -> "Views":
@@ -76,6 +83,22 @@ class Views:
             depths=move(self.depths),
             normals=move(self.normals),
             codes=move(self.codes),
+            points=move(self.points),
+            point_colors=move(self.point_colors),
+            smaller=tuple(views.to(device) for views in self.smaller),
+        )
+
+    def resized(self, width: int, height: int) -> "Views":
+        """The same photographs at another size, each pixel the mean over its area."""
+        return dataclasses.replace(
+            self,
+            cameras=self.cameras.resized(width, height),
+            images=area_average(self.images, width, height),
+            masks=None,
+            depths=None,
+            normals=None,
+            codes=None,
+            smaller=(),
         )
 
     @property
@@ -99,7 +122,29 @@ class Views:
         return color + (1 - self.images[..., 3:]) * background if self.has_alpha else color
 
     def sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
-        """Pixels drawn uniformly over all views."""
+        """Pixels drawn uniformly over all views, of all sizes."""
+        if not self.smaller:
+            return self._sample_pixels(count, generator)
+        scales = (self, *self.smaller)
+        pixels = torch.tensor([float(views.images[..., 0].numel()) for views in scales])
+        drawn = torch.multinomial(pixels, count, replacement=True, generator=generator)
+        counts = drawn.bincount(minlength=len(scales)).tolist()
+        parts = [
+            views._sample_pixels(number, generator)
+            for views, number in zip(scales, counts, strict=True)
+        ]
+        rays = [part.rays for part in parts]
+        return PixelBatch(
+            Rays(
+                torch.cat([each.origins for each in rays]),
+                torch.cat([each.directions for each in rays]),
+                torch.cat([each.pixel_radius for each in rays]),
+                torch.cat([each.camera_index for each in rays]),
+            ),
+            torch.cat([part.rgba for part in parts]),
+        )
+
+    def _sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
         num, height, width, _ = self.images.shape
         device = self.images.device
         flat = torch.randint(

@@ -17,13 +17,14 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
-from unrender.kernels.jit import run_threads
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.rendering import Rendering
+from unrender.rendering.tiles import render_in_tiles
 from unrender.scenes.occupancy import OccupancyGrid
 from unrender.training.method import Method, Progress, halve
+from unrender.training.pixels import pixel_errors
 
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
@@ -193,14 +194,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         rendering, distortion, num_samples = model.render_rays(
             batch.rays, self.step_size, jitter, self.dark
         )
-        color = rendering.color - batch.rgba[:, :3]
-        opacity = (rendering.opacity - batch.rgba[:, 3])[:, None]
-        if data.background is not None:
-            error = (color - opacity * data.background).square().mean()
-        else:
-            # Over a constant colour, a wrong opacity could hide; this is the mean of the error
-            # over all colours.
-            error = ((color - opacity / 2).square() + opacity.square() / 12).mean()
+        error = pixel_errors(rendering, batch.rgba, data.background).mean()
         # No less than half of what it was: the grid may be young, and the next rays others.
         found = num_samples / num_rays
         model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
@@ -229,23 +223,10 @@ class InstantNGP(Method[InstantNGPModel, Views]):
 
     def render(self, model: InstantNGPModel, cameras: Cameras) -> Rendering:
         """Differentiable in the cameras' poses where these require gradients."""
-        follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
-        num, height, width = len(cameras), cameras.height, cameras.width
 
-        def tile(flat: Tensor) -> Rendering:
-            camera, y, x = flat // (height * width), flat // width % height, flat % width
-            rays = cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
-            jitter = torch.full((len(flat),), 0.5, device=cameras.device)
+        def tile(rays: Rays) -> Rendering:
+            jitter = torch.full_like(rays.pixel_radius, 0.5)
             return model.render_rays(rays, self.step_size, jitter, self.dark)[0]
 
-        total = torch.arange(num * height * width, device=cameras.device)
-        tiles = total.split(model.rays_at_once(self.step_size))
-        # On the CPU a thread to a tile, whose arrays stay in its cache.
-        alone = follow or cameras.device.type != "cpu"
-        with torch.set_grad_enabled(follow):
-            parts = [tile(flat) for flat in tiles] if alone else run_threads(tile, tiles, False)
-        return Rendering(
-            torch.cat([part.color for part in parts]).view(num, height, width, 3),
-            torch.cat([part.opacity for part in parts]).view(num, height, width),
-            torch.cat([part.depth for part in parts]).view(num, height, width),
-        )
+        num_rays = model.rays_at_once(self.step_size)
+        return render_in_tiles(cameras, num_rays, tile, own_threads=True)

@@ -109,8 +109,12 @@ def fit(
     run: Run,
     resume: bool = False,
     show: bool = True,
+    watch: Callable[[Model, float], None] | None = None,
 ) -> tuple[Model, FitResult]:
     """Minimise the method's losses on `data` (already on the device) into `run`.
+
+    `watch` is called with the model and the seconds of training each time a line is logged;
+    its own time does not count.
 
     Continues from the run's last checkpoint with `resume`: bit-identically on one machine when
     the budget is in steps. A budget in minutes counts the time of all sessions together.
@@ -160,8 +164,11 @@ def fit(
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
                 break
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * method.learning_rate(progress)
+            factors = method.learning_rate(progress)
+            if isinstance(factors, float | int):
+                factors = [factors] * len(rates)
+            for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
+                group["lr"] = rate * factor
             try:
                 losses = _step(method, model, data, optimizer, progress, generator)
             except torch.OutOfMemoryError as error:
@@ -172,6 +179,10 @@ def fit(
             if step % options.log_every == 0:
                 _log(run, bar, averages, step, time.perf_counter() - began, progress)
                 averages = _Averages({}, 0)
+                if watch is not None:
+                    paused = time.perf_counter()
+                    watch(model, paused - began)
+                    began += time.perf_counter() - paused
             if step % options.checkpoint_every == 0:
                 save(finished=False)
         stopped = interrupted()

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -57,8 +57,8 @@ class Method(ABC, Generic[Model, Data]):
         """
         return data
 
-    def learning_rate(self, progress: Progress) -> float:
-        """Factor on the optimiser's initial learning rates."""
+    def learning_rate(self, progress: Progress) -> float | Sequence[float]:
+        """Factor on the optimiser's initial learning rates, or one for each of its groups."""
         return 1.0
 
     @abstractmethod

@@ -1,0 +1,39 @@
+"""Whole images from a renderer of rays."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.jit import run_threads
+from unrender.rendering.rendering import Rendering
+
+
+def render_in_tiles(
+    cameras: Cameras,
+    rays_at_once: int,
+    render_rays: Callable[[Rays], Rendering],
+    own_threads: bool = False,
+) -> Rendering:
+    """Images, so many rays at a time; differentiable in poses that require gradients.
+
+    With `own_threads`, each tile is computed by one thread on the CPU, whose arrays then stay
+    in its cache: right for what computes in kernels, wrong for large products of torch.
+    """
+    follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
+    num, height, width = len(cameras), cameras.height, cameras.width
+
+    def tile(flat: Tensor) -> Rendering:
+        camera, y, x = flat // (height * width), flat // width % height, flat % width
+        return render_rays(cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5))
+
+    tiles = torch.arange(num * height * width, device=cameras.device).split(rays_at_once)
+    threads = own_threads and not follow and cameras.device.type == "cpu"
+    with torch.set_grad_enabled(follow):
+        parts = run_threads(tile, tiles, False) if threads else [tile(flat) for flat in tiles]
+    return Rendering(
+        torch.cat([part.color for part in parts]).view(num, height, width, 3),
+        torch.cat([part.opacity for part in parts]).view(num, height, width),
+        torch.cat([part.depth for part in parts]).view(num, height, width),
+    )

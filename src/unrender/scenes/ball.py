@@ -1,0 +1,37 @@
+"""The ball that a scene's cameras look at: a model's unit of length."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.geometry.bounds import through_ball, visible_ball
+from unrender.geometry.cameras import Cameras, Rays
+
+
+class Ball(nn.Module):
+    """Centre and radius, which a checkpoint holds; the unit ball until it is told."""
+
+    center: Tensor
+    radius: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(3))
+        self.register_buffer("radius", torch.ones(()))
+
+    def look_from(self, cameras: Cameras) -> None:
+        """Become what these cameras look at."""
+        center, radius = visible_ball(cameras)
+        self.center.copy_(center)
+        self.radius.fill_(radius)
+
+    def to_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """World points, in the ball's own frame: its surface at distance 1 from 0."""
+        return (points - self.center) / self.radius
+
+    def crossed(
+        self, rays: Rays, least: float
+    ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
+        """Distances at which rays enter and leave it, none nearer than `least` radii."""
+        radius = float(self.radius)
+        return through_ball(rays, self.center, radius, least * radius)
