@@ -39,7 +39,7 @@ from unrender.evaluation.lookup import (
     random_pose_estimator,
 )
 from unrender.evaluation.poses import PoseScores, score_poses
-from unrender.evaluation.renders import WHITE, render_in_parts, resized_views
+from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.generative import transformer
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -82,7 +82,7 @@ class Bench:
 
     @property
     def test(self) -> Views:
-        return resized_views(self.scene.test, SIZE)
+        return self.scene.test.resized(SIZE, SIZE)
 
     def quality(self, renderer: Renderer) -> ImageScores:
         """Of images at the test poses, against the photographs."""

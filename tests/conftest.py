@@ -1,6 +1,8 @@
 """What several tests need: a small true scene, and runs fitted to it in seconds."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # As the command does (see unrender/__main__.py), before anything imports torch.
@@ -13,6 +15,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+from unrender import cli
 from unrender.data.blender import write_blender
 from unrender.data.procedural import render_scene
 from unrender.data.views import Scene, Views
@@ -109,3 +112,33 @@ def tiny_autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("autoencoder") / "tiny"
     autoencoder.save_pretrained(path, safe_serialization=True)
     return path
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Callable[..., str]:
+    """Run `unrender ARGUMENTS` and return what it printed."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
+        cli.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys) -> Callable[..., str]:
+    """Run a command that must end with one line on stderr and code 2; returns the line."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 2
+        lines = [
+            line for line in capsys.readouterr().err.splitlines() if line.startswith("unrender")
+        ]
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run

@@ -23,7 +23,6 @@ from unrender.evaluation.renders import (
     ImageEvaluation,
     evaluate_images,
     render_in_parts,
-    resized_views,
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -163,7 +162,7 @@ def _judge(
     method, model = flow_run.method, flow_run.model
     assert isinstance(method, SiTFlow)
     assert isinstance(model, PoseFlow)
-    small = resized_views(scene.test, FLOW_SIZE)
+    small = scene.test.resized(FLOW_SIZE, FLOW_SIZE)
     ceiling = evaluate_images(supersampled(scene_run.renderer, SUPERSAMPLE), small)
     mean_start = evaluate_images(flow_run.renderer, small)
     generator = torch.Generator().manual_seed(options.seed)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.evaluation.poses import PoseScores, score_poses
-from unrender.evaluation.renders import evaluate_images, resized_views
+from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.imaging.files import read_rgba
@@ -111,15 +112,20 @@ def fit_run(
     resume: bool = False,
     scene: Scene | None = None,
     show: bool = True,
+    downscale: int = 1,
+    watch: Callable[[nn.Module, float], None] | None = None,
 ) -> tuple[OpenRun, FitResult]:
-    """Fit a method to the training views of `source` into the run folder `out`."""
+    """Fit a method to the training views of `source` into the run folder `out`.
+
+    `watch`: as for `fit`.
+    """
     device = pick_device(options.device)
     if out.exists() and not resume:
         raise InputError(
             f"{out}: exists already: choose another --out, continue it with --resume, "
             "or delete it"
         )
-    scene = scene or load_scene(source, background)
+    scene = scene or load_scene(source, background, downscale)
     views = describe_views(scene.train)
     if resume:
         run = Run.open(out)
@@ -128,12 +134,17 @@ def fit_run(
         config = {
             "method": describe(method),
             "fit": dataclasses.asdict(options),
-            "data": {"source": source, "background": background, "scene": scene.name},
+            "data": {
+                "source": source,
+                "background": background,
+                "downscale": downscale,
+                "scene": scene.name,
+            },
             "views": views,
         }
         run = Run.create(out, config)
     try:
-        model, result = fit(method, scene.train.to(device), options, run, resume, show)
+        model, result = fit(method, scene.train.to(device), options, run, resume, show, watch)
     except InputError:
         run.discard_if_unused()
         raise
@@ -201,6 +212,14 @@ def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
             f"{config['method']['name']!r} with these options: fit again"
         ) from error
     return OpenRun(run, method, model.to(device or torch.device("cpu")))
+
+
+def scene_of(opened: OpenRun, data: str | None, background: Background) -> Scene:
+    """The views `data`, or what the run was fitted to, read as they were for the fit."""
+    known = opened.run.config["data"]
+    if background == "auto":
+        background = known.get("background", "auto")
+    return load_scene(data or str(known["source"]), background, known.get("downscale", 1))
 
 
 def _check_view_description(views: object, source: str) -> None:
@@ -302,7 +321,7 @@ def image_background(
     opened: OpenRun, images: Images, first: Path, wanted: Background
 ) -> Float[Tensor, "3"] | None:
     """The colour behind photographs without alpha; None where alpha tells."""
-    if (images[..., 3] < 1).any():
+    if (images[..., 3] < 1).any() or wanted == "opaque":
         return None
     known = opened.cameras.get("background")
     if wanted == "auto" and known is None:
@@ -324,7 +343,7 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
     from unrender.report.run import write_run_report  # noqa: PLC0415 - matplotlib is slow
 
     size = opened.fixed_size
-    views = scene.test if size is None else resized_views(scene.test, size)
+    views = scene.test if size is None else scene.test.resized(size, size)
     images = evaluate_images(opened.renderer, views) if opened.method.makes_images else None
     figures: dict[str, Any] = {
         "scene": scene.name,

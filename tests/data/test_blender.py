@@ -142,7 +142,8 @@ def bent(row: int, column: int, value: Any) -> list[list[Any]]:
         ({"fl_x": -3}, "must be positive"),
         ({"fl_x": "wide"}, "not a number"),
         ({"cx": math.nan}, "must be finite"),
-        ({"k1": 0.1}, "undistort"),
+        ({"k4": 0.1}, "undistort"),
+        ({"k1": math.inf}, "must be finite"),
         ({"camera_angle_x": 4.0}, "between 0 and π"),
     ],
 )

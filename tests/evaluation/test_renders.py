@@ -9,7 +9,6 @@ from unrender.data.views import Views
 from unrender.evaluation.renders import (
     evaluate_images,
     render_in_parts,
-    resized_views,
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -77,7 +76,7 @@ def test_images_without_alpha_are_compared_on_their_own_background() -> None:
 
 def test_resized_views_keep_mean_colour_and_field_of_view() -> None:
     views = Views(cameras(), rgba())
-    small = resized_views(views, 4)
+    small = views.resized(4, 4)
     assert small.images.shape == (4, 4, 4, 4)
     torch.testing.assert_close(small.images.mean((1, 2)), views.images.mean((1, 2)))
     torch.testing.assert_close(small.cameras.focal / 4, views.cameras.focal / SIZE)

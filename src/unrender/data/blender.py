@@ -10,7 +10,6 @@ import math
 import os
 import secrets
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,21 +18,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.validate import Background, check_memory, check_poses, find_background
+from unrender.data.photographs import opaque, read_photographs
+from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
-from unrender.imaging.color import premultiply, unpremultiply
-from unrender.imaging.files import image_header, read_image, write_image
+from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.imaging.color import unpremultiply
+from unrender.imaging.files import image_header, write_image
 
 MAX_JSON_BYTES = 100_000_000
 HOLD_OUT_EVERY = 10
 """A scene without a test split is judged by every tenth view: 0, 10, 20, …"""
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
-DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
-READING_THREADS = 4
+DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
 
 Json = dict[str, Any]
 
@@ -74,10 +74,9 @@ def hold_out(name: str, views: Views) -> Scene:
 def load_blender_views(path: Path, background: Background = "auto") -> Views:
     """All views of one json file, or of a folder's training split. Raises InputError."""
     file = _train_file(path)
-    content = _read_json(file)
+    content = read_json_object(file)
     frames = _frames(file, content)
-    width, height, channels = image_header(frames[0].image)
-    check_memory(str(file), len(frames), width, height, channels)
+    width, height, _ = image_header(frames[0].image)
     cameras = Cameras(
         opencv_from_opengl(
             check_poses(
@@ -89,29 +88,17 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
         width,
         height,
     )
-    images = torch.empty(len(frames), height, width, channels)
-
-    def read(index: int) -> None:
-        image_path = frames[index].image
-        found = image_header(image_path)
-        if found[:2] != (width, height):
-            raise InputError(
-                f"{image_path}: is {found[0]}x{found[1]} but {frames[0].name} is "
-                f"{width}x{height}; all images of a scene need one size"
-            )
-        if found[2] != channels:
-            raise InputError(
-                f"{image_path}: has {found[2]} channels but {frames[0].name} has {channels}; "
-                "give all images alpha or none"
-            )
-        image = read_image(image_path)
-        images[index] = premultiply(image) if channels == 4 else image
-
-    with ThreadPoolExecutor(READING_THREADS) as threads:
-        for _ in threads.map(read, range(len(frames))):
-            pass
-    behind = None if channels == 4 else find_background(str(file), images, background)
-    return Views(cameras, images, behind, tuple(frame.name for frame in frames))
+    images = read_photographs(str(file), [frame.image for frame in frames])
+    for index, frame in enumerate(frames):
+        lens = _lens(frame, content)
+        if lens:
+            images[index] = undistorted_image(images[index], cameras.intrinsics[index], lens)
+    names = tuple(frame.name for frame in frames)
+    if background == "opaque":
+        return Views(cameras, opaque(images), names=names)
+    if images.shape[-1] == 4:
+        return Views(cameras, images, names=names)
+    return Views(cameras, images, find_background(str(file), images, background), names)
 
 
 def _train_file(path: Path) -> Path:
@@ -128,7 +115,8 @@ def _train_file(path: Path) -> Path:
     )
 
 
-def _read_json(file: Path) -> Json:
+def read_json_object(file: Path) -> Json:
+    """The object that a file holds, whatever its values. InputError."""
     size = file.stat().st_size
     if size > MAX_JSON_BYTES:
         raise InputError(
@@ -239,6 +227,24 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
+def _lens(frame: _Frame, shared: Json) -> Lens:
+    """The frame's lens; InputError for fisheyes, which are not read."""
+    found: dict[str, float] = {}
+    for key in (*DISTORTIONS, "k4"):
+        value = frame.content.get(key, shared.get(key))
+        number = 0.0 if value is None else _number(frame.label, f"`{key}`", value)
+        if not math.isfinite(number):
+            raise InputError(f"{frame.label}: `{key}` is {number}; it must be finite")
+        found[key] = number
+    model = shared.get("camera_model", "OPENCV")
+    if found.pop("k4") or "FISHEYE" in str(model):
+        raise InputError(
+            f"{frame.label}: has a fisheye lens ({_shown(model)}), which is not supported; "
+            "undistort the images first"
+        )
+    return Lens(**found)
+
+
 def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
     """K for an image of the true size, from the frame's own keys before the file's."""
     label = frame.label
@@ -258,12 +264,6 @@ def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[T
             raise InputError(f"{label}: `{key}` is {value}; it must be positive")
         return value
 
-    for key in DISTORTIONS:
-        if get(key):
-            raise InputError(
-                f"{label}: lens distortion `{key}` is {get(key)}, which is not supported; "
-                "undistort the images and set it to 0"
-            )
     angle, focal_x = get("camera_angle_x"), positive("fl_x")
     if angle is not None and not 0 < angle < math.pi:
         raise InputError(

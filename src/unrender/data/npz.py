@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.photographs import opaque
 from unrender.data.validate import (
     MAX_BYTES,
     Background,
@@ -63,6 +64,8 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
     values = _images(path, images)
     if values.shape[-1] == 4:
         return Views(cameras, premultiply(values))
+    if background == "opaque":
+        return Views(cameras, opaque(values))
     if background == "auto" and "background" in arrays:
         behind = torch.from_numpy(arrays["background"]).float()
         if not bool(((behind >= 0) & (behind <= 1)).all()):

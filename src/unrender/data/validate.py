@@ -9,8 +9,9 @@ from torch import Tensor
 
 from unrender.errors import InputError
 
-Background = Literal["auto", "black", "white"]
-"""The colour behind images without alpha; "auto" looks at their borders."""
+Background = Literal["auto", "black", "white", "opaque"]
+"""What is behind images without alpha: a colour, which "auto" looks for at their borders, or
+nothing but the scene itself, as in photographs."""
 
 MAX_BYTES = 16 * 2**30
 """Sets of images that would take more memory than this are refused."""
@@ -83,6 +84,7 @@ def find_background(
     if max(black, white) < 0.5:
         raise InputError(
             f"{source}: the images have no alpha, and their borders are neither black "
-            f"({black:.0%}) nor white ({white:.0%}); say --background black or white"
+            f"({black:.0%}) nor white ({white:.0%}); say --background black or white, "
+            "or opaque where all that they show is the scene"
         )
     return torch.zeros(3) if black > white else torch.ones(3)

@@ -1,6 +1,5 @@
 """A renderer against photographs: what it makes of their cameras, beside them."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.geometry.cameras import Cameras
-from unrender.imaging.resize import area_average
 from unrender.rendering.rendering import Renderer, Rendering
 
 WHITE = torch.ones(3)
@@ -34,19 +32,6 @@ def render_in_parts(
         torch.cat([part.color for part in parts]),
         torch.cat([part.opacity for part in parts]),
         torch.cat([part.depth for part in parts]),
-    )
-
-
-def resized_views(views: Views, size: int) -> Views:
-    """The same photographs at another size, each pixel the mean over its area."""
-    return dataclasses.replace(
-        views,
-        cameras=views.cameras.resized(size, size),
-        images=area_average(views.images, size, size),
-        masks=None,
-        depths=None,
-        normals=None,
-        codes=None,
     )
 
 

@@ -16,7 +16,7 @@ from unrender.data.load import load_scene
 from unrender.data.make_views import camera_statistics, make_views
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
-from unrender.evaluation.renders import WHITE, resized_views
+from unrender.evaluation.renders import WHITE
 from unrender.generative.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -65,7 +65,7 @@ class Subject:
     @cached_property
     def test(self) -> Views:
         """The held-out photographs at the flow's size."""
-        return resized_views(self.views.test, self.size)
+        return self.views.test.resized(self.size, self.size)
 
     @property
     def scene_renderer(self) -> Renderer:

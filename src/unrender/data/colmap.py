@@ -1,0 +1,353 @@
+"""COLMAP models: cameras, images and points, as text or binary, with their photographs.
+
+https://colmap.github.io/format.html. A model is three files, cameras, images and points3D, with
+the ending .txt or .bin. COLMAP's poses are camera-from-world; its cameras have OpenCV axes, and
+the centre of the upper left pixel is at (0.5, 0.5), as here.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.photographs import opaque, read_turned_photographs
+from unrender.data.validate import check_poses
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import turned_clockwise
+from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.imaging.files import image_header
+
+MODELS = {
+    "SIMPLE_PINHOLE": (0, ("f", "cx", "cy")),
+    "PINHOLE": (1, ("fx", "fy", "cx", "cy")),
+    "SIMPLE_RADIAL": (2, ("f", "cx", "cy", "k1")),
+    "RADIAL": (3, ("f", "cx", "cy", "k1", "k2")),
+    "OPENCV": (4, ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")),
+}
+"""Those that are read: COLMAP's number, and the parameters in their order."""
+Numbers = tuple[int | float, ...]
+MAX_TEXT_BYTES = 1_000_000_000
+FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
+"""Where in a scene's folder a model may be."""
+
+
+@dataclass(frozen=True)
+class ColmapCamera:
+    width: int
+    height: int
+    parameters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ColmapImage:
+    name: str
+    camera: int
+    pose: Numbers
+    """Quaternion (w, x, y, z) and translation, camera from world."""
+
+
+@dataclass(frozen=True)
+class ColmapModel:
+    folder: Path
+    cameras: dict[int, ColmapCamera]
+    images: list[ColmapImage]
+    """By name."""
+    points: Float[Tensor, "points 3"]
+    point_colors: Float[Tensor, "points 3"]
+
+
+def find_colmap(path: Path) -> Path | None:
+    """The folder of the model in a scene's folder, where there is one."""
+    for name in FOLDERS:
+        for ending in ("bin", "txt"):
+            if (path / name / f"cameras.{ending}").is_file():
+                return path / name
+    return None
+
+
+def load_colmap(path: Path) -> Views:
+    """The model's images, undistorted and opaque, with its points.
+
+    Photographs across are turned upright where most are, and the other way round. Raises
+    InputError.
+    """
+    folder = find_colmap(path)
+    if folder is None:
+        raise InputError(f"{path}: holds no cameras.bin or cameras.txt: give a COLMAP scene")
+    model = read_colmap(folder)
+    if not model.images:
+        raise InputError(f"{folder}: its model has no images: run the reconstruction again")
+    photographs = _image_folder(path, model)
+    paths = [photographs / each.name for each in model.images]
+    seen = [
+        _intrinsics(folder, model, each, *image_header(file)[:2])
+        for file, each in zip(paths, model.images, strict=True)
+    ]
+
+    def straighten(index: int, image: Tensor) -> Tensor:
+        matrix, lens = seen[index]
+        return undistorted_image(image, matrix, lens) if lens else image
+
+    images, turned = read_turned_photographs(str(path), paths, straighten)
+    height, width = images.shape[1:3]
+    poses = torch.tensor([_matrix(folder, each) for each in model.images], dtype=torch.float64)
+    poses = check_poses(poses, lambda k: f"{folder}: image {model.images[k].name}")
+    rotation = poses[:, :, :3].mT
+    world_from_camera = torch.cat([rotation, -rotation @ poses[:, :, 3:]], dim=2)
+    found = [
+        # Before it was turned, the image was as high as it is wide now.
+        turned_clockwise(pose, matrix, width) if turn else (pose, matrix)
+        for pose, (matrix, _), turn in zip(world_from_camera, seen, turned, strict=True)
+    ]
+    cameras = Cameras(
+        torch.stack([pose for pose, _ in found]),
+        torch.stack([matrix for _, matrix in found]),
+        width,
+        height,
+    )
+    return Views(
+        cameras,
+        opaque(images),
+        names=tuple(each.name for each in model.images),
+        points=model.points,
+        point_colors=model.point_colors,
+    )
+
+
+def read_colmap(folder: Path) -> ColmapModel:
+    """The model of a folder. Raises InputError."""
+    binary = (folder / "cameras.bin").is_file()
+    ending = "bin" if binary else "txt"
+    files = [folder / f"{name}.{ending}" for name in ("cameras", "images", "points3D")]
+    for file in files[:2]:
+        if not file.is_file():
+            raise InputError(f"{file}: is missing: a model is cameras, images and points3D")
+    if binary:
+        cameras = _cameras_binary(_Reader(files[0]))
+        images = _images_binary(_Reader(files[1]))
+        points = _points_binary(_Reader(files[2])) if files[2].is_file() else []
+    else:
+        cameras = _cameras_text(files[0])
+        images = _images_text(files[1])
+        points = _points_text(files[2]) if files[2].is_file() else []
+    table = torch.tensor(points, dtype=torch.float64).view(-1, 6).float()
+    if not bool(table.isfinite().all()):
+        raise InputError(f"{files[2]}: has points that are not finite: triangulate again")
+    return ColmapModel(
+        folder, cameras, sorted(images, key=lambda each: each.name), table[:, :3],
+        table[:, 3:] / 255,
+    )  # fmt: skip
+
+
+def _image_folder(path: Path, model: ColmapModel) -> Path:
+    """The folder with all of the model's images: `images` first, then any `images*`."""
+    found = sorted(each for each in path.glob("images*") if each.is_dir())
+    for folder in (*found, path):
+        inside = folder.resolve()
+        names = [(folder / each.name).resolve() for each in model.images]
+        if all(name.is_relative_to(inside) and name.is_file() for name in names):
+            return folder
+    missing = next(
+        (each.name for each in model.images if not (path / "images" / each.name).is_file()), ""
+    )
+    raise InputError(
+        f"{path}: the model's image {missing!r:.80} is in no folder images* here: "
+        "copy the photographs, or the model that belongs to these"
+    )
+
+
+def _matrix(folder: Path, image: ColmapImage) -> list[list[float]]:
+    """camera_from_world, [R | t]."""
+    w, x, y, z, *shift = image.pose
+    length = math.sqrt(w * w + x * x + y * y + z * z)
+    if not 0.1 < length < 10:
+        raise InputError(
+            f"{folder}: image {image.name}: the quaternion has length {length:.3g}, not 1"
+        )
+    w, x, y, z = w / length, x / length, y / length, z / length
+    return [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), shift[0]],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x), shift[1]],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), shift[2]],
+    ]
+
+
+def _intrinsics(
+    folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
+) -> tuple[Float[Tensor, "3 3"], Lens]:
+    """K for images of the true size, which may be smaller than the model's, and the lens."""
+    camera = model.cameras.get(image.camera)
+    label = f"{folder}: image {image.name}"
+    if camera is None:
+        raise InputError(f"{label}: names camera {image.camera}, which the model lacks")
+    if camera.width <= 0 or camera.height <= 0:
+        raise InputError(f"{label}: its camera has {camera.width}x{camera.height} pixels")
+    scale_x, scale_y = width / camera.width, height / camera.height
+    if abs(scale_x / scale_y - 1) > 0.02:
+        raise InputError(
+            f"{label}: is {width}x{height}, and its camera {camera.width}x{camera.height}: "
+            "the model is of other images, or of turned ones"
+        )
+    given = camera.parameters
+    fx, fy = (given.get(name, given.get("f", 0.0)) for name in ("fx", "fy"))
+    if not (0 < fx < math.inf and 0 < fy < math.inf and math.isfinite(sum(given.values()))):
+        raise InputError(f"{label}: its camera's parameters are {given}: calibrate again")
+    matrix = torch.tensor(
+        [
+            [fx * scale_x, 0, given["cx"] * scale_x],
+            [0, fy * scale_y, given["cy"] * scale_y],
+            [0, 0, 1],
+        ]
+    )
+    lens = Lens(**{name: given[name] for name in ("k1", "k2", "p1", "p2") if name in given})
+    return matrix, lens
+
+
+class _Reader:
+    """A binary file, read from front to back; never beyond its end."""
+
+    def __init__(self, path: Path):
+        self.path, self.at = path, 0
+        try:
+            self.data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+
+    def unpack(self, layout: str) -> Numbers:
+        size = struct.calcsize("<" + layout)
+        if self.at + size > len(self.data):
+            raise InputError(
+                f"{self.path}: ends in the middle of an entry, at byte {len(self.data)}: it is "
+                "truncated: copy it again"
+            )
+        found = struct.unpack_from("<" + layout, self.data, self.at)
+        self.at += size
+        return found
+
+    def integers(self, layout: str) -> tuple[int, ...]:
+        return tuple(int(value) for value in self.unpack(layout))
+
+    def text(self) -> str:
+        end = self.data.find(b"\0", self.at)
+        if end < 0:
+            raise InputError(f"{self.path}: a name has no end: it is truncated: copy it again")
+        found = self.data[self.at : end].decode("utf-8", "replace")
+        self.at = end + 1
+        return found
+
+    def count(self, least: int) -> int:
+        """A number of entries of at least so many bytes, checked against the file's size."""
+        (number,) = self.integers("Q")
+        if number * least > len(self.data) - self.at:
+            raise InputError(
+                f"{self.path}: announces {number} entries, more than its "
+                f"{len(self.data)} bytes hold: copy it again"
+            )
+        return number
+
+    def skip(self, size: int) -> None:
+        """Past so many bytes, which `count` has found to be there."""
+        self.at += size
+
+
+def _cameras_binary(reader: _Reader) -> dict[int, ColmapCamera]:
+    names = {number: name for name, (number, _) in MODELS.items()}
+    found: dict[int, ColmapCamera] = {}
+    for _ in range(reader.count(24)):
+        identity, number, width, height = reader.integers("iiQQ")
+        name = names.get(number, f"number {number}")
+        parameters = reader.unpack(f"{len(_parameters(reader.path, name))}d")
+        found[identity] = ColmapCamera(
+            width, height, dict(zip(MODELS[name][1], parameters, strict=True))
+        )
+    return found
+
+
+def _parameters(path: Path, name: str) -> tuple[str, ...]:
+    if name not in MODELS:
+        raise InputError(
+            f"{path}: camera model {name:.40} is not supported: undistort the images with "
+            "COLMAP's image_undistorter"
+        )
+    return MODELS[name][1]
+
+
+def _images_binary(reader: _Reader) -> list[ColmapImage]:
+    found: list[ColmapImage] = []
+    for _ in range(reader.count(4 + 56 + 4 + 1 + 8)):
+        reader.unpack("i")
+        pose = reader.unpack("7d")
+        (camera,) = reader.integers("i")
+        name = reader.text()
+        reader.skip(24 * reader.count(24))  # Keypoints: x, y and the point's number.
+        found.append(ColmapImage(name, camera, pose))
+    return found
+
+
+def _points_binary(reader: _Reader) -> list[Numbers]:
+    found: list[Numbers] = []
+    for _ in range(reader.count(8 + 24 + 3 + 8 + 8)):
+        reader.unpack("Q")
+        found.append((*reader.unpack("3d"), *reader.unpack("3B")))
+        reader.unpack("d")
+        reader.skip(8 * reader.count(8))  # The images that see it.
+    return found
+
+
+def _lines(path: Path) -> list[list[str]]:
+    """The fields of each line, without comments; empty lines are kept."""
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_TEXT_BYTES} bytes: write it as binary")
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}): check it") from error
+    return [line.split() for line in text.splitlines() if not line.startswith("#")]
+
+
+def _numbers(path: Path, fields: list[str], count: int) -> list[float]:
+    try:
+        found = [float(field) for field in fields[:count]]
+    except ValueError as error:
+        raise InputError(f"{path}: a line has {error}: correct it") from error
+    if len(found) < count:
+        raise InputError(f"{path}: a line has {len(found)} of {count} numbers: copy it again")
+    return found
+
+
+def _cameras_text(path: Path) -> dict[int, ColmapCamera]:
+    found: dict[int, ColmapCamera] = {}
+    for fields in filter(None, _lines(path)):
+        name = fields[1] if len(fields) > 1 else ""
+        wanted = _parameters(path, name)
+        identity, width, height, *values = _numbers(
+            path, [fields[0], *fields[2:]], 3 + len(wanted)
+        )
+        found[int(identity)] = ColmapCamera(
+            int(width), int(height), dict(zip(wanted, values, strict=True))
+        )
+    return found
+
+
+def _images_text(path: Path) -> list[ColmapImage]:
+    """Two lines an image, of which the second, its keypoints, may be empty."""
+    found: list[ColmapImage] = []
+    lines = _lines(path)
+    while lines and not lines[-1]:
+        lines.pop()
+    for fields in lines[::2]:
+        if len(fields) < 10:
+            raise InputError(f"{path}: a line has {len(fields)} of 10 fields: copy it again")
+        numbers = _numbers(path, fields[1:9], 8)
+        found.append(ColmapImage(" ".join(fields[9:]), int(numbers[7]), tuple(numbers[:7])))
+    return found
+
+
+def _points_text(path: Path) -> list[Numbers]:
+    return [tuple(_numbers(path, fields[1:7], 6)) for fields in filter(None, _lines(path))]

@@ -1,0 +1,63 @@
+"""RealEstate10K's lists of cameras: a line with the video's address, then one a frame.
+
+Zhou et al., "Stereo Magnification" (2018), https://google.github.io/realestate10k/. A frame is
+its time in microseconds, fx fy cx cy in shares of the image's width and height, two zeros, and
+camera-from-world [R | t] by rows, in OpenCV axes.
+"""
+
+from pathlib import Path
+
+import torch
+
+from unrender.data.validate import check_poses
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+
+MAX_BYTES = 100_000_000
+FIELDS = 19
+
+
+def is_realestate10k(path: Path) -> bool:
+    """Whether a text file looks like one."""
+    try:
+        with path.open("rb") as stream:
+            lines = stream.read(4096).splitlines()
+    except OSError:
+        return False
+    return len(lines) > 1 and lines[0].startswith(b"http") and len(lines[1].split()) == FIELDS
+
+
+def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tuple[int, ...]]:
+    """The cameras of frames of this size, and their times in microseconds. InputError."""
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(
+            f"{path}: is larger than {MAX_BYTES} bytes: this is no list of cameras"
+        )
+    try:
+        lines = path.read_text().splitlines()[1:]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}): check it") from error
+    rows: list[list[float]] = []
+    for number, line in enumerate(filter(str.strip, lines), start=2):
+        try:
+            row = [float(field) for field in line.split()]
+        except ValueError as error:
+            raise InputError(f"{path}: line {number}: {error}: correct it") from error
+        if len(row) != FIELDS:
+            raise InputError(f"{path}: line {number} has {len(row)} of {FIELDS} numbers")
+        rows.append(row)
+    if not rows:
+        raise InputError(f"{path}: lists no frames")
+    table = torch.tensor(rows, dtype=torch.float64)
+    pose = table[:, 7:].view(-1, 3, 4)
+    rotation = pose[:, :, :3].mT
+    inverse = torch.cat([rotation, -rotation @ pose[:, :, 3:]], dim=2)
+    world_from_camera = check_poses(inverse, lambda k: f"{path}: line {k + 2}")
+    matrix = torch.zeros(len(rows), 3, 3, dtype=torch.float64)
+    matrix[:, 0, 0], matrix[:, 1, 1] = table[:, 1] * width, table[:, 2] * height
+    matrix[:, 0, 2], matrix[:, 1, 2] = table[:, 3] * width, table[:, 4] * height
+    matrix[:, 2, 2] = 1
+    if not bool(matrix.isfinite().all() & (table[:, 1:3] > 0).all()):
+        raise InputError(f"{path}: has focal lengths that are not positive")
+    times = tuple(int(row[0]) for row in rows)
+    return Cameras(world_from_camera, matrix.float(), width, height), times

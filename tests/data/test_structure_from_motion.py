@@ -1,0 +1,77 @@
+"""From photographs and films to cameras, held against the model that came with them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.colmap import load_colmap
+from unrender.data.structure_from_motion import _from_film, process
+from unrender.errors import InputError
+from unrender.geometry.alignment import align_points
+from unrender.geometry.poses import so3_distance
+from unrender.imaging.files import read_image, write_image, write_video
+
+MOUSE = Path(__file__).parents[3] / "shared/data/real_scenes/mouse_colmap"
+
+
+def silent(name: str, done: int, total: int) -> None:
+    assert done <= total, name
+
+
+@pytest.mark.slow
+def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
+    if not MOUSE.exists():
+        pytest.skip("the real sample is not here")
+    found = process(MOUSE / "images_half", tmp_path / "scene", 100, 800, silent)
+    assert found.registered >= 50
+    ours, theirs = load_colmap(tmp_path / "scene"), load_colmap(MOUSE)
+    places = {Path(name).stem: k for k, name in enumerate(theirs.names)}
+    shared = [
+        (k, places[Path(n).stem]) for k, n in enumerate(ours.names) if Path(n).stem in places
+    ]
+    a = ours.cameras.select(torch.tensor([k for k, _ in shared]))
+    b = theirs.cameras.select(torch.tensor([k for _, k in shared]))
+    aligned = align_points(a.centers, b.centers).cameras(a)
+    turned = so3_distance(aligned.rotations, b.rotations).rad2deg()
+    extent = (b.centers - b.centers.mean(0)).norm(dim=1).mean()
+    off = (aligned.centers - b.centers).norm(dim=1) / extent
+    assert float(turned.median()) < 1.0
+    assert float(off.median()) < 0.02
+
+
+def test_photographs_without_texture_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for k in range(4):
+        write_image(folder / f"{k}.png", torch.full((48, 64, 3), 0.2 * k))
+    with pytest.raises(InputError, match=r"only 0 of 4.*texture"):
+        process(folder, tmp_path / "scene", 10, 64, silent)
+    assert not (tmp_path / "scene").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_the_sharpest_frames_of_a_film_are_taken(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sharp = torch.rand(64, 64, 3, generator=generator)
+    frames = torch.full((20, 64, 64, 3), 0.5)
+    frames[3], frames[16] = sharp, sharp
+    write_video(tmp_path / "film.mp4", frames, 10)
+    (tmp_path / "out").mkdir()
+    assert _from_film(tmp_path / "film.mp4", tmp_path / "out", 3, 2000, silent) == 3
+    variances = [read_image(path).var() for path in sorted((tmp_path / "out").iterdir())]
+    assert variances[0] > 0.01
+    assert variances[2] > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("nothing", "no such folder"), ("film.txt", "is no film"), ("film.mp4", "cannot be read")],
+)
+def test_what_is_neither_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    pytest.importorskip("pycolmap")
+    if name != "nothing":
+        (tmp_path / name).write_bytes(b"not a film at all")
+    with pytest.raises(InputError, match=message):
+        process(tmp_path / name, tmp_path / "scene", 10, 64, silent)
