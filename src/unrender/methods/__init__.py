@@ -2,10 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from unrender.errors import InputError
+from unrender.methods.dvgo import DVGO
+from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.mip_nerf import MipNeRF
+from unrender.methods.mip_nerf_360 import MipNeRF360
+from unrender.methods.nerf import NeRF
+from unrender.methods.nerfacto import Nerfacto
+from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SIT_METHODS
 from unrender.methods.sit_gaussian import SiTGaussian
@@ -13,9 +21,63 @@ from unrender.training.method import Method
 
 AnyMethod = Method[Any, Any]
 
+# Small forms, for minutes on two cores. Networks of biased layers learn by Muon, since such a
+# fit has few steps.
+_TINY: dict[str, Any] = {"depth": 4, "skip": 0, "rays": 1024, "rate": 5e-3, "muon": True}
+_EMPTY: dict[str, Any] = {"density_gain": 10.0, "density_shift": -5.0}
+_TINY_360 = MipNeRF360(
+    width=128,
+    proposal_width=32,
+    proposal_depth=2,
+    frequencies=8,
+    proposal_bins=32,
+    bins=16,
+    **_EMPTY,
+    **_TINY,
+)
+_TINY_NERFACTO = Nerfacto(
+    levels=8,
+    log2_table_size=17,
+    finest=512,
+    width=32,
+    proposal_bins=64,
+    bins=32,
+    rays=2048,
+)
+# For objects before nothing: no contraction, cameras that are right, and one exposure; most
+# pixels are of the background, which absolute errors would soon take for all there is.
+_OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
+_OBJECT_NERFACTO: dict[str, Any] = {"unbounded": False, "appearance": 0, "pose_rate": 0.0}
+
 METHODS: dict[str, AnyMethod] = {
+    "nerf": NeRF(),
+    "nerf-tiny": NeRF(width=64, coarse_bins=32, fine_bins=32, noise=1.0, **_TINY),
+    "mip-nerf": MipNeRF(),
+    "mip-nerf-tiny": MipNeRF(width=64, bins=32, **_EMPTY, **_TINY),
+    "mip-nerf-multiscale": MipNeRF(by_area=True),
+    "mip-nerf-360": MipNeRF360(),
+    "mip-nerf-360-object": MipNeRF360(**_OBJECT_360),
+    "mip-nerf-360-tiny": _TINY_360,
+    "mip-nerf-360-object-tiny": replace(_TINY_360, **_OBJECT_360),
     "instant-ngp": InstantNGP(),
     "instant-ngp-tiny": InstantNGP(log2_table_size=15, finest=200, color_layers=1),
+    "nerfacto": Nerfacto(),
+    "nerfacto-object": Nerfacto(**_OBJECT_NERFACTO),
+    "nerfacto-tiny": _TINY_NERFACTO,
+    "nerfacto-object-tiny": replace(_TINY_NERFACTO, **_OBJECT_NERFACTO),
+    "plenoxels": Plenoxels(),
+    "plenoxels-tiny": Plenoxels(coarsest=64, finest=256, rays=2048),
+    "dvgo": DVGO(),
+    "dvgo-tiny": DVGO(coarse_vertices=64, finest=192, width=64, rays=2048),
+    "gaussian-splatting": GaussianSplatting(),
+    "gaussian-splatting-tiny": GaussianSplatting(
+        first=5000,
+        most=30_000,
+        mean_rate=6e-4,
+        scale_rate=0.02,
+        rotation_rate=5e-3,
+        color_rate=0.01,
+    ),
     **SIT_METHODS,
     "sit-gaussian": SiTGaussian(),
     "pose-regressor": PoseRegressor(),

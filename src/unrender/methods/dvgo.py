@@ -1,0 +1,297 @@
+"""DVGO: voxels whose densities are interpolated before they become opacity.
+
+Sun, Sun, Chen, "Direct Voxel Grid Optimization: Super-fast Convergence for Radiance Fields
+Reconstruction", CVPR 2022, https://arxiv.org/abs/2111.11215.
+
+What a grid holds is interpolated first and activated afterwards (sec. 4, "post-activation"), so
+that a surface can pass between vertices. A coarse grid of densities and colours finds where the
+scene is; it begins nearly empty, and learns slowly where few views see (sec. 5.1). A fine one
+there holds densities and features, from which a small network makes the colours (sec. 5.2).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from unrender.data.views import Views
+from unrender.geometry.bounds import view_counts
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.composite import composite
+from unrender.kernels.expand import along_rays, expand
+from unrender.kernels.march import march
+from unrender.kernels.mlp import mlp
+from unrender.kernels.sparse_grid import sparse_sample
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume import packed_weights
+from unrender.scenes.ball import Ball
+from unrender.scenes.encodings import positional_encoding
+from unrender.scenes.occupancy import OccupancyGrid
+from unrender.scenes.voxels import grown, moved_rows, numbered, vertices
+from unrender.training.method import Method, Progress, halve
+from unrender.training.parameters import replace_parameter
+from unrender.training.pixels import pixel_errors
+
+DARK = 8.0
+"""Optical depth behind which a ray ends."""
+NOTHING = -15.0
+"""A density before activation where the grid has no vertex."""
+OCCUPANCY_CELLS = 96
+RAYS_AT_ONCE = 1 << 12
+COARSE_ALPHA, FINE_ALPHA = 1e-6, 1e-2
+"""Opacity of a voxel of zeros (sec. 5.1 and 5.2)."""
+
+
+class DVGOModel(nn.Module):
+    """A cube around the ball that the cameras look at; lengths are in radii of the ball.
+
+    While it is coarse, a vertex' features are its colour.
+    """
+
+    index: Tensor
+    scale: Tensor
+    coarse: Tensor
+
+    def __init__(
+        self, options: "DVGO", index: Int32[Tensor, "x y z"], channels: int,
+        generator: torch.Generator,
+    ):  # fmt: skip
+        super().__init__()
+        self.options = options
+        rows = int(index.max()) + 1
+        self.ball = Ball()
+        self.register_buffer("index", index)
+        self.density = nn.Parameter(torch.zeros(rows, 1))
+        self.features = nn.Parameter(torch.zeros(rows, channels))
+        # The share of the views that see a vertex, by which its densities' steps are scaled.
+        self.register_buffer("scale", torch.ones(rows, 1))
+        self.register_buffer("coarse", torch.tensor(True))
+        sizes = [
+            options.features
+            + 3
+            + 3
+            + 6 * (options.frequencies + options.direction_frequencies),
+            *[options.width] * options.layers,
+            3,
+        ]
+        self.network = nn.ParameterList(
+            nn.Parameter(torch.randn(b, a, generator=generator) * (2 / a) ** 0.5)
+            for a, b in pairwise(sizes)
+        )
+        with torch.no_grad():
+            self.network[-1] *= 0.1
+        self.occupancy = OccupancyGrid(1.0, OCCUPANCY_CELLS)
+
+    @property
+    def voxel(self) -> float:
+        """Its side."""
+        return 2 / (len(self.index) - 1)
+
+    def activated(self, raw: Float[Tensor, "points 1"]) -> Float[Tensor, "points"]:
+        """Density per radius: zeros make a voxel of the stage's opacity (eq. 5 and 9)."""
+        alpha = COARSE_ALPHA if self.coarse else FINE_ALPHA
+        # softplus(shift) = −log(1 − alpha)
+        shift = math.log(math.expm1(-math.log1p(-alpha)))
+        return softplus(raw[:, 0] + NOTHING + shift) / self.voxel
+
+    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Per radius."""
+        return self.activated(sparse_sample(self.rows, self.index, (points + 1) / 2))
+
+    @property
+    def rows(self) -> Float[Tensor, "rows 1"]:
+        """What is interpolated: the densities before activation, above those of nothing."""
+        rows = self.density * self.scale - NOTHING
+        return torch.cat([torch.zeros_like(rows[:1]), rows[1:]])
+
+    def render_rays(
+        self, rays: Rays, jitter: Float[Tensor, "rays"], truth: Float[Tensor, "rays 3"] | None
+    ) -> tuple[Rendering, Float[Tensor, ""]]:
+        """The rays' colours, and by how much single samples' colours are off the truth."""
+        options = self.options
+        origins, directions = self.ball.to_unit(rays.origins), rays.directions
+        grid = self.occupancy.march_grid(options.step * self.voxel)
+        bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
+        middles = (bins.starts + bins.ends) / 2
+        unit = along_rays((origins + 1) / 2, directions / 2, middles, bins.offsets)
+        density = self.activated(sparse_sample(self.rows, self.index, unit))
+        features = sparse_sample(self.features, self.index, unit)
+        if self.coarse:
+            color = features.sigmoid()
+        else:
+            places = positional_encoding(2 * unit - 1, options.frequencies)
+            view = positional_encoding(directions, options.direction_frequencies)
+            head = torch.cat([directions, view], dim=1), bins.offsets
+            inputs = torch.cat([features, unit, places], dim=1)
+            color = mlp(inputs, list(self.network), "sigmoid", head=head)
+        out = composite(density, color, bins.starts, bins.ends, bins.offsets)
+        depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
+        off = out.opacity.new_zeros(())
+        if truth is not None:
+            lengths = bins.ends - bins.starts
+            weights = packed_weights(density.detach(), lengths, bins.offsets)
+            errors = (color - expand(truth, bins.offsets)).square().mean(1)
+            off = (weights * errors).sum() / len(truth)
+        return Rendering(out.color, out.opacity, depth), off
+
+
+@dataclass(frozen=True)
+class DVGO(Method[DVGOModel, Views]):
+    """Post-activated voxels: a coarse grid, then a fine one with a small network (2022)."""
+
+    coarse_vertices: int = 100
+    """Vertices along each axis of the coarse grid."""
+    finest: int = 160
+    """Vertices along each axis of the fine grid at the end."""
+    refinements: int = 2
+    """Times that the fine grid is made finer, to twice as many vertices each."""
+    coarse_share: float = 0.1
+    """Share of the fit for the coarse grid."""
+    refined: float = 0.4
+    """Share of the fit after which the grid is as fine as will be."""
+    features: int = 12
+    """Numbers of a vertex of the fine grid, beside its density."""
+    width: int = 128
+    """Units of the network's hidden layers."""
+    layers: int = 2
+    """Hidden layers of the network."""
+    frequencies: int = 5
+    """Octaves in which the network sees positions."""
+    direction_frequencies: int = 4
+    """Octaves in which it sees directions."""
+    kept: float = 1e-3
+    """Opacity of a voxel below which a vertex is left out, and those next to it."""
+    step: float = 0.5
+    """Length of the bins along a ray, in voxels."""
+    rays: int = 8192
+    """Rays of a training step."""
+    grid_rate: float = 0.1
+    """Learning rate of densities and features."""
+    network_rate: float = 1e-3
+    """Learning rate of the network."""
+    last_rate: float = 0.1
+    """Learning rates at the end, as a share of those at the start; they fall exponentially."""
+    sample_weight: float = 0.1
+    """Weight of the errors of single samples' colours; a tenth of it in the fine grid."""
+    entropy_weight: float = 1e-3
+    """Weight of the entropy of opacities, which draws them to 0 or 1."""
+
+    def build(self, data: Views, generator: torch.Generator) -> DVGOModel:
+        shape = (self.coarse_vertices,) * 3
+        index = numbered(torch.ones(shape, dtype=torch.bool))
+        model = DVGOModel(self, index, 3, generator)
+        model.ball.look_from(data.cameras)
+        places = model.ball.center + model.ball.radius * (2 * vertices(index) - 1)
+        seen = view_counts(places, data.cameras)
+        model.scale[1:, 0] = seen / seen.max()
+        return model
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> DVGOModel:
+        channels = tensors["features"].shape[1]
+        model = DVGOModel(self, tensors["index"], channels, torch.Generator())
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def optimizer(self, model: DVGOModel) -> torch.optim.Optimizer:
+        groups = [
+            {"params": [model.density, model.features], "lr": self.grid_rate},
+            {"params": list(model.network), "lr": self.network_rate},
+        ]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return self.last_rate**progress.fraction
+
+    def losses(
+        self,
+        model: DVGOModel,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        batch = data.sample_pixels(self.rays, generator)
+        jitter = torch.rand(self.rays, generator=generator).to(batch.rgba.device)
+        # Where alpha tells, colours of what is there; no background is part of them.
+        opacity = batch.rgba[:, 3:].clamp_min(1e-3)
+        truth = (batch.rgba[:, :3] / opacity).clamp_max(1)
+        rendering, off = model.render_rays(batch.rays, jitter, truth)
+        error = pixel_errors(rendering, batch.rgba, data.background).mean()
+        share = rendering.opacity.clamp(1e-6, 1 - 1e-6)
+        entropy = -(share * share.log() + (1 - share) * (1 - share).log()).mean()
+        weight = self.sample_weight * (1.0 if model.coarse else 0.1)
+        return {
+            "color": error,
+            "samples": weight * off,
+            "entropy": self.entropy_weight * entropy,
+            "metric/psnr": -10 * error.detach().log10(),
+        }
+
+    def after_step(
+        self, model: DVGOModel, optimizer: torch.optim.Optimizer, progress: Progress
+    ) -> None:
+        size, looks = self._vertices(progress.fraction), progress.step % 16 == 15
+        finer = size != len(model.index) and (looks or not model.coarse)
+        if finer:
+            finer = self._refine(model, optimizer, size)
+        # The coarse grid begins nearly empty, and must not be taken for empty.
+        if finer or (looks and not model.coarse):
+            generator = torch.Generator().manual_seed(progress.step)
+            step = self.step * model.voxel
+            model.occupancy.update(model.density_at, step, generator, everywhere=finer)
+
+    def _vertices(self, fraction: float) -> int:
+        """Along each axis, at this share of the fit."""
+        if fraction < self.coarse_share:
+            return self.coarse_vertices
+        done = (fraction - self.coarse_share) / (self.refined - self.coarse_share)
+        stage = min(self.refinements, int(self.refinements * done))
+        return round(self.finest * 2 ** ((stage - self.refinements) / 3))
+
+    @torch.no_grad()
+    def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, size: int) -> bool:
+        """Take a grid of `size` vertices along each axis where there is something, if so."""
+        full = numbered(torch.ones(size, size, size, dtype=torch.bool))
+        points = 2 * vertices(full.to(model.index.device)) - 1
+        depth = model.density_at(points) * 2 / (size - 1)
+        there = depth > self.kept
+        if not there.any():
+            # Too few steps to have found the scene: the grid stays as it is until it has.
+            return False
+        index = numbered(grown(there.view(size, size, size)))
+        density = moved_rows(model.rows, model.index, index) + NOTHING
+        if model.coarse:
+            # The same densities by the fine grid's activation, of another voxel's size.
+            wanted = model.activated(density - NOTHING) * 2 / (size - 1)
+            shift = math.log(math.expm1(-math.log1p(-FINE_ALPHA)))
+            density = (wanted.clamp(1e-6, 20).expm1().log() - shift)[:, None]
+            features = density.new_zeros(len(density), self.features)
+        else:
+            features = moved_rows(model.features, model.index, index)
+        model.density = replace_parameter(optimizer, model.density, density)
+        model.features = replace_parameter(optimizer, model.features, features)
+        model.index, model.scale = index, torch.ones_like(density)
+        model.coarse.fill_(False)
+        return True
+
+    def finish(self, model: DVGOModel, data: Views) -> None:
+        """Look at every cell once more, so that renders skip all that turned out empty."""
+        generator = torch.Generator().manual_seed(0)
+        model.occupancy.update(model.density_at, self.step * model.voxel, generator, True)
+
+    def smaller(self) -> "Method[DVGOModel, Views] | None":
+        return halve(self, "rays")
+
+    def render(self, model: DVGOModel, cameras: Cameras) -> Rendering:
+        """Differentiable in the cameras' poses where these require gradients."""
+
+        def tile(rays: Rays) -> Rendering:
+            jitter = torch.full_like(rays.pixel_radius, 0.5)
+            return model.render_rays(rays, jitter, None)[0]
+
+        return render_in_tiles(cameras, RAYS_AT_ONCE, tile, own_threads=True)

@@ -1,0 +1,131 @@
+"""mip-NeRF: pixels as cones, so that a scene looks right at every scale.
+
+Barron, Mildenhall, Tancik, Hedman, Martin-Brualla, Srinivasan, "Mip-NeRF: A Multiscale
+Representation for Anti-Aliasing Neural Radiance Fields", ICCV 2021,
+https://arxiv.org/abs/2103.13415.
+
+A pixel sees a cone. Each bin of it is a frustum, which is encoded as the Gaussian of the same
+mean and covariance (eq. 7 to 14): frequencies finer than the frustum fade out. One network
+serves the even bins and, by their weights, the finer ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from unrender.data.views import Views
+from unrender.geometry.cameras import Rays
+from unrender.geometry.frustums import frustum_gaussians
+from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.volume import bin_weights, render_bins
+from unrender.scenes.encodings import along_axes, integrated_encoding, positional_encoding
+from unrender.scenes.networks import RadianceNetwork, widened_sigmoid
+from unrender.training.method import Progress
+from unrender.training.pixels import pixel_errors
+from unrender.training.ray_method import RayMethod, RayModel
+
+NEAREST = 0.05
+"""Nothing nearer to a camera is looked at, in radii of the ball."""
+PADDING = 0.01
+"""Added to the weights that are resampled, so that no bin is forgotten (sec. 3.2)."""
+
+
+class MipNeRFModel(RayModel):
+    """One network for both rounds of bins."""
+
+    def __init__(self, options: "MipNeRF", generator: torch.Generator):
+        super().__init__()
+        self.options = options
+        encoded = 6 * options.frequencies, 6 * options.direction_frequencies
+        sizes = *encoded, options.width, options.depth, options.skip
+        self.network = RadianceNetwork(*sizes, generator)
+
+    def look(
+        self, rays: Rays, generator: torch.Generator | None
+    ) -> tuple[Rendering, Rendering]:
+        """By the even bins, and by the finer ones; with a generator, at random places."""
+        stretch = Stretch(*self.ball.crossed(rays, NEAREST))
+        edges = even_edges(len(rays.origins), self.options.bins, generator)
+        edges = edges.to(rays.origins.device)
+        coarse, weights = self._bins(rays, stretch, edges)
+        edges = finer_edges(edges, widened(weights, PADDING), self.options.bins, generator)
+        return coarse, self._bins(rays, stretch, edges)[0]
+
+    def render(self, rays: Rays) -> Rendering:
+        return self.look(rays, None)[1]
+
+    def _bins(
+        self, rays: Rays, stretch: Stretch, edges: Float[Tensor, "rays edges"]
+    ) -> tuple[Rendering, Float[Tensor, "rays bins"]]:
+        options, t = self.options, stretch.distance(edges)
+        mean, variance = along_axes(frustum_gaussians(rays, t))
+        variance = variance / self.ball.radius**2
+        density, color = self.network(
+            integrated_encoding(self.ball.to_unit(mean), variance, options.frequencies),
+            positional_encoding(rays.directions, options.direction_frequencies),
+        )
+        density = softplus(options.density_gain * density + options.density_shift)
+        density = density / self.ball.radius
+        return render_bins(density, widened_sigmoid(color), t), bin_weights(density, t)
+
+
+@dataclass(frozen=True)
+class MipNeRF(RayMethod[MipNeRFModel]):
+    """Cones encoded as Gaussians, one network for both rounds of bins (2021)."""
+
+    width: int = 256
+    """Units of a hidden layer."""
+    depth: int = 8
+    """Hidden layers."""
+    skip: int = 5
+    """The layer that sees the position again."""
+    frequencies: int = 16
+    """Octaves in which positions are encoded."""
+    direction_frequencies: int = 4
+    """Octaves in which directions are encoded."""
+    bins: int = 128
+    """Bins of a ray, the even ones and the finer ones alike."""
+    coarse_weight: float = 0.1
+    """Weight of the even bins' error."""
+    density_gain: float = 1.0
+    """What the network's output is multiplied by before softplus makes it a density, per radius
+    of the ball that the cameras look at: with more, fewer steps make something opaque."""
+    density_shift: float = -1.0
+    """What is added to it: below −1, the scene begins as good as empty, from which short fits
+    learn much sooner than from a fog."""
+    by_area: bool = False
+    """Whether a pixel's error counts by its area, in pixels of the largest images: so images
+    of all sizes matter alike (sec. 4.1)."""
+    last_rate: float = 0.01
+    """Learning rate at the end, as a share of that at the start."""
+    warm_up: int = 100
+    """Steps over which the learning rate rises."""
+
+    def model(self, generator: torch.Generator) -> MipNeRFModel:
+        return MipNeRFModel(self, generator)
+
+    def losses(
+        self,
+        model: MipNeRFModel,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        batch = data.sample_pixels(self.rays, generator)
+        weight = torch.ones_like(batch.rays.pixel_radius)
+        if self.by_area:
+            weight = (batch.rays.pixel_radius / batch.rays.pixel_radius.min()).square()
+        coarse, fine = (
+            (weight * pixel_errors(rendering, batch.rgba, data.background)).sum() / weight.sum()
+            for rendering in model.look(batch.rays, generator)
+        )
+        return {
+            "coarse": self.coarse_weight * coarse,
+            "fine": fine,
+            "metric/psnr": -10 * fine.detach().log10(),
+        }

@@ -1,0 +1,296 @@
+"""nerfacto: what worked of several papers, put together for real captures.
+
+Tancik, Weber, Ng et al., "Nerfstudio: A Modular Framework for Neural Radiance Field
+Development", SIGGRAPH 2023, https://arxiv.org/abs/2302.04264, sec. 4.
+
+Hash grids for the scene and for the proposals (instant-ngp); proposal sampling, distortion and
+a contraction of space (Mip-NeRF 360), here by the largest coordinate; a code for each image's
+exposure (NeRF in the Wild); corrections of the cameras' poses (NeRF−−); and normals that must
+not look away from the camera (Ref-NeRF, eq. 9 to 11).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from unrender.data.views import Views
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.geometry.contraction import contract_box
+from unrender.geometry.poses import se3_exp
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.mlp import mlp
+from unrender.kernels.spherical_harmonics import spherical_harmonics
+from unrender.rendering.proposals import (
+    Stretch,
+    annealed,
+    even_edges,
+    finer_edges,
+    interlevel_loss,
+)
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume import bin_weights, distortion, render_bins
+from unrender.scenes.ball import Ball
+from unrender.training.method import Method, Progress, halve
+from unrender.training.pixels import pixel_errors
+
+PADDING = 0.01
+"""Added to the weights that are resampled, so that no bin is forgotten."""
+FAR = 1e3
+"""Where a scene without bounds ends, in radii of the ball."""
+GEOMETRY_FEATURES = 16
+"""Outputs of the density network; the first is the logarithm of density."""
+MAX_LOG_DENSITY = 12.0
+FIRST_LOG_DENSITY = -1.0
+"""Of networks that say 0: a fog through which all of the ball is seen."""
+RAYS_AT_ONCE = 1 << 12
+
+
+def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
+    """He initialisation, and a quiet last layer."""
+    weights = [
+        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
+    ]
+    weights[-1] *= 0.3
+    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
+
+
+class HashField(nn.Module):
+    """A hash grid over the cube [−2, 2]³ and a small network behind it."""
+
+    def __init__(
+        self, layout: HashGridLayout, width: int, outputs: int, generator: torch.Generator
+    ):
+        super().__init__()
+        self.layout = layout
+        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+        sizes = [layout.num_levels * layout.features, width, outputs]
+        self.network = _weights(sizes, generator)
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
+        return mlp(hash_grid((points + 2) / 4, self.table, self.layout), list(self.network))
+
+
+def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points"]:
+    """Per radius."""
+    return (features[:, 0] + FIRST_LOG_DENSITY).clamp_max(MAX_LOG_DENSITY).exp()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What rays see, and what training asks of it."""
+
+    rendering: Rendering
+    rounds: list[tuple[Tensor, Tensor]]
+    """Edges and weights of the proposals, and of the scene at last."""
+    orientation: Float[Tensor, ""]
+    """How much of what is seen looks away from the camera."""
+    normals: Float[Tensor, ""]
+    """How far the network's normals are off the densities' gradients."""
+
+
+class NerfactoModel(nn.Module):
+    """The scene, its proposals, the images' codes and the cameras' corrections."""
+
+    def __init__(self, options: "Nerfacto", num_views: int, generator: torch.Generator):
+        super().__init__()
+        self.options = options
+        self.ball = Ball()
+        layout = HashGridLayout(
+            options.levels, options.log2_table_size, options.coarsest, options.finest
+        )
+        self.field = HashField(layout, options.width, GEOMETRY_FEATURES, generator)
+        size, coarsest = options.log2_table_size - 2, options.coarsest
+        proposals = [
+            HashField(HashGridLayout(5, size, coarsest, finest), 16, 1, generator)
+            for finest in (max(coarsest, options.finest // part) for part in (8, 4))
+        ]
+        self.proposals = nn.ModuleList(proposals)
+        inputs = GEOMETRY_FEATURES + 16 + options.appearance
+        hidden = [options.width] * 2
+        self.color = _weights([inputs, *hidden, 3], generator)
+        self.normal = _weights([GEOMETRY_FEATURES, options.width, 3], generator)
+        self.codes = nn.Parameter(torch.zeros(num_views, options.appearance))
+        self.corrections = nn.Parameter(torch.zeros(num_views, 6))
+
+    @property
+    def fields(self) -> list[HashField]:
+        """That of the scene, and the proposals'."""
+        proposals = [each for each in self.proposals if isinstance(each, HashField)]
+        return [self.field, *proposals]
+
+    def corrected(self, rays: Rays) -> Rays:
+        """The rays by the cameras as training has moved them."""
+        pose = se3_exp(self.corrections[rays.camera_index])
+        center, turn = self.ball.center, pose[:, :, :3]
+        # About the ball's centre, in its radii: so all numbers are small.
+        origins = (turn @ (rays.origins - center)[..., None])[..., 0]
+        origins = origins + center + self.ball.radius * pose[:, :, 3]
+        directions = (turn @ rays.directions[..., None])[..., 0]
+        return Rays(origins, directions, rays.pixel_radius, rays.camera_index)
+
+    def look(
+        self,
+        rays: Rays,
+        codes: Float[Tensor, "rays appearance"],
+        fraction: float,
+        generator: torch.Generator | None,
+    ) -> Look:
+        """`fraction`: the share of the training that is over, at first of the proposals'."""
+        options = self.options
+        stretch = self._stretch(rays)
+        s = even_edges(len(codes), options.proposal_bins, generator).to(codes.device)
+        rounds: list[tuple[Tensor, Tensor]] = []
+        for proposal, bins in zip(
+            self.proposals, (options.proposal_bins // 2, options.bins), strict=True
+        ):
+            t = stretch.distance(s)
+            density = _density(proposal(self._places(rays, t))).view(t.shape[0], -1)
+            rounds.append((s, bin_weights(density / self.ball.radius, t)))
+            known = annealed(rounds[-1][1].detach() + PADDING / s.shape[1], fraction)
+            s = finer_edges(s, known, bins, generator)
+        t = stretch.distance(s)
+        places = self._places(rays, t)
+        asked = options.orientation > 0 and generator is not None
+        if asked:
+            places = places.detach().requires_grad_()
+        features = self.field(places)
+        flat = _density(features)
+        density = flat.view(t.shape[0], -1) / self.ball.radius
+        # What is the same for all of a ray's samples.
+        head = torch.cat([spherical_harmonics(rays.directions), codes], dim=1)
+        offsets = torch.arange(len(t) + 1, device=t.device) * options.bins
+        color = mlp(features, list(self.color), "sigmoid", head=(head, offsets))
+        weights = bin_weights(density, t)
+        rounds.append((s, weights))
+        orientation = normals = t.new_zeros(())
+        if asked:
+            (slope,) = torch.autograd.grad(flat.sum(), places, retain_graph=True)
+            said = normalize(mlp(features, list(self.normal)), dim=1)
+            seen = weights.detach().flatten()
+            normals = (seen * (said + normalize(slope, dim=1)).square().sum(1)).sum() / len(t)
+            facing = (said.view(*density.shape, 3) * rays.directions[:, None]).sum(2)
+            orientation = (weights * facing.clamp_min(0).square()).sum() / len(t)
+        rendering = render_bins(density, color.view(*density.shape, 3), t)
+        return Look(rendering, rounds, orientation, normals)
+
+    def _stretch(self, rays: Rays) -> Stretch:
+        near = self.options.near
+        if not self.options.unbounded:
+            return Stretch(*self.ball.crossed(rays, near))
+        first = (near * self.ball.radius).expand(len(rays.origins))
+        return Stretch(first, first * (FAR / near), "disparity")
+
+    def _places(self, rays: Rays, t: Float[Tensor, "rays edges"]) -> Float[Tensor, "samples 3"]:
+        """The middles of the bins, in the cube that all of space is contracted to."""
+        middles = (t[:, 1:] + t[:, :-1]) / 2
+        points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
+        unit = self.ball.to_unit(points).view(-1, 3)
+        # A bounded scene lies in the ball: it has the whole cube.
+        return contract_box(unit) if self.options.unbounded else 2 * unit
+
+
+@dataclass(frozen=True)
+class Nerfacto(Method[NerfactoModel, Views]):
+    """Hash grids, proposals, contraction, appearance codes and pose corrections (2023)."""
+
+    levels: int = 16
+    """Levels of the scene's hash grid."""
+    log2_table_size: int = 19
+    """Entries of a level at most, as a power of two."""
+    coarsest: int = 16
+    """Cells a side of the coarsest level."""
+    finest: int = 2048
+    """Cells a side of the finest level; the proposals' are an eighth and a quarter of it."""
+    width: int = 64
+    """Units of the networks' hidden layers."""
+    proposal_bins: int = 256
+    """Even bins of a ray for the first proposal; the second has half as many."""
+    bins: int = 48
+    """Bins of a ray that the scene sees."""
+    unbounded: bool = True
+    """Whether the scene goes on beyond the ball that the cameras look at."""
+    near: float = 0.05
+    """Nothing nearer to a camera is looked at, in radii of the ball."""
+    appearance: int = 16
+    """Numbers of an image's code; renders use the mean code."""
+    pose_rate: float = 1e-4
+    """Learning rate of the cameras' corrections, in radians and radii; 0 trusts the poses."""
+    rays: int = 4096
+    """Rays of a training step."""
+    rate: float = 1e-2
+    """Learning rate of the networks and codes at the start."""
+    table_rate: float = 5e-2
+    """Learning rate of the hash grids' tables at the start."""
+    last_rate: float = 0.01
+    """Learning rates at the end, as a share of those at the start; they fall exponentially."""
+    distortion: float = 2e-3
+    """Weight of how spread the light's origins are along each ray."""
+    orientation: float = 0.0
+    """Weight of normals that look away from the camera, and ten times that of the error of the
+    network that says them; 0, as in nerfstudio, spares the time."""
+
+    def build(self, data: Views, generator: torch.Generator) -> NerfactoModel:
+        model = NerfactoModel(self, len(data), generator)
+        model.ball.look_from(data.cameras)
+        return model
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> NerfactoModel:
+        model = NerfactoModel(self, len(tensors["codes"]), torch.Generator())
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def optimizer(self, model: NerfactoModel) -> torch.optim.Optimizer:
+        fields = model.fields
+        networks = [weight for field in fields for weight in field.network]
+        networks += [*model.color, *model.normal, model.codes]
+        groups = [
+            {"params": [field.table for field in fields], "lr": self.table_rate},
+            {"params": networks, "lr": self.rate},
+            {"params": [model.corrections], "lr": self.pose_rate},
+        ]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return min(1.0, (progress.step + 1) / 50) * self.last_rate**progress.fraction
+
+    def losses(
+        self,
+        model: NerfactoModel,
+        data: Views,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        batch = data.sample_pixels(self.rays, generator)
+        rays = model.corrected(batch.rays) if self.pose_rate else batch.rays
+        codes = model.codes[rays.camera_index]
+        # Proposals are flattened for the first tenth alone.
+        found = model.look(rays, codes, min(1.0, 10 * progress.fraction), generator)
+        error = pixel_errors(found.rendering, batch.rgba, data.background).mean()
+        *proposals, (s, weights) = found.rounds
+        bounds = [interlevel_loss(s, weights, edges, mass) for edges, mass in proposals]
+        return {
+            "color": error,
+            "proposals": torch.stack(bounds).sum(),
+            "distortion": self.distortion * distortion(s, weights).mean(),
+            "orientation": self.orientation * (found.orientation + 10 * found.normals),
+            "metric/psnr": -10 * error.detach().log10(),
+        }
+
+    def smaller(self) -> "Method[NerfactoModel, Views] | None":
+        return halve(self, "rays")
+
+    def render(self, model: NerfactoModel, cameras: Cameras) -> Rendering:
+        """Differentiable in the cameras' poses where these require gradients."""
+
+        def tile(rays: Rays) -> Rendering:
+            codes = model.codes.mean(0).expand(len(rays.origins), -1)
+            return model.look(rays, codes, 1.0, None).rendering
+
+        return render_in_tiles(cameras, RAYS_AT_ONCE, tile, own_threads=True)

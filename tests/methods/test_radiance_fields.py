@@ -1,0 +1,217 @@
+"""What every radiance field owes: it learns, restores, goes on, and follows the camera."""
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrender.data.views import Scene
+from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.geometry.poses import compose, se3_exp
+from unrender.methods import METHODS, AnyMethod
+from unrender.methods.dvgo import DVGO
+from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.methods.mip_nerf import MipNeRF
+from unrender.methods.mip_nerf_360 import MipNeRF360
+from unrender.methods.nerf import NeRF
+from unrender.methods.nerfacto import Nerfacto
+from unrender.methods.plenoxels import Plenoxels
+from unrender.tasks import OpenRun, fit_run, open_run
+from unrender.training.fit import FitOptions
+from unrender.training.method import Progress
+from unrender.training.run import Run
+
+SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "rate": 0.03, "muon": True}
+EMPTY = {"density_gain": 10.0, "density_shift": -5.0}
+PROPOSED = {"proposal_width": 16, "proposal_depth": 1, "proposal_bins": 12}
+
+TINY: dict[str, tuple[AnyMethod, int]] = {
+    "nerf": (NeRF(frequencies=5, coarse_bins=16, fine_bins=16, noise=1.0, **SMALL), 150),
+    "mip-nerf": (MipNeRF(frequencies=5, bins=16, warm_up=10, **EMPTY, **SMALL), 100),
+    "mip-nerf-360": (
+        MipNeRF360(
+            frequencies=4,
+            bins=16,
+            max_norm=1.0,
+            warm_up=10,
+            charbonnier=0.0,
+            unbounded=False,
+            **PROPOSED,
+            **EMPTY,
+            **SMALL,
+        ),
+        100,
+    ),
+    "nerfacto": (
+        Nerfacto(
+            levels=4,
+            log2_table_size=12,
+            finest=128,
+            width=16,
+            proposal_bins=16,
+            bins=16,
+            unbounded=False,
+            pose_rate=0.0,
+            rays=512,
+            rate=0.03,
+        ),
+        130,
+    ),
+    "plenoxels": (
+        Plenoxels(coarsest=24, finest=48, rays=256, step=1.0, color_rate=0.1),
+        250,
+    ),
+    "dvgo": (
+        DVGO(coarse_vertices=24, finest=48, width=16, rays=256, step=1.0, grid_rate=0.3),
+        260,
+    ),
+    "gaussian-splatting": (
+        GaussianSplatting(
+            first=200,
+            most=400,
+            degree=1,
+            relocate_every=10,
+            mean_rate=2e-3,
+            color_rate=0.05,
+            scale_rate=0.02,
+            rotation_rate=0.005,
+        ),
+        250,
+    ),
+}
+"""Small forms, and the steps in which they learn something."""
+
+
+@pytest.fixture(scope="module", params=sorted(TINY))
+def field(
+    request: pytest.FixtureRequest, small_scene: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> OpenRun:
+    method, steps = TINY[request.param]
+    out = tmp_path_factory.mktemp("runs") / request.param
+    options = FitOptions(steps=steps, device="cpu")
+    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+
+
+def test_learns_views_it_never_saw(field: OpenRun, small_scene: Scene) -> None:
+    mean = small_scene.train.over(WHITE).mean(0, keepdim=True)
+    error = (mean - small_scene.test.over(WHITE)).square().mean((1, 2, 3))
+    without = float((-10 * error.log10()).mean())
+    assert evaluate_images(field.renderer, small_scene.test).scores.mean_psnr > without + 0.5
+
+
+def test_the_figure_can_fail(small_scene: Scene, field: OpenRun) -> None:
+    """An untrained model must not pass for a trained one."""
+    method = field.method
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    found = evaluate_images(lambda cameras: method.render(model, cameras), small_scene.test)
+    trained = evaluate_images(field.renderer, small_scene.test)
+    assert found.scores.mean_psnr < trained.scores.mean_psnr - 3
+
+
+def test_a_run_renders_the_same_without_its_data(field: OpenRun, small_scene: Scene) -> None:
+    again = open_run(field.run.path)
+    cameras = small_scene.test.cameras
+    assert torch.equal(again.renderer(cameras).rgba, field.renderer(cameras).rgba)
+
+
+def test_renders_are_colours(field: OpenRun, small_scene: Scene) -> None:
+    found = field.renderer(small_scene.test.cameras.resized(20, 12))
+    assert found.color.shape == (len(small_scene.test), 12, 20, 3)
+    assert float(found.color.min()) > -0.01
+    assert float(found.opacity.min()) >= 0
+    assert float(found.opacity.max()) <= 1.0001
+    # The scene is seen at the distance where it is.
+    solid = found.opacity > 0.9
+    assert bool((found.depth[solid] > 2.0).all())
+    assert bool((found.depth[solid] < 6.0).all())
+
+
+def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Scene) -> None:
+    """The gradient points where the error grows."""
+    cameras = small_scene.test.cameras.select(slice(0, 1))
+    wanted = small_scene.test.rgba[:1]
+
+    def loss(tangent: Tensor) -> Tensor:
+        moved = cameras.with_poses(compose(se3_exp(tangent), cameras.world_from_camera))
+        return (field.method.render(field.model, moved).rgba - wanted).square().mean()
+
+    start = torch.tensor([[0.02, 0, 0.0, 0.03, 0, 0.02]])
+    start.requires_grad_()
+    loss(start).backward()
+    assert start.grad is not None
+    with torch.no_grad():
+        steps = 2e-3 * torch.eye(6)[:, None]
+        numeric = torch.stack([loss(start + step) - loss(start - step) for step in steps])
+    assert float(torch.cosine_similarity(start.grad[0], numeric, dim=0)) > 0.8
+
+
+def test_resume_is_bit_identical(field: OpenRun, small_scene: Scene, tmp_path: Path) -> None:
+    options = FitOptions(steps=16, device="cpu", checkpoint_every=9)
+
+    def run(name: str, resume: bool = False) -> dict[str, Tensor]:
+        opened, _ = fit_run(
+            field.method,
+            "small",
+            tmp_path / name,
+            options,
+            resume=resume,
+            scene=small_scene,
+            show=False,
+        )
+        return opened.model.state_dict()
+
+    whole = run("whole")
+    run("parts")
+    # As if it had been killed after its first checkpoint.
+    for checkpoint in Run.open(tmp_path / "parts").checkpoints()[1:]:
+        shutil.rmtree(checkpoint)
+    parts = run("parts", resume=True)
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
+
+
+def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Scene) -> None:
+    """A scene ten times as large begins as the same picture."""
+
+    def scaled(scene: Scene, factor: float) -> Scene:
+        views = scene.train
+        pose = views.cameras.world_from_camera.clone()
+        pose[:, :, 3] *= factor
+        views = replace(views, cameras=views.cameras.with_poses(pose))
+        return Scene("scaled", views, views)
+
+    def first_image(factor: float) -> Tensor:
+        views = scaled(small_scene, factor).train
+        model = field.method.build(views, torch.Generator().manual_seed(0))
+        return field.method.render(model, views.cameras.select(slice(0, 1))).rgba
+
+    difference = (first_image(10.0) - first_image(1.0)).abs()
+    assert float(difference.mean()) < 1e-3
+
+
+def test_every_preset_is_tested_in_a_small_form() -> None:
+    kinds = {type(method) for method, _ in TINY.values()}
+    others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor"}
+    assert {type(m) for m in METHODS.values()} - kinds == {type(METHODS[o]) for o in others}
+
+
+def test_harmonics_come_one_degree_after_the_other() -> None:
+    method = GaussianSplatting()
+    degrees = [method._degree(Progress(0, f)) for f in (0.0, 0.15, 0.25, 0.9)]
+    assert degrees == [0, 1, 2, 3]
+    assert method.learning_rate(Progress(0, 1.0))[0] == pytest.approx(0.01)
+    assert math.prod(method.learning_rate(Progress(0, 0.0))) == 1
+
+
+def test_normals_learn_to_face_the_camera(small_scene: Scene) -> None:
+    method = replace(TINY["nerfacto"][0], orientation=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(small_scene.train, generator)
+    losses = method.losses(model, small_scene.train, Progress(0, 0.0), generator)
+    assert float(losses["orientation"].detach()) > 0
+    losses["orientation"].backward()
+    assert all(float(weight.grad.abs().max()) > 0 for weight in model.normal)
