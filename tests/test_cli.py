@@ -24,36 +24,6 @@ Command = Callable[..., str]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys) -> Command:
-    """Run `unrender ARGUMENTS` and return what it printed."""
-
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
-        main()
-        return capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def refused(monkeypatch, capsys) -> Command:
-    """Run a command that must end with one line on stderr and code 2; returns the line."""
-
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        assert caught.value.code == 2
-        lines = [
-            line for line in capsys.readouterr().err.splitlines() if line.startswith("unrender")
-        ]
-        assert len(lines) == 1, lines
-        return lines[0]
-
-    return run
-
-
-@pytest.fixture
 def photographs(small_scene: Scene, tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"photo_{index}.png" for index in range(3)]
     for path, image in zip(paths, small_scene.test.images, strict=False):
@@ -103,14 +73,20 @@ def test_doctor_says_what_is_there(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", "make-views", "render", "pose", "evaluate", "fit", "study"]
+    "name",
+    [
+        *("demo", "make-views", "render", "pose", "evaluate", "fit", "study"),
+        *("inspect", "export", "compare"),
+    ],
 )
 def test_help_of_every_command(name: str, monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["unrender", name, "--help"])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 0
-    assert "--out" in capsys.readouterr().out or name == "evaluate"
+    said = capsys.readouterr().out
+    assert "--out" in said or name in ("evaluate", "export")
+    assert "--to" in said or name != "export"
 
 
 def test_fit_and_resume(command: Command, scene_folder: Path, tmp_path: Path) -> None:

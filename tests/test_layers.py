@@ -24,8 +24,13 @@ LAYERS = (
     "report",
     "viewer",
     "tasks",
+    "inspection",
+    "export",
+    "comparison",
     "studies",
     "demo",
+    "cli_files",
+    "cli_render",
     "cli",
     "__main__",
 )

@@ -3,34 +3,29 @@
 import importlib.metadata
 import importlib.util
 import math
-import os
 import platform
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import tyro
 from tqdm import tqdm
 
 from unrender import __version__
-from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
-from unrender.data.load import load_scene
+from unrender.cli_files import compare, export, inspect, process
+from unrender.cli_render import check_output, on_bar, render
+from unrender.data.camera_files import NamedCameras, write_cameras
 from unrender.data.make_views import make_views
 from unrender.data.npz import save_npz
 from unrender.data.validate import Background
 from unrender.demo import DemoOptions, run_demo
 from unrender.errors import InputError
-from unrender.evaluation.renders import render_in_parts
-from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import matte
-from unrender.imaging.files import write_video
 from unrender.methods import METHODS
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import supersampled
 from unrender.studies import STUDIES, write_study
 from unrender.studies.study import open_subject
 from unrender.tasks import (
@@ -42,9 +37,9 @@ from unrender.tasks import (
     open_run,
     read_images,
     refine_on_scene,
+    scene_of,
     starting_poses,
     training_cameras,
-    turntable_cameras,
 )
 from unrender.training.fit import Device, FitOptions, pick_device
 
@@ -61,6 +56,7 @@ def fit(
     data: str,
     out: Path,
     background: Background = "auto",
+    downscale: int = 1,
     resume: bool = False,
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
@@ -68,13 +64,18 @@ def fit(
 
     Args:
         method: What to fit.
-        data: A Blender folder, an .npz of views, or a built-in scene: bricks, chair, hotdog.
+        data: A scene: Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an .npz of views,
+            or a built-in one: bricks, chair, hotdog.
         out: The run folder to make.
-        background: Colour behind images without alpha; auto looks at their borders.
+        background: Colour behind images without alpha, or opaque for photographs in which all
+            is the scene; auto looks at their borders.
+        downscale: Whole factor by which images are made smaller.
         resume: Continue the run in --out from its last checkpoint.
         options: The training loop.
     """
-    opened, result = fit_run(method, data, out, options, background, resume)
+    opened, result = fit_run(
+        method, data, out, options, background, resume, downscale=downscale
+    )
     if result.interrupted:
         print(f"Stopped after {result.steps} steps; continue with --resume.")
     else:
@@ -121,7 +122,7 @@ def views(
     for name, value in (("count", count), ("size", size), ("supersample", supersample)):
         if value < 1:
             raise InputError(f"--{name} {value}: give at least 1")
-    _check_output(out, (".npz",))
+    check_output(out, (".npz",))
     if out.exists():
         raise InputError(f"{out}: exists already: choose another --out, or delete it")
     opened = open_run(run, pick_device(device))
@@ -140,93 +141,10 @@ def views(
             opened.renderer,
             cameras,
             supersample,
-            _on(bar),
+            on_bar(bar),
         )
     save_npz(out, made)
     print(out)
-
-
-def render(
-    run: Annotated[Path, tyro.conf.Positional],
-    out: Path,
-    cameras: str = "turntable",
-    frames: int = 60,
-    fps: int = 24,
-    size: int | None = None,
-    elevation: float = 30.0,
-    radius: float | None = None,
-    supersample: int = 1,
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    device: Device = "auto",
-) -> None:
-    """Render a film of a run: of a fitted scene, or of a flow.
-
-    Args:
-        run: The run folder.
-        out: An .mp4 or .gif.
-        cameras: turntable, or a file of cameras such as `unrender pose` writes.
-        frames: Frames of the turntable.
-        fps: Frames a second.
-        size: Pixels of the longer side; by default as the training images. A flow has its own.
-        elevation: Degrees above the horizon, for the turntable.
-        radius: Distance from the origin, for the turntable; by default the training cameras'.
-        supersample: Rays a side of each pixel.
-        background: RGB in [0, 1].
-        device: Where to compute.
-    """
-    _check_output(out, (".mp4", ".gif"))
-    if frames < 1 or fps < 1:
-        raise InputError(f"--frames {frames} --fps {fps}: give at least 1 of each")
-    if not all(0 <= value <= 1 for value in background):
-        raise InputError(f"--background {background}: give three numbers from 0 to 1")
-    opened = open_run(run, pick_device(device))
-    if cameras == "turntable":
-        path = turntable_cameras(opened, frames, elevation, radius)
-    else:
-        path = read_cameras(Path(cameras)).cameras
-    path = _resize(path, size, opened.fixed_size)
-    renderer = supersampled(opened.renderer, 1 if opened.fixed_size else supersample)
-    with tqdm(total=len(path), unit="frame") as bar:
-        rendering = render_in_parts(renderer, path, _on(bar))
-    color = rendering.over(torch.tensor(background).to(rendering.color)).clamp(0, 1)
-    write_video(out, color.cpu(), fps)
-    print(out)
-
-
-def _on(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:
-    """What a renderer tells of its progress, on a bar."""
-
-    def show(done: int, _total: int) -> None:
-        bar.update(done - bar.n)
-
-    return show
-
-
-def _check_output(path: Path, endings: tuple[str, ...]) -> None:
-    """Refuse a file that could not be written before the work is done, not after."""
-    if path.suffix not in endings:
-        raise InputError(
-            f"{path}: has another ending than {' or '.join(endings)}: change --out"
-        )
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path}: cannot be written, since {path.parent} is no writable folder: make it, "
-            "or choose another --out"
-        )
-
-
-def _resize(cameras: Cameras, size: int | None, fixed: int | None) -> Cameras:
-    if fixed is not None:
-        if size not in (None, fixed):
-            raise InputError(f"--size {size}: this flow makes images of {fixed}×{fixed}")
-        return cameras.resized(fixed, fixed)
-    if size is None:
-        return cameras
-    if not 1 <= size <= 8192:
-        raise InputError(f"--size {size}: give 1 to 8192 pixels")
-    scale = size / max(cameras.width, cameras.height)
-    width, height = (max(1, round(scale * n)) for n in (cameras.width, cameras.height))
-    return cameras.resized(width, height)
 
 
 def pose(
@@ -251,7 +169,7 @@ def pose(
         device: Where to compute.
         options: The refinement.
     """
-    _check_output(out, (".json",))
+    check_output(out, (".json",))
     if not images:
         raise InputError("pose: no image was given: name one or more image files")
     opened = open_run(run, pick_device(device))
@@ -288,10 +206,7 @@ def evaluate(
         device: Where to compute.
     """
     opened = open_run(run, pick_device(device))
-    config = opened.run.config
-    source = data or str(config["data"]["source"])
-    scene = load_scene(source, background)
-    figures, report = evaluate_run(opened, scene)
+    figures, report = evaluate_run(opened, scene_of(opened, data, background))
     for name, value in figures.items():
         if isinstance(value, int | float):
             print(f"{name:28} {value:.4g}")
@@ -373,6 +288,10 @@ def main() -> None:
                 "render": render,
                 "pose": pose,
                 "evaluate": evaluate,
+                "compare": compare,
+                "export": export,
+                "process": process,
+                "inspect": inspect,
                 "study": study,
                 "doctor": doctor,
             },

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.data.camera_files import read_cameras
+from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.data.load import load_scene
 from unrender.data.make_views import camera_statistics
 from unrender.data.validate import Background
@@ -29,6 +29,9 @@ from unrender.rendering.rendering import Images, PoseEstimate, Renderer, Renderi
 from unrender.training.fit import FitOptions, FitResult, fit, pick_device
 from unrender.training.method import PoseMethod
 from unrender.training.run import Run, provenance, write_json
+
+CAMERAS = "cameras.json"
+"""In a scene's run: the cameras of the views it was fitted to."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def fit_run(
             "views": views,
         }
         run = Run.create(out, config)
+        if method.any_size:
+            write_cameras(run.path / CAMERAS, _named(scene.train))
     try:
         model, result = fit(method, scene.train.to(device), options, run, resume, show, watch)
     except InputError:
@@ -228,6 +233,16 @@ def _check_view_description(views: object, source: str) -> None:
         not isinstance(views.get(key), kind) for key, kind in wanted.items()
     ):
         raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
+
+
+def fitted_cameras(opened: OpenRun) -> NamedCameras:
+    """The cameras of the views that a scene's run was fitted to. InputError."""
+    return read_cameras(opened.run.path / CAMERAS)
+
+
+def _named(views: Views) -> NamedCameras:
+    names = views.names or tuple(f"view {k}" for k in range(len(views)))
+    return NamedCameras(views.cameras, names)
 
 
 def training_cameras(

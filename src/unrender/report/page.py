@@ -30,6 +30,8 @@ MAX_IMAGE_SIDE = 400
 
 MAX_VIDEO_BYTES = 32_000_000
 
+SCRIPTS = ("cameras.js", "wipe.js")
+
 _NUMBER = ' class="number"'
 _VIDEO_STARTS = {".mp4": (4, b"ftyp"), ".gif": (0, b"GIF8")}
 
@@ -56,7 +58,7 @@ class Page:
     def html(self) -> str:
         """The page as text; the same pieces give the same text."""
         style = _resource("page.css")
-        script = _resource("cameras.js")
+        script = "\n".join(f"{{{_resource(name)}}}" for name in SCRIPTS)
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy = (
             "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "

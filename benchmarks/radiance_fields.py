@@ -1,0 +1,222 @@
+"""Every radiance field on one scene, by one protocol, with the same time to fit.
+
+    python benchmarks/radiance_fields.py [--data FOLDER] [--work FOLDER] [--only NAME ...]
+        [--minutes 10] [--quick] [--out FILE]
+
+Each method is fitted to the training views for as long as the others, then judged on all test
+views over white: PSNR and SSIM, seconds an image, size and memory. While it learns, a few of
+the test views are rendered from time to time, for the plot alone: that time is not counted, and
+nothing is chosen by it.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import record
+import torch
+from record import ROOT
+
+from unrender.data.load import load_scene
+from unrender.data.multiscale import load_multiscale
+from unrender.data.views import Scene, Views
+from unrender.evaluation.images import psnr
+from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
+from unrender.imaging.files import replacing
+from unrender.methods import METHODS
+from unrender.report.plots import draw_curves
+from unrender.tasks import OpenRun, fit_run
+from unrender.training.fit import FitOptions
+
+RESULTS = ROOT / "benchmarks/results/radiance_fields.json"
+PAGE = ROOT / "docs/radiance_fields.md"
+MULTISCALE = ROOT.parent / "shared/data/nerf_synthetic/lego_multiscale_sample"
+
+PRESETS = {
+    "nerf": "nerf-tiny",
+    "mip_nerf": "mip-nerf-tiny",
+    "mip_nerf_360": "mip-nerf-360-object-tiny",
+    "instant_ngp": "instant-ngp",
+    "nerfacto": "nerfacto-object-tiny",
+    "plenoxels": "plenoxels-tiny",
+    "dvgo": "dvgo-tiny",
+    "gaussian_splatting": "gaussian-splatting-tiny",
+}
+"""The preset that is measured under each name."""
+WANTED = {
+    "instant_ngp": 32.7,
+    "gaussian_splatting": 30.0,
+    "plenoxels": 29.0,
+    "dvgo": 29.0,
+    "nerfacto": 29.0,
+    "nerf": 24.0,
+    "mip_nerf": 24.0,
+    "mip_nerf_360": 24.0,
+}
+WATCHED = 4
+"""Test views of the curve."""
+LOOKS = 12
+"""Times that they are rendered."""
+
+
+def main() -> None:
+    """Fit and judge what is asked for, one process each, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=record.LEGO, help="a scene's folder")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/radiance_fields")
+    parser.add_argument("--only", nargs="*", choices=[*PRESETS, "multiscale"], default=None)
+    parser.add_argument("--minutes", type=float, default=10.0, help="of fitting, each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="seconds of fitting, no bounds")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.minutes = 0.1
+    if arguments.one is not None:
+        found = measure(arguments.one, arguments)
+        print(json.dumps(found))
+        return
+    began = time.perf_counter()
+    earlier = record.read(arguments.out)
+    figures, curves = dict(earlier.get("figures", {})), dict(earlier.get("curves", {}))
+    for name in arguments.only or [*PRESETS, "multiscale"]:
+        print(f"== {name}: {arguments.minutes:g} minutes", flush=True)
+        # A process of its own, whose greatest memory is the method's.
+        command = [sys.executable, __file__, *sys.argv[1:], "--one", name]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        figures.update(found["figures"])
+        curves.update(found["curves"])
+        peaks = [f["value"] for key, f in figures.items() if key.endswith("_memory_gb")]
+        bound = {} if arguments.quick else {"at_most": 6.0}
+        figures["peak_memory_gb"] = record.figure(max(peaks), "GB", **bound)
+        seconds = time.perf_counter() - began
+        record.write(
+            arguments.out, arguments.seed, seconds, figures, curves=curves,
+            minutes=arguments.minutes,
+        )  # fmt: skip
+        record.show(found["figures"])
+    if not arguments.quick and arguments.out == RESULTS:
+        record.fill(PAGE, "table", table(figures))
+        draw(curves, PAGE.with_name("radiance_fields.png"))
+
+
+def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
+    """The figures and the curve of one method."""
+    if name == "multiscale":
+        return multiscale(arguments)
+    scene = load_scene(str(arguments.data))
+    opened, curve = fitted(PRESETS[name], scene, name, arguments)
+    found = evaluate_images(opened.renderer, scene.test)
+    size = sum(p.numel() * p.element_size() for p in opened.model.parameters()) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    bound = {} if arguments.quick else {"at_least": WANTED[name]}
+    state = opened.run.load().state
+    figures = {
+        f"{name}_psnr": record.figure(found.scores.mean_psnr, "dB", **bound),
+        f"{name}_ssim": record.figure(found.scores.mean_ssim, ""),
+        f"{name}_fit_seconds": record.figure(state["seconds"], "s"),
+        f"{name}_steps": record.figure(state["step"], "steps"),
+        f"{name}_image_seconds": record.figure(found.seconds / len(scene.test), "s"),
+        f"{name}_size_mb": record.figure(size, "MB"),
+        f"{name}_memory_gb": record.figure(peak, "GB"),
+    }
+    return {"figures": figures, "curves": {name: curve}}
+
+
+def fitted(
+    preset: str, scene: Scene, name: str, arguments: argparse.Namespace
+) -> tuple[OpenRun, list[list[float]]]:
+    """The run, and (seconds, PSNR) of a few test views while it learnt."""
+    chosen = torch.linspace(0, len(scene.test) - 1, WATCHED).round().long()
+    few = scene.test.select(chosen)
+    truth, curve = few.over(WHITE), []
+    every = 60 * arguments.minutes / LOOKS
+    method = METHODS[preset]
+
+    def watch(model: torch.nn.Module, seconds: float) -> None:
+        if seconds < every * (len(curve) + 1):
+            return
+        made = render_in_parts(lambda cameras: method.render(model, cameras), few.cameras)
+        score = psnr(made.over(WHITE).clamp(0, 1), truth).mean()
+        curve.append([round(seconds, 1), round(float(score), 3)])
+
+    options = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
+    out = arguments.work / name
+    opened, _ = fit_run(
+        method, str(arguments.data), out, options, scene=scene, watch=watch,
+        resume=out.exists(),
+    )  # fmt: skip
+    return opened, curve
+
+
+def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
+    """What mip-NeRF gains over NeRF where images are small, both trained on all sizes."""
+    import dataclasses  # noqa: PLC0415
+
+    scene = load_multiscale(MULTISCALE)
+    scores: dict[str, list[float]] = {}
+    for name in ("nerf", "mip_nerf"):
+        method = METHODS[PRESETS[name]]
+        if name == "mip_nerf":
+            method = dataclasses.replace(method, by_area=True)
+        options = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
+        out = arguments.work / f"multiscale-{name}"
+        opened, _ = fit_run(
+            method, str(MULTISCALE), out, options, scene=scene, resume=out.exists()
+        )
+        scores[name] = [judged(opened, views) for views in (scene.test, *scene.test.smaller)]
+    figures = {
+        f"multiscale_{name}_{views.cameras.width}_psnr": record.figure(value, "dB")
+        for name, values in scores.items()
+        for views, value in zip((scene.test, *scene.test.smaller), values, strict=True)
+    }
+    gain = sum(a - b for a, b in zip(scores["mip_nerf"][-2:], scores["nerf"][-2:], strict=True))
+    bound = {} if arguments.quick else {"at_least": 0.0}
+    figures["mip_nerf_multiscale_gain"] = record.figure(gain / 2, "dB", **bound)
+    return {"figures": figures, "curves": {}}
+
+
+def judged(opened: OpenRun, views: Views) -> float:
+    return evaluate_images(opened.renderer, views).scores.mean_psnr
+
+
+def table(figures: dict[str, dict[str, object]]) -> list[str]:
+    """A row a method."""
+    kinds = {
+        "psnr": "PSNR, dB",
+        "ssim": "SSIM",
+        "fit_seconds": "fit, s",
+        "steps": "steps",
+        "image_seconds": "image, s",
+        "size_mb": "size, MB",
+        "memory_gb": "memory, GB",
+    }
+    rows = [f"| method | asked, dB | {' | '.join(kinds.values())} |"]
+    rows.append("|---|---:|" + "---:|" * len(kinds))
+    for name, preset in PRESETS.items():
+        own = [figures.get(f"{name}_{kind}") for kind in kinds]
+        cells = ["" if f is None else f"{float(f['value']):.4g}" for f in own]
+        rows.append(f"| `{preset}` | {WANTED[name]:g} | {' | '.join(cells)} |")
+    return rows
+
+
+def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
+    """Quality against time."""
+    lines = {name: tuple(zip(*curve, strict=True)) for name, curve in curves.items() if curve}
+    figure = draw_curves(
+        {name: (list(line[0]), list(line[1])) for name, line in lines.items()},
+        "seconds of fitting",
+        f"PSNR of {WATCHED} test views, dB",
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, facecolor="white")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A set of views to look at: where the cameras stand, and some of the photographs."""
+
+from pathlib import Path
+
+import torch
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.axes3d import Axes3D
+
+from unrender.data.summary import Summary
+from unrender.data.views import Views
+from unrender.geometry.bounds import visible_ball
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.files import replacing
+from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
+from unrender.report.page import (
+    Cell,
+    Fragment,
+    Page,
+    image_grid,
+    paragraph,
+    section,
+    table,
+)
+from unrender.report.pictures import evenly
+from unrender.report.plots import PALETTE, STYLE
+from unrender.report.sections import view_labels
+
+SHOWN_VIEWS, SHOWN_CAMERAS, SHOWN_POINTS = 6, 120, 4000
+EDGES = (0, 1, 2, 0, 3, 4, 0, 3, 2, 1, 4)
+"""A way along all edges from apex 0 and corners 1 to 4."""
+FRUSTUM = 0.12
+"""Length of a frustum's edges, in distances from the focus."""
+
+
+def write_inspection(
+    folder: Path, title: str, summary: Summary, cameras: Cameras, views: Views | None
+) -> tuple[Path, Path]:
+    """cameras.png and index.html in the folder, each whole or not at all."""
+    picture, page = folder / "cameras.png", folder / "index.html"
+    cloud = _cloud(views)
+    drawing = draw_cameras(cameras, cloud)
+    with replacing(picture) as temporary:
+        drawing.savefig(temporary, format="png", dpi=110, facecolor="white")
+    rows: list[tuple[Cell, ...]] = [(name, value) for name, value in summary.facts.items()]
+    pieces: list[Fragment] = [
+        section("What it is", table(("", ""), rows)),
+        section(
+            "What looks wrong",
+            *(
+                paragraph(each)
+                for each in summary.warnings or ("Nothing that was looked for.",)
+            ),
+        ),
+        section("Cameras", camera_view((CameraSet("cameras", cameras),), cloud, "Cameras.")),
+    ]
+    if views is not None:
+        chosen = evenly(SHOWN_VIEWS, len(views))
+        images = views.over(torch.ones(3))[chosen]
+        shown = image_grid([("images", images)], view_labels(views, chosen))
+        pieces.append(section("Photographs", shown))
+    Page(title, f"{len(cameras)} cameras", tuple(pieces)).write(page)
+    return picture, page
+
+
+def _cloud(views: Views | None) -> PointCloud | None:
+    if views is None or views.points is None or not len(views.points):
+        return None
+    every = max(1, len(views.points) // SHOWN_POINTS)
+    points = views.points[::every]
+    if views.point_colors is None:
+        return PointCloud(points, torch.full_like(points, 0.5))
+    return PointCloud(points, views.point_colors[::every])
+
+
+def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
+    """From the side and from above: cameras, points, and the ball that is looked at."""
+    center, radius = visible_ball(cameras)
+    reach = float((cameras.centers - center).norm(dim=1).median())
+    chosen = evenly(SHOWN_CAMERAS, len(cameras))
+    shapes = frusta(cameras.select(torch.tensor(chosen)), FRUSTUM * reach)
+    # All in one line, which is broken where there is no number.
+    gap = torch.full((len(shapes), 1, 3), torch.nan)
+    lines = torch.cat([shapes[:, list(EDGES)], gap], dim=1).numpy()
+    with rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.2), layout="constrained")
+        for place, (elevation, azimuth, name) in enumerate(
+            ((15, -60, "from the side"), (90, -90, "from above"))
+        ):
+            axes = figure.add_subplot(1, 2, place + 1, projection="3d")
+            assert isinstance(axes, Axes3D)
+            if cloud is not None:
+                near = (cloud.points - center).norm(dim=1) < 2 * (reach + radius)
+                axes.scatter(
+                    *cloud.points[near].T.numpy(), c=cloud.colors[near].numpy(), s=1, alpha=0.6
+                )
+            axes.plot(*lines.reshape(-1, 3).T, color=PALETTE[0], linewidth=0.8)
+            angle = torch.linspace(0, 2 * torch.pi, 60)
+            ring = radius * torch.stack([angle.cos(), angle.sin(), 0 * angle]).numpy()
+            for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
+                turned = ring[list(order)] + center.numpy()[:, None]
+                axes.plot(*turned, color=PALETTE[1], linewidth=1)
+            axes.view_init(elevation, azimuth)
+            axes.set_aspect("equal")
+            axes.set(title=name, xlabel="x", ylabel="y", zlabel="z")
+        return figure
