@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from unrender.geometry.poses import (
@@ -19,6 +20,7 @@ from unrender.geometry.poses import (
     se3_log,
     so3_distance,
     so3_exp,
+    so3_from_quaternion,
     so3_log,
 )
 
@@ -237,3 +239,12 @@ def test_roll_turns_the_camera_clockwise(eye: Tensor, roll: float) -> None:
     # Clockwise in an image whose y points down: right turns towards down.
     right = level[:, 0] * turn.cos() + level[:, 1] * turn.sin()
     torch.testing.assert_close(rolled[:, 0], right, **TIGHT)
+
+
+def test_quaternions_are_those_of_the_field() -> None:
+    quaternion = torch.randn(10, 4, dtype=torch.float64)
+    wanted = Rotation.from_quat(quaternion.roll(-1, 1).numpy()).as_matrix()
+    torch.testing.assert_close(so3_from_quaternion(quaternion), torch.from_numpy(wanted))
+    torch.testing.assert_close(
+        so3_from_quaternion(3 * quaternion), so3_from_quaternion(quaternion)
+    )

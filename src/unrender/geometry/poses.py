@@ -46,6 +46,17 @@ def so3_exp(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
     return identity + sine * skew + cosine * (skew @ skew)
 
 
+def so3_from_quaternion(quaternion: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
+    """Rotation matrices of (w, x, y, z), which need not have unit length."""
+    w, x, y, z = normalize(quaternion, dim=1).T
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
+
+
 def so3_log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """Axis times angle in [0, π]: the inverse of `so3_exp`, through the quaternion."""
     m = rotation

@@ -7,7 +7,7 @@ for the choice of where Gaussians live: those that nobody sees move to where oth
 share their light with them, and all are stirred by noise; and with the antialiasing of Yu et
 al., "Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
 
-An image at a time: Gaussians are projected (scenes/gaussians.py), drawn (kernels/splat), and
+An image at a time: Gaussians are projected (kernels/footprint), drawn (kernels/splat), and
 moved by the gradient of the error.
 """
 
@@ -22,11 +22,13 @@ from torch.nn.functional import normalize
 
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_from_quaternion
+from unrender.kernels.footprint import footprints
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.kernels.splat import splat
 from unrender.rendering.rendering import Rendering
 from unrender.scenes.ball import Ball
-from unrender.scenes.gaussians import nearest_distance, project, rotations_of, share_light
+from unrender.scenes.gaussians import nearest_distance, share_light
 from unrender.training.method import Method, Progress
 from unrender.training.pixels import dissimilarity
 
@@ -63,10 +65,10 @@ class GaussianSplattingModel(nn.Module):
         """One camera's image, with harmonics up to `degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
-        seen = project(
+        seen = footprints(
             means,
-            self.log_scales[:n].exp(),
-            rotations_of(self.quaternions[:n]),
+            self.log_scales[:n],
+            self.quaternions[:n],
             pose,
             cameras.intrinsics[index],
             cameras.width,
@@ -116,6 +118,8 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     """Learning rate of the means at the start, in radii of the ball."""
     last_mean_rate: float = 0.01
     """That at the end, as a share of that at the start; it falls exponentially."""
+    last_rate: float = 1.0
+    """The other learning rates at the end, as a share of those at the start; 1 in the paper."""
     scale_rate: float = 5e-3
     """Learning rate of the scales' logarithms."""
     rotation_rate: float = 1e-3
@@ -127,7 +131,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
         model = GaussianSplattingModel(self.most, self.degree)
-        model.ball.look_from(data.cameras)
+        model.ball.look_from(data.cameras, data.ball)
         places, colors = self._places(model.ball, data, generator)
         n = len(places)
         with torch.no_grad():
@@ -174,7 +178,8 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def learning_rate(self, progress: Progress) -> list[float]:
-        return [self.last_mean_rate**progress.fraction, 1.0, 1.0, 1.0, 1.0, 1.0]
+        others = self.last_rate**progress.fraction
+        return [self.last_mean_rate**progress.fraction, *[others] * 5]
 
     def losses(
         self,
@@ -227,7 +232,10 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         opacity = model.opacity_logits[faint].sigmoid()
         free = (100 * (LEAST_OPACITY - opacity)).sigmoid()
         noise = torch.randn(len(faint), 3, generator=generator).to(opacity.device)
-        axes = rotations_of(model.quaternions[faint]) * model.log_scales[faint].exp()[:, None]
+        axes = (
+            so3_from_quaternion(model.quaternions[faint])
+            * model.log_scales[faint].exp()[:, None]
+        )
         moved = (axes @ (axes.mT @ noise[..., None]))[..., 0]
         model.means[faint] += STIRRED * rate * free[:, None] * moved
 
