@@ -17,6 +17,7 @@ from unrender import __version__
 from unrender.cli_files import compare, export, inspect, process
 from unrender.cli_render import check_output, on_bar, render
 from unrender.data.camera_files import NamedCameras, write_cameras
+from unrender.data.load import Reading
 from unrender.data.make_views import make_views
 from unrender.data.npz import save_npz
 from unrender.data.validate import Background
@@ -55,9 +56,8 @@ def fit(
     method: Annotated[AnyMethod, tyro.conf.arg(name="")],
     data: str,
     out: Path,
-    background: Background = "auto",
-    downscale: int = 1,
     resume: bool = False,
+    reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
     """Fit a scene, or train a flow, on posed images.
@@ -67,15 +67,11 @@ def fit(
         data: A scene: Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an .npz of views,
             or a built-in one: bricks, chair, hotdog.
         out: The run folder to make.
-        background: Colour behind images without alpha, or opaque for photographs in which all
-            is the scene; auto looks at their borders.
-        downscale: Whole factor by which images are made smaller.
         resume: Continue the run in --out from its last checkpoint.
+        reading: How the views are read.
         options: The training loop.
     """
-    opened, result = fit_run(
-        method, data, out, options, background, resume, downscale=downscale
-    )
+    opened, result = fit_run(method, data, out, options, reading, resume)
     if result.interrupted:
         print(f"Stopped after {result.steps} steps; continue with --resume.")
     else:
@@ -195,6 +191,7 @@ def evaluate(
     run: Annotated[Path, tyro.conf.Positional],
     data: str | None = None,
     background: Background = "auto",
+    lpips: Path | None = None,
     device: Device = "auto",
 ) -> None:
     """Score a run on held-out views, and write evaluation.json and report.html into it.
@@ -203,13 +200,17 @@ def evaluate(
         run: The run folder.
         data: Views to be judged by; by default the test views of what the run was fitted to.
         background: Colour behind images without alpha.
+        lpips: Weights of LPIPS, a .safetensors file; without it this figure is left out, since
+            the weights are no part of this library (evaluation/lpips.py says how to get them).
         device: Where to compute.
     """
     opened = open_run(run, pick_device(device))
-    figures, report = evaluate_run(opened, scene_of(opened, data, background))
+    figures, report = evaluate_run(opened, scene_of(opened, data, background), lpips)
     for name, value in figures.items():
         if isinstance(value, int | float):
             print(f"{name:28} {value:.4g}")
+    if figures.get("lpips_net") == "weights not given":
+        print(f"{'lpips':28} not known: its weights were not given with --lpips")
     print(report)
 
 

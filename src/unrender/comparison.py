@@ -44,14 +44,13 @@ def compare_runs(
         if figures["psnr"] is None:
             figures["psnr"] = math.inf
         made = render_in_parts(run.renderer, views.cameras).over(behind).clamp(0, 1)
-        state = run.model.state_dict().values()
         found.append(
             Compared(
                 name,
                 str(run.run.config["method"]["name"]),
                 figures,
                 float(run.run.load().state["seconds"]),
-                sum(t.numel() * t.element_size() for t in state) / 1e6,
+                run.megabytes,
                 run.run.metrics,
                 made,
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from unrender.data.idr import find_idr, idr_cameras, read_idr_matrices
-from unrender.data.load import load_scene, recognise
+from unrender.data.load import Reading, load_scene, recognise
 from unrender.data.realestate10k import is_realestate10k, read_realestate10k
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarise
 from unrender.data.views import Scene, Views
@@ -38,7 +38,9 @@ def inspect(path: Path) -> Inspection:
         return Inspection(path.stem, summary, cameras, None)
     known = recognise(path)
     scene = (
-        load_scene(str(path), "opaque") if known.name == "blender" else load_scene(str(path))
+        load_scene(str(path), Reading("opaque"))
+        if known.name == "blender"
+        else load_scene(str(path))
     )
     views = _together(scene)
     found = summarise(views)

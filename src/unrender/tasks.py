@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
-from unrender.data.load import load_scene
+from unrender.data.load import AS_IT_IS, Reading, load_scene
 from unrender.data.make_views import camera_statistics
 from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
+from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.poses import PoseScores, score_poses
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
@@ -55,6 +56,12 @@ class OpenRun:
             return found.to(cameras.device)
 
         return render
+
+    @property
+    def megabytes(self) -> float:
+        """What a checkpoint of the model takes."""
+        tensors = self.model.state_dict().values()
+        return sum(t.numel() * t.element_size() for t in tensors) / 1e6
 
     def estimate_poses(self, images: Images) -> PoseEstimate:
         """Find the poses of images on the model's device, and give them back on the images'."""
@@ -111,11 +118,10 @@ def fit_run(
     source: str,
     out: Path,
     options: FitOptions,
-    background: Background = "auto",
+    reading: Reading = AS_IT_IS,
     resume: bool = False,
     scene: Scene | None = None,
     show: bool = True,
-    downscale: int = 1,
     watch: Callable[[nn.Module, float], None] | None = None,
 ) -> tuple[OpenRun, FitResult]:
     """Fit a method to the training views of `source` into the run folder `out`.
@@ -128,7 +134,7 @@ def fit_run(
             f"{out}: exists already: choose another --out, continue it with --resume, "
             "or delete it"
         )
-    scene = scene or load_scene(source, background, downscale)
+    scene = scene or load_scene(source, reading)
     views = describe_views(scene.train)
     if resume:
         run = Run.open(out)
@@ -139,8 +145,7 @@ def fit_run(
             "fit": dataclasses.asdict(options),
             "data": {
                 "source": source,
-                "background": background,
-                "downscale": downscale,
+                **dataclasses.asdict(reading),
                 "scene": scene.name,
             },
             "views": views,
@@ -222,9 +227,10 @@ def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
 def scene_of(opened: OpenRun, data: str | None, background: Background) -> Scene:
     """The views `data`, or what the run was fitted to, read as they were for the fit."""
     known = opened.run.config["data"]
-    if background == "auto":
-        background = known.get("background", "auto")
-    return load_scene(data or str(known["source"]), background, known.get("downscale", 1))
+    reading = Reading.from_json(known)
+    if background != "auto":
+        reading = replace(reading, background=background)
+    return load_scene(data or str(known["source"]), reading)
 
 
 def _check_view_description(views: object, source: str) -> None:
@@ -349,17 +355,22 @@ def image_background(
     return torch.full((3,), 1.0 if wanted == "white" else 0.0)
 
 
-def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
+def evaluate_run(
+    opened: OpenRun, scene: Scene, lpips: Path | None = None
+) -> tuple[dict[str, Any], Path]:
     """Figures of a run on the scene's test views, and the report that shows them.
 
     Of images, where the method makes them, and of poses, where it finds them. Writes
-    evaluation.json and report.html into the run folder.
+    evaluation.json and report.html into the run folder. `lpips`: the file of its weights.
     """
     from unrender.report.run import write_run_report  # noqa: PLC0415 - matplotlib is slow
 
     size = opened.fixed_size
     views = scene.test if size is None else scene.test.resized(size, size)
-    images = evaluate_images(opened.renderer, views) if opened.method.makes_images else None
+    perceptual = None if lpips is None else LPIPS.read(lpips)
+    images = None
+    if opened.method.makes_images:
+        images = evaluate_images(opened.renderer, views, perceptual)
     figures: dict[str, Any] = {
         "scene": scene.name,
         "num_views": len(views),
@@ -370,7 +381,9 @@ def evaluate_run(opened: OpenRun, scene: Scene) -> tuple[dict[str, Any], Path]:
         figures |= {
             "background": images.background,
             **images.scores.to_json(),
+            "lpips_net": "weights not given" if perceptual is None else perceptual.net,
             "seconds_per_view": images.seconds / len(views),
+            "model_mb": opened.megabytes,
         }
     poses: PoseScores | None = None
     estimate: PoseEstimate | None = None

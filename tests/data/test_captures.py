@@ -1,5 +1,6 @@
 """Loaders on the real samples: what they read reprojects to where the images show it."""
 
+import math
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,13 @@ from unrender.data.co3d import load_co3d
 from unrender.data.colmap import load_colmap, read_colmap
 from unrender.data.idr import idr_cameras, load_idr, read_idr_matrices
 from unrender.data.llff import load_llff
-from unrender.data.load import load_scene, recognise
+from unrender.data.load import Reading, load_scene, recognise
 from unrender.data.multiscale import load_multiscale
 from unrender.data.realestate10k import is_realestate10k, read_realestate10k
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
+from unrender.imaging.files import write_image
+from unrender.scenes.ball import Ball
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -274,7 +277,7 @@ def test_an_empty_mask_is_named(tmp_path: Path) -> None:
         with Image.open(file) as image:
             drawn = Image.new(image.mode, image.size) if k == 7 else image
             drawn.save(tmp_path / "mask" / file.name)
-    with pytest.raises(InputError, match=r"000007.*empty"):
+    with pytest.raises(InputError, match=r"007\.png: the mask is empty"):
         load_idr(tmp_path)
 
 
@@ -362,9 +365,56 @@ def test_formats_are_told_apart() -> None:
         recognise(DATA)
 
 
+def test_masks_become_alpha(scene_folder: Path, tmp_path: Path) -> None:
+    """By name, and over what alpha there is."""
+    plain, masks = load_scene(str(scene_folder)), tmp_path / "masks"
+    masks.mkdir()
+    height, width = plain.train.images.shape[1:3]
+    half = torch.zeros(height, width, 3)
+    half[:, : width // 2] = 1
+    for name in (*plain.train.names, *plain.test.names):
+        write_image(masks / f"{Path(name).stem}.png", half)
+    reading = Reading(masks=str(masks))
+    found = load_scene(str(scene_folder), reading)
+    torch.testing.assert_close(
+        found.test.rgba, plain.test.rgba * half[None, :, :, :1], rtol=0, atol=1e-6
+    )
+    name = Path(plain.test.names[0]).stem
+    write_image(masks / f"{name}.png", torch.zeros(height, width, 3))
+    with pytest.raises(InputError, match="the mask is empty"):
+        load_scene(str(scene_folder), reading)
+    write_image(masks / f"{name}.png", torch.ones(height, width + 1, 3))
+    with pytest.raises(InputError, match="one size"):
+        load_scene(str(scene_folder), reading)
+    (masks / f"{name}.png").unlink()
+    with pytest.raises(InputError, match="has no mask of"):
+        load_scene(str(scene_folder), reading)
+
+
+def test_what_a_scene_fills_can_be_told(scene_folder: Path) -> None:
+    path = str(scene_folder)
+    found = load_scene(path, Reading(ball=(0.0, 0.1, 0.0, 0.9)))
+    torch.testing.assert_close(found.train.ball, torch.tensor([0.0, 0.1, 0.0, 0.9]))
+    ball = Ball()
+    ball.look_from(found.train.cameras, found.train.ball)
+    assert float(ball.radius) == pytest.approx(0.9)
+    for wrong in ((0.0, 0.0, 0.0, -1.0), (0.0, 0.0, math.inf, 1.0)):
+        with pytest.raises(InputError, match="radius above 0"):
+            load_scene(path, Reading(ball=wrong))
+    with pytest.raises(InputError, match="no camera sees"):
+        load_scene(path, Reading(ball=(0.0, 0.0, 900.0, 1.0)))
+
+
+def test_any_share_of_the_views_is_held_out(scene_folder: Path) -> None:
+    scene = load_scene(str(scene_folder), Reading(hold_out=3))
+    assert (len(scene.train), len(scene.test)) == (20, 10)
+    with pytest.raises(InputError, match="--hold-out 1"):
+        load_scene(str(scene_folder), Reading(hold_out=1))
+
+
 def test_scenes_can_be_made_smaller() -> None:
-    scene = load_scene(str(sample("real_scenes/fern_llff")), downscale=4)
+    scene = load_scene(str(sample("real_scenes/fern_llff")), Reading(downscale=4))
     assert scene.train.images.shape == (18, 94, 126, 4)
     assert scene.test.cameras.width == 126
     with pytest.raises(InputError, match="--downscale 0"):
-        load_scene("bricks", downscale=0)
+        load_scene("bricks", Reading(downscale=0))

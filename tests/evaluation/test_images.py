@@ -101,6 +101,7 @@ def test_an_identical_view_does_not_hide_the_others() -> None:
     assert json.loads(json.dumps(scores.to_json(), allow_nan=False)) == {
         "psnr": 25.0,
         "ssim": 0.75,
+        "lpips": None,
         "views": [
             {"psnr": 20.0, "ssim": 0.5},
             {"psnr": None, "ssim": 1.0},

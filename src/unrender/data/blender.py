@@ -38,11 +38,13 @@ DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
 Json = dict[str, Any]
 
 
-def load_blender(path: Path, background: Background = "auto") -> Scene:
+def load_blender(
+    path: Path, background: Background = "auto", every: int = HOLD_OUT_EVERY
+) -> Scene:
     """Load the scene of a folder with transforms_{train,test,val}.json or transforms.json.
 
     Without a test split, val takes its place; without either, or when `path` is a single json
-    file, every tenth view is held out. RGBA images are premultiplied; `background` is the
+    file, each `every`-th view is held out. RGBA images are premultiplied; `background` is the
     colour behind images that have no alpha. Raises InputError.
     """
     train = _train_file(path)
@@ -50,7 +52,7 @@ def load_blender(path: Path, background: Background = "auto") -> Scene:
     test = next((file for file in tests if file.is_file()), None)
     name = (path if path.is_dir() else path.parent).resolve().name
     if path.is_file() or train.name == "transforms.json" or test is None:
-        return hold_out(name, load_blender_views(train, background))
+        return hold_out(name, load_blender_views(train, background), every)
     train_views = load_blender_views(train, background)
     if train_views.background is not None and background == "auto":
         background = "white" if train_views.background[0] > 0.5 else "black"
@@ -63,11 +65,15 @@ def load_blender(path: Path, background: Background = "auto") -> Scene:
     return Scene(name, train_views, test_views)
 
 
-def hold_out(name: str, views: Views) -> Scene:
-    """Every tenth view for testing, the others for training."""
+def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Scene:
+    """Each `every`-th view for testing, the others for training. InputError."""
+    if every < 2:
+        raise InputError(
+            f"--hold-out {every}: give at least 2: every second view is for testing"
+        )
     if len(views) < 2:
         raise InputError(f"{name}: has one view; at least two are needed, to learn and to test")
-    test = torch.arange(len(views)) % HOLD_OUT_EVERY == 0
+    test = torch.arange(len(views)) % every == 0
     return Scene(name, views.select(~test), views.select(test))
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.masks import masked
 from unrender.data.npz import Header, read_arrays
 from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
@@ -50,15 +51,7 @@ def load_idr(path: Path) -> Views:
     height, width = images.shape[1:3]
     masks = path / "mask"
     if masks.is_dir():
-        cut = read_photographs(str(masks), list_photographs(masks))[..., :3].mean(3)
-        if cut.shape != images.shape[:3]:
-            raise InputError(
-                f"{masks}: masks of shape {tuple(cut.shape)} for images of "
-                f"{tuple(images.shape[:3])}: they must be as many and as large"
-            )
-        for k in (cut.amax((1, 2)) == 0).nonzero()[:1, 0].tolist():
-            raise InputError(f"{masks}: the mask of {photographs[k].name} is empty: draw it")
-        images = images * cut[..., None]
+        images = masked(images, masks, list_photographs(masks))
     cameras = idr_cameras(file, world, scale, width, height)
     return Views(cameras, images, names=tuple(each.name for each in photographs))
 

@@ -1,20 +1,56 @@
 """Posed images from wherever they are: a built-in scene, a file, a folder of a known layout."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from unrender.data.blender import hold_out, load_blender, load_blender_views
+import torch
+
+from unrender.data.blender import HOLD_OUT_EVERY, hold_out, load_blender, load_blender_views
 from unrender.data.co3d import load_co3d
 from unrender.data.colmap import find_colmap, load_colmap
 from unrender.data.idr import find_idr, load_idr
 from unrender.data.llff import POSES, load_llff
+from unrender.data.masks import cut_out
 from unrender.data.multiscale import FILE, load_multiscale
 from unrender.data.npz import load_npz
 from unrender.data.procedural import NAMES, make_scene
 from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How views are read."""
+
+    background: Background = "auto"
+    """Colour behind images without alpha, or opaque for photographs in which all is the scene;
+    auto looks at their borders."""
+    downscale: int = 1
+    """Whole factor by which images are made smaller."""
+    hold_out: int = HOLD_OUT_EVERY
+    """Every so many-th view is held out, where the data have no test split."""
+    masks: str | None = None
+    """Folder with an image for each photograph, of its name and size: white where the scene is,
+    black where there is nothing."""
+    ball: tuple[float, float, float, float] | None = None
+    """Centre and radius of the part of space that the scene fills, in the data's units; by
+    default what the cameras look at."""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Reading":
+        """What config.json says of it; the defaults where it says nothing."""
+        names = [each.name for each in fields(cls)]
+        known: dict[str, Any] = {name: content[name] for name in names if name in content}
+        if known.get("ball") is not None:
+            known["ball"] = tuple(known["ball"])
+        return cls(**known)
+
+
+AS_IT_IS = Reading()
 
 
 @dataclass(frozen=True)
@@ -25,12 +61,12 @@ class Format:
     what: str
     """How one tells it: shown where nothing was recognised."""
     recognises: Callable[[Path], bool]
-    load: Callable[[Path, Background], Scene]
+    load: Callable[[Path, Reading], Scene]
 
 
-def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, Background], Scene]:
-    """Of a capture, whose background is a part of it; every tenth view is held out."""
-    return lambda path, _background: hold_out(path.resolve().name, load(path))
+def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, Reading], Scene]:
+    """Of a capture, whose background is a part of it, and which has no test split."""
+    return lambda path, reading: hold_out(path.resolve().name, load(path), reading.hold_out)
 
 
 def _is_blender(path: Path) -> bool:
@@ -44,19 +80,21 @@ FORMATS = (
         "npz",
         "an .npz of images, poses and focal",
         lambda path: path.suffix == ".npz",
-        lambda path, background: hold_out(path.stem, load_npz(path, background)),
+        lambda path, reading: hold_out(
+            path.stem, load_npz(path, reading.background), reading.hold_out
+        ),
     ),
     Format(
         "blender",
         "transforms_train.json or transforms.json (Blender, nerfstudio, instant-ngp)",
         _is_blender,
-        load_blender,
+        lambda path, reading: load_blender(path, reading.background, reading.hold_out),
     ),
     Format(
         "multiscale",
         "metadata.json (mip-NeRF's Blender scenes at several sizes)",
         lambda path: (path / FILE).is_file(),
-        load_multiscale,
+        lambda path, reading: load_multiscale(path, reading.background),
     ),
     Format(
         "llff",
@@ -97,16 +135,24 @@ def recognise(path: Path) -> Format:
     )
 
 
-def load_scene(source: str, background: Background = "auto", downscale: int = 1) -> Scene:
-    """Load the views to train on and to test on, at a whole fraction of their size.
+def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
+    """Load the views to train on and to test on.
 
-    `source` is a built-in scene's name or a path, which comes before a name. Where the data
-    have no test split, every tenth view is held out. Raises InputError.
+    `source` is a built-in scene's name or a path, which comes before a name. Raises InputError.
     """
     path = _path(source)
-    scene = make_scene(source) if path is None else recognise(path).load(path, background)
-    if downscale == 1:
-        return scene
+    scene = make_scene(source) if path is None else recognise(path).load(path, reading)
+    if reading.masks is not None:
+        folder = Path(reading.masks)
+        train, test = (cut_out(views, folder) for views in (scene.train, scene.test))
+        scene = replace(scene, train=train, test=test)
+    if reading.ball is not None:
+        train, test = (_within(views, reading.ball) for views in (scene.train, scene.test))
+        scene = replace(scene, train=train, test=test)
+    return scene if reading.downscale == 1 else _smaller(scene, reading.downscale)
+
+
+def _smaller(scene: Scene, downscale: int) -> Scene:
     width, height = scene.train.cameras.width, scene.train.cameras.height
     if not 1 <= downscale <= min(width, height):
         raise InputError(
@@ -115,6 +161,24 @@ def load_scene(source: str, background: Background = "auto", downscale: int = 1)
         )
     size = width // downscale, height // downscale
     return replace(scene, train=scene.train.resized(*size), test=scene.test.resized(*size))
+
+
+def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
+    """The views of a scene whose place is known. InputError if no camera looks there."""
+    center, radius = torch.tensor(ball[:3]), ball[3]
+    if not (bool(center.isfinite().all()) and 0 < radius < math.inf):
+        raise InputError(f"--ball {ball}: give three finite numbers and a radius above 0")
+    cameras = views.cameras
+    count = len(cameras)
+    pixel, depth = cameras.project(torch.arange(count), center.expand(count, 3))
+    # How far the ball reaches in each image, and whether it is in front of the camera.
+    reach = cameras.focal * radius / depth.clamp_min(1e-6)
+    size = torch.tensor([cameras.width, cameras.height])
+    off = torch.maximum(-pixel, pixel - size).amax(1)
+    inside = (cameras.centers - center).norm(dim=1) <= radius
+    if not bool((inside | ((depth > 0) & (off <= reach))).any()):
+        raise InputError(f"--ball {ball}: no camera sees any of it: check its place and unit")
+    return replace(views, ball=torch.tensor(ball))
 
 
 def load_views(source: str, background: Background = "auto") -> Views:
@@ -126,7 +190,7 @@ def load_views(source: str, background: Background = "auto") -> Views:
         return load_npz(path, background)
     if _is_blender(path):
         return load_blender_views(path, background)
-    return recognise(path).load(path, background).train
+    return recognise(path).load(path, Reading(background)).train
 
 
 def _path(source: str) -> Path | None:

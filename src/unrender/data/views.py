@@ -42,6 +42,8 @@ class Views:
     points: Float[Tensor, "points 3"] | None = None
     """Of the scene's surface, in the world frame, where a reconstruction found some."""
     point_colors: Float[Tensor, "points 3"] | None = None
+    ball: Float[Tensor, "4"] | None = None
+    """Centre and radius of the part of space that the scene fills, where that was told."""
     smaller: tuple["Views", ...] = ()
     """The same views at other sizes, whose pixels training sees as well."""
 

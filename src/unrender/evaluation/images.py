@@ -72,6 +72,8 @@ class ImageScores:
     psnr: Float[Tensor, "views"]
     """In dB; infinite where render and truth are identical."""
     ssim: Float[Tensor, "views"]
+    lpips: Float[Tensor, "views"] | None = None
+    """Where its weights were given; smaller is better."""
 
     @property
     def mean_psnr(self) -> float:
@@ -88,13 +90,18 @@ class ImageScores:
         return self.ssim.mean().item()
 
     def to_json(self) -> dict[str, object]:
-        """Means and the figures of each view; null where a figure is not finite."""
+        """Means and the figures of each view; null where one is not finite or not known."""
+        kinds = {"psnr": self.psnr, "ssim": self.ssim}
+        if self.lpips is not None:
+            kinds["lpips"] = self.lpips
+        rows = zip(*(values.tolist() for values in kinds.values()), strict=True)
         return {
             "psnr": finite_or_none(self.mean_psnr),
             "ssim": finite_or_none(self.mean_ssim),
+            "lpips": None if self.lpips is None else self.lpips.mean().item(),
             "views": [
-                {"psnr": finite_or_none(a), "ssim": finite_or_none(b)}
-                for a, b in zip(self.psnr.tolist(), self.ssim.tolist(), strict=True)
+                {kind: finite_or_none(value) for kind, value in zip(kinds, row, strict=True)}
+                for row in rows
             ],
         }
 

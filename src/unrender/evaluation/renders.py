@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
+from unrender.evaluation.lpips import LPIPS
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.rendering import Renderer, Rendering
 
@@ -48,8 +49,10 @@ class ImageEvaluation:
     seconds: float
 
 
-def evaluate_images(renderer: Renderer, views: Views) -> ImageEvaluation:
-    """PSNR and SSIM on views, over white or over the background that they have."""
+def evaluate_images(
+    renderer: Renderer, views: Views, lpips: LPIPS | None = None
+) -> ImageEvaluation:
+    """PSNR, SSIM and LPIPS on views, over white or over the background that they have."""
     background = WHITE if views.background is None else views.background
     began = time.perf_counter()
     rendering = render_in_parts(renderer, views.cameras)
@@ -57,4 +60,6 @@ def evaluate_images(renderer: Renderer, views: Views) -> ImageEvaluation:
     rendered, truth = rendering.over(background).clamp(0, 1), views.over(background)
     name = "white" if views.background is None else str(background.tolist())
     scores = score_images(rendered, truth)
+    if lpips is not None:
+        scores = replace(scores, lpips=lpips(rendered, truth))
     return ImageEvaluation(views, rendering, rendered, truth, scores, name, seconds)

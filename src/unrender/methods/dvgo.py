@@ -186,7 +186,7 @@ class DVGO(Method[DVGOModel, Views]):
         shape = (self.coarse_vertices,) * 3
         index = numbered(torch.ones(shape, dtype=torch.bool))
         model = DVGOModel(self, index, 3, generator)
-        model.ball.look_from(data.cameras)
+        model.ball.look_from(data.cameras, data.ball)
         places = model.ball.center + model.ball.radius * (2 * vertices(index) - 1)
         seen = view_counts(places, data.cameras)
         model.scale[1:, 0] = seen / seen.max()

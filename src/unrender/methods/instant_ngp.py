@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.views import Views
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
@@ -161,6 +162,10 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Share of the fit, its last, over which the learning rates fall to zero."""
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
+        if data.ball is not None:
+            raise InputError(
+                "--ball: instant-ngp fills a cube about the origin: give --half-width instead"
+            )
         return InstantNGPModel(self, generator)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:

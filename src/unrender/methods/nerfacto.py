@@ -238,7 +238,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> NerfactoModel:
         model = NerfactoModel(self, len(data), generator)
-        model.ball.look_from(data.cameras)
+        model.ball.look_from(data.cameras, data.ball)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> NerfactoModel:

@@ -130,7 +130,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
         shape = (self.coarsest,) * 3
         model = PlenoxelsModel(numbered(torch.ones(shape, dtype=torch.bool)), self.degree)
-        model.ball.look_from(data.cameras)
+        model.ball.look_from(data.cameras, data.ball)
         with torch.no_grad():
             model.density[1:] = self.first_density
         return model

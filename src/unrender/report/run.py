@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from unrender.data.views import Views
+from unrender.evaluation.images import ImageScores
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.rendering import PoseEstimate
@@ -133,6 +134,12 @@ def _poses(
     )
 
 
+def _lpips(scores: ImageScores) -> list[tuple[str, Cell, str]]:
+    if scores.lpips is None:
+        return []
+    return [("lpips", scores.lpips.mean().item(), "LPIPS, the mean of the test views")]
+
+
 def _figures(
     views: Views, images: ImageEvaluation | None, poses: PoseScores | None
 ) -> Fragment:
@@ -145,6 +152,7 @@ def _figures(
         rows += [
             ("psnr", scores.mean_psnr, "PSNR in dB, the mean of the test views"),
             ("ssim", scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
+            *_lpips(scores),
             (
                 "seconds_per_view",
                 images.seconds / len(views),
@@ -153,6 +161,9 @@ def _figures(
         ]
         header += ["PSNR (dB)", "SSIM"]
         columns += [scores.psnr.tolist(), scores.ssim.tolist()]
+        if scores.lpips is not None:
+            header.append("LPIPS")
+            columns.append(scores.lpips.tolist())
     if poses is not None:
         rows += [
             (

@@ -19,9 +19,12 @@ class Ball(nn.Module):
         self.register_buffer("center", torch.zeros(3))
         self.register_buffer("radius", torch.ones(()))
 
-    def look_from(self, cameras: Cameras) -> None:
-        """Become what these cameras look at."""
-        center, radius = visible_ball(cameras)
+    def look_from(self, cameras: Cameras, known: Float[Tensor, "4"] | None = None) -> None:
+        """Become what is known of centre and radius, or else what these cameras look at."""
+        if known is not None:
+            center, radius = known[:3], float(known[3])
+        else:
+            center, radius = visible_ball(cameras)
         self.center.copy_(center)
         self.radius.fill_(radius)
 
