@@ -84,6 +84,8 @@ def main() -> None:
     began = time.perf_counter()
     earlier = record.read(arguments.out)
     figures, curves = dict(earlier.get("figures", {})), dict(earlier.get("curves", {}))
+    # Methods may be measured on different days: each says by which code and where.
+    measured = dict(earlier.get("measured", {}))
     for name in arguments.only or [*PRESETS, "multiscale"]:
         print(f"== {name}: {arguments.minutes:g} minutes", flush=True)
         # A process of its own, whose greatest memory is the method's.
@@ -92,18 +94,19 @@ def main() -> None:
         found = json.loads(done.stdout.splitlines()[-1])
         figures.update(found["figures"])
         curves.update(found["curves"])
+        measured[name] = {"commit": record.COMMIT, "machine": record.processor()}
         peaks = [f["value"] for key, f in figures.items() if key.endswith("_memory_gb")]
         bound = {} if arguments.quick else {"at_most": 6.0}
         figures["peak_memory_gb"] = record.figure(max(peaks), "GB", **bound)
         seconds = time.perf_counter() - began
         record.write(
             arguments.out, arguments.seed, seconds, figures, curves=curves,
-            minutes=arguments.minutes,
+            measured=measured, minutes=arguments.minutes,
         )  # fmt: skip
         record.show(found["figures"])
     if not arguments.quick and arguments.out == RESULTS:
-        record.fill(PAGE, "table", table(figures))
-        draw(curves, PAGE.with_name("radiance_fields.png"))
+        record.fill(PAGE, "table", table(figures, measured))
+        draw(curves, PAGE.parent / "images/radiance_fields.png")
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
@@ -186,8 +189,10 @@ def judged(opened: OpenRun, views: Views) -> float:
     return evaluate_images(opened.renderer, views).scores.mean_psnr
 
 
-def table(figures: dict[str, dict[str, object]]) -> list[str]:
-    """A row a method."""
+def table(
+    figures: dict[str, dict[str, object]], measured: dict[str, dict[str, str]]
+) -> list[str]:
+    """A row a method; empty where it was not measured yet."""
     kinds = {
         "psnr": "PSNR, dB",
         "ssim": "SSIM",
@@ -197,12 +202,14 @@ def table(figures: dict[str, dict[str, object]]) -> list[str]:
         "size_mb": "size, MB",
         "memory_gb": "memory, GB",
     }
-    rows = [f"| method | asked, dB | {' | '.join(kinds.values())} |"]
-    rows.append("|---|---:|" + "---:|" * len(kinds))
+    rows = [f"| method | asked, dB | {' | '.join(kinds.values())} | commit |"]
+    rows.append("|---|---:|" + "---:|" * len(kinds) + "---|")
     for name, preset in PRESETS.items():
         own = [figures.get(f"{name}_{kind}") for kind in kinds]
-        cells = ["" if f is None else f"{float(f['value']):.4g}" for f in own]
-        rows.append(f"| `{preset}` | {WANTED[name]:g} | {' | '.join(cells)} |")
+        values = [None if f is None else float(str(f["value"])) for f in own]
+        cells = ["" if v is None else f"{v:.4g}" if v < 1000 else f"{v:.0f}" for v in values]
+        commit = measured.get(name, {}).get("commit", "")
+        rows.append(f"| `{preset}` | ≥ {WANTED[name]:g} | {' | '.join(cells)} | {commit} |")
     return rows
 
 
