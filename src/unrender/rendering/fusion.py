@@ -18,6 +18,8 @@ from unrender.rendering.rendering import Renderer, Rendering
 
 TRUNCATION = 4.0
 """Distances are known up to so many voxels from a surface."""
+AT_ONCE = 1 << 16
+"""Voxels whose pixels are looked up together: enough to fill a machine, little memory."""
 SOLID = 0.5
 """Pixels of less opacity show nothing: all that they see is empty."""
 
@@ -55,19 +57,21 @@ class Volume:
     def voxel(self) -> float:
         return 2 * self.half_width / (len(self.distance) - 1)
 
-    def points(self, plane: int) -> Float[Tensor, "y z 3"]:
-        """World points of one plane's voxels."""
+    def points(self, planes: slice) -> Float[Tensor, "x y z 3"]:
+        """World points of some planes' voxels."""
         axis = torch.linspace(-self.half_width, self.half_width, len(self.distance))
-        y, z = torch.meshgrid(axis, axis, indexing="ij")
-        return torch.stack([axis[plane].expand_as(y), y, z], dim=-1) + self.center
+        grid = torch.meshgrid(axis[planes], axis, axis, indexing="ij")
+        return torch.stack(grid, dim=-1) + self.center
 
     def add(self, camera: Cameras, seen: Rendering) -> None:
         """One view's render: `seen` is [1, height, width]."""
-        for plane in range(len(self.distance)):
-            self._add(plane, camera, seen)
+        count = len(self.distance)
+        together = max(1, AT_ONCE // count**2)
+        for first in range(0, count, together):
+            self._add(slice(first, first + together), camera, seen)
 
-    def _add(self, plane: int, camera: Cameras, seen: Rendering) -> None:
-        points = self.points(plane).view(-1, 3)
+    def _add(self, planes: slice, camera: Cameras, seen: Rendering) -> None:
+        points = self.points(planes).view(-1, 3)
         index = torch.zeros(len(points), dtype=torch.long)
         pixel, front = camera.project(index, points)
         size = torch.tensor([camera.width, camera.height])
@@ -89,16 +93,16 @@ class Volume:
         color = color[:, :3] / color[:, 3:].clamp_min(1e-6)
         # The nearer to the surface, the more its colour counts.
         near = (1 - ahead.abs()).clamp_min(0) * (there & solid)
-        shape = self.weight[plane].shape
-        old = self.weight[plane].view(-1)
+        shape = self.weight[planes].shape
+        old = self.weight[planes].view(-1)
         weight = old + there
-        mean = (self.distance[plane].view(-1) * old + ahead.clamp_max(1) * there) / weight
-        self.distance[plane] = torch.where(there, mean, self.distance[plane].view(-1)).view(
+        mean = (self.distance[planes].view(-1) * old + ahead.clamp_max(1) * there) / weight
+        self.distance[planes] = torch.where(there, mean, self.distance[planes].view(-1)).view(
             shape
         )
-        self.weight[plane] = weight.view(shape)
-        self.color[plane] += (near[:, None] * color).view(*shape, 3)
-        self._colored[plane] += near.view(shape)
+        self.weight[planes] = weight.view(shape)
+        self.color[planes] += (near[:, None] * color).view(*shape, 3)
+        self._colored[planes] += near.view(shape)
 
     def __post_init__(self) -> None:
         self._colored = torch.zeros_like(self.weight)
