@@ -21,6 +21,7 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import turned_clockwise
 from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.geometry.poses import invert, so3_from_quaternion
 from unrender.imaging.files import image_header
 
 MODELS = {
@@ -96,10 +97,7 @@ def load_colmap(path: Path) -> Views:
 
     images, turned = read_turned_photographs(str(path), paths, straighten)
     height, width = images.shape[1:3]
-    poses = torch.tensor([_matrix(folder, each) for each in model.images], dtype=torch.float64)
-    poses = check_poses(poses, lambda k: f"{folder}: image {model.images[k].name}")
-    rotation = poses[:, :, :3].mT
-    world_from_camera = torch.cat([rotation, -rotation @ poses[:, :, 3:]], dim=2)
+    world_from_camera = invert(_poses(folder, model.images))
     found = [
         # Before it was turned, the image was as high as it is wide now.
         turned_clockwise(pose, matrix, width) if turn else (pose, matrix)
@@ -162,20 +160,18 @@ def _image_folder(path: Path, model: ColmapModel) -> Path:
     )
 
 
-def _matrix(folder: Path, image: ColmapImage) -> list[list[float]]:
+def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4"]:
     """camera_from_world, [R | t]."""
-    w, x, y, z, *shift = image.pose
-    length = math.sqrt(w * w + x * x + y * y + z * z)
-    if not 0.1 < length < 10:
+    numbers = torch.tensor([each.pose for each in images], dtype=torch.float64)
+    quaternions, shifts = numbers.split([4, 3], dim=1)
+    lengths = quaternions.norm(dim=1)
+    for k in (~((lengths > 0.1) & (lengths < 10))).nonzero()[:1, 0].tolist():
         raise InputError(
-            f"{folder}: image {image.name}: the quaternion has length {length:.3g}, not 1"
+            f"{folder}: image {images[k].name}: the quaternion has length {lengths[k]:.3g}, "
+            "not 1"
         )
-    w, x, y, z = w / length, x / length, y / length, z / length
-    return [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), shift[0]],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x), shift[1]],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), shift[2]],
-    ]
+    poses = torch.cat([so3_from_quaternion(quaternions), shifts[..., None]], dim=2)
+    return check_poses(poses, lambda k: f"{folder}: image {images[k].name}")
 
 
 def _intrinsics(

@@ -12,6 +12,7 @@ import torch
 from unrender.data.validate import check_poses
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import invert
 
 MAX_BYTES = 100_000_000
 FIELDS = 19
@@ -50,9 +51,7 @@ def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tu
         raise InputError(f"{path}: lists no frames")
     table = torch.tensor(rows, dtype=torch.float64)
     pose = table[:, 7:].view(-1, 3, 4)
-    rotation = pose[:, :, :3].mT
-    inverse = torch.cat([rotation, -rotation @ pose[:, :, 3:]], dim=2)
-    world_from_camera = check_poses(inverse, lambda k: f"{path}: line {k + 2}")
+    world_from_camera = check_poses(invert(pose), lambda k: f"{path}: line {k + 2}")
     matrix = torch.zeros(len(rows), 3, 3, dtype=torch.float64)
     matrix[:, 0, 0], matrix[:, 1, 1] = table[:, 1] * width, table[:, 2] * height
     matrix[:, 0, 2], matrix[:, 1, 2] = table[:, 3] * width, table[:, 4] * height
