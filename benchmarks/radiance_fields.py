@@ -10,6 +10,7 @@ nothing is chosen by it.
 """
 
 import argparse
+import dataclasses
 import json
 import resource
 import subprocess
@@ -160,8 +161,6 @@ def fitted(
 
 def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
     """What mip-NeRF gains over NeRF where images are small, both trained on all sizes."""
-    import dataclasses  # noqa: PLC0415
-
     scene = load_multiscale(MULTISCALE)
     scores: dict[str, list[float]] = {}
     for name in ("nerf", "mip_nerf"):
