@@ -10,6 +10,7 @@ for nothing, and no Gaussian covers more than MAX_ALPHA.
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,6 +20,8 @@ MIN_ALPHA = 1 / 255
 MAX_ALPHA = 0.999
 STOP = 1e-4
 """A pixel that is reached by less of the light has all it needs."""
+NUMBERS = 10
+"""Of a Gaussian, as backends take it: mean 2, conic 3, colour 3, opacity, depth."""
 
 
 @dataclass(frozen=True)
@@ -48,5 +51,7 @@ def splat(
     [[a, b], [b, c]], per squared pixel; opacities are in [0, 1]. Differentiable in all five
     (but for the order).
     """
-    kernel = implementation(__name__, backend, means)
-    return Splatted(*kernel.splat(means, conics, colors, opacities, depths, width, height))
+    splats = torch.cat([means, conics, colors, opacities[:, None], depths[:, None]], dim=1)
+    # Red, green, blue, opacity and depth.
+    image = implementation(__name__, backend, means).splat(splats, width, height)
+    return Splatted(image[:3].permute(1, 2, 0), image[3], image[4])

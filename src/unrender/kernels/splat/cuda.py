@@ -17,11 +17,9 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, STOP
+from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, NUMBERS, STOP
 
 TILE = 16
-NUMBERS = 10
-"""Of a Gaussian: mean 2, conic 3, colour 3, opacity, depth."""
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
 
 
@@ -162,21 +160,9 @@ def _tile_lists(
 
 
 def splat(
-    means: Float[Tensor, "splats 2"],
-    conics: Float[Tensor, "splats 3"],
-    colors: Float[Tensor, "splats 3"],
-    opacities: Float[Tensor, "splats"],
-    depths: Float[Tensor, "splats"],
-    width: int,
-    height: int,
-) -> tuple[
-    Float[Tensor, "{height} {width} 3"],
-    Float[Tensor, "{height} {width}"],
-    Float[Tensor, "{height} {width}"],
-]:
-    splats = torch.cat([means, conics, colors, opacities[:, None], depths[:, None]], dim=1)
-    image = _Splat.apply(splats, width, height)
-    return image[:3].permute(1, 2, 0), image[3], image[4]
+    splats: Float[Tensor, "splats 10"], width: int, height: int
+) -> Float[Tensor, "5 {height} {width}"]:
+    return _Splat.apply(splats, width, height)  # pyright: ignore[reportReturnType]
 
 
 class _Splat(torch.autograd.Function):
