@@ -43,7 +43,7 @@ with TemporaryDirectory() as folder:
     scene = Scene("chair", photographs(60, seed=0), photographs(8, seed=1))
 
     # Images -> scene.
-    method = InstantNGP(log2_table_size=14, finest=64, step_size=0.03, occupancy_cells=64)
+    method = InstantNGP(log2_table_size=14, finest=64, step_size=0.0165, occupancy_cells=64)
     fitted, _ = fit_run(
         method, "chair", Path(folder) / "scene", FitOptions(minutes=0.25), scene=scene
     )

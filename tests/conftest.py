@@ -62,7 +62,7 @@ def scene_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> O
         width=16,
         color_layers=1,
         occupancy_cells=32,
-        step_size=0.04,
+        step_size=0.022,
         samples=1 << 13,
     )
     out = tmp_path_factory.mktemp("runs") / "scene"

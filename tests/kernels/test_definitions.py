@@ -1,5 +1,6 @@
 """The reference kernels against closed forms, brute force and finite differences."""
 
+import dataclasses
 import math
 
 import pytest
@@ -177,6 +178,20 @@ def test_march_stops_where_the_ray_has_gone_dark(backend) -> None:
     bins = march(origin, direction, torch.tensor([0.5]), grid, backend=backend)
     # Each bin counts 0.7 at most, so the twelfth passes 8.
     assert len(bins) == 12
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_bins_grow_with_their_distance_and_leave_no_gap(backend) -> None:
+    grid = dataclasses.replace(full_grid(True), growth=0.02, nearest=0.1)
+    origin, direction = torch.tensor([[0.0, 0.1, 0.0]]), torch.tensor([[1.0, 0, 0]])
+    bins = march(origin, direction, torch.tensor([0.5]), grid, backend=backend)
+    torch.testing.assert_close(float(bins.starts[0]), 0.1)
+    torch.testing.assert_close(bins.starts[1:], bins.ends[:-1])
+    middles, widths = (bins.starts + bins.ends) / 2, bins.ends - bins.starts
+    # One of them may lie across the knee, at a distance of 0.5.
+    off = (widths / torch.maximum(0.02 * middles, torch.tensor(0.01)) - 1).abs()
+    assert (off > 1e-3).sum() <= 1
+    assert widths[-1] > 0.019
 
 
 def test_march_skips_an_empty_grid() -> None:

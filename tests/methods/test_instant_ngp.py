@@ -72,13 +72,13 @@ def test_the_image_is_differentiable_in_the_pose(
     """As finite differences say, once bins are so short that their places hardly matter."""
     model = copy.deepcopy(scene_run.model)
     model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
-    method = dataclasses.replace(scene_run.method, dark=math.inf, step_size=0.0025)
+    model.options = dataclasses.replace(model.options, dark=math.inf, step_size=0.0014)
     cameras = small_scene.test.cameras.select(slice(0, 3))
     wanted = small_scene.test.images[:3]
 
     def loss(tangent: torch.Tensor) -> torch.Tensor:
         moved = cameras.with_poses(compose(se3_exp(tangent), cameras.world_from_camera))
-        return (method.render(model, moved).rgba - wanted).square().mean((1, 2, 3))
+        return (scene_run.method.render(model, moved).rgba - wanted).square().mean((1, 2, 3))
 
     tangent = torch.zeros(3, 6, requires_grad=True)
     loss(tangent).sum().backward()
@@ -87,6 +87,16 @@ def test_the_image_is_differentiable_in_the_pose(
         steps = 1e-3 * torch.eye(6)[:, None].expand(-1, 3, -1)
         numeric = torch.stack([loss(step) - loss(-step) for step in steps], dim=1) / 2e-3
     assert (numeric - tangent.grad).norm() < 0.15 * numeric.norm()
+
+
+def test_the_cube_holds_a_ball_that_is_given(small_scene: Scene) -> None:
+    views = dataclasses.replace(small_scene.train, ball=torch.tensor([1.0, 2.0, 3.0, 0.5]))
+    cube = TINY.build(views, torch.Generator())
+    edge = cube.ball.to_unit(torch.tensor([[1.5, 2.0, 2.5]]))
+    torch.testing.assert_close(cube.to_unit(edge), torch.tensor([[1.0, 0.5, 0.0]]))
+    assert cube.ball.radius > 0.5
+    wide = dataclasses.replace(TINY, half_width=8.0).build(views, torch.Generator())
+    assert wide.ball.radius == 0.5
 
 
 def test_samples_follow_their_budget(small_scene: Scene) -> None:

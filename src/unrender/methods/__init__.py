@@ -60,6 +60,18 @@ METHODS: dict[str, AnyMethod] = {
     "mip-nerf-360-tiny": _TINY_360,
     "mip-nerf-360-object-tiny": replace(_TINY_360, **_OBJECT_360),
     "instant-ngp": InstantNGP(),
+    "instant-ngp-paper": InstantNGP(
+        levels=16, log2_table_size=19, finest=2048, width=64, samples=1 << 18, table_rate=1e-2
+    ),
+    # The cube is many times as wide as what the cameras look at, and begins before them.
+    "instant-ngp-capture": InstantNGP(
+        half_width=8.0,
+        growth=1 / 256,
+        nearest=0.05,
+        levels=12,
+        log2_table_size=19,
+        finest=4096,
+    ),
     "instant-ngp-tiny": InstantNGP(log2_table_size=15, finest=200, color_layers=1),
     "nerfacto": Nerfacto(),
     "nerfacto-object": Nerfacto(**_OBJECT_NERFACTO),

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.views import Views
-from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
@@ -23,6 +22,7 @@ from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.rendering import Rendering
 from unrender.rendering.tiles import render_in_tiles
+from unrender.scenes.ball import Ball
 from unrender.scenes.occupancy import OccupancyGrid
 from unrender.training.method import Method, Progress, halve
 from unrender.training.pixels import pixel_errors
@@ -57,7 +57,10 @@ class _Density(torch.autograd.Function):
 
 
 class InstantNGPModel(nn.Module):
-    """Density and colour at points of the cube [−half_width, half_width]³."""
+    """Density and colour at points of the cube [−half_width, half_width]³.
+
+    Its frame is that of the ball that the cameras look at: lengths are in radii of the ball.
+    """
 
     samples_a_ray: Tensor
 
@@ -66,7 +69,8 @@ class InstantNGPModel(nn.Module):
         self.layout = HashGridLayout(
             options.levels, options.log2_table_size, options.coarsest, options.finest
         )
-        self.half_width = options.half_width
+        self.options = options
+        self.ball = Ball()
         table = torch.rand(self.layout.num_entries, 2, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
         encoded = options.levels * self.layout.features
@@ -83,33 +87,35 @@ class InstantNGPModel(nn.Module):
         return mlp(hash_grid(unit, self.table, self.layout), list(self.density_net))
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Per unit length."""
+        """Per radius, at points in the ball's frame."""
         return _Density.apply(self.features(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
 
     def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-        """World points of the cube in [0, 1]³."""
-        return (points + self.half_width) / (2 * self.half_width)
+        """Points of the cube in [0, 1]³."""
+        return (points / self.options.half_width + 1) / 2
 
-    def rays_at_once(self, step: float) -> int:
+    def rays_at_once(self) -> int:
         """Rays that come to about SAMPLES_AT_ONCE, by how full the occupancy grid is."""
         filled = float(self.occupancy.occupied.float().mean())
-        samples_a_ray = max(2 * self.half_width / step * filled, 4.0)
-        return max(1 << 10, int(SAMPLES_AT_ONCE / samples_a_ray))
+        bins = 2 * self.options.half_width / self.options.step_size
+        return max(1 << 10, int(SAMPLES_AT_ONCE / max(bins * filled, 4.0)))
 
     def render_rays(
-        self, rays: Rays, step: float, jitter: Float[Tensor, "rays"], dark: float
+        self, rays: Rays, jitter: Float[Tensor, "rays"]
     ) -> tuple[Rendering, Float[Tensor, "rays"], int]:
         """The rays' colours and distortion, and how many samples they took."""
-        directions = rays.directions
-        bins = march(rays.origins, directions, jitter, self.occupancy.march_grid(step), dark)
+        options = self.options
+        origins, directions = self.ball.to_unit(rays.origins), rays.directions
+        grid = self.occupancy.march_grid(options.step_size, options.growth, options.nearest)
+        bins = march(origins, directions, jitter, grid, options.dark)
         middles = (bins.starts + bins.ends) / 2
-        origins, towards = self.to_unit(rays.origins), directions / (2 * self.half_width)
+        origins, towards = self.to_unit(origins), directions / (2 * options.half_width)
         features = self.features(along_rays(origins, towards, middles, bins.offsets))
         density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", head=view)
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
-        depth = out.distance / out.opacity.clamp_min(1e-6)
+        depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
         return Rendering(out.color, out.opacity, depth), out.distortion, len(bins)
 
 
@@ -138,10 +144,15 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Units of the networks' hidden layers."""
     color_layers: int = 2
     """Hidden layers of the colour network."""
-    half_width: float = 1.5
-    """The scene lies in the cube [−half_width, half_width]³, in scene units."""
-    step_size: float = 0.015
-    """Length of the bins along a ray, in scene units."""
+    half_width: float = 0.82
+    """Half the side of the cube in which the scene is, in radii of the ball that the cameras
+    look at: what is inside their images from all around. A ball that is given fits in."""
+    step_size: float = 0.0082
+    """Length of the bins along a ray, in radii of the ball."""
+    growth: float = 0.0
+    """Bins farther away than step_size / growth are as long as growth × distance."""
+    nearest: float = 0.0
+    """Nothing nearer to a camera is looked at, in radii of the ball."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
     dark: float = 8.0
@@ -155,18 +166,18 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     table_rate: float = 0.1
     """Learning rate of the hash grid's table at the start. The paper's is that of the networks:
     right for its hundred thousand steps, slow for a thousand."""
-    distortion: float = 2e-3
+    distortion: float = 3.7e-3
     """Weight of how spread the light's origins are along each ray, which keeps empty space
     empty (Mip-NeRF 360, eq. 15; not in instant-ngp)."""
     cooldown: float = 0.5
     """Share of the fit, its last, over which the learning rates fall to zero."""
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
+        model = InstantNGPModel(self, generator)
+        model.ball.look_from(data.cameras, data.ball)
         if data.ball is not None:
-            raise InputError(
-                "--ball: instant-ngp fills a cube about the origin: give --half-width instead"
-            )
-        return InstantNGPModel(self, generator)
+            model.ball.radius /= min(self.half_width, 1.0)
+        return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:
         model = InstantNGPModel(self, torch.Generator())
@@ -196,9 +207,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         num_rays = max(64, int(min(wanted, self.max_rays)) // 64 * 64)
         batch = data.sample_pixels(num_rays, generator)
         jitter = torch.rand(num_rays, generator=generator).to(batch.rgba.device)
-        rendering, distortion, num_samples = model.render_rays(
-            batch.rays, self.step_size, jitter, self.dark
-        )
+        rendering, distortion, num_samples = model.render_rays(batch.rays, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
         # No less than half of what it was: the grid may be young, and the next rays others.
         found = num_samples / num_rays
@@ -231,7 +240,6 @@ class InstantNGP(Method[InstantNGPModel, Views]):
 
         def tile(rays: Rays) -> Rendering:
             jitter = torch.full_like(rays.pixel_radius, 0.5)
-            return model.render_rays(rays, self.step_size, jitter, self.dark)[0]
+            return model.render_rays(rays, jitter)[0]
 
-        num_rays = model.rays_at_once(self.step_size)
-        return render_in_tiles(cameras, num_rays, tile, own_threads=True)
+        return render_in_tiles(cameras, model.rays_at_once(), tile, own_threads=True)

@@ -3,6 +3,7 @@
 Müller et al., SIGGRAPH 2022, appendix E.1: a decaying maximum of sampled densities.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -36,12 +37,17 @@ class OccupancyGrid(nn.Module):
         self.register_buffer("density", torch.zeros(cells, cells, cells))
         self._grid: MarchGrid | None = None
 
-    def march_grid(self, step: float) -> MarchGrid:
-        """The grid as rays that are cut into bins of length `step` see it now."""
+    def march_grid(self, step: float, growth: float = 0.0, nearest: float = 0.0) -> MarchGrid:
+        """The grid as rays see it now that begin at `nearest` and have bins of length `step`.
+
+        Far away, bins are as long as `growth` × distance.
+        """
         grid = self._grid
         if grid is None or grid.step != step or grid.depth.device != self.density.device:
             grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density, step)
-            self._grid = grid
+        if (grid.growth, grid.nearest) != (growth, nearest):
+            grid = dataclasses.replace(grid, growth=growth, nearest=nearest)
+        self._grid = grid
         return grid
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
-from unrender.kernels.march.grid import BLOCK, LEVELS, MarchGrid, Samples
+from unrender.kernels.march.grid import BLOCK, LEVELS, MarchGrid, Samples, distance
 
 
 @inline
@@ -27,6 +27,20 @@ def _first_block(u, v, t, num_blocks):
     ahead = 1 if v > 0 else 0
     wall = np.float32((block + ahead) * BLOCK)
     return block, (wall - u) / v, np.float32(BLOCK) / abs(v), 2 * ahead - 1
+
+
+@inline
+@no_type_check
+def _even(t, knee):
+    """As `even` in grid.py."""
+    return knee * (np.float32(1) + np.log(t / knee)) if t > knee else t
+
+
+@inline
+@no_type_check
+def _distance(s, knee):
+    """As `distance` in grid.py."""
+    return knee * np.exp(s / knee - np.float32(1)) if s > knee else s
 
 
 @jit
@@ -42,12 +56,17 @@ def _walk(
     blocks,
     bounds,
     step,
+    knee,
+    nearest,
     limit,
     max_bins,
     middles,
     counts,
 ):
-    """Fill `middles` ray by ray; returns the first ray that might not fit any more."""
+    """Fill `middles`, by the coordinate `even`, ray by ray.
+
+    Returns the first ray that might not fit any more.
+    """
     cells = np.int32(depths.shape[0])
     end = np.float32(cells) - np.float32(0.5)
     to_cell = np.float32(cells) / (np.float32(2) * half)
@@ -70,7 +89,7 @@ def _walk(
         ax, bx = (-half - ox) * ix, (half - ox) * ix
         ay, by = (-half - oy) * iy, (half - oy) * iy
         az, bz = (-half - oz) * iz, (half - oz) * iz
-        near = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), zero))
+        near = max(max(min(ax, bx), min(ay, by)), max(min(az, bz), nearest))
         far = min(min(max(ax, bx), max(ay, by)), max(az, bz))
         # Only the part inside the box around all that is occupied needs to be walked.
         ax, bx = (bounds[0, 0] - ox) * ix, (bounds[1, 0] - ox) * ix
@@ -86,15 +105,16 @@ def _walk(
         bz, next_z, apart_z, turn_z = _first_block(uz, vz, enter, num_blocks)
         count = 0
         dark = 0
-        start = near + jitter[r] * step
+        start = _even(near, knee) + jitter[r] * step
         k = 0
         while enter < far and dark <= limit:
             leave = min(min(next_x, next_y), next_z)
             if blocks[bx, by, bz]:
                 # A bin at the wall belongs to both blocks: its own cell decides.
-                k = max(k, int(np.ceil((enter - margin - start) * per_step)))
+                k = max(k, int(np.ceil((_even(enter, knee) - margin - start) * per_step)))
                 last_t = min(leave + margin, far)
-                t = start + np.float32(k) * step
+                s = start + np.float32(k) * step
+                t = _distance(s, knee)
                 while t < last_t and dark <= limit:
                     cx = np.uint32(np.int32(min(max(ux + t * vx, zero), end)))
                     cy = np.uint32(np.int32(min(max(uy + t * vy, zero), end)))
@@ -102,11 +122,12 @@ def _walk(
                     # Every bin is written, and the next one over it unless it is kept.
                     depth = np.int64(depths[cx, cy, cz])
                     kept = np.int64(depth != 0)
-                    middles[total + count] = t
+                    middles[total + count] = s
                     count += kept
                     dark += depth - kept
                     k += 1
-                    t = start + np.float32(k) * step
+                    s = start + np.float32(k) * step
+                    t = _distance(s, knee)
             enter = leave
             if next_x <= leave:
                 next_x += apart_x
@@ -154,6 +175,8 @@ def march(
                 *cells,
                 bounds,
                 np.float32(step),
+                np.float32(grid.knee),
+                np.float32(grid.nearest),
                 limit,
                 max_bins,
                 middles,
@@ -169,4 +192,5 @@ def march(
     )
     offsets = torch.zeros(num_rays + 1, dtype=torch.int64)
     torch.cumsum(torch.from_numpy(counts), 0, out=offsets[1:])
-    return Samples(middles - step / 2, middles + step / 2, offsets)
+    starts, ends = (distance(middles + side * step / 2, grid.knee) for side in (-1, 1))
+    return Samples(starts, ends, offsets)

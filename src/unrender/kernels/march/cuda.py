@@ -62,6 +62,20 @@ def _to_wall(block, direction, inverse, position, half, block_width):
 
 @triton.jit
 @no_type_check
+def _even(t, knee):
+    """As `even` in grid.py."""
+    return tl.where(t > knee, knee * (1 + tl.log(tl.maximum(t / knee, 1.0))), t)
+
+
+@triton.jit
+@no_type_check
+def _distance(s, knee):
+    """As `distance` in grid.py."""
+    return tl.where(s > knee, knee * tl.exp(tl.maximum(s / knee - 1, 0.0)), s)
+
+
+@triton.jit
+@no_type_check
 def _walk(
     origins,
     directions,
@@ -72,6 +86,8 @@ def _walk(
     num_cells,
     half,
     step,
+    knee,
+    nearest,
     limit,
     low_x,
     low_y,
@@ -96,7 +112,7 @@ def _walk(
     near_x, far_x = _slab(ox, ix, -half, half)
     near_y, far_y = _slab(oy, iy, -half, half)
     near_z, far_z = _slab(oz, iz, -half, half)
-    near = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, 0.0))
+    near = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, nearest))
     far = tl.minimum(tl.minimum(far_x, far_y), far_z)
     # Only the part inside the box around all that is occupied needs to be walked.
     near_x, far_x = _slab(ox, ix, low_x, high_x)
@@ -109,14 +125,17 @@ def _walk(
     to_cell = num_cells / (2 * half)
     block_width = SKIP / to_cell
     num_blocks = num_cells // SKIP
-    k = tl.where(active, tl.maximum((enter - near) / step - shift, 0.0), 0.0).to(tl.int32)
+    first = _even(near, knee)
+    ahead = (_even(enter, knee) - first) / step - shift
+    k = tl.where(active, tl.maximum(ahead, 0.0), 0.0).to(tl.int32)
     at = tl.zeros([LANES], tl.int64)
     if FILL:
         at += tl.load(offsets + ray, mask=inside, other=0)
     dark = tl.zeros([LANES], tl.int32)
     running = tl.max(active.to(tl.int32), axis=0)
     while running > 0:
-        t = near + (k.to(tl.float32) + shift) * step
+        s = first + (k.to(tl.float32) + shift) * step
+        t = _distance(s, knee)
         active = active & (t < far)
         x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
         cell_x = _cell(x, half, to_cell, num_cells)
@@ -133,13 +152,14 @@ def _walk(
             ),
             _to_wall(block_z, dz, iz, z, half, block_width),
         )
-        skipped = tl.where(empty, tl.maximum(leave / step, 1.0), 1.0).to(tl.int32)
+        ahead = (_even(t + leave, knee) - s) / step
+        skipped = tl.where(empty, tl.maximum(ahead, 1.0), 1.0).to(tl.int32)
         cell = (cell_x * num_cells + cell_y).to(tl.int64) * num_cells + cell_z
         depth = tl.load(depths + cell, mask=active & (empty == 0), other=0).to(tl.int32)
         kept = depth > 0
         if FILL:
-            tl.store(starts + at, t - step * 0.5, mask=kept)
-            tl.store(ends + at, t + step * 0.5, mask=kept)
+            tl.store(starts + at, _distance(s - step * 0.5, knee), mask=kept)
+            tl.store(ends + at, _distance(s + step * 0.5, knee), mask=kept)
         at += kept.to(tl.int64)
         dark += tl.where(kept, depth - 1, 0)
         active = active & (dark.to(tl.float32) <= limit)
@@ -167,7 +187,7 @@ def march(
         grid.depth.contiguous(),
         grid.blocks.contiguous().view(torch.uint8),
         len(grid.depth),
-        *map(float, (grid.half_width, grid.step)),
+        *map(float, (grid.half_width, grid.step, grid.knee, grid.nearest)),
         float(max_optical_depth / grid.max_step_depth * cells.LEVELS),
         *map(float, (*grid.bounds[0], *grid.bounds[1])),
         counts,

@@ -11,6 +11,8 @@ BLOCK = 8
 """Cells a side of a block that is skipped at once when it is empty."""
 LEVELS = 254
 """Optical depths of a step that are told apart."""
+NEVER = 1e30
+"""The knee of bins that do not grow."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class MarchGrid:
     """Length of the bins along a ray."""
     max_step_depth: float
     """What a bin counts at most: one rough estimate must not hide what lies behind it."""
+    growth: float = 0.0
+    """Bins farther away than step / growth are as long as growth × distance."""
+    nearest: float = 0.0
+    """Distance before which no ray begins."""
+
+    @property
+    def knee(self) -> float:
+        """The distance from which on bins grow."""
+        return self.step / self.growth if self.growth > 0 else NEVER
 
     @classmethod
     def from_cells(
@@ -65,6 +76,20 @@ def _bounds(
     a, b, c = (where.amin(0) * width - half_width).tolist()
     d, e, f = ((where.amax(0) + 1) * width - half_width).tolist()
     return (a, b, c), (d, e, f)
+
+
+def even(t: Float[Tensor, "*batch"], knee: float) -> Float[Tensor, "*batch"]:
+    """The coordinate in which all bins have one length: t, and past the knee its logarithm."""
+    if knee == NEVER:
+        return t
+    return torch.where(t > knee, knee * (1 + (t / knee).clamp_min(1).log()), t)
+
+
+def distance(s: Float[Tensor, "*batch"], knee: float) -> Float[Tensor, "*batch"]:
+    """What `even` was made of."""
+    if knee == NEVER:
+        return s
+    return torch.where(s > knee, knee * (s / knee - 1).clamp_min(0).exp(), s)
 
 
 @dataclass(frozen=True)

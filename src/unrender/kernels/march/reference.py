@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.march.grid import LEVELS, MarchGrid, Samples
+from unrender.kernels.march.grid import LEVELS, MarchGrid, Samples, distance, even
 
 
 def march(
@@ -16,13 +16,14 @@ def march(
     grid: MarchGrid,
     max_optical_depth: float,
 ) -> Samples:
-    half, cells, step = grid.half_width, len(grid.depth), grid.step
+    half, cells, step, knee = grid.half_width, len(grid.depth), grid.step, grid.knee
     slabs = torch.stack([(-half - origins) / directions, (half - origins) / directions])
-    near = slabs.amin(0).amax(-1).clamp_min(0)
+    near = slabs.amin(0).amax(-1).clamp_min(grid.nearest)
     far = slabs.amax(0).amin(-1)
     num_steps = math.ceil(2 * 3**0.5 * half / step)
     index = torch.arange(num_steps, device=origins.device)
-    middles = near[:, None] + (index + jitter[:, None]) * step
+    places = even(near, knee)[:, None] + (index + jitter[:, None]) * step
+    middles = distance(places, knee)
     points = origins[:, None] + middles[..., None] * directions[:, None]
     cell = ((points + half) * (cells / (2 * half))).floor().clamp(0, cells - 1).long()
     x, y, z = torch.nan_to_num(cell).unbind(-1)
@@ -32,5 +33,5 @@ def march(
     limit = max_optical_depth / grid.max_step_depth * LEVELS
     keep &= depth.cumsum(-1) - depth <= limit
     offsets = torch.nn.functional.pad(keep.sum(-1).cumsum(0), (1, 0))
-    kept = middles[keep]
-    return Samples(kept - step / 2, kept + step / 2, offsets)
+    kept = places[keep]
+    return Samples(distance(kept - step / 2, knee), distance(kept + step / 2, knee), offsets)
