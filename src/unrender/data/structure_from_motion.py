@@ -4,8 +4,6 @@ Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap
 """
 
 import importlib.util
-import os
-import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ import torch
 
 from unrender.data.photographs import list_photographs
 from unrender.errors import InputError
-from unrender.imaging.files import image_header, read_image, write_image
+from unrender.imaging.files import folder_in_place, image_header, read_image, write_image
 from unrender.imaging.resize import area_average
 
 FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
@@ -59,26 +57,17 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
         raise InputError("process: pycolmap is not installed: pip install 'unrender[sfm]'")
     if out.exists():
         raise InputError(f"{out}: exists already: choose another --out, or delete it")
-    temporary = out.with_name(f".{out.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        (temporary / "images").mkdir(parents=True)
+    with folder_in_place(out) as folder:
+        (folder / "images").mkdir()
         film = source.is_file()
         count = (
-            _from_film(source, temporary / "images", frames, size, stage)
+            _from_film(source, folder / "images", frames, size, stage)
             if film
-            else _from_folder(source, temporary / "images", size, stage)
+            else _from_folder(source, folder / "images", size, stage)
         )
         if count < FEWEST:
             raise InputError(f"{source}: has {count} images: give at least {FEWEST}")
-        found = _reconstruct(source, temporary, count, film, stage)
-        temporary.rename(out)
-    except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror}): choose another --out"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return found
+        return _reconstruct(source, folder, count, film, stage)
 
 
 def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:

@@ -7,6 +7,7 @@ Premultiplied: colours times alpha, as everything else in this library holds the
 import math
 import os
 import secrets
+import shutil
 import struct
 import threading
 import zlib
@@ -159,6 +160,26 @@ def replacing(path: Path) -> Generator[Path]:
         ) from error
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def folder_in_place(path: Path) -> Generator[Path]:
+    """Yield a temporary folder that takes the name `path` once the block has ended well.
+
+    What the system refuses becomes an InputError; nothing is left of a failure.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or _one_line(error)}): choose another "
+            "place or free space"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:

@@ -15,8 +15,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from torch import Tensor
 
 from unrender import __version__
 from unrender.errors import InputError
+from unrender.imaging.files import folder_in_place
 
 MAX_JSON_BYTES = 10_000_000
 
@@ -81,24 +81,6 @@ def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
-@contextmanager
-def _folder_in_place(path: Path) -> Generator[Path]:
-    """A folder that appears under its name only once it is complete."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}): choose another place or free space"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def processor() -> str:
     """The processor's name and the number of its cores."""
     info = Path("/proc/cpuinfo")
@@ -147,7 +129,7 @@ class Run:
                 f"{path}: exists already: choose another --out, continue it with --resume, "
                 "or delete it"
             )
-        with _folder_in_place(path) as folder:
+        with folder_in_place(path) as folder:
             write_json(folder / "config.json", {"format": 1, **config, **provenance()})
             (folder / "checkpoints").mkdir()
         return cls(path)
@@ -204,11 +186,11 @@ class Run:
         target = folder / f"step_{checkpoint.state['step']:08d}"
         if target.exists():  # The same step again, now finished: replace what is there.
             aside = folder / f".replaced_{os.getpid()}.tmp"
-            with _folder_in_place(aside) as temporary:
+            with folder_in_place(aside) as temporary:
                 _write_checkpoint(temporary, checkpoint)
             _exchange(aside, target)
         else:
-            with _folder_in_place(target) as temporary:
+            with folder_in_place(target) as temporary:
                 _write_checkpoint(temporary, checkpoint)
         for old in self.checkpoints()[:-2]:
             shutil.rmtree(old, ignore_errors=True)
