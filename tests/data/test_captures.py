@@ -1,6 +1,8 @@
 """Loaders on the real samples: what they read reprojects to where the images show it."""
 
+import json
 import math
+import shutil
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -403,6 +405,20 @@ def test_what_a_scene_fills_can_be_told(scene_folder: Path) -> None:
             load_scene(path, Reading(ball=wrong))
     with pytest.raises(InputError, match="no camera sees"):
         load_scene(path, Reading(ball=(0.0, 0.0, 900.0, 1.0)))
+
+
+def test_two_views_of_one_pose_are_named(scene_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scene"
+    shutil.copytree(scene_folder, folder)
+    file = next(folder.glob("transforms*.json"))
+    content = json.loads(file.read_text())
+    frames = content["frames"]
+    frames[3]["transform_matrix"] = frames[1]["transform_matrix"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="very same pose") as caught:
+        load_scene(str(folder))
+    assert Path(frames[1]["file_path"]).name in str(caught.value)
+    assert Path(frames[3]["file_path"]).name in str(caught.value)
 
 
 def test_any_share_of_the_views_is_held_out(scene_folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Reading .npy files, numbers only, never more than the file holds."""
 
 import math
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,17 @@ import numpy as np
 from unrender.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[Any]]
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
+"""What numpy raises on files that are damaged; their headers are Python's literals."""
 
 
 def read_npy(path: Path) -> Array:
@@ -31,7 +43,7 @@ def read_npy(path: Path) -> Array:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except InputError:
         raise
-    except (OSError, EOFError, ValueError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{path}: cannot be read as .npy ({' '.join(str(error).split())}); copy it again"
         ) from error

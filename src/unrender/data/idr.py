@@ -53,7 +53,10 @@ def load_idr(path: Path) -> Views:
     if masks.is_dir():
         images = masked(images, masks, list_photographs(masks))
     cameras = idr_cameras(file, world, scale, width, height)
-    return Views(cameras, images, names=tuple(each.name for each in photographs))
+    # The sphere of the masks, where the file knows it.
+    ball = None if scale is None else torch.tensor([0.0, 0.0, 0.0, 1.0])
+    names = tuple(each.name for each in photographs)
+    return Views(cameras, images, names=names, ball=ball)
 
 
 def idr_cameras(

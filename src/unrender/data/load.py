@@ -142,6 +142,7 @@ def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
     """
     path = _path(source)
     scene = make_scene(source) if path is None else recognise(path).load(path, reading)
+    _check_distinct(source, scene)
     if reading.masks is not None:
         folder = Path(reading.masks)
         train, test = (cut_out(views, folder) for views in (scene.train, scene.test))
@@ -150,6 +151,24 @@ def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
         train, test = (_within(views, reading.ball) for views in (scene.train, scene.test))
         scene = replace(scene, train=train, test=test)
     return scene if reading.downscale == 1 else _smaller(scene, reading.downscale)
+
+
+def _check_distinct(source: str, scene: Scene) -> None:
+    """InputError if two views have one pose: then one of them has another's, or is its copy."""
+    both = (scene.train, scene.test)
+    poses = torch.cat([views.cameras.world_from_camera for views in both]).flatten(1)
+    names = [
+        f"{views.names[k]!r}" if views.names else f"{kind} {k}"
+        for kind, views in zip(("training view", "test view"), both, strict=True)
+        for k in range(len(views))
+    ]
+    _, group, count = torch.unique(poses, dim=0, return_inverse=True, return_counts=True)
+    for k in (count[group] > 1).nonzero()[:1, 0].tolist():
+        same = [names[j] for j in (group == group[k]).nonzero()[:, 0].tolist()]
+        raise InputError(
+            f"{source}: {same[0]} and {same[1]} have the very same pose: correct one of them "
+            "or remove it"
+        )
 
 
 def _smaller(scene: Scene, downscale: int) -> Scene:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.arrays import DAMAGED, Array
 from unrender.data.photographs import opaque
 from unrender.data.validate import (
     MAX_BYTES,
@@ -32,17 +33,7 @@ from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.imaging.color import premultiply, unpremultiply
 from unrender.imaging.files import replacing
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-READING_ERRORS = (
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+READING_ERRORS = (*DAMAGED, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What zipfile and numpy raise on damaged, encrypted or unknown archives."""
 
 
