@@ -372,6 +372,20 @@ def test_resume_asks_for_the_same_method_and_data(
     assert contents(out) == before
 
 
+def test_a_run_that_lost_its_cameras_finds_them_again(
+    refused: Command, command: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    """A kill may come between the run's folder and its cameras."""
+    out, cameras = tmp_path / "run", tmp_path / "run/cameras.json"
+    fit = ("fit", "instant-ngp-tiny", "--data", scene_folder, "--steps", 2, "--samples", 512)
+    command(*fit, "--out", out)
+    before = cameras.read_bytes()
+    cameras.unlink()
+    assert "--resume" in refused("export", out, "--to", tmp_path / "mesh.obj")
+    command(*fit, "--out", out, "--resume")
+    assert cameras.read_bytes() == before
+
+
 def load_other(scene_folder: Path):
     from unrender.data.blender import load_blender  # noqa: PLC0415
 
@@ -416,6 +430,7 @@ def test_pose_says_what_it_lacks(
         ("render", "RUN", "--out", "OUT.avi", "--frames", "2"),
         ("render", "RUN", "--out", "OUT.mp4", "--frames", "0"),
         ("render", "RUN", "--out", "OUT.mp4", "--size", "1000000"),
+        ("render", "RUN", "--out", "OUT.mp4", "--radius", "0"),
         ("render", "RUN", "--out", "OUT.mp4", "--cameras", "nowhere.json"),
         ("demo", "--out", "OUT", "--minutes", "0"),
         ("demo", "--out", "OUT", "--minutes", "nan"),

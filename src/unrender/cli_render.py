@@ -1,5 +1,6 @@
 """The command that renders films and images of a run."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from unrender.data.camera_files import read_cameras
 from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spiral
+from unrender.geometry.paths import orbit, spiral
 from unrender.imaging.files import write_image, write_video
 from unrender.rendering.channels import CHANNELS, as_images
 from unrender.rendering.rendering import supersampled
@@ -50,14 +51,15 @@ def render(
         run: The run folder.
         out: An .mp4 or .gif, in which several channels stand side by side, or a folder for one
             .png for each frame and channel.
-        cameras: turntable; spiral, about the middle of the training cameras; test, the held-out
-            views; or a file of cameras such as `unrender pose` writes.
+        cameras: turntable, about what the training cameras look at; spiral, about the middle of
+            the training cameras; test, the held-out views; or a file of cameras such as
+            `unrender pose` writes.
         what: color, depth, normals, opacity: one or more, with commas between them.
         frames: Frames of the turntable or spiral.
         fps: Frames a second.
         size: Pixels of the longer side; by default as the training images. A flow has its own.
         elevation: Degrees above the horizon, for the turntable.
-        radius: Distance from the origin, for the turntable; by default the training cameras'.
+        radius: Distance from there, for the turntable; by default the training cameras'.
         supersample: Rays a side of each pixel.
         background: RGB in [0, 1].
         device: Where to compute.
@@ -71,6 +73,8 @@ def render(
             raise InputError(f"--what {channel!r}: choose of {', '.join(CHANNELS)}")
     if frames < 1 or fps < 1:
         raise InputError(f"--frames {frames} --fps {fps}: give at least 1 of each")
+    if radius is not None and not 0 < radius < math.inf:
+        raise InputError(f"--radius {radius}: give a positive length")
     if not all(0 <= value <= 1 for value in background):
         raise InputError(f"--background {background}: give three numbers from 0 to 1")
     opened = open_run(run, pick_device(device))
@@ -95,6 +99,9 @@ def _path(
     opened: OpenRun, cameras: str, frames: int, elevation: float, radius: float | None
 ) -> Cameras:
     """The cameras by name, or of a file."""
+    if cameras == "turntable" and opened.fixed_size is None:
+        known = fitted_cameras(opened).cameras
+        return orbit(known, frames, math.radians(elevation), radius)
     if cameras == "turntable":
         return turntable_cameras(opened, frames, elevation, radius)
     if cameras not in ("spiral", "test"):

@@ -63,12 +63,16 @@ def mesh_of(opened: OpenRun, voxels: int, half_width: float | None) -> Mesh:
         )
     if not 16 <= voxels <= 512:
         raise InputError(f"--voxels {voxels}: give 16 to 512")
+    if half_width is not None and not 0 < half_width < float("inf"):
+        raise InputError(f"--half-width {half_width}: give a positive length")
     known = fitted_cameras(opened).cameras
-    cameras = known.select(torch.tensor(evenly(min(VIEWS, len(known)), len(known))))
+    cameras = known.select(torch.tensor(evenly(VIEWS, len(known))))
     ball = getattr(opened.model, "ball", None)
-    center = ball.center.cpu() if isinstance(ball, Ball) else torch.zeros(3)
-    radius = float(ball.radius) if isinstance(ball, Ball) else 1.5
-    return fuse(opened.renderer, cameras, center, half_width or radius, voxels).mesh()
+    if not isinstance(ball, Ball):
+        ball = Ball()
+        ball.look_from(known)
+    width = half_width or float(ball.radius)
+    return fuse(opened.renderer, cameras, ball.center.cpu(), width, voxels).mesh()
 
 
 def splats_of(model: nn.Module) -> Splats | None:

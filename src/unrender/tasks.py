@@ -151,9 +151,9 @@ def fit_run(
             "views": views,
         }
         run = Run.create(out, config)
-        if method.any_size:
-            write_cameras(run.path / CAMERAS, _named(scene.train))
     try:
+        if method.any_size and not (run.path / CAMERAS).exists():
+            write_cameras(run.path / CAMERAS, NamedCameras.of(scene.train))
         model, result = fit(method, scene.train.to(device), options, run, resume, show, watch)
     except InputError:
         run.discard_if_unused()
@@ -243,12 +243,10 @@ def _check_view_description(views: object, source: str) -> None:
 
 def fitted_cameras(opened: OpenRun) -> NamedCameras:
     """The cameras of the views that a scene's run was fitted to. InputError."""
-    return read_cameras(opened.run.path / CAMERAS)
-
-
-def _named(views: Views) -> NamedCameras:
-    names = views.names or tuple(f"view {k}" for k in range(len(views)))
-    return NamedCameras(views.cameras, names)
+    path = opened.run.path / CAMERAS
+    if not path.exists():
+        raise InputError(f"{path}: not found: fit again with --resume, which writes it")
+    return read_cameras(path)
 
 
 def training_cameras(

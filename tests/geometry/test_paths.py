@@ -1,5 +1,6 @@
 """Laws of camera paths."""
 
+import functools
 import math
 
 import pytest
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell, spiral, turntable
-from unrender.geometry.poses import look_at, so3_distance
+from unrender.geometry.paths import orbit, spherical_shell, spiral, turntable, upwards
+from unrender.geometry.poses import compose, look_at, se3_exp, so3_distance
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -152,3 +153,23 @@ def test_a_spiral_stays_among_the_cameras_and_looks_where_they_look() -> None:
     assert bool((depth > 0).all())
     # Upright as they are.
     assert bool((found.rotations[:, 1, 1] < -0.9).all())
+
+
+def test_an_orbit_goes_with_the_world_of_its_cameras() -> None:
+    """Cameras anywhere and tilted: the orbit is theirs, moved like them."""
+    # The focus is drawn a little to the cameras' mean.
+    close = functools.partial(torch.testing.assert_close, rtol=0, atol=2e-3)
+    cameras = Cameras.from_focal(turntable(12, 4.0, 0.6), 40.0, 32, 24)
+    plain = orbit(cameras, 8, 0.3, None)
+    close(plain.world_from_camera, turntable(8, 4.0, 0.3))
+    motion = se3_exp(torch.tensor([[1.2, 0.4, -0.3, 5.0, -3.0, 2.0]]))
+    moved = cameras.with_poses(compose(motion.expand(12, 3, 4), cameras.world_from_camera))
+    found = orbit(moved, 8, 0.3, 3.0)
+    rotation, shift = motion[0, :, :3], motion[0, :, 3]
+    close(upwards(moved), rotation[:, 2])
+    away = (found.centers - shift) @ rotation
+    close(away.norm(dim=1), torch.full((8,), 3.0))
+    close(away[:, 2], torch.full((8,), 3 * math.sin(0.3)))
+    close(found.rotations[:, :, 2] @ rotation, -away / 3)
+    assert (found.rotations[:, :, 1] @ upwards(moved) < 0).all()
+    assert (found.width, found.height) == (32, 24)

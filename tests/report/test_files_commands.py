@@ -101,6 +101,8 @@ def test_gaussians_and_cameras_are_written(
         (("--to", "nowhere/mesh.obj"), "is no folder"),
         (("--to", "splats.ply"), "holds no Gaussians"),
         (("--to", "mesh.obj", "--voxels", 4), "--voxels 4"),
+        (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
+        (("--to", "mesh.obj", "--half-width", "nan"), "a positive length"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

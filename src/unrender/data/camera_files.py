@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.validate import check_poses
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
@@ -30,6 +31,11 @@ class NamedCameras:
 
     cameras: Cameras
     names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, views: Views) -> "NamedCameras":
+        """The cameras of views, which may have no names."""
+        return cls(views.cameras, views.names or tuple(f"view {k}" for k in range(len(views))))
 
 
 def write_cameras(

@@ -12,6 +12,8 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 
 UP = (0.0, 0.0, 1.0)
+UPRIGHT = math.radians(30)
+"""Cameras whose mean is no farther from UP have it as their own."""
 
 
 def spherical_shell(
@@ -72,6 +74,32 @@ def _on_sphere(
     """Points of the unit sphere by z and by the angle about z."""
     ring = (1 - height.square()).clamp_min(0).sqrt()
     return torch.stack([ring * azimuth.cos(), ring * azimuth.sin(), height], dim=-1)
+
+
+def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None) -> Cameras:
+    """A circle about the point that most cameras look at, upright as they are.
+
+    `elevation` in radians above the horizon; the cameras' mean distance if no `radius` is
+    given. Sizes and intrinsics are the first camera's.
+    """
+    focus = focus_point(cameras)
+    if radius is None:
+        radius = float((cameras.centers - focus).norm(dim=1).mean())
+    up = upwards(cameras)
+    aside = torch.eye(3)[0 if abs(float(up[0])) < 0.9 else 1]
+    aside = torch.nn.functional.normalize(aside - (aside @ up) * up, dim=0)
+    turn = torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
+    poses = turn @ turntable(frames, radius, elevation)
+    poses[:, :, 3] += focus
+    first = cameras.select(slice(0, 1))
+    return Cameras(poses, first.intrinsics.expand(frames, 3, 3), first.width, first.height)
+
+
+def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
+    """Where up is to most cameras: z, unless they say clearly otherwise."""
+    up = torch.nn.functional.normalize(-cameras.rotations[:, :, 1].mean(0), dim=0)
+    z = torch.tensor(UP)
+    return z if float(up @ z) > math.cos(UPRIGHT) else up
 
 
 def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7) -> Cameras:

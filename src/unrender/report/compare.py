@@ -56,13 +56,13 @@ def write_comparison(
         (
             run.name,
             code(run.method),
-            float(run.figures["psnr"] or torch.inf),
+            float(run.figures["psnr"]),
             float(run.figures["ssim"]),
             round(run.seconds),
             float(run.figures["seconds_per_view"]),
             run.megabytes,
         )
-        for run in sorted(runs, key=lambda run: -float(run.figures["psnr"] or torch.inf))
+        for run in sorted(runs, key=lambda run: -float(run.figures["psnr"]))
     ]
     header = ("run", "method", "PSNR, dB", "SSIM", "fit, s", "image, s", "model, MB")
     background = runs[0].figures["background"]
@@ -84,7 +84,6 @@ def write_comparison(
                 paragraph("Where the truth has most detail, enlarged without smoothing."),
                 image_grid(zoomed, labels),
             ),
-            section("Whole images", image_grid(all_images, labels)),
             section("How they learnt", training_curves({r.name: r.metrics for r in runs})),
         ),
     )
