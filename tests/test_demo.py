@@ -26,7 +26,7 @@ SUMMARY = {
 def test_the_loop_writes_all_it_promises(scene_folder: Path, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "demo"
-    options = DemoOptions(data=str(scene_folder), out=out, minutes=0.3, views=40, device="cpu")
+    options = DemoOptions(data=str(scene_folder), out=out, minutes=0.15, views=40, device="cpu")
     report = run_demo(options, said.append)
     assert report == out / "report.html"
     page = report.read_text()

@@ -209,9 +209,7 @@ def agree_on_bins(
     backend: Backend, device: torch.device, cells: MarchGrid, inputs: tuple[Tensor, ...]
 ) -> None:
     if backend == "cuda":
-        cells = dataclasses.replace(
-            cells, step=4 * cells.step
-        )
+        cells = dataclasses.replace(cells, step=4 * cells.step)
     a = march(*inputs, cells, backend="reference")
     b = march(*(t.to(device) for t in inputs), cells.to(device), backend=backend)
     # A sample on the wall of a cell may fall to either side by rounding; hardly any does.

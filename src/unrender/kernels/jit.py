@@ -6,7 +6,7 @@ user's, and compiles several times faster than Numba's own parallel loops.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from itertools import count, pairwise
@@ -95,23 +95,28 @@ def run_threads(
     if not takes_part:
         return list(_pool(num_threads()).map(function, jobs))
     results: dict[int, Result] = {}
-    # One after the other takes the next number; a call of `next` is never interrupted.
-    numbers = count()
-
-    def work() -> None:
-        while (number := next(numbers)) < len(jobs):
-            results[number] = function(jobs[number])
-
+    task = function, jobs, count(), results
     others = min(num_threads(), len(jobs)) - 1
-    waiting = [_pool(num_threads()).submit(work) for _ in range(others)]
+    waiting = [_pool(num_threads()).submit(_work, *task) for _ in range(others)]
     try:
         with torch.no_grad():
-            work()
+            _work(*task)
     finally:
         wait(waiting)
     for other in waiting:
         other.result()
     return [results[number] for number in range(len(jobs))]
+
+
+def _work(
+    function: Callable[[Job], Result],
+    jobs: list[Job],
+    numbers: Iterator[int],
+    results: dict[int, Result],
+) -> None:
+    """Do the next job until none is left; a call of `next` is never interrupted."""
+    while (number := next(numbers)) < len(jobs):
+        results[number] = function(jobs[number])
 
 
 def shares(total: int, parts: int) -> list[tuple[int, int]]:
