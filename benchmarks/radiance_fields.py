@@ -214,7 +214,9 @@ def table(
 
 def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
     """Quality against time."""
-    lines = {name: tuple(zip(*curve, strict=True)) for name, curve in curves.items() if curve}
+    lines = {
+        name: tuple(zip(*curves[name], strict=True)) for name in PRESETS if curves.get(name)
+    }
     figure = draw_curves(
         {name: (list(line[0]), list(line[1])) for name, line in lines.items()},
         "seconds of fitting",

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from unrender.report import plots
 from unrender.report.page import Fragment
-from unrender.report.plots import MAX_POINTS, PALETTE, curves, histogram, scatter
+from unrender.report.plots import MAX_POINTS, PALETTE, curves, draw_curves, histogram, scatter
 
 
 def texts(drawing: Fragment) -> list[str]:
@@ -144,3 +145,17 @@ def test_plots_take_their_colors_and_fonts_from_the_page() -> None:
     assert "<style" not in markup
     assert "xmlns" not in markup
     assert "width=" not in markup.split(">")[0]
+
+
+@pytest.mark.parametrize("letters", [3, 8, 12, 18, 26])
+def test_a_legend_stays_inside_and_tells_all_lines_apart(letters: int) -> None:
+    names = [f"{k}" * letters for k in range(8)]
+    drawing = draw_curves({name: ([0, 1], [0, k]) for k, name in enumerate(names)}, "x", "y")
+    FigureCanvasAgg(drawing).draw()
+    (axes,) = drawing.axes
+    box = axes.get_legend().get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= drawing.bbox.x1
+    assert box.y1 <= drawing.bbox.y1
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == len(names)

@@ -55,7 +55,7 @@ MAX_POINTS = 300
 DECADES_FOR_LOG = 1.5
 """Positive values that span more powers of ten are drawn on a logarithmic axis."""
 
-COLUMNS_OF_LEGEND = {3: 22, 2: 34}
+COLUMNS_OF_LEGEND = {3: 11, 2: 19}
 """And the letters that the longest name may have."""
 
 Values = Sequence[int | float]
@@ -97,17 +97,22 @@ def draw_curves(
     """Lines through (xs, ys) by name; points that cannot be drawn are left out.
 
     A name without points keeps its colour free, so that it has the same one in every plot.
+    Where there are more names than colours, the others' lines are dashed.
     """
     with mpl.rc_context(STYLE):
         drawing, axes = _empty(x_label, y_label)
-        for color, (name, (xs, ys)) in zip(_colors(len(series)), series.items(), strict=True):
+        lines = ["-" if k < len(PALETTE) else "--" for k in range(len(series))]
+        styles = zip(_colors(len(series)), lines, strict=True)
+        for (color, line), (name, (xs, ys)) in zip(styles, series.items(), strict=True):
             points = _finite(xs, ys)
             if log_y:
                 points = points[points[:, 1] > 0]
             if not len(points):
                 continue
             points = _thinned(points)
-            axes.plot(*points.T, marker=marker, ms=4, color=color, linewidth=1.6, label=name)
+            axes.plot(
+                *points.T, line, marker=marker, ms=4, color=color, linewidth=1.6, label=name
+            )
         if log_y:
             log_axis(axes, "y")
         if log_x:
