@@ -1,0 +1,188 @@
+"""Radiance fields on real photographs: three captures, several methods each.
+
+    python benchmarks/captures.py [--only SCENE ...] [--minutes 4] [--work FOLDER] [--quick]
+
+Each method is fitted for as long as the others and judged on every eighth photograph, which
+nothing was fitted to. Of the best one, a film along a spiral is drawn, and a mesh where an
+object stands alone. Pictures and films go to docs/captures/, figures to docs/captures.md.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import record
+import torch
+import trimesh
+from record import ROOT
+
+from unrender.cli_render import render
+from unrender.data.load import Reading, load_scene
+from unrender.data.views import Scene
+from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.export import export_run
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.files import write_image
+from unrender.kernels.splat import splat
+from unrender.methods import METHODS
+from unrender.report.pictures import write_picture
+from unrender.tasks import OpenRun, fit_run, fitted_cameras
+from unrender.training.fit import FitOptions
+
+RESULTS = ROOT / "benchmarks/results/captures.json"
+PAGE = ROOT / "docs/captures.md"
+DATA = ROOT.parent / "shared/data"
+HOLD_OUT = 8
+FRAMES = 72
+VOXELS = 224
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A scene of photographs, and what is tried on it."""
+
+    folder: str
+    methods: tuple[str, ...]
+    downscale: int = 1
+    cut_out: bool = False
+    """Whether masks leave an object alone, which has a closed surface."""
+
+
+CAPTURES = {
+    "fern": Capture(
+        "real_scenes/fern_llff",
+        ("nerfacto-tiny", "instant-ngp-capture", "gaussian-splatting-tiny"),
+    ),
+    "mouse": Capture(
+        "real_scenes/mouse_colmap",
+        ("nerfacto-tiny", "instant-ngp-capture", "gaussian-splatting-tiny"),
+        downscale=2,
+    ),
+    "scan65": Capture(
+        "dtu/scan65_400x300",
+        ("instant-ngp", "dvgo-tiny", "gaussian-splatting-tiny"),
+        cut_out=True,
+    ),
+}
+
+
+def main() -> None:
+    """Fit and judge what is asked for, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=list(CAPTURES), default=list(CAPTURES))
+    parser.add_argument("--minutes", type=float, default=4.0, help="of fitting, each")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/captures")
+    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    earlier = record.read(arguments.out)
+    figures = dict(earlier.get("figures", {}))
+    measured = dict(earlier.get("measured", {}))
+    committed = not arguments.quick and arguments.out == RESULTS
+    pictures = ROOT / "docs/captures" if committed else arguments.work
+    pictures.mkdir(parents=True, exist_ok=True)
+    for name in arguments.only:
+        found = measure(name, arguments, pictures)
+        figures.update(found)
+        record.show(found)
+        measured[name] = {"commit": record.COMMIT}
+        seconds = time.perf_counter() - began
+        record.write(
+            arguments.out, arguments.seed, seconds, figures,
+            measured=measured, minutes=arguments.minutes,
+        )  # fmt: skip
+    if committed:
+        record.fill(PAGE, "table", table(figures, measured))
+
+
+def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.Figures:
+    """Every method's figures on one capture; draws what they make of it."""
+    capture = CAPTURES[name]
+    reading = Reading(downscale=capture.downscale, hold_out=HOLD_OUT)
+    scene = load_scene(str(DATA / capture.folder), reading)
+    minutes = 0.1 if arguments.quick else arguments.minutes
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    figures: record.Figures = {}
+    behind = WHITE if scene.test.background is None else scene.test.background
+    rows = [("photograph", scene.test.over(behind))]
+    runs: dict[str, OpenRun] = {}
+    for method in capture.methods:
+        out = arguments.work / f"{name}-{method}"
+        opened, result = fit_run(
+            METHODS[method], str(DATA / capture.folder), out, options, reading,
+            scene=scene, resume=out.exists(),
+        )  # fmt: skip
+        found = evaluate_images(opened.renderer, scene.test)
+        key = f"{name}_{method}"
+        figures[f"{key}_psnr"] = record.figure(found.scores.mean_psnr, "dB")
+        figures[f"{key}_ssim"] = record.figure(found.scores.mean_ssim, "")
+        figures[f"{key}_steps"] = record.figure(result.steps, "steps")
+        seconds = found.seconds / len(scene.test)
+        figures[f"{key}_image_seconds"] = record.figure(seconds, "s")
+        rows.append((method, found.rendered))
+        runs[method] = opened
+    chosen = torch.linspace(0, len(scene.test) - 1, 3).round().long()
+    write_picture(pictures / f"{name}.png", [(r, images[chosen]) for r, images in rows], 250)
+    best = max(runs, key=lambda m: float(figures[f"{name}_{m}_psnr"]["value"]))
+    draw(name, runs[best], capture, scene, pictures)
+    return figures
+
+
+def draw(name: str, opened: OpenRun, capture: Capture, scene: Scene, pictures: Path) -> None:
+    """A film of colours and depths, and a mesh where an object stands alone."""
+    longer = max(scene.train.cameras.width, scene.train.cameras.height)
+    render(
+        opened.run.path, pictures / f"{name}.mp4", cameras="spiral", what="color,depth",
+        frames=FRAMES, size=min(320, longer), device="cpu",
+    )  # fmt: skip
+    if capture.cut_out:
+        file = opened.run.path / "mesh.ply"
+        print(f"{file}: {export_run(opened, file, VOXELS, None)}")
+        cameras = fitted_cameras(opened).cameras
+        chosen = torch.linspace(0, len(cameras) - 1, 3).round().long()
+        images = [picture(file, cameras.select(k[None])) for k in chosen]
+        write_image(pictures / f"{name}-mesh.png", torch.cat(images, dim=1))
+
+
+def picture(file: Path, camera: Cameras) -> torch.Tensor:
+    """A mesh' vertices as small splats, above in its colours and below in grey."""
+    mesh = trimesh.load_mesh(file)
+    vertices, normals = (
+        torch.from_numpy(array.copy()).float() for array in (mesh.vertices, mesh.vertex_normals)
+    )
+    colors = torch.from_numpy(mesh.visual.vertex_colors[:, :3].copy()).float() / 255
+    camera = camera.resized(2 * camera.width, 2 * camera.height)
+    pixels, depth = camera.project(torch.zeros(len(vertices), dtype=torch.long), vertices)
+    towards = torch.nn.functional.normalize(camera.centers - vertices, dim=1)
+    facing = (normals * towards).sum(1)
+    # As wide as the mesh' edges are on the image.
+    edge = float(mesh.edges_unique_length.mean()) * float(camera.focal.mean()) / depth
+    conics = torch.stack([1 / edge.square(), torch.zeros_like(edge), 1 / edge.square()], dim=1)
+    opacity = 0.95 * (facing > 0)
+    halves = [
+        splat(pixels, conics, shown, opacity, depth, camera.width, camera.height)
+        for shown in (colors, facing.clamp(0, 1)[:, None].expand(-1, 3))
+    ]
+    images = [half.color + (1 - half.opacity)[..., None] for half in halves]
+    return torch.cat(images)[::2, ::2].clamp(0, 1)
+
+
+def table(figures: record.Figures, measured: dict[str, dict[str, str]]) -> list[str]:
+    """A row a scene and method."""
+    rows = ["| scene | method | PSNR, dB | SSIM | steps | image, s | commit |"]
+    rows.append("|---|---|---:|---:|---:|---:|---|")
+    for name, capture in CAPTURES.items():
+        for method in capture.methods:
+            own = [figures.get(f"{name}_{method}_{kind}") for kind in
+                   ("psnr", "ssim", "steps", "image_seconds")]  # fmt: skip
+            cells = ["" if f is None else f"{float(f['value']):.4g}" for f in own]
+            commit = measured.get(name, {}).get("commit", "")
+            rows.append(f"| {name} | `{method}` | {' | '.join(cells)} | {commit} |")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
