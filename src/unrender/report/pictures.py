@@ -10,6 +10,9 @@ from torch import Tensor
 
 from unrender.imaging.files import replacing
 
+LETTER = 0.075
+"""Inches that a letter of a label takes, at most."""
+
 Row = tuple[str, Float[Tensor, "images height width 3"]]
 """A label, and one image a column."""
 
@@ -24,8 +27,10 @@ def write_picture(path: Path, rows: Sequence[Row], dots_an_inch: int = 100) -> N
 def draw_picture(rows: Sequence[Row]) -> Figure:
     """Images in a labelled grid; small ones are enlarged without smoothing."""
     columns = min(len(images) for _, images in rows)
-    figure = Figure(figsize=(1.35 + 1.15 * columns, 1.15 * len(rows)))
-    left = 1.35 / (1.35 + 1.15 * columns)
+    longest = max(len(line) for label, _ in rows for line in label.splitlines())
+    margin = max(1.35, 0.25 + LETTER * longest)
+    figure = Figure(figsize=(margin + 1.15 * columns, 1.15 * len(rows)))
+    left = margin / (margin + 1.15 * columns)
     grid = figure.subplots(
         len(rows),
         columns,

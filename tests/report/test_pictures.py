@@ -1,0 +1,19 @@
+"""Pictures in a grid hold their labels."""
+
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from unrender.report.pictures import draw_picture
+
+
+@pytest.mark.parametrize("label", ["truth", "the flow at\nits pose", "gaussian-splatting-tiny"])
+def test_labels_stay_inside(label: str) -> None:
+    figure = draw_picture([("a", torch.rand(3, 4, 6, 3)), (label, torch.rand(2, 4, 6, 3))])
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 4
+    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
+    assert len(boxes) == 2
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.height <= figure.bbox.height / 2
