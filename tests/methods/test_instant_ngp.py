@@ -129,6 +129,22 @@ def test_rgb_on_white_is_learnt_over_white(small_scene: Scene, tmp_path: Path) -
     assert opened.cameras["background"] == [1, 1, 1]
 
 
+def test_a_finished_run_stays_as_it_is(small_scene: Scene, tmp_path: Path) -> None:
+    def run(steps: int) -> dict[str, torch.Tensor]:
+        options = FitOptions(steps=steps, device="cpu")
+        out = tmp_path / "run"
+        again = fit_run(
+            TINY, "small", out, options, resume=out.exists(), scene=small_scene, show=False
+        )[0]
+        kept = open_run(out).model.state_dict()
+        assert all(torch.equal(kept[k], v) for k, v in again.model.state_dict().items())
+        return kept
+
+    first, second, longer = run(20), run(20), run(25)
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+    assert not torch.equal(first["table"], longer["table"])
+
+
 def test_resume_is_bit_identical(small_scene: Scene, tmp_path: Path) -> None:
     options = FitOptions(steps=40, device="cpu", checkpoint_every=23)
 

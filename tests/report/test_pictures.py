@@ -9,9 +9,9 @@ from unrender.report.pictures import draw_picture
 
 @pytest.mark.parametrize("label", ["truth", "the flow at\nits pose", "gaussian-splatting-tiny"])
 def test_labels_stay_inside(label: str) -> None:
-    figure = draw_picture([("a", torch.rand(3, 4, 6, 3)), (label, torch.rand(2, 4, 6, 3))])
+    figure = draw_picture([("a", torch.rand(3, 4, 6, 3)), (label, torch.rand(3, 4, 6, 3))])
     FigureCanvasAgg(figure).draw()
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 6
     boxes = [text.get_window_extent() for axes in figure.axes for text in axes.texts]
     assert len(boxes) == 2
     for box in boxes:

@@ -186,6 +186,10 @@ def fit(
             if step % options.checkpoint_every == 0:
                 save(finished=False)
         stopped = interrupted()
+        state = {} if checkpoint is None else checkpoint.state
+        if state.get("finished") and state["step"] == step:
+            # It stays as it is: only a larger budget gives it more steps.
+            return model, FitResult(step, state["seconds"], interrupted=False)
         if not stopped:
             method.finish(model, data)
             bar.update(100 - bar.n)
