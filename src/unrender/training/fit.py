@@ -4,7 +4,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -164,11 +164,7 @@ def fit(
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
                 break
-            factors = method.learning_rate(progress)
-            if isinstance(factors, float | int):
-                factors = [factors] * len(rates)
-            for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
-                group["lr"] = rate * factor
+            _set_rates(optimizer, rates, method.learning_rate(progress))
             try:
                 losses = _step(method, model, data, optimizer, progress, generator)
             except torch.OutOfMemoryError as error:
@@ -196,6 +192,16 @@ def fit(
         seconds = time.perf_counter() - began
         save(finished=not stopped)
     return model, FitResult(step, seconds, stopped)
+
+
+def _set_rates(
+    optimizer: torch.optim.Optimizer, rates: list[float], factors: float | Sequence[float]
+) -> None:
+    """Learning rates as multiples of those at the start: one for all groups, or one each."""
+    if isinstance(factors, float | int):
+        factors = [factors] * len(rates)
+    for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
+        group["lr"] = rate * factor
 
 
 def _fraction(options: FitOptions, step: int, seconds: float) -> float:
