@@ -23,6 +23,7 @@ from unrender.imaging.files import replacing
 from unrender.rendering.rendering import PoseEstimate
 
 MAX_BYTES = 100_000_000
+MAX_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,11 @@ def read_cameras(path: Path) -> NamedCameras:
 
 def _number(label: str, values: dict[str, Any], key: str) -> float:
     value = values.get(key)
+    # A whole number in JSON may be larger than any float.
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
+        or not -MAX_NUMBER < value < MAX_NUMBER
     ):
         raise InputError(f"{label}: `{key}` is {value!r:.60}, not a number; add it")
     return float(value)
@@ -137,7 +139,7 @@ def _number(label: str, values: dict[str, Any], key: str) -> float:
 def _matrix(label: str, value: Any) -> Float[Tensor, "3 4"]:
     try:
         matrix = torch.tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         matrix = torch.empty(0)
     if matrix.shape not in ((3, 4), (4, 4)):
         raise InputError(f"{label}: `transform_matrix` is not 4x4; give four rows of four")
