@@ -3,7 +3,8 @@
 import io
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,16 @@ def damaged(data: bytes, cut: float, places: list[tuple[float, int]]) -> bytes:
     return bytes(left)
 
 
+@contextmanager
+def restored(path: Path) -> Iterator[bytes]:
+    """What the file holds, and holds again afterwards."""
+    whole = path.read_bytes()
+    try:
+        yield whole
+    finally:
+        path.write_bytes(whole)
+
+
 def reads_or_refuses(path: Path) -> bool:
     """Whether a scene could be read; what fails otherwise than by InputError goes on."""
     with suppress(InputError):
@@ -79,12 +90,9 @@ def test_undamaged_copies_are_read(copied: Path) -> None:
 def test_cut_and_changed_bytes(
     copied: Path, file: str, cut: float, places: list[tuple[float, int]]
 ) -> None:
-    whole = (copied / file).read_bytes()
-    (copied / file).write_bytes(damaged(whole, cut, places))
-    try:
+    with restored(copied / file) as whole:
+        (copied / file).write_bytes(damaged(whole, cut, places))
         reads_or_refuses(copied)
-    finally:
-        (copied / file).write_bytes(whole)
 
 
 @pytest.mark.parametrize(
@@ -97,14 +105,11 @@ def test_cut_and_changed_bytes(
 def test_numbers_that_are_out_of_place(
     copied: Path, file: str, place: float, value: float
 ) -> None:
-    whole = (copied / file).read_bytes()
-    numbers = np.load(io.BytesIO(whole), allow_pickle=False)
-    numbers.reshape(-1)[int(place * (numbers.size - 1))] = value
-    np.save(copied / file, numbers)
-    try:
+    with restored(copied / file) as whole:
+        numbers = np.load(io.BytesIO(whole), allow_pickle=False)
+        numbers.reshape(-1)[int(place * (numbers.size - 1))] = value
+        np.save(copied / file, numbers)
         reads_or_refuses(copied)
-    finally:
-        (copied / file).write_bytes(whole)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +120,11 @@ def test_numbers_that_are_out_of_place(
 @few
 @given(way=st.lists(st.floats(0, 1), min_size=1, max_size=5), value=odd)
 def test_json_of_another_kind(copied: Path, file: str, way: list[float], value: Any) -> None:
-    whole = (copied / file).read_text()
-    content = json.loads(whole)
-    replace_one(content, way, value)
-    (copied / file).write_text(json.dumps(content))
-    try:
+    with restored(copied / file) as whole:
+        content = json.loads(whole)
+        replace_one(content, way, value)
+        (copied / file).write_text(json.dumps(content))
         reads_or_refuses(copied)
-    finally:
-        (copied / file).write_text(whole)
 
 
 @few

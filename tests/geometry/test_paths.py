@@ -173,3 +173,12 @@ def test_an_orbit_goes_with_the_world_of_its_cameras() -> None:
     close(found.rotations[:, :, 2] @ rotation, -away / 3)
     assert (found.rotations[:, :, 1] @ upwards(moved) < 0).all()
     assert (found.width, found.height) == (32, 24)
+
+
+def test_cameras_that_agree_on_no_direction_have_z_as_up() -> None:
+    about = torch.tensor([[1.0, 0.0, 0.0]]) * torch.linspace(0, 2 * math.pi, 9)[:-1, None]
+    poses = se3_exp(torch.cat([about, torch.zeros(8, 3)], dim=1))
+    poses[:, :, 3] = -3 * poses[:, :, 2]
+    found = orbit(Cameras.from_focal(poses, 40.0, 32, 24), 8, 0.3, None)
+    torch.testing.assert_close(upwards(found), torch.tensor([0.0, 0.0, 1.0]))
+    torch.testing.assert_close(found.centers.norm(dim=1), torch.full((8,), 3.0))

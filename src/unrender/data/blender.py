@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.json_values import finite_number, matrix_4x4, shown
 from unrender.data.photographs import opaque, read_photographs
 from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Scene, Views
@@ -163,7 +164,7 @@ def _frames(file: Path, content: Json) -> list[_Frame]:
     entries = content.get("frames")
     if not isinstance(entries, list):
         raise InputError(
-            f"{file}: `frames` is {_shown(entries)}, not a list; it lists the images"
+            f"{file}: `frames` is {shown(entries)}, not a list; it lists the images"
         )
     if not entries:
         raise InputError(f"{file}: has zero views in `frames`; list at least one")
@@ -171,11 +172,13 @@ def _frames(file: Path, content: Json) -> list[_Frame]:
     for index, entry in enumerate(cast(list[Any], entries)):
         label = f"{file}: frame {index}"
         if not isinstance(entry, dict):
-            raise InputError(f"{label} is {_shown(entry)}, not an object; correct it")
+            raise InputError(f"{label} is {shown(entry)}, not an object; correct it")
         frame = cast(Json, entry)
         image = _image_path(file, label, frame.get("file_path"))
         name = image.relative_to(file.parent.resolve()).as_posix()
-        matrix = _matrix(f"{label} ({name})", frame.get("transform_matrix"))
+        matrix = matrix_4x4(
+            f"{label} ({name})", "`transform_matrix`", frame.get("transform_matrix")
+        )
         frames.append(_Frame(f"{label} ({name})", name, image, matrix, frame))
     return frames
 
@@ -183,9 +186,7 @@ def _frames(file: Path, content: Json) -> list[_Frame]:
 def _image_path(file: Path, label: str, value: Any) -> Path:
     """Find the image a frame names, with or without its ending, inside the file's folder."""
     if not isinstance(value, str) or not value:
-        raise InputError(
-            f"{label}: `file_path` is {_shown(value)}, not a file name; correct it"
-        )
+        raise InputError(f"{label}: `file_path` is {shown(value)}, not a file name; correct it")
     folder = file.parent.resolve()
     for ending in ENDINGS:
         try:
@@ -195,42 +196,17 @@ def _image_path(file: Path, label: str, value: Any) -> Path:
                 return candidate
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"{label}: `file_path` {_shown(value)} is no usable path; correct it"
+                f"{label}: `file_path` {shown(value)} is no usable path; correct it"
             ) from error
         if not inside:
             raise InputError(
-                f"{label}: `file_path` {_shown(value)} leaves the folder {file.parent}; "
+                f"{label}: `file_path` {shown(value)} leaves the folder {file.parent}; "
                 "put the image into the folder"
             )
     raise InputError(
-        f"{label}: there is no image {_shown(value)} in {file.parent}, "
+        f"{label}: there is no image {shown(value)} in {file.parent}, "
         f"as named or with {', '.join(ENDINGS[1:])}; add it or remove the frame"
     )
-
-
-def _matrix(label: str, value: Any) -> list[list[float]]:
-    rows = cast(list[Any], value) if isinstance(value, list) else []
-    if len(rows) != 4 or not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise InputError(f"{label}: `transform_matrix` is not 4x4; give four rows of four")
-    return [
-        [_number(label, "an entry of `transform_matrix`", entry) for entry in row]
-        for row in rows
-    ]
-
-
-def _number(label: str, what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{label}: {what} is {_shown(value)}, not a number; correct it")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise InputError(f"{label}: {what} is too large; correct it") from error
-
-
-def _shown(value: Any) -> str:
-    """Show a value of unknown type and length, short enough for one line."""
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _lens(frame: _Frame, shared: Json) -> Lens:
@@ -238,14 +214,11 @@ def _lens(frame: _Frame, shared: Json) -> Lens:
     found: dict[str, float] = {}
     for key in (*DISTORTIONS, "k4"):
         value = frame.content.get(key, shared.get(key))
-        number = 0.0 if value is None else _number(frame.label, f"`{key}`", value)
-        if not math.isfinite(number):
-            raise InputError(f"{frame.label}: `{key}` is {number}; it must be finite")
-        found[key] = number
+        found[key] = 0.0 if value is None else finite_number(frame.label, f"`{key}`", value)
     model = shared.get("camera_model", "OPENCV")
     if found.pop("k4") or "FISHEYE" in str(model):
         raise InputError(
-            f"{frame.label}: has a fisheye lens ({_shown(model)}), which is not supported; "
+            f"{frame.label}: has a fisheye lens ({shown(model)}), which is not supported; "
             "undistort the images first"
         )
     return Lens(**found)
@@ -257,12 +230,7 @@ def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[T
 
     def get(key: str) -> float | None:
         value = frame.content.get(key, shared.get(key))
-        if value is None:
-            return None
-        number = _number(label, f"`{key}`", value)
-        if not math.isfinite(number):
-            raise InputError(f"{label}: `{key}` is {number}; it must be finite")
-        return number
+        return None if value is None else finite_number(label, f"`{key}`", value)
 
     def positive(key: str) -> float | None:
         value = get(key)

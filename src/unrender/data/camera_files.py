@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.json_values import finite_number, matrix_4x4
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -23,7 +24,6 @@ from unrender.imaging.files import replacing
 from unrender.rendering.rendering import PoseEstimate
 
 MAX_BYTES = 100_000_000
-MAX_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def read_cameras(path: Path) -> NamedCameras:
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list `frames`; write it with `unrender pose`")
     names: list[str] = []
-    poses: list[Tensor] = []
+    poses: list[list[list[float]]] = []
     matrices: list[Tensor] = []
     sizes: set[tuple[int, int]] = set()
     for index, frame in enumerate(frames):
@@ -107,59 +107,44 @@ def read_cameras(path: Path) -> NamedCameras:
         if not isinstance(frame, dict):
             raise InputError(f"{label}: is no object; write the file with `unrender pose`")
         values = {**{k: v for k, v in content.items() if k != "frames"}, **frame}
-        width, height = (int(_number(label, values, key)) for key in ("w", "h"))
+        width, height = (
+            int(finite_number(label, f"`{key}`", values.get(key))) for key in ("w", "h")
+        )
         if not (0 < width <= 20_000 and 0 < height <= 20_000):
             raise InputError(f"{label}: an image of {width}x{height}; give w and h in pixels")
         sizes.add((width, height))
         names.append(str(values.get("file_path", f"frame {index}")))
-        poses.append(_matrix(label, values.get("transform_matrix")))
+        poses.append(
+            matrix_4x4(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
+        )
         matrices.append(_intrinsics(label, values, width, height))
     if len(sizes) > 1:
         raise InputError(
             f"{path}: images of several sizes {sorted(sizes)}; make a file of each"
         )
-    world_from_camera = torch.stack(poses)
+    world_from_camera = torch.tensor(poses)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
     cameras = Cameras(opencv_from_opengl(checked), torch.stack(matrices), *sizes.pop())
     return NamedCameras(cameras, tuple(names))
 
 
-def _number(label: str, values: dict[str, Any], key: str) -> float:
-    value = values.get(key)
-    # A whole number in JSON may be larger than any float.
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not -MAX_NUMBER < value < MAX_NUMBER
-    ):
-        raise InputError(f"{label}: `{key}` is {value!r:.60}, not a number; add it")
-    return float(value)
-
-
-def _matrix(label: str, value: Any) -> Float[Tensor, "3 4"]:
-    try:
-        matrix = torch.tensor(value, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        matrix = torch.empty(0)
-    if matrix.shape not in ((3, 4), (4, 4)):
-        raise InputError(f"{label}: `transform_matrix` is not 4x4; give four rows of four")
-    return matrix[:3]
-
-
 def _intrinsics(
     label: str, values: dict[str, Any], width: int, height: int
 ) -> Float[Tensor, "3 3"]:
+    def number(key: str) -> float:
+        return finite_number(label, f"`{key}`", values.get(key))
+
     if "camera_angle_x" in values and "fl_x" not in values:
-        angle = _number(label, values, "camera_angle_x")
+        angle = number("camera_angle_x")
         if not 0 < angle < math.pi:
             raise InputError(
                 f"{label}: `camera_angle_x` is {angle}, outside (0, pi); correct it"
             )
         focal = 0.5 * width / math.tan(angle / 2)
     else:
-        focal = _number(label, values, "fl_x")
+        focal = number("fl_x")
     values = {"fl_y": focal, "cx": width / 2, "cy": height / 2, **values}
-    vertical, x, y = (_number(label, values, key) for key in ("fl_y", "cx", "cy"))
+    vertical, x, y = (number(key) for key in ("fl_y", "cx", "cy"))
     if min(focal, vertical) <= 0:
         raise InputError(f"{label}: a focal length of {min(focal, vertical)}; it is positive")
     return torch.tensor([[focal, 0, x], [0, vertical, y], [0, 0, 1]])

@@ -14,6 +14,8 @@ from unrender.geometry.poses import look_at
 UP = (0.0, 0.0, 1.0)
 UPRIGHT = math.radians(30)
 """Cameras whose mean is no farther from UP have it as their own."""
+AGREEING = 0.1
+"""Least length of the mean of unit vectors that agree on a direction."""
 
 
 def spherical_shell(
@@ -91,15 +93,16 @@ def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None)
     turn = torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
     poses = turn @ turntable(frames, radius, elevation)
     poses[:, :, 3] += focus
-    first = cameras.select(slice(0, 1))
-    return Cameras(poses, first.intrinsics.expand(frames, 3, 3), first.width, first.height)
+    return _as_the_first(cameras, poses)
 
 
 def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
-    """Where up is to most cameras: z, unless they say clearly otherwise."""
-    up = torch.nn.functional.normalize(-cameras.rotations[:, :, 1].mean(0), dim=0)
-    z = torch.tensor(UP)
-    return z if float(up @ z) > math.cos(UPRIGHT) else up
+    """Where up is to most cameras: z, unless they agree clearly on something else."""
+    up, z = -cameras.rotations[:, :, 1].mean(0), torch.tensor(UP)
+    length = float(up.norm())
+    if length < AGREEING or float(up @ z) > length * math.cos(UPRIGHT):
+        return z
+    return up / length
 
 
 def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7) -> Cameras:
@@ -111,7 +114,7 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     """
     focus, centers = focus_point(cameras), cameras.centers
     middle = centers.mean(0)
-    up = -cameras.rotations[:, :, 1].mean(0)
+    up = upwards(cameras)
     forward = torch.nn.functional.normalize(focus - middle, dim=0)
     right = torch.nn.functional.normalize(torch.linalg.cross(forward, up), dim=0)
     axes = torch.stack([right, torch.linalg.cross(right, forward), forward])
@@ -120,6 +123,10 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     depth = 0.5 * spread[2] * (angle / turns).sin()
     way = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
     places = middle + way @ axes
-    poses = look_at(places, focus.expand_as(places), up)
-    first = cameras.select(slice(0, 1))
-    return Cameras(poses, first.intrinsics.expand(frames, 3, 3), first.width, first.height)
+    return _as_the_first(cameras, look_at(places, focus.expand_as(places), up))
+
+
+def _as_the_first(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
+    """Cameras at other poses, of the first one's size and intrinsics."""
+    matrix = cameras.intrinsics[:1].expand(len(poses), 3, 3)
+    return Cameras(poses, matrix, cameras.width, cameras.height)
