@@ -215,20 +215,11 @@ class _HashGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
         columns, table = _columns(points), table.detach().contiguous()
-        features = layout.features
-        out = table.new_empty(features * layout.num_levels, len(points))
-        x, entries, target = columns.numpy(), table.numpy(), out.numpy()
-        mask, corners = np.uint32((1 << layout.log2_table_size) - 1), _corner_tuple(layout)
-
-        def run(job: tuple[int, tuple[int, int]]) -> None:
-            level, (first, last) = job
-            rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
-            place = layout.resolutions[level], layout.dense[level], mask, corners
-            outputs = target[features * level : features * (level + 1)]
-            _forward(x, first, last, rows, *place, outputs)
-
-        parts = shares(len(points), num_threads())
-        run_threads(run, [(level, part) for level in _levels_by_size(layout) for part in parts])
+        out = table.new_empty(layout.features * layout.num_levels, len(points))
+        levels = _Levels(layout, table.numpy(), out.numpy())
+        x, parts = columns.numpy(), shares(len(points), num_threads())
+        jobs = [(level, part) for level in _levels_by_size(layout) for part in parts]
+        run_threads(lambda job: levels.forward(x, *job), jobs)
         ctx.save_for_backward(columns, table)
         ctx.layout = layout
         return out.T
@@ -237,36 +228,54 @@ class _HashGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         columns, table = ctx.saved_tensors
         layout: HashGridLayout = ctx.layout
-        features = layout.features
-        above = gradients[0].T.contiguous()
-        x, entries, g = columns.numpy(), table.numpy(), above.numpy()
-        mask, corners = np.uint32((1 << layout.log2_table_size) - 1), _corner_tuple(layout)
+        x, above = columns.numpy(), gradients[0].T.contiguous().numpy()
         point_gradient = table_gradient = None
         if ctx.needs_input_grad[1]:
             table_gradient = torch.empty_like(table)
-            target = table_gradient.numpy()
-
-            def scatter(level: int) -> None:
-                rows = target[layout.offsets[level] : layout.offsets[level + 1]]
-                rows.fill(0)
-                place = layout.resolutions[level], layout.dense[level], mask, corners
-                _scatter(x, g[features * level : features * (level + 1)], *place, rows)
-
-            run_threads(scatter, _levels_by_size(layout))
+            targets = _Levels(layout, table_gradient.numpy(), above)
+            run_threads(lambda level: targets.scatter(x, level), _levels_by_size(layout))
         if ctx.needs_input_grad[0]:
             point_gradient = torch.zeros_like(columns)
-            out = point_gradient.numpy()
-
-            def differentiate(part: tuple[int, int]) -> None:
-                for level in range(layout.num_levels):
-                    rows = entries[layout.offsets[level] : layout.offsets[level + 1]]
-                    place = layout.resolutions[level], layout.dense[level], mask, corners
-                    below = g[features * level : features * (level + 1)]
-                    _point_gradient(x, *part, rows, below, *place, out)
-
-            run_threads(differentiate, shares(x.shape[1], num_threads()))
+            levels, out = _Levels(layout, table.numpy(), above), point_gradient.numpy()
+            parts = shares(x.shape[1], num_threads())
+            run_threads(lambda part: levels.differentiate(x, part, out), parts)
             point_gradient = point_gradient[: layout.dimensions].T
         return point_gradient, table_gradient, None
+
+
+class _Levels:
+    """A table, or its gradient, and the outputs, or theirs, level by level."""
+
+    def __init__(self, layout: HashGridLayout, table: np.ndarray, outputs: np.ndarray):
+        """`outputs`: [features of all levels, points]."""
+        self.layout, self.table, self.outputs = layout, table, outputs
+        self.mask = np.uint32((1 << layout.log2_table_size) - 1)
+        self.corners = _corner_tuple(layout)
+
+    def forward(self, x: np.ndarray, level: int, part: tuple[int, int]) -> None:
+        rows, outputs = self._rows(level)
+        _forward(x, *part, rows, *self._place(level), outputs)
+
+    def scatter(self, x: np.ndarray, level: int) -> None:
+        rows, outputs = self._rows(level)
+        rows.fill(0)
+        _scatter(x, outputs, *self._place(level), rows)
+
+    def differentiate(self, x: np.ndarray, part: tuple[int, int], out: np.ndarray) -> None:
+        for level in range(self.layout.num_levels):
+            _point_gradient(x, *part, *self._rows(level), *self._place(level), out)
+
+    def _rows(self, level: int) -> tuple[np.ndarray, np.ndarray]:
+        """The level's part of the table and of the outputs."""
+        offsets, features = self.layout.offsets, self.layout.features
+        return (
+            self.table[offsets[level] : offsets[level + 1]],
+            self.outputs[features * level : features * (level + 1)],
+        )
+
+    def _place(self, level: int) -> tuple[int, bool, np.uint32, tuple[int, ...]]:
+        layout = self.layout
+        return layout.resolutions[level], layout.dense[level], self.mask, self.corners
 
 
 def _corner_tuple(layout: HashGridLayout) -> tuple[int, ...]:

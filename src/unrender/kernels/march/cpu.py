@@ -8,7 +8,7 @@ it was empty.
 
 import math
 from itertools import chain
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -145,6 +145,19 @@ def _walk(
     return last
 
 
+def _walked(
+    rays: list[np.ndarray], first: int, last: int, place: tuple[Any, ...], counts: np.ndarray
+) -> list[np.ndarray]:
+    """The bins of rays first to last, in as many arrays as they happen to need."""
+    filled: list[np.ndarray] = []
+    while first < last:
+        middles = np.empty(16 * (last - first) + 4 * place[-1], np.float32)
+        stop = _walk(*rays, first, last, *place, middles, counts)
+        filled.append(middles[: counts[first:stop].sum()])
+        first = stop
+    return filled
+
+
 def march(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
@@ -156,37 +169,14 @@ def march(
     cells = [tensor.contiguous().numpy() for tensor in (grid.depth, grid.blocks)]
     num_rays, step = len(origins), grid.step
     counts = np.zeros(num_rays, np.int64)
-    max_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 2
     bounds = np.array(grid.bounds, np.float32)
     limit = max_optical_depth / grid.max_step_depth * LEVELS
-    half_width = np.float32(grid.half_width)
-
-    def walk(share: tuple[int, int]) -> list[np.ndarray]:
-        """The share's bins, in as many arrays as they happen to need."""
-        first, last = share
-        filled: list[np.ndarray] = []
-        while first < last:
-            middles = np.empty(16 * (last - first) + 4 * max_bins, np.float32)
-            stop = _walk(
-                *rays,
-                first,
-                last,
-                half_width,
-                *cells,
-                bounds,
-                np.float32(step),
-                np.float32(grid.knee),
-                np.float32(grid.nearest),
-                limit,
-                max_bins,
-                middles,
-                counts,
-            )
-            filled.append(middles[: counts[first:stop].sum()])
-            first = stop
-        return filled
-
-    parts = run_threads(walk, shares(num_rays, num_threads()))
+    most_bins = math.ceil(2 * 3**0.5 * grid.half_width / step) + 2
+    lengths = [np.float32(length) for length in (step, grid.knee, grid.nearest)]
+    place = np.float32(grid.half_width), *cells, bounds, *lengths, limit, most_bins
+    parts = run_threads(
+        lambda share: _walked(rays, *share, place, counts), shares(num_rays, num_threads())
+    )
     middles = torch.from_numpy(
         np.concatenate([np.empty(0, np.float32), *chain.from_iterable(parts)])
     )

@@ -266,11 +266,14 @@ class _MLP(torch.autograd.Function):
         inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
         kept, target = hidden.numpy(), out.numpy()
 
-        def run(slot: int) -> None:
-            room = _panels(_padded(int(sizes[0]))), _panels(_padded(int(sizes[-1])))
-            _forward(*inputs, packed, sizes, *parts[slot], kept, slot, keep, *room, target)
-
-        run_threads(run, range(len(parts)))
+        heights = _padded(int(sizes[0])), _padded(int(sizes[-1]))
+        run_threads(
+            lambda slot: _forward(
+                *inputs, packed, sizes, *parts[slot], kept, slot, keep,
+                *map(_panels, heights), target,
+            ),
+            range(len(parts)),
+        )  # fmt: skip
         if activation == "relu":
             out.relu_()
         elif activation == "sigmoid":
@@ -296,13 +299,14 @@ class _MLP(torch.autograd.Function):
         kept, gradient = hidden.numpy(), above.numpy()
         wanted = want_head, g_head.numpy(), want_x, g_x.numpy()
         widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
-
-        def run(slot: int) -> None:
-            room = [_panels(high) for high in (widest, last, hidden.shape[2] - 1, widest)]
-            place = packed, sizes, *parts[slot], kept, gradient
-            _backward(*inputs, *place, *room, totals[slot], *wanted)
-
-        run_threads(run, range(len(parts)))
+        heights = widest, last, hidden.shape[2] - 1, widest
+        run_threads(
+            lambda slot: _backward(
+                *inputs, packed, sizes, *parts[slot], kept, gradient,
+                *map(_panels, heights), totals[slot], *wanted,
+            ),
+            range(len(parts)),
+        )  # fmt: skip
         # Summed in the order of the shares, so that the result does not depend on timing.
         g_weights = _unpacked(totals.sum(0), weights)
         return (
