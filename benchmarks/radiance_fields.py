@@ -117,7 +117,6 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
     scene = load_scene(str(arguments.data))
     opened, curve = fitted(PRESETS[name], scene, name, arguments)
     found = evaluate_images(opened.renderer, scene.test)
-    size = sum(p.numel() * p.element_size() for p in opened.model.parameters()) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     bound = {} if arguments.quick else {"at_least": WANTED[name]}
     state = opened.run.load().state
@@ -127,7 +126,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
         f"{name}_fit_seconds": record.figure(state["seconds"], "s"),
         f"{name}_steps": record.figure(state["step"], "steps"),
         f"{name}_image_seconds": record.figure(found.seconds / len(scene.test), "s"),
-        f"{name}_size_mb": record.figure(size, "MB"),
+        f"{name}_size_mb": record.figure(opened.megabytes, "MB"),
         f"{name}_memory_gb": record.figure(peak, "GB"),
     }
     return {"figures": figures, "curves": {name: curve}}

@@ -21,9 +21,9 @@ from unrender.training.method import Method
 
 AnyMethod = Method[Any, Any]
 
-# Small forms, for minutes on two cores. Networks of biased layers learn by Muon, since such a
-# fit has few steps.
-_TINY: dict[str, Any] = {"depth": 4, "skip": 0, "rays": 1024, "rate": 5e-3, "muon": True}
+# Small forms, for minutes on two cores. Networks of biased layers learn by Muon, and from few
+# rays at a time, since in minutes steps are what lacks.
+_TINY: dict[str, Any] = {"depth": 4, "skip": 0, "rays": 256, "rate": 5e-3, "muon": True}
 _EMPTY: dict[str, Any] = {"density_gain": 10.0, "density_shift": -5.0}
 _TINY_360 = MipNeRF360(
     width=128,
@@ -53,7 +53,7 @@ METHODS: dict[str, AnyMethod] = {
     "nerf": NeRF(),
     "nerf-tiny": NeRF(width=64, coarse_bins=32, fine_bins=32, noise=1.0, **_TINY),
     "mip-nerf": MipNeRF(),
-    "mip-nerf-tiny": MipNeRF(width=64, bins=32, **_EMPTY, **_TINY),
+    "mip-nerf-tiny": MipNeRF(width=96, bins=24, frequencies=10, **_EMPTY, **_TINY),
     "mip-nerf-multiscale": MipNeRF(by_area=True),
     "mip-nerf-360": MipNeRF360(),
     "mip-nerf-360-object": MipNeRF360(**_OBJECT_360),
