@@ -8,7 +8,11 @@ import torch
 from scipy.special import sph_harm_y
 from torch import Tensor
 
-from unrender.kernels.spherical_harmonics import MAX_DEGREE, spherical_harmonics
+from unrender.kernels.spherical_harmonics import (
+    MAX_DEGREE,
+    harmonic_colors,
+    spherical_harmonics,
+)
 
 
 def unit_vectors(count: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -81,3 +85,29 @@ def test_strides_do_not_matter(agree) -> None:
 def test_other_degrees_are_refused(degree: int) -> None:
     with pytest.raises(ValueError, match=f"{degree}: choose 0 to 4"):
         spherical_harmonics(unit_vectors(1), degree)
+
+
+@pytest.mark.parametrize("degree", range(1, MAX_DEGREE + 1))
+def test_colors_are_sums_over_the_harmonics(degree: int) -> None:
+    directions = unit_vectors(20, torch.float64)
+    coefficients = torch.randn(20, (MAX_DEGREE + 1) ** 2 - 1, 3, dtype=torch.float64)
+    expected = torch.zeros(20, 3, dtype=torch.float64)
+    for k, values in enumerate(spherical_harmonics(directions, degree).T[1:]):
+        expected += values[:, None] * coefficients[:, k]
+    torch.testing.assert_close(harmonic_colors(directions, coefficients, degree), expected)
+
+
+@pytest.mark.parametrize("degree", range(1, MAX_DEGREE + 1))
+@pytest.mark.parametrize("count", [0, 1, 257, 700])
+def test_backends_agree_on_colors(agree, degree: int, count: int) -> None:
+    """Also with coefficients of degrees that are not used yet, whose gradient is zero."""
+    torch.manual_seed(count)
+    directions = unit_vectors(count).requires_grad_()
+    coefficients = torch.randn(count, (MAX_DEGREE + 1) ** 2 - 1, 3, requires_grad=True)
+    agree(lambda b, d, c: [harmonic_colors(d, c, degree, b)], [directions, coefficients])
+
+
+@pytest.mark.parametrize(("degree", "known"), [(0, 3), (5, 35), (2, 7)])
+def test_too_few_coefficients_are_refused(degree: int, known: int) -> None:
+    with pytest.raises(ValueError, match=f"1 to {degree} by {known} coefficients"):
+        harmonic_colors(unit_vectors(2), torch.zeros(2, known, 3), degree)

@@ -24,7 +24,7 @@ from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.kernels.footprint import footprints
-from unrender.kernels.spherical_harmonics import spherical_harmonics
+from unrender.kernels.spherical_harmonics import harmonic_colors
 from unrender.kernels.splat import splat
 from unrender.rendering.rendering import Rendering
 from unrender.scenes.ball import Ball
@@ -77,9 +77,7 @@ class GaussianSplattingModel(nn.Module):
         color = 0.5 + CONSTANT * self.colors[:n]
         if degree:
             towards = normalize(means - pose[:, 3], dim=1)
-            basis = spherical_harmonics(towards, degree)[:, 1:]
-            used = self.harmonics[:n, : basis.shape[1]]
-            color = color + (basis[:, None] @ used)[:, 0]
+            color = color + harmonic_colors(towards, self.harmonics[:n], degree)
         opacity = self.opacity_logits[:n].sigmoid() * seen.shrink
         out = splat(
             seen.means,

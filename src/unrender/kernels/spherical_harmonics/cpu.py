@@ -87,6 +87,48 @@ def _backward(directions, gradient, table, first, last, out):
                     by_y[i] += above[1, i] * c - above[0, i] * s
 
 
+@jit
+@no_type_check
+def _sum(directions, coefficients, table, first, last, out):
+    """The harmonics of a block of points, and their sums at once."""
+    basis = np.empty((len(table) ** 2, BLOCK), np.float32)
+    for at in range(first, last, BLOCK):
+        n = min(BLOCK, last - at)
+        _forward(directions[:, at : at + n], table, 0, n, basis)
+        for i in range(n):
+            own = coefficients[at + i]
+            red = green = blue = np.float32(0)
+            for k in range(1, len(basis)):
+                value = basis[k, i]
+                red += value * own[k - 1, 0]
+                green += value * own[k - 1, 1]
+                blue += value * own[k - 1, 2]
+            out[at + i, 0] = red
+            out[at + i, 1] = green
+            out[at + i, 2] = blue
+
+
+@jit
+@no_type_check
+def _sum_backward(directions, coefficients, gradient, table, first, last, g_coefficients, out):
+    basis = np.empty((len(table) ** 2, BLOCK), np.float32)
+    above = np.zeros((len(table) ** 2, BLOCK), np.float32)
+    for at in range(first, last, BLOCK):
+        n = min(BLOCK, last - at)
+        _forward(directions[:, at : at + n], table, 0, n, basis)
+        for i in range(n):
+            own, by_own = coefficients[at + i], g_coefficients[at + i]
+            red, green, blue = gradient[at + i]
+            for k in range(1, len(basis)):
+                value = basis[k, i]
+                by_own[k - 1, 0] = value * red
+                by_own[k - 1, 1] = value * green
+                by_own[k - 1, 2] = value * blue
+                above[k, i] = own[k - 1, 0] * red + own[k - 1, 1] * green + own[k - 1, 2] * blue
+            by_own[len(basis) - 1 :] = np.float32(0)
+        _backward(directions[:, at : at + n], above, table, 0, n, out[:, at : at + n])
+
+
 def spherical_harmonics(
     directions: Float[Tensor, "points 3"], degree: int
 ) -> Float[Tensor, "points coefficients"]:
@@ -120,3 +162,38 @@ class _SphericalHarmonics(torch.autograd.Function):
             shares(columns.shape[1], num_threads()),
         )
         return out.T, None
+
+
+def harmonic_colors(
+    directions: Float[Tensor, "points 3"],
+    coefficients: Float[Tensor, "points harmonics 3"],
+    degree: int,
+) -> Float[Tensor, "points 3"]:
+    return _HarmonicColors.apply(directions, coefficients, degree)  # pyright: ignore[reportReturnType]
+
+
+class _HarmonicColors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
+        columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
+        out = own.new_empty(len(own), 3)
+        table = factors(degree).astype(np.float32)
+        arrays = columns.numpy(), own.numpy(), table
+        target = out.numpy()
+        run_threads(lambda part: _sum(*arrays, *part, target), shares(len(own), num_threads()))
+        ctx.save_for_backward(columns, own)
+        ctx.degree = degree
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        columns, own = ctx.saved_tensors
+        by_columns, by_own = torch.empty_like(columns), torch.empty_like(own)
+        table = factors(ctx.degree).astype(np.float32)
+        arrays = columns.numpy(), own.numpy(), gradients[0].contiguous().numpy(), table
+        targets = by_own.numpy(), by_columns.numpy()
+        run_threads(
+            lambda part: _sum_backward(*arrays, *part, *targets),
+            shares(len(own), num_threads()),
+        )
+        return by_columns.T, by_own, None

@@ -91,6 +91,133 @@ def _backward(
     tl.store(out + 2 * stride + at, by_z, mask=inside)
 
 
+@triton.jit
+@no_type_check
+def _sum(
+    directions,
+    coefficients,
+    num_points,
+    known,
+    table,
+    out,
+    DEGREE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """A lane goes through its own coefficients, [known, 3]."""
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    stride = tl.cast(num_points, tl.int64)
+    x = tl.load(directions + at, mask=inside, other=0.0)
+    y = tl.load(directions + stride + at, mask=inside, other=0.0)
+    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    own = coefficients + at * (3 * known)
+    cosine = tl.full([BLOCK], 1.0, tl.float32)
+    sine = tl.zeros([BLOCK], tl.float32)
+    red = tl.zeros([BLOCK], tl.float32)
+    green = tl.zeros([BLOCK], tl.float32)
+    blue = tl.zeros([BLOCK], tl.float32)
+    for m in tl.static_range(DEGREE + 1):
+        for ell in tl.static_range(m, DEGREE + 1):
+            if ell > 0:
+                value = tl.zeros([BLOCK], tl.float32)
+                for k in tl.static_range(TERMS):
+                    term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
+                    value = value * z + term
+                place = own + 3 * (ell * ell + ell + m - 1)
+                red += value * cosine * tl.load(place, mask=inside, other=0.0)
+                green += value * cosine * tl.load(place + 1, mask=inside, other=0.0)
+                blue += value * cosine * tl.load(place + 2, mask=inside, other=0.0)
+                if m > 0:
+                    place = own + 3 * (ell * ell + ell - m - 1)
+                    red += value * sine * tl.load(place, mask=inside, other=0.0)
+                    green += value * sine * tl.load(place + 1, mask=inside, other=0.0)
+                    blue += value * sine * tl.load(place + 2, mask=inside, other=0.0)
+        turned = x * cosine - y * sine
+        sine = x * sine + y * cosine
+        cosine = turned
+    tl.store(out + 3 * at, red, mask=inside)
+    tl.store(out + 3 * at + 1, green, mask=inside)
+    tl.store(out + 3 * at + 2, blue, mask=inside)
+
+
+@triton.jit
+@no_type_check
+def _by_coefficient(place, by_place, value, red, green, blue, inside):
+    """The gradient by one harmonic's value; that by its coefficients is stored."""
+    tl.store(by_place, value * red, mask=inside)
+    tl.store(by_place + 1, value * green, mask=inside)
+    tl.store(by_place + 2, value * blue, mask=inside)
+    by_value = red * tl.load(place, mask=inside, other=0.0)
+    by_value += green * tl.load(place + 1, mask=inside, other=0.0)
+    return by_value + blue * tl.load(place + 2, mask=inside, other=0.0)
+
+
+@triton.jit
+@no_type_check
+def _sum_backward(
+    directions,
+    coefficients,
+    num_points,
+    known,
+    gradient,
+    table,
+    by_coefficients,
+    out,
+    DEGREE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < num_points
+    stride = tl.cast(num_points, tl.int64)
+    x = tl.load(directions + at, mask=inside, other=0.0)
+    y = tl.load(directions + stride + at, mask=inside, other=0.0)
+    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    red = tl.load(gradient + 3 * at, mask=inside, other=0.0)
+    green = tl.load(gradient + 3 * at + 1, mask=inside, other=0.0)
+    blue = tl.load(gradient + 3 * at + 2, mask=inside, other=0.0)
+    own, by_own = coefficients + at * (3 * known), by_coefficients + at * (3 * known)
+    cosine = tl.full([BLOCK], 1.0, tl.float32)
+    sine = tl.zeros([BLOCK], tl.float32)
+    # C_{m−1} and S_{m−1}.
+    cosine_before = tl.zeros([BLOCK], tl.float32)
+    sine_before = tl.zeros([BLOCK], tl.float32)
+    by_x = tl.zeros([BLOCK], tl.float32)
+    by_y = tl.zeros([BLOCK], tl.float32)
+    by_z = tl.zeros([BLOCK], tl.float32)
+    for m in tl.static_range(DEGREE + 1):
+        by_cosine = tl.zeros([BLOCK], tl.float32)
+        by_sine = tl.zeros([BLOCK], tl.float32)
+        for ell in tl.static_range(m, DEGREE + 1):
+            if ell > 0:
+                value = tl.zeros([BLOCK], tl.float32)
+                slope = tl.zeros([BLOCK], tl.float32)
+                for k in tl.static_range(TERMS):
+                    term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
+                    slope = slope * z + value
+                    value = value * z + term
+                place = 3 * (ell * ell + ell + m - 1)
+                plus = _by_coefficient(
+                    own + place, by_own + place, value * cosine, red, green, blue, inside
+                )
+                by_cosine += plus * value
+                by_z += slope * plus * cosine
+                if m > 0:
+                    place = 3 * (ell * ell + ell - m - 1)
+                    minus = _by_coefficient(
+                        own + place, by_own + place, value * sine, red, green, blue, inside
+                    )
+                    by_sine += minus * value
+                    by_z += slope * minus * sine
+        by_x += m * (by_cosine * cosine_before + by_sine * sine_before)
+        by_y += m * (by_sine * cosine_before - by_cosine * sine_before)
+        cosine_before, sine_before = cosine, sine
+        cosine = x * cosine_before - y * sine_before
+        sine = x * sine_before + y * cosine_before
+    tl.store(out + at, by_x, mask=inside)
+    tl.store(out + stride + at, by_y, mask=inside)
+    tl.store(out + 2 * stride + at, by_z, mask=inside)
+
+
 def spherical_harmonics(
     directions: Float[Tensor, "points 3"], degree: int
 ) -> Float[Tensor, "points coefficients"]:
@@ -131,3 +258,42 @@ class _SphericalHarmonics(torch.autograd.Function):
                     columns, num_points, above, table, out, ctx.degree, BLOCK
                 )
         return out.T, None
+
+
+def harmonic_colors(
+    directions: Float[Tensor, "points 3"],
+    coefficients: Float[Tensor, "points harmonics 3"],
+    degree: int,
+) -> Float[Tensor, "points 3"]:
+    return _HarmonicColors.apply(directions, coefficients, degree)  # pyright: ignore[reportReturnType]
+
+
+class _HarmonicColors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
+        columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
+        num_points, known, _ = own.shape
+        out, table = own.new_empty(num_points, 3), _table(degree, columns.device)
+        if num_points:
+            with torch.cuda.device_of(columns):
+                _sum[(triton.cdiv(num_points, BLOCK),)](
+                    columns, own, num_points, known, table, out, degree, BLOCK
+                )
+        ctx.save_for_backward(columns, own)
+        ctx.degree = degree
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        columns, own = ctx.saved_tensors
+        num_points, known, _ = own.shape
+        # Zero for harmonics of higher degrees.
+        by_columns, by_own = torch.empty_like(columns), torch.zeros_like(own)
+        table = _table(ctx.degree, columns.device)
+        if num_points:
+            with torch.cuda.device_of(columns):
+                _sum_backward[(triton.cdiv(num_points, BLOCK),)](
+                    columns, own, num_points, known, gradients[0].contiguous(), table,
+                    by_own, by_columns, ctx.degree, BLOCK,
+                )  # fmt: skip
+        return by_columns.T, by_own, None

@@ -24,3 +24,12 @@ def spherical_harmonics(
         for m in range(-ell, ell + 1)
     ]
     return torch.stack(columns).T
+
+
+def harmonic_colors(
+    directions: Float[Tensor, "points 3"],
+    coefficients: Float[Tensor, "points harmonics 3"],
+    degree: int,
+) -> Float[Tensor, "points 3"]:
+    basis = spherical_harmonics(directions, degree)[:, 1:]
+    return (basis[..., None] * coefficients[:, : basis.shape[1]]).sum(1)
