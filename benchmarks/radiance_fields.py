@@ -107,6 +107,7 @@ def main() -> None:
         record.show(found["figures"])
     if not arguments.quick and arguments.out == RESULTS:
         record.fill(PAGE, "table", table(figures, measured))
+        record.fill(PAGE, "scales", scales(figures))
         draw(curves, PAGE.parent / "images/radiance_fields.png")
 
 
@@ -187,9 +188,7 @@ def judged(opened: OpenRun, views: Views) -> float:
     return evaluate_images(opened.renderer, views).scores.mean_psnr
 
 
-def table(
-    figures: dict[str, dict[str, object]], measured: dict[str, dict[str, str]]
-) -> list[str]:
+def table(figures: record.Figures, measured: dict[str, dict[str, str]]) -> list[str]:
     """A row a method; empty where it was not measured yet."""
     kinds = {
         "psnr": "PSNR, dB",
@@ -204,10 +203,21 @@ def table(
     rows.append("|---|---:|" + "---:|" * len(kinds) + "---|")
     for name, preset in PRESETS.items():
         own = [figures.get(f"{name}_{kind}") for kind in kinds]
-        values = [None if f is None else float(str(f["value"])) for f in own]
+        values = [None if f is None else float(f["value"]) for f in own]
         cells = ["" if v is None else f"{v:.4g}" if v < 1000 else f"{v:.0f}" for v in values]
         commit = measured.get(name, {}).get("commit", "")
         rows.append(f"| `{preset}` | ≥ {WANTED[name]:g} | {' | '.join(cells)} | {commit} |")
+    return rows
+
+
+def scales(figures: record.Figures) -> list[str]:
+    """NeRF and mip-NeRF by the width of the images that they are judged on."""
+    rows = ["| width, pixels | NeRF, dB | mip-NeRF, dB |", "|---:|---:|---:|"]
+    ours = [key for key in figures if key.startswith("multiscale_mip_nerf_")]
+    for width in sorted((int(key.split("_")[3]) for key in ours), reverse=True):
+        keys = [f"multiscale_{name}_{width}_psnr" for name in ("nerf", "mip_nerf")]
+        nerf, mip_nerf = (float(figures[key]["value"]) for key in keys)
+        rows.append(f"| {width} | {nerf:.2f} | {mip_nerf:.2f} |")
     return rows
 
 
