@@ -20,6 +20,19 @@ def test_spacings() -> None:
     torch.testing.assert_close(1 / found, torch.tensor([[1.0, 0.625, 0.25]]))
 
 
+def test_a_little_light_from_afar_does_not_move_the_distance() -> None:
+    """Of 0.99 of the light from 1 to 2, and 0.01 from nearly infinity."""
+    near, far = torch.tensor([1.0]), torch.tensor([1e4])
+    weights = torch.tensor([[0.99, 0.0, 0.01]])
+    edges = torch.tensor([[1.0, 2.0, 9998.0, 1e4]])
+    found = Stretch(near, far, "disparity").mean_distance(
+        (1 - 1 / edges) / (1 - 1 / far), weights
+    )
+    assert 1.3 < float(found) < 1.4
+    found = Stretch(near, far).mean_distance((edges - 1) / (far - 1), weights)
+    torch.testing.assert_close(found, torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
+
+
 def test_even_edges_move_within_their_halves() -> None:
     edges = even_edges(100, 8, torch.Generator().manual_seed(0))
     still = even_edges(100, 8, None)

@@ -10,7 +10,7 @@ drawn together by the distortion loss (eq. 15).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -113,7 +113,8 @@ class MipNeRF360Model(RayModel):
         density, color = self.network(self._encoded(rays, t), directions)
         density = self._density(density)
         rounds.append(Round(s, bin_weights(density, t)))
-        return render_bins(density, widened_sigmoid(color), t), rounds
+        rendering = render_bins(density, widened_sigmoid(color), t)
+        return replace(rendering, depth=stretch.mean_distance(s, rounds[-1].weights)), rounds
 
     def _density(self, raw: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
         gain, shift = self.options.density_gain, self.options.density_shift

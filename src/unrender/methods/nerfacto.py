@@ -10,7 +10,7 @@ not look away from the camera (Ref-NeRF, eq. 9 to 11).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -178,6 +178,7 @@ class NerfactoModel(nn.Module):
             facing = (said.view(*density.shape, 3) * rays.directions[:, None]).sum(2)
             orientation = (weights * facing.clamp_min(0).square()).sum() / len(t)
         rendering = render_bins(density, color.view(*density.shape, 3), t)
+        rendering = replace(rendering, depth=stretch.mean_distance(s, weights))
         return Look(rendering, rounds, orientation, normals)
 
     def _stretch(self, rays: Rays) -> Stretch:

@@ -32,6 +32,17 @@ class Stretch:
             return near + (far - near) * s
         return 1 / (1 / near + (1 / far - 1 / near) * s)
 
+    def mean_distance(
+        self, s: Float[Tensor, "rays edges"], weights: Float[Tensor, "rays bins"]
+    ) -> Float[Tensor, "rays"]:
+        """t at the mean s of where the light comes from.
+
+        By disparity, a little light from afar hardly moves it; it would be all of a mean of t.
+        """
+        middles = (s[:, 1:] + s[:, :-1]) / 2
+        mean = (weights * middles).sum(1) / weights.sum(1).clamp_min(1e-6)
+        return self.distance(mean[:, None])[:, 0]
+
 
 def even_edges(
     num_rays: int, bins: int, generator: torch.Generator | None

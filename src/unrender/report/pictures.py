@@ -29,7 +29,8 @@ def draw_picture(rows: Sequence[Row]) -> Figure:
     columns = min(len(images) for _, images in rows)
     longest = max(len(line) for label, _ in rows for line in label.splitlines())
     margin = max(1.35, 0.25 + LETTER * longest)
-    figure = Figure(figsize=(margin + 1.15 * columns, 1.15 * len(rows)))
+    heights = [images.shape[1] / images.shape[2] for _, images in rows]
+    figure = Figure(figsize=(margin + 1.15 * columns, 1.15 * sum(heights)))
     left = margin / (margin + 1.15 * columns)
     grid = figure.subplots(
         len(rows),
@@ -42,6 +43,7 @@ def draw_picture(rows: Sequence[Row]) -> Figure:
             "bottom": 0.01,
             "wspace": 0.03,
             "hspace": 0.03,
+            "height_ratios": heights,
         },
     )
     for axes, (label, images) in zip(grid, rows, strict=True):
