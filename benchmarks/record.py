@@ -83,9 +83,16 @@ def fill(page: Path, name: str, rows: Iterable[str]) -> None:
 
 
 def commit() -> str:
-    """The commit measured, marked if the tree differs from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit measured, marked if code differs from it; what was measured before may."""
+    git = ["git", "-C", str(ROOT)]
+    found, changed = (
+        subprocess.run([*git, *command], capture_output=True, text=True, check=False).stdout
+        for command in (
+            ["rev-parse", "--short=12", "HEAD"],
+            ["status", "--porcelain", "--", "*.py", "pyproject.toml"],
+        )
+    )
+    return found.strip() + ("-dirty" if changed.strip() else "")
 
 
 COMMIT = commit()
