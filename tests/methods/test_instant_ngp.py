@@ -12,6 +12,7 @@ import torch
 from unrender.data.views import Scene
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import evaluate_images
+from unrender.geometry.bounds import view_counts
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.tasks import OpenRun, fit_run, open_run
@@ -48,6 +49,21 @@ def test_a_run_renders_the_same_without_its_data(
     again = open_run(scene_run.run.path)
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, scene_run.renderer(cameras).rgba)
+
+
+def test_what_few_cameras_see_stays_empty(small_scene: Scene) -> None:
+    """However dense the field is there; and where many look, all may hold matter."""
+    method = dataclasses.replace(TINY, seen_by=len(small_scene.train), half_width=3.0)
+    model = method.build(small_scene.train, torch.Generator())
+    grid = model.occupancy
+    places = model.ball.center + model.ball.radius * grid.middles()
+    seen = view_counts(places, small_scene.train.cameras) >= len(small_scene.train)
+    assert 0.001 < seen.float().mean() < 0.5
+    assert torch.equal(grid.occupied.view(-1), seen)
+    generator = torch.Generator().manual_seed(0)
+    for everywhere in (True, False):
+        grid.update(lambda points: 5 * torch.ones(len(points)), 0.1, generator, everywhere)
+        assert torch.equal(grid.occupied.view(-1), seen)
 
 
 def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Scene) -> None:

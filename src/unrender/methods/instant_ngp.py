@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.views import Views
+from unrender.geometry.bounds import view_counts
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
@@ -155,6 +156,9 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Nothing nearer to a camera is looked at, in radii of the ball."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
+    seen_by: int = 0
+    """What fewer of the cameras have in their images is empty: else, close before a camera,
+    little clouds could be painted with what it alone sees."""
     dark: float = 8.0
     """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
     samples: int = 3 << 14
@@ -177,6 +181,9 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         model.ball.look_from(data.cameras, data.ball)
         if data.ball is not None:
             model.ball.radius /= min(self.half_width, 1.0)
+        if self.seen_by:
+            places = model.ball.center + model.ball.radius * model.occupancy.middles()
+            model.occupancy.bar(view_counts(places, data.cameras) < self.seen_by)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:
