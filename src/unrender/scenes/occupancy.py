@@ -22,8 +22,6 @@ THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
 AT_ONCE = 1 << 17
 """Points whose density is asked for together."""
-
-
 BARRED = -1.0
 """The density of cells that are empty whatever the field says."""
 
