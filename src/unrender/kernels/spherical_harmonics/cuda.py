@@ -22,21 +22,37 @@ TERMS = tl.constexpr(MAX_DEGREE + 1)
 
 @triton.jit
 @no_type_check
+def _direction(directions, stride, at, inside):
+    x = tl.load(directions + at, mask=inside, other=0.0)
+    y = tl.load(directions + stride + at, mask=inside, other=0.0)
+    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    return x, y, z
+
+
+@triton.jit
+@no_type_check
+def _factor(table, row, z):
+    """Q_lm(z), whose coefficients are the table's row, and its derivative."""
+    value = tl.zeros_like(z)
+    slope = tl.zeros_like(z)
+    for k in tl.static_range(TERMS):
+        slope = slope * z + value
+        value = value * z + tl.load(table + (row + 1) * TERMS - 1 - k)
+    return value, slope
+
+
+@triton.jit
+@no_type_check
 def _forward(directions, num_points, table, out, DEGREE: tl.constexpr, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     stride = tl.cast(num_points, tl.int64)
-    x = tl.load(directions + at, mask=inside, other=0.0)
-    y = tl.load(directions + stride + at, mask=inside, other=0.0)
-    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    x, y, z = _direction(directions, stride, at, inside)
     cosine = tl.full([BLOCK], 1.0, tl.float32)
     sine = tl.zeros([BLOCK], tl.float32)
     for m in tl.static_range(DEGREE + 1):
         for ell in tl.static_range(m, DEGREE + 1):
-            value = tl.zeros([BLOCK], tl.float32)
-            for k in tl.static_range(TERMS):
-                term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
-                value = value * z + term
+            value, _ = _factor(table, ell * (DEGREE + 1) + m, z)
             middle = out + (ell * ell + ell) * stride + at
             tl.store(middle + m * stride, value * cosine, mask=inside)
             if m > 0:
@@ -54,9 +70,7 @@ def _backward(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     stride = tl.cast(num_points, tl.int64)
-    x = tl.load(directions + at, mask=inside, other=0.0)
-    y = tl.load(directions + stride + at, mask=inside, other=0.0)
-    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    x, y, z = _direction(directions, stride, at, inside)
     cosine = tl.full([BLOCK], 1.0, tl.float32)
     sine = tl.zeros([BLOCK], tl.float32)
     # C_{m−1} and S_{m−1}.
@@ -69,12 +83,7 @@ def _backward(
         by_cosine = tl.zeros([BLOCK], tl.float32)
         by_sine = tl.zeros([BLOCK], tl.float32)
         for ell in tl.static_range(m, DEGREE + 1):
-            value = tl.zeros([BLOCK], tl.float32)
-            slope = tl.zeros([BLOCK], tl.float32)
-            for k in tl.static_range(TERMS):
-                term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
-                slope = slope * z + value
-                value = value * z + term
+            value, slope = _factor(table, ell * (DEGREE + 1) + m, z)
             middle = gradient + (ell * ell + ell) * stride + at
             plus = tl.load(middle + m * stride, mask=inside, other=0.0)
             minus = tl.load(middle - m * stride, mask=inside, other=0.0)
@@ -107,9 +116,7 @@ def _sum(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     stride = tl.cast(num_points, tl.int64)
-    x = tl.load(directions + at, mask=inside, other=0.0)
-    y = tl.load(directions + stride + at, mask=inside, other=0.0)
-    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    x, y, z = _direction(directions, stride, at, inside)
     own = coefficients + at * (3 * known)
     cosine = tl.full([BLOCK], 1.0, tl.float32)
     sine = tl.zeros([BLOCK], tl.float32)
@@ -119,10 +126,7 @@ def _sum(
     for m in tl.static_range(DEGREE + 1):
         for ell in tl.static_range(m, DEGREE + 1):
             if ell > 0:
-                value = tl.zeros([BLOCK], tl.float32)
-                for k in tl.static_range(TERMS):
-                    term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
-                    value = value * z + term
+                value, _ = _factor(table, ell * (DEGREE + 1) + m, z)
                 place = own + 3 * (ell * ell + ell + m - 1)
                 red += value * cosine * tl.load(place, mask=inside, other=0.0)
                 green += value * cosine * tl.load(place + 1, mask=inside, other=0.0)
@@ -169,9 +173,7 @@ def _sum_backward(
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     stride = tl.cast(num_points, tl.int64)
-    x = tl.load(directions + at, mask=inside, other=0.0)
-    y = tl.load(directions + stride + at, mask=inside, other=0.0)
-    z = tl.load(directions + 2 * stride + at, mask=inside, other=0.0)
+    x, y, z = _direction(directions, stride, at, inside)
     red = tl.load(gradient + 3 * at, mask=inside, other=0.0)
     green = tl.load(gradient + 3 * at + 1, mask=inside, other=0.0)
     blue = tl.load(gradient + 3 * at + 2, mask=inside, other=0.0)
@@ -189,12 +191,7 @@ def _sum_backward(
         by_sine = tl.zeros([BLOCK], tl.float32)
         for ell in tl.static_range(m, DEGREE + 1):
             if ell > 0:
-                value = tl.zeros([BLOCK], tl.float32)
-                slope = tl.zeros([BLOCK], tl.float32)
-                for k in tl.static_range(TERMS):
-                    term = tl.load(table + ((ell * (DEGREE + 1) + m) + 1) * TERMS - 1 - k)
-                    slope = slope * z + value
-                    value = value * z + term
+                value, slope = _factor(table, ell * (DEGREE + 1) + m, z)
                 place = 3 * (ell * ell + ell + m - 1)
                 plus = _by_coefficient(
                     own + place, by_own + place, value * cosine, red, green, blue, inside
