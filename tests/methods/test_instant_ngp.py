@@ -12,7 +12,6 @@ import torch
 from unrender.data.views import Scene
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import evaluate_images
-from unrender.geometry.bounds import view_counts
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.tasks import OpenRun, fit_run, open_run
@@ -49,21 +48,6 @@ def test_a_run_renders_the_same_without_its_data(
     again = open_run(scene_run.run.path)
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, scene_run.renderer(cameras).rgba)
-
-
-def test_what_few_cameras_see_stays_empty(small_scene: Scene) -> None:
-    """However dense the field is there; and where many look, all may hold matter."""
-    method = dataclasses.replace(TINY, seen_by=len(small_scene.train), half_width=3.0)
-    model = method.build(small_scene.train, torch.Generator())
-    grid = model.occupancy
-    places = model.ball.center + model.ball.radius * grid.middles()
-    seen = view_counts(places, small_scene.train.cameras) >= len(small_scene.train)
-    assert 0.001 < seen.float().mean() < 0.5
-    assert torch.equal(grid.occupied.view(-1), seen)
-    generator = torch.Generator().manual_seed(0)
-    for everywhere in (True, False):
-        grid.update(lambda points: 5 * torch.ones(len(points)), 0.1, generator, everywhere)
-        assert torch.equal(grid.occupied.view(-1), seen)
 
 
 def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Scene) -> None:
@@ -113,6 +97,25 @@ def test_the_cube_holds_a_ball_that_is_given(small_scene: Scene) -> None:
     assert cube.ball.radius > 0.5
     wide = dataclasses.replace(TINY, half_width=8.0).build(views, torch.Generator())
     assert wide.ball.radius == 0.5
+
+
+def test_a_wide_scene_looks_the_same_by_disparities(
+    scene_run: OpenRun, small_scene: Scene
+) -> None:
+    """Bins that do not grow yet: colours as before, and depths where surfaces are opaque."""
+    model = copy.deepcopy(scene_run.model)
+    cameras = small_scene.test.cameras.select(slice(0, 2))
+    model.options = dataclasses.replace(model.options, nearest=0.1)
+    plain = scene_run.method.render(model, cameras)
+    model.options = dataclasses.replace(model.options, growth=1e-6)
+    wide = scene_run.method.render(model, cameras)
+    torch.testing.assert_close(wide.rgba, plain.rgba, atol=2e-3, rtol=0)
+    solid = plain.opacity > 0.99
+    assert solid.any()
+    # A harmonic mean is below the arithmetic one: little, where light is from one place.
+    nearer = (plain.depth - wide.depth)[solid]
+    assert nearer.min() > -1e-3
+    assert nearer.median() < 0.02
 
 
 def test_samples_follow_their_budget(small_scene: Scene) -> None:

@@ -65,12 +65,15 @@ METHODS: dict[str, AnyMethod] = {
     ),
     # The cube is many times as wide as what the cameras look at, and begins before them.
     "instant-ngp-capture": InstantNGP(
-        half_width=8.0,
-        growth=1 / 256,
+        half_width=4.0,
+        step_size=1 / 64,
+        growth=1 / 64,
         nearest=0.05,
         levels=12,
         log2_table_size=19,
-        finest=4096,
+        finest=1024,
+        samples=3 << 15,
+        table_rate=0.02,
     ),
     "instant-ngp-tiny": InstantNGP(log2_table_size=15, finest=200, color_layers=1),
     "nerfacto": Nerfacto(),

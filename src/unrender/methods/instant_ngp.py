@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.views import Views
-from unrender.geometry.bounds import view_counts
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
@@ -115,8 +114,17 @@ class InstantNGPModel(nn.Module):
         density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", head=view)
-        out = composite(density, color, bins.starts, bins.ends, bins.offsets)
-        depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
+        starts, ends = bins.starts, bins.ends
+        nearest = options.nearest if options.growth else 0.0
+        if nearest:
+            # In a wide scene, places on a ray are told by 1 − nearest / t: else distortion
+            # would mind clouds close before the cameras least of all.
+            density = density * (ends - starts)
+            starts, ends = 1 - nearest / starts, 1 - nearest / ends
+            density = density / (ends - starts)
+        out = composite(density, color, starts, ends, bins.offsets)
+        depth = out.distance / out.opacity.clamp_min(1e-6)
+        depth = self.ball.radius * (nearest / (1 - depth) if nearest else depth)
         return Rendering(out.color, out.opacity, depth), out.distortion, len(bins)
 
 
@@ -156,9 +164,6 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Nothing nearer to a camera is looked at, in radii of the ball."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
-    seen_by: int = 0
-    """What fewer of the cameras have in their images is empty: else, close before a camera,
-    little clouds could be painted with what it alone sees."""
     dark: float = 8.0
     """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
     samples: int = 3 << 14
@@ -181,9 +186,6 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         model.ball.look_from(data.cameras, data.ball)
         if data.ball is not None:
             model.ball.radius /= min(self.half_width, 1.0)
-        if self.seen_by:
-            places = model.ball.center + model.ball.radius * model.occupancy.middles()
-            model.occupancy.bar(view_counts(places, data.cameras) < self.seen_by)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unrender.kernels.march import MarchGrid
@@ -22,8 +22,6 @@ THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
 AT_ONCE = 1 << 17
 """Points whose density is asked for together."""
-BARRED = -1.0
-"""The density of cells that are empty whatever the field says."""
 
 
 class OccupancyGrid(nn.Module):
@@ -46,25 +44,11 @@ class OccupancyGrid(nn.Module):
         """
         grid = self._grid
         if grid is None or grid.step != step or grid.depth.device != self.density.device:
-            density = self.density.clamp_min(0)
-            grid = MarchGrid.from_cells(self.half_width, self.occupied, density, step)
+            grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density, step)
         if (grid.growth, grid.nearest) != (growth, nearest):
             grid = dataclasses.replace(grid, growth=growth, nearest=nearest)
         self._grid = grid
         return grid
-
-    def middles(self) -> Float[Tensor, "points 3"]:
-        """Of all cells, in the order of their numbers."""
-        cells = len(self.occupied)
-        place = (torch.arange(cells, device=self.density.device) + 0.5) / cells
-        return self.half_width * (2 * torch.cartesian_prod(place, place, place) - 1)
-
-    @torch.no_grad()
-    def bar(self, cells: Bool[Tensor, "numbers"]) -> None:
-        """Take cells for empty for good; a mask of all, in the order of their numbers."""
-        self.density.view(-1)[cells] = BARRED
-        self.occupied.view(-1)[cells] = False
-        self._grid = None
 
     @torch.no_grad()
     def update(
@@ -79,11 +63,10 @@ class OccupancyGrid(nn.Module):
         else:
             chosen = [self._anywhere(generator), self._occupied(generator)]
         for index in chosen:
-            for cells in index.to(self.density.device).split(AT_ONCE):
-                part = cells[self.density.view(-1)[cells] > BARRED]
+            for part in index.to(self.density.device).split(AT_ONCE):
                 seen = density(self._points(part, generator))
                 update_density(self.density, part, seen, DECAY)
-        self.occupied.copy_(occupied_cells(self.density.clamp_min(0), step, THRESHOLD))
+        self.occupied.copy_(occupied_cells(self.density, step, THRESHOLD))
         self._grid = None
 
     def _anywhere(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
