@@ -144,17 +144,24 @@ def _reconstruct(
 
     pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
     database, images = folder / "database.db", folder / "images"
-    alike = len({image_header(path)[:2] for path in images.iterdir()}) == 1
-    stage("features", 0, 1)
-    pycolmap.extract_features(
-        database,
-        images,
-        # One lens, unless photographs are upright and across: COLMAP's cameras have one size.
-        camera_mode=(pycolmap.CameraMode.SINGLE if alike else pycolmap.CameraMode.PER_IMAGE),
-        reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
-        device=pycolmap.Device.cpu,
-    )
-    stage("features", 1, 1)
+    sizes: dict[tuple[int, int], list[str]] = {}
+    for path in sorted(images.iterdir()):
+        width, height, _ = image_header(path)
+        sizes.setdefault((width, height), []).append(path.name)
+    stage("features", 0, count)
+    done = 0
+    for names in sizes.values():
+        # One lens for all photographs of a size: those upright, and those across.
+        pycolmap.extract_features(
+            database,
+            images,
+            image_names=names,
+            camera_mode=pycolmap.CameraMode.SINGLE,
+            reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
+            device=pycolmap.Device.cpu,
+        )
+        done += len(names)
+        stage("features", done, count)
     stage("matches", 0, 1)
     if film or count > EXHAUSTIVE:
         pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
