@@ -25,7 +25,7 @@ from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts
 from unrender.kernels.backend import implementation
 from unrender.methods import instant_ngp
-from unrender.scenes.occupancy import OccupancyGrid
+from unrender.scenes.occupancy_grid import OccupancyGrid
 from unrender.tasks import OpenRun, fit_run
 from unrender.training.fit import FitOptions
 

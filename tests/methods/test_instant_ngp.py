@@ -118,6 +118,24 @@ def test_a_wide_scene_looks_the_same_by_disparities(
     assert nearer.median() < 0.02
 
 
+def test_a_first_bin_may_begin_behind_the_camera(
+    scene_run: OpenRun, small_scene: Scene
+) -> None:
+    """Cameras inside the scene, and bins many times as long as what they skip."""
+    model = copy.deepcopy(scene_run.model)
+    model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
+    cameras = small_scene.test.cameras.select(slice(0, 1))
+    poses = cameras.world_from_camera.clone()
+    poses[:, :, 3] = model.ball.center
+    model.options = dataclasses.replace(model.options, nearest=1e-4, growth=1e-6)
+    seen = scene_run.method.render(model, cameras.with_poses(poses))
+    assert seen.opacity.max() > 0.5
+    assert seen.rgba.isfinite().all()
+    assert float(seen.rgba.min()) >= 0
+    assert seen.depth.isfinite().all()
+    assert float(seen.depth.min()) >= 0
+
+
 def test_samples_follow_their_budget(small_scene: Scene) -> None:
     generator = torch.Generator().manual_seed(0)
     method = dataclasses.replace(TINY, samples=1 << 15)

@@ -23,7 +23,7 @@ from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.rendering import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.scenes.ball import Ball
-from unrender.scenes.occupancy import OccupancyGrid
+from unrender.scenes.occupancy_grid import OccupancyGrid
 from unrender.training.method import Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 
@@ -120,6 +120,8 @@ class InstantNGPModel(nn.Module):
             # In a wide scene, places on a ray are told by 1 − nearest / t: else distortion
             # would mind clouds close before the cameras least of all.
             density = density * (ends - starts)
+            # A first bin's middle is no nearer than that, but its start may be.
+            starts = starts.clamp_min(nearest / 2)
             starts, ends = 1 - nearest / starts, 1 - nearest / ends
             density = density / (ends - starts)
         out = composite(density, color, starts, ends, bins.offsets)

@@ -26,8 +26,8 @@ from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.rendering import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.scenes.ball import Ball
-from unrender.scenes.occupancy import OccupancyGrid
-from unrender.scenes.voxels import grown, moved_rows, numbered, vertices
+from unrender.scenes.occupancy_grid import OccupancyGrid
+from unrender.scenes.sparse_voxels import grown, moved_rows, numbered, vertices
 from unrender.training.method import Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
