@@ -1,0 +1,82 @@
+"""Colours on a mesh: one for each vertex, an image by (u, v), or a small image for each face.
+
+All are asked the same way: for the colour at barycentric coordinates of a face. Colours are
+display-referred RGB in [0, 1].
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+
+@dataclass(frozen=True)
+class VertexColors:
+    """A colour for each vertex, linear in between (Gouraud)."""
+
+    colors: Float[Tensor, "vertices 3"]
+
+    def sample(
+        self,
+        faces: Int[Tensor, "faces 3"],
+        face: Int[Tensor, "hits"],
+        barycentrics: Float[Tensor, "hits 3"],
+    ) -> Float[Tensor, "hits 3"]:
+        """The colours at points of faces."""
+        return (self.colors[faces[face]] * barycentrics[..., None]).sum(1)
+
+
+@dataclass(frozen=True)
+class UVTexture:
+    """An image laid on the mesh by a (u, v) at each face's corner, as in OBJ and glTF files."""
+
+    image: Float[Tensor, "height width 3"]
+    uv: Float[Tensor, "places 2"]
+    """u to the right from the image's left edge, v up from its lower edge; it repeats beyond
+    [0, 1]."""
+    faces_uv: Int[Tensor, "faces 3"]
+    """The row of `uv` for each corner of each face."""
+
+    def sample(
+        self,
+        faces: Int[Tensor, "faces 3"],
+        face: Int[Tensor, "hits"],
+        barycentrics: Float[Tensor, "hits 3"],
+    ) -> Float[Tensor, "hits 3"]:
+        """The colours at points of faces, linear between the image's pixels."""
+        uv = (self.uv[self.faces_uv[face]] * barycentrics[..., None]).sum(1)
+        # 1 stays 1: it is the image's other edge, not its first again.
+        uv = torch.where((uv < 0) | (uv > 1), uv - uv.detach().floor(), uv)
+        place = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], dim=1)
+        image = self.image.permute(2, 0, 1)[None]
+        found = grid_sample(
+            image, place[None, :, None], padding_mode="border", align_corners=False
+        )
+        return found[0, :, :, 0].T
+
+
+@dataclass(frozen=True)
+class FaceAtlas:
+    """A small square image for each face, of which one half is used.
+
+    The point b0 v0 + b1 v1 + b2 v2 of a face is at column b0 and row b1 of its image, both as
+    shares of the side: v2 in the corner of the first pixel.
+    """
+
+    images: Float[Tensor, "faces side side 3"]
+
+    def sample(
+        self,
+        faces: Int[Tensor, "faces 3"],
+        face: Int[Tensor, "hits"],
+        barycentrics: Float[Tensor, "hits 3"],
+    ) -> Float[Tensor, "hits 3"]:
+        """The colours at points of faces: those of the nearest pixels."""
+        side = self.images.shape[1]
+        place = (barycentrics[:, :2].detach() * side).long().clamp(0, side - 1)
+        return self.images[face, place[:, 1], place[:, 0]]
+
+
+Texture = VertexColors | UVTexture | FaceAtlas
