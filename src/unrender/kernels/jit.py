@@ -49,6 +49,16 @@ def jit(function: Kernel) -> Kernel:
     return cast(Kernel, compiler(function))
 
 
+def exact(function: Kernel) -> Kernel:
+    """As `jit`, but with every sum and product rounded as it is written, NaN included.
+
+    For what is compared, not added up: which side of an edge a pixel lies on, or a bound in a
+    search, which must hold for the number as it is computed.
+    """
+    compiler = numba.njit(cache=True, nogil=True, error_model="numpy")
+    return cast(Kernel, compiler(function))
+
+
 def inline(function: Kernel) -> Kernel:
     """A helper that is compiled into each kernel that calls it."""
     compiler = numba.njit(
