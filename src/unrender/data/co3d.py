@@ -1,14 +1,12 @@
 """Sequences in the convention of CO3D and PyTorch3D: imgs/ and poses/, a file for each frame.
 
 Reizenstein et al., "Common Objects in 3D" (2021). A pose is 16 numbers: R by rows, T, the focal
-lengths and the principal point, with x_camera = x_world R + T for row vectors, axes x left, y
-up, z forward, and lengths in the image in halves of its shorter side (PyTorch3D's NDC).
+lengths and the principal point, as `unrender.geometry.pytorch3d` says.
 """
 
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.arrays import read_npy
@@ -17,6 +15,7 @@ from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pytorch3d import from_pytorch3d
 
 
 def load_co3d(path: Path) -> Views:
@@ -33,7 +32,7 @@ def load_co3d(path: Path) -> Views:
     numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
     images = opaque(read_photographs(str(path), photographs))
     height, width = images.shape[1:3]
-    cameras = cameras_from_ndc(
+    cameras = from_pytorch3d(
         numbers[:, :9].view(-1, 3, 3),
         numbers[:, 9:12],
         numbers[:, 12:14],
@@ -46,36 +45,12 @@ def load_co3d(path: Path) -> Views:
         raise InputError(f"{path}: a focal length is not positive: correct the poses")
     points, colors = _points(path)
     return Views(
-        cameras.with_poses(pose),
+        Cameras(pose, cameras.intrinsics.float(), width, height),
         images,
         names=tuple(each.name for each in photographs),
         points=points,
         point_colors=colors,
     )
-
-
-def cameras_from_ndc(
-    rotation: Float[Tensor, "cameras 3 3"],
-    translation: Float[Tensor, "cameras 3"],
-    focal: Float[Tensor, "cameras 2"],
-    principal: Float[Tensor, "cameras 2"],
-    width: int,
-    height: int,
-) -> Cameras:
-    """PyTorch3D's cameras in NDC, as here."""
-    # Row vectors: x_camera = Rᵀ x_world + T; then x and y change their signs.
-    flip = rotation.new_tensor([-1.0, -1.0, 1.0])
-    camera_from_world = flip[:, None] * rotation.mT
-    shift = flip * translation
-    center = -(camera_from_world.mT @ shift[..., None])
-    half = min(width, height) / 2
-    matrix = rotation.new_zeros(len(rotation), 3, 3)
-    matrix[:, 0, 0], matrix[:, 1, 1] = half * focal[:, 0], half * focal[:, 1]
-    matrix[:, 0, 2] = width / 2 - half * principal[:, 0]
-    matrix[:, 1, 2] = height / 2 - half * principal[:, 1]
-    matrix[:, 2, 2] = 1
-    pose = torch.cat([camera_from_world.mT, center], dim=2)
-    return Cameras(pose.float(), matrix.float(), width, height)
 
 
 def _points(path: Path) -> tuple[Tensor | None, Tensor | None]:
