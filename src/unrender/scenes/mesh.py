@@ -178,7 +178,8 @@ class Edges:
 def edges_of(faces: Int[Tensor, "faces 3"]) -> Edges:
     """The edges of a mesh."""
     sides = faces[:, [[1, 2], [2, 0], [0, 1]]].flatten(0, 1).sort(dim=1).values
-    vertices, inverse, counts = sides.unique(dim=0, return_inverse=True, return_counts=True)
+    keys, inverse, counts = _keys(sides).unique(return_inverse=True, return_counts=True)
+    vertices = torch.stack([keys >> 32, keys & 0xFFFFFFFF], dim=1)
     owner = torch.arange(len(faces), device=faces.device).repeat_interleave(3)
     order = inverse.argsort(stable=True)
     first = counts.cumsum(0) - counts
@@ -192,6 +193,10 @@ def edges_of(faces: Int[Tensor, "faces 3"]) -> Edges:
 def is_watertight(faces: Int[Tensor, "faces 3"]) -> bool:
     """Whether each edge has two faces that pass it in opposite directions."""
     sides = faces[:, [[1, 2], [2, 0], [0, 1]]].flatten(0, 1)
-    forth = sides.unique(dim=0)
-    back = sides.flip(1).unique(dim=0)
+    forth, back = _keys(sides).unique(), _keys(sides.flip(1)).unique()
     return len(forth) == len(sides) > 0 and torch.equal(forth, back)
+
+
+def _keys(sides: Int[Tensor, "sides 2"]) -> Int[Tensor, "sides"]:
+    """One number for two: far quicker to sort, and in the same order."""
+    return (sides[:, 0].long() << 32) + sides[:, 1]

@@ -1,0 +1,182 @@
+"""Clouds of points, from depth images or surfaces, and what is done to them.
+
+Neighbours are found in single precision.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.kernels.nearest import k_nearest
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """Points, of which there may be none."""
+
+    points: Float[Tensor, "points 3"]
+    """In scene units."""
+    colors: Float[Tensor, "points 3"] | None = None
+    """Display-referred RGB in [0, 1]."""
+    normals: Float[Tensor, "points 3"] | None = None
+    """Of unit length, or 0 where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to(self, device: torch.device | str) -> "PointCloud":
+        return self.map(lambda values: values.to(device))
+
+    def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "points"]) -> "PointCloud":
+        return self.map(lambda values: values[index])
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "PointCloud":
+        """The same change of points, colours and normals."""
+        return PointCloud(
+            change(self.points),
+            None if self.colors is None else change(self.colors),
+            None if self.normals is None else change(self.normals),
+        )
+
+
+def unprojected(
+    cameras: Cameras,
+    depths: Float[Tensor, "cameras height width"],
+    along: Literal["axis", "ray"],
+    colors: Float[Tensor, "cameras height width 3"] | None = None,
+) -> PointCloud:
+    """The points that pixels see, one after the other, in the world.
+
+    `along` says what depth is: the distance along the optical axis, as depth cameras have it,
+    or along the pixel's ray, as `Rendering.depth` and `Views.depths` are. Pixels whose depth is
+    not positive and finite see nothing. Differentiable in depths and cameras.
+    """
+    seen = (depths > 0) & depths.isfinite()
+    camera, row, column = seen.nonzero(as_tuple=True)
+    rays = cameras.rays(camera, torch.stack([column, row], dim=1) + 0.5)
+    depth = depths[seen]
+    if along == "axis":
+        axes = cameras.rotations[camera, :, 2]
+        depth = depth / (rays.directions * axes).sum(1)
+    points = rays.origins + depth[:, None] * rays.directions
+    return PointCloud(points, None if colors is None else colors[seen])
+
+
+def union(clouds: Sequence[PointCloud]) -> PointCloud:
+    """All points; colours and normals are kept if every cloud has them."""
+    assert clouds, "a union of no clouds"
+    colors = [cloud.colors for cloud in clouds if cloud.colors is not None]
+    normals = [cloud.normals for cloud in clouds if cloud.normals is not None]
+    return PointCloud(
+        torch.cat([cloud.points for cloud in clouds]),
+        torch.cat(colors) if len(colors) == len(clouds) else None,
+        torch.cat(normals) if len(normals) == len(clouds) else None,
+    )
+
+
+def voxel_means(cloud: PointCloud, size: float) -> PointCloud:
+    """One point for each cubic cell of side `size` that has some: the mean of all they have.
+
+    Cells begin at the world's origin, so that clouds in one frame share them; they come sorted.
+    InputError where they are too small to be counted.
+    """
+    cells = (cloud.points.detach().double() / size).floor()
+    if len(cells) == 0:
+        return cloud
+    cells = cells - cells.amin(0)
+    if not bool((cells < 1 << 21).all()):
+        raise InputError(
+            f"the cloud is {float(cells.max()):.3g} cells of side {size:g} long: give cells of "
+            "at least a two-millionth of its length, and finite points"
+        )
+    x, y, z = cells.long().unbind(1)
+    _, cell, counts = ((x << 42) + (y << 21) + z).unique(
+        return_inverse=True, return_counts=True
+    )
+
+    def mean(values: Float[Tensor, "points 3"]) -> Float[Tensor, "cells 3"]:
+        total = values.new_zeros(len(counts), 3).index_add(0, cell, values)
+        return total / counts[:, None].to(values)
+
+    found = cloud.map(mean)
+    if found.normals is None:
+        return found
+    return PointCloud(found.points, found.colors, normalize(found.normals, dim=1))
+
+
+def estimated_normals(
+    points: Float[Tensor, "points 3"], viewpoint: Float[Tensor, "3"], neighbors: int = 16
+) -> Float[Tensor, "points 3"]:
+    """Unit normals of the planes through each point's nearest neighbours, toward a viewpoint.
+
+    The direction in which these, the point among them, vary least (Hoppe et al., "Surface
+    Reconstruction from Unorganized Points", 1992). 0 for fewer than three points.
+    """
+    if len(points) < 3:
+        return torch.zeros_like(points)
+    _, index = nearest(points, min(max(neighbors, 3), len(points)))
+    near = points[index]
+    near = near - near.mean(1, keepdim=True)
+    _, axes = torch.linalg.eigh(near.mT @ near)
+    normals = axes[..., 0]
+    away = (normals * (viewpoint - points)).sum(1, keepdim=True) < 0
+    return torch.where(away, -normals, normals)
+
+
+def farthest_points(
+    points: Float[Tensor, "points 3"], count: int, first: int = 0
+) -> Int[Tensor, "chosen"]:
+    """Rows of points far from each other: each the farthest from all before it.
+
+    Exact and greedy (Gonzalez, "Clustering to Minimize the Maximum Intercluster Distance",
+    1985): `count` passes over the points. Of equally far ones the first; at most all points.
+    """
+    points = points.detach()
+    count = min(count, len(points))
+    chosen = torch.empty(count, dtype=torch.long, device=points.device)
+    x, y, z = points.T.contiguous()
+    distance = torch.full_like(x, torch.inf)
+    latest = torch.tensor(first, device=points.device)
+    for k in range(count):
+        chosen[k] = latest
+        a, b, c = points[latest]
+        distance = torch.minimum(distance, (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2)
+        # A point that was chosen is at distance 0, as its doubles are: it is not chosen again.
+        distance[latest] = -1
+        latest = distance.argmax()
+    return chosen
+
+
+def without_outliers(
+    cloud: PointCloud, neighbors: int = 16, deviations: float = 2.0
+) -> PointCloud:
+    """Without the points that are far from their nearest neighbours.
+
+    That is where the mean distance to these exceeds its own mean over the cloud by so many
+    standard deviations (Rusu et al., "Towards 3D Point Cloud Based Object Maps", 2008). Clouds
+    of one point or none stay as they are.
+    """
+    if len(cloud) < 2:
+        return cloud
+    distance, _ = nearest(cloud.points, min(neighbors + 1, len(cloud)))
+    mean = distance[:, 1:].mean(1)
+    limit = mean.mean() + deviations * mean.std(correction=0)
+    return cloud.select(mean <= limit)
+
+
+def nearest(
+    points: Float[Tensor, "points 3"], count: int
+) -> tuple[Float[Tensor, "points count"], Int[Tensor, "points count"]]:
+    """Distances and rows of each point's nearest, itself among them; at most all points."""
+    if len(points) == 0:
+        return points.new_zeros(0, 0), torch.zeros(0, 0, dtype=torch.long, device=points.device)
+    cloud = points.detach().float()[None]
+    found = k_nearest(cloud, cloud, min(count, len(points)))
+    return found.distance2[0].sqrt().to(points.dtype), found.index[0]
