@@ -29,10 +29,12 @@ def render_in_parts(
             parts.append(renderer(cameras.select(slice(index, index + 1))))
         if on_progress is not None:
             on_progress(index + 1, len(cameras))
+    normals = [part.normals for part in parts if part.normals is not None]
     return Rendering(
         torch.cat([part.color for part in parts]),
         torch.cat([part.opacity for part in parts]),
         torch.cat([part.depth for part in parts]),
+        torch.cat(normals) if parts and len(normals) == len(parts) else None,
     )
 
 

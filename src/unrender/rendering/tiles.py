@@ -32,8 +32,10 @@ def render_in_tiles(
     threads = own_threads and not follow and cameras.device.type == "cpu"
     with torch.set_grad_enabled(follow):
         parts = run_threads(tile, tiles, False) if threads else [tile(flat) for flat in tiles]
+    normals = [part.normals for part in parts if part.normals is not None]
     return Rendering(
         torch.cat([part.color for part in parts]).view(num, height, width, 3),
         torch.cat([part.opacity for part in parts]).view(num, height, width),
         torch.cat([part.depth for part in parts]).view(num, height, width),
+        torch.cat(normals).view(num, height, width, 3) if normals else None,
     )

@@ -1,0 +1,116 @@
+"""Gradients of rasterized images against finite differences.
+
+The loss is the summed squared difference of mask and colours from those of the mesh somewhere
+else; it is differentiated along directions: the mesh's moves, turns and growth, the camera's,
+and random displacements of all vertices. `of_same` compares with central differences of the
+very same antialiased rendering, `of_truth` with those of one without gradients that has many
+rays a pixel, which knows nothing of how edges are made differentiable.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import compose, se3_exp, so3_exp
+from unrender.rendering.antialias import Sides, antialiased
+from unrender.rendering.raster import rasterize_mesh
+from unrender.scenes.mesh import Mesh, vertex_normals
+
+Draw = Callable[[Mesh, Cameras], Float[Tensor, "images height width 4"]]
+NAMES = ["move x", "move y", "move z", "turn x", "turn y", "turn z", "grow"]
+CAMERA_NAMES = [f"camera {name}" for name in NAMES[3:6] + NAMES[:3]]
+
+
+@dataclass(frozen=True)
+class GradientErrors:
+    """Relative errors, ‖gradient − difference‖ / ‖difference‖ over all directions."""
+
+    of_same: float
+    of_truth: float
+    gradient: dict[str, float]
+    same: dict[str, float]
+    truth: dict[str, float]
+
+
+def changed(
+    mesh: Mesh, cameras: Cameras, amounts: Float[Tensor, "directions"], bumps: Tensor
+) -> tuple[Mesh, Cameras]:
+    """The mesh moved, turned and grown, the camera moved, and vertices displaced."""
+    turned = mesh.vertices @ so3_exp(amounts[3:6]).mT * (1 + amounts[6]) + amounts[:3]
+    vertices = turned + (bumps * amounts[13:, None, None]).sum(0)
+    twist = amounts[7:13].expand(len(cameras), -1)
+    pose = compose(cameras.world_from_camera, se3_exp(twist))
+    return mesh.with_vertices(vertices), cameras.with_poses(pose)
+
+
+def draw(
+    sides: Sides | None, mesh: Mesh, cameras: Cameras, times: int = 1
+) -> Float[Tensor, "images height width 4"]:
+    """Positions as colours (smooth on the surface and fixed to it), and the mask."""
+    fine = cameras.resized(cameras.width * times, cameras.height * times)
+    fragments = rasterize_mesh(mesh, fine)
+    assert mesh.texture is not None
+    rgb = mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.barycentrics)
+    rgba = fragments.spread(torch.cat([rgb, torch.ones_like(rgb[:, :1])], dim=1))[..., 0, :]
+    if sides is not None:
+        rgba = antialiased(rgba, fragments, sides)
+    return rgba.unflatten(2, (-1, times)).unflatten(1, (-1, times)).mean((2, 4))
+
+
+def gradient_errors(
+    mesh: Mesh,
+    cameras: Cameras,
+    step: float = 0.1,
+    times: int = 8,
+    bumps: int = 3,
+    antialias: int = 1,
+) -> GradientErrors:
+    """Of one mesh with a texture, seen by cameras.
+
+    `step` of the differences is in pixels, roughly; the truth has `times`² rays a pixel, and
+    what is differentiated `antialias`² with antialiased edges, or none of these if it is 0.
+    """
+    generator = torch.Generator().manual_seed(0)
+    size = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
+    # Smooth fields of displacements along the normals, as far apart as a tenth of the mesh.
+    waves = 10 / size * torch.randn(bumps, 3, 1, generator=generator)
+    phases = torch.sin((mesh.vertices @ waves)[..., 0] + torch.arange(bumps)[:, None])
+    fields = phases[..., None] * vertex_normals(mesh.vertices, mesh.faces)
+    names = NAMES + CAMERA_NAMES + [f"bumps {k}" for k in range(bumps)]
+    sides = Sides.of(mesh) if antialias else None
+    start = torch.zeros(len(names))
+    away = start.clone()
+    away[:7] = torch.tensor([0.03, -0.02, 0.02, 0.1, -0.15, 0.1, 0.05]) * size
+    with torch.no_grad():
+        wanted = draw(None, *changed(mesh, cameras, away, fields), times)
+
+    def loss(amounts: Tensor, sides: Sides | None, times: int) -> Tensor:
+        image = draw(sides, *changed(mesh, cameras, amounts, fields), times)
+        return (image - wanted).square().sum()
+
+    amounts = start.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(amounts, sides, max(antialias, 1)), amounts)
+    distance = float((cameras.centers[0] - mesh.vertices.mean(0)).norm())
+    move = step * distance / float(cameras.focal[0])
+    steps = torch.full_like(start, move)
+    steps[3:7] = 2 * move / size
+    steps[7:10] = move / distance
+    found: list[Tensor] = []
+    for own, fine in ((sides, max(antialias, 1)), (None, times)):
+        rows: list[Tensor] = []
+        for k, direction in enumerate(torch.diag(steps)):
+            with torch.no_grad():
+                ahead = loss(start + direction, own, fine)
+                behind = loss(start - direction, own, fine)
+            rows.append((ahead - behind) / (2 * steps[k]))
+        found.append(torch.stack(rows))
+
+    def error(difference: Tensor) -> float:
+        return float((gradient - difference).norm() / difference.norm())
+
+    tables = [dict(zip(names, row.tolist(), strict=True)) for row in (gradient, *found)]
+    return GradientErrors(error(found[0]), error(found[1]), *tables)
