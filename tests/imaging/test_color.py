@@ -2,7 +2,14 @@
 
 import torch
 
-from unrender.imaging.color import matte, over, premultiply, unpremultiply
+from unrender.imaging.color import (
+    display_from_linear,
+    linear_from_display,
+    matte,
+    over,
+    premultiply,
+    unpremultiply,
+)
 
 
 def test_unpremultiply_undoes_premultiply():
@@ -27,3 +34,16 @@ def test_matte_cuts_the_object_out_of_its_background() -> None:
     disc[2:6, 2:6] = torch.tensor([0.9, 0.4, 0.2, 1.0])
     for background in (torch.zeros(3), torch.ones(3)):
         assert torch.equal(matte(over(disc, background), background), disc)
+
+
+def test_the_displays_curve() -> None:
+    color = torch.linspace(0, 1, 1001, dtype=torch.float64).requires_grad_()
+    linear = linear_from_display(color)
+    torch.testing.assert_close(display_from_linear(linear), color, atol=1e-7, rtol=0)
+    # The middle grey of the standard, and no step where the two branches meet.
+    half = linear_from_display(torch.tensor(0.5, dtype=torch.float64))
+    torch.testing.assert_close(half, torch.tensor(0.21404114, dtype=torch.float64))
+    assert float(linear.detach().diff().min()) > 0
+    display_from_linear(linear).sum().backward()
+    assert color.grad is not None
+    torch.testing.assert_close(color.grad, torch.ones_like(color), atol=1e-6, rtol=0)

@@ -120,14 +120,23 @@ def _read_ascii(path: Path, content: bytes, header: _Header) -> dict[str, Array]
     return {name: table[:, k].astype(kind) for k, (name, kind) in enumerate(header.columns)}
 
 
-def write_ply(path: Path, columns: Mapping[str, Array], faces: Array | None = None) -> None:
-    """Write vertices, and triangles [faces, 3] where there are some; whole or not at all."""
+def write_ply(
+    path: Path,
+    columns: Mapping[str, Array],
+    faces: Array | None = None,
+    of_faces: Mapping[str, Array] | None = None,
+) -> None:
+    """Write vertices, and triangles [faces, 3] where there are some; whole or not at all.
+
+    `of_faces` are columns of the triangles.
+    """
     kinds = {name: values.dtype.str[1:] for name, values in columns.items()}
     (count,) = {len(values) for values in columns.values()}
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
     lines += [f"property {NAMES[kind]} {name}" for name, kind in kinds.items()]
     if faces is not None:
         lines += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
+        lines += [f"property {NAMES[v.dtype.str[1:]]} {k}" for k, v in (of_faces or {}).items()]
     table = np.empty(count, np.dtype([(name, "<" + kind) for name, kind in kinds.items()]))
     for name, values in columns.items():
         table[name] = values
@@ -135,6 +144,10 @@ def write_ply(path: Path, columns: Mapping[str, Array], faces: Array | None = No
         stream.write("\n".join([*lines, "end_header\n"]).encode())
         stream.write(table.tobytes())
         if faces is not None:
-            rows = np.empty(len(faces), np.dtype([("n", "u1"), ("v", "<i4", (3,))]))
-            rows["n"], rows["v"] = 3, faces
+            more = [(k, "<" + v.dtype.str[1:]) for k, v in (of_faces or {}).items()]
+            kind = np.dtype([("_n", "u1"), ("_v", "<i4", (3,)), *more])
+            rows = np.empty(len(faces), kind)
+            rows["_n"], rows["_v"] = 3, faces
+            for name, values in (of_faces or {}).items():
+                rows[name] = values
             stream.write(rows.tobytes())

@@ -1,4 +1,7 @@
-"""Alpha: the share of a pixel that is covered (Porter and Duff 1984)."""
+"""Alpha: the share of a pixel that is covered (Porter and Duff 1984); and the display's curve.
+
+Display-referred colours are sRGB's (IEC 61966-2-1), linear ones proportional to light.
+"""
 
 import torch
 from jaxtyping import Float
@@ -38,3 +41,15 @@ def matte(
     differs = (image - background).abs().amax(-1, keepdim=True) > MATTE_TOLERANCE
     alpha = differs.to(image.dtype)
     return torch.cat([image * alpha, alpha], dim=-1)
+
+
+def linear_from_display(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Both in [0, 1]."""
+    return torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+
+
+def display_from_linear(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """Undo `linear_from_display`."""
+    # The power's slope is infinite at 0, where the other branch is taken.
+    power = 1.055 * color.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(color <= 0.0031308, color * 12.92, power)

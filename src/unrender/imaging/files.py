@@ -13,13 +13,14 @@ import threading
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -62,25 +63,32 @@ def read_image(
     """
     if not path.is_file():
         raise InputError(f"{path}: no such image; check the path")
+    return decode_image(path, str(path), max_pixels, upright)
+
+
+def decode_image(
+    source: Path | BytesIO, label: str, max_pixels: int = MAX_PIXELS, upright: bool = False
+) -> Float[Tensor, "height width channels"]:
+    """As `read_image`, also from within another file; `label` names it in messages."""
     try:
-        image = _open(path)
+        image = _open(source)
     except DECODING_ERRORS as error:
         raise InputError(
-            f"{path}: cannot be read as an image ({_one_line(error)}); "
+            f"{label}: cannot be read as an image ({_one_line(error)}); "
             f"use one of {', '.join(FORMATS)}"
         ) from error
     with image:
         width, height = image.size
         if width * height > max_pixels:
             raise InputError(
-                f"{path}: {width}x{height} is more than the {max_pixels:,} pixels an image "
+                f"{label}: {width}x{height} is more than the {max_pixels:,} pixels an image "
                 "may have; make it smaller"
             )
         try:
             values = _decode(ImageOps.exif_transpose(image) if upright else image)
         except DECODING_ERRORS as error:
             raise InputError(
-                f"{path}: the image is damaged ({_one_line(error)}); copy it again"
+                f"{label}: the image is damaged ({_one_line(error)}); copy it again"
             ) from error
     return torch.from_numpy(values)
 
@@ -106,13 +114,31 @@ def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, in
     return width, height, channels
 
 
-def _open(path: Path) -> Image.Image:
+def read_whole_numbers(path: Path) -> Int[Tensor, "height width"]:
+    """The pixels of a grey image of 16 bits, as depth cameras write them. InputError."""
+    _, _, channels = image_header(path)
+    try:
+        with _open(path) as image:
+            if channels != 3 or not image.mode.startswith("I"):
+                raise InputError(
+                    f"{path}: has pixels of kind {image.mode}; give 16 bits of grey"
+                )
+            return torch.from_numpy(np.asarray(image, dtype=np.int32)).long()
+    except DECODING_ERRORS as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: the image is damaged ({_one_line(error)}); copy it again"
+        ) from error
+
+
+def _open(source: Path | BytesIO) -> Image.Image:
     """Read the header only. Pillow's own limit is lifted for that moment: the callers check."""
     with _pillow_limit:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:
-            return Image.open(path, formats=FORMATS)
+            return Image.open(source, formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
