@@ -1,0 +1,95 @@
+"""A shape that is to be fitted: points of its surface, in a frame of unit size."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.scenes.convert import voxels_from_mesh, voxels_from_points
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.scenes.points import PointCloud
+from unrender.scenes.voxels import VoxelGrid
+
+POINTS = 200_000
+"""Drawn of a mesh, from which each step takes some."""
+
+
+@dataclass(frozen=True)
+class ShapeTarget:
+    """A surface whose box is centred at 0, its longest side 1, and where it was before."""
+
+    name: str
+    points: Float[Tensor, "points 3"]
+    """Spread evenly over the surface."""
+    normals: Float[Tensor, "points 3"] | None
+    colors: Float[Tensor, "points 3"] | None
+    center: Float[Tensor, "3"]
+    """Of the box, in the frame of the file."""
+    size: float
+    """Of the box' longest side, there."""
+    mesh: Mesh | None = None
+    """In the unit frame; None where only points are known."""
+    occupancy: Float[Tensor, "x y z"] | None = None
+    """Which cells of the cube are inside, once a method has asked for it."""
+
+    @classmethod
+    def of_mesh(
+        cls, name: str, mesh: Mesh, count: int = POINTS, seed: int = 0
+    ) -> "ShapeTarget":
+        """InputError if the mesh has no area."""
+        center, size = _box(mesh.vertices)
+        moved = mesh.with_vertices((mesh.vertices - center) / size)
+        drawn = sample_surface(moved, count, torch.Generator().manual_seed(seed))
+        return cls(name, drawn.points, drawn.normals, drawn.colors, center, size, moved)
+
+    @classmethod
+    def of_points(cls, name: str, cloud: PointCloud) -> "ShapeTarget":
+        center, size = _box(cloud.points)
+        points = (cloud.points - center) / size
+        return cls(name, points, cloud.normals, cloud.colors, center, size)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to(self, device: torch.device | str) -> "ShapeTarget":
+        def move(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values.to(device)
+
+        return dataclasses.replace(
+            self,
+            points=self.points.to(device),
+            normals=move(self.normals),
+            colors=move(self.colors),
+            center=self.center.to(device),
+            mesh=None if self.mesh is None else self.mesh.to(device),
+            occupancy=move(self.occupancy),
+        )
+
+    def sample(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count 3"] | None]:
+        """Points drawn of the surface, with their normals if these are known."""
+        chosen = torch.randint(len(self), (count,), generator=generator).to(self.points.device)
+        return self.points[chosen], None if self.normals is None else self.normals[chosen]
+
+    def shape(self) -> Mesh | PointCloud:
+        """In the frame of the file."""
+        if self.mesh is not None:
+            return self.mesh.with_vertices(self.mesh.vertices * self.size + self.center)
+        return PointCloud(self.points * self.size + self.center, self.colors, self.normals)
+
+    def voxels(self, resolution: int) -> Float[Tensor, "x y z"]:
+        """1 for cells of the unit cube that are inside: of the mesh, or that hold a point."""
+        device = self.points.device
+        cells = VoxelGrid.cube(torch.zeros((resolution,) * 3, device=device), 0.5)
+        if self.mesh is not None:
+            return voxels_from_mesh(self.mesh, cells).values
+        return voxels_from_points(self.points, cells).values
+
+
+def _box(points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
+    low, high = points.amin(0), points.amax(0)
+    return (low + high) / 2, float((high - low).max())
