@@ -20,7 +20,8 @@ from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
 from unrender.methods.nerfacto import Nerfacto
 from unrender.methods.plenoxels import Plenoxels
-from unrender.tasks import OpenRun, fit_run, open_run
+from unrender.opened_run import OpenRun, open_run
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.run import Run
@@ -195,7 +196,8 @@ def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Scene) 
 
 def test_every_preset_is_tested_in_a_small_form() -> None:
     kinds = {type(method) for method, _ in TINY.values()}
-    others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor"}
+    others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor", "mesh"}
+    others |= {name for name in METHODS if name.startswith("image-to-")}
     assert {type(m) for m in METHODS.values()} - kinds == {type(METHODS[o]) for o in others}
 
 

@@ -7,8 +7,16 @@ from typing import Any
 
 from unrender.errors import InputError
 from unrender.methods.dvgo import DVGO
+from unrender.methods.fit_mesh import MeshFit
+from unrender.methods.fit_points import PointFit
+from unrender.methods.fit_voxels import VoxelFit
 from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.methods.image_to_mesh import ImageToMesh
+from unrender.methods.image_to_occupancy import ImageToOccupancy
+from unrender.methods.image_to_points import ImageToPoints
+from unrender.methods.image_to_voxels import ImageToVoxels
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.mesh_from_views import MeshFromViews
 from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
@@ -93,15 +101,32 @@ METHODS: dict[str, AnyMethod] = {
         rotation_rate=5e-3,
         color_rate=0.01,
     ),
+    "mesh": MeshFromViews(),
+    "image-to-voxels": ImageToVoxels(),
+    "image-to-voxels-tiny": ImageToVoxels(encoder_width=32),
+    "image-to-points": ImageToPoints(),
+    "image-to-points-tiny": ImageToPoints(encoder_width=32),
+    "image-to-mesh": ImageToMesh(),
+    "image-to-mesh-tiny": ImageToMesh(encoder_width=32),
+    "image-to-occupancy": ImageToOccupancy(),
+    "image-to-occupancy-tiny": ImageToOccupancy(encoder_width=32),
     **SIT_METHODS,
     "sit-gaussian": SiTGaussian(),
     "pose-regressor": PoseRegressor(),
 }
 
+SHAPE_FITS: dict[str, AnyMethod] = {
+    "fit-mesh": MeshFit(),
+    "fit-points": PointFit(),
+    "fit-voxels": VoxelFit(),
+}
+"""What `unrender fit-shape` fits to a shape in three dimensions."""
+_ALL = {**METHODS, **SHAPE_FITS}
+
 
 def describe(method: AnyMethod) -> dict[str, object]:
     """A method as config.json holds it: the first name of its type, and all options."""
-    name = next(name for name, preset in METHODS.items() if type(preset) is type(method))
+    name = next(name for name, preset in _ALL.items() if type(preset) is type(method))
     assert dataclasses.is_dataclass(method)
     return {"name": name, "options": dataclasses.asdict(method)}
 
@@ -112,9 +137,9 @@ def from_description(description: object, source: str) -> AnyMethod:
     if not isinstance(description, Mapping):
         raise InputError(f"{source}: names no method: {remedy}")
     name, options = description.get("name"), description.get("options")
-    if name not in METHODS or not isinstance(options, Mapping):
+    if name not in _ALL or not isinstance(options, Mapping):
         raise InputError(f"{source}: method {name!r:.60} is not known: {remedy}")
-    preset = METHODS[name]
+    preset = _ALL[name]
     assert dataclasses.is_dataclass(preset)
     known = {field.name: getattr(preset, field.name) for field in dataclasses.fields(preset)}
     if set(options) != set(known):

@@ -1,16 +1,19 @@
 """What a method owes to the rest of the library."""
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.rendering import Images, PoseEstimate, Rendering
+from unrender.scenes.shape import Shape
 
 Model = TypeVar("Model", bound=nn.Module)
 Data = TypeVar("Data")
@@ -24,6 +27,10 @@ class Progress:
     """Optimiser steps taken before this one."""
     fraction: float
     """Share of the budget used, in [0, 1): of the steps, or the minutes if they end first."""
+
+    def falling(self, last: float) -> float:
+        """From 1 at the start to `last` at the end, along half a cosine."""
+        return last + (1 - last) * (1 + math.cos(math.pi * self.fraction)) / 2
 
 
 class Method(ABC, Generic[Model, Data]):
@@ -92,6 +99,22 @@ class PoseMethod(Method[Model, Data]):
 
     @abstractmethod
     def estimate_poses(self, model: Model, images: Images) -> PoseEstimate: ...
+
+
+class ShapeMethod(Method[Model, Data]):
+    """A method that answers a photograph with a shape, and makes no images."""
+
+    makes_images: ClassVar[bool] = False
+
+    @abstractmethod
+    def predict(self, model: Model, images: Images) -> list[Shape]:
+        """The shape in each cut-out photograph, of any size. InputError if one is empty."""
+
+    def render(self, model: Model, cameras: Cameras) -> NoReturn:
+        raise InputError(
+            "the run predicts shapes from photographs and makes no images: use "
+            "`unrender predict`, and render the mesh"
+        )
 
 
 def halve(method: "Method[Model, Data]", option: str) -> "Method[Model, Data] | None":

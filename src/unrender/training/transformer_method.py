@@ -102,7 +102,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
 
     def learning_rate(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * (0.02 + 0.98 * (1 + math.cos(math.pi * progress.fraction)) / 2)
+        return rise * progress.falling(0.02)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator

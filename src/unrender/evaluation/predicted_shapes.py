@@ -1,0 +1,93 @@
+"""Shapes predicted from images of shapes that were not learned from, against the true ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from unrender.data.shapes import Draw, Shapes
+from unrender.evaluation.shapes import THRESHOLDS, ShapeScores, score_shape
+from unrender.rendering.rendering import Images
+from unrender.scenes.shape import Shape, surface_points
+from unrender.scenes.voxels import VoxelGrid, voxel_iou
+
+POINTS = 4096
+"""Drawn from each predicted surface; a cloud has its own points."""
+NOTHING = ShapeScores(
+    chamfer=1.0,
+    accuracy=1.0,
+    completeness=1.0,
+    size=1.0,
+    thresholds=THRESHOLDS,
+    precision=(0.0,) * len(THRESHOLDS),
+    recall=(0.0,) * len(THRESHOLDS),
+    normal_consistency=0.0,
+)
+"""Of an answer without any surface: as far off as the shape is large."""
+
+
+@dataclass(frozen=True)
+class PredictedScores:
+    """Scores of all images, and the means of them."""
+
+    scores: tuple[ShapeScores, ...]
+    voxel_iou: float | None
+    """Mean intersection over union, where voxels are predicted and known."""
+
+    @property
+    def f1(self) -> tuple[float, ...]:
+        """Mean of F1 at each of `THRESHOLDS`."""
+        return tuple(
+            float(column) for column in torch.tensor([s.f1 for s in self.scores]).mean(0)
+        )
+
+    def to_json(self) -> dict[str, object]:
+        def mean(values: list[float]) -> float:
+            return sum(values) / len(values)
+
+        normals = [
+            s.normal_consistency for s in self.scores if s.normal_consistency is not None
+        ]
+        return {
+            "num_images": len(self.scores),
+            "chamfer": mean([s.chamfer for s in self.scores]),
+            "chamfer_l1": mean([s.chamfer_l1 for s in self.scores]),
+            "normal_consistency": mean(normals) if normals else None,
+            "voxel_iou": self.voxel_iou,
+            "thresholds": list(THRESHOLDS),
+            "f1": list(self.f1),
+        }
+
+
+def evaluate_shapes(
+    predict: Callable[[Images], list[Shape]], shapes: Shapes, seed: int = 0
+) -> PredictedScores:
+    """Score the prediction from one image of each shape, drawn by `seed`."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(shapes.images), generator=generator)
+    image = torch.full((len(shapes),), -1)
+    image[shapes.shape_index.cpu()[order]] = order
+    image = image[image >= 0]
+    drawn = Draw(image, torch.zeros(len(image), dtype=torch.bool))
+    found = predict(shapes.rgba(drawn))
+    true = shapes.shape_index[image]
+    scores = [
+        _score(shape, shapes.points[k].float(), shapes.normals[k].float() / 127, generator)
+        for shape, k in zip(found, true.tolist(), strict=True)
+    ]
+    voxels = [shape.values for shape in found if isinstance(shape, VoxelGrid)]
+    iou = None
+    if len(voxels) == len(found) and shapes.voxels is not None:
+        filled, truth = torch.stack(voxels) >= 0.5, shapes.voxel_grids(drawn) > 0
+        if filled.shape == truth.shape:
+            iou = float(voxel_iou(filled, truth).mean())
+    return PredictedScores(tuple(scores), iou)
+
+
+def _score(
+    shape: Shape, truth: torch.Tensor, normals: torch.Tensor, generator: torch.Generator
+) -> ShapeScores:
+    found = surface_points(shape, POINTS, generator)
+    if len(found) == 0:
+        return NOTHING
+    return score_shape(found.points, truth, found.normals, normals)

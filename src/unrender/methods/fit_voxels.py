@@ -1,0 +1,90 @@
+"""A grid of cells that fill until they are a shape: weighted cross-entropy with logits.
+
+What is optimised are logits, and the loss takes logits: a sigmoid in between would be a second
+one, which can never say "full" and learns hardly at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from unrender.data.shape_target import ShapeTarget
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.shapes import lit
+from unrender.rendering.voxels import voxels_renderer
+from unrender.scenes.voxels import VoxelGrid, density_from_occupancy
+from unrender.training.method import Progress
+from unrender.training.shape_fit import ShapeFit
+
+GREY = (0.7, 0.7, 0.7)
+
+
+class VoxelModel(nn.Module):
+    """Logits in a cube about the unit frame, and where that lies in the file's."""
+
+    center: Tensor
+    size: Tensor
+
+    def __init__(self, resolution: int):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros((resolution,) * 3))
+        self.register_buffer("center", torch.zeros(3))
+        self.register_buffer("size", torch.ones(()))
+
+
+@dataclass(frozen=True)
+class VoxelFit(ShapeFit[VoxelModel]):
+    """Logits of a grid, each told whether it is inside."""
+
+    resolution: int = 64
+    """Cells along each side of the cube."""
+    rate: float = 0.1
+    """Learning rate of the logits."""
+
+    def build(self, data: ShapeTarget, generator: torch.Generator) -> VoxelModel:
+        model = VoxelModel(self.resolution)
+        model.center.copy_(data.center)
+        model.size.fill_(data.size)
+        return model
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> VoxelModel:
+        model = VoxelModel(self.resolution)
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def prepare(self, model: VoxelModel, data: ShapeTarget) -> ShapeTarget:
+        return replace(data, occupancy=data.voxels(self.resolution))
+
+    def optimizer(self, model: VoxelModel) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), self.rate, fused=True)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return progress.falling(0.1)
+
+    def losses(
+        self,
+        model: VoxelModel,
+        data: ShapeTarget,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        assert data.occupancy is not None, "prepare gives the cells"
+        # Few cells are inside: they weigh as much together as all the others.
+        weight = (1 - data.occupancy).sum() / data.occupancy.sum()
+        loss = binary_cross_entropy_with_logits(model.logits, data.occupancy, pos_weight=weight)
+        return {"entropy": loss}
+
+    def shape(self, model: VoxelModel) -> VoxelGrid:
+        """Probabilities."""
+        size = float(model.size)
+        x, y, z = (model.center - size / 2).tolist()
+        values = model.logits.detach().sigmoid()
+        return VoxelGrid(values, (x, y, z), size / self.resolution)
+
+    def render(self, model: VoxelModel, cameras: Cameras) -> Rendering:
+        density = density_from_occupancy(self.shape(model))
+        return lit(voxels_renderer(density, model.center.new_tensor(GREY))(cameras))

@@ -1,0 +1,142 @@
+"""A function that is 1 inside a shape and 0 outside, from one image.
+
+Mescheder, Oechsle, Niemeyer, Nowozin, Geiger, "Occupancy Networks: Learning 3D Reconstruction
+in Function Space", CVPR 2019, https://arxiv.org/abs/1812.03828: a network of residual blocks
+reads a place, normalised layer by layer with scales and shifts that the image's code gives. Its
+binary cross entropy at random places is minimised, and marching cubes finds the surface.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from unrender.data.shapes import Shapes
+from unrender.scenes.convert import mesh_from_voxels
+from unrender.scenes.networks import Layer
+from unrender.scenes.shape import Shape
+from unrender.scenes.voxels import VoxelGrid
+from unrender.training.image_to_shape import ImageToShape, ShapeModel
+from unrender.training.method import Progress
+
+HALF = 0.55
+"""Half the side of the cube in which the function is asked."""
+SURFACE = 0.0
+"""The logit there."""
+PLACES_AT_ONCE = 1 << 16
+
+
+class ConditionalNorm(nn.Module):
+    """Batch normalisation whose scale and shift are affine in a code (the supplement)."""
+
+    def __init__(self, code_size: int, width: int, generator: torch.Generator):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.scale = Layer(code_size, width, generator)
+        self.shift = Layer(code_size, width, generator)
+        # It begins as a plain normalisation.
+        for layer, start in ((self.scale, 1.0), (self.shift, 0.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, start)
+
+    def forward(
+        self, x: Float[Tensor, "images places width"], code: Float[Tensor, "images code"]
+    ) -> Float[Tensor, "images places width"]:
+        normal = self.norm(x.flatten(0, 1)).view_as(x)
+        return self.scale(code)[:, None] * normal + self.shift(code)[:, None]
+
+
+class ResidualBlock(nn.Module):
+    """x + W₂ relu(norm(W₁ relu(norm(x))))."""
+
+    def __init__(self, code_size: int, width: int, generator: torch.Generator):
+        super().__init__()
+        self.norms = nn.ModuleList(
+            ConditionalNorm(code_size, width, generator) for _ in range(2)
+        )
+        first, second = (Layer(width, width, generator) for _ in range(2))
+        nn.init.zeros_(second.weight)
+        self.layers = nn.ModuleList([first, second])
+
+    def forward(
+        self, x: Float[Tensor, "images places width"], code: Float[Tensor, "images code"]
+    ) -> Float[Tensor, "images places width"]:
+        inner = x
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            inner = layer(norm(inner, code).relu())
+        return x + inner
+
+
+class OccupancyModel(ShapeModel):
+    """An encoder, and a network from a place and a code to a logit."""
+
+    def __init__(self, options: "ImageToOccupancy", size: int, generator: torch.Generator):
+        super().__init__(size, options.encoder_width, generator)
+        self.code = Layer(self.code_size, options.code, generator)
+        self.first = Layer(3, options.width, generator)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(options.code, options.width, generator) for _ in range(options.blocks)
+        )
+        self.norm = ConditionalNorm(options.code, options.width, generator)
+        self.last = Layer(options.width, 1, generator)
+
+    def logits(
+        self,
+        places: Float[Tensor, "images places 3"],
+        code: Float[Tensor, "images code"],
+    ) -> Float[Tensor, "images places"]:
+        """Of each place lying inside."""
+        code = self.code(code)
+        x = self.first(places / HALF)
+        for block in self.blocks:
+            x = block(x, code)
+        return self.last(self.norm(x, code).relu())[..., 0]
+
+
+@dataclass(frozen=True)
+class ImageToOccupancy(ImageToShape[OccupancyModel]):
+    """A function of inside and outside from one image, and its surface (2019)."""
+
+    code: int = 256
+    """Numbers in which the image is told to the network."""
+    width: int = 128
+    """Units of a hidden layer."""
+    blocks: int = 5
+    """Residual blocks."""
+    places: int = 512
+    """Places a shape that a training step asks for."""
+    cells: int = 48
+    """Cells a side of the grid in which the surface is found."""
+
+    def model(self, size: int, generator: torch.Generator) -> OccupancyModel:
+        return OccupancyModel(self, size, generator)
+
+    def losses(
+        self,
+        model: OccupancyModel,
+        data: Shapes,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        drawn = data.draw(self.batch, generator)
+        places, inside = data.occupancy(drawn, self.places, generator)
+        model.train()
+        with self.autocast(data.images.device):
+            logits = model.logits(places, model.encode(data.rgba(drawn)))
+        return {"entropy": binary_cross_entropy_with_logits(logits.float(), inside)}
+
+    def decode(self, model: OccupancyModel, code: Float[Tensor, "images code"]) -> list[Shape]:
+        empty = VoxelGrid.cube(code.new_zeros((self.cells,) * 3), HALF)
+        places = empty.centers().flatten(0, 2)
+        found: list[Shape] = []
+        for one in code.split(1):
+            with self.autocast(code.device):
+                parts = [
+                    model.logits(part[None], one)[0] for part in places.split(PLACES_AT_ONCE)
+                ]
+            grid = empty.with_values(torch.cat(parts).float().view_as(empty.values))
+            found.append(mesh_from_voxels(grid, SURFACE))
+        return found

@@ -1,0 +1,80 @@
+"""Points from one image.
+
+Fan, Su, Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single
+Image", CVPR 2017, https://arxiv.org/abs/1612.00603: fully connected layers on an encoder's
+code give the coordinates of all points at once, and the chamfer distance to points of the true
+surface, which asks for no order, is minimised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.shapes import Shapes
+from unrender.scenes.chamfer import chamfer
+from unrender.scenes.networks import Layer
+from unrender.scenes.points import PointCloud
+from unrender.scenes.shape import Shape
+from unrender.training.image_to_shape import ImageToShape, ShapeModel
+from unrender.training.method import Progress
+
+
+class PointsModel(ShapeModel):
+    """An encoder, and layers to the coordinates of all points."""
+
+    def __init__(self, options: "ImageToPoints", size: int, generator: torch.Generator):
+        super().__init__(size, options.encoder_width, generator)
+        self.first = Layer(self.code_size, options.width, generator)
+        self.second = Layer(options.width, options.width, generator)
+        self.last = Layer(options.width, 3 * options.points, generator)
+
+    def points(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images points 3"]:
+        hidden = self.second(self.first(code).relu()).relu()
+        return self.last(hidden).unflatten(1, (-1, 3))
+
+
+@dataclass(frozen=True)
+class ImageToPoints(ImageToShape[PointsModel]):
+    """Points of a surface from one image, as one layer's numbers (2017)."""
+
+    points: int = 1024
+    """How many."""
+    width: int = 1024
+    """Units of a hidden layer."""
+    true_points: int = 1024
+    """Points of the true surface that a training step looks at."""
+
+    def model(self, size: int, generator: torch.Generator) -> PointsModel:
+        return PointsModel(self, size, generator)
+
+    def build(self, data: Shapes, generator: torch.Generator) -> PointsModel:
+        model = super().build(data, generator)
+        # Every answer begins as points of all shapes, each of which it then moves a little.
+        shape, number = (
+            torch.randint(size, (self.points,), generator=generator)
+            for size in data.points.shape[:2]
+        )
+        with torch.no_grad():
+            model.last.weight.mul_(0.1)
+            model.last.bias.copy_(data.points.cpu()[shape, number].float().flatten())
+        return model
+
+    def losses(
+        self,
+        model: PointsModel,
+        data: Shapes,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        drawn = data.draw(self.batch, generator)
+        model.train()
+        with self.autocast(data.images.device):
+            points = model.points(model.encode(data.rgba(drawn)))
+        truth, _ = data.surface(drawn, self.true_points, generator)
+        return {"chamfer": chamfer(points.float(), truth, squared=False).distance.mean()}
+
+    def decode(self, model: PointsModel, code: Float[Tensor, "images code"]) -> list[Shape]:
+        return [PointCloud(points) for points in model.points(code)]
