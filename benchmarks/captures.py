@@ -26,8 +26,9 @@ from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
 from unrender.kernels.splat import splat
 from unrender.methods import METHODS
+from unrender.opened_run import OpenRun, fitted_cameras
 from unrender.report.pictures import write_picture
-from unrender.tasks import OpenRun, fit_run, fitted_cameras
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/captures.json"

@@ -47,10 +47,11 @@ from unrender.kernels.process import keep_freed_memory
 from unrender.methods import METHODS
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import PoseFlow, SiTFlow
+from unrender.opened_run import OpenRun
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import PoseEstimate, Renderer, supersampled
 from unrender.studies.reconstruction import sampled
-from unrender.tasks import OpenRun, fit_or_open, refine_on_scene
+from unrender.tasks import fit_or_open, refine_on_scene
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 

@@ -29,8 +29,9 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.imaging.files import replacing
 from unrender.methods import METHODS
+from unrender.opened_run import OpenRun
 from unrender.report.plots import draw_curves
-from unrender.tasks import OpenRun, fit_run
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"

@@ -30,7 +30,8 @@ from unrender.data.views import Scene
 from unrender.evaluation.renders import evaluate_images
 from unrender.kernels.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
-from unrender.tasks import OpenRun, fit_run
+from unrender.opened_run import OpenRun
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions, FitResult
 
 OUT = ROOT / "benchmarks/results/time_to_quality.json"

@@ -25,8 +25,9 @@ from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts
 from unrender.kernels.backend import implementation
 from unrender.methods import instant_ngp
+from unrender.opened_run import OpenRun
 from unrender.scenes.occupancy_grid import OccupancyGrid
-from unrender.tasks import OpenRun, fit_run
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 UPDATE_EVERY = 16

@@ -26,7 +26,8 @@ from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SiTFlow
 from unrender.methods.sit_gaussian import SiTGaussian
-from unrender.tasks import OpenRun, fit_run
+from unrender.opened_run import OpenRun
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 SIZE = 32

@@ -17,7 +17,7 @@ from unrender.data.npz import load_npz, save_npz
 from unrender.data.views import Scene
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
-from unrender.tasks import OpenRun
+from unrender.opened_run import OpenRun
 from unrender.training.run import Run
 
 Command = Callable[..., str]

@@ -23,7 +23,10 @@ LAYERS = (
     "methods",
     "report",
     "viewer",
+    "opened_run",
     "tasks",
+    "shape_tasks",
+    "prediction",
     "inspection",
     "export",
     "comparison",
@@ -31,6 +34,7 @@ LAYERS = (
     "demo",
     "cli_files",
     "cli_render",
+    "cli_shapes",
     "cli",
     "__main__",
 )

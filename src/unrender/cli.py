@@ -16,6 +16,7 @@ from tqdm import tqdm
 from unrender import __version__
 from unrender.cli_files import compare, export, inspect, process
 from unrender.cli_render import check_output, on_bar, render
+from unrender.cli_shapes import fit_a_shape, make, predict, show
 from unrender.data.camera_files import NamedCameras, write_cameras
 from unrender.data.load import Reading
 from unrender.data.make_views import make_views
@@ -26,7 +27,10 @@ from unrender.errors import InputError
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import matte
 from unrender.methods import METHODS
+from unrender.opened_run import open_run
+from unrender.prediction import evaluate_predictor, train_predictor
 from unrender.rendering.photometric import RenderAndCompare
+from unrender.shape_tasks import evaluate_fit, target_of
 from unrender.studies import STUDIES, write_study
 from unrender.studies.study import open_subject
 from unrender.tasks import (
@@ -35,7 +39,6 @@ from unrender.tasks import (
     fit_run,
     image_background,
     make_folder,
-    open_run,
     read_images,
     refine_on_scene,
     scene_of,
@@ -43,6 +46,8 @@ from unrender.tasks import (
     training_cameras,
 )
 from unrender.training.fit import Device, FitOptions, pick_device
+from unrender.training.method import ShapeMethod
+from unrender.training.shape_fit import ShapeFit
 
 if TYPE_CHECKING:
     from unrender.methods import AnyMethod
@@ -60,18 +65,22 @@ def fit(
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
-    """Fit a scene, or train a flow, on posed images.
+    """Fit a scene, or train a flow, on posed images; or train on shapes what predicts them.
 
     Args:
         method: What to fit.
         data: A scene: Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an .npz of views,
-            or a built-in one: bricks, chair, hotdog.
+            or a built-in one: bricks, chair, hotdog. For the methods image-to-…, an .npz of
+            `unrender make-shapes`, or a folder of ShapeNet's models with renderings.
         out: The run folder to make.
         resume: Continue the run in --out from its last checkpoint.
         reading: How the views are read.
         options: The training loop.
     """
-    opened, result = fit_run(method, data, out, options, reading, resume)
+    if isinstance(method, ShapeMethod):
+        opened, result = train_predictor(method, Path(data), out, options, resume)
+    else:
+        opened, result = fit_run(method, data, out, options, reading, resume)
     if result.interrupted:
         print(f"Stopped after {result.steps} steps; continue with --resume.")
     else:
@@ -194,17 +203,24 @@ def evaluate(
     lpips: Path | None = None,
     device: Device = "auto",
 ) -> None:
-    """Score a run on held-out views, and write evaluation.json and report.html into it.
+    """Score a run on held-out views, or shapes; writes evaluation.json and report.html into it.
 
     Args:
         run: The run folder.
-        data: Views to be judged by; by default the test views of what the run was fitted to.
+        data: Views, or shapes, to be judged by; by default the held-out ones of what the run
+            was fitted to.
         background: Colour behind images without alpha.
         lpips: Weights of LPIPS, a .safetensors file; without it this figure is left out, since
             the weights are no part of this library (evaluation/lpips.py says how to get them).
         device: Where to compute.
     """
     opened = open_run(run, pick_device(device))
+    if isinstance(opened.method, ShapeMethod):
+        show(evaluate_predictor(opened, None if data is None else Path(data)))
+        return
+    if isinstance(opened.method, ShapeFit):
+        show(evaluate_fit(opened, target_of(opened, data)))
+        return
     figures, report = evaluate_run(opened, scene_of(opened, data, background), lpips)
     for name, value in figures.items():
         if isinstance(value, int | float):
@@ -292,6 +308,9 @@ def main() -> None:
                 "compare": compare,
                 "export": export,
                 "process": process,
+                "fit-shape": fit_a_shape,
+                "make-shapes": make,
+                "predict": predict,
                 "inspect": inspect,
                 "study": study,
                 "doctor": doctor,

@@ -1,5 +1,6 @@
 """Commands about files: what a set of views is, and a run in other programs' formats."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -12,23 +13,28 @@ from unrender.data.validate import Background
 from unrender.errors import InputError
 from unrender.export import ENDINGS, export_run
 from unrender.inspection import inspect as inspect_path
-from unrender.tasks import make_folder, open_run
+from unrender.opened_run import open_run
+from unrender.shape_tasks import inspect_shape
+from unrender.tasks import make_folder
 from unrender.training.fit import Device, pick_device
+
+SHAPES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl", ".xyz", ".binvox")
 
 
 def inspect(path: Annotated[Path, tyro.conf.Positional], out: Path | None = None) -> None:
-    """Say what a folder or file of posed images is, and what looks wrong with it.
+    """Say what a folder or file of posed images is, or a shape, and what looks wrong with it.
 
     Args:
-        path: A scene in any layout that `fit` reads, or a list of cameras of RealEstate10K.
+        path: A scene in any layout that `fit` reads, a list of cameras of RealEstate10K, or a
+            mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and photographs.
     """
+    if path.is_file() and path.suffix.lower() in SHAPES:
+        facts, warnings = inspect_shape(path)
+        tell(facts, warnings)
+        return
     found = inspect_path(path)
-    width = max(map(len, found.summary.facts))
-    for name, value in found.summary.facts.items():
-        print(f"{name:{width}}  {value}")
-    for warning in found.summary.warnings:
-        print(f"warning: {warning}")
+    tell(found.summary.facts, found.summary.warnings)
     if out is not None:
         from unrender.report.inspect import write_inspection  # noqa: PLC0415 - matplotlib is slow
 
@@ -37,6 +43,15 @@ def inspect(path: Annotated[Path, tyro.conf.Positional], out: Path | None = None
             out, found.name, found.summary, found.cameras, found.views
         ):
             print(file)
+
+
+def tell(facts: Mapping[str, object], warnings: Sequence[str]) -> None:
+    """Print what is known, a line each."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {value}")
+    for warning in warnings:
+        print(f"warning: {warning}")
 
 
 def process(

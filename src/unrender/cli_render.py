@@ -11,28 +11,25 @@ import tyro
 from tqdm import tqdm
 
 from unrender.data.camera_files import read_cameras
+from unrender.data.shape_files import Up, read_shape
 from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import orbit, spiral
 from unrender.imaging.files import write_image, write_video
+from unrender.opened_run import OpenRun, fitted_cameras, open_run
 from unrender.rendering.channels import CHANNELS, as_images
-from unrender.rendering.rendering import supersampled
-from unrender.tasks import (
-    OpenRun,
-    fitted_cameras,
-    make_folder,
-    open_run,
-    scene_of,
-    turntable_cameras,
-)
+from unrender.rendering.rendering import Renderer, supersampled
+from unrender.rendering.shapes import cameras_around, shape_renderer
+from unrender.scenes.shape import Shape
+from unrender.tasks import make_folder, scene_of, turntable_cameras
 from unrender.training.fit import Device, pick_device
 
 FILMS = (".mp4", ".gif")
 
 
 def render(
-    run: Annotated[Path, tyro.conf.Positional],
+    source: Annotated[Path, tyro.conf.Positional],
     out: Path,
     cameras: str = "turntable",
     what: str = "color",
@@ -43,25 +40,30 @@ def render(
     radius: float | None = None,
     supersample: int = 1,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    up: Up = "auto",
     device: Device = "auto",
 ) -> None:
-    """Render a film or images of a run: of a fitted scene, or of a flow.
+    """Render a film or images of a fitted scene, of a flow, or of a shape's file.
 
     Args:
-        run: The run folder.
+        source: A run folder, or a mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply,
+            .xyz, .npz) or voxels (.binvox, .npz).
         out: An .mp4 or .gif, in which several channels stand side by side, or a folder for one
             .png for each frame and channel.
-        cameras: turntable, about what the training cameras look at; spiral, about the middle of
-            the training cameras; test, the held-out views; or a file of cameras such as
-            `unrender pose` writes.
+        cameras: turntable, about what the training cameras look at, or about the shape; spiral,
+            about the middle of the training cameras; test, the held-out views; or a file of
+            cameras such as `unrender pose` writes.
         what: color, depth, normals, opacity: one or more, with commas between them.
         frames: Frames of the turntable or spiral.
         fps: Frames a second.
-        size: Pixels of the longer side; by default as the training images. A flow has its own.
+        size: Pixels of the longer side; by default as the training images, and 256 for a
+            shape. A flow has its own.
         elevation: Degrees above the horizon, for the turntable.
-        radius: Distance from there, for the turntable; by default the training cameras'.
+        radius: Distance from there, for the turntable; by default the training cameras', or
+            that from which all of a shape is seen.
         supersample: Rays a side of each pixel.
         background: RGB in [0, 1].
+        up: Which axis of a mesh' file points up; auto takes y for .obj, .glb and .gltf, else z.
         device: Where to compute.
     """
     film = out.suffix in FILMS
@@ -77,10 +79,17 @@ def render(
         raise InputError(f"--radius {radius}: give a positive length")
     if not all(0 <= value <= 1 for value in background):
         raise InputError(f"--background {background}: give three numbers from 0 to 1")
-    opened = open_run(run, pick_device(device))
-    path = _path(opened, cameras, frames, elevation, radius)
-    path = _resized(path, size, opened.fixed_size)
-    renderer = supersampled(opened.renderer, 1 if opened.fixed_size else supersample)
+    renderer: Renderer
+    if source.is_file():
+        shape = read_shape(source, up).to(pick_device(device))
+        renderer, fixed = shape_renderer(shape), None
+        path = _path_around(shape, cameras, frames, elevation, radius)
+    else:
+        opened = _open(source, device)
+        renderer, fixed = opened.renderer, opened.fixed_size
+        path = _path(opened, cameras, frames, elevation, radius)
+    path = _resized(path, size, fixed)
+    renderer = supersampled(renderer, 1 if fixed else supersample)
     with tqdm(total=len(path), unit="frame") as bar:
         rendering = render_in_parts(renderer, path, on_bar(bar))
     behind = torch.tensor(background)
@@ -93,6 +102,13 @@ def render(
             for k, image in enumerate(values):
                 write_image(out / f"{name}_{k:04d}.png", image)
     print(out)
+
+
+def _open(path: Path, device: Device) -> OpenRun:
+    opened = open_run(path, pick_device(device))
+    if not opened.method.makes_images:
+        raise InputError(f"{path}: makes no images: render what it predicts")
+    return opened
 
 
 def _path(
@@ -109,6 +125,19 @@ def _path(
     if cameras == "spiral":
         return spiral(fitted_cameras(opened).cameras, frames)
     return scene_of(opened, None, "auto").test.cameras
+
+
+def _path_around(
+    shape: Shape, cameras: str, frames: int, elevation: float, radius: float | None
+) -> Cameras:
+    """The turntable, or the cameras of a file."""
+    if cameras in ("spiral", "test"):
+        raise InputError(
+            f"--cameras {cameras}: a shape was fitted to no views: give turntable or a file"
+        )
+    if cameras != "turntable":
+        return read_cameras(Path(cameras)).cameras
+    return cameras_around(shape, frames, elevation=math.radians(elevation), radius=radius)
 
 
 def on_bar(bar: "tqdm[NoReturn]") -> Callable[[int, int], None]:

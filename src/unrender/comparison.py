@@ -8,10 +8,11 @@ import torch
 from unrender.data.validate import Background
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.opened_run import open_run
 from unrender.report.compare import Compared, write_comparison
 from unrender.report.pictures import evenly
 from unrender.report.sections import view_labels
-from unrender.tasks import evaluate_run, open_run, scene_of
+from unrender.tasks import evaluate_run, scene_of
 
 SHOWN = 4
 

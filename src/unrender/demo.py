@@ -30,11 +30,12 @@ from unrender.imaging.files import write_video
 from unrender.kernels.process import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
+from unrender.opened_run import OpenRun
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.rendering import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
-from unrender.tasks import OpenRun, fit_run, make_folder, refine_on_scene, turntable_cameras
+from unrender.tasks import fit_run, make_folder, refine_on_scene, turntable_cameras
 from unrender.training.fit import Device, FitOptions, FitResult
 from unrender.training.run import provenance, write_json
 

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from unrender.data.camera_files import write_cameras
-from unrender.data.ply import write_ply
+from unrender.data.meshes import write_mesh
+from unrender.data.point_files import write_points
+from unrender.data.shape_files import write_shape
 from unrender.data.splat_files import Splats, write_splats
 from unrender.errors import InputError
-from unrender.imaging.files import replacing
-from unrender.rendering.fusion import Mesh, fuse
+from unrender.opened_run import OpenRun, fitted_cameras
+from unrender.rendering.fusion import fuse
 from unrender.report.pictures import evenly
 from unrender.scenes.ball import Ball
-from unrender.tasks import OpenRun, fitted_cameras
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.points import PointCloud
+from unrender.scenes.textures import VertexColors
+from unrender.shape_tasks import describe_shape, shape_of
+from unrender.training.shape_fit import HoldsShape
 
 VIEWS = 100
 """Cameras at most whose renders are fused."""
@@ -33,6 +38,10 @@ def export_run(opened: OpenRun, out: Path, voxels: int, half_width: float | None
         named = fitted_cameras(opened)
         write_cameras(out, named)
         return f"{len(named.names)} cameras"
+    if isinstance(opened.method, HoldsShape):
+        shape = shape_of(opened)
+        write_shape(out, shape)
+        return describe_shape(shape)
     if out.name.endswith("splats.ply"):
         splats = splats_of(opened.model)
         if splats is None:
@@ -44,14 +53,10 @@ def export_run(opened: OpenRun, out: Path, voxels: int, half_width: float | None
         return f"{len(splats.means)} Gaussians"
     mesh = mesh_of(opened, voxels, half_width)
     if out.name.endswith("points.ply"):
-        write_mesh_ply(out, mesh, faces=False)
+        assert isinstance(mesh.texture, VertexColors)
+        write_points(out, PointCloud(mesh.vertices, mesh.texture.colors))
         return f"{len(mesh.vertices)} points"
-    if out.suffix == ".ply":
-        write_mesh_ply(out, mesh)
-    elif out.suffix == ".glb":
-        write_glb(out, mesh)
-    else:
-        write_obj(out, mesh)
+    write_mesh(out, mesh)
     return f"{len(mesh.vertices)} vertices, {len(mesh.faces)} faces"
 
 
@@ -83,35 +88,3 @@ def splats_of(model: nn.Module) -> Splats | None:
         return None
     alive = int(tensors["alive"])
     return Splats(*(tensors[name][:alive].cpu() for name in names))
-
-
-def write_mesh_ply(path: Path, mesh: Mesh, faces: bool = True) -> None:
-    """Vertices with colours in bytes, and triangles."""
-    places = mesh.vertices.float().numpy()
-    colors = (255 * mesh.colors).round().to(torch.uint8).numpy()
-    columns = {name: places[:, k] for k, name in enumerate(("x", "y", "z"))}
-    columns |= {name: colors[:, k] for k, name in enumerate(("red", "green", "blue"))}
-    write_ply(path, columns, mesh.faces.numpy().astype(np.int32) if faces else None)
-
-
-def write_obj(path: Path, mesh: Mesh) -> None:
-    """Wavefront OBJ; a vertex' colour stands behind its place, as most programs read it."""
-    rows = torch.cat([mesh.vertices, mesh.colors], dim=1).tolist()
-    lines = ["v " + " ".join(f"{x:.6g}" for x in row) for row in rows]
-    lines += [f"f {a} {b} {c}" for a, b, c in (mesh.faces + 1).tolist()]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
-
-
-def write_glb(path: Path, mesh: Mesh) -> None:
-    """Binary glTF 2.0 with vertex colours; its y is up, as our z is."""
-    from trimesh import Trimesh  # noqa: PLC0415 - half a second
-
-    colors = (255 * mesh.colors).round().to(torch.uint8).numpy()
-    x, y, z = mesh.vertices.T
-    places = torch.stack([x, z, -y], dim=1).numpy()
-    made = Trimesh(places, mesh.faces.numpy(), vertex_colors=colors, process=False)
-    content = made.export(file_type="glb")
-    assert isinstance(content, bytes)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)

@@ -1,10 +1,9 @@
 """What the commands do, as functions: each step of the loop, between run folders."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.data.camera_files import NamedCameras, read_cameras, write_cameras
+from unrender.data.camera_files import NamedCameras, read_cameras
 from unrender.data.load import AS_IT_IS, Reading, load_scene
-from unrender.data.make_views import camera_statistics
 from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
@@ -24,93 +22,29 @@ from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.imaging.files import read_rgba
-from unrender.methods import AnyMethod, describe, from_description
+from unrender.methods import AnyMethod
+from unrender.opened_run import (
+    OpenRun,
+    begin_run,
+    check_free,
+    check_same,
+    describe_cameras,
+    fingerprint,
+    fit_into,
+    open_run,
+)
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import Images, PoseEstimate, Renderer, Rendering
-from unrender.training.fit import FitOptions, FitResult, fit, pick_device
+from unrender.rendering.rendering import Images, PoseEstimate
+from unrender.training.fit import FitOptions, FitResult, pick_device
 from unrender.training.method import PoseMethod
 from unrender.training.run import Run, provenance, write_json
-
-CAMERAS = "cameras.json"
-"""In a scene's run: the cameras of the views it was fitted to."""
-
-
-@dataclass(frozen=True)
-class OpenRun:
-    """A fitted model, ready to render."""
-
-    run: Run
-    method: AnyMethod
-    model: nn.Module
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def renderer(self) -> Renderer:
-        """Renders on the model's device, and gives back on the cameras'."""
-
-        def render(cameras: Cameras) -> Rendering:
-            found = self.method.render(self.model, cameras.to(self.device))
-            return found.to(cameras.device)
-
-        return render
-
-    @property
-    def megabytes(self) -> float:
-        """What a checkpoint of the model takes."""
-        tensors = self.model.state_dict().values()
-        return sum(t.numel() * t.element_size() for t in tensors) / 1e6
-
-    def estimate_poses(self, images: Images) -> PoseEstimate:
-        """Find the poses of images on the model's device, and give them back on the images'."""
-        if not isinstance(self.method, PoseMethod):
-            if not self.method.any_size:
-                raise InputError(
-                    f"{self.run.path}: makes images of poses but finds no poses: name the run "
-                    "of a method that does, such as sit"
-                )
-            raise InputError(
-                f"{self.run.path}: is a scene, which refines poses but does not find them: "
-                "give starting cameras with --start, or a flow with --flow"
-            )
-        found: PoseEstimate = self.method.estimate_poses(self.model, images.to(self.device))
-        return found.to(images.device)
-
-    @property
-    def cameras(self) -> dict[str, Any]:
-        """What config.json says of the training cameras."""
-        return self.run.config["views"]
-
-    @property
-    def fixed_size(self) -> int | None:
-        """Pixels a side of a flow's images; None for scenes, which render any size."""
-        return None if self.method.any_size else self.cameras["width"]
 
 
 def describe_views(views: Views) -> dict[str, object]:
     """What later commands need of the views a run was fitted to, without loading them."""
-    radius, elevation = camera_statistics(views.cameras)
     background = None if views.background is None else views.background.tolist()
-    return {
-        "count": len(views),
-        "width": views.cameras.width,
-        "height": views.cameras.height,
-        "intrinsics": views.cameras.intrinsics[0].tolist(),
-        "radius": list(radius),
-        "elevation_deg": [math.degrees(angle) for angle in elevation],
-        "background": background,
-        "fingerprint": fingerprint(views),
-    }
-
-
-def fingerprint(views: Views) -> str:
-    """A hash of the poses and pixels, to tell one data set from another."""
-    digest = hashlib.sha256()
-    for tensor in (views.cameras.world_from_camera, views.images):
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()[:16]
+    known = fingerprint((views.cameras.world_from_camera, views.images))
+    return {**describe_cameras(views.cameras, known), "background": background}
 
 
 def fit_run(
@@ -129,36 +63,12 @@ def fit_run(
     `watch`: as for `fit`.
     """
     device = pick_device(options.device)
-    if out.exists() and not resume:
-        raise InputError(
-            f"{out}: exists already: choose another --out, continue it with --resume, "
-            "or delete it"
-        )
+    check_free(out, resume)
     scene = scene or load_scene(source, reading)
-    views = describe_views(scene.train)
-    if resume:
-        run = Run.open(out)
-        _check_same(run, method, views)
-    else:
-        config = {
-            "method": describe(method),
-            "fit": dataclasses.asdict(options),
-            "data": {
-                "source": source,
-                **dataclasses.asdict(reading),
-                "scene": scene.name,
-            },
-            "views": views,
-        }
-        run = Run.create(out, config)
-    try:
-        if method.any_size and not (run.path / CAMERAS).exists():
-            write_cameras(run.path / CAMERAS, NamedCameras.of(scene.train))
-        model, result = fit(method, scene.train.to(device), options, run, resume, show, watch)
-    except InputError:
-        run.discard_if_unused()
-        raise
-    return OpenRun(run, method, model), result
+    data = {"source": source, **dataclasses.asdict(reading), "scene": scene.name}
+    run = begin_run(method, out, options, data, describe_views(scene.train), resume)
+    cameras = NamedCameras.of(scene.train) if method.any_size else None
+    return fit_into(run, method, scene.train.to(device), cameras, options, resume, show, watch)
 
 
 def fit_or_open(
@@ -170,58 +80,12 @@ def fit_or_open(
     Ctrl-C ends the fit with KeyboardInterrupt, once its checkpoint is written.
     """
     if out.exists() and Run.open(out).finished:
-        _check_same(Run.open(out), method, describe_views(scene.train))
+        check_same(Run.open(out), method, describe_views(scene.train))
         return open_run(out, pick_device(options.device))
     opened, result = fit_run(method, source, out, options, resume=out.exists(), scene=scene)
     if result.interrupted:
         raise KeyboardInterrupt
     return opened
-
-
-def _check_same(run: Run, method: AnyMethod, views: dict[str, object]) -> None:
-    """A run goes on with the method and the views it began with."""
-    config = run.config
-    before, now = config.get("method"), describe(method)
-    if before != now:
-        raise InputError(
-            f"{run.path}/config.json: was fitted with other options of the method: give the "
-            "same ones to --resume, or another --out"
-        )
-    if config.get("views", {}).get("fingerprint") != views["fingerprint"]:
-        raise InputError(
-            f"{run.path}/config.json: was fitted to other views: give the same --data to "
-            "--resume, or another --out"
-        )
-
-
-def open_run(path: Path, device: torch.device | None = None) -> OpenRun:
-    """The newest checkpoint of a run, ready to render."""
-    run = Run.open(path)
-    source = f"{path}/config.json"
-    config = run.config
-    method = from_description(config.get("method"), source)
-    _check_view_description(config.get("views"), source)
-    checkpoint = run.load()
-    broken = [
-        n
-        for n, t in checkpoint.model.items()
-        if t.is_floating_point() and not t.isfinite().all()
-    ]
-    if broken:
-        raise InputError(
-            f"{run.checkpoints()[-1]}/model.safetensors: {broken[0]} holds what is no number: "
-            "fit again, with a lower --rate"
-        )
-    try:
-        model = method.restore(checkpoint.model)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error
-    except (RuntimeError, KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"{run.checkpoints()[-1]}/model.safetensors: does not hold a model of method "
-            f"{config['method']['name']!r} with these options: fit again"
-        ) from error
-    return OpenRun(run, method, model.to(device or torch.device("cpu")))
 
 
 def scene_of(opened: OpenRun, data: str | None, background: Background) -> Scene:
@@ -231,22 +95,6 @@ def scene_of(opened: OpenRun, data: str | None, background: Background) -> Scene
     if background != "auto":
         reading = replace(reading, background=background)
     return load_scene(data or str(known["source"]), reading)
-
-
-def _check_view_description(views: object, source: str) -> None:
-    wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
-    if not isinstance(views, dict) or any(
-        not isinstance(views.get(key), kind) for key, kind in wanted.items()
-    ):
-        raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
-
-
-def fitted_cameras(opened: OpenRun) -> NamedCameras:
-    """The cameras of the views that a scene's run was fitted to. InputError."""
-    path = opened.run.path / CAMERAS
-    if not path.exists():
-        raise InputError(f"{path}: not found: fit again with --resume, which writes it")
-    return read_cameras(path)
 
 
 def training_cameras(

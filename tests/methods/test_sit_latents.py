@@ -17,7 +17,8 @@ from unrender.generative.latents import Latents
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
-from unrender.tasks import OpenRun, fit_run, open_run
+from unrender.opened_run import OpenRun, open_run
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.run import Run
 

@@ -8,6 +8,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.rendering.fusion import fuse
 from unrender.rendering.rendering import Rendering, pixel_grid
+from unrender.scenes.textures import VertexColors
 
 CENTER, RADIUS = torch.tensor([0.2, -0.1, 0.1]), 0.7
 
@@ -47,8 +48,9 @@ def test_a_ball_comes_out_as_a_ball() -> None:
     assert len(mesh.vertices) - len(edges.unique(dim=0)) + len(mesh.faces) == 2
     above = mesh.vertices[:, 2] > CENTER[2] + 3 * voxel
     below = mesh.vertices[:, 2] < CENTER[2] - 3 * voxel
-    assert float(mesh.colors[above, 0].min()) > 0.9
-    assert float(mesh.colors[below, 2].min()) > 0.9
+    assert isinstance(mesh.texture, VertexColors)
+    assert float(mesh.texture.colors[above, 0].min()) > 0.9
+    assert float(mesh.texture.colors[below, 2].min()) > 0.9
 
 
 def test_nothing_has_no_surface() -> None:

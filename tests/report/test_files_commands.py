@@ -13,9 +13,10 @@ from unrender.data.ply import read_ply
 from unrender.data.splat_files import read_splats
 from unrender.data.views import Scene
 from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.opened_run import OpenRun
 from unrender.report.compare import wipe
 from unrender.report.page import Page, section
-from unrender.tasks import OpenRun, fit_run
+from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 Command = Callable[..., str]

@@ -13,6 +13,7 @@ from PIL import Image
 from unrender.data.views import Scene
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance
+from unrender.opened_run import OpenRun
 from unrender.studies import STUDIES, write_study
 from unrender.studies.ablations import VARIANTS, Ablations
 from unrender.studies.findings import Findings, Table, markdown_table, write_findings
@@ -23,7 +24,6 @@ from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
 from unrender.studies.study import Study, Subject, open_subject
 from unrender.studies.turntable import Turntable
-from unrender.tasks import OpenRun
 from unrender.training.run import Run
 
 # A second or so of training each, and few images: what is tested is that all of it is there.

@@ -7,7 +7,7 @@ All that is asked of a scene is that it renders colour, opacity and depth.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from skimage.measure import marching_cubes
 from torch import Tensor
 from torch.nn.functional import grid_sample, max_pool3d
@@ -15,6 +15,8 @@ from torch.nn.functional import grid_sample, max_pool3d
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.rendering import Renderer, Rendering
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.textures import VertexColors
 
 TRUNCATION = 4.0
 """Distances are known up to so many voxels from a surface."""
@@ -22,17 +24,6 @@ AT_ONCE = 1 << 16
 """Voxels whose pixels are looked up together: enough to fill a machine, little memory."""
 SOLID = 0.5
 """Pixels of less opacity show nothing: all that they see is empty."""
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """Triangles with a colour for each vertex."""
-
-    vertices: Float[Tensor, "vertices 3"]
-    faces: Int[Tensor, "faces 3"]
-    """Counterclockwise as seen from outside."""
-    colors: Float[Tensor, "vertices 3"]
-    """In [0, 1]."""
 
 
 @dataclass
@@ -108,7 +99,7 @@ class Volume:
         self._colored = torch.zeros_like(self.weight)
 
     def mesh(self) -> Mesh:
-        """Its surface. InputError if there is none."""
+        """Its surface, with a colour for each vertex. InputError if there is none."""
         # Well behind a surface nothing is seen, nor is there another one.
         hidden = (self.weight == 0).float()
         known = max_pool3d(hidden[None], 3, stride=1, padding=1)[0] == 0
@@ -128,7 +119,7 @@ class Volume:
         return Mesh(
             places - self.half_width + self.center,
             torch.from_numpy(faces.copy()).long(),
-            (rgb / count.clamp_min(1e-6)).clamp(0, 1),
+            VertexColors((rgb / count.clamp_min(1e-6)).clamp(0, 1)),
         )
 
 

@@ -9,12 +9,12 @@ from unrender.evaluation.images import score_images
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.methods.sit import PoseFlow, SiTFlow
+from unrender.opened_run import OpenRun
 from unrender.rendering.rendering import Renderer
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves
 from unrender.studies.findings import Findings, Part, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
-from unrender.tasks import OpenRun
 from unrender.training.fit import FitOptions
 
 

@@ -16,11 +16,11 @@ from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at, so3_exp
+from unrender.opened_run import OpenRun
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import PALETTE, STYLE, log_axis
 from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
-from unrender.tasks import OpenRun
 from unrender.training.fit import FitOptions
 
 

@@ -21,9 +21,10 @@ from unrender.generative.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
+from unrender.opened_run import OpenRun, open_run
 from unrender.rendering.rendering import Renderer, supersampled
 from unrender.studies.findings import Findings
-from unrender.tasks import OpenRun, fit_or_open, open_run
+from unrender.tasks import fit_or_open
 from unrender.training.fit import FitOptions
 
 SUPERSAMPLE = 3

@@ -1,0 +1,304 @@
+"""Explicit shapes: drawn, compared, fitted, and predicted from one image.
+
+    python benchmarks/shapes.py [--only PART ...] [--minutes 30] [--work FOLDER] [--quick]
+
+The parts raster, gradients and chamfer are seconds each; voxels, points, mesh and images are
+fits of minutes; predict-points, predict-mesh and predict-voxels train for --minutes each. What
+is asked for alone is merged into the results and the table of docs/shapes.md.
+"""
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import record
+import torch
+from raster_brute_force import raster_seconds
+from raster_gradients import gradient_errors
+from record import ROOT
+from timing import in_turn, peak_mb
+
+from unrender.data.load import Reading, load_scene
+from unrender.data.make_shapes import make_shapes
+from unrender.data.meshes import read_mesh
+from unrender.data.shape_target import ShapeTarget
+from unrender.data.shapes import Draw, Shapes, ShapeSet, load_shapes, save_shapes
+from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.methods import METHODS, SHAPE_FITS
+from unrender.opened_run import OpenRun
+from unrender.prediction import evaluate_predictor, predict_shapes, train_predictor
+from unrender.rendering.shapes import cameras_around, shape_renderer
+from unrender.report.pictures import write_picture
+from unrender.scenes.chamfer import chamfer
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.scenes.points import PointCloud
+from unrender.shape_tasks import evaluate_fit, fit_shape, images, shape_of
+from unrender.tasks import fit_run
+from unrender.training.fit import FitOptions
+
+RESULTS = ROOT / "benchmarks/results/shapes.json"
+PAGE = ROOT / "docs/shapes.md"
+DATA = ROOT.parent / "shared/data"
+TARGETS = {
+    "cow": DATA / "meshes/spot_textured/cow.obj",
+    "bunny": DATA / "meshes/stanford-bunny.obj",
+}
+HOLD_OUT = 8
+FIT_MINUTES = {"voxels": 0.5, "points": 1.0, "mesh": 3.0}
+IMAGES_MINUTES = 4.0
+CHAIRS, VIEWS, SIZE = 4000, 8, 64
+"""Procedural chairs to learn from and be judged by, images of each, and their pixels a side."""
+
+
+def main() -> None:
+    """Measure what is asked for, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training a predictor")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/shapes")
+    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    earlier = record.read(arguments.out)
+    figures = dict(earlier.get("figures", {}))
+    measured = dict(earlier.get("measured", {}))
+    committed = not arguments.quick and arguments.out == RESULTS
+    arguments.pictures = ROOT / "docs/shapes" if committed else arguments.work
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    arguments.pictures.mkdir(parents=True, exist_ok=True)
+    for part in arguments.only:
+        found = PARTS[part](arguments)
+        figures.update(found)
+        record.show(found)
+        measured |= {name: record.COMMIT for name in found}
+        seconds = time.perf_counter() - began
+        record.write(arguments.out, arguments.seed, seconds, figures, measured=measured)
+    if committed:
+        record.fill(PAGE, "table", table(figures, measured))
+
+
+def raster(arguments: argparse.Namespace) -> record.Figures:
+    """The cow at 256², forward and backward, against every face at every pixel."""
+    mesh = read_mesh(TARGETS["cow"], colored=False)
+    camera = cameras_around(mesh, 1)
+    every, seconds = (256, 1.0) if arguments.quick else (32, 10.0)
+    found = raster_seconds(mesh, camera, every, seconds)
+    figures: record.Figures = {}
+    bounds = {"depth": {"at_least": 50.0}, "soft mask": {}}
+    for kind, (slow, fast) in found.items():
+        key = "raster" if kind == "depth" else "raster_soft"
+        figures[f"{key}_speedup"] = record.figure(slow / fast, "×", **bounds[kind])
+        figures[f"{key}_seconds"] = record.figure(fast, "s")
+    return figures | peer("raster_over_pytorch3d")
+
+
+def peer(name: str) -> record.Figures:
+    """PyTorch3D has no wheels for this machine's Python: a reason instead of a figure."""
+    assert importlib.util.find_spec("pytorch3d") is None, "time it, now that it can be imported"
+    reason = "pytorch3d cannot be installed here: its releases have no wheel for this torch"
+    return {name: record.figure(None, "×", reason, at_least=1.0)}
+
+
+def gradients(arguments: argparse.Namespace) -> record.Figures:
+    """Of silhouettes and colours, against finite differences."""
+    mesh = read_mesh(TARGETS["cow"])
+    cameras = cameras_around(mesh, 3, 96)
+    found = gradient_errors(mesh, cameras)
+    return {
+        "raster_gradient_error": record.figure(found.of_same, "", at_most=0.05),
+        "raster_gradient_error_of_truth": record.figure(found.of_truth, ""),
+    }
+
+
+def chamfers(arguments: argparse.Namespace) -> record.Figures:
+    """10,000 against 10,000 points on two surfaces, forward and backward, and memory."""
+    clouds: list[torch.Tensor] = []
+    for k, path in enumerate(TARGETS.values()):
+        mesh = read_mesh(path, colored=False).unit_cube()
+        clouds.append(sample_surface(mesh, 100_000, torch.Generator().manual_seed(k)).points)
+
+    def ours(count: int) -> None:
+        a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)
+        a.requires_grad_()
+        chamfer(a[None], b[None]).distance.sum().backward()
+
+    def brute(count: int) -> None:
+        a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)
+        a.requires_grad_()
+        square = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square()
+        (square.amin(0).mean() + square.amin(1).mean()).backward()
+
+    count = 2000 if arguments.quick else 10_000
+    slow, fast = in_turn(
+        [lambda: brute(count), lambda: ours(count)], "cpu", 1.0 if arguments.quick else 20.0
+    )
+    ratios = sorted(s / f for s, f in zip(slow, fast, strict=True))
+    figures = {
+        "chamfer_speedup": record.figure(ratios[len(ratios) // 2], "×", at_least=10.0),
+        "chamfer_seconds": record.figure(sorted(fast)[len(fast) // 2], "s"),
+    }
+    for size in (25_000, 100_000):
+        figures[f"chamfer_mb_{size}"] = record.figure(
+            peak_mb(lambda n=size: ours(n), "cpu"), "MB"
+        )
+    return figures | peer("knn_over_pytorch3d")
+
+
+def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
+    """One kind of shape fitted to the cow and to the bunny; the worse of both is the figure."""
+    minutes = 0.1 if arguments.quick else FIT_MINUTES[kind]
+    figures: record.Figures = {}
+    rows: list[tuple[str, torch.Tensor]] = []
+    worst: dict[str, float] = {}
+    for name, path in TARGETS.items():
+        target = ShapeTarget.of_mesh(name, read_mesh(path, colored=False))
+        out = arguments.work / f"{kind}-{name}"
+        options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+        opened, result = fit_shape(
+            target, path, "auto", SHAPE_FITS[f"fit-{kind}"], out, options, resume=out.exists()
+        )
+        scores = evaluate_fit(opened, target)
+        own = {"f1": scores["f1"][0], "normal_consistency": scores["normal_consistency"]}
+        own |= {"iou": scores["iou"]} if "iou" in scores else {}
+        for key, value in own.items():
+            if value is not None:
+                figures[f"fit_{kind}_{key}_{name}"] = record.figure(value, "")
+                worst[key] = min(worst.get(key, 1.0), value)
+        figures[f"fit_{kind}_steps_{name}"] = record.figure(result.steps, "steps")
+        cameras = cameras_around(target.shape(), 6, 256)
+        rows.append((name, images(shape_renderer(target.shape()), cameras)))
+        rows.append((f"{kind}", images(opened.renderer, cameras)))
+    asked = {"voxels": ("iou", 0.97), "points": ("f1", 0.99), "mesh": ("f1", 0.9)}
+    key, least = asked[kind]
+    figures[f"fit_{kind}_{key}"] = record.figure(worst[key], "", at_least=least)
+    write_picture(arguments.pictures / f"fit-{kind}.png", rows, 150)
+    return figures
+
+
+def from_images(arguments: argparse.Namespace) -> record.Figures:
+    """The mesh of scan65 by silhouettes and colours; held-out views' masks."""
+    reading = Reading(hold_out=HOLD_OUT)
+    source = str(DATA / "dtu/scan65_400x300")
+    scene = load_scene(source, reading)
+    minutes = 0.2 if arguments.quick else IMAGES_MINUTES
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    out = arguments.work / "scan65-mesh"
+    opened, result = fit_run(
+        METHODS["mesh"], source, out, options, reading, scene=scene, resume=out.exists()
+    )
+    found = evaluate_images(opened.renderer, scene.test)
+    mask, true = found.rendering.opacity > 0.5, scene.test.rgba[..., 3] > 0.5
+    overlap = (mask & true).sum((1, 2)) / (mask | true).sum((1, 2))
+    chosen = torch.linspace(0, len(scene.test) - 1, 4).round().long()
+    mesh = shape_of(opened)
+    grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
+    rows = [
+        ("photograph", scene.test.over(WHITE)[chosen]),
+        ("mesh", found.rendered[chosen]),
+        ("without\ncolours", images(grey, scene.test.cameras.select(chosen))),
+    ]
+    write_picture(arguments.pictures / "scan65-mesh.png", rows, 150)
+    return {
+        "image_mesh_mask_iou": record.figure(float(overlap.mean()), "", at_least=0.93),
+        "image_mesh_mask_iou_least": record.figure(float(overlap.min()), ""),
+        "image_mesh_psnr": record.figure(found.scores.mean_psnr, "dB"),
+        "image_mesh_steps": record.figure(result.steps, "steps"),
+    }
+
+
+def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
+    """A network trained on procedural chairs, judged on chairs that it never saw."""
+    shapes = chairs(arguments)
+    minutes = 0.2 if arguments.quick else arguments.minutes
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    out = arguments.work / f"image-to-{kind}"
+    method: Any = METHODS[f"image-to-{kind}-tiny"]
+    source = arguments.work / "chairs.npz"
+    opened, result = train_predictor(
+        method, source, out, options, resume=out.exists(), shapes=shapes
+    )
+    scores = evaluate_predictor(opened, source, arguments.seed)
+    asked = {"points": 0.9, "mesh": 0.85, "voxels": 0.75}
+    key = f"predict_{kind}"
+    figures: record.Figures = {
+        f"{key}_f1": record.figure(scores["f1"][-1], "", at_least=asked[kind]),
+        f"{key}_f1_at_0.01": record.figure(scores["f1"][0], ""),
+        f"{key}_chamfer_l1": record.figure(scores["chamfer_l1"], ""),
+        f"{key}_steps": record.figure(result.steps, "steps"),
+    }
+    for name in ("voxel_iou", "normal_consistency"):
+        if scores[name] is not None:
+            figures[f"{key}_{name}"] = record.figure(scores[name], "")
+    write_predictions(arguments.pictures / f"predict-{kind}.png", opened, shapes.test)
+    return figures
+
+
+def chairs(arguments: argparse.Namespace) -> ShapeSet:
+    """The data set, made where it is not there yet."""
+    path = arguments.work / "chairs.npz"
+    if not path.exists():
+        count = 200 if arguments.quick else CHAIRS
+        save_shapes(path, *make_shapes("chair", count, VIEWS, SIZE, arguments.seed))
+    return load_shapes(path)
+
+
+def write_predictions(path: Path, opened: OpenRun, shapes: Shapes) -> None:
+    """Eight held-out chairs: the image, and the truth and what was predicted from one side."""
+    image = torch.linspace(0, len(shapes.images) - 1, 8).long()
+    drawn = Draw(image, torch.zeros(len(image), dtype=torch.bool))
+    rgba = shapes.rgba(drawn)
+    rows: dict[str, list[torch.Tensor]] = {"image": [], "truth": [], "prediction": []}
+    found = predict_shapes(opened, rgba)
+    for k, shape in enumerate(found):
+        number = int(shapes.shape_index[image[k]])
+        truth = PointCloud(
+            shapes.points[number].float(), None, shapes.normals[number].float() / 127
+        )
+        camera = cameras_around(truth, 8, 160).select(slice(1, 2))
+        rows["truth"].append(images(shape_renderer(truth), camera)[0])
+        empty = isinstance(shape, Mesh) and len(shape.faces) == 0
+        drawn_shape = (
+            torch.ones(160, 160, 3) if empty else images(shape_renderer(shape), camera)[0]
+        )
+        rows["prediction"].append(drawn_shape)
+        rows["image"].append((rgba[k, ..., :3] + 1 - rgba[k, ..., 3:]).clamp(0, 1))
+    write_picture(path, [(name, torch.stack(row)) for name, row in rows.items()], 150)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], record.Figures]] = {
+    "raster": raster,
+    "gradients": gradients,
+    "chamfer": chamfers,
+    "voxels": partial(fits, "voxels"),
+    "points": partial(fits, "points"),
+    "mesh": partial(fits, "mesh"),
+    "images": from_images,
+    "predict-points": partial(predicted, "points"),
+    "predict-mesh": partial(predicted, "mesh"),
+    "predict-voxels": partial(predicted, "voxels"),
+}
+
+
+def table(figures: record.Figures, measured: dict[str, str]) -> list[str]:
+    """A row a figure, those with a bound first."""
+    rows = ["| figure | value | asked | commit |", "|---|---:|---:|---|"]
+    for name in sorted(figures, key=lambda n: not record.asked(figures[n])):
+        own = figures[name]
+        value = (
+            own.get("reason", "")
+            if own["value"] is None
+            else f"{own['value']:.4g} {own['unit']}"
+        )
+        rows.append(f"| `{name}` | {value} | {record.asked(own)} | {measured.get(name, '')} |")
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Commands about shapes: fit one, make many, and predict one from a photograph."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from unrender.cli_render import check_output, on_bar
+from unrender.data.make_shapes import make_shapes
+from unrender.data.meshes import WRITTEN
+from unrender.data.shape_files import Up, write_shape
+from unrender.data.shapes import save_shapes
+from unrender.errors import InputError
+from unrender.imaging.color import matte
+from unrender.methods import SHAPE_FITS
+from unrender.opened_run import open_run
+from unrender.prediction import predict_shapes
+from unrender.scenes.convert import mesh_from_voxels
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.voxels import VoxelGrid
+from unrender.shape_tasks import evaluate_fit, fit_shape, read_target
+from unrender.tasks import read_images
+from unrender.training.fit import Device, FitOptions, pick_device
+
+Kind = Literal["mesh", "points", "voxels"]
+Behind = Literal["alpha", "white", "black"]
+ENDINGS = (*WRITTEN, ".xyz", ".npz", ".binvox")
+
+
+def fit_a_shape(
+    target: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    kind: Annotated[Kind, tyro.conf.arg(name="as")] = "mesh",
+    up: Up = "auto",
+    resume: bool = False,
+    options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(minutes=1.0),
+) -> None:
+    """Fit a mesh, points or voxels to a shape by gradient descent.
+
+    The run folder gets the fitted shape's file, progress.gif and figures in evaluation.json.
+
+    Args:
+        target: A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or
+            voxels (.binvox, .npz).
+        out: The run folder to make.
+        kind: What is fitted: a sphere of triangles that deforms, points that spread, or cells
+            that fill.
+        up: Which axis of a mesh' file points up; auto takes y for .obj, .glb and .gltf, else z.
+        resume: Continue the run in --out from its last checkpoint.
+        options: The training loop.
+    """
+    truth = read_target(target, up)
+    opened, result = fit_shape(
+        truth, target, up, SHAPE_FITS[f"fit-{kind}"], out, options, resume
+    )
+    if result.interrupted:
+        print(f"Stopped after {result.steps} steps; continue with --resume.")
+    else:
+        print(f"Fitted in {result.seconds:.0f} s, {result.steps} steps.")
+        show(evaluate_fit(opened, truth))
+    print(opened.run.path)
+
+
+def make(
+    out: Path,
+    family: Literal["chair", "table", "lamp", "car"] = "chair",
+    count: int = 4000,
+    views: int = 8,
+    size: int = 64,
+    seed: int = 0,
+) -> None:
+    """Make a data set of procedural shapes and their images, for the methods image-to-….
+
+    Args:
+        out: The .npz to write.
+        family: What the shapes are.
+        count: How many; every tenth is held out.
+        views: Images of each, from random sides.
+        size: Pixels a side of the images.
+        seed: Seed of the shapes and cameras.
+    """
+    check_output(out, (".npz",))
+    if out.exists():
+        raise InputError(f"{out}: exists already: choose another --out, or delete it")
+    with tqdm(total=count, unit="shape") as bar:
+        shapes, held_out = make_shapes(family, count, views, size, seed, on_bar(bar))
+    save_shapes(out, shapes, held_out)
+    print(out)
+
+
+def predict(
+    run: Annotated[Path, tyro.conf.Positional],
+    photo: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    background: Behind = "alpha",
+    device: Device = "auto",
+) -> None:
+    """Predict the shape in one photograph.
+
+    The shape comes in the frame of what was learned: z up, the front at +y, its longest side 1.
+
+    Args:
+        run: The run folder of a method image-to-….
+        photo: An image file: with alpha, or with the object on a constant --background.
+        out: The file to write: .obj, .glb, .ply, .off or .stl for a mesh, .ply, .xyz or .npz
+            for points, .npz or .binvox for voxels; of voxels a mesh' ending takes the surface.
+        background: What is behind the object of a photograph without alpha.
+        device: Where to compute.
+    """
+    check_output(out, ENDINGS)
+    opened = open_run(run, pick_device(device))
+    images = read_images([photo])
+    if background != "alpha":
+        color = torch.full((3,), 1.0 if background == "white" else 0.0)
+        images = matte(images[..., :3], color)
+    elif bool((images[..., 3] == 1).all()):
+        raise InputError(
+            f"{photo}: has no alpha, which would tell the object from what is behind it: cut "
+            "it out, or give --background white or black"
+        )
+    shape = predict_shapes(opened, images)[0]
+    if isinstance(shape, VoxelGrid) and out.suffix in WRITTEN:
+        shape = mesh_from_voxels(shape)
+    if isinstance(shape, Mesh) and len(shape.faces) == 0:
+        raise InputError(f"{photo}: the network finds no surface in it: train longer")
+    write_shape(out, shape)
+    print(out)
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print the figures that are numbers, and F1 by its thresholds."""
+    for name, value in figures.items():
+        if isinstance(value, float):
+            print(f"{name:28} {value:.4g}")
+    for threshold, value in zip(figures["thresholds"], figures["f1"], strict=True):
+        print(f"{f'f1 at {threshold:g}':28} {value:.4g}")
