@@ -1,0 +1,54 @@
+"""Images with depth, unprojected and joined: a cloud of points of the room they were taken in.
+
+    python examples/05_rgbd_to_points.py [FOLDER]
+
+FOLDER has color/, depth/, trajectory.log and the camera's .json, as Open3D's examples; by
+default it is five frames of the Redwood data. Writes rgbd_to_points.png.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from unrender.data.rgbd import load_scan
+from unrender.imaging.files import write_image
+from unrender.rendering.shapes import cloud_renderer
+from unrender.scenes.points import (
+    PointCloud,
+    estimated_normals,
+    union,
+    unprojected,
+    voxel_means,
+)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared/data/rgbd/open3d_redwood"
+path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
+if not path.exists():
+    sys.exit(print(f"{path} is not here: name a folder of colour and depth images"))
+
+scan = load_scan(path)
+assert scan.depths is not None
+clouds: list[PointCloud] = []
+for k in range(len(scan)):
+    frame = scan.select(torch.tensor([k]))
+    assert frame.depths is not None
+    clouds.append(unprojected(frame.cameras, frame.depths, "ray", frame.images[..., :3]))
+cloud = voxel_means(union(clouds), 0.01)
+normals = estimated_normals(cloud.points, scan.cameras.centers[0])
+print(f"{len(scan)} frames, {sum(map(len, clouds))} points, {len(cloud)} cells of 1 cm")
+
+# From where the first frame was taken, and from a step to the side.
+first = scan.cameras.select(slice(0, 1)).resized(320, 240)
+aside = first.world_from_camera.clone()
+aside[0, :, 3] += 0.5 * aside[0, :, 0] - 0.4 * aside[0, :, 2]
+white = torch.ones(3)
+photograph = scan.select(torch.tensor([0])).resized(320, 240).over(white)[0]
+colored = cloud_renderer(PointCloud(cloud.points, cloud.colors))
+shaded = cloud_renderer(PointCloud(cloud.points, None, normals))
+pictures = [photograph]
+beside = first.with_poses(aside)
+for renderer, camera in ((colored, first), (colored, beside), (shaded, beside)):
+    pictures.append(renderer(camera).over(white)[0])
+write_image(Path("rgbd_to_points.png"), torch.cat(pictures, dim=1).clamp(0, 1))
+print("rgbd_to_points.png: photograph; points from there; from the side; their normals")
