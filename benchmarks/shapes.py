@@ -37,6 +37,7 @@ from unrender.scenes.chamfer import chamfer
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.mesh_sampling import sample_surface
 from unrender.scenes.points import PointCloud
+from unrender.scenes.textures import VertexColors
 from unrender.shape_tasks import evaluate_fit, fit_shape, images, shape_of
 from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
@@ -107,14 +108,19 @@ def peer(name: str) -> record.Figures:
 
 
 def gradients(arguments: argparse.Namespace) -> record.Figures:
-    """Of silhouettes and colours, against finite differences."""
-    mesh = read_mesh(TARGETS["cow"])
-    cameras = cameras_around(mesh, 3, 96)
-    found = gradient_errors(mesh, cameras)
-    return {
-        "raster_gradient_error": record.figure(found.of_same, "", at_most=0.05),
-        "raster_gradient_error_of_truth": record.figure(found.of_truth, ""),
-    }
+    """Of silhouettes and colours, against finite differences of the same and of the truth."""
+    mesh = read_mesh(TARGETS["cow"], colored=False)
+    low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
+    # Colours that vary smoothly over the surface and move with it.
+    colors = VertexColors((mesh.vertices - low) / (high - low))
+    mesh = Mesh(mesh.vertices, mesh.faces, colors)
+    cameras = cameras_around(mesh, 2 if arguments.quick else 8, 128)
+    figures: record.Figures = {}
+    for rays, key in ((1, "raster_gradient_error"), (2, "raster_gradient_error_2x2")):
+        found = gradient_errors(mesh, cameras, antialias=rays)
+        figures[key] = record.figure(found.of_same, "", at_most=0.05)
+        figures[f"{key}_of_truth"] = record.figure(found.of_truth, "")
+    return figures
 
 
 def chamfers(arguments: argparse.Namespace) -> record.Figures:

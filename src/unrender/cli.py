@@ -203,7 +203,7 @@ def evaluate(
     lpips: Path | None = None,
     device: Device = "auto",
 ) -> None:
-    """Score a run on held-out views, or shapes; writes evaluation.json and report.html into it.
+    """Score a run on held-out views or shapes: writes evaluation.json, and report.html of views.
 
     Args:
         run: The run folder.

@@ -22,7 +22,7 @@ from unrender.scenes.mesh import Mesh
 from unrender.scenes.voxels import VoxelGrid
 from unrender.shape_tasks import evaluate_fit, fit_shape, read_target
 from unrender.tasks import read_images
-from unrender.training.fit import Device, FitOptions, pick_device
+from unrender.training.fit import Device, FitOptions, pick_device, with_budget
 
 Kind = Literal["mesh", "points", "voxels"]
 Behind = Literal["alpha", "white", "black"]
@@ -35,9 +35,9 @@ def fit_a_shape(
     kind: Annotated[Kind, tyro.conf.arg(name="as")] = "mesh",
     up: Up = "auto",
     resume: bool = False,
-    options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(minutes=1.0),
+    options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
-    """Fit a mesh, points or voxels to a shape by gradient descent.
+    """Fit a mesh, points or voxels to a shape by gradient descent; by default for a minute.
 
     The run folder gets the fitted shape's file, progress.gif and figures in evaluation.json.
 
@@ -51,6 +51,8 @@ def fit_a_shape(
         resume: Continue the run in --out from its last checkpoint.
         options: The training loop.
     """
+    if options.steps is None and options.minutes is None:
+        options = with_budget(options, minutes=1.0)
     truth = read_target(target, up)
     opened, result = fit_shape(
         truth, target, up, SHAPE_FITS[f"fit-{kind}"], out, options, resume

@@ -12,6 +12,7 @@ from unrender.errors import InputError
 from unrender.scenes import sdf
 from unrender.scenes.convert import (
     mesh_from_occupancy,
+    mesh_from_points,
     mesh_from_sdf,
     mesh_from_voxels,
     sdf_voxels_from_mesh,
@@ -21,7 +22,9 @@ from unrender.scenes.convert import (
     voxels_from_points,
 )
 from unrender.scenes.mesh import Mesh, face_normals, is_watertight
+from unrender.scenes.mesh_sampling import sample_surface
 from unrender.scenes.occupancy import sdf_occupancy
+from unrender.scenes.points import PointCloud
 from unrender.scenes.voxels import VoxelGrid, cubify
 
 SPOT = Path(__file__).parents[3] / "shared/data/meshes/spot.obj"
@@ -168,3 +171,19 @@ def test_a_cow_keeps_its_volume() -> None:
     again = mesh_from_sdf(sdf.mesh_sdf(cow), like)
     assert is_watertight(again.faces)
     assert volume(again) == pytest.approx(volume(cow), rel=0.02)
+
+
+def test_a_sphere_comes_back_from_its_points() -> None:
+    ball = icosphere()
+    drawn = sample_surface(ball, 5000, torch.Generator().manual_seed(0))
+    grid = VoxelGrid.around(drawn.points, 40)
+    mesh = mesh_from_points(PointCloud(drawn.points, None, drawn.normals), grid)
+    assert is_watertight(mesh.faces)
+    assert float((mesh.vertices.norm(dim=1) - 0.8).abs().max()) < 0.01
+    assert volume(mesh) == pytest.approx(4 / 3 * math.pi * 0.8**3, rel=0.01)
+
+
+def test_points_without_normals_have_no_inside() -> None:
+    cloud = PointCloud(torch.rand(10, 3))
+    with pytest.raises(InputError, match="normals"):
+        mesh_from_points(cloud, VoxelGrid.around(cloud.points, 8))

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.scenes.convert import voxels_from_mesh, voxels_from_points
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.mesh_sampling import sample_surface
@@ -39,15 +40,16 @@ class ShapeTarget:
     def of_mesh(
         cls, name: str, mesh: Mesh, count: int = POINTS, seed: int = 0
     ) -> "ShapeTarget":
-        """InputError if the mesh has no area."""
-        center, size = _box(mesh.vertices)
+        """InputError if the mesh has no extent, or no area."""
+        center, size = _box(name, mesh.vertices)
         moved = mesh.with_vertices((mesh.vertices - center) / size)
         drawn = sample_surface(moved, count, torch.Generator().manual_seed(seed))
         return cls(name, drawn.points, drawn.normals, drawn.colors, center, size, moved)
 
     @classmethod
     def of_points(cls, name: str, cloud: PointCloud) -> "ShapeTarget":
-        center, size = _box(cloud.points)
+        """InputError if all points are in one place."""
+        center, size = _box(name, cloud.points)
         points = (cloud.points - center) / size
         return cls(name, points, cloud.normals, cloud.colors, center, size)
 
@@ -90,6 +92,9 @@ class ShapeTarget:
         return voxels_from_points(self.points, cells).values
 
 
-def _box(points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
-    low, high = points.amin(0), points.amax(0)
-    return (low + high) / 2, float((high - low).max())
+def _box(name: str, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
+    """Centre and longest side."""
+    size = float((points.amax(0) - points.amin(0)).max()) if len(points) else 0.0
+    if size == 0:
+        raise InputError(f"{name}: has no extent: give a shape of more than one point")
+    return (points.amin(0) + points.amax(0)) / 2, size

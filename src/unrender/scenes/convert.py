@@ -15,8 +15,10 @@ from torch.nn.functional import pad
 
 from unrender.errors import InputError
 from unrender.kernels.mesh_distance import nearest_face
+from unrender.kernels.nearest import k_nearest
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.occupancy import Occupancy, mesh_occupancy
+from unrender.scenes.points import PointCloud
 from unrender.scenes.sdf import SDF, mesh_sdf
 from unrender.scenes.voxels import VoxelGrid
 
@@ -91,6 +93,29 @@ def mesh_from_voxels(grid: VoxelGrid, level: float = 0.5, closed: bool = True) -
     place = torch.from_numpy(np.ascontiguousarray(vertices)) * grid.cell + first
     mesh = Mesh(place.float(), torch.from_numpy(faces.astype(np.int64)))
     return mesh.to(grid.values.device)
+
+
+def mesh_from_points(cloud: PointCloud, like: VoxelGrid, neighbors: int = 8) -> Mesh:
+    """The surface that points with outward normals lie on, by marching cubes.
+
+    The distance is the mean of those to the planes of the nearest points, the nearer the more
+    (Hoppe et al., "Surface Reconstruction from Unorganized Points", 1992, with several planes
+    instead of one). Cells farther from all points than from a plane's end say nothing: give a
+    grid little larger than the points, and points denser than cells. InputError where there are
+    no normals.
+    """
+    if cloud.normals is None or len(cloud) == 0:
+        raise InputError("points without normals have no inside: estimate their normals first")
+    normals, points = cloud.normals, cloud.points
+
+    def distance(places: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        found = k_nearest(places[None], points[None], min(neighbors, len(points)))
+        index, square = found.index[0], found.distance2[0]
+        away = ((places[:, None] - points[index]) * normals[index]).sum(2)
+        weight = 1 / (square + 1e-4 * like.cell**2)
+        return (weight * away).sum(1) / weight.sum(1)
+
+    return mesh_from_sdf(distance, like)
 
 
 def mesh_from_sdf(sdf: SDF, like: VoxelGrid) -> Mesh:
