@@ -203,7 +203,7 @@ def evaluate(
     lpips: Path | None = None,
     device: Device = "auto",
 ) -> None:
-    """Score a run on held-out views or shapes: writes evaluation.json, and report.html of views.
+    """Score a run on held-out views or shapes: evaluation.json, and of views report.html.
 
     Args:
         run: The run folder.
