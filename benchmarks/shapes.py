@@ -28,11 +28,13 @@ from unrender.data.meshes import read_mesh
 from unrender.data.shape_target import ShapeTarget
 from unrender.data.shapes import Draw, Shapes, ShapeSet, load_shapes, save_shapes
 from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.imaging.files import replacing
 from unrender.methods import METHODS, SHAPE_FITS
 from unrender.opened_run import OpenRun
 from unrender.prediction import evaluate_predictor, predict_shapes, train_predictor
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
+from unrender.report.plots import draw_curves
 from unrender.scenes.chamfer import chamfer
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.mesh_sampling import sample_surface
@@ -81,6 +83,8 @@ def main() -> None:
         measured |= {name: record.COMMIT for name in found}
         seconds = time.perf_counter() - began
         record.write(arguments.out, arguments.seed, seconds, figures, measured=measured)
+    if any(part.startswith("predict") for part in arguments.only):
+        write_curves(arguments.pictures / "predict-f1.png", figures)
     if committed:
         record.fill(PAGE, "table", table(figures, measured))
 
@@ -235,7 +239,10 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
     key = f"predict_{kind}"
     figures: record.Figures = {
         f"{key}_f1": record.figure(scores["f1"][-1], "", at_least=asked[kind]),
-        f"{key}_f1_at_0.01": record.figure(scores["f1"][0], ""),
+        **{
+            f"{key}_f1_at_{threshold:g}": record.figure(value, "")
+            for threshold, value in zip(scores["thresholds"], scores["f1"], strict=True)
+        },
         f"{key}_chamfer_l1": record.figure(scores["chamfer_l1"], ""),
         f"{key}_steps": record.figure(result.steps, "steps"),
     }
@@ -276,6 +283,21 @@ def write_predictions(path: Path, opened: OpenRun, shapes: Shapes) -> None:
         rows["prediction"].append(drawn_shape)
         rows["image"].append((rgba[k, ..., :3] + 1 - rgba[k, ..., 3:]).clamp(0, 1))
     write_picture(path, [(name, torch.stack(row)) for name, row in rows.items()], 150)
+
+
+def write_curves(path: Path, figures: record.Figures) -> None:
+    """F1 by threshold, of all predictions that were measured."""
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for kind in ("points", "mesh", "voxels"):
+        name = f"predict_{kind}_f1_at_"
+        found = {
+            float(k.removeprefix(name)): v["value"] for k, v in figures.items() if name in k
+        }
+        if found:
+            series[kind] = list(found), list(found.values())
+    figure = draw_curves(series, "threshold, as a share of the shape's longest side", "F1")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, facecolor="white")
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], record.Figures]] = {
