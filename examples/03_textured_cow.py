@@ -27,7 +27,7 @@ cow = read_mesh(path)
 problems = mesh_problems(cow) or ["nothing wrong with it"]
 print(f"{len(cow.vertices)} vertices, {len(cow.faces)} faces, {', '.join(problems)}")
 turntable = cameras_around(cow, 36, 200)
-side = turntable.select(slice(31, 32))
+side = turntable.select(slice(5, 6))
 white = torch.ones(3)
 
 pictures: list[torch.Tensor] = []

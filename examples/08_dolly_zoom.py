@@ -36,6 +36,8 @@ def painted(mesh: Mesh, color: tuple[float, float, float]) -> Mesh:
 
 # A ball where there is no mesh.
 hero = read_mesh(path).unit_cube() if path.exists() else icosphere(3).unit_cube()
+# It faces +y, as what stands up in OBJ files does here; the camera is on the other side.
+hero = hero.with_vertices(hero.vertices * torch.tensor([-1.0, -1.0, 1.0]))
 columns = [
     painted(cube(), (0.35 + 0.1 * k, 0.45, 0.75 - 0.1 * k)).with_vertices(
         cube().vertices * torch.tensor([0.4, 0.4, 2.0])

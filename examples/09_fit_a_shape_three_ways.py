@@ -26,7 +26,7 @@ path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "spot_textured/cow.o
 target = ShapeTarget.of_mesh(
     path.stem, read_mesh(path) if path.exists() else torus(1.0, 0.4, 24, 48)
 )
-camera = cameras_around(target.shape(), 12, 256).select(slice(10, 11))
+camera = cameras_around(target.shape(), 12, 256).select(slice(2, 3))
 pictures = [shape_renderer(target.shape())(camera).over(torch.ones(3))[0]]
 with TemporaryDirectory() as folder:
     for kind in ("voxels", "points", "mesh"):
