@@ -319,11 +319,9 @@ def table(figures: record.Figures, measured: dict[str, str]) -> list[str]:
     rows = ["| figure | value | asked | commit |", "|---|---:|---:|---|"]
     for name in sorted(figures, key=lambda n: not record.asked(figures[n])):
         own = figures[name]
-        value = (
-            own.get("reason", "")
-            if own["value"] is None
-            else f"{own['value']:.4g} {own['unit']}"
-        )
+        value = own.get("reason", "")
+        if own["value"] is not None:
+            value = f"{own['value']:.4g} {own['unit']}".strip()
         rows.append(f"| `{name}` | {value} | {record.asked(own)} | {measured.get(name, '')} |")
     return rows
 
