@@ -82,7 +82,7 @@ def fit_shape(
     three_quarters = cameras.select(slice(FILM_TURN // 8, FILM_TURN // 8 + 1))
 
     def draw(model: Any) -> Float[Tensor, "height width 3"]:
-        return images(lambda seen: method.render(model, seen), three_quarters)[0]
+        return images(lambda seen: method.render(model, seen.to(device)), three_quarters)[0]
 
     film = ProgressFilm(truth[FILM_TURN // 8], draw)
     names = tuple(f"turntable_{k:02d}" for k in range(FILM_TURN))

@@ -19,12 +19,7 @@ from unrender.rendering.shading import mesh_renderer
 from unrender.scenes.chamfer import chamfer
 from unrender.scenes.deforming import DeformingMesh
 from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_losses import (
-    Topology,
-    edge_length,
-    laplacian_smoothing,
-    normal_consistency,
-)
+from unrender.scenes.mesh_losses import edge_length, laplacian_smoothing, normal_consistency
 from unrender.scenes.mesh_sampling import sample_surface
 from unrender.scenes.primitives import icosphere
 from unrender.training.adam import UniformAdam
@@ -41,7 +36,6 @@ class MeshModel(nn.Module):
     def __init__(self, surface: DeformingMesh):
         super().__init__()
         self.surface = surface
-        self.topology = Topology.of(surface.mesh())
         self.register_buffer("center", torch.zeros(3))
         self.register_buffer("size", torch.ones(()))
 
@@ -80,10 +74,6 @@ class MeshFit(ShapeFit[MeshModel]):
         model.load_state_dict(dict(tensors))
         return model
 
-    def prepare(self, model: MeshModel, data: ShapeTarget) -> ShapeTarget:
-        model.topology = Topology.of(model.surface.mesh())
-        return data
-
     def optimizer(self, model: MeshModel) -> torch.optim.Optimizer:
         return UniformAdam(model.parameters(), self.rate)
 
@@ -97,7 +87,7 @@ class MeshFit(ShapeFit[MeshModel]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        mesh, topology = model.surface.mesh(), model.topology
+        mesh, topology = model.surface.mesh(), model.surface.topology
         drawn = sample_surface(mesh, self.samples, generator)
         points, normals = data.sample(self.samples, generator)
         near = chamfer(

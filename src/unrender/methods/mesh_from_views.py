@@ -24,7 +24,7 @@ from unrender.rendering.rendering import Rendering, camera_batches
 from unrender.scenes.ball import Ball
 from unrender.scenes.deforming import DeformingMesh
 from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_losses import Topology, laplacian_smoothing, normal_consistency
+from unrender.scenes.mesh_losses import laplacian_smoothing, normal_consistency
 from unrender.scenes.primitives import icosphere
 from unrender.scenes.textures import VertexColors
 from unrender.training.adam import UniformAdam
@@ -42,9 +42,15 @@ class MeshModel(nn.Module):
         self.ball = Ball()
         self.surface = surface
         self.colors = nn.Parameter(torch.zeros(len(surface.coordinates), 3))
-        # Both follow from the faces, which stay as they are.
-        self.topology = Topology.of(surface.mesh())
-        self.sides = Sides.of(surface.mesh())
+        self._sides: Sides | None = None
+
+    @property
+    def sides(self) -> Sides:
+        """Of the faces, on the device where they are."""
+        device = self.surface.faces.device
+        if self._sides is None or self._sides.vertices.device != device:
+            self._sides = Sides.of(self.surface.mesh())
+        return self._sides
 
     def mesh(self) -> Mesh:
         """In the world, with its colours."""
@@ -137,12 +143,13 @@ class MeshFromViews(Method[MeshModel, Views], HoldsShape[MeshModel]):
         chosen = chosen.to(data.images.device)
         image = model.draw(model.mesh(), data.cameras.select(chosen))
         truth, vertices = data.images[chosen], model.surface.vertices()
+        topology = model.surface.topology
         square = (image[..., :3].detach() - truth[..., :3]).square().mean()
         return {
             "silhouette": self.silhouette * (image[..., 3] - truth[..., 3]).square().mean(),
             "color": (image[..., :3] - truth[..., :3]).abs().mean(),
-            "laplacian": self.laplacian * laplacian_smoothing(vertices, model.topology),
-            "consistency": self.consistency * normal_consistency(vertices, model.topology),
+            "laplacian": self.laplacian * laplacian_smoothing(vertices, topology),
+            "consistency": self.consistency * normal_consistency(vertices, topology),
             "metric/psnr": -10 * square.log10(),
         }
 

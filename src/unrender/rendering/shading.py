@@ -94,21 +94,20 @@ def light_on(
     factor, highlight = torch.zeros_like(points), torch.zeros_like(points)
     to_eye = normalize(eyes - points, dim=1)
     for light in lights:
+        color = light.color.to(points)
         if isinstance(light, AmbientLight):
-            factor = factor + material.ambient * light.color
+            factor = factor + material.ambient * color
             continue
         if isinstance(light, PointLight):
-            to_light = normalize(light.position - points, dim=1)
+            to_light = normalize(light.position.to(points) - points, dim=1)
         else:
-            to_light = -normalize(light.direction, dim=0).expand_as(points)
+            to_light = -normalize(light.direction.to(points), dim=0).expand_as(points)
         facing = (normals * to_light).sum(1, keepdim=True)
-        factor = factor + material.diffuse * facing.clamp_min(0) * light.color
+        factor = factor + material.diffuse * facing.clamp_min(0) * color
         halfway = (normals * normalize(to_light + to_eye, dim=1)).sum(1, keepdim=True)
         shine = halfway.clamp_min(0) ** material.shininess
         # What a light does not reach has no highlight of it.
-        highlight = (
-            highlight + material.specular * torch.where(facing > 0, shine, 0.0) * light.color
-        )
+        highlight = highlight + material.specular * torch.where(facing > 0, shine, 0.0) * color
     return factor, highlight
 
 

@@ -46,10 +46,16 @@ def cameras_around(
 
 
 def shape_renderer(shape: Shape) -> Renderer:
-    """A mesh with its texture, points so large that they leave no holes, or voxels as cubes."""
+    """A mesh with its texture, points so large that they leave no holes, or voxels as cubes.
+
+    Renders on the shape's device, and gives back on the cameras'.
+    """
     if isinstance(shape, PointCloud):
-        return cloud_renderer(shape)
-    return mesh_renderer(cubify(shape) if isinstance(shape, VoxelGrid) else shape)
+        draw, device = cloud_renderer(shape), shape.points.device
+    else:
+        mesh = cubify(shape) if isinstance(shape, VoxelGrid) else shape
+        draw, device = mesh_renderer(mesh), mesh.vertices.device
+    return lambda cameras: draw(cameras.to(device)).to(cameras.device)
 
 
 def cloud_renderer(cloud: PointCloud) -> Renderer:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unrender.scenes.mesh import Mesh, edges_of
+from unrender.scenes.mesh_losses import Topology
 
 
 class DeformingMesh(nn.Module):
@@ -32,6 +33,7 @@ class DeformingMesh(nn.Module):
         # It follows from the faces, and is large.
         self.register_buffer("factor", torch.linalg.cholesky(matrix), persistent=False)
         self.coordinates = nn.Parameter(matrix @ vertices)
+        self._topology: Topology | None = None
 
     def vertices(self) -> Float[Tensor, "vertices 3"]:
         """Where the vertices are; differentiable in `coordinates`."""
@@ -39,6 +41,13 @@ class DeformingMesh(nn.Module):
 
     def mesh(self) -> Mesh:
         return Mesh(self.vertices(), self.faces)
+
+    @property
+    def topology(self) -> Topology:
+        """Of the faces, on the device where they are."""
+        if self._topology is None or self._topology.faces.device != self.faces.device:
+            self._topology = Topology.of(Mesh(self.vertices().detach(), self.faces))
+        return self._topology
 
 
 def _smoothing(
