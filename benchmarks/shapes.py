@@ -245,6 +245,7 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
         },
         f"{key}_chamfer_l1": record.figure(scores["chamfer_l1"], ""),
         f"{key}_steps": record.figure(result.steps, "steps"),
+        f"{key}_minutes": record.figure(result.seconds / 60, "min"),
     }
     for name in ("voxel_iou", "normal_consistency"):
         if scores[name] is not None:
