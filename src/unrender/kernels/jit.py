@@ -44,7 +44,11 @@ Result = TypeVar("Result")
 
 
 def jit(function: Kernel) -> Kernel:
-    """Compile on first call; the machine code is kept on disk between runs."""
+    """Compile on first call; the machine code is kept on disk between runs.
+
+    A loop over `range(first, last)` might begin below zero, where an index counts from the end:
+    LLVM then computes number by number. Over `range(len(part))` of a slice it takes vectors.
+    """
     compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
     return cast(Kernel, compiler(function))
 

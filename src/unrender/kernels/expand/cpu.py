@@ -15,8 +15,9 @@ def _forward(values, offsets, first, last, out):
     for c in range(values.shape[1]):
         for r in range(first, last):
             value = values[r, c]
-            for i in range(offsets[r], offsets[r + 1]):
-                out[c, i] = value
+            part = out[c, offsets[r] : offsets[r + 1]]
+            for i in range(len(part)):
+                part[i] = value
 
 
 @jit
@@ -25,8 +26,9 @@ def _backward(gradient, offsets, first, last, out):
     for c in range(gradient.shape[0]):
         for r in range(first, last):
             total = gradient.dtype.type(0)
-            for i in range(offsets[r], offsets[r + 1]):
-                total += gradient[c, i]
+            part = gradient[c, offsets[r] : offsets[r + 1]]
+            for i in range(len(part)):
+                total += part[i]
             out[r, c] = total
 
 
@@ -77,8 +79,10 @@ def _points(origins, directions, distances, offsets, first, last, out):
     for r in range(first, last):
         for c in range(3):
             origin, direction = origins[r, c], directions[r, c]
-            for i in range(offsets[r], offsets[r + 1]):
-                out[c, i] = origin + distances[i] * direction
+            part = out[c, offsets[r] : offsets[r + 1]]
+            distance = distances[offsets[r] : offsets[r + 1]]
+            for i in range(len(part)):
+                part[i] = origin + distance[i] * direction
 
 
 def along_rays(

@@ -20,8 +20,17 @@ def _update(density, index, seen, decay, first, last):
 
 @jit
 @no_type_check
-def _mark(density, first, last, limit, out):
-    for i in range(first, last):
+def _sum(density):
+    total = 0.0
+    for i in range(len(density)):
+        total += density[i]
+    return total
+
+
+@jit
+@no_type_check
+def _mark(density, limit, out):
+    for i in range(len(density)):
         out[i] = density[i] > limit
 
 
@@ -45,9 +54,9 @@ def occupied_cells(
 ) -> Bool[Tensor, "cells cells cells"]:
     flat = density.contiguous().view(-1).numpy()
     parts = shares(len(flat), num_threads())
-    total = sum(run_threads(lambda share: flat[slice(*share)].sum(dtype=np.float64), parts))
+    total = sum(run_threads(lambda share: _sum(flat[slice(*share)]), parts))
     limit = np.float32(min(threshold / step, total / max(len(flat), 1)))
     out = torch.empty(density.shape, dtype=torch.bool)
     target = out.view(-1).numpy()
-    run_threads(lambda share: _mark(flat, *share, limit, target), parts)
+    run_threads(lambda share: _mark(flat[slice(*share)], limit, target[slice(*share)]), parts)
     return out
