@@ -10,9 +10,10 @@ from PIL import Image
 
 from unrender.data.meshes import read_mesh, write_mesh
 from unrender.data.point_files import write_points
-from unrender.data.shape_files import read_shape
+from unrender.data.shape_files import read_shape, write_shape
 from unrender.data.shapes import load_shapes
 from unrender.data.voxel_files import write_voxels
+from unrender.errors import InputError
 from unrender.imaging.files import read_rgba, write_image
 from unrender.scenes.mesh import Mesh, is_watertight
 from unrender.scenes.points import PointCloud
@@ -129,6 +130,10 @@ def test_from_made_shapes_to_a_predicted_one(
     write_image(photo, shapes.test.images[0].float() / 255)
     command("predict", run, photo, "--out", tmp_path / "cells.npz")
     assert isinstance(read_shape(tmp_path / "cells.npz"), VoxelGrid)
+    write_shape(tmp_path / "surface.ply", VoxelGrid.cube(torch.ones(4, 4, 4), 0.5))
+    assert is_watertight(read_mesh(tmp_path / "surface.ply").faces)
+    with pytest.raises(InputError, match="no surface"):
+        write_shape(tmp_path / "none.ply", VoxelGrid.cube(torch.zeros(4, 4, 4), 0.5))
     write_image(tmp_path / "opaque.png", torch.rand(32, 32, 3))
     for name, where, what in (
         ("opaque.png", "a.npz", "no alpha"),

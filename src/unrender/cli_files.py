@@ -8,6 +8,7 @@ import tyro
 from tqdm import tqdm
 
 from unrender.comparison import compare_runs
+from unrender.data.shape_files import READABLE
 from unrender.data.structure_from_motion import process as reconstruct
 from unrender.data.validate import Background
 from unrender.errors import InputError
@@ -18,7 +19,8 @@ from unrender.shape_tasks import inspect_shape
 from unrender.tasks import make_folder
 from unrender.training.fit import Device, pick_device
 
-SHAPES = (".obj", ".ply", ".glb", ".gltf", ".off", ".stl", ".xyz", ".binvox")
+SHAPES = tuple(ending for ending in READABLE if ending != ".npz")
+"""Not .npz, which are views."""
 
 
 def inspect(path: Annotated[Path, tyro.conf.Positional], out: Path | None = None) -> None:

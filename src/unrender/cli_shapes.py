@@ -9,24 +9,20 @@ from tqdm import tqdm
 
 from unrender.cli_render import check_output, on_bar
 from unrender.data.make_shapes import make_shapes
-from unrender.data.meshes import WRITTEN
-from unrender.data.shape_files import Up, write_shape
+from unrender.data.shape_files import WRITABLE, Up, write_shape
 from unrender.data.shapes import save_shapes
 from unrender.errors import InputError
 from unrender.imaging.color import matte
 from unrender.methods import SHAPE_FITS
 from unrender.opened_run import open_run
 from unrender.prediction import predict_shapes
-from unrender.scenes.convert import mesh_from_voxels
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.voxels import VoxelGrid
 from unrender.shape_tasks import evaluate_fit, fit_shape, read_target
 from unrender.tasks import read_images
 from unrender.training.fit import Device, FitOptions, pick_device, with_budget
 
 Kind = Literal["mesh", "points", "voxels"]
 Behind = Literal["alpha", "white", "black"]
-ENDINGS = (*WRITTEN, ".xyz", ".npz", ".binvox")
+ENDINGS = tuple(sorted({ending for endings in WRITABLE.values() for ending in endings}))
 
 
 def fit_a_shape(
@@ -123,10 +119,6 @@ def predict(
             "it out, or give --background white or black"
         )
     shape = predict_shapes(opened, images)[0]
-    if isinstance(shape, VoxelGrid) and out.suffix in WRITTEN:
-        shape = mesh_from_voxels(shape)
-    if isinstance(shape, Mesh) and len(shape.faces) == 0:
-        raise InputError(f"{photo}: the network finds no surface in it: train longer")
     write_shape(out, shape)
     print(out)
 

@@ -75,10 +75,11 @@ def fit_shape(
     """
     device = pick_device(options.device)
     check_free(out, resume)
-    cameras = cameras_around(target.shape(), FILM_TURN, FILM_SIZE)
+    wanted = target.shape()
+    cameras = cameras_around(wanted, FILM_TURN, FILM_SIZE)
     views = describe_cameras(cameras, fingerprint((target.points,)))
     run = begin_run(method, out, options, {"source": str(source), "up": up}, views, resume)
-    truth = images(shape_renderer(target.shape()), cameras)
+    truth = images(shape_renderer(wanted), cameras)
     three_quarters = cameras.select(slice(FILM_TURN // 8, FILM_TURN // 8 + 1))
 
     def draw(model: Any) -> Float[Tensor, "height width 3"]:

@@ -9,6 +9,7 @@ from unrender.data.meshes import READERS, WRITTEN, read_mesh, write_mesh
 from unrender.data.point_files import ENDINGS, read_points, write_points
 from unrender.data.voxel_files import read_voxels, write_voxels
 from unrender.errors import InputError
+from unrender.scenes.convert import mesh_from_voxels
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.points import PointCloud
 from unrender.scenes.shape import Shape
@@ -17,6 +18,13 @@ from unrender.scenes.voxels import VoxelGrid
 Up = Literal["auto", "y", "z"]
 """The axis that points up in a mesh' file; `auto` as `unrender.data.meshes` says."""
 MAX_HEADER_BYTES = 1 << 16
+READABLE = tuple(sorted({*READERS, *ENDINGS, ".binvox"}))
+WRITABLE: dict[type[Shape], tuple[str, ...]] = {
+    Mesh: WRITTEN,
+    PointCloud: ENDINGS,
+    VoxelGrid: (".npz", ".binvox"),
+}
+"""The formats of each kind of shape."""
 
 
 def read_shape(path: Path, up: Up = "auto") -> Shape:
@@ -25,11 +33,8 @@ def read_shape(path: Path, up: Up = "auto") -> Shape:
     An .npz holds the voxels or the points that this library writes.
     """
     suffix = path.suffix.lower()
-    known = (*READERS, *ENDINGS, ".binvox")
-    if suffix not in known:
-        raise InputError(
-            f"{path}: is no shape's file: give one of {', '.join(sorted(set(known)))}"
-        )
+    if suffix not in READABLE:
+        raise InputError(f"{path}: is no shape's file: give one of {', '.join(READABLE)}")
     if not path.is_file():
         raise InputError(f"{path}: not found: check the path")
     if suffix == ".binvox" or (suffix == ".npz" and _holds_voxels(path)):
@@ -40,14 +45,20 @@ def read_shape(path: Path, up: Up = "auto") -> Shape:
 
 
 def write_shape(path: Path, shape: Shape) -> None:
-    """Write the shape in the format of the ending, whole or not at all. InputError."""
+    """Write the shape in the format of the ending, whole or not at all. InputError.
+
+    Of voxels, the formats of meshes hold the surface.
+    """
     suffix = path.suffix.lower()
-    kinds = {Mesh: WRITTEN, PointCloud: ENDINGS, VoxelGrid: (".npz", ".binvox")}
-    if suffix not in kinds[type(shape)]:
+    if isinstance(shape, VoxelGrid) and suffix in WRITTEN:
+        shape = mesh_from_voxels(shape)
+    if suffix not in WRITABLE[type(shape)]:
         what = {Mesh: "a mesh", PointCloud: "points", VoxelGrid: "voxels"}[type(shape)]
         raise InputError(
-            f"{path}: {what} cannot be written so: end it in {', '.join(kinds[type(shape)])}"
+            f"{path}: {what} cannot be written so: end it in {', '.join(WRITABLE[type(shape)])}"
         )
+    if isinstance(shape, Mesh) and len(shape.faces) == 0:
+        raise InputError(f"{path}: the shape has no surface to be written: fit or train longer")
     if isinstance(shape, Mesh):
         write_mesh(path, shape)
     elif isinstance(shape, PointCloud):

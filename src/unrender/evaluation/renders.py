@@ -12,7 +12,7 @@ from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lpips import LPIPS
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Renderer, Rendering
+from unrender.rendering.rendering import Renderer, Rendering, concatenated
 
 WHITE = torch.ones(3)
 
@@ -29,13 +29,7 @@ def render_in_parts(
             parts.append(renderer(cameras.select(slice(index, index + 1))))
         if on_progress is not None:
             on_progress(index + 1, len(cameras))
-    normals = [part.normals for part in parts if part.normals is not None]
-    return Rendering(
-        torch.cat([part.color for part in parts]),
-        torch.cat([part.opacity for part in parts]),
-        torch.cat([part.depth for part in parts]),
-        torch.cat(normals) if parts and len(normals) == len(parts) else None,
-    )
+    return concatenated(parts)
 
 
 @dataclass(frozen=True)

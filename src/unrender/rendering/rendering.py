@@ -1,7 +1,7 @@
 """The narrow waist: what every renderer returns, and what every pose estimator returns."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -37,6 +37,17 @@ class Rendering:
 
     def over(self, background: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
         return self.color + (1 - self.opacity[..., None]) * background
+
+
+def concatenated(parts: Sequence[Rendering]) -> Rendering:
+    """All of them, one after the other; with normals if each has some."""
+    normals = [part.normals for part in parts if part.normals is not None]
+    return Rendering(
+        torch.cat([part.color for part in parts]),
+        torch.cat([part.opacity for part in parts]),
+        torch.cat([part.depth for part in parts]),
+        torch.cat(normals) if len(normals) == len(parts) else None,
+    )
 
 
 @dataclass(frozen=True)

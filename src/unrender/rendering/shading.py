@@ -20,7 +20,12 @@ from unrender.geometry.cameras import Cameras
 from unrender.kernels.backend import Backend
 from unrender.rendering.antialias import Sides, antialiased
 from unrender.rendering.raster import NEAR, Fragments, rasterize_mesh
-from unrender.rendering.rendering import Renderer, Rendering, camera_batches
+from unrender.rendering.rendering import (
+    Renderer,
+    Rendering,
+    camera_batches,
+    concatenated,
+)
 from unrender.scenes.mesh import Mesh, face_normals
 
 Shading = Literal["none", "flat", "gouraud", "phong"]
@@ -140,16 +145,8 @@ def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
     sides = Sides.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
-        parts = [
-            _draw(mesh, part, chosen, sides) for part in camera_batches(cameras, PIXELS_AT_ONCE)
-        ]
-        normals = [part.normals for part in parts if part.normals is not None]
-        return Rendering(
-            torch.cat([part.color for part in parts]),
-            torch.cat([part.opacity for part in parts]),
-            torch.cat([part.depth for part in parts]),
-            torch.cat(normals),
-        )
+        parts = camera_batches(cameras, PIXELS_AT_ONCE)
+        return concatenated([_draw(mesh, part, chosen, sides) for part in parts])
 
     return render
 

@@ -12,7 +12,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.kernels.nearest import k_nearest
 from unrender.rendering.point_raster import points_renderer
-from unrender.rendering.rendering import Renderer, Rendering
+from unrender.rendering.rendering import Renderer, Rendering, concatenated
 from unrender.rendering.shading import GREY, Material, light_on, mesh_renderer, studio
 from unrender.scenes.points import PointCloud, estimated_normals
 from unrender.scenes.shape import Shape, bounds
@@ -82,11 +82,7 @@ def cloud_renderer(cloud: PointCloud) -> Renderer:
             lit, highlight = light_on(points, turned, eyes, studio(), Material())
             shown = (colors * lit + highlight).clamp(0, 1)
             parts.append(points_renderer(points, shown, radius)(camera))
-        return Rendering(
-            torch.cat([part.color for part in parts]),
-            torch.cat([part.opacity for part in parts]),
-            torch.cat([part.depth for part in parts]),
-        )
+        return concatenated(parts)
 
     return render
 

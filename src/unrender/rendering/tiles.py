@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.jit import run_threads
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.rendering import Rendering, concatenated
 
 
 def render_in_tiles(
@@ -32,10 +32,8 @@ def render_in_tiles(
     threads = own_threads and not follow and cameras.device.type == "cpu"
     with torch.set_grad_enabled(follow):
         parts = run_threads(tile, tiles, False) if threads else [tile(flat) for flat in tiles]
-    normals = [part.normals for part in parts if part.normals is not None]
+    flat, shape = concatenated(parts), (num, height, width)
+    normals = None if flat.normals is None else flat.normals.view(*shape, 3)
     return Rendering(
-        torch.cat([part.color for part in parts]).view(num, height, width, 3),
-        torch.cat([part.opacity for part in parts]).view(num, height, width),
-        torch.cat([part.depth for part in parts]).view(num, height, width),
-        torch.cat(normals).view(num, height, width, 3) if normals else None,
+        flat.color.view(*shape, 3), flat.opacity.view(shape), flat.depth.view(shape), normals
     )
