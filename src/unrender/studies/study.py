@@ -141,5 +141,12 @@ class Study(ABC):
     def run(self, subject: Subject) -> Findings: ...
 
 
+class Experiment(ABC):
+    """One question that needs no run: it makes what it looks at. A frozen dataclass, too."""
+
+    @abstractmethod
+    def run(self, seed: int, say: Callable[[str], None]) -> Findings: ...
+
+
 def over_white(views: Views) -> Float[Tensor, "views height width 3"]:
     return views.over(WHITE).clamp(0, 1)
