@@ -31,8 +31,8 @@ from unrender.opened_run import open_run
 from unrender.prediction import evaluate_predictor, train_predictor
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.shape_tasks import evaluate_fit, target_of
-from unrender.studies import STUDIES, write_study
-from unrender.studies.study import open_subject
+from unrender.studies import EXPERIMENTS, STUDIES, write_experiment, write_study
+from unrender.studies.study import Experiment, open_subject
 from unrender.tasks import (
     evaluate_run,
     expectation,
@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from unrender.studies.study import Study
 else:
     AnyMethod = tyro.extras.subcommand_type_from_defaults(METHODS, prefix_names=False)
-    Study = tyro.extras.subcommand_type_from_defaults(STUDIES, prefix_names=False)
+    Study = tyro.extras.subcommand_type_from_defaults(
+        {**STUDIES, **EXPERIMENTS}, prefix_names=False
+    )
 
 
 def fit(
@@ -232,32 +234,44 @@ def evaluate(
 
 def study(
     study: Annotated[Study, tyro.conf.arg(name="")],
-    run: Path,
-    scene: Path,
+    run: Path | None = None,
+    scene: Path | None = None,
     data: str | None = None,
     out: Path | None = None,
     work: Path | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> None:
-    """Study a flow: write a page with plots, and a CSV of every measurement.
+    """Study a question: write a page with plots, and a CSV of every measurement.
 
     Args:
-        study: What to find out.
+        study: What to find out; ntk, gradients and inverse-problems need no run.
         run: The flow's run folder.
         scene: Run folder of the scene whose renders the flow was trained on.
         data: Views to be judged by; by default the test views of what the scene was fitted to.
-        out: Folder of the page; by default studies/ in the flow's run folder.
+        out: Folder of the page; by default studies/ in the flow's run folder, or here.
         work: Folder of the flows that the study trains, which are used again; by default
             studies/runs in the flow's run folder.
         seed: Seed of the cameras, and of the flows that the study trains.
         device: Where to compute.
     """
+    if isinstance(study, Experiment):
+        given = {"run": run, "scene": scene, "data": data, "work": work}
+        for name, value in given.items():
+            if value is not None:
+                raise InputError(f"--{name} {value}: this study looks at no run: leave it out")
+        folder = out or Path("studies")
+        make_folder(folder)
+        print(write_experiment(study, folder, seed))
+        return
+    if run is None or scene is None:
+        raise InputError(
+            "study: looks at a flow: give its --run, and the --scene whose renders it learned"
+        )
     subject = open_subject(run, scene, data, work, seed, pick_device(device))
     folder = out or run / "studies"
     make_folder(folder)
-    page = write_study(study, subject, folder)
-    print(page)
+    print(write_study(study, subject, folder))
 
 
 def demo(

@@ -1,5 +1,9 @@
-"""Every study by name: one question about a flow, one command, one page."""
+"""Every study by name: one question, one command, one page.
 
+Studies look at a flow; experiments make what they look at.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 from unrender.studies.ablations import Ablations
@@ -9,7 +13,7 @@ from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
 from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
-from unrender.studies.study import Study, Subject
+from unrender.studies.study import Experiment, Study, Subject
 from unrender.studies.turntable import Turntable
 
 STUDIES: dict[str, Study] = {
@@ -23,7 +27,18 @@ STUDIES: dict[str, Study] = {
 }
 
 
+EXPERIMENTS: dict[str, Experiment] = {}
+
+
 def write_study(study: Study, subject: Subject, folder: Path) -> Path:
     """Carry a study out, and write its page, table and pictures; returns the page's path."""
     name = next(name for name, each in STUDIES.items() if type(each) is type(study))
     return write_findings(study.run(subject), folder, name)
+
+
+def write_experiment(
+    experiment: Experiment, folder: Path, seed: int = 0, say: Callable[[str], None] = print
+) -> Path:
+    """Carry an experiment out, and write its page, table and pictures; the page's path."""
+    name = next(name for name, each in EXPERIMENTS.items() if type(each) is type(experiment))
+    return write_findings(experiment.run(seed, say), folder, name)
