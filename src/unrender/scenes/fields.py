@@ -60,7 +60,7 @@ on, or at the walls of a grid's cells."""
 
 Role = Literal["network", "grid", "table"]
 """Of a parameter: in a network, at the vertices of a grid, or in the table of a hash grid."""
-RATES: Mapping[Role, float] = {"network": 1e-3, "grid": 1e-2, "table": 3e-2}
+RATES: Mapping[Role, float] = {"network": 1e-3, "grid": 3e-2, "table": 3e-2}
 """Learning rates of Adam that serve most fits; `rates_of` knows those of each kind. A vertex is
 met by few points of a step, and wants longer steps than a weight, which all of them pull at."""
 
@@ -154,7 +154,7 @@ class Field(nn.Module):
 def rates_of(kind: FieldKind) -> dict[Role, float]:
     """Good learning rates of Adam for a kind, by the role of a parameter."""
     if kind == "siren":
-        return {**RATES, "network": 3e-4}
+        return {**RATES, "network": 5e-4}
     if kind in ("hybrid", "ground-plan", "triplane", "hash"):
         # Small networks stand longer steps.
         return {**RATES, "network": 3e-3}
