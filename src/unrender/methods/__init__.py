@@ -11,6 +11,7 @@ from unrender.methods.fit_mesh import MeshFit
 from unrender.methods.fit_points import PointFit
 from unrender.methods.fit_voxels import VoxelFit
 from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.methods.image_field import ImageField
 from unrender.methods.image_to_mesh import ImageToMesh
 from unrender.methods.image_to_occupancy import ImageToOccupancy
 from unrender.methods.image_to_points import ImageToPoints
@@ -102,6 +103,7 @@ METHODS: dict[str, AnyMethod] = {
         color_rate=0.01,
     ),
     "mesh": MeshFromViews(),
+    "image-field": ImageField(),
     "image-to-voxels": ImageToVoxels(),
     "image-to-voxels-tiny": ImageToVoxels(encoder_width=32),
     "image-to-points": ImageToPoints(),

@@ -67,7 +67,7 @@ def write_comparison(
     header = ("run", "method", "PSNR, dB", "SSIM", "fit, s", "image, s", "model, MB")
     background = runs[0].figures["background"]
     all_images = [("truth", truth), *((run.name, run.rendered) for run in runs)]
-    crops = [_crop(image) for image in truth]
+    crops = [detailed_crop(image) for image in truth]
     zoomed = [
         (name, torch.stack([image[crop] for image, crop in zip(images, crops, strict=True)]))
         for name, images in all_images
@@ -103,7 +103,7 @@ def wipe(
     )
 
 
-def _crop(image: Float[Tensor, "height width 3"]) -> tuple[slice, slice]:
+def detailed_crop(image: Float[Tensor, "height width 3"]) -> tuple[slice, slice]:
     """The square of a ZOOMth of the width in which neighbouring pixels differ most."""
     height, width, _ = image.shape
     side = max(1, min(height, width // ZOOM))

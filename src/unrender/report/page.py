@@ -214,8 +214,11 @@ def figure(svg: Fragment, caption: str) -> Fragment:
     return Fragment(f"<figure>{svg.markup}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
-def video(path: Path, caption: str) -> Fragment:
-    """A small film, mp4 or gif, inside the page. InputError if it is neither, or too large."""
+def video(path: Path, caption: str, wide: bool = False) -> Fragment:
+    """A small film, mp4 or gif, inside the page, or one as wide as the page.
+
+    InputError if it is neither, or too large.
+    """
     suffix = path.suffix.lower()
     if suffix not in _VIDEO_STARTS:
         raise InputError(f"{path}: is no film for a page: give an .mp4 or a .gif file")
@@ -239,8 +242,9 @@ def video(path: Path, caption: str) -> Fragment:
     else:
         address = _data_uri("video/mp4", content)
         shown = f'<video src="{address}" controls loop muted autoplay playsinline></video>'
+    style = "film wide" if wide else "film"
     return Fragment(
-        f'<figure class="film">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure class="{style}">{shown}<figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 

@@ -1,0 +1,159 @@
+"""A field over the plane that becomes one photograph: mean squared error at random pixels.
+
+The first experiment of most papers on fields: Tancik et al. 2020, sec. 6; Sitzmann et al.
+2020, sec. 4.1; Müller et al. 2022, sec. 5.1. The field's outputs are 2 × colour − 1, so that it
+begins at grey. Wide networks of ReLUs learn by Muon, which takes much more of each step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.data.picture import Picture, pixel_centers
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.scenes.fields import FieldKind, FieldOptions, build_field
+from unrender.training.method import Method, Progress, halve
+from unrender.training.muon import Muon
+
+PIXELS_AT_ONCE = 1 << 15
+"""Pixels drawn in one go: a hidden layer of 256 units takes 32 MiB."""
+BY_MUON: tuple[FieldKind, ...] = ("mlp", "encoding", "fourier")
+MUON_RATE = 1e-2
+
+
+class ImageFieldModel(nn.Module):
+    """A field, and the size of the picture it is fitted to."""
+
+    size: Tensor
+
+    def __init__(self, options: "ImageField", size: Tensor, generator: torch.Generator):
+        """`size`: height, width and channels, whole numbers."""
+        super().__init__()
+        channels = int(size[2])
+        self.field = build_field(options.field, 2, channels, generator, options.sizes())
+        self.register_buffer("size", size)
+
+    def forward(self, points: Float[Tensor, "points 2"]) -> Float[Tensor, "points channels"]:
+        """Colours, before they are cut off at 0 and 1."""
+        return (self.field(points) + 1) / 2
+
+    @torch.no_grad()
+    def picture(self, every: int = 1) -> Float[Tensor, "height width channels"]:
+        """All pixels in [0, 1], or the first of each square of every × every."""
+        height, width, channels = self.size.tolist()
+        rows = torch.arange(0, height, every, device=self.size.device)
+        columns = torch.arange(0, width, every, device=self.size.device)
+        index = (rows[:, None] * width + columns).flatten()
+        parts = [
+            self(pixel_centers(part, height, width)) for part in index.split(PIXELS_AT_ONCE)
+        ]
+        return torch.cat(parts).clamp(0, 1).view(len(rows), len(columns), channels)
+
+
+@dataclass(frozen=True)
+class ImageField(Method[ImageFieldModel, Picture]):
+    """A photograph as a field over the plane."""
+
+    makes_images: ClassVar[bool] = False
+
+    field: FieldKind = "siren"
+    """What the field is made of; ground-plan and triplane have three dimensions."""
+    pixels: int = 512
+    """Random pixels of each training step."""
+    rate: float = 1.0
+    """Factor on the learning rates of the field's kind."""
+    width: int = 128
+    """Units of the hidden layers of mlp, encoding, fourier and siren."""
+    depth: int = 5
+    """Hidden layers of these."""
+    frequencies: int = 8
+    """Of the positional encoding: half a wave over the picture, then twice as many each."""
+    fourier_features: int = 128
+    """Random waves of fourier."""
+    fourier_scale: float = 10.0
+    """Standard deviation of their frequencies, in waves over the picture."""
+    omega: float = 30.0
+    """Factor within the sines of siren."""
+    resolution: int = 192
+    """Vertices a side of grid and hybrid."""
+    features: int = 8
+    """Numbers at a vertex of hybrid."""
+    small_width: int = 64
+    """Units of the hidden layers of hybrid and hash."""
+    small_depth: int = 2
+    """Hidden layers of these."""
+    levels: int = 8
+    """Levels of the hash grid."""
+    log2_table_size: int = 15
+    """Entries of a level at most, as a power of two."""
+    coarsest: int = 16
+    """Cells a side of the coarsest level."""
+    finest: int = 512
+    """Cells a side of the finest level."""
+
+    def sizes(self) -> FieldOptions:
+        """The field's own options."""
+        return FieldOptions(
+            width=self.width,
+            depth=self.depth,
+            frequencies=self.frequencies,
+            fourier_features=self.fourier_features,
+            fourier_scale=self.fourier_scale,
+            omega=self.omega,
+            resolution=self.resolution,
+            features=self.features,
+            small_width=self.small_width,
+            small_depth=self.small_depth,
+            levels=self.levels,
+            log2_table_size=self.log2_table_size,
+            coarsest=self.coarsest,
+            finest=self.finest,
+        )
+
+    def build(self, data: Picture, generator: torch.Generator) -> ImageFieldModel:
+        return ImageFieldModel(self, torch.tensor(data.pixels.shape), generator)
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> ImageFieldModel:
+        model = ImageFieldModel(self, tensors["size"], torch.Generator())
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def optimizer(self, model: ImageFieldModel) -> torch.optim.Optimizer:
+        if self.field in BY_MUON:
+            weights = list(model.field.parameters())
+            matrices = [weight for weight in weights[:-2] if weight.ndim == 2]
+            others = [weight for weight in weights if all(weight is not m for m in matrices)]
+            rate = self.rate * MUON_RATE
+            return Muon(matrices, others, rate, 0.0, 1.0, torch.float32)
+        groups: list[dict[str, Any]] = [
+            {**group, "lr": self.rate * group["lr"]} for group in model.field.parameter_groups()
+        ]
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return progress.falling(0.0)
+
+    def losses(
+        self,
+        model: ImageFieldModel,
+        data: Picture,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        points, colors = data.sample(self.pixels, generator)
+        error = (model(points) - colors).square().mean()
+        return {"color": error, "metric/psnr": -10 * error.detach().log10()}
+
+    def smaller(self) -> "Method[ImageFieldModel, Picture] | None":
+        return halve(self, "pixels")
+
+    def render(self, model: ImageFieldModel, cameras: Cameras) -> NoReturn:
+        raise InputError(
+            "the run is a picture, which has no cameras: its fitted.png shows it, and "
+            "`unrender evaluate` judges it"
+        )

@@ -1,0 +1,54 @@
+"""First and second derivatives: of a field, by differentiation; of pixels, by differences."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+Scalar = Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points"]]
+"""One number at every point, each from its own point alone."""
+
+
+def gradient(
+    function: Scalar, points: Float[Tensor, "points dimensions"]
+) -> Float[Tensor, "points dimensions"]:
+    """∂f/∂x at points."""
+    with torch.enable_grad():
+        at = points.detach().requires_grad_()
+        (found,) = torch.autograd.grad(function(at).sum(), at)
+    return found.detach()
+
+
+def second_derivatives(
+    function: Scalar, points: Float[Tensor, "points dimensions"]
+) -> Float[Tensor, "points dimensions"]:
+    """∂²f/∂x² along each axis; their sum is the Laplacian.
+
+    Where a field has creases, as ReLUs and grids make them, what turns in these is not seen:
+    of a network of ReLUs on plain coordinates all of it is 0.
+    """
+    with torch.enable_grad():
+        at = points.detach().requires_grad_()
+        (first,) = torch.autograd.grad(function(at).sum(), at, create_graph=True)
+        found = [
+            torch.autograd.grad(first[:, axis].sum(), at, retain_graph=True)[0][:, axis]
+            for axis in range(at.shape[1])
+        ]
+    return torch.stack(found, dim=1).detach()
+
+
+def pixel_gradient(image: Float[Tensor, "height width"]) -> Float[Tensor, "2 height width"]:
+    """∂/∂x and ∂/∂y a pixel, by central differences; the border repeats."""
+    wide = pad(image[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    by_x = (wide[1:-1, 2:] - wide[1:-1, :-2]) / 2
+    by_y = (wide[2:, 1:-1] - wide[:-2, 1:-1]) / 2
+    return torch.stack([by_x, by_y])
+
+
+def pixel_laplacian(image: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
+    """∂²/∂x² + ∂²/∂y² a pixel, by the five-point stencil; the border repeats."""
+    wide = pad(image[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    around = wide[1:-1, 2:] + wide[1:-1, :-2] + wide[2:, 1:-1] + wide[:-2, 1:-1]
+    return around - 4 * image
