@@ -298,8 +298,11 @@ def sdf_normals(
 
 
 def _gradient(sdf: SDF, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-    """∇f; itself differentiable where gradients are recorded."""
+    """∇f; itself differentiable where the points or what the function is made of are."""
+    if not len(points):
+        return torch.zeros_like(points)
     follow = torch.is_grad_enabled()
+    follow = follow and (points.requires_grad or evaluated(sdf, points).requires_grad)
     with torch.enable_grad():
         places = points if points.requires_grad else points.detach().requires_grad_()
         value = evaluated(sdf, places)

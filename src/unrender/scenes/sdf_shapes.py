@@ -184,7 +184,7 @@ def ellipsoid(radii: Vector) -> SDF:
         axes = vector(radii, points).unbind()
         # On a plane of symmetry the nearest point is on either side of it: one is chosen.
         place = [
-            p.abs().clamp_min(1e-5 * float(r))
+            torch.maximum(p.abs(), 1e-5 * r.detach())
             for p, r in zip(points.unbind(1), axes, strict=True)
         ]
         with torch.no_grad():
