@@ -15,13 +15,17 @@ def render_in_tiles(
     rays_at_once: int,
     render_rays: Callable[[Rays], Rendering],
     own_threads: bool = False,
+    follow: bool = False,
 ) -> Rendering:
     """Images, so many rays at a time; differentiable in poses that require gradients.
+
+    With `follow`, gradients reach whatever else the rays' colours depend on as well.
 
     With `own_threads`, each tile is computed by one thread on the CPU, whose arrays then stay
     in its cache: right for what computes in kernels, wrong for large products of torch.
     """
-    follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
+    follow |= cameras.world_from_camera.requires_grad
+    follow &= torch.is_grad_enabled()
     num, height, width = len(cameras), cameras.height, cameras.width
 
     def tile(flat: Tensor) -> Rendering:

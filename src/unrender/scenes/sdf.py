@@ -1,11 +1,19 @@
 """Signed distance functions: how far a point is from a surface, negative inside.
 
 Shapes stand at the origin, in scene units; move them by what is below. All are differentiable
-in the points. Union keeps distances exact outside, intersection and difference give a lower
-bound of them there: right in sign everywhere, and a step that is safe along a ray.
+in the points, and in their sizes and places where these are tensors. Each says what it is:
+
+    exact     the distance itself, inside and outside
+    bound     never farther than the surface: right in sign everywhere, and a step that is safe
+              along a ray
+
+Both are 1-Lipschitz, |f(x) − f(y)| ≤ |x − y|, unless said otherwise. A union of exact distances
+is exact outside and a bound inside, intersections and differences are bounds; moves and
+rotations change nothing. More shapes are in `sdf_shapes`, repetitions and warps in `sdf_warps`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import torch
 from jaxtyping import Float
@@ -21,96 +29,125 @@ from unrender.scenes.voxels import VoxelGrid
 SDF = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 """In scene units, at points of the frame that the function is in."""
 
+Scalar = float | Float[Tensor, ""]
+"""A number, or a tensor that gradients may reach."""
+Vector = Sequence[float] | Float[Tensor, "axes"]
 
-def sphere(radius: float) -> SDF:
-    return lambda points: _length(points) - radius
+
+def sphere(radius: Scalar) -> SDF:
+    """Exact."""
+    return lambda points: length(*points.unbind(1)) - radius
 
 
-def box(half_sizes: Sequence[float]) -> SDF:
-    """From −half_sizes to half_sizes."""
+def box(half_sizes: Vector) -> SDF:
+    """From −half_sizes to half_sizes. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        beyond = points.abs() - points.new_tensor(half_sizes)
-        return _length(beyond.clamp_min(0)) + beyond.amax(1).clamp_max(0)
+        return box_distance(*(points.abs() - vector(half_sizes, points)).unbind(1))
 
     return distance
 
 
-def torus(major: float, minor: float) -> SDF:
-    """A ring of radius `major` in the xy plane, `minor` thick."""
+def torus(major: Scalar, minor: Scalar) -> SDF:
+    """A ring of radius `major` in the xy plane, `minor` thick. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        across = _length(points[:, :2]) - major
-        return _length(torch.stack([across, points[:, 2]], dim=1)) - minor
+        x, y, z = points.unbind(1)
+        return length(length(x, y) - major, z) - minor
 
     return distance
 
 
-def cylinder(radius: float, half_height: float) -> SDF:
-    """About the z axis, with flat ends."""
+def cylinder(radius: Scalar, half_height: Scalar) -> SDF:
+    """About the z axis, with flat ends. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        beyond = torch.stack(
-            [_length(points[:, :2]) - radius, points[:, 2].abs() - half_height], dim=1
-        )
-        return _length(beyond.clamp_min(0)) + beyond.amax(1).clamp_max(0)
+        x, y, z = points.unbind(1)
+        return box_distance(length(x, y) - radius, z.abs() - half_height)
 
     return distance
 
 
-def capsule(start: Sequence[float], end: Sequence[float], radius: float) -> SDF:
-    """All within `radius` of the segment between two different points."""
+def capsule(start: Vector, end: Vector, radius: Scalar) -> SDF:
+    """All within `radius` of the segment between two different points. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        first = points.new_tensor(start)
-        axis = points.new_tensor(end) - first
-        share = ((points - first) @ axis / (axis @ axis)).clamp(0, 1)
-        return _length(points - first - share[:, None] * axis) - radius
+        first = vector(start, points)
+        axis = vector(end, points) - first
+        local = points - first
+        share = (dot(local, axis) / (axis @ axis)).clamp(0, 1)
+        x, y, z = local.unbind(1)
+        return length(x - share * axis[0], y - share * axis[1], z - share * axis[2]) - radius
 
     return distance
 
 
-def plane(normal: Sequence[float], offset: float) -> SDF:
-    """The half-space normal · x < offset; the normal has unit length."""
-    return lambda points: points @ points.new_tensor(normal) - offset
+def plane(normal: Vector, offset: Scalar) -> SDF:
+    """The half-space normal · x < offset; the normal has unit length. Exact."""
+    return lambda points: dot(points, vector(normal, points)) - offset
+
+
+def nothing() -> SDF:
+    """Infinitely far from everywhere: the scene without shapes."""
+    return lambda points: torch.full_like(points[:, 0], torch.inf)
 
 
 def union(*parts: SDF) -> SDF:
-    return lambda points: torch.stack([part(points) for part in parts]).amin(0)
+    """Exact outside if all parts are; `nothing` of no parts."""
+    if not parts:
+        return nothing()
+    return lambda points: reduce(torch.minimum, (part(points) for part in parts))
 
 
 def intersection(*parts: SDF) -> SDF:
-    return lambda points: torch.stack([part(points) for part in parts]).amax(0)
+    """What is in all parts, of which there must be some. Bound."""
+    assert parts, "an intersection of nothing is everywhere"
+    return lambda points: reduce(torch.maximum, (part(points) for part in parts))
 
 
 def difference(whole: SDF, hole: SDF) -> SDF:
+    """Bound."""
     return lambda points: torch.maximum(whole(points), -hole(points))
 
 
-def smooth_union(first: SDF, second: SDF, blend: float) -> SDF:
-    """A union whose seam is filled where both surfaces are nearer than about `blend`.
+def smooth_union(first: SDF, second: SDF, blend: Scalar) -> SDF:
+    """A union whose seam is filled where both surfaces are nearer than about `blend`. Bound.
 
     min(a, b) − h² blend / 4 with h = max(0, 1 − |a − b| / blend): once differentiable.
     """
-
-    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        a, b = first(points), second(points)
-        near = (1 - (a - b).abs() / blend).clamp_min(0)
-        return torch.minimum(a, b) - near.square() * (blend / 4)
-
-    return distance
+    return lambda points: smooth_minimum(first(points), second(points), blend)
 
 
-def translated(part: SDF, offset: Sequence[float]) -> SDF:
-    return lambda points: part(points - points.new_tensor(offset))
+def smooth_intersection(first: SDF, second: SDF, blend: Scalar) -> SDF:
+    """An intersection whose edges are rounded off within about `blend`. Bound."""
+    return lambda points: -smooth_minimum(-first(points), -second(points), blend)
+
+
+def smooth_difference(whole: SDF, hole: SDF, blend: Scalar) -> SDF:
+    """A difference whose rim is rounded off within about `blend`. Bound."""
+    return lambda points: -smooth_minimum(-whole(points), hole(points), blend)
+
+
+def smooth_minimum(
+    a: Float[Tensor, "points"], b: Float[Tensor, "points"], blend: Scalar
+) -> Float[Tensor, "points"]:
+    """What `smooth_union` computes; its gradient is a mean of the two, so no longer than 1."""
+    near = (1 - (a - b).abs() / blend).clamp_min(0)
+    # Where nothing is, ∞ − ∞ is no number, and nothing is blended.
+    return torch.minimum(a, b) - near.nan_to_num(0).square() * (blend / 4)
+
+
+def translated(part: SDF, offset: Vector) -> SDF:
+    return lambda points: part(points - vector(offset, points))
 
 
 def rotated(part: SDF, rotation: Float[Tensor, "3 3"]) -> SDF:
     """Turned by the rotation x ↦ rotation x."""
-    return lambda points: part(points @ rotation.to(points))
+    return lambda points: part((rotation.to(points).T @ points.T).T)
 
 
-def scaled(part: SDF, factor: float) -> SDF:
+def scaled(part: SDF, factor: Scalar) -> SDF:
+    """The positive factor keeps distances what they are: exact or bounds."""
     return lambda points: part(points / factor) * factor
 
 
@@ -149,6 +186,34 @@ def interpolated(grid: VoxelGrid, points: Float[Tensor, "points 3"]) -> Float[Te
     return grid_sample(grid.values[None], place)[:, 0]
 
 
-def _length(vectors: Float[Tensor, "points axes"]) -> Float[Tensor, "points"]:
-    """With derivative 0 for vectors of length 0."""
-    return safe_sqrt(vectors.square().sum(1))
+def length(*columns: Float[Tensor, "points"]) -> Float[Tensor, "points"]:
+    """Of vectors given by their columns; with derivative 0 for vectors of length 0.
+
+    Column by column, as everything here: that is ten times as fast as along rows of three.
+    """
+    square = reduce(torch.add, (column * column for column in columns))
+    return square.clamp_min(1e-30).sqrt()
+
+
+def dot(
+    points: Float[Tensor, "points axes"], by: Float[Tensor, "axes"]
+) -> Float[Tensor, "points"]:
+    """The product of each point with one vector."""
+    terms = zip(points.unbind(1), by.unbind(), strict=True)
+    return reduce(torch.add, (column * factor for column, factor in terms))
+
+
+def box_distance(*beyond: Float[Tensor, "points"]) -> Float[Tensor, "points"]:
+    """Distance to a box from how far a point is beyond its side along each axis."""
+    outside = length(*(column.clamp_min(0) for column in beyond))
+    return outside + reduce(torch.maximum, beyond).clamp_max(0)
+
+
+def vector(values: Vector, points: Float[Tensor, "points axes"]) -> Float[Tensor, "axes"]:
+    """As a tensor where the points are; gradients reach what was a tensor."""
+    return values.to(points) if isinstance(values, Tensor) else points.new_tensor(values)
+
+
+def columns(*of: Float[Tensor, "points"]) -> Float[Tensor, "points axes"]:
+    """Points by their coordinates, each of which lies together in memory."""
+    return torch.stack(of).T

@@ -1,0 +1,381 @@
+"""The neural tangent kernel: what a network will learn, and in which order, before training.
+
+The kernel says how a training step at one point moves the network at another. If wide, the
+network smooths and learns slowly what varies fast; if narrow, it learns detail, and stays near
+where it began between its training points. Encodings of the coordinates set its width.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
+from unrender.scenes.tangent_kernel import (
+    Encoding,
+    TangentNetwork,
+    correlations,
+    descend,
+    full_width,
+    kernel_regression,
+    layered_kernel,
+    limit_kernel,
+    octaves,
+    random_waves,
+)
+from unrender.studies.findings import Findings, Part, Plot, Record, Table
+from unrender.studies.ntk_picture import picture_section
+from unrender.studies.study import Experiment
+
+PLACES = 257
+"""Points of the unit interval at which kernels, about the middle one, and networks are seen."""
+SPECTRUM = 128
+"""Points of the matrices whose eigenvalues are shown."""
+TRAINED = 24
+"""Points that networks of different widths are trained on."""
+ORDERED, CYCLES = 64, (1, 4, 12)
+"""Points of the target that shows what is learned first; its frequencies over the interval."""
+FORETOLD = ("regression, as many steps", "regression, for ever", "without the inverse")
+OCTAVES_TRAINED = 3
+"""Of the encoding before the networks that are trained on the interval."""
+RATE = 0.5
+"""Learning rate, times the largest eigenvalue of the kernel: at 2 training diverges."""
+PICTURE_TRAINED = ("no encoding", "3 octaves", "6 octaves", "waves of 2")
+"""Encodings with which a network is trained on the picture, too."""
+PICTURE_WIDTH = 256
+"""Units of its hidden layers."""
+WAVES = 256
+"""Random frequencies of an encoding by waves."""
+
+Section = tuple[list[Part], list[Record]]
+Curve = tuple[list[float], list[float]]
+Values = Float[Tensor, "*places"]
+
+
+@dataclass(frozen=True)
+class TangentKernel(Experiment):
+    """The neural tangent kernel: its width by the encoding, and what it foretells."""
+
+    octaves: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8)
+    """Frequencies of the positional encodings; 0 is no encoding."""
+    scales: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    """Spreads of random frequencies, in cycles over the unit interval."""
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    """Units of a hidden layer, of the networks that are trained."""
+    depth: int = 2
+    """Hidden layers."""
+    bias: float = 0.3
+    """Scale of the biases; that of the weights is 1."""
+    steps: int = 600
+    """Steps of gradient descent."""
+    repeats: int = 3
+    """Networks of each width."""
+    size: int = 32
+    """Pixels a side of the picture."""
+
+    def run(self, seed: int, say: Callable[[str], None]) -> Findings:
+        self._check()
+        parts: list[Part] = []
+        records: list[Record] = []
+        for name, section in (
+            ("kernels", self._kernels),
+            ("regression and networks", self._regression),
+            ("what is learned first", self._order),
+            ("a picture", self._picture),
+        ):
+            say(f"The tangent kernel: {name}")
+            found, measured = section(seed)
+            parts += found
+            records += [{"part": name, **record} for record in measured]
+        settings = {
+            "hidden layers": self.depth,
+            "scale of the biases": self.bias,
+            "steps": self.steps,
+            "networks of each width": self.repeats,
+            "seed": seed,
+        }
+        return Findings("The neural tangent kernel", parts, records, settings)
+
+    def _check(self) -> None:
+        for name, least in (("octaves", 0), ("scales", 1e-6), ("widths", 1)):
+            values = getattr(self, name)
+            if not values or min(values) < least:
+                raise InputError(f"--{name} {values}: give one or more, of at least {least:g}")
+        for name, least in (("depth", 1), ("steps", 1), ("repeats", 1), ("size", 4)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name} {getattr(self, name)}: give at least {least}")
+
+    def _encodings(self, dimensions: int, seed: int) -> dict[str, Encoding]:
+        generator = torch.Generator().manual_seed(seed)
+        named = {octaves_name(count): octaves(count) for count in self.octaves}
+        return named | {
+            f"waves of {scale:g}": random_waves(dimensions, WAVES, scale, generator)
+            for scale in self.scales
+        }
+
+    def _network(self, encoding: Encoding, width: int, seed: int) -> TangentNetwork:
+        generator = torch.Generator().manual_seed(seed)
+        return TangentNetwork(encoding, 1, width, self.depth, generator, self.bias)
+
+    def _kernels(self, seed: int) -> Section:
+        """Shape, width and spectrum of kernels, by the encoding."""
+        places, few, width = _places(PLACES), _middles(SPECTRUM), self.widths[-1]
+        shapes: dict[str, Curve] = {}
+        spectra: dict[str, Curve] = {}
+        finite: list[float] = []
+        infinite: list[float] = []
+        rows: list[Record] = []
+        for name, encoding in self._encodings(1, seed).items():
+            networks = [self._network(encoding, width, seed + k) for k in range(self.repeats)]
+            seen = [_middle_row(layered_kernel(each, places, places)) for each in networks]
+            limit = _middle_row(limit_kernel(networks[0], places, places))
+            widths = [full_width(places[:, 0], row) for row in seen]
+            finite.append(sum(widths) / len(widths))
+            infinite.append(full_width(places[:, 0], limit))
+            values = torch.linalg.eigvalsh(layered_kernel(networks[0], few, few)).flip(0)
+            learned = RATE * self.steps * values / values[0] > math.log(10)
+            rows.append(
+                {
+                    "encoding": name,
+                    f"full width, {width} units": finite[-1],
+                    "infinitely many": infinite[-1],
+                    f"learned, of {SPECTRUM} directions": int(learned.sum()),
+                }
+            )
+            shapes[name] = places[:, 0].tolist(), seen[0].tolist()
+            # What lies below is rounding.
+            share = (values / values[0]).clamp_min(1e-9).tolist()
+            spectra[name] = [1.0 + k for k in range(SPECTRUM)], share
+        shown = [*map(octaves_name, self.octaves[::2]), list(shapes)[-1]]
+        counted = [k for k, count in enumerate(self.octaves) if count]
+        counts = [float(self.octaves[k]) for k in counted]
+        by_count = {
+            f"{width} units": (counts, [finite[k] for k in counted]),
+            "infinitely many": (counts, [infinite[k] for k in counted]),
+        }
+        parts: list[Part] = [
+            "## The kernel",
+            "The wider it is, the more a step at one point moves the network at others: what "
+            "varies within its width is learned slowly. Each octave narrows it. The table's "
+            f"last column counts the eigenvectors of which {self.steps} steps leave less than "
+            "a tenth, at a rate of one half over the largest eigenvalue.",
+            Table(rows),
+            Plot(
+                "shapes",
+                draw_curves({name: shapes[name] for name in shown}, "x", "kernel"),
+                f"Kernel of 0.5 and x of networks with {width} units as they begin, as a "
+                "correlation.",
+            ),
+            Plot(
+                "widths",
+                draw_curves(by_count, "octaves", "full width", log_y=True, marker="o"),
+                "Full width of the kernel, half way between its peak and its lowest value.",
+            ),
+            Plot(
+                "spectra",
+                draw_curves(
+                    {name: spectra[name] for name in shown},
+                    "eigenvector",
+                    "eigenvalue over the largest",
+                    log_y=True,
+                    log_x=True,
+                ),
+                f"Spectra of the kernels of {SPECTRUM} points. A direction is learned as fast "
+                "as its eigenvalue says.",
+            ),
+        ]
+        return parts, rows
+
+    def _regression(self, seed: int) -> Section:
+        """What regression foretells, against networks that were trained, as these grow wide."""
+        curves: dict[str, Values] = {}
+        records: list[Record] = []
+        off = torch.zeros(len(self.widths), self.repeats, len(FORETOLD))
+        for row, width in enumerate(self.widths):
+            for repeat in range(self.repeats):
+                curves = self._foretold_and_trained(width, seed + repeat)
+                size = curves["target"].norm()
+                for head, name in enumerate(FORETOLD):
+                    away = curves[name] - curves["trained network"]
+                    off[row, repeat, head] = away.norm() / size
+                found = dict(zip(FORETOLD, off[row, repeat].tolist(), strict=True))
+                records.append({"units": width, "network": repeat, **found})
+        means = off.mean(1)
+        rows: list[Record] = [
+            {"units": width, **dict(zip(FORETOLD, mean, strict=True))}
+            for width, mean in zip(self.widths, means.tolist(), strict=True)
+        ]
+        units = [float(width) for width in self.widths]
+        lines = {name: (units, means[:, k].tolist()) for k, name in enumerate(FORETOLD)}
+        xs = _places(PLACES)[:, 0].tolist()
+        parts: list[Part] = [
+            "## Regression with the kernel is training",
+            f"Networks with {OCTAVES_TRAINED} octaves learn {TRAINED} points by {self.steps} "
+            "steps of gradient descent. Before the first step, the kernel foretells them: "
+            "f(x) + K(x, X) K(X, X)⁻¹ (I − exp(−K(X, X) t)) (y − f(X)), with the learning rate "
+            "times the steps for t. The table has the root mean square of what it is off by, "
+            "over that of the target: it falls as networks grow wide. Without the inverse, "
+            "even at its best scale, K(x, X) y is a blur of the target.",
+            Table(rows),
+            Plot(
+                "error",
+                draw_curves(
+                    lines,
+                    "units of a hidden layer",
+                    "off the trained network by",
+                    log_y=True,
+                    log_x=True,
+                    marker="o",
+                ),
+                f"What was foretold, against trained networks: means of {self.repeats}.",
+            ),
+            Plot(
+                "regression",
+                draw_curves(
+                    {
+                        name: (xs, each.tolist())
+                        for name, each in curves.items()
+                        if name != FORETOLD[1]
+                    },
+                    "x",
+                    "f",
+                ),
+                f"The last network of {self.widths[-1]} units.",
+            ),
+        ]
+        return parts, records
+
+    def _foretold_and_trained(self, width: int, seed: int) -> dict[str, Values]:
+        points, places = _middles(TRAINED), _places(PLACES)
+        targets, truth = _smooth(points), _smooth(places)
+        network = self._network(octaves(OCTAVES_TRAINED), width, seed)
+        kernel = layered_kernel(network, points, points)
+        across = layered_kernel(network, places, points)
+        rate = RATE / float(torch.linalg.eigvalsh(kernel)[-1])
+        with torch.no_grad():
+            start, errors = network(places), targets - network(points)
+        soon = start + kernel_regression(kernel, across, errors, rate * self.steps)
+        ever = start + kernel_regression(kernel, across, errors)
+        blur = across @ targets
+        # Its own scale is that of the kernel: the best one is the most that can be said for it.
+        blur = blur * (blur @ truth) / (blur @ blur)
+        descend(network, points, targets, rate, self.steps)
+        with torch.no_grad():
+            trained = network(places)
+        foretold = dict(zip(FORETOLD, (soon, ever, blur), strict=True))
+        return {"target": truth, "trained network": trained, **foretold}
+
+    def _order(self, seed: int) -> Section:
+        """What is left of each frequency of the target, as foretold and as seen."""
+        points = _middles(ORDERED)
+        waves = torch.stack([(2 * math.pi * c * points[:, 0]).sin() for c in CYCLES])
+        targets = waves.sum(0)
+        steps = sorted({round(self.steps ** (k / 60)) for k in range(61)})
+        records: list[Record] = []
+        rows: list[Record] = []
+        panels: dict[str, tuple[Values, Values]] = {}
+        for count in (0, OCTAVES_TRAINED):
+            name = octaves_name(count)
+            network = self._network(octaves(count), self.widths[-1], seed)
+            kernel = layered_kernel(network, points, points)
+            rate = RATE / float(torch.linalg.eigvalsh(kernel)[-1])
+            with torch.no_grad():
+                errors = targets - network(points)
+            left = targets - descend(network, points, targets, rate, self.steps)[steps]
+            foretold = torch.stack(
+                [errors - kernel_regression(kernel, kernel, errors, rate * n) for n in steps]
+            )
+            # At the middles of equal cells these sines are orthogonal.
+            panels[name] = foretold @ waves.T * 2 / ORDERED, left @ waves.T * 2 / ORDERED
+            for k, cycles in enumerate(CYCLES):
+                halved = [_first_below_half(steps, each[:, k]) for each in panels[name]]
+                rows.append(
+                    {
+                        "encoding": name,
+                        "cycles": cycles,
+                        "steps to half, foretold": halved[0],
+                        "seen": halved[1],
+                    }
+                )
+                records += [
+                    {"encoding": name, "cycles": cycles, "step": n, "foretold": a, "seen": b}
+                    for n, a, b in zip(
+                        steps, *(each[:, k].tolist() for each in panels[name]), strict=True
+                    )
+                ]
+        parts: list[Part] = [
+            "## What is learned first",
+            f"The target is a sum of waves of {', '.join(map(str, CYCLES))} cycles over the "
+            f"interval, each of amplitude 1, at {ORDERED} points. What is left of each after a "
+            "number of steps is foretold by exp(−K t): slow ones go first, and an encoding "
+            "brings fast ones forward. The fastest are learned later than foretold: their "
+            f"eigenvalues are small, and the kernel of {self.widths[-1]} units does not keep "
+            "still to that precision while it learns the rest.",
+            Table(rows),
+            Plot(
+                "order",
+                _draw_order(steps, panels),
+                f"What is left of each wave: foretold (dashed) and seen in {self.steps} steps.",
+            ),
+        ]
+        return parts, records
+
+    def _picture(self, seed: int) -> Section:
+        generator = torch.Generator().manual_seed(seed)
+        networks = {
+            name: TangentNetwork(
+                encoding, 2, PICTURE_WIDTH, self.depth, generator, bias_scale=self.bias
+            )
+            for name, encoding in self._encodings(2, seed).items()
+        }
+        return picture_section(networks, PICTURE_TRAINED, self.steps, RATE, self.size, seed)
+
+
+def octaves_name(count: int) -> str:
+    return f"{count} octave{'s' if count > 1 else ''}" if count else "no encoding"
+
+
+def _places(count: int) -> Float[Tensor, "count 1"]:
+    return torch.linspace(0, 1, count, dtype=torch.float64)[:, None]
+
+
+def _middles(count: int) -> Float[Tensor, "count 1"]:
+    """The middles of equal cells of the unit interval."""
+    return ((torch.arange(count) + 0.5) / count).double()[:, None]
+
+
+def _middle_row(kernel: Float[Tensor, "places places"]) -> Float[Tensor, "places"]:
+    return correlations(kernel)[len(kernel) // 2]
+
+
+def _smooth(points: Float[Tensor, "points 1"]) -> Values:
+    """A target that a few points determine."""
+    x = points[:, 0]
+    return (2 * math.pi * x).sin() + 0.5 * (6 * math.pi * x + 0.5).sin()
+
+
+def _first_below_half(steps: list[int], amplitude: Values) -> int | None:
+    return next((n for n, left in zip(steps, amplitude, strict=True) if left < 0.5), None)
+
+
+def _draw_order(steps: list[int], panels: Mapping[str, tuple[Values, Values]]) -> Figure:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.4 * len(panels), 3.4), layout="constrained")
+        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axes, (name, (foretold, seen)) in zip(grid, panels.items(), strict=True):
+            for k, (cycles, color) in enumerate(zip(CYCLES, PALETTE, strict=False)):
+                label = f"{cycles} cycle{'s' if cycles > 1 else ''}"
+                axes.plot(steps, seen[:, k].tolist(), color=color, label=label)
+                axes.plot(steps, foretold[:, k].tolist(), "--", color=color, linewidth=1)
+            log_axis(axes, "x")
+            axes.set_xlabel("step")
+            axes.set_title(name, fontsize=10)
+        grid[0].set_ylabel("amplitude left")
+        grid[0].legend()
+        return figure

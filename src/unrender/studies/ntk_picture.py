@@ -1,0 +1,124 @@
+"""Half of a picture's pixels, and what the tangent kernel makes of the other half."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import skimage.data
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.evaluation.images import psnr
+from unrender.imaging.resize import area_average
+from unrender.rendering.rendering import pixel_grid
+from unrender.report.pictures import Row
+from unrender.scenes.tangent_kernel import (
+    TangentNetwork,
+    correlations,
+    descend,
+    kernel_regression,
+    layered_kernel,
+    limit_kernel,
+)
+from unrender.studies.findings import Part, Record, Strip, Table
+
+FACE_TOP, FACE_LEFT, FACE_SIZE = 10, 140, 170
+"""The part of scikit-image's astronaut that is the picture."""
+
+Pixels = Float[Tensor, "pixels"]
+
+
+def face(size: int) -> Float[Tensor, "size size"]:
+    """Grey, in [0, 1]."""
+    rows = slice(FACE_TOP, FACE_TOP + FACE_SIZE)
+    photograph = skimage.data.astronaut()[rows, FACE_LEFT : FACE_LEFT + FACE_SIZE]
+    image = torch.from_numpy(photograph.copy()).double().mean(2, keepdim=True) / 255
+    return area_average(image, size, size)[..., 0]
+
+
+def picture_section(
+    networks: Mapping[str, TangentNetwork],
+    trained: Sequence[str],
+    steps: int,
+    rate: float,
+    size: int,
+    seed: int,
+) -> tuple[list[Part], list[Record]]:
+    """Networks by the names of their encodings; only `trained` ones are trained, too.
+
+    `rate` is the learning rate times the largest eigenvalue of the kernel.
+    """
+    picture = face(size).flatten()
+    points = pixel_grid(size, size).double().flatten(0, 1) / size
+    shuffled = torch.randperm(size**2, generator=torch.Generator().manual_seed(seed))
+    known, hidden = shuffled.chunk(2)
+    mean = picture[known].mean()
+    targets = (picture - mean)[known]
+
+    def score(learned: Pixels, of: Int[Tensor, "chosen"]) -> float:
+        shown = (learned + mean).clamp(0, 1)
+        return float(psnr(shown[of, None, None], picture[of, None, None]))
+
+    records: list[Record] = []
+    rows: list[Row] = []
+    for name, network in networks.items():
+        limit = limit_kernel(network, points, points[known])
+        soon, ever = _foretold(limit, known, targets, rate, steps)
+        record = {
+            "encoding": name,
+            f"seen, {steps} steps": score(soon, known),
+            f"held out, {steps} steps": score(soon, hidden),
+            "held out, for ever": score(ever, hidden),
+        }
+        if name in trained:
+            own = layered_kernel(network, points, points)
+            soon, ever = _foretold(own[:, known], known, targets, rate, steps)
+            with torch.no_grad():
+                start = network(points)
+            step = rate / _largest(own[known][:, known])
+            descend(network, points[known], targets + start[known], step, steps)
+            with torch.no_grad():
+                learned = network(points) - start
+            record["held out, trained network"] = score(learned, hidden)
+            middle = correlations(own)[size // 2 * size + size // 2]
+            middle = (middle - middle.min()) / (1 - middle.min())
+            images = torch.stack([middle, learned + mean, soon + mean, ever + mean, picture])
+            grey = images.clamp(0, 1).view(5, size, size, 1).expand(-1, -1, -1, 3)
+            rows.append((name, grey))
+        records.append(record)
+    # The columns of a network that was trained as well.
+    heads = max(records, key=len)
+    parts: list[Part] = [
+        "## A picture",
+        f"Half of the pixels of a picture of {size}², drawn at random, are learned, and the "
+        "others foretold: PSNR in dB, by the kernel of infinitely wide networks that begin at "
+        "the mean. With too few octaves it stays a blur; with too many it is learned by heart, "
+        "and what lies between stays as it was. What a trained network began with is taken "
+        "off.",
+        Table([{**dict.fromkeys(heads), **record} for record in records]),
+        Strip(
+            "picture",
+            rows,
+            "From left to right: the kernel of the middle pixel; what a network learned in "
+            f"{steps} steps; what its kernel had foretold of that, and for ever; the picture.",
+        ),
+    ]
+    return parts, records
+
+
+def _foretold(
+    kernel: Float[Tensor, "pixels known"],
+    known: Int[Tensor, "known"],
+    targets: Float[Tensor, "known"],
+    rate: float,
+    steps: int,
+) -> tuple[Pixels, Pixels]:
+    """After so many steps, and for ever."""
+    own = kernel[known]
+    time = rate / _largest(own) * steps
+    soon, ever = (kernel_regression(own, kernel, targets, each) for each in (time, math.inf))
+    return soon, ever
+
+
+def _largest(kernel: Float[Tensor, "known known"]) -> float:
+    return float(torch.linalg.eigvalsh(kernel)[-1])
