@@ -1,0 +1,70 @@
+"""Seconds of sphere tracing: a scene of 24 primitives at 256², with normals and shading.
+
+    python benchmarks/sphere_trace_scene.py
+
+Four smooth unions of five, a twisted box, a repeated one, a ring of torus copies and a floor.
+"""
+
+import torch
+from record import Figures, figure, show
+from timing import in_turn
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import turntable
+from unrender.rendering.surface import SurfaceLook, sdf_renderer
+from unrender.scenes import sdf, sdf_shapes, sdf_warps
+from unrender.scenes.painted import Painted, painted, painted_union
+
+SIZE = 256
+KINDS = (
+    lambda: sdf.sphere(0.24),
+    lambda: sdf_shapes.rounded_box((0.2, 0.15, 0.18), 0.04),
+    lambda: sdf.torus(0.2, 0.07),
+    lambda: sdf.cylinder(0.15, 0.2),
+    lambda: sdf.capsule((-0.1, 0.0, 0.0), (0.2, 0.1, 0.1), 0.1),
+)
+
+
+def scene() -> Painted:
+    """24 primitives, each asked at every step."""
+    generator = torch.Generator().manual_seed(0)
+    parts: list[Painted] = []
+    for _ in range(4):
+        middle = 0.7 * (2 * torch.rand(3, generator=generator) - 1)
+        colors = torch.rand(5, 3, generator=generator)
+        places = middle + 0.35 * torch.randn(5, 3, generator=generator)
+        group = [
+            painted(sdf.translated(kind(), place), color)
+            for kind, place, color in zip(KINDS, places, colors, strict=True)
+        ]
+        parts.append(painted_union(*group, blend=0.1))
+    twisted = sdf_warps.twisted(sdf.box((0.12, 0.12, 0.8)), 3.0, 0.2)
+    beads = sdf_warps.repeated(sdf.sphere(0.07), (0.25, 0.25, 0.0), (9, 9, 1))
+    rings = sdf_warps.repeated_around(sdf.translated(sdf.torus(0.15, 0.04), (1.2, 0.0, 0.0)), 9)
+    floor = sdf.plane((0.0, 0.0, 1.0), -1.2)
+    parts += [
+        painted(sdf.translated(twisted, (-0.9, -0.9, -0.4)), (0.9, 0.7, 0.2)),
+        painted(sdf.translated(beads, (0.0, 0.0, -1.12)), (0.3, 0.5, 0.8)),
+        painted(sdf.translated(rings, (0.0, 0.0, -0.9)), (0.8, 0.3, 0.3)),
+        painted(floor, (0.7, 0.7, 0.65)),
+    ]
+    return painted_union(*parts)
+
+
+def sphere_trace_figures(seconds: float = 5.0) -> Figures:
+    """An image end to end: rays, hits, normals, colours and light; the median of several."""
+    render = sdf_renderer(scene(), SurfaceLook(far=30.0))
+    camera = Cameras.from_focal(turntable(1, 4.5, 0.5), 1.3 * SIZE, SIZE, SIZE)
+    with torch.no_grad():
+        covered = float(render(camera).opacity.mean())
+        (times,) = in_turn([lambda: render(camera)], "cpu", seconds)
+    median = sorted(times)[len(times) // 2]
+    return {
+        "sphere_trace_seconds": figure(median, "s", at_most=1.0),
+        "sphere_trace_rays": figure(SIZE * SIZE / median, "rays/s"),
+        "sphere_trace_covered": figure(covered, "of the image"),
+    }
+
+
+if __name__ == "__main__":
+    show(sphere_trace_figures())
