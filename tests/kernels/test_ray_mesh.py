@@ -20,7 +20,7 @@ def soup(count: int, seed: int = 0) -> Mesh:
     centers = 2 * torch.randn(count, 1, 3, generator=generator)
     vertices = (centers + sizes * corners).flatten(0, 1)
     faces = torch.arange(3 * count).view(-1, 3)
-    faces[::7, 2] = faces[::7, 1]
+    faces[3::7, 2] = faces[3::7, 1]
     return Mesh(vertices, faces)
 
 
@@ -34,11 +34,16 @@ def rays(count: int, seed: int = 1) -> tuple[Tensor, Tensor]:
     return origins, directions
 
 
-@pytest.mark.parametrize("mesh", [soup(1), soup(LEAF), soup(5), soup(300), torus(1.0, 0.3, 9, 12)])
+@pytest.mark.parametrize(
+    "mesh", [soup(1), soup(LEAF), soup(5), soup(300), torus(1.0, 0.3, 9, 12)]
+)
 def test_agrees_with_every_face(backend: Backend, device: torch.device, mesh: Mesh) -> None:
     origins, directions = rays(2000)
+    # Half of them toward the faces.
+    chosen = torch.randint(len(mesh.faces), (1000,), generator=torch.Generator().manual_seed(2))
+    directions[::2] = mesh.vertices[mesh.faces[chosen]].mean(1) - origins[::2]
     farthest = torch.full((2000,), torch.inf)
-    farthest[::3] = 2.0
+    farthest[::3] = 0.9
     found, nearer = {}, {}
     for name, place in (("reference", torch.device("cpu")), (backend, device)):
         tree = TriangleTree.of(mesh.vertices.to(place), mesh.faces.to(place))
@@ -50,8 +55,8 @@ def test_agrees_with_every_face(backend: Backend, device: torch.device, mesh: Me
     assert torch.equal(other.face.cpu(), true.face)
     torch.testing.assert_close(other.distance.cpu(), true.distance)
     torch.testing.assert_close(other.barycentrics.cpu(), true.barycentrics)
-    for name in nearer:
-        assert torch.equal(nearer[name].cpu(), true.face >= 0)
+    for found_any in nearer.values():
+        assert torch.equal(found_any.cpu(), true.face >= 0)
 
 
 def test_the_sphere_is_where_it_is() -> None:

@@ -152,8 +152,10 @@ def _trace_pixels(
     """The means of the pixels [first, last) of a camera: colour, error, opacity and so on."""
     device = cameras.device
     generator = torch.Generator(device)
-    # An odd factor: no two batches of less than 2^32 have the same seed.
-    generator.manual_seed((options.seed << 32) + number * 0x9E3779B1 % (1 << 32))
+    # 32 bits are all that counts on the CPU. The factors are odd, and far from small fractions
+    # of 2^32, so that neither batches nor seeds that are near to each other meet.
+    mixed = options.seed * 0x9E3779B1 + number * 0x85EBCA6B
+    generator.manual_seed(mixed % (1 << 32))
     pixel = torch.arange(first, last, device=device).repeat_interleave(options.samples)
     shift = torch.rand(2, len(pixel), generator=generator, device=device)
     place = torch.stack([pixel % cameras.width, pixel // cameras.width]) + shift

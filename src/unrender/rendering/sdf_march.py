@@ -33,21 +33,30 @@ def march(
     """
     distance = torch.zeros_like(farthest)
     which = torch.full_like(farthest, -1, dtype=torch.long)
-    active = (farthest > 0).nonzero()[:, 0]
+    ray = (farthest > 0).nonzero()[:, 0]
+    gone, limit = distance[ray], farthest[ray]
+    start, way = (each.index_select(1, ray) for each in (origins, directions))
     for _ in range(STEPS):
-        if len(active) == 0:
+        if len(ray) == 0:
             break
-        gone = distance[active]
-        points = origins[:, active] + gone * directions[:, active]
-        values = torch.stack([function(points.T.contiguous()) for function in functions])
-        least, index = values.abs().min(0)
+        points = (start + gone * way).T.contiguous()
+        least, index = functions[0](points).abs(), torch.zeros_like(ray)
+        for number, function in enumerate(functions[1:], 1):
+            value = function(points).abs()
+            index = torch.where(value < least, number, index)
+            # A number that is none stays, to be found below.
+            least = torch.minimum(value, least)
         if bool(least.isnan().any()):
             raise InputError("a distance function is not a number somewhere: correct it")
         arrived = least < near
-        which[active[arrived]] = index[arrived]
-        gone = gone + torch.where(arrived, 0.0, least)
-        distance[active] = gone
-        active = active[~arrived & (gone < farthest[active])]
+        over = arrived | (gone + least >= limit)
+        gone = gone + torch.where(over, 0.0, least)
+        if bool(over.any()):
+            done = arrived.nonzero()[:, 0]
+            distance[ray[done]], which[ray[done]] = gone[done], index[done]
+            on = (~over).nonzero()[:, 0]
+            ray, gone, limit = ray[on], gone[on], limit[on]
+            start, way = (each.index_select(1, on) for each in (start, way))
     return distance, which
 
 
