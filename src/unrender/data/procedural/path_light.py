@@ -1,10 +1,10 @@
 """The built-in scenes under light that is followed from surface to surface: `light="path"`.
 
-The same sun, fill light and sky as in tracer.py, but the first two are discs, whose shadows have
-soft edges the sky is what a path meets that leaves the
-scene, and light that one surface sends on colours the next (Kajiya 1986). Surfaces are matte but
-for the highlight toward the camera. Every pixel has random numbers of its own, by its place and
-the camera's: the same view is always the same image.
+The same sun, fill light and sky as in tracer.py. But the first two are discs, whose shadows
+have soft edges, the sky is what a path meets that leaves the scene, and light that one surface
+sends on colours the next (Kajiya 1986). Surfaces are matte but for the highlight toward the
+camera. Every pixel has random numbers of its own, by its place and the camera's: the same view
+is always the same image.
 """
 
 import math
@@ -151,7 +151,7 @@ def _outermost(version: str) -> Function:
         assert version
         height, width = rgba.shape[:2]
         ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
-        eye = int(math.floor(1e4 * (ox + 31 * oy + 977 * oz))) & MASK
+        eye = math.floor(1e4 * (ox + 31 * oy + 977 * oz)) & MASK
         share = 1 / (supersample * supersample)
         for row in range(height):
             for column in range(width):
