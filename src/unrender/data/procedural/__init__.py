@@ -2,6 +2,7 @@
 
 Solids given by signed distances, lit and sphere-traced at first use: with them come what
 photographs lack, exact coverage, depth and normals. z is up; each fits a ball of radius 1.4.
+Their light is direct, or followed from surface to surface (path_light.py).
 """
 
 import hashlib
@@ -11,13 +12,13 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from unrender.data.npz import Array, Header, read_arrays, write_arrays
-from unrender.data.procedural import tracer
+from unrender.data.procedural import path_light, tracer
 from unrender.data.procedural.source import version
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
@@ -26,6 +27,10 @@ from unrender.geometry.paths import spherical_shell
 from unrender.kernels.jit import num_threads, run_threads, shares
 
 NAMES = ("bricks", "chair", "hotdog")
+BuiltInLight = Literal["direct", "path"]
+"""`path` is slower, and has soft shadows and light from one surface on another."""
+PATHS = 4
+"""Paths of light for each ray, by default."""
 
 RADIUS = 4.0
 """Distance of the cameras from the origin."""
@@ -41,26 +46,38 @@ def make_scene(
     num_train: int = 100,
     num_test: int = 50,
     supersample: int = 3,
+    light: BuiltInLight = "direct",
+    paths: int = PATHS,
 ) -> Scene:
     """Make a built-in scene's views, or read them where they were made before.
 
-    Cameras are uniform over a spherical band and look at the origin. Raises InputError for
-    names that are not in `NAMES`.
+    Cameras are uniform over a spherical band and look at the origin; `light` and `paths` as
+    `render_scene` takes them. Raises InputError for names that are not in `NAMES`.
     """
     cameras = concatenate(
         [_shell(num_train, size, TRAIN_SEED), _shell(num_test, size, TEST_SEED)]
     )
-    views = _cached(name, cameras, supersample)
+    views = _cached(name, cameras, supersample, light, paths)
     first = torch.arange(len(views)) < num_train
     return Scene(name, views.select(first), views.select(~first))
 
 
-def render_scene(name: str, cameras: Cameras, supersample: int = 3) -> Views:
+def render_scene(
+    name: str,
+    cameras: Cameras,
+    supersample: int = 3,
+    light: BuiltInLight = "direct",
+    paths: int = PATHS,
+) -> Views:
     """Render the true scene from any cameras outside its ball.
 
     Images are RGBA, the mean of `supersample`² rays a pixel; masks, depths and normals belong
-    to the ray through each pixel's centre.
+    to the ray through each pixel's centre, and like alpha are the same in any light. With
+    `light="path"` each ray has `paths` paths of light, and the image the noise of their mean.
+    InputError for a name that there is not, or fewer than one path.
     """
+    if paths < 1:
+        raise InputError(f"paths {paths}: give at least 1")
     scene = _scene_index(name)
     grid = _distance_grid(scene)
     num, height, width = len(cameras), cameras.height, cameras.width
@@ -81,6 +98,9 @@ def render_scene(name: str, cameras: Cameras, supersample: int = 3) -> Views:
             depths[index],
             normals[index],
         )
+        if light == "path":
+            view = poses[index], intrinsics[index]
+            path_light.light_view(scene, grid, *view, supersample, paths, images[index])
 
     run_threads(render, range(num))
     return _views(cameras, images, depths, normals)
@@ -129,24 +149,30 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
 
 
-def _cache_file(name: str, cameras: Cameras, supersample: int) -> Path:
+def _cache_file(
+    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
+) -> Path:
     poses = [cameras.world_from_camera.tolist(), cameras.intrinsics.tolist()]
     shape = [cameras.width, cameras.height, supersample]
-    key = json.dumps([version(), name, poses, shape])
+    lit = [light, paths] if light == "path" else []
+    key = json.dumps([version(), name, poses, shape, *lit])
     return cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 
-def _cached(name: str, cameras: Cameras, supersample: int) -> Views:
+def _cached(
+    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
+) -> Views:
     """Read the views from the cache, or make and keep them; its failures are only told."""
     _scene_index(name)
-    path = _cache_file(name, cameras, supersample)
+    path = _cache_file(name, cameras, supersample, light, paths)
     if path.is_file():
         try:
             return _read(path, cameras)
         except InputError as error:
             _warn(f"{error}; making the scene again")
-    _warn(f"rendering the built-in scene {name}, {len(cameras)} views, once")
-    encoded = _encode(render_scene(name, cameras, supersample))
+    by = " by path tracing" if light == "path" else ""
+    _warn(f"rendering the built-in scene {name}{by}, {len(cameras)} views, once")
+    encoded = _encode(render_scene(name, cameras, supersample, light, paths))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, encoded, compress=True)

@@ -1,0 +1,325 @@
+"""How surfaces scatter light: matte, rough metal, mirror and glass.
+
+Directions are in the surface's own frame, z along its normal, and point away from it:
+`outgoing` to where the light goes, which lies above the surface (z > 0), `incoming` to where it
+comes from. A path is followed against the light, so that incoming ones are drawn. Arrays are
+component by component, [3, paths], several times as fast as the other way round.
+
+What a surface makes of light is the BSDF f; all here give f times |cos θ| of the incoming
+direction, as the rendering equation has it (Kajiya, "The Rendering Equation", 1986), and the
+density over solid angle with which it is drawn. Where all of f lies in single directions, as of
+mirrors, the density is infinite, and no direction that is given meets it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from unrender.errors import InputError
+
+Vectors = Float[Tensor, "3 paths"]
+Numbers = Float[Tensor, "paths"]
+SMOOTHEST = 1e-3
+"""Roughness below which single precision loses the peak: take a `Mirror` instead."""
+
+
+@dataclass(frozen=True)
+class Lambert:
+    """Matte: as bright from all sides (Lambert, 1760)."""
+
+    color: Float[Tensor, "3"] | None = None
+    """Share of the light that is sent back, linear RGB in [0, 1]; None for the mesh's texture,
+    whose display-referred colours are made linear."""
+
+
+@dataclass(frozen=True)
+class Metal:
+    """Rough metal: mirrors too small to see, whose normals have the distribution GGX.
+
+    Walter et al., "Microfacet Models for Refraction through Rough Surfaces" (2007). Light that
+    would meet the surface a second time is lost, the more the rougher it is.
+    """
+
+    color: Float[Tensor, "3"] | None = None
+    """What is reflected straight back, linear RGB in [0, 1], or the texture; toward grazing
+    angles it rises to 1 (Schlick, 1994)."""
+    roughness: float = 0.3
+    """α of GGX, in [0.001, 1]."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Reflects in one direction."""
+
+    color: Float[Tensor, "3"] | None = None
+    """Share of the light, linear RGB in [0, 1], or the texture."""
+
+
+@dataclass(frozen=True)
+class Glass:
+    """Reflects and refracts, by Fresnel's equations; what is inside of it is clear."""
+
+    color: Float[Tensor, "3"] | None = None
+    """Share of the light that is left at each meeting, linear RGB in [0, 1], or the texture."""
+    index: float = 1.5
+    """Speed of light outside over that inside, above 0."""
+
+
+Material = Lambert | Metal | Mirror | Glass
+KINDS = (Lambert, Metal, Mirror, Glass)
+ROUGH = 2
+"""The first so many of KINDS scatter to all sides; the others in single directions."""
+
+
+def check_material(material: Material, name: str, textured: bool) -> None:
+    """InputError if a number is out of range, or there is no colour."""
+    color = material.color
+    if color is None:
+        if not textured:
+            raise InputError(f"{name}: has no texture: give its material a colour")
+    elif not bool(((color >= 0) & (color <= 1)).all()):
+        raise InputError(
+            f"{name}: reflects {color.tolist()} of the light: give numbers in [0, 1]"
+        )
+    if isinstance(material, Metal) and not SMOOTHEST <= material.roughness <= 1:
+        raise InputError(
+            f"{name}: roughness {material.roughness:g}: give one from {SMOOTHEST} to 1, or a "
+            "mirror"
+        )
+    if isinstance(material, Glass) and not 0 < material.index < math.inf:
+        raise InputError(f"{name}: index of refraction {material.index:g}: give one above 0")
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """An incoming direction that was drawn for each path."""
+
+    direction: Vectors
+    """Unit length; below the surface where it was refracted."""
+    weight: Vectors
+    """f |cos θ| over the density."""
+    density: Numbers
+    """Over solid angle; infinite of a mirror or glass."""
+
+
+def dot(a: Vectors, b: Vectors) -> Numbers:
+    return (a * b).sum(0)
+
+
+def unit(vectors: Vectors) -> Vectors:
+    return vectors * vectors.square().sum(0).clamp_min(1e-30).rsqrt()
+
+
+def frame(normal: Vectors) -> tuple[Vectors, Vectors, Vectors]:
+    """The axes x, y and z of right-handed frames whose z is the normal.
+
+    Duff et al., "Building an Orthonormal Basis, Revisited" (2017).
+    """
+    x, y, z = normal
+    sign = torch.where(z < 0, -1.0, 1.0)
+    a = -1 / (sign + z)
+    b = x * y * a
+    first = torch.stack([1 + sign * x * x * a, sign * b, -sign * x])
+    return first, torch.stack([b, sign + y * y * a, -y]), normal
+
+
+# --- matte ---------------------------------------------------------------------------------
+
+
+def lambert(color: Vectors, incoming: Vectors) -> tuple[Vectors, Numbers]:
+    """f |cos θ| and the density with which `sample_lambert` draws a direction."""
+    density = incoming[2].clamp_min(0) / math.pi
+    return color * density, density
+
+
+def sample_lambert(color: Vectors, uniform: Float[Tensor, "2 paths"]) -> Scatter:
+    """By the cosine: a disc's points, lifted onto the sphere (Malley's method)."""
+    radius, turn = uniform[0].sqrt(), 2 * math.pi * uniform[1]
+    height = (1 - uniform[0]).sqrt()
+    direction = torch.stack([radius * turn.cos(), radius * turn.sin(), height])
+    return Scatter(direction, color, height / math.pi)
+
+
+# --- rough metal ---------------------------------------------------------------------------
+
+
+def metal(
+    color: Vectors, roughness: Numbers, outgoing: Vectors, incoming: Vectors
+) -> tuple[Vectors, Numbers]:
+    """f |cos θ| and the density with which `sample_metal` draws a direction.
+
+    f = F D G / (4 cosᵢ cosₒ) (Walter et al., eq. 20), with the density of the visible normals
+    D G₁ / (4 cosₒ) (Heitz, "Sampling the GGX Distribution of Visible Normals", 2018, eq. 17).
+    """
+    cos_out, cos_in = outgoing[2], incoming[2]
+    above = (cos_in > 0) & (cos_out > 0)
+    half = unit(outgoing + incoming)
+    facing = dot(outgoing, half).clamp(0, 1)
+    square = roughness.square()
+    spread = (half[0].square() + half[1].square()) / square + half[2].square()
+    normals = 1 / (math.pi * square * spread.square())
+    seen = _unhidden(cos_out, square)
+    density = torch.where(above, normals * seen / (4 * cos_out.clamp_min(1e-6)), 0.0)
+    value = _schlick(color, facing) * (density * _unhidden(cos_in.clamp_min(0), square))
+    return value, density
+
+
+def sample_metal(
+    color: Vectors, roughness: Numbers, outgoing: Vectors, uniform: Float[Tensor, "2 paths"]
+) -> Scatter:
+    """Reflection about a normal drawn as often as it is seen.
+
+    Stretched so that the surface is a hemisphere, its visible normals are halfway to points of
+    a cap (Dupuy and Benyoub, "Sampling Visible GGX Normals with Spherical Caps", 2023).
+    """
+    stretched = unit(torch.cat([roughness * outgoing[:2], outgoing[2:]]))
+    turn = 2 * math.pi * uniform[0]
+    z = 1 - uniform[1] * (1 + stretched[2])
+    radius = (1 - z.square()).clamp_min(0).sqrt()
+    normal = stretched + torch.stack([radius * turn.cos(), radius * turn.sin(), z])
+    normal = unit(torch.cat([roughness * normal[:2], normal[2:].clamp_min(1e-7)]))
+    facing = dot(outgoing, normal)
+    incoming = 2 * facing * normal - outgoing
+    # Of a direction below the surface none of the light is left.
+    square = roughness.square()
+    left = torch.where(incoming[2] > 0, _unhidden(incoming[2].clamp_min(0), square), 0.0)
+    _, density = metal(color, roughness, outgoing, incoming)
+    return Scatter(incoming, _schlick(color, facing.clamp(0, 1)) * left, density)
+
+
+def _unhidden(cosine: Numbers, square: Numbers) -> Numbers:
+    """Share of the facets that others do not hide, G₁ (Walter et al., eq. 34)."""
+    tangent = (1 / cosine.square().clamp_min(1e-12) - 1).clamp_min(0)
+    return 2 / (1 + (1 + square * tangent).sqrt())
+
+
+def _schlick(color: Vectors, cosine: Numbers) -> Vectors:
+    return color + (1 - color) * (1 - cosine) ** 5
+
+
+# --- mirror and glass ----------------------------------------------------------------------
+
+
+def sample_mirror(color: Vectors, outgoing: Vectors) -> Scatter:
+    density = torch.full_like(outgoing[0], math.inf)
+    return Scatter(torch.cat([-outgoing[:2], outgoing[2:]]), color, density)
+
+
+def sample_glass(
+    color: Vectors, ratio: Numbers, outgoing: Vectors, uniform: Numbers
+) -> Scatter:
+    """Reflected as often as Fresnel's equations say, else refracted.
+
+    `ratio`: the index on the other side over that on the side of `outgoing`. Radiance that
+    passes into a denser body is squeezed into a smaller cone: it counts 1 / ratio² of itself
+    on the way out (Veach, "Robust Monte Carlo Methods for Light Transport Simulation", 1997,
+    5.2).
+    """
+    reflected, cos_refracted = fresnel(outgoing[2], ratio)
+    bounce = uniform < reflected
+    across = torch.where(bounce, -1.0, -1 / ratio)
+    up = torch.where(bounce, outgoing[2], -cos_refracted)
+    direction = torch.cat([across * outgoing[:2], up[None]])
+    weight = color * torch.where(bounce, 1.0, 1 / ratio.square())
+    return Scatter(direction, weight, torch.full_like(uniform, math.inf))
+
+
+def fresnel(cosine: Numbers, ratio: Numbers) -> tuple[Numbers, Numbers]:
+    """Share of unpolarised light that is reflected, and the cosine of the refracted angle.
+
+    1 and 0 of total reflection (Born and Wolf, "Principles of Optics", 1.5).
+    """
+    square = 1 - (1 - cosine.square()) / ratio.square()
+    refracted = square.clamp_min(0).sqrt()
+    across = (cosine - ratio * refracted) / (cosine + ratio * refracted).clamp_min(1e-12)
+    along = (ratio * cosine - refracted) / (ratio * cosine + refracted).clamp_min(1e-12)
+    reflected = 0.5 * (across.square() + along.square())
+    return torch.where(square > 0, reflected, 1.0), refracted
+
+
+# --- whatever a surface is made of ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Substance:
+    """The materials of many points."""
+
+    kind: Int[Tensor, "paths"]
+    """Row of KINDS."""
+    colors: Vectors
+    number: Numbers
+    """Roughness of metal, index of refraction of glass."""
+
+    def select(self, keep: Int[Tensor, "kept"]) -> "Substance":
+        return Substance(
+            self.kind.index_select(0, keep),
+            self.colors.index_select(1, keep),
+            self.number.index_select(0, keep),
+        )
+
+
+def evaluate(
+    kinds: Sequence[int], substance: Substance, outgoing: Vectors, incoming: Vectors
+) -> tuple[Vectors, Numbers]:
+    """f |cos θ| and the density of `sample`, of points of some of the `kinds` of ROUGH."""
+    if len(kinds) == 1:
+        return _evaluate(kinds[0], substance, outgoing, incoming)
+    value, density = torch.empty_like(outgoing), torch.empty_like(outgoing[0])
+    for kind in kinds:
+        own = (substance.kind == kind).nonzero()[:, 0]
+        there = (each.index_select(1, own) for each in (outgoing, incoming))
+        part, chance = _evaluate(kind, substance.select(own), *there)
+        value.index_copy_(1, own, part)
+        density.index_copy_(0, own, chance)
+    return value, density
+
+
+def _evaluate(
+    kind: int, substance: Substance, outgoing: Vectors, incoming: Vectors
+) -> tuple[Vectors, Numbers]:
+    if KINDS[kind] is Lambert:
+        return lambert(substance.colors, incoming)
+    return metal(substance.colors, substance.number, outgoing, incoming)
+
+
+def sample(
+    kinds: Sequence[int],
+    substance: Substance,
+    outside: Bool[Tensor, "paths"],
+    outgoing: Vectors,
+    uniform: Float[Tensor, "3 paths"],
+) -> Scatter:
+    """An incoming direction for each point of some of the `kinds` of KINDS."""
+    if len(kinds) == 1:
+        return _sample(kinds[0], substance, outside, outgoing, uniform)
+    direction, weight = torch.empty_like(outgoing), torch.empty_like(outgoing)
+    density = torch.empty_like(outgoing[0])
+    for kind in kinds:
+        own = (substance.kind == kind).nonzero()[:, 0]
+        there = (each.index_select(1, own) for each in (outgoing, uniform))
+        part = _sample(kind, substance.select(own), outside[own], *there)
+        direction.index_copy_(1, own, part.direction)
+        weight.index_copy_(1, own, part.weight)
+        density.index_copy_(0, own, part.density)
+    return Scatter(direction, weight, density)
+
+
+def _sample(
+    kind: int,
+    substance: Substance,
+    outside: Bool[Tensor, "paths"],
+    outgoing: Vectors,
+    uniform: Float[Tensor, "3 paths"],
+) -> Scatter:
+    if KINDS[kind] is Lambert:
+        return sample_lambert(substance.colors, uniform[:2])
+    if KINDS[kind] is Metal:
+        return sample_metal(substance.colors, substance.number, outgoing, uniform[:2])
+    if KINDS[kind] is Mirror:
+        return sample_mirror(substance.colors, outgoing)
+    ratio = torch.where(outside, substance.number, 1 / substance.number)
+    return sample_glass(substance.colors, ratio, outgoing, uniform[2])
