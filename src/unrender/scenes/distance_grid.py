@@ -27,43 +27,50 @@ Density = Callable[[Float[Tensor, "*batch"]], Float[Tensor, "*batch"]]
 
 
 class DistanceGrid(nn.Module):
-    """The cube [−1, 1]³ in cells; before the first update a surface may be anywhere."""
+    """The cube [−1, 1]³ in cells; before the first update matter may be anywhere."""
 
-    distance: Tensor
+    occupied: Tensor
+    density: Tensor
 
     def __init__(self, cells: int):
         super().__init__()
-        self.register_buffer("distance", torch.zeros(cells, cells, cells))
+        self.register_buffer("occupied", torch.ones(cells, cells, cells, dtype=torch.bool))
+        self.register_buffer("density", torch.zeros(cells, cells, cells))
         self._grid: MarchGrid | None = None
 
     @property
     def cell(self) -> float:
-        return 2 / len(self.distance)
+        return 2 / len(self.occupied)
 
     @torch.no_grad()
-    def update(self, distance: Distance) -> None:
-        """Ask at every centre."""
-        centers = cell_centers(self.distance, (-1.0, -1.0, -1.0), self.cell).view(-1, 3)
+    def distances(self, distance: Distance) -> Float[Tensor, "x y z"]:
+        """At the centres of the cells."""
+        centers = cell_centers(self.density, (-1.0, -1.0, -1.0), self.cell).view(-1, 3)
         found = torch.cat([distance(part) for part in centers.split(AT_ONCE)])
-        self.distance.copy_(found.view(self.distance.shape))
+        return found.view(self.density.shape)
+
+    @torch.no_grad()
+    def update(self, distance: Distance, density: Density) -> None:
+        """Ask at every centre.
+
+        A cell is left out only where even its nearest part has next to no density, and is as
+        dark as its farthest part.
+        """
+        found = self.distances(distance)
+        reach = SLACK * 3**0.5 / 2 * self.cell
+        self.occupied.copy_(density(found - reach) * self.cell > EMPTY)
+        self.density.copy_(density(found + reach))
         self._grid = None
 
     def stretches(
-        self,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        density: Density,
+        self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
         """From where to where each ray may meet matter; the same twice where it meets none.
 
-        It is left out only where even the nearest part of a cell has next to no density, and
-        ends only behind cells that are dark in all of their parts. No gradient flows.
+        A ray ends behind cells that are dark together. No gradient flows.
         """
         if self._grid is None or self._grid.depth.device != origins.device:
-            reach = SLACK * 3**0.5 / 2 * self.cell
-            there = density(self.distance - reach) * self.cell > EMPTY
-            surely = density(self.distance + reach)
-            self._grid = MarchGrid.from_cells(1.0, there, surely, self.cell / 2)
+            self._grid = MarchGrid.from_cells(1.0, self.occupied, self.density, self.cell / 2)
         jitter = torch.full_like(origins[:, 0], 0.5)
         bins = march(origins.detach(), directions.detach(), jitter, self._grid, DARK)
         counts = bins.offsets.diff()

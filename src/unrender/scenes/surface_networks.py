@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
+from unrender.geometry.contraction import contract
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
@@ -197,6 +198,35 @@ class SurfaceColor(nn.Module):
         view = spherical_harmonics(directions), offsets
         inputs = torch.cat([points, local.normals, local.features], dim=1)
         return mlp(inputs, list(self.network), "sigmoid", head=view)
+
+
+class Outside(nn.Module):
+    """What lies around the ball: density and colour by a hash grid over contracted space.
+
+    In place of the inverted sphere of NeRF++ that NeuS and VolSDF take.
+    """
+
+    def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
+        super().__init__()
+        self.layout = layout
+        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+        encoded = layout.num_levels * layout.features
+        self.network = kernel_weights([encoded, width, 16], generator)
+        self.color = kernel_weights([HARMONICS + 16, width, 3], generator)
+
+    def forward(
+        self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]
+    ) -> tuple[Float[Tensor, "rays bins"], Float[Tensor, "rays bins 3"]]:
+        """Density per radius, and colours in [0, 1]."""
+        rays, bins, _ = points.shape
+        places = (contract(points.reshape(-1, 3)) + 2) / 4
+        features = mlp(hash_grid(places, self.table, self.layout), list(self.network))
+        offsets = torch.arange(rays + 1, device=points.device) * bins
+        view = spherical_harmonics(directions), offsets
+        color = mlp(features, list(self.color), "sigmoid", head=view)
+        density = (features[:, 0] - 1).clamp_max(10.0).exp()
+        return density.view(rays, bins), color.view(rays, bins, 3)
 
 
 def kernel_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:

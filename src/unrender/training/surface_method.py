@@ -6,7 +6,8 @@ and without gradients, and from what it finds a method chooses the few bins that
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,18 +20,30 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
+from unrender.rendering.proposals import Stretch, even_edges
 from unrender.rendering.rendering import Rendering
 from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume import render_bins
 from unrender.scenes.ball import Ball
+from unrender.scenes.convert import mesh_from_voxels
 from unrender.scenes.distance_grid import DistanceGrid
 from unrender.scenes.mesh import Mesh
-from unrender.scenes.surface_networks import HashField, Local, MLPField, SurfaceColor
+from unrender.scenes.surface_networks import HashField, Local, MLPField, Outside, SurfaceColor
+from unrender.scenes.textures import VertexColors
+from unrender.scenes.voxels import VoxelGrid
 from unrender.training.method import Method, Progress, halve
 from unrender.training.shape_fit import HoldsShape
 
 RAYS_AT_ONCE = 1 << 11
+POINTS_AT_ONCE = 1 << 16
 LOOK_EVERY = 16
 """Steps between updates of the grid of distances."""
+WARM_UP_STEPS, WARM_UP = 100, 0.02
+"""Steps, or the share of the fit, in which learning rates rise: whatever ends first."""
+OUTSIDE_BINS = 24
+OUTSIDE_LAYOUT = HashGridLayout(6, 15, 16, 256)
+FAR = 1e3
+"""Where what lies around the ball ends, in its radii."""
 
 
 class SurfaceModel(nn.Module):
@@ -39,7 +52,10 @@ class SurfaceModel(nn.Module):
     Lengths are in radii of the ball that the cameras look at.
     """
 
-    def __init__(self, options: "SurfaceMethod", generator: torch.Generator):
+    def __init__(
+        self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator
+    ):
+        """`opaque`: whether photographs show what lies around the ball, too."""
         super().__init__()
         self.ball = Ball()
         features = options.features
@@ -59,6 +75,7 @@ class SurfaceModel(nn.Module):
         # In logarithms, so that steps are shares of it.
         self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
         self.grid = DistanceGrid(options.cells)
+        self.outside = Outside(OUTSIDE_LAYOUT, 32, generator) if opaque else None
 
     @property
     def width(self) -> Float[Tensor, ""]:
@@ -160,28 +177,31 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         """Of bins around points, after this share of the fit."""
 
     def build(self, data: Views, generator: torch.Generator) -> SurfaceModel:
-        model = SurfaceModel(self, generator)
+        opaque = not data.has_alpha and data.background is None
+        model = SurfaceModel(self, opaque, generator)
         model.ball.look_from(data.cameras, data.ball)
-        model.grid.update(model.field.distance)
+        self._update(model)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> SurfaceModel:
-        model = SurfaceModel(self, torch.Generator())
+        model = SurfaceModel(self, "outside.table" in tensors, torch.Generator())
         model.load_state_dict(dict(tensors))
         return model
 
     def optimizer(self, model: SurfaceModel) -> torch.optim.Optimizer:
-        field = dict(model.field.named_parameters())
-        table = [field.pop("table")] if "table" in field else []
+        named = dict(model.named_parameters())
+        width = named.pop("log_width")
+        tables = [named.pop(name) for name in list(named) if name.endswith("table")]
         groups = [
-            {"params": [*field.values(), *model.color.parameters()], "lr": self.rate},
-            {"params": [model.log_width], "lr": self.width_rate},
-            {"params": table, "lr": self.table_rate},
+            {"params": list(named.values()), "lr": self.rate},
+            {"params": [width], "lr": self.width_rate},
+            {"params": tables, "lr": self.table_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def learning_rate(self, progress: Progress) -> float:
-        return min(1.0, (progress.step + 1) / 100) * progress.falling(0.05)
+        rise = max((progress.step + 1) / WARM_UP_STEPS, progress.fraction / WARM_UP)
+        return min(1.0, rise) * progress.falling(0.05)
 
     def look(
         self,
@@ -192,9 +212,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     ) -> Seen:
         """What the rays see; with a generator, bins are moved at random."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
-        near, far = model.grid.stretches(
-            origins, directions, lambda distance: self.density(model, distance)
-        )
+        near, far = model.grid.stretches(origins, directions)
         hit = (far > near).nonzero()[:, 0]
         origins, towards = origins[hit], directions[hit]
         with torch.no_grad():
@@ -220,7 +238,40 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         empty = out.color.new_zeros(len(rays.origins), 5)
         values = torch.cat([out.color, out.opacity[:, None], distance[:, None]], dim=1)
         color, opacity, distance = empty.index_copy(0, hit, values).split([3, 1, 1], dim=1)
-        return Seen(Rendering(color, opacity[:, 0], distance[:, 0], normals), local)
+        rendering = Rendering(color, opacity[:, 0], distance[:, 0], normals)
+        if model.outside is not None:
+            rendering = self._before(rendering, model, model.outside, rays, generator)
+        return Seen(rendering, local)
+
+    def _before(
+        self,
+        front: Rendering,
+        model: SurfaceModel,
+        outside: Outside,
+        rays: Rays,
+        generator: torch.Generator | None,
+    ) -> Rendering:
+        """The object before what lies around the ball."""
+        _, leave = model.ball.crossed(rays, 0.05)
+        near = leave / model.ball.radius
+        stretch = Stretch(near, torch.full_like(near, FAR), "disparity")
+        edges = even_edges(len(near), OUTSIDE_BINS, generator).to(near.device)
+        t = stretch.distance(edges)
+        middles = stretch.distance((edges[:, 1:] + edges[:, :-1]) / 2)
+        origins = model.ball.to_unit(rays.origins)
+        points = origins[:, None] + middles[..., None] * rays.directions[:, None]
+        density, color = outside(points, rays.directions)
+        back = render_bins(density, color, t)
+        through = 1 - front.opacity
+        opacity = front.opacity + through * back.opacity
+        depth = front.opacity * front.depth
+        depth = depth + through * back.opacity * model.ball.radius * back.depth
+        return Rendering(
+            front.color + through[:, None] * back.color,
+            opacity,
+            depth / opacity.clamp_min(1e-6),
+            front.normals,
+        )
 
     def losses(
         self,
@@ -232,41 +283,75 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         model.field.advance(progress.fraction / self.detail)
         batch = data.sample_pixels(self.rays, generator)
         seen = self.look(model, batch.rays, generator, progress.fraction)
-        rendering, alpha = seen.rendering, batch.rgba[:, 3]
-        error = rendering.color - batch.rgba[:, :3]
-        opacity = rendering.opacity.clamp(1e-3, 1 - 1e-3)
+        error = seen.rendering.color - batch.rgba[:, :3]
         anywhere = 2 * torch.rand(self.rays // 4, 3, generator=generator) - 1
-        slope = torch.cat([seen.local.gradient, model.field.around(anywhere).gradient])
-        square = error.detach().square().mean()
-        return {
+        around = model.field.around(anywhere.to(error.device))
+        slope = torch.cat([seen.local.gradient, around.gradient]).norm(dim=1)
+        losses = {
             "color": error.abs().mean(),
-            "mask": self.mask_weight * binary_cross_entropy(opacity, alpha),
-            "eikonal": self.eikonal_weight * (slope.norm(dim=1) - 1).square().mean(),
-            "metric/psnr": -10 * square.log10(),
+            "eikonal": self.eikonal_weight * (slope - 1).square().mean(),
+            "metric/psnr": -10 * error.detach().square().mean().log10(),
             "metric/width": model.width.detach(),
-            "metric/hit": torch.tensor(seen.local.distance.shape[0] / self.bins / self.rays),
         }
+        if model.outside is None:
+            opacity = seen.rendering.opacity.clamp(1e-3, 1 - 1e-3)
+            entropy = binary_cross_entropy(opacity, batch.rgba[:, 3])
+            losses["mask"] = self.mask_weight * entropy
+        return losses
 
     def prepare(self, model: SurfaceModel, data: Views) -> Views:
-        if not data.has_alpha and data.background is None:
-            raise InputError("no masks")
-        return data
+        """What is cut out stands before black; photographs before one colour are cut out."""
+        if model.outside is not None:
+            return data
+        return replace(data, images=data.rgba, background=None)
 
     def after_step(
         self, model: SurfaceModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
         if progress.step % LOOK_EVERY == LOOK_EVERY - 1:
-            model.grid.update(model.field.distance)
+            self._update(model)
+
+    def _update(self, model: SurfaceModel) -> None:
+        density = partial(self.density, model)
+        model.grid.update(model.field.distance, density)
 
     def finish(self, model: SurfaceModel, data: Views) -> None:
         """Look once more, so that renders skip all that turned out empty."""
-        model.grid.update(model.field.distance)
+        self._update(model)
 
     def smaller(self) -> "Method[SurfaceModel, Views] | None":
         return halve(self, "rays")
 
+    @torch.no_grad()
     def shape(self, model: SurfaceModel) -> Mesh:
-        raise NotImplementedError
+        """The level set 0 in the ball, with colours as seen head on. InputError if there is none.
+
+        The field is asked finely only near to where the grid of distances has a surface.
+        """
+        coarse = model.grid.distances(model.field.distance)
+        if not bool((coarse < 0).any()) or not bool((coarse > 0).any()):
+            what = "nothing" if float(coarse.max()) > 0 else "all of the ball"
+            raise InputError(
+                f"{what} is inside of the signed distance, so that it has no surface: fit "
+                "longer, or look for wrong poses or masks in the data"
+            )
+        times = max(1, round(self.resolution / self.cells))
+        values = coarse
+        for axis in range(3):
+            values = values.repeat_interleave(times, axis)
+        grid = VoxelGrid.cube(values, 1.0)
+        near = values.abs() < 2 * model.grid.cell
+        centers = grid.centers()
+        parts = centers[near].split(POINTS_AT_ONCE)
+        values[near] = torch.cat([model.field.distance(part) for part in parts])
+        values = values.maximum(centers.norm(dim=3) - 1)
+        mesh = mesh_from_voxels(grid.with_values(-values), 0.0)
+        colors: list[Tensor] = []
+        for part in mesh.vertices.split(POINTS_AT_ONCE):
+            local = model.field.around(part)
+            colors.append(model.color(part, local, -local.normals))
+        vertices = model.ball.center + model.ball.radius * mesh.vertices
+        return Mesh(vertices, mesh.faces, VertexColors(torch.cat(colors)))
 
     def render(self, model: SurfaceModel, cameras: Cameras) -> Rendering:
         """Differentiable in the cameras' poses where these require gradients."""
