@@ -19,7 +19,9 @@ from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
 from unrender.methods.nerfacto import Nerfacto
+from unrender.methods.neus import NeuS
 from unrender.methods.plenoxels import Plenoxels
+from unrender.methods.volsdf import VolSDF
 from unrender.opened_run import OpenRun, open_run
 from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
@@ -29,6 +31,23 @@ from unrender.training.run import Run
 SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "rate": 0.03, "muon": True}
 EMPTY = {"density_gain": 10.0, "density_shift": -5.0}
 PROPOSED = {"proposal_width": 16, "proposal_depth": 1, "proposal_bins": 12}
+SURFACE = {
+    "levels": 4,
+    "first_levels": 2,
+    "log2_table_size": 12,
+    "finest": 64,
+    "width": 16,
+    "color_width": 16,
+    "color_layers": 1,
+    "features": 7,
+    "cells": 32,
+    "looks": 12,
+    "bins": 8,
+    "rays": 256,
+    "rate": 0.01,
+    "mask_weight": 1.0,
+    "eikonal_weight": 0.03,
+}
 
 TINY: dict[str, tuple[AnyMethod, int]] = {
     "nerf": (NeRF(frequencies=5, coarse_bins=16, fine_bins=16, noise=1.0, **SMALL), 150),
@@ -83,6 +102,8 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
         ),
         250,
     ),
+    "neus": (NeuS(**SURFACE), 250),
+    "volsdf": (VolSDF(**SURFACE), 250),
 }
 """Small forms, and the steps in which they learn something."""
 

@@ -22,10 +22,12 @@ from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
 from unrender.methods.nerfacto import Nerfacto
+from unrender.methods.neus import NeuS
 from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SIT_METHODS
 from unrender.methods.sit_gaussian import SiTGaussian
+from unrender.methods.volsdf import VolSDF
 from unrender.training.method import Method
 
 AnyMethod = Method[Any, Any]
@@ -57,6 +59,19 @@ _TINY_NERFACTO = Nerfacto(
 # pixels are of the background, which absolute errors would soon take for all there is.
 _OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
 _OBJECT_NERFACTO: dict[str, Any] = {"unbounded": False, "appearance": 0, "pose_rate": 0.0}
+_TINY_SURFACE: dict[str, Any] = {
+    "levels": 5,
+    "log2_table_size": 13,
+    "finest": 96,
+    "width": 32,
+    "color_width": 32,
+    "color_layers": 1,
+    "cells": 32,
+    "looks": 16,
+    "bins": 8,
+    "rays": 512,
+    "resolution": 96,
+}
 
 METHODS: dict[str, AnyMethod] = {
     "nerf": NeRF(),
@@ -104,6 +119,10 @@ METHODS: dict[str, AnyMethod] = {
     ),
     "mesh": MeshFromViews(),
     "image-field": ImageField(),
+    "neus": NeuS(),
+    "neus-tiny": NeuS(**_TINY_SURFACE),
+    "volsdf": VolSDF(),
+    "volsdf-tiny": VolSDF(**_TINY_SURFACE),
     "image-to-voxels": ImageToVoxels(),
     "image-to-voxels-tiny": ImageToVoxels(encoder_width=32),
     "image-to-points": ImageToPoints(),
