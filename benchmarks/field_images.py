@@ -68,7 +68,7 @@ TILE = 240
 
 def main() -> None:
     """Measure, draw, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Pictures as fields.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/field_images")
     parser.add_argument("--pictures", type=Path, default=ROOT / "docs/fields")
@@ -101,8 +101,9 @@ def image_losses(work: Path, seed: int = 0, steps: int = STEPS) -> record.Figure
         found = [_evaluation(work / name / kind) for name in PHOTOGRAPHS]
         losses = [float(each["mse"]) for each in found]
         key = f"image_{NAMES.get(kind, kind)}"
-        bound = {"at_most": BARS[kind]} if kind in BARS else {}
-        figures[f"{key}_loss"] = record.figure(mean(losses), "MSE", **bound)
+        figures[f"{key}_loss"] = record.figure(mean(losses), "MSE")
+        if kind in BARS:
+            figures[f"{key}_loss"]["at_most"] = BARS[kind]
         figures[f"{key}_loss_least"] = record.figure(min(losses), "MSE")
         figures[f"{key}_loss_most"] = record.figure(max(losses), "MSE")
         figures[f"{key}_parameters"] = record.figure(found[0]["parameters"], "")

@@ -26,7 +26,10 @@ def photo(tmp_path: Path) -> Path:
 
 
 def test_comparison_of_all_kinds(
-    photo: Path, tmp_path: Path, opened: Callable[[Path], str], capsys
+    photo: Path,
+    tmp_path: Path,
+    opened: Callable[[Path], str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The page is whole in a browser, and asks nothing of the network."""
     out = tmp_path / "all"
