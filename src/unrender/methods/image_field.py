@@ -116,6 +116,8 @@ class ImageField(Method[ImageFieldModel, Picture]):
         )
 
     def build(self, data: Picture, generator: torch.Generator) -> ImageFieldModel:
+        if self.pixels < 1:
+            raise InputError(f"--pixels {self.pixels}: give at least 1 a step")
         return ImageFieldModel(self, torch.tensor(data.pixels.shape), generator)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> ImageFieldModel:

@@ -20,6 +20,7 @@ from unrender.report.page import (
     beside,
     code,
     figure,
+    group,
     image_grid,
     paragraph,
     section,
@@ -113,37 +114,28 @@ def _figures(fields: Sequence[FittedField]) -> Fragment:
 def _learning(fields: Sequence[FittedField]) -> Fragment:
     logs = {field.kind: read_metrics(field.metrics) for field in fields}
     quality = {field.kind: list(zip(*field.curve, strict=True)) for field in fields}
-    pieces: list[Fragment] = []
+    rows: list[Fragment] = []
     for column, name, axis in ((0, "step", "steps"), (1, "seconds", "seconds of fitting")):
         loss = {kind: columns(lines, name, "loss") for kind, lines in logs.items()}
         reached = {kind: (part[column], part[2]) for kind, part in quality.items() if part}
-        pieces += [
-            figure(curves(loss, axis, "loss", log_y=True), "Mean squared error of batches."),
-            figure(curves(reached, axis, "PSNR (dB)"), "Of pixels spread over the picture."),
-        ]
-    return beside(*pieces)
+        rows.append(
+            beside(
+                figure(curves(loss, axis, "loss", log_y=True), "Mean error of batches."),
+                figure(curves(reached, axis, "PSNR (dB)"), "Of pixels all over the picture."),
+            )
+        )
+    return group(*rows)
 
 
 def _looks(truth: Appearance, fields: Sequence[FittedField]) -> list[Fragment]:
     """The picture, its detail and its derivatives: a row each, a column a field."""
     crop = detailed_crop(truth.color)
-    steepest, strongest = (
-        max(float(each.abs().flatten().quantile(BRIGHTEST)), 1e-6)
-        for each in (_thinned(truth.slope), _thinned(truth.laplacian))
-    )
     looks = [truth, *(field.appearance for field in fields)]
-
-    def grey(values: Float[Tensor, "height width"]) -> Float[Tensor, "height width 3"]:
-        return values.clamp(0, 1)[..., None].expand(-1, -1, 3)
-
+    slopes, laplacians = greys(truth, looks)
     rows = [
         ("picture", torch.stack([look.color for look in looks])),
-        ("zoom", torch.stack([look.color[crop] for look in looks])),
-        ("gradient", torch.stack([grey(look.slope / steepest) for look in looks])),
-        (
-            "Laplacian",
-            torch.stack([grey(0.5 + look.laplacian / strongest / 2) for look in looks]),
-        ),
+        ("gradient", torch.stack(slopes)),
+        ("Laplacian", torch.stack(laplacians)),
     ]
     labels = ["photograph", *(field.kind for field in fields)]
     own = ", ".join(field.kind for field in fields if field.analytic) or "none"
@@ -157,10 +149,28 @@ def _looks(truth: Appearance, fields: Sequence[FittedField]) -> list[Fragment]:
             "finite differences of their pixels."
         ),
         image_grid(rows, labels),
+        paragraph("Where the photograph has most detail, enlarged without smoothing."),
+        image_grid([("zoom", torch.stack([look.color[crop] for look in looks]))], labels),
     ]
 
 
-def labelled(tiles: Sequence[tuple[str, Tile]], columns: int) -> Tile:
+def greys(truth: Appearance, looks: Sequence[Appearance]) -> tuple[list[Tile], list[Tile]]:
+    """Gradients' lengths and Laplacians to look at, on the photograph's scale."""
+    steepest, strongest = (
+        max(float(_thinned(each).abs().flatten().quantile(BRIGHTEST)), 1e-6)
+        for each in (truth.slope, truth.laplacian)
+    )
+    slopes = [_grey(look.slope / steepest) for look in looks]
+    return slopes, [_grey(0.5 + look.laplacian / strongest / 2) for look in looks]
+
+
+def _grey(values: Float[Tensor, "height width"]) -> Tile:
+    return values.clamp(0, 1)[..., None].expand(-1, -1, 3)
+
+
+def labelled(
+    tiles: Sequence[tuple[str, Tile]], columns: int
+) -> Float[Tensor, "sheet_height sheet_width 3"]:
     """Images of one size in rows, each below its name."""
     height, width, _ = tiles[0][1].shape
     rows = -(-len(tiles) // columns)

@@ -154,7 +154,7 @@ class Field(nn.Module):
 def rates_of(kind: FieldKind) -> dict[Role, float]:
     """Good learning rates of Adam for a kind, by the role of a parameter."""
     if kind == "siren":
-        return {**RATES, "network": 5e-4}
+        return {**RATES, "network": 4e-4}
     if kind in ("hybrid", "ground-plan", "triplane", "hash"):
         # Small networks stand longer steps.
         return {**RATES, "network": 3e-3}
@@ -171,6 +171,9 @@ def build_field(
     """A field of 2 or 3 dimensions before its first step. InputError for kinds of 3 alone."""
     if dimensions not in (2, 3):
         raise InputError(f"a field of {dimensions} dimensions: give 2 or 3")
+    for name, value in vars(options).items():
+        if isinstance(value, int) and value < 1 and not isinstance(value, bool):
+            raise InputError(f"field {kind}: {name} {value}: give at least 1")
     if dimensions == 2 and kind not in IMAGE_KINDS:
         raise InputError(
             f"field {kind}: has three dimensions: give one of {', '.join(IMAGE_KINDS)}"

@@ -1,0 +1,71 @@
+"""The page that compares fields, made by its command and opened in a browser."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from unrender.cli_fields import compare_fields
+from unrender.errors import InputError
+from unrender.field_tasks import FITTED
+from unrender.imaging.files import write_image
+from unrender.report.fields import labelled
+from unrender.scenes.fields import IMAGE_KINDS
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "waves.png"
+    y, x = torch.meshgrid(torch.linspace(0, 3, 20), torch.linspace(0, 4, 30), indexing="ij")
+    write_image(path, torch.stack([x.sin(), y.sin(), (x * y).cos()], dim=2) / 2 + 0.5)
+    return path
+
+
+def test_comparison_of_all_kinds(
+    photo: Path,
+    tmp_path: Path,
+    opened: Callable[[Path], str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The page is whole in a browser, and asks nothing of the network."""
+    out = tmp_path / "all"
+    compare_fields(photo, out, steps=20, pixels=64, device="cpu")
+    assert capsys.readouterr().out.strip() == str(out / "index.html")
+    best = min(
+        json.loads((out / kind / "evaluation.json").read_text())["mse"] for kind in IMAGE_KINDS
+    )
+    document = opened(out / "index.html")
+    assert f"{best:.4g}" in document
+    for kind in IMAGE_KINDS:
+        assert f"<code>{kind}</code>" in document
+        assert (out / kind / FITTED).exists()
+    assert 'data-ready="true"' in document
+    assert "image/gif" in document
+    assert not re.search(r"https?://", re.sub(r"base64,[\w+/=]*", "", document))
+    with Image.open(out / "progress.gif") as film:
+        assert film.n_frames > 5  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(InputError, match="exists already"):
+        compare_fields(photo, out)
+
+
+def test_comparison_by_time(photo: Path, tmp_path: Path) -> None:
+    compare_fields(photo, tmp_path / "all", minutes=0.01, pixels=64, device="cpu")
+    assert "0.01 minutes" in (tmp_path / "all" / "index.html").read_text()
+    with pytest.raises(InputError, match="--pixels 0"):
+        compare_fields(photo, tmp_path / "other", pixels=0)
+
+
+def test_tiles_stand_in_rows_below_their_names() -> None:
+    tiles = [(str(k), torch.full((8, 10, 3), k / 4)) for k in range(3)]
+    sheet = labelled(tiles, 2)
+    height = sheet.shape[0] // 2
+    assert sheet.shape[1] == 20
+    assert float((sheet[height - 8 : height, :10] - 0.0).abs().max()) == 0
+    assert float((sheet[height - 8 : height, 10:] - 0.25).abs().max()) < 0.01
+    assert float((sheet[2 * height - 8 :, :10] - 0.5).abs().max()) < 0.01
+    # The last place stays white.
+    assert float(sheet[height:, 10:].min()) == 1
