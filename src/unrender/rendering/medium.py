@@ -1,0 +1,93 @@
+"""Matter that emits and absorbs light, drawn by sampling it along rays.
+
+The colour of a ray is ∫ T(t) σ(t) c(t) dt with the transmittance T(t) = exp(−∫ σ) over all in
+front of t (NeRF, eq. 1): what reaches the camera of the light that is sent out at t. Here the
+ray is cut into bins, the density σ and the colour c of each are those at its middle, and the sum
+over bins is exact for what is constant in each (eq. 3, `rendering/volume.py`).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.bounds import through_ball
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.rendering.proposals import Stretch, even_edges
+from unrender.rendering.rendering import Renderer, Rendering
+from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume import render_bins
+from unrender.scenes.sdf import SDF
+
+Medium = Callable[
+    [Float[Tensor, "points 3"]], tuple[Float[Tensor, "points"], Float[Tensor, "points 3"]]
+]
+"""Density per scene unit, and the colour that is sent out, at world points."""
+
+RAYS_AT_ONCE = 8192
+
+
+def soft_solid(
+    sdf: SDF,
+    color: Float[Tensor, "3"],
+    density: Float[Tensor, ""] | float,
+    softness: Float[Tensor, ""] | float,
+) -> Medium:
+    """A body of one colour: `density` inside, half of it on the surface, none far outside.
+
+    The density is a sigmoid of the signed distance, `softness` wide in scene units: gradients
+    reach the surface through it. Differentiable in all, and in what the function is made of.
+    """
+
+    def at(points: Float[Tensor, "points 3"]) -> tuple[Tensor, Tensor]:
+        inside = (-sdf(points) / softness).sigmoid()
+        return density * inside, color.to(points).expand(len(points), 3)
+
+    return at
+
+
+def stratified(
+    stretch: Stretch, bins: int, generator: torch.Generator | None
+) -> Float[Tensor, "rays edges"]:
+    """Distances of the edges of equal bins; with a generator each inner edge moves at random.
+
+    By up to half a bin either way, so that over many steps every place is looked at.
+    """
+    edges = even_edges(len(stretch.near), bins, generator)
+    return stretch.distance(edges.to(stretch.near))
+
+
+def bin_middles(
+    rays: Rays, edges: Float[Tensor, "rays edges"]
+) -> Float[Tensor, "rays bins 3"]:
+    """World points in the middle of each bin."""
+    middles = (edges[:, 1:] + edges[:, :-1]) / 2
+    return rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
+
+
+def render_medium(medium: Medium, rays: Rays, edges: Float[Tensor, "rays edges"]) -> Rendering:
+    """What rays see of a medium between their first and last edges."""
+    points = bin_middles(rays, edges)
+    density, color = medium(points.flatten(0, 1))
+    return render_bins(density.view(points.shape[:2]), color.view(points.shape), edges)
+
+
+def medium_renderer(
+    medium: Medium, center: Float[Tensor, "3"], radius: float, bins: int = 128
+) -> Renderer:
+    """Whole images of what a medium has in a ball, by `bins` even bins of every ray in it."""
+    if radius <= 0 or bins < 1:
+        raise InputError(
+            f"a ball of radius {radius:g} in {bins} bins: give a radius above 0 and at least 1 bin"
+        )
+
+    def render_rays(rays: Rays) -> Rendering:
+        stretch = Stretch(*through_ball(rays, center.to(rays.origins), radius, 0.0))
+        return render_medium(medium, rays, stratified(stretch, bins, None))
+
+    def render(cameras: Cameras) -> Rendering:
+        return render_in_tiles(cameras, RAYS_AT_ONCE, render_rays)
+
+    return render
