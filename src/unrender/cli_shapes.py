@@ -20,7 +20,7 @@ from unrender.shape_tasks import evaluate_fit, fit_shape, read_target
 from unrender.tasks import read_images
 from unrender.training.fit import Device, FitOptions, pick_device, with_budget
 
-Kind = Literal["mesh", "points", "voxels"]
+Kind = Literal["mesh", "points", "voxels", "sdf", "occupancy"]
 Behind = Literal["alpha", "white", "black"]
 ENDINGS = tuple(sorted({ending for endings in WRITABLE.values() for ending in endings}))
 
@@ -33,7 +33,7 @@ def fit_a_shape(
     resume: bool = False,
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
-    """Fit a mesh, points or voxels to a shape by gradient descent; by default for a minute.
+    """Fit a mesh, points, voxels or a field to a shape by gradient descent, for a minute.
 
     The run folder gets the fitted shape's file, progress.gif and figures in evaluation.json.
 
@@ -41,8 +41,8 @@ def fit_a_shape(
         target: A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or
             voxels (.binvox, .npz).
         out: The run folder to make.
-        kind: What is fitted: a sphere of triangles that deforms, points that spread, or cells
-            that fill.
+        kind: What is fitted: a sphere of triangles that deforms, points that spread, cells
+            that fill, or a field that is a signed distance or an occupancy.
         up: Which axis of a mesh' file points up; auto takes y for .obj, .glb and .gltf, else z.
         resume: Continue the run in --out from its last checkpoint.
         options: The training loop.
@@ -50,6 +50,9 @@ def fit_a_shape(
     if options.steps is None and options.minutes is None:
         options = with_budget(options, minutes=1.0)
     truth = read_target(target, up)
+    if kind in ("sdf", "occupancy"):
+        for remark in truth.remarks():
+            print(remark)
     opened, result = fit_shape(
         truth, target, up, SHAPE_FITS[f"fit-{kind}"], out, options, resume
     )

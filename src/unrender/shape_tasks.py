@@ -13,8 +13,10 @@ from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
 from unrender.evaluation.shapes import score_shape, voxel_iou
+from unrender.evaluation.solids import score_solid
 from unrender.geometry.cameras import Cameras
 from unrender.methods import AnyMethod
+from unrender.methods.fit_sdf import SDFFit
 from unrender.opened_run import (
     OpenRun,
     begin_run,
@@ -32,6 +34,7 @@ from unrender.scenes.mesh_checks import mesh_problems
 from unrender.scenes.points import PointCloud
 from unrender.scenes.shape import Shape, bounds, surface_points
 from unrender.scenes.voxels import VoxelGrid
+from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions, FitResult, pick_device
 from unrender.training.run import provenance, write_json
 from unrender.training.shape_fit import HoldsShape
@@ -144,7 +147,9 @@ def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
 def evaluate_fit(opened: OpenRun, target: ShapeTarget, seed: int = 1) -> dict[str, Any]:
     """Figures of a fitted shape against its target, which go into evaluation.json.
 
-    Points are drawn from both surfaces anew. Of voxels, the overlap of the cells as well.
+    Points are drawn from both surfaces anew. Of voxels, the overlap of the cells as well; of
+    fields whose target is a mesh, what `score_solid` says, and of distances how far from 1 their
+    slope is.
     """
     generator = torch.Generator().manual_seed(seed)
     shape, truth = shape_of(opened), target.shape()
@@ -158,5 +163,11 @@ def evaluate_fit(opened: OpenRun, target: ShapeTarget, seed: int = 1) -> dict[st
     if isinstance(shape, VoxelGrid):
         inside = target.voxels(shape.values.shape[0]) > 0.5
         figures["iou"] = float(voxel_iou(shape.filled(), inside))
+    if isinstance(opened.method, FieldFit) and isinstance(shape, Mesh):
+        if isinstance(truth, Mesh):
+            figures |= score_solid(shape, truth, POINTS, generator).to_json()
+        if isinstance(opened.method, SDFFit):
+            model: Any = opened.model
+            figures["eikonal_residual"] = opened.method.residual(model, POINTS, generator)
     write_json(opened.run.path / "evaluation.json", {**figures, **provenance()})
     return figures

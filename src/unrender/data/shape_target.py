@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.space_samples import SpaceSamples
 from unrender.errors import InputError
 from unrender.scenes.convert import voxels_from_mesh, voxels_from_points
-from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh import Mesh, edges_of
 from unrender.scenes.mesh_sampling import sample_surface
 from unrender.scenes.points import PointCloud
 from unrender.scenes.voxels import VoxelGrid
@@ -35,6 +36,8 @@ class ShapeTarget:
     """In the unit frame; None where only points are known."""
     occupancy: Float[Tensor, "x y z"] | None = None
     """Which cells of the cube are inside, once a method has asked for it."""
+    samples: SpaceSamples | None = None
+    """Distances in space, once a method has asked for them."""
 
     @classmethod
     def of_mesh(
@@ -68,6 +71,7 @@ class ShapeTarget:
             center=self.center.to(device),
             mesh=None if self.mesh is None else self.mesh.to(device),
             occupancy=move(self.occupancy),
+            samples=None if self.samples is None else self.samples.to(device),
         )
 
     def sample(
@@ -82,6 +86,23 @@ class ShapeTarget:
         if self.mesh is not None:
             return self.mesh.with_vertices(self.mesh.vertices * self.size + self.center)
         return PointCloud(self.points * self.size + self.center, self.colors, self.normals)
+
+    def remarks(self) -> list[str]:
+        """What is assumed of its inside, in sentences; none where nothing is."""
+        if self.mesh is None:
+            if self.normals is not None:
+                return []
+            return [
+                f"{self.name}: has no normals: for an inside, they are those of planes through "
+                "neighbours, turned outward from point to point"
+            ]
+        edges = int((edges_of(self.mesh.faces).num_faces != 2).sum())
+        if edges == 0:
+            return []
+        return [
+            f"{self.name}: is not closed, at {edges} edges: inside is where its faces wind "
+            "around a point more than half"
+        ]
 
     def voxels(self, resolution: int) -> Float[Tensor, "x y z"]:
         """1 for cells of the unit cube that are inside: of the mesh, or that hold a point."""

@@ -8,7 +8,9 @@ from typing import Any
 from unrender.errors import InputError
 from unrender.methods.dvgo import DVGO
 from unrender.methods.fit_mesh import MeshFit
+from unrender.methods.fit_occupancy import OccupancyFit
 from unrender.methods.fit_points import PointFit
+from unrender.methods.fit_sdf import SDFFit
 from unrender.methods.fit_voxels import VoxelFit
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.image_field import ImageField
@@ -140,6 +142,8 @@ SHAPE_FITS: dict[str, AnyMethod] = {
     "fit-mesh": MeshFit(),
     "fit-points": PointFit(),
     "fit-voxels": VoxelFit(),
+    "fit-sdf": SDFFit(),
+    "fit-occupancy": OccupancyFit(),
 }
 """What `unrender fit-shape` fits to a shape in three dimensions."""
 _ALL = {**METHODS, **SHAPE_FITS}

@@ -1,0 +1,55 @@
+"""A field that is the probability of being inside a shape.
+
+Mescheder et al., "Occupancy Networks", CVPR 2019, sec. 3.3: cross-entropy at places in space,
+most of them near the surface. There a place may be a little of both: what is asked for is the
+sigmoid of −distance / softness, whose logit passes through 0 in a straight line, so that between
+the corners of cells the surface is found where it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from unrender.data.shape_target import ShapeTarget
+from unrender.training.field_fit import FieldFit, FieldModel
+from unrender.training.method import Progress
+
+
+@dataclass(frozen=True)
+class OccupancyFit(FieldFit):
+    """A probability, and its surface at ½."""
+
+    rate: float = 0.2
+    softness: float = 0.004
+    """Distance from the surface at which the probability is 27% or 73%, in sizes of the shape."""
+    gain: float = 10.0
+    """Factor of the field's numbers: logits are of that size."""
+
+    def values(
+        self, model: FieldModel, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        """Logits of being outside."""
+        return self.gain * model(points)
+
+    def probability(
+        self, model: FieldModel, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        """Of being inside, at points of the unit frame."""
+        return (-self.values(model, points)).sigmoid()
+
+    def losses(
+        self,
+        model: FieldModel,
+        data: ShapeTarget,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Mapping[str, Tensor]:
+        assert data.samples is not None, "prepare gives them"
+        places, distances = data.samples.draw(2 * self.batch, generator)
+        outside = (distances / self.softness).sigmoid()
+        loss = binary_cross_entropy_with_logits(self.values(model, places), outside)
+        return {"entropy": loss}

@@ -1,0 +1,161 @@
+"""What fits of a field to a shape have in common: the field, its box, and its surface."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.data.shape_target import ShapeTarget
+from unrender.data.space_samples import SpaceSamples
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.shading import mesh_renderer
+from unrender.scenes.fields import Field, FieldKind, FieldOptions, build_field
+from unrender.scenes.marching import zero_surface
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.oriented import cloud_sdf, oriented_normals
+from unrender.scenes.sdf import mesh_sdf
+from unrender.training.method import Progress
+from unrender.training.shape_fit import ShapeFit
+
+HALF_WIDTH = 0.55
+"""Of the field's box, in the frame in which the shape's longest side is 1."""
+
+
+class FieldModel(nn.Module):
+    """A field about the unit frame, and where that lies in the file's."""
+
+    center: Tensor
+    size: Tensor
+
+    def __init__(self, field: Field):
+        super().__init__()
+        self.field = field
+        self.register_buffer("center", torch.zeros(3))
+        self.register_buffer("size", torch.ones(()))
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Raw numbers of the field, at points of the unit frame."""
+        return self.field(points / (2 * HALF_WIDTH) + 0.5)[:, 0]
+
+
+@dataclass(frozen=True)
+class FieldFit(ShapeFit[FieldModel]):
+    """A field of any kind, and the surface where it changes sign.
+
+    Of a mesh, inside is where its faces wind around a point more than half, so that it may have
+    holes. Of points, it is behind the plane of the nearest one; where they have no normals,
+    these are found first.
+    """
+
+    slope: ClassVar[float | None] = None
+    """The most by which `values` change per unit length, where they are distances."""
+
+    field: FieldKind = "hash"
+    """What the function is made of."""
+    width: int = 128
+    """Units of the hidden layers of mlp, encoding, fourier and siren."""
+    depth: int = 4
+    """Hidden layers of these."""
+    small_width: int = 32
+    """Units of the two hidden layers behind grids of features."""
+    resolution: int = 128
+    """Vertices a side of the grids of ground-plan and triplane."""
+    volume_resolution: int = 64
+    """Vertices a side of the grids of grid and hybrid."""
+    levels: int = 6
+    """Of the hash grid."""
+    log2_table_size: int = 17
+    """Entries of a level of the hash grid at most, as a power of two."""
+    finest: int = 128
+    """Cells a side of its last level."""
+    rate: float = 1.0
+    """Factor on the learning rates, which depend on the field."""
+    batch: int = 1 << 13
+    """Points in space that a step draws."""
+    pool: int = 1 << 19
+    """Points in space of which the distances are found at first, for steps to draw from."""
+    cells: int = 256
+    """Along each side of the box, when the surface is found."""
+    drawn_cells: int = 128
+    """The same when images are made."""
+
+    @abstractmethod
+    def values(
+        self, model: FieldModel, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        """Negative inside, 0 on the surface, at points of the unit frame."""
+
+    def build(self, data: ShapeTarget, generator: torch.Generator) -> FieldModel:
+        model = FieldModel(self._field(generator))
+        model.center.copy_(data.center)
+        model.size.fill_(data.size)
+        return model
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> FieldModel:
+        model = FieldModel(self._field(torch.Generator()))
+        model.load_state_dict(dict(tensors))
+        return model
+
+    def _field(self, generator: torch.Generator) -> Field:
+        options = FieldOptions(
+            width=self.width,
+            depth=self.depth,
+            fourier_scale=2.0,
+            small_width=self.small_width,
+            resolution=self.resolution,
+            volume_resolution=self.volume_resolution,
+            levels=self.levels,
+            log2_table_size=self.log2_table_size,
+            finest=self.finest,
+        )
+        return build_field(self.field, 3, 1, generator, options)
+
+    def prepare(self, model: FieldModel, data: ShapeTarget) -> ShapeTarget:
+        if data.mesh is None:
+            normals = oriented_normals(data.points) if data.normals is None else data.normals
+            data = replace(data, normals=normals)
+            sdf = cloud_sdf(data.points, normals)
+        else:
+            sdf = mesh_sdf(data.mesh)
+        samples = SpaceSamples.about(data.points, sdf, self.pool, HALF_WIDTH)
+        return replace(data, samples=samples)
+
+    def optimizer(self, model: FieldModel) -> torch.optim.Optimizer:
+        groups = model.field.parameter_groups()
+        for group in groups:
+            group["lr"] *= self.rate
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+    def learning_rate(self, progress: Progress) -> float:
+        return progress.falling(0.01)
+
+    def surface(self, model: FieldModel, cells: int) -> Mesh:
+        """In the file's frame; without faces where the field is nowhere negative."""
+        device = model.center.device
+
+        def values(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+            return self.values(model, points.to(device)).cpu()
+
+        mesh = zero_surface(values, HALF_WIDTH, cells, self.slope).to(device)
+        return mesh.with_vertices(mesh.vertices * model.size + model.center)
+
+    def shape(self, model: FieldModel) -> Mesh:
+        """InputError where the field has no surface, or fills its box."""
+        mesh = self.surface(model, self.cells)
+        remedy = "fit longer, or with a lower --rate"
+        if len(mesh.faces) == 0:
+            raise InputError(f"the field has no inside, and so no surface: {remedy}")
+        place = (mesh.vertices - model.center) / model.size
+        if float(place.abs().amax(1).min()) > HALF_WIDTH * (1 - 4 / self.cells):
+            raise InputError(f"the field is inside everywhere, and fills its box: {remedy}")
+        return mesh
+
+    def render(self, model: FieldModel, cameras: Cameras) -> Rendering:
+        """The surface; nothing as long as there is none."""
+        return mesh_renderer(self.surface(model, self.drawn_cells))(cameras)

@@ -1,0 +1,244 @@
+"""What fits of fields owe: the distance and its sign, from meshes with holes and from points."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.meshes import write_mesh
+from unrender.data.point_files import write_points
+from unrender.data.shape_target import ShapeTarget
+from unrender.errors import InputError
+from unrender.methods import SHAPE_FITS, describe, from_description
+from unrender.methods.fit_occupancy import OccupancyFit
+from unrender.methods.fit_sdf import SDFFit
+from unrender.opened_run import OpenRun, open_run
+from unrender.rendering.shapes import cameras_around
+from unrender.scenes.fields import FIELD_KINDS
+from unrender.scenes.mesh import Mesh, is_watertight
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.scenes.points import PointCloud
+from unrender.scenes.primitives import icosphere, torus
+from unrender.shape_tasks import evaluate_fit, fit_shape, shape_of
+from unrender.training.field_fit import FieldFit
+from unrender.training.fit import FitOptions
+
+SMALL = {
+    "levels": 3,
+    "log2_table_size": 12,
+    "finest": 32,
+    "small_width": 16,
+    "width": 16,
+    "depth": 2,
+    "resolution": 16,
+    "volume_resolution": 16,
+    "batch": 1024,
+    "pool": 30_000,
+    "cells": 48,
+    "drawn_cells": 24,
+}
+SDF = SDFFit(step=0.02, **SMALL)
+OCCUPANCY = OccupancyFit(softness=0.02, **SMALL)
+BALL = icosphere(4)
+AWAY = torch.tensor([3.0, -1.0, 0.5])
+RADIUS = 2.0
+
+
+def ball() -> ShapeTarget:
+    """Far from 0, and not of unit size."""
+    return ShapeTarget.of_mesh("ball", BALL.with_vertices(RADIUS * BALL.vertices + AWAY), 5000)
+
+
+def ring() -> ShapeTarget:
+    return ShapeTarget.of_mesh("ring", torus(1.0, 0.35, 24, 48), 5000)
+
+
+def cloud(oriented: bool) -> ShapeTarget:
+    """Of the ring."""
+    drawn = sample_surface(torus(1.0, 0.35, 24, 48), 3000, torch.Generator().manual_seed(0))
+    normals = drawn.normals if oriented else None
+    return ShapeTarget.of_points("cloud", PointCloud(drawn.points, None, normals))
+
+
+def cut() -> ShapeTarget:
+    """A ball without its top."""
+    high = BALL.vertices[BALL.faces].mean(1)[:, 2] > 0.95
+    return ShapeTarget.of_mesh("cut", Mesh(BALL.vertices, BALL.faces[~high]), 5000)
+
+
+TARGETS: dict[str, Callable[[], ShapeTarget]] = {
+    "ball": ball,
+    "ring": ring,
+    "oriented": lambda: cloud(True),
+    "unoriented": lambda: cloud(False),
+    "cut": cut,
+}
+
+
+def fitted(
+    method: FieldFit, target: ShapeTarget, out: Path, steps: int, resume: bool = False
+) -> OpenRun:
+    options = FitOptions(steps=steps, device="cpu", log_every=100, checkpoint_every=5)
+    return fit_shape(target, Path("x.obj"), "auto", method, out, options, resume, False)[0]
+
+
+@pytest.fixture(scope="module")
+def sphere_run(tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    return fitted(SDF, ball(), tmp_path_factory.mktemp("runs") / "ball", 300)
+
+
+def test_a_sphere_has_its_radius_and_slope_1(sphere_run: OpenRun) -> None:
+    mesh = shape_of(sphere_run)
+    assert isinstance(mesh, Mesh)
+    assert is_watertight(mesh.faces)
+    radius = (mesh.vertices - AWAY).norm(dim=1)
+    assert float(radius.mean()) == pytest.approx(RADIUS, rel=0.005)
+    assert float((radius - RADIUS).abs().max()) < 0.03 * RADIUS
+    method, model = sphere_run.method, sphere_run.model
+    assert isinstance(method, SDFFit)
+    assert method.residual(model, 2000, torch.Generator()) < 0.1  # pyright: ignore[reportArgumentType]
+
+
+def test_the_sign_is_right_in_and_out(sphere_run: OpenRun) -> None:
+    points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    true = points.norm(dim=1) - 0.5
+    with torch.no_grad():
+        found = sphere_run.method.values(sphere_run.model, points)
+    clear = true.abs() > 0.02
+    assert torch.equal(found[clear] < 0, true[clear] < 0)
+    assert float((found - true).abs().mean()) < 0.01
+
+
+def test_restores_without_its_target(sphere_run: OpenRun) -> None:
+    again = open_run(sphere_run.run.path)
+    cameras = cameras_around(shape_of(sphere_run), 2, 24)
+    seen = sphere_run.renderer(cameras).rgba
+    assert torch.equal(again.renderer(cameras).rgba, seen)
+    assert float(seen[..., 3].max()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", [SDF, OCCUPANCY], ids=["sdf", "occupancy"])
+@pytest.mark.parametrize("name", ["ring", "oriented", "unoriented", "cut"])
+def test_comes_near(name: str, method: FieldFit, tmp_path: Path) -> None:
+    """From a mesh, from points, and from a mesh with a hole: judged by the whole mesh."""
+    target = TARGETS[name]()
+    opened = fitted(method, target, tmp_path / "run", 200)
+    truth = ring() if target.mesh is None else target
+    scores = evaluate_fit(opened, truth)
+    assert scores["iou"] > 0.93
+    assert scores["chamfer_percent"] < 1
+    assert scores["signed_normal_consistency"] > 0.9
+    assert ("eikonal_residual" in scores) == isinstance(method, SDFFit)
+
+
+@pytest.mark.parametrize("method", [SDF, OCCUPANCY], ids=["sdf", "occupancy"])
+def test_the_figures_can_fail(method: FieldFit, tmp_path: Path) -> None:
+    """After one step there is a ball yet, or nothing."""
+    opened = fitted(method, ring(), tmp_path / "run", 1)
+    try:
+        assert evaluate_fit(opened, ring())["iou"] < 0.7
+    except InputError as error:
+        assert "no inside" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("kind", FIELD_KINDS)
+def test_every_kind_of_field_learns(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for method in (SDF, OCCUPANCY):
+        own = replace(method, field=kind, pool=5000, batch=256)
+        model = own.build(ring(), generator)
+        data = own.prepare(model, ring())
+        optimizer = own.optimizer(model)
+        found: list[float] = []
+        from unrender.training.method import Progress
+
+        for _ in range(30):
+            optimizer.zero_grad()
+            drawn = torch.Generator().manual_seed(1)
+            loss = torch.stack(list(own.losses(model, data, Progress(0, 0), drawn).values()))
+            loss.sum().backward()
+            optimizer.step()
+            found.append(float(loss.sum()))
+        assert found[-1] < 0.9 * found[0]
+
+
+def test_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    once = fitted(SDF, ring(), tmp_path / "once", 10)
+    fitted(SDF, ring(), tmp_path / "twice", 10)
+    shutil.rmtree(sorted((tmp_path / "twice/checkpoints").iterdir())[-1])
+    twice = fitted(SDF, ring(), tmp_path / "twice", 10, resume=True)
+    for name, tensor in once.model.state_dict().items():
+        assert torch.equal(tensor, twice.model.state_dict()[name]), name
+
+
+def constant(method: FieldFit, value: float) -> torch.nn.Module:
+    """A model whose field is the same everywhere."""
+    grid = replace(method, field="grid")
+    model = grid.build(ball(), torch.Generator())
+    with torch.no_grad():
+        for vertices in model.parameters():
+            vertices.fill_(value)
+    return model
+
+
+@pytest.mark.parametrize("method", [SDF, OCCUPANCY], ids=["sdf", "occupancy"])
+def test_no_surface_is_said(method: FieldFit) -> None:
+    grid = replace(method, field="grid")
+    nothing, everything = constant(method, 2.0), constant(method, -2.0)
+    with pytest.raises(InputError, match="has no inside"):
+        grid.shape(nothing)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="fills its box"):
+        grid.shape(everything)  # pyright: ignore[reportArgumentType]
+    # While it learns, there may be nothing to see yet.
+    cameras = cameras_around(BALL, 1, 16)
+    image = grid.render(nothing, cameras)  # pyright: ignore[reportArgumentType]
+    assert float(image.opacity.max()) == 0
+    assert bool(image.color.isfinite().all())
+
+
+def test_probabilities_are_those_of_inside() -> None:
+    model = constant(OCCUPANCY, -2.0)
+    grid = replace(OCCUPANCY, field="grid")
+    assert float(grid.probability(model, torch.zeros(1, 3))) > 0.99  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_assumed_is_said() -> None:
+    assert ball().remarks() == []
+    assert cloud(True).remarks() == []
+    assert "no normals" in cloud(False).remarks()[0]
+    (said,) = cut().remarks()
+    assert "is not closed" in said
+    assert "wind around" in said
+
+
+def test_descriptions_are_of_their_own_kind() -> None:
+    for name in ("fit-sdf", "fit-occupancy"):
+        known = describe(SHAPE_FITS[name])
+        assert known["name"] == name
+        assert from_description(known, "x") == SHAPE_FITS[name]
+
+
+def test_the_command(
+    command: Callable[..., str], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    path = tmp_path / "cut.obj"
+    mesh = cut().mesh
+    assert mesh is not None
+    write_mesh(path, mesh)
+    out = tmp_path / "run"
+    said = command(
+        "fit-shape", path, "--as", "sdf", "--out", out, "--steps", 40, "--device", "cpu"
+    )
+    assert said.count("is not closed") == 1
+    assert "chamfer_percent" in said
+    assert (out / "mesh.obj").exists()
+    assert "iou" in command("evaluate", out)
+    command("export", out, "--to", tmp_path / "again.ply")
+    points = tmp_path / "few.ply"
+    write_points(points, PointCloud(torch.rand(20, 3)))
+    message = refused("fit-shape", points, "--as", "occupancy", "--out", tmp_path / "no")
+    assert "at least 100" in message
+    assert not (tmp_path / "no").exists()
