@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
+from unrender.kernels.recorded import tape_of
 from unrender.rendering.sphere_tracing import (
     Marching,
     along,
@@ -19,7 +20,7 @@ from unrender.rendering.sphere_tracing import (
 )
 from unrender.scenes import sdf
 from unrender.scenes.sdf import SDF
-from unrender.scenes.sdf_warps import bent, displaced, repeated, shell, twisted
+from unrender.scenes.sdf_warps import bent, bounded, displaced, repeated, shell, twisted
 
 FINE = 2e-3
 any_way = pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_a_sheet_is_met() -> None:
 
 def test_threads_change_nothing() -> None:
     origins, directions = rays(10_000, seed=2)
-    whole = sphere_trace(scene(), origins, directions, 0.0, 8.0)
+    whole = sphere_trace(scene(), origins, directions, 0.0, 8.0, backend="reference")
     parts = [
         sphere_trace(scene(), o, d, 0.0, 8.0)
         for o, d in zip(origins.split(1000), directions.split(1000), strict=True)
@@ -182,6 +183,48 @@ def test_threads_change_nothing() -> None:
     for name in ("mask", "distance", "steps", "inside", "exhausted"):
         joined = torch.cat([getattr(part, name) for part in parts])
         assert torch.equal(getattr(whole, name), joined), name
+
+
+@any_way
+@pytest.mark.parametrize("start", [0.0, 4.0])
+def test_the_kernel_goes_as_the_function_does(marching: Marching, start: float) -> None:
+    """From outside, and from the middle of things."""
+    origins, directions = rays(4000, seed=3)
+    function = scene()
+    assert tape_of(function, origins) is not None
+    reference, kernel = (
+        sphere_trace(function, origins, directions, start, 8.0, marching, backend)
+        for backend in ("reference", "cpu")
+    )
+    assert torch.equal(reference.inside, kernel.inside)
+    assert bool(reference.inside.any()) == (start > 0)
+    assert not bool((reference.exhausted | kernel.exhausted).any())
+    # Roundings differ, which rays that graze something may feel.
+    same = reference.mask == kernel.mask
+    assert float(same.float().mean()) > 0.998
+    away = (reference.distance - kernel.distance)[same].abs()
+    assert float((away < 1e-4).float().mean()) > 0.995
+    assert float((reference.steps == kernel.steps).float().mean()) > 0.95
+
+
+def test_what_the_kernel_cannot_do_the_function_does() -> None:
+    """A choice by the points themselves, and a value that is no number somewhere."""
+    origins, directions = rays(4000, seed=3)
+    part = sdf.translated(sdf.sphere(0.4), (0.5, 0.0, 0.0))
+    chosen = bounded(part, (0.5, 0.0, 0.0), 0.5)
+    assert tape_of(chosen, origins) is None
+    found = sphere_trace(chosen, origins, directions, 0.0, 9.0)
+    wanted = sphere_trace(part, origins, directions, 0.0, 9.0)
+    assert float((found.mask == wanted.mask).float().mean()) > 0.998
+
+    def broken(points: Tensor) -> Tensor:
+        distance = sdf.sphere(0.5)(points)
+        return torch.where(distance < 0.01, torch.nan, distance)
+
+    with pytest.raises(InputError, match="NaN"):
+        sphere_trace(broken, origins, directions, 0.0, 9.0)
+    none = sphere_trace(sdf.sphere(0.5), origins, directions, 3.0, 1.0)
+    assert not bool((none.mask | none.exhausted).any())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
+from unrender.kernels.backend import Backend
 from unrender.kernels.jit import num_threads, run_threads
+from unrender.kernels.recorded import tape_of
+from unrender.kernels.recorded.tape import Tape
 from unrender.scenes.sdf import SDF
 
 Normals = Literal["autograd", "tetrahedron"]
@@ -35,6 +38,8 @@ SLANT = 0.1
 """What is left of the way at the end is at most the radius over this cosine."""
 NARROWER = 0.1
 """A bracket loses at least this share with each step."""
+RECORDED = 2048
+"""Rays that are worth the time to record what they follow."""
 RAYS_A_THREAD = 4096
 """At least; fewer are not worth another thread."""
 GRAZING = 1e-2
@@ -113,16 +118,28 @@ def sphere_trace(
     near: float | Float[Tensor, "rays"],
     far: float | Float[Tensor, "rays"],
     marching: Marching = Marching(),
+    backend: Backend = "auto",
 ) -> Hits:
     """The first place on each ray, from `near` to `far`, where the function changes its sign.
 
     Directions have unit length. A surface without an inside (the distance to a sheet) is met
     where it is as near as the tolerance. Rays that begin inside go on until they leave; where
     far is not beyond near, there is nothing. InputError if the function gives anything but one
-    number a point, or NaN.
+    number a point, or NaN. On the CPU many rays go by a kernel, where the function can be
+    recorded (`kernels.recorded`); `backend="reference"` asks the function itself.
     """
     start = torch.as_tensor(near).to(origins).expand(len(origins))
     end = torch.as_tensor(far).to(origins).expand(len(origins))
+    if len(origins) >= RECORDED and backend in ("auto", "cpu"):
+        # Some points near where rays start, and as far again.
+        some = slice(None, None, len(origins) // 64)
+        way = directions[some] * torch.linspace(0, 2, 9)[:, None, None].to(origins)
+        middle = origins[some].norm(dim=1, keepdim=True).clamp_min(1)
+        checked = (origins[some] + middle * way).view(-1, 3)
+        tape = tape_of(sdf, checked, backend)
+        found = tape and _followed(tape, origins, directions, start, end, marching)
+        if found:
+            return found
     threads = num_threads() if origins.device.type == "cpu" else 1
     threads = min(threads, max(1, len(origins) // RAYS_A_THREAD))
 
@@ -134,6 +151,33 @@ def sphere_trace(
     parts = [trace(0)] if threads == 1 else run_threads(trace, range(threads), False)
     names = [field.name for field in fields(Hits)]
     return Hits(*(_interleaved([getattr(part, name) for part in parts]) for name in names))
+
+
+def _followed(
+    tape: Tape,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    start: Float[Tensor, "rays"],
+    end: Float[Tensor, "rays"],
+    marching: Marching,
+) -> Hits | None:
+    """As `_trace`, by the kernel; None where it met what is no number."""
+    from unrender.kernels.recorded import cpu  # noqa: PLC0415 - Numba compiles when it is used
+
+    no = torch.zeros_like(start, dtype=torch.bool)
+    hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
+    rays = [each.contiguous().numpy() for each in (origins, directions, start, end)]
+    longest = LONGEST if marching.relaxed else 1.0
+    settings = (marching.max_steps, marching.tolerance, marching.lipschitz, longest, NARROWER)
+    outcome = [getattr(hits, field.name).numpy() for field in fields(Hits)]
+
+    program = (tape.code, tape.constants, tape.num_registers, tape.result)
+    threads = num_threads()
+
+    def march(first: int) -> bool:
+        return cpu.march(*program, *rays, *settings, SLANT, first, threads, *outcome)
+
+    return hits if all(run_threads(march, range(threads))) else None
 
 
 def _trace(

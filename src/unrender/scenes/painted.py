@@ -52,7 +52,7 @@ def painted_union(*parts: Painted, blend: Scalar = 0.0) -> Painted:
             if sharp:
                 nearest = torch.minimum(nearest, away)
             else:
-                seam = (1 - (away - nearest).abs() / blend).clamp_min(0).nan_to_num(0) / 2
+                seam = (1 - (away - nearest).abs() / blend).clamp_min(0) / 2
                 share = torch.where(away < nearest, 1 - seam, seam)
                 nearest = smooth_minimum(nearest, away, blend)
             mixed = mixed + share[:, None] * (part.color(points) - mixed)

@@ -132,9 +132,9 @@ def smooth_minimum(
     a: Float[Tensor, "points"], b: Float[Tensor, "points"], blend: Scalar
 ) -> Float[Tensor, "points"]:
     """What `smooth_union` computes; its gradient is a mean of the two, so no longer than 1."""
-    near = (1 - (a - b).abs() / blend).clamp_min(0)
-    # Where nothing is, ∞ − ∞ is no number, and nothing is blended.
-    return torch.minimum(a, b) - near.nan_to_num(0).square() * (blend / 4)
+    # Where nothing is, ∞ − ∞ were no number.
+    near = (1 - (a - b.clamp_max(1e30)).abs() / blend).clamp_min(0)
+    return torch.minimum(a, b) - near.square() * (blend / 4)
 
 
 def translated(part: SDF, offset: Vector) -> SDF:
