@@ -4,6 +4,7 @@ python benchmarks/light_pictures.py [--only NAME ...] [--mesh FILE] [--out FOLDE
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 def draw_spectrum(out: Path, mesh: Path) -> None:
     """Seven kinds of light in the room, and the seconds of each."""
     scene, camera = spectrum_scene(read_mesh(mesh))
-    stages = spectrum(scene, camera(240), 1024)
+    stages = spectrum(scene, camera(200), 256)
     for stage in stages:
         print(f"{stage.name:15} {stage.seconds:.2f} s")
     images = [stage.image for stage in stages]
@@ -46,21 +47,25 @@ def draw_spectrum(out: Path, mesh: Path) -> None:
 
 def draw_strategies(out: Path, mesh: Path) -> None:
     """Veach's plates: four roughnesses and four lamps of one power, at 16 paths a pixel."""
-    things = [Thing(_plate(0, 6.0, 0.0, 0.0), Lambert(torch.full((3,), 0.35)))]
+    things = [Thing(_plate(6.0, 6.0, 0.0, (0.0, 0.0, -0.6)), Lambert(torch.full((3,), 0.35)))]
+    eye, lamps = torch.tensor([0.0, -6.0, 2.2]), torch.tensor([0.0, 2.3, 1.9])
     for k, roughness in enumerate((0.004, 0.03, 0.1, 0.3)):
-        tilt = 0.14 + 0.16 * k
-        plate = _plate(0.5, 2.2, tilt, 0.0, depth=0.32)
-        offset = torch.tensor([0.0, -1.2 + 0.78 * k, 0.1 + 0.12 * k])
-        plate = replace(plate, vertices=plate.vertices + offset)
+        middle = (0.0, 1.2 - 0.85 * k, 0.55 - 0.28 * k)
+        # So that its middle shows the lamps to the camera.
+        half = sum(
+            (end - torch.tensor(middle)) / (end - torch.tensor(middle)).norm()
+            for end in (eye, lamps)
+        )
+        tilt = math.atan2(-float(half[1]), float(half[2]))
+        plate = _plate(2.1, 0.36, tilt, middle)
         things.append(Thing(plate, Metal(torch.full((3,), 0.8), roughness)))
     for k, radius in enumerate((0.03, 0.1, 0.25, 0.5)):
         lamp = icosphere(3)
-        place = torch.tensor([-1.8 + 1.2 * k, 2.3, 2.2])
+        place = lamps + torch.tensor([1.2 * k - 1.8, 0.0, 0.0])
         lamp = replace(lamp, vertices=radius * lamp.vertices + place)
-        light = torch.full((3,), 0.35) / radius**2
+        light = torch.full((3,), 0.3) / radius**2
         things.append(Thing(lamp, Lambert(torch.zeros(3)), emission=light))
-    eye = torch.tensor([[0.0, -6.5, 2.6]])
-    cameras = _camera(eye, torch.tensor([[0.0, 0.6, 0.85]]), 240, 1.35)
+    cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 240, 1.6)
     room = build(PathScene(things))
     images: list[Tensor] = []
     for strategy in ("light", "surface", "both"):
@@ -84,18 +89,20 @@ def draw_functions(out: Path, mesh: Path) -> None:
     ]
     ring = translated(torus(0.5, 0.08), [0.45, -0.9, 0.08])
     things.append(Thing(ring, Metal(torch.full((3,), 0.9), 0.1)))
-    things.append(Thing(_plate(0, 8.0, 0.0, 0.0), Lambert(torch.full((3,), 0.45))))
+    things.append(
+        Thing(_plate(8.0, 8.0, 0.0, (0.0, 0.0, 0.0)), Lambert(torch.full((3,), 0.45)))
+    )
     rows = 64
     up = ((torch.arange(rows) + 0.5) * (torch.pi / rows)).cos()
     sky = 0.35 + 0.5 * up.clamp_min(0)[:, None, None] * torch.tensor([0.7, 0.9, 1.2])
     sky = sky.expand(rows, 2 * rows, 3).clone()
     sky[12:18, 70:80] = torch.tensor([60.0, 50.0, 38.0])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 320, 1.6)
-    scene = PathScene(things, [Environment(sky)], reach=20.0)
-    options = PathOptions(samples=256, max_depth=12, show_environment=True)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 200, 1.6)
+    scene = PathScene(things, [Environment(sky)], reach=12.0)
+    options = PathOptions(samples=48, max_depth=10, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[60:300])
+    write_image(out / "functions.png", image[38:188])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:
@@ -106,7 +113,7 @@ def draw_built_in(out: Path, mesh: Path) -> None:
         (
             "direct" if light == "direct" else "path",
             torch.cat([
-                render_scene(name, cameras, 3, light, 32).over(torch.ones(3)) for name in NAMES
+                render_scene(name, cameras, 3, light, 12).over(torch.ones(3)) for name in NAMES
             ]),
         )
         for light in ("direct", "path")
@@ -124,16 +131,13 @@ def _camera(eye: Tensor, target: Tensor, size: int, lens: float) -> Cameras:
 
 
 def _plate(
-    height: float, half: float, tilt: float, y: float, depth: float | None = None
+    across: float, along: float, tilt: float, middle: tuple[float, float, float]
 ) -> Mesh:
-    """A level rectangle about z, tilted toward −y."""
-    reach = half if depth is None else depth
-    corners = torch.tensor([[-half, -reach], [half, -reach], [half, reach], [-half, reach]])
-    turn = torch.tensor(tilt)
-    places = torch.stack(
-        [corners[:, 0], y + corners[:, 1] * turn.cos(), height + corners[:, 1] * turn.sin()], 1
-    )
-    return Mesh(places, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+    """A rectangle of these half sizes along x and y, its far side raised by the tilt."""
+    c, s = math.cos(tilt), math.sin(tilt)
+    sides = [(-across, -along), (across, -along), (across, along), (-across, along)]
+    corners = torch.tensor([(x, y * c, y * s) for x, y in sides]) + torch.tensor(middle)
+    return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
 
 
 PICTURES: dict[str, Callable[[Path, Path], None]] = {

@@ -33,6 +33,7 @@ LAYERS = (
     "studies",
     "demo",
     "cli_files",
+    "cli_light",
     "cli_render",
     "cli_shapes",
     "cli",
