@@ -10,6 +10,7 @@ import argparse
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,11 @@ def mitsuba_material(material: Material, mesh: Mesh) -> dict[str, Any]:
             assert isinstance(mesh.texture, UVTexture)
             linear = linear_from_display(mesh.texture.image).numpy()
             reflectance: dict[str, Any] = {
-                "type": "bitmap", "bitmap": mi.Bitmap(linear), "raw": True, "wrap_mode": "clamp",
-            }  # fmt: skip
+                "type": "bitmap",
+                "bitmap": mi.Bitmap(linear),
+                "raw": True,
+                "wrap_mode": "clamp",
+            }
         else:
             reflectance = rgb(color)
         own: dict[str, Any] = {"type": "diffuse", "reflectance": reflectance}
@@ -271,13 +275,13 @@ def path_figures(quick: bool = False, seed: int = 0) -> record.Figures:
         )
         with tempfile.TemporaryDirectory() as folder:
             theirs = mitsuba_scene(made, size, Path(folder))
+        draw = partial(path_radiance, built, cameras, options)
         slow, fast = in_turn(
-            [lambda: mitsuba_image(theirs, samples, seed), lambda: path_radiance(built, cameras, options)],
-            "cpu", 2.0 if quick else 12.0,
-        )  # fmt: skip
+            [partial(mitsuba_image, theirs, samples, seed), draw], "cpu", 2.0 if quick else 12.0
+        )
         ratios = sorted(f / s for f, s in zip(fast, slow, strict=True))
         ratio = ratios[len(ratios) // 2]
-        ours = path_radiance(built, cameras, options).error.square().mean()
+        ours = draw().error.square().mean()
         pair = [mitsuba_image(theirs, samples, 100 + k) for k in range(2)]
         other = (pair[0] - pair[1]).square().mean() / 2
         key = "path_time_over_mitsuba" + ("" if name == "box" else f"_{name}")

@@ -36,6 +36,7 @@ LAYERS = (
     "demo",
     "cli_fields",
     "cli_files",
+    "cli_light",
     "cli_render",
     "cli_shapes",
     "cli",

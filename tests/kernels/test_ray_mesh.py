@@ -60,7 +60,7 @@ def test_agrees_with_every_face(backend: Backend, device: torch.device, mesh: Me
 
 
 def test_the_sphere_is_where_it_is() -> None:
-    """From inside, at the distance to the sphere within a face's sag; points by barycentrics."""
+    """From inside, at its distance within a face's sag; points by barycentrics."""
     mesh = icosphere(4)
     tree = TriangleTree.of(mesh.vertices, mesh.faces)
     _, directions = rays(5000)

@@ -159,7 +159,7 @@ def test_white_metal_loses_what_theory_says() -> None:
         )
     assert losses[0] == pytest.approx(0, abs=1e-3)
     assert losses[0] < losses[1] < losses[2]
-    # Heitz et al., "Multiple-Scattering Microfacet BSDFs with the Smith Model" (2016): up to 60%.
+    # Heitz et al., "Multiple-Scattering Microfacet BSDFs with the Smith Model" (2016).
     assert losses[2] < 0.6
 
 
