@@ -140,7 +140,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     """Learning rate of the networks at the start."""
     width_rate: float = 5e-3
     """Learning rate of the layer's width, as a share of it."""
-    mask_weight: float = 0.1
+    mask_weight: float = 1.0
     """Weight of the opacities' cross-entropy, where the views are cut out."""
     eikonal_weight: float = 0.1
     """Weight of the squared difference of slopes from 1."""
