@@ -77,7 +77,9 @@ def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
     """One method on scan 65, by its held-out photographs."""
     if not SCAN.exists():
         reason = "dtu/scan65_400x300 is not in ../shared/data"
-        return {f"{kind}_{name}": record.figure(None, "", reason) for name in ("mask_iou", "psnr")}
+        return {
+            f"{kind}_{name}": record.figure(None, "", reason) for name in ("mask_iou", "psnr")
+        }
     reading = Reading(hold_out=HOLD_OUT)
     scene = load_scene(str(SCAN), reading)
     opened, figures = fitted(kind, f"scan65-{kind}", str(SCAN), scene, 1.0, reading, arguments)

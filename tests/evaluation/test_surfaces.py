@@ -191,7 +191,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
         read_table(path)
     with pytest.raises(InputError, match="no numbers"):
         read_observed(path)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no file of MATLAB"):
         read_table(tmp_path / "missing.mat")
 
 

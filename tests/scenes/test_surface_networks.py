@@ -167,8 +167,8 @@ def test_the_grid_can_leave_out_a_surface() -> None:
     origins, directions = rays(500)
     near, far = grid.stretches(origins, directions)
     across = (
-        origins.square().sum(1) - (origins * directions).sum(1).square()
-    ).clamp_min(0).sqrt()
+        (origins.square().sum(1) - (origins * directions).sum(1).square()).clamp_min(0).sqrt()
+    )
     assert not bool((far > near)[(across < 0.5) & (across > 0.45)].all())
 
 

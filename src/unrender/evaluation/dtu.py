@@ -112,7 +112,7 @@ def _mean_distance(
 
 
 def in_world(mesh: Mesh, scale: Float[Tensor, "4 4"]) -> Mesh:
-    """A mesh in the frame of `data/idr.py`, the unit sphere's, moved by scale_mat to the world."""
+    """A mesh in the unit sphere's frame, that of `data/idr.py`, moved to the world's."""
     return mesh.with_vertices(mesh.vertices @ scale[:3, :3].T.float() + scale[:3, 3].float())
 
 
@@ -144,8 +144,9 @@ def _read_matlab(path: Path, names: tuple[str, ...]) -> Mapping[str, np.ndarray]
 
     try:
         content = loadmat(path, variable_names=list(names))
-    except Exception as error:  # noqa: BLE001 - whatever scipy finds in a damaged file
-        raise InputError(f"{path}: cannot be read as a MATLAB file ({error}): copy it again") from error
+    except Exception as error:
+        # Of many types, by where a damaged file broke scipy off.
+        raise InputError(f"{path}: is no file of MATLAB ({error}): copy it again") from error
     found: dict[str, np.ndarray] = {}
     for name in names:
         values = content.get(name)

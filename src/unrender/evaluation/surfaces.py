@@ -25,7 +25,7 @@ SPACING = 1 / 400
 def silhouette_iou(
     opacity: Float[Tensor, "views height width"], alpha: Float[Tensor, "views height width"]
 ) -> Float[Tensor, "views"]:
-    """Pixels covered by more than half in both over those in either; 1 where neither has any."""
+    """Pixels more than half covered in both over those in either; 1 where there are none."""
     found, true = opacity > 0.5, alpha > 0.5
     either = (found | true).sum((1, 2))
     return torch.where(either > 0, (found & true).sum((1, 2)) / either.clamp_min(1), 1.0)

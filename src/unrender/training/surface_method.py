@@ -52,9 +52,7 @@ class SurfaceModel(nn.Module):
     Lengths are in radii of the ball that the cameras look at.
     """
 
-    def __init__(
-        self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator
-    ):
+    def __init__(self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator):
         """`opaque`: whether photographs show what lies around the ball, too."""
         super().__init__()
         self.ball = Ball()
@@ -71,7 +69,9 @@ class SurfaceModel(nn.Module):
                 options.width, options.depth, options.frequencies, features, options.radius,
                 generator,
             )  # fmt: skip
-        self.color = SurfaceColor(features, options.color_width, options.color_layers, generator)
+        self.color = SurfaceColor(
+            features, options.color_width, options.color_layers, generator
+        )
         # In logarithms, so that steps are shares of it.
         self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
         self.grid = DistanceGrid(options.cells)
@@ -324,7 +324,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
 
     @torch.no_grad()
     def shape(self, model: SurfaceModel) -> Mesh:
-        """The level set 0 in the ball, with colours as seen head on. InputError if there is none.
+        """The level set 0 in the ball, with colours as seen head on. InputError if it is empty.
 
         The field is asked finely only near to where the grid of distances has a surface.
         """
