@@ -3,7 +3,8 @@
     python benchmarks/surfaces_from_images.py [--only PART ...] [--minutes 20] [--quick]
 
 neus and volsdf learn DTU's scan 65; every eighth photograph is held out. synthetic is NeuS on
-the built-in scenes, whose surface is known. A run that is there already goes on, so that a
+the built-in scenes, whose surface is known; weights draws what their densities make of a plane,
+and takes a second. A run that is there already goes on, so that a
 longer --minutes adds to it. What is asked for alone is merged into the results.
 """
 
@@ -33,7 +34,9 @@ from unrender.methods import METHODS
 from unrender.opened_run import OpenRun
 from unrender.rendering.rendering import Rendering
 from unrender.rendering.shapes import shape_renderer
+from unrender.rendering.surface_volume import laplace_density, logistic_depth
 from unrender.report.pictures import Row, evenly, write_picture
+from unrender.report.plots import draw_curves
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.mesh_distance import point_to_mesh_distance2
 from unrender.scenes.mesh_sampling import sample_surface
@@ -116,6 +119,32 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
         figures |= {f"synthetic_{key}_{name}": value for key, value in own.items()}
         picture(f"neus-{name}", rendering, mesh, scene.test, 3, arguments)
     return figures | {"synthetic_chamfer_percent": record.figure(worst, "%", at_most=1.0)}
+
+
+def weights(arguments: argparse.Namespace) -> record.Figures:
+    """Where the light of a ray through a plane at distance 1 comes from, by three densities."""
+    t = torch.linspace(0.6, 1.4, 801, dtype=torch.float64)
+    distance, middles, length = 1 - t, (t[1:] + t[:-1]) / 2, t.diff()
+    sharpness, between = torch.tensor(30.0, dtype=torch.float64), 1 - middles
+    logistic = sharpness * (sharpness * between).sigmoid() * (-sharpness * between).sigmoid()
+    depths = {
+        "NeuS": logistic_depth(distance[:-1], distance[1:], sharpness),
+        "VolSDF": laplace_density(between, 1 / sharpness) * length,
+        "logistic density": logistic * length,
+    }
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    figures: record.Figures = {}
+    for name, depth in depths.items():
+        share = (depth - depth.cumsum(0)).exp() * -torch.expm1(-depth) / length
+        series[name] = middles.tolist(), share.tolist()
+        key = name.lower().replace(" ", "_")
+        off = float(middles[share.argmax()]) - 1
+        figures[f"weights_off_{key}"] = record.figure(off, "")
+    drawing = draw_curves(series, "distance along the ray; the surface is at 1", "weight")
+    folder = arguments.pictures or arguments.work
+    folder.mkdir(parents=True, exist_ok=True)
+    drawing.savefig(folder / "weights.png", dpi=144, facecolor="white")
+    return figures
 
 
 def fitted(
@@ -215,6 +244,7 @@ PARTS = {
     "neus": partial(scan, "neus"),
     "volsdf": partial(scan, "volsdf"),
     "synthetic": synthetic,
+    "weights": weights,
 }
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 """NeuS and VolSDF find a sphere in its photographs, and say what they do not find."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from unrender.data.load import Reading, load_scene
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
-from unrender.evaluation.surfaces import score_seen, silhouette_iou
+from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
 from unrender.export import export_run
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -27,6 +29,7 @@ from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
+SCAN = Path(__file__).parents[3] / "shared/data/dtu/scan65_400x300"
 SIZE = 40
 TINY = {name: METHODS[f"{name}-tiny"] for name in ("neus", "volsdf")}
 
@@ -101,7 +104,7 @@ def test_normals_face_outward(fitted: OpenRun, scene: Scene) -> None:
     assert float((rendering.normals.norm(dim=-1)[solid] - 1).abs().max()) < 1e-3
 
 
-def test_the_mesh_is_exported(fitted: OpenRun, tmp_path) -> None:
+def test_the_mesh_is_exported(fitted: OpenRun, tmp_path: Path) -> None:
     opened = open_run(fitted.run.path)
     said = export_run(opened, tmp_path / "mesh.ply", 64, None)
     assert "faces" in said
@@ -219,3 +222,21 @@ def test_samples_gather_at_the_surface(scene: Scene) -> None:
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         surface = 2.0 - method.radius
         assert float((middles - surface).abs().median()) < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_a_real_object_is_found(kind: str, tmp_path: Path) -> None:
+    """Scan 65 of DTU at a quarter of its size, by views that were held out."""
+    if not SCAN.exists():
+        pytest.skip("dtu/scan65_400x300 is not in ../shared/data")
+    reading = Reading(hold_out=8, downscale=4)
+    scan = load_scene(str(SCAN), reading)
+    options = FitOptions(steps=300, device="cpu")
+    out = tmp_path / "run"
+    opened, _ = fit_run(TINY[kind], "scan", out, options, reading, scene=scan, show=False)
+    rendering = evaluate_images(opened.renderer, scan.test).rendering
+    rgba = scan.test.rgba
+    assert float(silhouette_iou(rendering.opacity, rgba[..., 3]).mean()) > 0.93
+    inside = rgba[..., 3] > 0.5
+    assert float(psnr_inside(rendering.color, rgba[..., :3], inside).mean()) > 18

@@ -36,8 +36,6 @@ from unrender.training.shape_fit import HoldsShape
 
 RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
-LOOK_EVERY = 16
-"""Steps between updates of the grid of distances."""
 WARM_UP_STEPS, WARM_UP = 100, 0.02
 """Steps, or the share of the fit, in which learning rates rise: whatever ends first."""
 OUTSIDE_BINS = 24
@@ -128,6 +126,8 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     """Of the layer in which light is stopped, at the start, in radii of the ball."""
     cells: int = 64
     """Cells a side of the grid that says where the surface may be."""
+    update_every: int = 16
+    """Steps between updates of that grid."""
     looks: int = 24
     """Bins in which a ray is first looked at."""
     bins: int = 16
@@ -308,7 +308,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     def after_step(
         self, model: SurfaceModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        if progress.step % LOOK_EVERY == LOOK_EVERY - 1:
+        if (progress.step + 1) % self.update_every == 0:
             self._update(model)
 
     def _update(self, model: SurfaceModel) -> None:
