@@ -74,6 +74,15 @@ _TINY_SURFACE: dict[str, Any] = {
     "rays": 512,
     "resolution": 96,
 }
+# A large network takes twelve times as long for a ray, and thirty times for the grid.
+_MLP_SURFACE: dict[str, Any] = {
+    "field": "mlp",
+    "width": 128,
+    "cells": 32,
+    "update_every": 64,
+    "rays": 256,
+    "rate": 1e-3,
+}
 
 METHODS: dict[str, AnyMethod] = {
     "nerf": NeRF(),
@@ -122,8 +131,10 @@ METHODS: dict[str, AnyMethod] = {
     "mesh": MeshFromViews(),
     "image-field": ImageField(),
     "neus": NeuS(),
+    "neus-mlp": NeuS(**_MLP_SURFACE),
     "neus-tiny": NeuS(**_TINY_SURFACE),
     "volsdf": VolSDF(),
+    "volsdf-mlp": VolSDF(**_MLP_SURFACE),
     "volsdf-tiny": VolSDF(**_TINY_SURFACE),
     "image-to-voxels": ImageToVoxels(),
     "image-to-voxels-tiny": ImageToVoxels(encoder_width=32),

@@ -62,9 +62,9 @@ def least_distance(
     """How near to the surface a ray can come in each bin, by true distances (VolSDF, sec. 3.3).
 
     Around either edge lies a ball without surface. Where the two leave a part of the bin free,
-    the ray may meet it. Else it may be as near as the circle in which the balls meet: the height
-    of a triangle with sides |f|, |f'| and the bin's length; or, if its foot is not in the bin,
-    as the nearer edge.
+    the ray may meet it. Else it may be as near as the circle in which the balls meet: the
+    height of a triangle with sides |f|, |f'| and the bin's length; or, if its foot is not in
+    the bin, as the nearer edge.
     """
     a, b = distance[:, :-1].abs(), distance[:, 1:].abs()
     length = t.diff(dim=1).clamp_min(1e-12)

@@ -36,8 +36,6 @@ from unrender.training.shape_fit import HoldsShape
 
 RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
-LOOK_EVERY = 16
-"""Steps between updates of the grid of distances."""
 WARM_UP_STEPS, WARM_UP = 100, 0.02
 """Steps, or the share of the fit, in which learning rates rise: whatever ends first."""
 OUTSIDE_BINS = 24
@@ -52,9 +50,7 @@ class SurfaceModel(nn.Module):
     Lengths are in radii of the ball that the cameras look at.
     """
 
-    def __init__(
-        self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator
-    ):
+    def __init__(self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator):
         """`opaque`: whether photographs show what lies around the ball, too."""
         super().__init__()
         self.ball = Ball()
@@ -71,7 +67,9 @@ class SurfaceModel(nn.Module):
                 options.width, options.depth, options.frequencies, features, options.radius,
                 generator,
             )  # fmt: skip
-        self.color = SurfaceColor(features, options.color_width, options.color_layers, generator)
+        self.color = SurfaceColor(
+            features, options.color_width, options.color_layers, generator
+        )
         # In logarithms, so that steps are shares of it.
         self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
         self.grid = DistanceGrid(options.cells)
@@ -128,6 +126,8 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     """Of the layer in which light is stopped, at the start, in radii of the ball."""
     cells: int = 64
     """Cells a side of the grid that says where the surface may be."""
+    update_every: int = 16
+    """Steps between updates of that grid."""
     looks: int = 24
     """Bins in which a ray is first looked at."""
     bins: int = 16
@@ -140,7 +140,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     """Learning rate of the networks at the start."""
     width_rate: float = 5e-3
     """Learning rate of the layer's width, as a share of it."""
-    mask_weight: float = 0.1
+    mask_weight: float = 1.0
     """Weight of the opacities' cross-entropy, where the views are cut out."""
     eikonal_weight: float = 0.1
     """Weight of the squared difference of slopes from 1."""
@@ -308,7 +308,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     def after_step(
         self, model: SurfaceModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        if progress.step % LOOK_EVERY == LOOK_EVERY - 1:
+        if (progress.step + 1) % self.update_every == 0:
             self._update(model)
 
     def _update(self, model: SurfaceModel) -> None:
@@ -324,7 +324,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
 
     @torch.no_grad()
     def shape(self, model: SurfaceModel) -> Mesh:
-        """The level set 0 in the ball, with colours as seen head on. InputError if there is none.
+        """The level set 0 in the ball, with colours as seen head on. InputError if it is empty.
 
         The field is asked finely only near to where the grid of distances has a surface.
         """

@@ -1,0 +1,251 @@
+"""NeuS and VolSDF: surfaces from photographs, judged by views and by surfaces held out.
+
+    python benchmarks/surfaces_from_images.py [--only PART ...] [--minutes 20] [--quick]
+
+neus and volsdf learn DTU's scan 65; every eighth photograph is held out. synthetic is NeuS on
+the built-in scenes, whose surface is known; weights draws what their densities make of a plane,
+and takes a second. A run that is there already goes on, so that a
+longer --minutes adds to it. What is asked for alone is merged into the results.
+"""
+
+import argparse
+import resource
+import time
+from functools import partial
+from pathlib import Path
+
+import record
+import torch
+from record import ROOT
+
+from unrender.data.load import Reading, load_scene
+from unrender.data.meshes import write_mesh
+from unrender.data.procedural import NAMES, make_scene
+from unrender.data.procedural.surface import surface_mesh
+from unrender.data.views import Scene, Views
+from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.evaluation.surfaces import (
+    eikonal_residual,
+    psnr_inside,
+    score_seen,
+    silhouette_iou,
+)
+from unrender.methods import METHODS
+from unrender.opened_run import OpenRun
+from unrender.rendering.rendering import Rendering
+from unrender.rendering.shapes import shape_renderer
+from unrender.rendering.surface_volume import laplace_density, logistic_depth
+from unrender.report.pictures import Row, evenly, write_picture
+from unrender.report.plots import draw_curves
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh_distance import point_to_mesh_distance2
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.shape_tasks import images, shape_of
+from unrender.tasks import fit_run
+from unrender.training.fit import FitOptions
+from unrender.training.surface_method import SurfaceModel
+
+RESULTS = ROOT / "benchmarks/results/surfaces_from_images.json"
+SCAN = ROOT.parent / "shared/data/dtu/scan65_400x300"
+HOLD_OUT = 8
+SYNTHETIC_SHARE = 1 / 4
+"""Of --minutes for each built-in scene: the three of them take less than one scan."""
+
+
+def main() -> None:
+    """Measure what is asked for, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=20.0, help="of each scan's fit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/surfaces")
+    parser.add_argument("--pictures", type=Path, help="folder; by default --work")
+    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    earlier = record.read(arguments.out)
+    figures = dict(earlier.get("figures", {}))
+    measured = dict(earlier.get("measured", {}))
+    for part in arguments.only:
+        found = PARTS[part](arguments)
+        figures.update(found)
+        record.show(found)
+        measured |= {name: record.COMMIT for name in found}
+        seconds = time.perf_counter() - began
+        record.write(arguments.out, arguments.seed, seconds, figures, measured=measured)
+
+
+def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
+    """One method on scan 65, by its held-out photographs."""
+    if not SCAN.exists():
+        reason = "dtu/scan65_400x300 is not in ../shared/data"
+        return {
+            f"{kind}_{name}": record.figure(None, "", reason) for name in ("mask_iou", "psnr")
+        }
+    reading = Reading(hold_out=HOLD_OUT)
+    scene = load_scene(str(SCAN), reading)
+    opened, figures = fitted(kind, f"scan65-{kind}", str(SCAN), scene, 1.0, reading, arguments)
+    mesh, rendering = mesh_of(opened), evaluate_images(opened.renderer, scene.test).rendering
+    figures |= silhouettes(rendering, mesh, scene.test)
+    figures["psnr"] = record.figure(
+        float(colors_inside(rendering, scene.test).mean()), "dB", at_least=24.0
+    )
+    figures["mask_iou"]["at_least"] = 0.93
+    write_mesh(arguments.work / f"scan65-{kind}.ply", mesh)
+    picture(f"{kind}-scan65", rendering, mesh, scene.test, 4, arguments)
+    return {f"{kind}_{name}": value for name, value in figures.items()}
+
+
+def synthetic(arguments: argparse.Namespace) -> record.Figures:
+    """NeuS on each built-in scene, by distances to its surface; the worst is the figure."""
+    figures: record.Figures = {}
+    worst = 0.0
+    for name in ("bricks",) if arguments.quick else NAMES:
+        scene = make_scene(name, 40, 20, 8) if arguments.quick else make_scene(name)
+        out = f"{name}-neus"
+        opened, own = fitted("neus", out, name, scene, SYNTHETIC_SHARE, Reading(), arguments)
+        mesh, truth = mesh_of(opened), surface_mesh(name)
+        rendering = evaluate_images(opened.renderer, scene.test).rendering
+        own |= silhouettes(rendering, mesh, scene.test)
+        own["psnr"] = record.figure(float(colors_inside(rendering, scene.test).mean()), "dB")
+        seen = score_seen(mesh, truth, scene.test.cameras)
+        share = 100 / seen.diagonal
+        own["chamfer_percent"] = record.figure(seen.chamfer_percent, "%")
+        own["accuracy_percent"] = record.figure(share * seen.accuracy, "%")
+        own["completeness_percent"] = record.figure(share * seen.completeness, "%")
+        own["chamfer_percent_unseen_too"] = record.figure(whole(mesh, truth), "%")
+        worst = max(worst, seen.chamfer_percent)
+        figures |= {f"synthetic_{key}_{name}": value for key, value in own.items()}
+        picture(f"neus-{name}", rendering, mesh, scene.test, 3, arguments)
+    return figures | {"synthetic_chamfer_percent": record.figure(worst, "%", at_most=1.0)}
+
+
+def weights(arguments: argparse.Namespace) -> record.Figures:
+    """Where the light of a ray through a plane at distance 1 comes from, by three densities."""
+    t = torch.linspace(0.6, 1.4, 801, dtype=torch.float64)
+    distance, middles, length = 1 - t, (t[1:] + t[:-1]) / 2, t.diff()
+    sharpness, between = torch.tensor(30.0, dtype=torch.float64), 1 - middles
+    logistic = sharpness * (sharpness * between).sigmoid() * (-sharpness * between).sigmoid()
+    depths = {
+        "NeuS": logistic_depth(distance[:-1], distance[1:], sharpness),
+        "VolSDF": laplace_density(between, 1 / sharpness) * length,
+        "logistic density": logistic * length,
+    }
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    figures: record.Figures = {}
+    for name, depth in depths.items():
+        share = (depth - depth.cumsum(0)).exp() * -torch.expm1(-depth) / length
+        series[name] = middles.tolist(), share.tolist()
+        key = name.lower().replace(" ", "_")
+        off = float(middles[share.argmax()]) - 1
+        figures[f"weights_off_{key}"] = record.figure(off, "")
+    drawing = draw_curves(series, "distance along the ray; the surface is at 1", "weight")
+    folder = arguments.pictures or arguments.work
+    folder.mkdir(parents=True, exist_ok=True)
+    drawing.savefig(folder / "weights.png", dpi=144, facecolor="white")
+    return figures
+
+
+def fitted(
+    kind: str,
+    out: str,
+    source: str,
+    scene: Scene,
+    share: float,
+    reading: Reading,
+    arguments: argparse.Namespace,
+) -> tuple[OpenRun, record.Figures]:
+    """A run of that share of the minutes, and what it took."""
+    minutes = 0.1 if arguments.quick else share * arguments.minutes
+    method = METHODS[f"{kind}-tiny" if arguments.quick else kind]
+    path = arguments.work / out
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    opened, result = fit_run(
+        method, source, path, options, reading, scene=scene, resume=path.exists()
+    )
+    model = opened.model
+    assert isinstance(model, SurfaceModel)
+    mesh = mesh_of(opened)
+    points = sample_surface(mesh, 10_000, torch.Generator().manual_seed(1)).points
+    slope = eikonal_residual(
+        lambda places: model.field.around(places).gradient, model.ball.to_unit(points)
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
+    return opened, {
+        "steps": record.figure(result.steps, "steps"),
+        "seconds": record.figure(result.seconds, "s"),
+        "eikonal_residual": record.figure(slope, ""),
+        "layer_width": record.figure(float(model.width.detach()), "radii"),
+        "peak_mb": record.figure(peak, "MB"),
+    }
+
+
+def mesh_of(opened: OpenRun) -> Mesh:
+    mesh = shape_of(opened)
+    assert isinstance(mesh, Mesh)
+    return mesh
+
+
+def silhouettes(rendering: Rendering, mesh: Mesh, views: Views) -> record.Figures:
+    """Overlap with the true masks, of what is rendered and of the mesh."""
+    alpha = views.rgba[..., 3]
+    drawn = shape_renderer(mesh)(views.cameras).opacity
+    own, meshes = silhouette_iou(rendering.opacity, alpha), silhouette_iou(drawn, alpha)
+    return {
+        "mask_iou": record.figure(float(own.mean()), ""),
+        "mask_iou_least": record.figure(float(own.min()), ""),
+        "mesh_mask_iou": record.figure(float(meshes.mean()), ""),
+    }
+
+
+def colors_inside(rendering: Rendering, views: Views) -> torch.Tensor:
+    """PSNR inside the true masks, over black."""
+    rgba = views.rgba
+    return psnr_inside(rendering.color.clamp(0, 1), rgba[..., :3], rgba[..., 3] > 0.5)
+
+
+def whole(mesh: Mesh, truth: Mesh) -> float:
+    """Chamfer distance in percent of the diagonal, undersides and insides counted too."""
+    generator = torch.Generator().manual_seed(2)
+    points = [sample_surface(each, 50_000, generator).points for each in (mesh, truth)]
+    diagonal = float((truth.vertices.amax(0) - truth.vertices.amin(0)).norm())
+    both = zip(points, (truth, mesh), strict=True)
+    away = [float(point_to_mesh_distance2(p, m).sqrt().mean()) for p, m in both]
+    return 100 * sum(away) / 2 / diagonal
+
+
+def picture(
+    name: str,
+    rendering: Rendering,
+    mesh: Mesh,
+    views: Views,
+    columns: int,
+    arguments: argparse.Namespace,
+) -> None:
+    """Photographs, renders, normals and the mesh without its colours."""
+    chosen = evenly(columns, len(views))
+    normals = rendering.normals
+    assert normals is not None
+    cover = rendering.opacity[..., None]
+    grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
+    rows: list[Row] = [
+        ("photograph", views.over(WHITE)[chosen]),
+        ("rendered", rendering.over(WHITE).clamp(0, 1)[chosen]),
+        ("normals", (cover * (normals + 1) / 2 + 1 - cover).clamp(0, 1)[chosen]),
+        ("mesh", images(grey, views.cameras.select(torch.tensor(chosen)))),
+    ]
+    folder = arguments.pictures or arguments.work
+    folder.mkdir(parents=True, exist_ok=True)
+    write_picture(folder / f"{name}.png", rows, 120)
+
+
+PARTS = {
+    "neus": partial(scan, "neus"),
+    "volsdf": partial(scan, "volsdf"),
+    "synthetic": synthetic,
+    "weights": weights,
+}
+
+if __name__ == "__main__":
+    main()

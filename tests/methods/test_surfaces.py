@@ -1,0 +1,242 @@
+"""NeuS and VolSDF find a sphere in its photographs, and say what they do not find."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.load import Reading, load_scene
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.evaluation.renders import evaluate_images
+from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
+from unrender.export import export_run
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.methods import METHODS
+from unrender.methods.neus import NeuS
+from unrender.methods.volsdf import VolSDF, bounded_beta
+from unrender.opened_run import OpenRun, open_run
+from unrender.rendering.shapes import shape_renderer
+from unrender.rendering.surface_volume import opacity_error_bounds
+from unrender.scenes.mesh import Mesh, is_watertight
+from unrender.scenes.primitives import icosphere
+from unrender.scenes.textures import VertexColors
+from unrender.shape_tasks import shape_of
+from unrender.tasks import fit_run
+from unrender.training.fit import FitOptions
+from unrender.training.method import Progress
+from unrender.training.surface_method import SurfaceMethod, SurfaceModel
+
+SCAN = Path(__file__).parents[3] / "shared/data/dtu/scan65_400x300"
+SIZE = 40
+TINY = {name: METHODS[f"{name}-tiny"] for name in ("neus", "volsdf")}
+
+
+def ball() -> Mesh:
+    """Coloured, so that it has something to see, and not in the middle of the world."""
+    sphere = icosphere(4)
+    colors = 0.5 + 0.4 * (4 * sphere.vertices).sin()
+    return Mesh(0.8 * sphere.vertices + 0.3, sphere.faces, VertexColors(colors))
+
+
+def photographs(count: int, seed: int) -> Views:
+    generator = torch.Generator().manual_seed(seed)
+    poses = spherical_shell(count, (4.0, 4.0), generator, (-1.2, 1.2))
+    poses[:, :, 3] += 0.3
+    cameras = Cameras.from_focal(poses, 1.6 * SIZE, SIZE, SIZE)
+    return Views(cameras, shape_renderer(ball())(cameras).rgba.detach())
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene("ball", photographs(16, 0), photographs(4, 1))
+
+
+@pytest.fixture(scope="module", params=sorted(TINY))
+def fitted(
+    request: pytest.FixtureRequest, scene: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> OpenRun:
+    out = tmp_path_factory.mktemp("runs") / request.param
+    options = FitOptions(steps=150, device="cpu")
+    method = replace(TINY[request.param], rays=256, rate=0.01, first_width=0.02)
+    return fit_run(method, "ball", out, options, scene=scene, show=False)[0]
+
+
+def mesh_of(opened: OpenRun) -> Mesh:
+    mesh = shape_of(opened)
+    assert isinstance(mesh, Mesh)
+    return mesh
+
+
+def overlap(opened: OpenRun, views: Views) -> float:
+    rendering = evaluate_images(opened.renderer, views).rendering
+    return float(silhouette_iou(rendering.opacity, views.rgba[..., 3]).mean())
+
+
+def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Scene) -> None:
+    assert overlap(fitted, scene.test) > 0.9
+
+
+def test_the_figure_can_fail(fitted: OpenRun, scene: Scene) -> None:
+    untrained = fitted.method.build(scene.train, torch.Generator().manual_seed(0))
+    assert overlap(OpenRun(fitted.run, fitted.method, untrained), scene.test) < 0.8
+
+
+def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Scene) -> None:
+    mesh = mesh_of(fitted)
+    assert is_watertight(mesh.faces)
+    assert score_seen(mesh, ball(), scene.test.cameras).chamfer_percent < 3
+    truth = shape_renderer(ball())(scene.test.cameras).color
+    drawn = shape_renderer(mesh)(scene.test.cameras).color
+    assert float((drawn - truth).abs().mean()) < 0.08
+
+
+def test_normals_face_outward(fitted: OpenRun, scene: Scene) -> None:
+    rendering = evaluate_images(fitted.renderer, scene.test).rendering
+    assert rendering.normals is not None
+    solid = rendering.opacity > 0.9
+    middle = scene.test.cameras.centers[:, None, None].expand(*solid.shape, 3)
+    toward = torch.nn.functional.normalize(middle - 0.3, dim=-1)
+    cosine = (rendering.normals * toward).sum(-1)[solid]
+    assert float((cosine > -0.3).float().mean()) > 0.98
+    assert float((rendering.normals.norm(dim=-1)[solid] - 1).abs().max()) < 1e-3
+
+
+def test_the_mesh_is_exported(fitted: OpenRun, tmp_path: Path) -> None:
+    opened = open_run(fitted.run.path)
+    said = export_run(opened, tmp_path / "mesh.ply", 64, None)
+    assert "faces" in said
+    assert (tmp_path / "mesh.ply").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+@pytest.mark.parametrize(("shift", "words"), [(5.0, "nothing"), (-5.0, "all of the ball")])
+def test_a_field_without_surface_is_refused(
+    kind: str, shift: float, words: str, scene: Scene
+) -> None:
+    method = TINY[kind]
+    assert isinstance(method, SurfaceMethod)
+    model = method.build(scene.train, torch.Generator().manual_seed(0))
+    model.field.radius -= shift
+    with pytest.raises(InputError, match=words):
+        method.shape(model)
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Scene) -> None:
+    method = TINY[kind]
+    model = method.build(scene.train, torch.Generator().manual_seed(0))
+    model.field.radius = -5.0
+    method.finish(model, scene.train)
+    found = method.render(model, scene.test.cameras)
+    assert float(found.rgba.abs().max()) == 0
+    assert found.normals is not None
+    assert bool(found.depth.isfinite().all())
+
+
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_the_large_network_learns_too(kind: str, scene: Scene) -> None:
+    method = replace(TINY[kind], field="mlp", width=64, depth=4, frequencies=3, rays=64)
+    assert isinstance(method, SurfaceMethod)
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(scene.train, generator)
+    optimizer = method.optimizer(model)
+    found: list[float] = []
+    for step in range(25):
+        optimizer.zero_grad()
+        losses = method.losses(model, scene.train, Progress(step, step / 25), generator)
+        total = torch.stack([v for k, v in losses.items() if "metric" not in k]).sum()
+        total.backward()
+        optimizer.step()
+        method.after_step(model, optimizer, Progress(step, step / 25))
+        found.append(float(total.detach()))
+    assert sum(found[-5:]) < 0.8 * sum(found[:5])
+    assert all(weight.grad is not None for weight in model.parameters())
+
+
+def test_views_without_masks_have_something_around_the_ball(scene: Scene) -> None:
+    """It is learned with the ball, and restored with it."""
+    white = replace(scene.train, images=scene.train.over(torch.ones(3)))
+    method = TINY["neus"]
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(white, generator)
+    losses = method.losses(model, white, Progress(0, 0.0), generator)
+    assert "mask" not in losses
+    losses["color"].backward()
+    assert float(model.outside.table.grad.abs().max()) > 0
+    again = method.restore(model.state_dict())
+    cameras = scene.test.cameras.select(slice(0, 1))
+    one, other = method.render(model, cameras), method.render(again, cameras)
+    assert torch.equal(one.rgba, other.rgba)
+    # Whichever way a ray leaves, it ends in something.
+    assert float(one.opacity.min()) > 0.9
+    assert method.build(scene.train, generator).outside is None
+
+
+def test_photographs_before_one_colour_are_cut_out(scene: Scene) -> None:
+    white = torch.ones(3)
+    plain = replace(scene.train, images=scene.train.over(white), background=white)
+    method = TINY["neus"]
+    model = method.build(plain, torch.Generator().manual_seed(0))
+    assert model.outside is None
+    prepared = method.prepare(model, plain)
+    assert prepared.has_alpha
+    assert float((prepared.images[..., 3] - scene.train.images[..., 3]).abs().mean()) < 0.05
+
+
+def test_the_layer_grows_thinner(fitted: OpenRun) -> None:
+    assert isinstance(fitted.method, SurfaceMethod)
+    assert isinstance(fitted.model, SurfaceModel)
+    assert float(fitted.model.width.detach()) < fitted.method.first_width
+
+
+def test_a_beta_that_keeps_the_bound_is_found() -> None:
+    """VolSDF's bisection: the bound is kept, and would not be with much less than that."""
+    t = torch.linspace(0, 2, 25).expand(8, -1)
+    height = torch.linspace(0, 0.7, 8)[:, None]
+    distance = ((t - 1).square() + height.square()).sqrt() - 0.5
+    wanted = torch.full((8,), 1e-3)
+    beta = bounded_beta(distance, t, wanted, 0.1)
+    assert float(opacity_error_bounds(distance, t, beta).max()) <= 0.1
+    tighter = opacity_error_bounds(distance, t, 0.95 * beta).amax(1)
+    kept = beta == wanted
+    assert bool((tighter > 0.1)[~kept].all())
+    assert 0 < int(kept.sum()) < 4
+    # Where what is wanted keeps it already, it is taken.
+    fine = torch.full((8,), 0.5)
+    assert torch.equal(bounded_beta(distance, t, fine, 0.1), fine)
+
+
+def test_samples_gather_at_the_surface(scene: Scene) -> None:
+    """Of a thin layer, half of the rendered bins lie within a few widths of it."""
+    generator = torch.Generator().manual_seed(0)
+    for method in (NeuS(first_width=0.01, cells=32), VolSDF(first_width=0.01, cells=32)):
+        model = method.build(scene.train, generator)
+        origins = torch.tensor([[-2.0, 0.0, 0.0]])
+        directions = torch.tensor([[1.0, 0.0, 0.0]])
+        near, far = model.grid.stretches(origins, directions)
+        with torch.no_grad():
+            edges = method.edges(model, origins, directions, near, far, None)
+        middles = (edges[:, 1:] + edges[:, :-1]) / 2
+        surface = 2.0 - method.radius
+        assert float((middles - surface).abs().median()) < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_a_real_object_is_found(kind: str, tmp_path: Path) -> None:
+    """Scan 65 of DTU at a quarter of its size, by views that were held out."""
+    if not SCAN.exists():
+        pytest.skip("dtu/scan65_400x300 is not in ../shared/data")
+    reading = Reading(hold_out=8, downscale=4)
+    scan = load_scene(str(SCAN), reading)
+    options = FitOptions(steps=300, device="cpu")
+    out = tmp_path / "run"
+    opened, _ = fit_run(TINY[kind], "scan", out, options, reading, scene=scan, show=False)
+    rendering = evaluate_images(opened.renderer, scan.test).rendering
+    rgba = scan.test.rgba
+    assert float(silhouette_iou(rendering.opacity, rgba[..., 3]).mean()) > 0.93
+    inside = rgba[..., 3] > 0.5
+    assert float(psnr_inside(rendering.color, rgba[..., :3], inside).mean()) > 18
