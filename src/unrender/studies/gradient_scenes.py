@@ -46,8 +46,8 @@ class GradientScene:
     mesh: Mesh
     """With normals of its vertices."""
     distance: sdf.SDF
-    layers: int
-    """Most faces within a few pixels of any pixel of an image of `SIDE`: what soft edges mix."""
+    turn: float = 0.2
+    """Step of finite differences by the rotation, in pixels at distance 1 from the middle."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,12 @@ def shaded(
 
 def gradient_scenes() -> tuple[GradientScene, ...]:
     """The triangle, the sphere, and the mesh: a box within a ring, which hide each other."""
+    # A sphere's silhouette stays where it is as it turns, but that of its triangles flickers:
+    # a longer step leaves more of the pattern and less of them.
     ball = icosphere(3)
     return (
-        GradientScene("triangle", _facing(triangle()), _upright(_slab()), 1),
-        GradientScene("sphere", _with(ball, ball.vertices), sdf.sphere(1.0), 160),
+        GradientScene("triangle", _facing(triangle()), _upright(_slab())),
+        GradientScene("sphere", _with(ball, ball.vertices), sdf.sphere(1.0), 3.0),
         _ring_and_box(),
     )
 
@@ -118,11 +120,14 @@ def _ring_and_box() -> GradientScene:
     sides = normalize(face_normals(box.vertices, box.faces), dim=1)
     box = Mesh(corners.flatten(0, 1), torch.arange(36).view(12, 3))
     tilt = so3_exp(torch.tensor([0.5, -0.3, 0.4]))
-    turned = _with(joined([ring, box]), torch.cat([ring.vertices - major * flat, sides.repeat_interleave(3, 0)]))
+    turned = _with(
+        joined([ring, box]),
+        torch.cat([ring.vertices - major * flat, sides.repeat_interleave(3, 0)]),
+    )
     assert turned.normals is not None
     mesh = Mesh(turned.vertices @ tilt.mT, turned.faces, None, turned.normals @ tilt.mT)
     solid = sdf.union(sdf.torus(major, minor), sdf.box([half] * 3))
-    return GradientScene("ring and box", mesh, sdf.rotated(solid, tilt), 160)
+    return GradientScene("ring and box", mesh, sdf.rotated(solid, tilt))
 
 
 def _with(mesh: Mesh, normals: Float[Tensor, "vertices 3"]) -> Mesh:
@@ -146,5 +151,8 @@ def _standing() -> Float[Tensor, "3 3"]:
 
 def _slab() -> sdf.SDF:
     """The unit triangle with sharp sides: its incircle has radius ½."""
-    sides = [sdf.plane((-math.cos(a), -math.sin(a), 0.0), 0.5) for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)]
+    sides = [
+        sdf.plane((-math.cos(a), -math.sin(a), 0.0), 0.5)
+        for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)
+    ]
     return sdf.intersection(*sides, sdf.plane((0, 0, 1), 0.0), sdf.plane((0, 0, -1), 2 * SLAB))

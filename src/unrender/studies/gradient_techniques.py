@@ -65,18 +65,18 @@ def rasterized(
 
 
 def softened(scene: GradientScene, side: int, blur: float) -> Draw:
-    """Soft rasterization with σ = blur², so that `blur` is in pixels; back faces left out.
+    """Soft rasterization with σ = blur², so that `blur` is in pixels.
 
     Colours are the mean of the faces near the pixel, by SoftRas, eq. 2, and cover it as its
     soft mask does: with the background in the mean, as the paper has it, they would cover all
     that any face reaches.
     """
 
+    layers = most_layers(scene, side, blur)
+
     def draw(amounts: Amounts) -> Image:
         setting = setting_at(amounts, side)
-        fragments = rasterize_mesh(
-            scene.mesh, setting.cameras, scene.layers, blur=3 * blur, cull=len(scene.mesh.faces) > 1
-        )
+        fragments = rasterize_mesh(scene.mesh, setting.cameras, layers, blur=3 * blur)
         color, share = soft_color(
             fragments, _colors(scene, setting, fragments), blur**2, GAMMA, _nearest(setting)
         )
@@ -85,6 +85,17 @@ def softened(scene: GradientScene, side: int, blur: float) -> Draw:
         return _over_white(torch.cat([mean * mask, mask], dim=3)[0])
 
     return draw
+
+
+def most_layers(scene: GradientScene, side: int, blur: float) -> int:
+    """So many that no face near to a pixel is left out."""
+    cameras, layers = setting_at(torch.zeros(4), side).cameras, 16
+    while layers < len(scene.mesh.faces):
+        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).face
+        if not bool((face[..., -1] >= 0).any()):
+            return layers
+        layers *= 2
+    return len(scene.mesh.faces)
 
 
 def volumetric(
@@ -113,7 +124,12 @@ def volumetric(
         near = (found.origins + along[:, None] * found.directions).norm(dim=1) < REACH
         rgba = amounts.new_zeros(len(pixel), 4)
         seen = _marched(
-            scene.distance, found.origins[near], found.directions[near], beta, setting, generator
+            scene.distance,
+            found.origins[near],
+            found.directions[near],
+            beta,
+            setting,
+            generator,
         )
         rgba = rgba.index_copy(0, near.nonzero()[:, 0], seen)
         return _over_white(_averaged(rgba.view(side * rays, side * rays, 4), rays))
@@ -121,9 +137,7 @@ def volumetric(
     return draw
 
 
-def laplace_density(
-    distance: Float[Tensor, "*batch"], beta: float
-) -> Float[Tensor, "*batch"]:
+def laplace_density(distance: Float[Tensor, "*batch"], beta: float) -> Float[Tensor, "*batch"]:
     """1/β deep inside, half of it on the surface, and e^(−distance/β)/2β outside."""
     tail = 0.5 * (-distance.abs() / beta).exp()
     return torch.where(distance > 0, tail, 1 - tail) / beta
@@ -192,23 +206,29 @@ class Truth:
 
 @torch.no_grad()
 def truth(
-    scene: GradientScene, side: int, generator: torch.Generator, rays: int = 12, passes: int = 4
+    scene: GradientScene, side: int, generator: torch.Generator, rays: int = 10, passes: int = 3
 ) -> Truth:
     """Central differences of images with `rays`² rays a pixel, in the mean of several passes.
 
     In each pass the rays stand elsewhere in the pixel, and so the passes tell what their mean
-    is worth. The steps move the image by a fifth of a pixel, so that the differences are means
-    over that little.
+    is worth. A step moves silhouettes by a fifth of a pixel either way, so that differences
+    are means over that little; colour and light, which move none, need fewer rays.
     """
     pixel = setting_at(torch.zeros(4), side).pixel
-    steps = torch.tensor([0.2 * pixel, 0.2 * pixel, 0.05, 0.02])
+    steps = torch.tensor([0.2 * pixel, scene.turn * pixel, 0.1, 0.02])
     found: list[Tensor] = []
     images: list[Tensor] = []
     for _ in range(passes):
         offset = torch.rand(2, generator=generator) - 0.5
-        draw = rasterized(scene, side, rays, antialias=False, offset=offset)
-        images.append(draw(torch.zeros(4)))
-        ends = [(draw(step), draw(-step)) for step in torch.diag(steps)]
+        full, fewer = (
+            rasterized(scene, side, times, antialias=False, offset=offset)
+            for times in (rays, (rays + 1) // 2)
+        )
+        images.append(full(torch.zeros(4)))
+        ends = [
+            (draw(step), draw(-step))
+            for draw, step in zip((full, full, fewer, fewer), torch.diag(steps), strict=True)
+        ]
         found.append(torch.stack([a - b for a, b in ends]) / (2 * steps[:, None, None, None]))
     every = torch.stack(found)
     mean = every.mean(0)
@@ -227,10 +247,14 @@ def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, 
 
 def _hard(scene: GradientScene, setting: Setting, fragments: Fragments) -> Tensor:
     colors = _colors(scene, setting, fragments)
-    return fragments.spread(torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1))[..., 0, :]
+    return fragments.spread(torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1))[
+        ..., 0, :
+    ]
 
 
-def _colors(scene: GradientScene, setting: Setting, fragments: Fragments) -> Float[Tensor, "hits 3"]:
+def _colors(
+    scene: GradientScene, setting: Setting, fragments: Fragments
+) -> Float[Tensor, "hits 3"]:
     assert scene.mesh.normals is not None, "the scenes' meshes have normals"
     values = torch.cat([scene.mesh.vertices, scene.mesh.normals], dim=1).to(setting.to_light)
     points, normals = fragments.interpolate(values, scene.mesh.faces).split(3, dim=1)

@@ -11,10 +11,14 @@ light, so that both draw the same image; how vertices and colours go with the am
 as their derivatives.
 """
 
+import math
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +26,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.scenes.mesh import Mesh
-from unrender.studies.gradient_scenes import VIEW, GradientScene, setting_at, shaded, world_from_object
+from unrender.studies.gradient_scenes import (
+    VIEW,
+    GradientScene,
+    setting_at,
+    shaded,
+    world_from_object,
+)
 from unrender.studies.gradient_techniques import Amounts, derivatives
 
 LONGEST_EDGE = 0.2
@@ -42,27 +52,10 @@ def projective(
 
     `samples` a pixel, of the image and of silhouettes. Raises Absent with the reason.
     """
-    mesh = _halved(scene.mesh)
-    assert mesh.normals is not None, "the scenes' meshes have normals"
-    points, normals = mesh.vertices, mesh.normals
-
-    def changed(amounts: Amounts) -> Float[Tensor, "rows vertices 3"]:
-        pose = world_from_object(amounts)
-        moved = points @ pose[:, :3].mT + pose[:, 3]
-        return torch.stack([moved, shaded(points, normals, setting_at(amounts, side))])
-
-    rest = torch.zeros(4)
     with TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "asked.npz", Path(folder) / "answer.npz"
-        np.savez(
-            asked,
-            faces=mesh.faces.numpy(),
-            surface=changed(rest).numpy(),
-            changes=derivatives(changed).numpy(),
-            camera=setting_at(rest, side).cameras.world_from_camera[0].numpy(),
-            numbers=np.array([side, samples, seed]),
-        )
-        command = [sys.executable, "-m", __name__, str(asked), str(answer)]
+        np.savez(asked, **request(scene, side), samples=samples, seed=seed)
+        command = [sys.executable, "-m", "unrender.studies.projective", str(asked), str(answer)]
         try:
             ended = subprocess.run(
                 command, capture_output=True, text=True, check=False, timeout=SECONDS
@@ -70,12 +63,35 @@ def projective(
         except subprocess.TimeoutExpired:
             raise Absent(f"Mitsuba took more than {SECONDS:g} seconds") from None
         if ended.returncode < 0:
-            raise Absent(f"Mitsuba's llvm_ad_rgb ended its process (signal {-ended.returncode})")
+            raise Absent(
+                f"Mitsuba's llvm_ad_rgb ended its process (signal {-ended.returncode})"
+            )
         if ended.returncode or not answer.exists():
             last = (ended.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-            raise Absent(f"Mitsuba's llvm_ad_rgb failed: {last}")
+            raise Absent(f"Mitsuba's llvm_ad_rgb cannot run: {last}")
         with np.load(answer, allow_pickle=False) as found:
             return torch.from_numpy(found["derivatives"]).float(), float(found["seconds"])
+
+
+def request(scene: GradientScene, side: int) -> dict[str, Any]:
+    """The surface at rest and how it changes, as arrays."""
+    mesh = _halved(scene.mesh)
+    assert mesh.normals is not None, "the scenes' meshes have normals"
+    points, normals = mesh.vertices, mesh.normals
+
+    def surface(amounts: Amounts) -> Float[Tensor, "2 vertices 3"]:
+        pose = world_from_object(amounts)
+        moved = points @ pose[:, :3].mT + pose[:, 3]
+        return torch.stack([moved, shaded(points, normals, setting_at(amounts, side))])
+
+    rest = torch.zeros(4)
+    return {
+        "faces": mesh.faces.numpy(),
+        "surface": surface(rest).numpy(),
+        "changes": derivatives(surface).numpy(),
+        "camera": setting_at(rest, side).cameras.world_from_camera[0].numpy(),
+        "side": side,
+    }
 
 
 def _halved(mesh: Mesh) -> Mesh:
@@ -95,17 +111,8 @@ def _halved(mesh: Mesh) -> Mesh:
     return Mesh(rows[:, :3], torch.arange(len(rows)).view(-1, 3), None, normals)
 
 
-def _answer(asked: Path, answer: Path) -> None:
-    """What the other process does: read what is asked, and write the derivatives."""
-    import time  # noqa: PLC0415 - with Mitsuba, for the other process alone
-
-    import drjit as dr  # noqa: PLC0415 - an extra
-    import mitsuba as mi  # noqa: PLC0415 - an extra
-
-    mi.set_variant("llvm_ad_rgb")
-    with np.load(asked, allow_pickle=False) as found:
-        given = {name: found[name] for name in found.files}
-    side, samples, seed = (int(number) for number in given["numbers"])
+def load_scene(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) -> Any:
+    """The scene of Mitsuba, in whatever variant is set."""
     surface, faces = given["surface"].astype(np.float32), given["faces"]
     mesh = mi.Mesh("object", len(surface[0]), len(faces))
     parameters = mi.traverse(mesh)
@@ -113,46 +120,64 @@ def _answer(asked: Path, answer: Path) -> None:
     parameters["faces"] = faces.astype(np.uint32).ravel()
     parameters.update()
     mesh.add_attribute("vertex_color", 3, surface[1].ravel())
-    file = asked.with_suffix(".ply")
-    mesh.write_ply(str(file))
+    file = str(folder / "surface.ply")
+    mesh.write_ply(file)
     pose = np.eye(4)
     # Mitsuba's cameras have x to the left and y up.
-    pose[:3] = given["camera"] * np.array([-1, -1, 1, 1])
+    pose[:3] = given["camera"] * np.array([-1.0, -1.0, 1.0, 1.0])
+    side = int(given["side"])
+    film = {"type": "hdrfilm", "width": side, "height": side, "rfilter": {"type": "box"}}
+    black = {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}
     light = {"type": "area", "radiance": {"type": "mesh_attribute", "name": "vertex_color"}}
-    black = {"type": "twosided", "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}}}
-    scene = mi.load_dict(
+    white = {"type": "constant", "radiance": {"type": "rgb", "value": 1.0}}
+    shape = {"type": "ply", "filename": file, "emitter": light, "bsdf": black}
+    return mi.load_dict(
         {
             "type": "scene",
-            "integrator": {"type": "direct_projective", "sppc": samples, "sppp": samples, "sppi": 0},
-            "object": {"type": "ply", "filename": str(file), "face_normals": True, "emitter": light, "bsdf": black},
-            "white": {"type": "constant", "radiance": {"type": "rgb", "value": 1.0}},
+            "object": shape,
+            "white": white,
             "sensor": {
-                "type": "perspective", "fov": float(np.degrees(VIEW)), "to_world": mi.ScalarTransform4f(pose),
-                "film": {
-                    "type": "hdrfilm", "width": side, "height": side, "rfilter": {"type": "box"},
-                    "sample_border": True,
-                },
+                "type": "perspective",
+                "fov": math.degrees(VIEW),
+                "to_world": mi.ScalarTransform4f(pose),
+                # What Mitsuba derives by where a ray leaves the image needs a border.
+                "film": film | {"pixel_format": "rgb", "sample_border": True},
+                "sampler": {"type": "independent", "sample_count": samples},
             },
         }
-    )  # fmt: skip
+    )
+
+
+def _answer(asked: Path, answer: Path) -> None:
+    """What the other process does: read what is asked, and write the derivatives."""
+    import drjit as dr  # noqa: PLC0415 - an extra
+    import mitsuba as mi  # noqa: PLC0415 - an extra
+
+    mi.set_variant("llvm_ad_rgb")
+    with np.load(asked, allow_pickle=False) as found:
+        given = {name: found[name] for name in found.files}
+    samples = int(given["samples"])
+    scene = load_scene(mi, given, asked.parent, samples)
+    integrator = mi.load_dict(
+        {"type": "direct_projective", "sppc": samples, "sppp": samples, "sppi": 0}
+    )
     parameters = mi.traverse(scene)
-    where = "object.vertex_positions"
-    colored = next(name for name in parameters.keys() if name.endswith("vertex_color"))
-    rows: list[np.ndarray] = []
-    seconds = 0.0
-    for k, (moves, recolors) in enumerate([given["changes"][0], *given["changes"]]):
+    names = ["object.vertex_positions", "object.vertex_color"]
+    rows: list[Any] = []
+    seconds: list[float] = []
+    # The first is done twice: once to compile.
+    for changes in [given["changes"][0], *given["changes"]]:
         began = time.perf_counter()
         amount = mi.Float(0.0)
         dr.enable_grad(amount)
-        for name, base, change in ((where, surface[0], moves), (colored, surface[1], recolors)):
+        for name, base, change in zip(names, given["surface"], changes, strict=True):
             parameters[name] = mi.Float(base.ravel()) + amount * mi.Float(change.ravel())
         parameters.update()
-        image = mi.render(scene, parameters, seed=seed)
+        image = mi.render(scene, parameters, integrator=integrator, seed=int(given["seed"]))
         dr.forward(amount)
         rows.append(np.array(dr.grad(image))[..., :3])
-        # The first is done twice: once to compile.
-        seconds += (time.perf_counter() - began) * (k > 0)
-    np.savez(answer, derivatives=np.stack(rows[1:]), seconds=seconds)
+        seconds.append(time.perf_counter() - began)
+    np.savez(answer, derivatives=np.stack(rows[1:]), seconds=sum(seconds[1:]))
 
 
 if __name__ == "__main__":
