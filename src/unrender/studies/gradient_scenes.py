@@ -1,0 +1,158 @@
+"""Three small scenes whose images have known derivatives: a triangle, a sphere, a ring and box.
+
+Each is a mesh and the signed distance of the same solid, so that rasterizers and volumes draw
+the same thing. Four numbers change what is seen, the *amounts*, all 0 at rest: position (a move
+to the image's right, in scene units), rotation (about an oblique axis, in radians), colour (of
+the albedo, a share of it) and light (a turn of its direction about z, in radians).
+
+An object that moves is a camera and a light that move the other way: everything is computed in
+the object's own frame, where meshes and distances stay as they are.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import compose, invert, look_at, so3_exp
+from unrender.scenes import sdf
+from unrender.scenes.mesh import Mesh, face_normals, joined
+from unrender.scenes.primitives import cube, icosphere, torus, triangle
+
+PARAMETERS = ("position", "rotation", "colour", "light")
+AXIS = (0.6, 0.0, 0.8)
+"""Of the rotation, in the world."""
+EYE = (0.0, -4.6, 2.0)
+VIEW = math.radians(30)
+"""Field of view of the camera, which looks at the origin."""
+TO_LIGHT = (-0.5, -0.7, 0.5)
+AMBIENT, DIFFUSE = 0.3, 0.65
+"""Of the light: together less than 1, so that no colour is ever cut off."""
+REACH = 1.25
+"""All of every scene lies within this radius of the origin."""
+SLAB = 0.02
+"""Half the thickness of the triangle as a solid, in scene units."""
+
+
+@dataclass(frozen=True)
+class GradientScene:
+    """One object in its own frame, twice: as triangles and as a signed distance."""
+
+    name: str
+    mesh: Mesh
+    """With normals of its vertices."""
+    distance: sdf.SDF
+    turn: float = 0.2
+    """Step of finite differences by the rotation, in pixels at distance 1 from the middle."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Camera and light in the object's frame, and how bright its colours are."""
+
+    cameras: Cameras
+    """Just one."""
+    to_light: Float[Tensor, "3"]
+    brightness: Float[Tensor, ""]
+
+    @property
+    def pixel(self) -> float:
+        """A pixel's width at the object's middle, in scene units."""
+        return math.hypot(*EYE) / float(self.cameras.focal[0])
+
+
+def world_from_object(amounts: Float[Tensor, "4"]) -> Float[Tensor, "3 4"]:
+    """The object's pose."""
+    right = amounts.new_tensor([1.0, 0.0, 0.0])
+    turned = so3_exp(amounts[1] * amounts.new_tensor(AXIS))
+    return torch.cat([turned, (amounts[0] * right)[:, None]], dim=1)
+
+
+def setting_at(amounts: Float[Tensor, "4"], side: int) -> Setting:
+    """What changes with the amounts, differentiably; images are `side` pixels wide and high."""
+    pose = world_from_object(amounts)
+    eye = amounts.new_tensor(EYE)
+    world_from_camera = look_at(eye, torch.zeros_like(eye), amounts.new_tensor([0.0, 0, 1]))
+    object_from_camera = compose(invert(pose), world_from_camera)
+    turned = so3_exp(amounts[3] * amounts.new_tensor([0.0, 0.0, 1.0]))
+    to_light = turned @ normalize(amounts.new_tensor(TO_LIGHT), dim=0)
+    focal = side / 2 / math.tan(VIEW / 2)
+    return Setting(
+        Cameras.from_focal(object_from_camera[None], focal, side, side),
+        pose[:, :3].mT @ to_light,
+        1 + amounts[2],
+    )
+
+
+def shaded(
+    points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"], setting: Setting
+) -> Float[Tensor, "points 3"]:
+    """Lambert's colours of a surface with a smooth pattern that is fixed to it, in [0, 1]."""
+    waves = points.new_tensor([[3.0, 1.0, 2.0], [2.5, -1.5, 2.0], [2.0, 1.0, -3.0]])
+    albedo = points.new_tensor([0.65, 0.5, 0.4]) + 0.25 * (points @ waves.mT).sin()
+    facing = (normals @ setting.to_light).clamp_min(0)[:, None]
+    return albedo * setting.brightness * (AMBIENT + DIFFUSE * facing)
+
+
+def gradient_scenes() -> tuple[GradientScene, ...]:
+    """The triangle, the sphere, and the mesh: a box within a ring, which hide each other."""
+    # A sphere's silhouette stays where it is as it turns, but that of its triangles flickers:
+    # a longer step leaves more of the pattern and less of them.
+    ball = icosphere(3)
+    return (
+        GradientScene("triangle", _facing(triangle()), _upright(_slab())),
+        GradientScene("sphere", _with(ball, ball.vertices), sdf.sphere(1.0), 3.0),
+        _ring_and_box(),
+    )
+
+
+def _ring_and_box() -> GradientScene:
+    major, minor, half = 0.85, 0.22, 0.36
+    ring = torus(major, minor, 16, 48)
+    flat = normalize(ring.vertices * ring.vertices.new_tensor([1.0, 1.0, 0.0]), dim=1)
+    # Each side of the box has corners of its own, whose normals are the side's.
+    box = cube()
+    corners = 2 * half * box.vertices[box.faces]
+    sides = normalize(face_normals(box.vertices, box.faces), dim=1)
+    box = Mesh(corners.flatten(0, 1), torch.arange(36).view(12, 3))
+    tilt = so3_exp(torch.tensor([0.5, -0.3, 0.4]))
+    turned = _with(
+        joined([ring, box]),
+        torch.cat([ring.vertices - major * flat, sides.repeat_interleave(3, 0)]),
+    )
+    assert turned.normals is not None
+    mesh = Mesh(turned.vertices @ tilt.mT, turned.faces, None, turned.normals @ tilt.mT)
+    solid = sdf.union(sdf.torus(major, minor), sdf.box([half] * 3))
+    return GradientScene("ring and box", mesh, sdf.rotated(solid, tilt))
+
+
+def _with(mesh: Mesh, normals: Float[Tensor, "vertices 3"]) -> Mesh:
+    return Mesh(mesh.vertices, mesh.faces, None, normalize(normals, dim=1))
+
+
+def _facing(mesh: Mesh) -> Mesh:
+    """A flat mesh of the xy plane, stood up so that it faces −y and leans back a little."""
+    turn = _standing()
+    vertices = mesh.vertices @ turn.mT
+    return _with(Mesh(vertices, mesh.faces), face_normals(vertices, mesh.faces).expand(3, 3))
+
+
+def _upright(flat: sdf.SDF) -> sdf.SDF:
+    return sdf.rotated(flat, _standing())
+
+
+def _standing() -> Float[Tensor, "3 3"]:
+    return so3_exp(torch.tensor([1.1, 0.0, 0.0])) @ so3_exp(torch.tensor([0.0, 0.0, 0.25]))
+
+
+def _slab() -> sdf.SDF:
+    """The unit triangle with sharp sides: its incircle has radius ½."""
+    sides = [
+        sdf.plane((-math.cos(a), -math.sin(a), 0.0), 0.5)
+        for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)
+    ]
+    return sdf.intersection(*sides, sdf.plane((0, 0, 1), 0.0), sdf.plane((0, 0, -1), 2 * SLAB))

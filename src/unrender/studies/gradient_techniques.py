@@ -1,0 +1,275 @@
+"""Ways to draw a scene so that its pixels have derivatives, and the derivatives.
+
+All give colours over white of one camera, [height, width, 3], and draw the same surface with
+the same light (gradient_scenes.py): what differs is how they treat its edges. All but `truth`
+are differentiated by autograd.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import max_pool2d, normalize
+
+from unrender.rendering.antialias import Sides, antialiased
+from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.raster import Fragments, rasterize_mesh
+from unrender.rendering.rendering import pixel_grid
+from unrender.rendering.soft_raster import soft_color, soft_mask
+from unrender.rendering.volume import bin_weights
+from unrender.scenes.sdf import SDF
+from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
+
+GAMMA = 1e-3
+"""How much nearer faces hide what is behind them in soft rasterization: 1e-4 to 1e-2."""
+JUMP = 0.25
+"""Surfaces that are farther apart within a pixel, in scene units, meet at a silhouette."""
+COARSE, FINE = 48, 40
+"""Bins along each ray: even ones, and those that carry gradients."""
+
+Image = Float[Tensor, "height width 3"]
+Amounts = Float[Tensor, "4"]
+Draw = Callable[[Amounts], Image]
+
+
+def rasterized(
+    scene: GradientScene,
+    side: int,
+    rays: int = 1,
+    antialias: bool = True,
+    offset: Float[Tensor, "2"] | None = None,
+) -> Draw:
+    """One face for each ray, of which a pixel has `rays`²; edges blended after Laine et al.
+
+    Without `antialias` only what lies within faces has derivatives: edges have none. `offset`
+    moves the rays, in shares of the distance between them.
+    """
+    sides = Sides.of(scene.mesh) if antialias else None
+
+    def draw(amounts: Amounts) -> Image:
+        setting = setting_at(amounts, side)
+        fine = setting.cameras.resized(side * rays, side * rays)
+        if offset is not None:
+            intrinsics = fine.intrinsics.clone()
+            intrinsics[:, :2, 2] += offset
+            fine = replace(fine, intrinsics=intrinsics)
+        fragments = rasterize_mesh(scene.mesh, fine)
+        rgba = _hard(scene, setting, fragments)
+        if sides is not None:
+            rgba = antialiased(rgba, fragments, sides)
+        return _over_white(_averaged(rgba[0], rays))
+
+    return draw
+
+
+def softened(scene: GradientScene, side: int, blur: float) -> Draw:
+    """Soft rasterization with σ = blur², so that `blur` is in pixels.
+
+    Colours are the mean of the faces near the pixel, by SoftRas, eq. 2, and cover it as its
+    soft mask does: with the background in the mean, as the paper has it, they would cover all
+    that any face reaches.
+    """
+
+    layers = most_layers(scene, side, blur)
+
+    def draw(amounts: Amounts) -> Image:
+        setting = setting_at(amounts, side)
+        fragments = rasterize_mesh(scene.mesh, setting.cameras, layers, blur=3 * blur)
+        color, share = soft_color(
+            fragments, _colors(scene, setting, fragments), blur**2, GAMMA, _nearest(setting)
+        )
+        mask = soft_mask(fragments, blur**2)[..., None]
+        mean = color / torch.where(share > 0, share, 1.0)[..., None]
+        return _over_white(torch.cat([mean * mask, mask], dim=3)[0])
+
+    return draw
+
+
+def most_layers(scene: GradientScene, side: int, blur: float) -> int:
+    """So many that no face near to a pixel is left out."""
+    cameras, layers = setting_at(torch.zeros(4), side).cameras, 16
+    while layers < len(scene.mesh.faces):
+        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).face
+        if not bool((face[..., -1] >= 0).any()):
+            return layers
+        layers *= 2
+    return len(scene.mesh.faces)
+
+
+def volumetric(
+    scene: GradientScene,
+    side: int,
+    beta: float,
+    rays: int = 1,
+    generator: torch.Generator | None = None,
+) -> Draw:
+    """The signed distance as a density, (1/β) Ψ(−distance / β), with Laplace's CDF Ψ.
+
+    Yariv et al., "Volume Rendering of Neural Implicit Surfaces" (2021), eq. 2 and 3; β in scene
+    units. Normals are the distance's gradient. With a generator, rays and samples are drawn at
+    random, stratified: then it is stochastic.
+    """
+
+    def draw(amounts: Amounts) -> Image:
+        setting = setting_at(amounts, side)
+        cameras = setting.cameras
+        pixel = pixel_grid(side * rays, side * rays).to(amounts)
+        if generator is not None:
+            pixel = pixel + torch.rand(pixel.shape, generator=generator).to(pixel) - 0.5
+        pixel = pixel.view(-1, 2) / rays
+        found = cameras.rays(torch.zeros(len(pixel), dtype=torch.long), pixel)
+        along = -(found.origins * found.directions).sum(1)
+        near = (found.origins + along[:, None] * found.directions).norm(dim=1) < REACH
+        rgba = amounts.new_zeros(len(pixel), 4)
+        seen = _marched(
+            scene.distance,
+            found.origins[near],
+            found.directions[near],
+            beta,
+            setting,
+            generator,
+        )
+        rgba = rgba.index_copy(0, near.nonzero()[:, 0], seen)
+        return _over_white(_averaged(rgba.view(side * rays, side * rays, 4), rays))
+
+    return draw
+
+
+def laplace_density(distance: Float[Tensor, "*batch"], beta: float) -> Float[Tensor, "*batch"]:
+    """1/β deep inside, half of it on the surface, and e^(−distance/β)/2β outside."""
+    tail = 0.5 * (-distance.abs() / beta).exp()
+    return torch.where(distance > 0, tail, 1 - tail) / beta
+
+
+def _marched(
+    distance: SDF,
+    origins: Float[Tensor, "rays 3"],
+    directions: Float[Tensor, "rays 3"],
+    beta: float,
+    setting: Setting,
+    generator: torch.Generator | None,
+) -> Float[Tensor, "rays 4"]:
+    count = len(origins)
+
+    def at(edges: Tensor) -> Tensor:
+        middles = (edges[:, 1:] + edges[:, :-1]) / 2
+        return (origins[:, None] + middles[..., None] * directions[:, None]).flatten(0, 1)
+
+    with torch.no_grad():
+        middle = -(origins * directions).sum(1)
+        stretch = Stretch((middle - REACH).detach(), (middle + REACH).detach())
+        s = even_edges(count, COARSE, generator).to(origins)
+        # Bins wider than β would miss the surface: what is found roughly is wide enough.
+        rough = max(beta, REACH / COARSE)
+        edges = stretch.distance(s)
+        density = laplace_density(distance(at(edges)), rough).view(count, COARSE)
+        weights = widened(bin_weights(density, edges), 1e-3)
+        edges = stretch.distance(finer_edges(s, weights, FINE, generator))
+    points = at(edges)
+    if not points.requires_grad:
+        points.requires_grad_()
+    with torch.enable_grad():
+        far = distance(points)
+        (normals,) = torch.autograd.grad(far.sum(), points, create_graph=True)
+    color = shaded(points, normalize(normals, dim=1), setting).view(count, FINE, 3)
+    weights = bin_weights(laplace_density(far, beta).view(count, FINE), edges)[..., None]
+    return torch.cat([(weights * color).sum(1), weights.sum(1)], dim=1)
+
+
+def derivatives(draw: Callable[[Amounts], Tensor]) -> Float[Tensor, "4 *numbers"]:
+    """Of every pixel by every amount at rest, by autograd.
+
+    Gradients lead from one number to all inputs, and here many pixels depend on few inputs. But
+    the gradient of Σ v · pixels is linear in v, and its own gradient by v is what is wanted.
+    """
+    start = torch.zeros(4, requires_grad=True)
+    image = draw(start)
+    v = torch.zeros_like(image, requires_grad=True)
+    (gradient,) = torch.autograd.grad(image, start, v, create_graph=True)
+    rows = [torch.autograd.grad(each, v, retain_graph=True)[0] for each in gradient]
+    return torch.stack(rows).detach()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Derivatives that know nothing of how edges are made differentiable."""
+
+    image: Image
+    derivatives: Float[Tensor, "4 height width 3"]
+    noise: Float[Tensor, "4"]
+    """Root of the sum of the squared standard errors, as a share of the derivatives' norm."""
+    edges: Bool[Tensor, "height width"]
+    """Pixels that a silhouette crosses, and their neighbours."""
+
+
+@torch.no_grad()
+def truth(
+    scene: GradientScene, side: int, generator: torch.Generator, rays: int = 10, passes: int = 3
+) -> Truth:
+    """Central differences of images with `rays`² rays a pixel, in the mean of several passes.
+
+    In each pass the rays stand elsewhere in the pixel, and so the passes tell what their mean
+    is worth. A step moves silhouettes by a fifth of a pixel either way, so that differences
+    are means over that little; colour and light, which move none, need fewer rays.
+    """
+    pixel = setting_at(torch.zeros(4), side).pixel
+    steps = torch.tensor([0.2 * pixel, scene.turn * pixel, 0.1, 0.02])
+    found: list[Tensor] = []
+    images: list[Tensor] = []
+    for _ in range(passes):
+        offset = torch.rand(2, generator=generator) - 0.5
+        full, fewer = (
+            rasterized(scene, side, times, antialias=False, offset=offset)
+            for times in (rays, (rays + 1) // 2)
+        )
+        images.append(full(torch.zeros(4)))
+        ends = [
+            (draw(step), draw(-step))
+            for draw, step in zip((full, full, fewer, fewer), torch.diag(steps), strict=True)
+        ]
+        found.append(torch.stack([a - b for a, b in ends]) / (2 * steps[:, None, None, None]))
+    every = torch.stack(found)
+    mean = every.mean(0)
+    noise = (every.var(0) / passes).sum((1, 2, 3)).sqrt() / mean.flatten(1).norm(dim=1)
+    return Truth(torch.stack(images).mean(0), mean, noise, silhouettes(scene, side))
+
+
+def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, "height width"]:
+    """Pixels in which what is seen ends or another surface begins, and their neighbours."""
+    cameras = setting_at(torch.zeros(4), side).cameras.resized(side * rays, side * rays)
+    depth = rasterize_mesh(scene.mesh, cameras).front[0]
+    depth = torch.where(depth.isfinite(), depth, 10 * REACH)[None]
+    span = max_pool2d(depth, rays) + max_pool2d(-depth, rays)
+    return max_pool2d((span > JUMP).float(), 3, 1, 1)[0] > 0
+
+
+def _hard(scene: GradientScene, setting: Setting, fragments: Fragments) -> Tensor:
+    colors = _colors(scene, setting, fragments)
+    return fragments.spread(torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1))[
+        ..., 0, :
+    ]
+
+
+def _colors(
+    scene: GradientScene, setting: Setting, fragments: Fragments
+) -> Float[Tensor, "hits 3"]:
+    assert scene.mesh.normals is not None, "the scenes' meshes have normals"
+    values = torch.cat([scene.mesh.vertices, scene.mesh.normals], dim=1).to(setting.to_light)
+    points, normals = fragments.interpolate(values, scene.mesh.faces).split(3, dim=1)
+    return shaded(points, normalize(normals, dim=1), setting)
+
+
+def _nearest(setting: Setting) -> float:
+    return float(setting.cameras.centers.detach().norm()) - REACH
+
+
+def _averaged(
+    image: Float[Tensor, "fine_height fine_width 4"], times: int
+) -> Float[Tensor, "height width 4"]:
+    return image.unflatten(1, (-1, times)).unflatten(0, (-1, times)).mean((1, 3))
+
+
+def _over_white(rgba: Float[Tensor, "height width 4"]) -> Image:
+    return rgba[..., :3] + 1 - rgba[..., 3:]

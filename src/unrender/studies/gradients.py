@@ -1,0 +1,379 @@
+"""Derivatives of pixels, by every technique there is here, against finite differences.
+
+The scenes and what is changed in them are in gradient_scenes.py, the techniques in
+gradient_techniques.py. Errors are relative, ‖found − true‖ / ‖true‖ over pixels and channels: 0
+is right, 1 is what a technique that finds nothing has. They are given for all pixels, for those
+at silhouettes and for the rest, and once more for the means of blocks of pixels, which forgive
+a derivative that is spread over its neighbours but not one that is wrong.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, cosine_similarity
+
+from unrender.report.pictures import Row
+from unrender.report.plots import draw_curves, draw_scatter
+from unrender.studies.findings import Findings, Part, Plot, Record, Strip, Table
+from unrender.studies.gradient_scenes import (
+    PARAMETERS,
+    GradientScene,
+    gradient_scenes,
+    setting_at,
+)
+from unrender.studies.gradient_techniques import (
+    Draw,
+    Truth,
+    derivatives,
+    rasterized,
+    softened,
+    truth,
+    volumetric,
+)
+from unrender.studies.projective import Absent, projective
+from unrender.studies.study import Experiment
+
+Derivatives = Float[Tensor, "4 height width 3"]
+BLOCK = 8
+"""Pixels a side of the blocks whose means are compared as well."""
+PROJECTIVE = "Mitsuba, projective"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one technique made of one scene."""
+
+    technique: str
+    kind: str
+    """Of technique: those of a kind differ in one number."""
+    width: float | None
+    """That number, as pixels over which it spreads an edge."""
+    derivatives: Derivatives
+    """In the mean of the runs, if it is stochastic."""
+    spread: Float[Tensor, "4"] | None
+    """Standard deviation of one run, as a share of the true derivatives' norm."""
+    forward: float
+    """Seconds of one image."""
+    backward: float
+    """Seconds of the gradient of one number made of it."""
+
+
+@dataclass(frozen=True)
+class Gradients(Experiment):
+    """Derivatives of pixels by six techniques: pictures, bias, variance and cost."""
+
+    side: int = 64
+    """Pixels a side of the images."""
+    blurs: tuple[float, ...] = (0.3, 1.0, 2.0)
+    """√σ of soft rasterization, in pixels."""
+    betas: tuple[float, ...] = (0.1, 0.03, 0.01)
+    """β of the density of signed distances, in scene units; objects have radius 1."""
+    runs: int = 4
+    """Of what is stochastic."""
+    samples: int = 256
+    """A pixel, of Mitsuba."""
+    mitsuba: bool = True
+    """Whether Mitsuba is asked, if it is there."""
+
+    def run(self, seed: int, say: Callable[[str], None]) -> Findings:
+        records: list[Record] = []
+        strips: list[Part] = []
+        absent: str | None = None if self.mitsuba else "it was not asked"
+        noises: list[str] = []
+        for scene in gradient_scenes():
+            say(f"Differentiating the {scene.name}")
+            generator = torch.Generator().manual_seed(seed)
+            true = truth(scene, self.side, generator)
+            noises.append(f"{scene.name} {_listed(true.noise, '.1%')}")
+            plain = _seconds(rasterized(scene, self.side, antialias=False))[0]
+            found = self._found(scene, generator)
+            if absent is None:
+                try:
+                    found.append(self._projective(scene, seed))
+                except Absent as reason:
+                    absent = str(reason)
+                    say(f"{PROJECTIVE} is left out: {reason}")
+            for each in found:
+                records += _measured(scene.name, each, true, plain)
+            strips.append(_pictures(scene.name, true, found))
+        return Findings(
+            "Gradients of pixels",
+            [
+                "What a pixel's colour does when an object moves or turns, or its colour or its "
+                "light changes, by autograd through several ways to draw it. The truth is finite "
+                "differences of images with 100 rays a pixel. Errors are relative, ‖found − true‖ "
+                "/ ‖true‖ over all pixels: **0 is right, and 1 is what finding nothing has**.",
+                Table(_summary(records, "error")),
+                "Where they come from: the same for pixels at silhouettes, and for the others.",
+                Table(_split(records)),
+                f"And for means of {BLOCK}×{BLOCK} pixels: an optimiser, which sums over pixels, "
+                "is served by a derivative that lies a pixel beside its place; what is still "
+                "large here leads it astray.",
+                Table(_summary(records, "block error")),
+                *self._advice(records),
+                *strips,
+                *_plots(records),
+                "The truth has noise of its own, its standard error as a share of its norm, by "
+                f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. No error below it means anything."
+                + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
+            ],
+            records,
+            {
+                "seed": seed, "pixels a side": self.side, "runs of what is stochastic": self.runs,
+            },
+        )  # fmt: skip
+
+    def _found(self, scene: GradientScene, generator: torch.Generator) -> list[Found]:
+        side, pixel = self.side, setting_at(torch.zeros(4), self.side).pixel
+        certain: list[tuple[str, str, float | None, Draw]] = [
+            ("no edges", "no edges", None, rasterized(scene, side, antialias=False)),
+            ("edges antialiased", "edges antialiased", None, rasterized(scene, side)),
+            ("antialiased, 2×2 rays", "edges antialiased", None, rasterized(scene, side, 2)),
+        ]
+        for blur in self.blurs:
+            name = f"soft, blur {blur:g} px"
+            certain.append((name, "soft", blur, softened(scene, side, blur)))
+        found = [
+            Found(name, kind, width, derivatives(draw), None, *_seconds(draw))
+            for name, kind, width, draw in certain
+        ]
+        for beta in self.betas:
+            draw = volumetric(scene, side, beta, generator=generator)
+            every = torch.stack([derivatives(draw) for _ in range(self.runs)])
+            deviation = every.var(0).sum((1, 2, 3)).sqrt()
+            name = f"volume, β {beta:g}"
+            found.append(
+                Found(name, "volume", beta / pixel, every.mean(0), deviation, *_seconds(draw))
+            )
+        return found
+
+    def _projective(self, scene: GradientScene, seed: int) -> Found:
+        runs = [projective(scene, self.side, self.samples, seed + k) for k in range(2)]
+        every = torch.stack([rows for rows, _ in runs])
+        seconds = min(each for _, each in runs) / len(PARAMETERS)
+        deviation = every.var(0).sum((1, 2, 3)).sqrt()
+        return Found(PROJECTIVE, PROJECTIVE, None, every.mean(0), deviation, seconds, 0.0)
+
+    def _advice(self, records: list[Record]) -> list[Part]:
+        def mean(technique: str, key: str, *parameters: str) -> float:
+            rows = [
+                float(row[key] or 0)
+                for row in records
+                if row["technique"] == technique and row["parameter"] in parameters
+            ]
+            return sum(rows) / len(rows)
+
+        moved = ("position", "rotation")
+        costs = {name: mean(name, "cost", "position") for name in _techniques(records)}
+        soft, volume = f"soft, blur {self.blurs[0]:g} px", f"volume, β {self.betas[-1]:g}"
+        hard, twice = "edges antialiased", "antialiased, 2×2 rays"
+        return [
+            "**What follows.** In the mean of the scenes:\n\n"
+            f"- Colour and light need no edges: plain rasterization is right to "
+            f"{mean('no edges', 'inner error', 'colour'):.1%} within surfaces. By position and "
+            f"rotation it misses the silhouettes, and they are nearly all there is: its error is "
+            f"{mean('no edges', 'error', *moved):.2f}.\n"
+            f"- To move a mesh, take antialiased edges: error {mean(hard, 'error', *moved):.2f} "
+            f"a pixel and {mean(hard, 'block error', *moved):.2f} a block, for "
+            f"{costs[hard]:.1f} times a plain image; with 2×2 rays "
+            f"{mean(twice, 'error', *moved):.2f} and {mean(twice, 'block error', *moved):.2f} for "
+            f"{costs[twice]:.1f} times. Creases within a surface are no silhouettes: what is lit "
+            "differently on both sides of one has no derivative there.\n"
+            "- Soft rasterization reaches farther than an edge's own pixel, which helps where a "
+            "start is off by several. It pays with bias: its faces mix, and those smaller than "
+            f"the blur cover more than they are. {soft}: {mean(soft, 'error', *moved):.2f} a "
+            f"pixel, {mean(soft, 'block error', *moved):.2f} a block, {costs[soft]:.1f} times.\n"
+            "- A volume makes edges out of nothing but its density, so that topology may change "
+            "and no mesh is needed. Its surface stands a few β outside of where it is, and one "
+            f"ray a pixel meets an edge of width β by luck: {volume}: "
+            f"{mean(volume, 'error', *moved):.2f} a pixel, "
+            f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. Begin "
+            "with a large β and let it fall.\n"
+            "- Finite differences need two images for each parameter, with a hundred rays a "
+            "pixel: right for a test or a handful of parameters, out of the question for a "
+            "mesh's vertices, for which one backward pass serves all."
+        ]
+
+
+def _seconds(draw: Draw, rounds: int = 3) -> tuple[float, float]:
+    """Least seconds of an image, and of the gradient of the sum of its squares."""
+    forward = backward = float("inf")
+    for _ in range(rounds):
+        amounts = torch.zeros(4, requires_grad=True)
+        began = time.perf_counter()
+        image = draw(amounts)
+        drawn = time.perf_counter()
+        torch.autograd.grad(image.square().sum(), amounts)
+        forward = min(forward, drawn - began)
+        backward = min(backward, time.perf_counter() - drawn)
+    return forward, backward
+
+
+def relative_errors(found: Derivatives, true: Derivatives) -> Float[Tensor, "4"]:
+    """‖found − true‖ / ‖true‖ of each parameter."""
+    return (found - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
+
+
+def block_means(rows: Derivatives) -> Derivatives:
+    """Means of blocks of pixels; what does not fill one is left out."""
+    return avg_pool2d(rows.permute(0, 3, 1, 2), BLOCK).permute(0, 2, 3, 1)
+
+
+def _measured(scene: str, found: Found, true: Truth, plain: float) -> list[Record]:
+    """One row for each parameter."""
+    ours, real = found.derivatives, true.derivatives
+    edges = true.edges[..., None]
+    columns: dict[str, Tensor] = {
+        "error": relative_errors(ours, real),
+        "edge error": relative_errors(ours * edges, real * edges),
+        "inner error": relative_errors(ours * ~edges, real * ~edges),
+        "block error": relative_errors(block_means(ours), block_means(real)),
+        "cosine": cosine_similarity(ours.flatten(1), real.flatten(1), dim=1),
+    }
+    if found.spread is not None:
+        columns["spread"] = found.spread / real.flatten(1).norm(dim=1)
+    cost: Mapping[str, float | None] = {
+        "forward seconds": found.forward,
+        "backward seconds": found.backward,
+        "cost": (found.forward + found.backward) / plain,
+    }
+    return [
+        {"scene": scene, "technique": found.technique, "parameter": name, "kind": found.kind,
+         "width": found.width, **{key: float(values[k]) for key, values in columns.items()},
+         **cost}
+        for k, name in enumerate(PARAMETERS)
+    ]  # fmt: skip
+
+
+def _techniques(records: list[Record]) -> list[str]:
+    return list(dict.fromkeys(str(row["technique"]) for row in records))
+
+
+def _value(
+    records: list[Record], technique: str, scene: str, parameter: str, key: str
+) -> float | None:
+    wanted = {"technique": technique, "scene": scene, "parameter": parameter}
+    for row in records:
+        if wanted.items() <= row.items():
+            value = row.get(key)
+            return None if value is None else float(value)
+    return None
+
+
+def _scenes(records: list[Record]) -> list[str]:
+    return list(dict.fromkeys(str(row["scene"]) for row in records))
+
+
+def _summary(records: list[Record], key: str) -> list[Record]:
+    """A row for each technique: the mean over the scenes by each parameter, and the cost."""
+    rows: list[Record] = []
+    for technique in _techniques(records):
+        own = [row for row in records if row["technique"] == technique]
+        row: dict[str, str | float | None] = {"technique": technique}
+        for name in PARAMETERS:
+            row[name] = _mean([each[key] for each in own if each["parameter"] == name])
+        if key == "error":
+            row["cosine, position"] = _mean(
+                [each["cosine"] for each in own if each["parameter"] == "position"]
+            )
+            row["spread, position"] = _mean(
+                [each.get("spread") for each in own if each["parameter"] == "position"]
+            )
+            row["cost"] = _mean([each["cost"] for each in own])
+        rows.append(row)
+    return rows
+
+
+def _split(records: list[Record]) -> list[Record]:
+    """Errors by position at silhouettes and elsewhere, of each scene."""
+    return [
+        {
+            "technique": technique,
+            **{
+                f"{scene}, {where}": _value(records, technique, scene, "position", key)
+                for scene in _scenes(records)
+                for where, key in (("edges", "edge error"), ("inside", "inner error"))
+            },
+        }
+        for technique in _techniques(records)
+    ]
+
+
+def _mean(values: list[str | float | int | None]) -> float | None:
+    numbers = [float(value) for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _listed(values: Tensor, form: str) -> str:
+    return ", ".join(format(value, form) for value in values.tolist())
+
+
+def diverging(
+    values: Float[Tensor, "*batch height width"], limit: float
+) -> Float[Tensor, "*batch height width 3"]:
+    """Blue below 0, white there and red above it; full at ±limit."""
+    colors = mpl.colormaps["RdBu_r"]((values / limit).clamp(-1, 1).numpy() / 2 + 0.5)
+    return torch.from_numpy(colors[..., :3]).float()
+
+
+def _pictures(name: str, true: Truth, found: list[Found]) -> Strip:
+    """Of each technique a row, of each parameter a column, which has one scale."""
+    limits = true.derivatives.mean(3).abs().flatten(1).quantile(0.995, dim=1)
+
+    def row(rows: Derivatives) -> Float[Tensor, "4 height width 3"]:
+        return torch.stack(
+            [
+                diverging(own.mean(2), float(limit))
+                for own, limit in zip(rows, limits, strict=True)
+            ]
+        )
+
+    shown = torch.cat([true.image[None].clamp(0, 1), row(true.derivatives)])
+    rows: list[Row] = [("image and\ntruth", shown)]
+    blank = torch.ones_like(shown[:1])
+    rows += [
+        (each.technique.replace(", ", "\n"), torch.cat([blank, row(each.derivatives)]))
+        for each in found
+    ]
+    return Strip(
+        name.replace(" ", "-"),
+        rows,
+        f"The {name}: the image, and what its pixels do by {', '.join(PARAMETERS)}: red grows, "
+        "blue falls, and each column has one scale.",
+    )
+
+
+def _plots(records: list[Record]) -> list[Plot]:
+    widths: dict[str, tuple[list[float], list[float]]] = {}
+    costs: dict[str, tuple[list[float], list[float]]] = {}
+    for row in records:
+        if row["parameter"] != "position":
+            continue
+        error, cost, width = float(row["error"] or 0), float(row["cost"] or 0), row["width"]
+        xs, ys = costs.setdefault(str(row["kind"]), ([], []))
+        xs.append(cost)
+        ys.append(error)
+        if width is not None:
+            xs, ys = widths.setdefault(f"{row['kind']}, {row['scene']}", ([], []))
+            xs.append(float(width))
+            ys.append(error)
+    return [
+        Plot(
+            "widths",
+            draw_curves(
+                widths, "width of an edge: blur or β, in pixels", "relative error, position",
+                log_x=True, marker="o",
+            ),
+            "Wide edges are biased; edges narrower than a pixel are met by luck.",
+        ),
+        Plot(
+            "cost",
+            draw_scatter(costs, "forward and backward, over a plain image", "relative error, position"),
+            "What a derivative by position costs, and how wrong it is: a point for each scene.",
+        ),
+    ]  # fmt: skip
