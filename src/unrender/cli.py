@@ -14,23 +14,28 @@ import tyro
 from tqdm import tqdm
 
 from unrender import __version__
+from unrender.cli_fields import compare_fields
 from unrender.cli_files import compare, export, inspect, process
+from unrender.cli_light import show_spectrum
 from unrender.cli_render import check_output, on_bar, render
-from unrender.cli_shapes import fit_a_shape, make, predict, show
+from unrender.cli_shapes import fit_a_shape, fit_to_shape, make, predict, show
 from unrender.data.camera_files import NamedCameras, write_cameras
 from unrender.data.load import Reading
 from unrender.data.make_views import make_views
 from unrender.data.npz import save_npz
+from unrender.data.picture import read_picture
 from unrender.data.validate import Background
 from unrender.demo import DemoOptions, run_demo
 from unrender.errors import InputError
+from unrender.field_tasks import evaluate_picture, fit_picture, target_picture
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import matte
 from unrender.methods import METHODS
+from unrender.methods.image_field import ImageField
 from unrender.opened_run import open_run
 from unrender.prediction import evaluate_predictor, train_predictor
 from unrender.rendering.photometric import RenderAndCompare
-from unrender.shape_tasks import evaluate_fit, target_of
+from unrender.shape_tasks import evaluate_fit, read_target, target_of
 from unrender.studies import EXPERIMENTS, STUDIES, write_experiment, write_study
 from unrender.studies.study import Experiment, open_subject
 from unrender.tasks import (
@@ -61,19 +66,20 @@ else:
 
 def fit(
     method: Annotated[AnyMethod, tyro.conf.arg(name="")],
-    data: str,
+    data: Annotated[str, tyro.conf.arg(aliases=("--image",))],
     out: Path,
     resume: bool = False,
     reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
-    """Fit a scene, or train a flow, on posed images; or train on shapes what predicts them.
+    """Fit a scene, a flow, a picture or a shape, or train what predicts shapes.
 
     Args:
         method: What to fit.
         data: A scene: Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an .npz of views,
             or a built-in one: bricks, chair, hotdog. For the methods image-to-…, an .npz of
-            `unrender make-shapes`, or a folder of ShapeNet's models with renderings.
+            `unrender make-shapes`, or a folder of ShapeNet's models with renderings. For
+            image-field, an image; for sdf and occupancy, a mesh or points.
         out: The run folder to make.
         resume: Continue the run in --out from its last checkpoint.
         reading: How the views are read.
@@ -81,6 +87,11 @@ def fit(
     """
     if isinstance(method, ShapeMethod):
         opened, result = train_predictor(method, Path(data), out, options, resume)
+    elif isinstance(method, ImageField):
+        opened, result = fit_picture(read_picture(Path(data)), method, out, options, resume)
+    elif isinstance(method, ShapeFit):
+        truth = read_target(Path(data), "auto")
+        opened, result = fit_to_shape(method, truth, Path(data), "auto", out, options, resume)
     else:
         opened, result = fit_run(method, data, out, options, reading, resume)
     if result.interrupted:
@@ -223,6 +234,9 @@ def evaluate(
     if isinstance(opened.method, ShapeFit):
         show(evaluate_fit(opened, target_of(opened, data)))
         return
+    if isinstance(opened.method, ImageField):
+        show(evaluate_picture(opened, target_picture(opened, data)))
+        return
     figures, report = evaluate_run(opened, scene_of(opened, data, background), lpips)
     for name, value in figures.items():
         if isinstance(value, int | float):
@@ -326,6 +340,8 @@ def main() -> None:
                 "make-shapes": make,
                 "predict": predict,
                 "inspect": inspect,
+                "compare-fields": compare_fields,
+                "spectrum": show_spectrum,
                 "study": study,
                 "doctor": doctor,
             },

@@ -10,15 +10,17 @@ from tqdm import tqdm
 from unrender.cli_render import check_output, on_bar
 from unrender.data.make_shapes import make_shapes
 from unrender.data.shape_files import WRITABLE, Up, write_shape
+from unrender.data.shape_target import ShapeTarget
 from unrender.data.shapes import save_shapes
 from unrender.errors import InputError
 from unrender.imaging.color import matte
-from unrender.methods import SHAPE_FITS
-from unrender.opened_run import open_run
+from unrender.methods import SHAPE_FITS, AnyMethod
+from unrender.opened_run import OpenRun, open_run
 from unrender.prediction import predict_shapes
 from unrender.shape_tasks import evaluate_fit, fit_shape, read_target
 from unrender.tasks import read_images
-from unrender.training.fit import Device, FitOptions, pick_device, with_budget
+from unrender.training.field_fit import FieldFit
+from unrender.training.fit import Device, FitOptions, FitResult, pick_device, with_budget
 
 Kind = Literal["mesh", "points", "voxels", "sdf", "occupancy"]
 Behind = Literal["alpha", "white", "black"]
@@ -50,18 +52,30 @@ def fit_a_shape(
     if options.steps is None and options.minutes is None:
         options = with_budget(options, minutes=1.0)
     truth = read_target(target, up)
-    if kind in ("sdf", "occupancy"):
-        for remark in truth.remarks():
-            print(remark)
-    opened, result = fit_shape(
-        truth, target, up, SHAPE_FITS[f"fit-{kind}"], out, options, resume
-    )
+    method = SHAPE_FITS[f"fit-{kind}"]
+    opened, result = fit_to_shape(method, truth, target, up, out, options, resume)
     if result.interrupted:
         print(f"Stopped after {result.steps} steps; continue with --resume.")
     else:
         print(f"Fitted in {result.seconds:.0f} s, {result.steps} steps.")
         show(evaluate_fit(opened, truth))
     print(opened.run.path)
+
+
+def fit_to_shape(
+    method: AnyMethod,
+    truth: ShapeTarget,
+    source: Path,
+    up: Up,
+    out: Path,
+    options: FitOptions,
+    resume: bool,
+) -> tuple[OpenRun, FitResult]:
+    """`fit_shape`, after saying what is assumed of the inside that a field is to have."""
+    if isinstance(method, FieldFit):
+        for remark in truth.remarks():
+            print(remark)
+    return fit_shape(truth, source, up, method, out, options, resume)
 
 
 def make(
@@ -127,9 +141,11 @@ def predict(
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures that are numbers, and F1 by its thresholds."""
+    """Print the figures that are numbers, and F1 by its thresholds if it is one of them."""
     for name, value in figures.items():
         if isinstance(value, float):
             print(f"{name:28} {value:.4g}")
-    for threshold, value in zip(figures["thresholds"], figures["f1"], strict=True):
+    for threshold, value in zip(
+        figures.get("thresholds", ()), figures.get("f1", ()), strict=True
+    ):
         print(f"{f'f1 at {threshold:g}':28} {value:.4g}")

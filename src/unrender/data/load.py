@@ -16,7 +16,7 @@ from unrender.data.llff import POSES, load_llff
 from unrender.data.masks import cut_out
 from unrender.data.multiscale import FILE, load_multiscale
 from unrender.data.npz import load_npz
-from unrender.data.procedural import NAMES, make_scene
+from unrender.data.procedural import NAMES, BuiltInLight, make_scene
 from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
@@ -39,6 +39,9 @@ class Reading:
     ball: tuple[float, float, float, float] | None = None
     """Centre and radius of the part of space that the scene fills, in the data's units; by
     default what the cameras look at."""
+    light: BuiltInLight = "direct"
+    """Of a built-in scene: direct, or path for soft shadows and light from surface to surface,
+    which takes minutes when it is first asked for."""
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Reading":
@@ -141,7 +144,15 @@ def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
     `source` is a built-in scene's name or a path, which comes before a name. Raises InputError.
     """
     path = _path(source)
-    scene = make_scene(source) if path is None else recognise(path).load(path, reading)
+    if path is None:
+        scene = make_scene(source, light=reading.light)
+    elif reading.light != "direct":
+        raise InputError(
+            f"--light {reading.light}: {source} has the light it was taken in: leave it out, or "
+            f"name a built-in scene, {', '.join(NAMES)}"
+        )
+    else:
+        scene = recognise(path).load(path, reading)
     _check_distinct(source, scene)
     if reading.masks is not None:
         folder = Path(reading.masks)

@@ -130,6 +130,8 @@ METHODS: dict[str, AnyMethod] = {
     ),
     "mesh": MeshFromViews(),
     "image-field": ImageField(),
+    "sdf": SDFFit(),
+    "occupancy": OccupancyFit(),
     "neus": NeuS(),
     "neus-mlp": NeuS(**_MLP_SURFACE),
     "neus-tiny": NeuS(**_TINY_SURFACE),

@@ -37,7 +37,10 @@ MOST = 2048
 # outside of the cell.
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
 _EDGES = tuple(
-    (lower, lower | 4 >> axis) for axis in range(3) for lower in range(8) if not lower & 4 >> axis
+    (lower, lower | 4 >> axis)
+    for axis in range(3)
+    for lower in range(8)
+    if not lower & 4 >> axis
 )
 _SIDES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
 
@@ -64,7 +67,7 @@ def zero_surface(
     size = 2 * half_width / (blocks * block)
     lattice = _Lattice(function, half_width, size, blocks * block)
     near = _near(lattice, blocks, block, slope)
-    keys: list[Int[Tensor, "vertices"]] = []
+    keys: list[Int[Tensor, vertices]] = []
     places: list[Float[Tensor, "vertices 3"]] = []
     faces: list[Int[Tensor, "faces 3"]] = []
     count = 0
@@ -90,7 +93,7 @@ class _Lattice:
         self.size, self.cells = size, cells
 
     def values(self, corners: Int[Tensor, "corners 3"]) -> Float[Tensor, "corners"]:
-        found: list[Float[Tensor, "corners"]] = []
+        found: list[Float[Tensor, corners]] = []
         for part in corners.split(AT_ONCE):
             values = self.function(self.places(part.float()))
             if not bool(values.isfinite().all()):
@@ -149,9 +152,7 @@ def _slab_faces(
     values: Float[Tensor, "planes side side"],
     cells: Bool[Tensor, "slices cells cells"],
     first: int,
-) -> (
-    tuple[Int[Tensor, "vertices"], Float[Tensor, "vertices 3"], Int[Tensor, "faces 3"]] | None
-):
+) -> tuple[Int[Tensor, "vertices"], Float[Tensor, "vertices 3"], Int[Tensor, "faces 3"]] | None:
     """Marching cubes in some cells of a slab, whose first plane of the lattice is `first`."""
     cell = cells.nonzero()
     side = lattice.cells + 1

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from unrender.studies.ablations import Ablations
 from unrender.studies.findings import write_findings
+from unrender.studies.gradients import Gradients
 from unrender.studies.interpolation import Interpolation
 from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
+from unrender.studies.ntk import TangentKernel
 from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
 from unrender.studies.study import Experiment, Study, Subject
@@ -27,7 +29,10 @@ STUDIES: dict[str, Study] = {
 }
 
 
-EXPERIMENTS: dict[str, Experiment] = {}
+EXPERIMENTS: dict[str, Experiment] = {
+    "ntk": TangentKernel(),
+    "gradients": Gradients(),
+}
 
 
 def write_study(study: Study, subject: Subject, folder: Path) -> Path:

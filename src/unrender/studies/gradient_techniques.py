@@ -71,7 +71,6 @@ def softened(scene: GradientScene, side: int, blur: float) -> Draw:
     soft mask does: with the background in the mean, as the paper has it, they would cover all
     that any face reaches.
     """
-
     layers = most_layers(scene, side, blur)
 
     def draw(amounts: Amounts) -> Image:

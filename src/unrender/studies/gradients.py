@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cosine_similarity
 
