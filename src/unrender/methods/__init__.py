@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from unrender.errors import InputError
+from unrender.methods.box import Box
 from unrender.methods.dvgo import DVGO
 from unrender.methods.fit_mesh import MeshFit
 from unrender.methods.fit_points import PointFit
@@ -58,6 +59,7 @@ _OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
 _OBJECT_NERFACTO: dict[str, Any] = {"unbounded": False, "appearance": 0, "pose_rate": 0.0}
 
 METHODS: dict[str, AnyMethod] = {
+    "box": Box(),
     "nerf": NeRF(),
     "nerf-tiny": NeRF(width=64, coarse_bins=32, fine_bins=32, noise=1.0, **_TINY),
     "mip-nerf": MipNeRF(),
