@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from unrender.errors import InputError
+from unrender.methods.box import Box
 from unrender.methods.dvgo import DVGO
 from unrender.methods.fit_mesh import MeshFit
 from unrender.methods.fit_occupancy import OccupancyFit
@@ -85,6 +86,7 @@ _MLP_SURFACE: dict[str, Any] = {
 }
 
 METHODS: dict[str, AnyMethod] = {
+    "box": Box(),
     "nerf": NeRF(),
     "nerf-tiny": NeRF(width=64, coarse_bins=32, fine_bins=32, noise=1.0, **_TINY),
     "mip-nerf": MipNeRF(),

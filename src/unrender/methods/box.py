@@ -79,22 +79,22 @@ class BoxModel(RayModel):
 class Box(RayMethod[BoxModel]):
     """A box along the axes: the smallest radiance field, to learn from."""
 
-    rays: int = 1024
+    rays: int = 512
     """Rays of a training step."""
     rate: float = 0.03
     """Learning rate of the shape at the start; both fall exponentially."""
-    look_rate: float = 0.1
+    look_rate: float = 0.2
     """Learning rate of colour and density at the start."""
     last_rate: float = 0.02
     """Learning rate at the end, as a share of that at the start."""
-    bins: int = 96
+    bins: int = 128
     """Bins of a ray."""
     density: float = 10.0
     """Of the first box, per radius of the ball that the cameras look at."""
     first_softness: float = 0.1
     """Width of the faces at the start, in radii of the ball."""
-    last_softness: float = 0.003
-    """And at the end."""
+    last_softness: float = 0.0003
+    """And at the end: what is left of it makes sides too short, by several times as much."""
 
     def model(self, generator: torch.Generator) -> BoxModel:
         return BoxModel(self)
