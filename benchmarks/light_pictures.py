@@ -98,11 +98,11 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky = sky.expand(rows, 2 * rows, 3).clone()
     sky[12:18, 70:80] = torch.tensor([60.0, 50.0, 38.0])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 200, 1.6)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 160, 1.6)
     scene = PathScene(things, [Environment(sky)], reach=12.0)
-    options = PathOptions(samples=48, max_depth=10, show_environment=True)
+    options = PathOptions(samples=24, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[38:188])
+    write_image(out / "functions.png", image[30:150])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:

@@ -148,19 +148,20 @@ def test_a_wrong_density_is_caught() -> None:
 
 
 def test_white_metal_loses_what_theory_says() -> None:
-    """Smith's model is normalised: with nothing hidden on the way in, the weights sum to 1."""
-    outgoing = from_above(0.5, 100_000)
+    """From straight above at roughness 1, half of the facets reflect upward, with cosines c
+    even in [0, 1], of which 2c / (1 + c) is not hidden: ½ ∫ 2c / (1 + c) dc = 1 − ln 2 is left.
+    """
+    count = 100_000
+    outgoing = from_above(1.0, count)
     white = torch.ones_like(outgoing)
-    losses = []
-    for roughness in (0.01, 0.3, 1.0):
+    left: list[float] = []
+    for roughness in (1.0, 0.3, 0.01):
         rough = torch.full_like(outgoing[0], roughness)
-        losses.append(
-            1 - float(sample_metal(white, rough, outgoing, uniforms(2, 100_000)).weight.mean())
-        )
-    assert losses[0] == pytest.approx(0, abs=1e-3)
-    assert losses[0] < losses[1] < losses[2]
-    # Heitz et al., "Multiple-Scattering Microfacet BSDFs with the Smith Model" (2016).
-    assert losses[2] < 0.6
+        weight = sample_metal(white, rough, outgoing, uniforms(2, count)).weight
+        left.append(float(weight.mean()))
+    assert left[0] == pytest.approx(1 - math.log(2), abs=0.005)
+    assert left[0] < left[1] < left[2]
+    assert left[2] == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.parametrize("ratio", [1.5, 1 / 1.5, 1.0001])

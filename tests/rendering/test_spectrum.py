@@ -45,7 +45,7 @@ def test_each_takes_or_adds_light(stages: dict[str, Stage]) -> None:
 
 def test_the_ceiling_has_light_from_the_floor_alone(stages: dict[str, Stage]) -> None:
     """The lamp shines down, so that direct light leaves the ceiling black."""
-    corner = slice(0, 2), slice(2, SIZE - 2)
+    corner = 0, slice(2, SIZE - 2)
     assert float(stages["direct light"].image[corner].max()) == 0
     assert float(stages["path traced"].image[corner].mean()) > 0.02
 

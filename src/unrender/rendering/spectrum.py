@@ -76,19 +76,19 @@ def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int],
     clay, grey, white = torch.tensor([0.75, 0.42, 0.28]), torch.full((3,), 0.7), torch.ones(3)
     red, green = torch.tensor([0.6, 0.06, 0.05]), torch.tensor([0.1, 0.4, 0.12])
     gold = torch.tensor([0.9, 0.75, 0.45])
-    right, back, up = (1, 0, 0), (0, 1, 0), (0, 0, 1)
+    right, back, up = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
     ball = icosphere(3)
     things = [
-        Thing(_wall((0, 0, 0), right, back), Lambert(grey)),
-        Thing(_wall((0, 0, 2), back, right), Lambert(grey)),
-        Thing(_wall((0, 1, 1), right, up), Lambert(grey)),
-        Thing(_wall((-1, 0, 1), back, up), Lambert(red)),
-        Thing(_wall((1, 0, 1), up, back), Lambert(green)),
+        Thing(_wall((0.0, 0.0, 0.0), right, back), Lambert(grey)),
+        Thing(_wall((0.0, 0.0, 2.0), back, right), Lambert(grey)),
+        Thing(_wall((0.0, 1.0, 1.0), right, up), Lambert(grey)),
+        Thing(_wall((-1.0, 0.0, 1.0), back, up), Lambert(red)),
+        Thing(_wall((1.0, 0.0, 1.0), up, back), Lambert(green)),
         Thing(middle, Lambert(clay if middle.texture is None else None), smooth=True),
         Thing(_moved(ball, 0.3, (0.55, 0.5, 0.3)), Metal(gold, 0.1), smooth=True),
         Thing(_moved(ball, 0.24, (0.5, -0.4, 0.24)), Glass(white), smooth=True),
         Thing(
-            _wall(LAMP, (0, 0.35, 0), (0.35, 0, 0)),
+            _wall(LAMP, (0.0, 0.35, 0.0), (0.35, 0.0, 0.0)),
             Lambert(0 * white),
             emission=torch.tensor([14.0, 12.5, 10.5]),
         ),
@@ -247,7 +247,7 @@ def _wall(
     second: tuple[float, float, float],
 ) -> Mesh:
     """A parallelogram about its middle, seen from where `first` × `second` points."""
-    m, a, b = (torch.tensor(each, dtype=torch.float32) for each in (middle, first, second))
+    m, a, b = (torch.tensor(each) for each in (middle, first, second))
     corners = torch.stack([m - a - b, m + a - b, m + a + b, m - a + b])
     return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
 

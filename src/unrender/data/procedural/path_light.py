@@ -20,8 +20,8 @@ from unrender.data.procedural.tracer import (
     KEY,
     KEY_LIGHT,
     SKY,
-    _direction,
-    _display,
+    direction,
+    display,
     material,
     normal,
     trace,
@@ -161,7 +161,7 @@ def _outermost(version: str) -> Function:
                 for ray in range(supersample * supersample):
                     px = column + (ray % supersample + 0.5) / supersample
                     py = row + (ray // supersample + 0.5) / supersample
-                    dx, dy, dz = _direction(pose, intrinsics, px, py)
+                    dx, dy, dz = direction(pose, intrinsics, px, py)
                     t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
                     if t == 0:
                         continue
@@ -175,9 +175,9 @@ def _outermost(version: str) -> Function:
                         red, green, blue = red + r, green + g, blue + b
                 # The mean of the light is shown, not the mean of what single paths would show.
                 if hits > 0:
-                    rgba[row, column, 0] = hits * share * _display(red / (hits * paths))
-                    rgba[row, column, 1] = hits * share * _display(green / (hits * paths))
-                    rgba[row, column, 2] = hits * share * _display(blue / (hits * paths))
+                    rgba[row, column, 0] = hits * share * display(red / (hits * paths))
+                    rgba[row, column, 1] = hits * share * display(green / (hits * paths))
+                    rgba[row, column, 2] = hits * share * display(blue / (hits * paths))
                     rgba[row, column, 3] = hits * share
 
     return light_view

@@ -140,7 +140,7 @@ def _open(scene, x, y, z, nx, ny, nz):
 
 @part
 @no_type_check
-def _display(value):
+def display(value):
     """Linear light to sRGB, highlights compressed so that they do not clip."""
     value = max(value, 0.0)
     value = value * (1 + value / 6.0) / (1 + value) * 1.25
@@ -171,15 +171,15 @@ def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
     ambient = _open(scene, x, y, z, nx, ny, nz)
     up = 0.5 + 0.5 * nz
     return (
-        _display(red * (key + ambient * (GROUND[0] + up * (SKY[0] - GROUND[0]))) + highlight),
-        _display(green * (key + ambient * (GROUND[1] + up * (SKY[1] - GROUND[1]))) + highlight),
-        _display(blue * (key + ambient * (GROUND[2] + up * (SKY[2] - GROUND[2]))) + highlight),
+        display(red * (key + ambient * (GROUND[0] + up * (SKY[0] - GROUND[0]))) + highlight),
+        display(green * (key + ambient * (GROUND[1] + up * (SKY[1] - GROUND[1]))) + highlight),
+        display(blue * (key + ambient * (GROUND[2] + up * (SKY[2] - GROUND[2]))) + highlight),
     )
 
 
 @part
 @no_type_check
-def _direction(pose, intrinsics, px, py):
+def direction(pose, intrinsics, px, py):
     """The unit vector through a pixel position, in the world frame."""
     y = (py - intrinsics[1, 2]) / intrinsics[1, 1]
     x = (px - intrinsics[0, 2] - intrinsics[0, 1] * y) / intrinsics[0, 0]
@@ -215,7 +215,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
         ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
         for row in range(height):
             for column in range(width):
-                dx, dy, dz = _direction(pose, intrinsics, column + 0.5, row + 0.5)
+                dx, dy, dz = direction(pose, intrinsics, column + 0.5, row + 0.5)
                 t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
                 if t > 0:
                     depth[row, column] = t
@@ -227,7 +227,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
                 for sample in range(supersample * supersample):
                     px = column + (sample % supersample + 0.5) / supersample
                     py = row + (sample // supersample + 0.5) / supersample
-                    dx, dy, dz = _direction(pose, intrinsics, px, py)
+                    dx, dy, dz = direction(pose, intrinsics, px, py)
                     t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
                     if t > 0:
                         x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
