@@ -22,11 +22,11 @@ from unrender.rendering.volume import bin_weights
 from unrender.scenes.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
 
-GAMMA = 1e-3
-"""How much nearer faces hide what is behind them in soft rasterization: 1e-4 to 1e-2."""
+GAMMA = 1e-2
+"""How much nearer faces hide what is behind them in soft rasterization: smaller hides more."""
 JUMP = 0.25
 """Surfaces that are farther apart within a pixel, in scene units, meet at a silhouette."""
-COARSE, FINE = 48, 40
+COARSE, FINE = 40, 24
 """Bins along each ray: even ones, and those that carry gradients."""
 
 Image = Float[Tensor, "height width 3"]
@@ -160,12 +160,13 @@ def _marched(
         middle = -(origins * directions).sum(1)
         stretch = Stretch((middle - REACH).detach(), (middle + REACH).detach())
         s = even_edges(count, COARSE, generator).to(origins)
-        # Bins wider than β would miss the surface: what is found roughly is wide enough.
-        rough = max(beta, REACH / COARSE)
+        # Bins wider than β would miss the surface: it is looked for with a wider one first.
+        for rough in (REACH / COARSE, REACH / COARSE / 6):
+            edges = stretch.distance(s)
+            density = laplace_density(distance(at(edges)), max(beta, rough)).view(count, -1)
+            weights = widened(bin_weights(density, edges), 1e-3)
+            s = finer_edges(s, weights, FINE, generator)
         edges = stretch.distance(s)
-        density = laplace_density(distance(at(edges)), rough).view(count, COARSE)
-        weights = widened(bin_weights(density, edges), 1e-3)
-        edges = stretch.distance(finer_edges(s, weights, FINE, generator))
     points = at(edges)
     if not points.requires_grad:
         points.requires_grad_()

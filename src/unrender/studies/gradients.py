@@ -35,7 +35,7 @@ from unrender.studies.gradient_techniques import (
     truth,
     volumetric,
 )
-from unrender.studies.projective import Absent, projective
+from unrender.studies.projective import AbsentError, projective
 from unrender.studies.study import Experiment
 
 Derivatives = Float[Tensor, "4 height width 3"]
@@ -67,13 +67,13 @@ class Found:
 class Gradients(Experiment):
     """Derivatives of pixels by six techniques: pictures, bias, variance and cost."""
 
-    side: int = 64
+    side: int = 48
     """Pixels a side of the images."""
     blurs: tuple[float, ...] = (0.3, 1.0, 2.0)
     """√σ of soft rasterization, in pixels."""
-    betas: tuple[float, ...] = (0.1, 0.03, 0.01)
+    betas: tuple[float, ...] = (0.03, 0.01, 0.003)
     """β of the density of signed distances, in scene units; objects have radius 1."""
-    runs: int = 4
+    runs: int = 3
     """Of what is stochastic."""
     samples: int = 256
     """A pixel, of Mitsuba."""
@@ -95,7 +95,7 @@ class Gradients(Experiment):
             if absent is None:
                 try:
                     found.append(self._projective(scene, seed))
-                except Absent as reason:
+                except AbsentError as reason:
                     absent = str(reason)
                     say(f"{PROJECTIVE} is left out: {reason}")
             for each in found:
@@ -105,28 +105,33 @@ class Gradients(Experiment):
             "Gradients of pixels",
             [
                 "What a pixel's colour does when an object moves or turns, or its colour or its "
-                "light changes, by autograd through several ways to draw it. The truth is finite "
-                "differences of images with 100 rays a pixel. Errors are relative, ‖found − true‖ "
-                "/ ‖true‖ over all pixels: **0 is right, and 1 is what finding nothing has**.",
+                "light changes, by autograd through several ways to draw it. The truth is "
+                "finite differences of images with 100 rays a pixel. Errors are relative, "
+                "‖found − true‖ / ‖true‖ over all pixels, in the mean of the scenes: **0 is "
+                "right, and 1 is what finding nothing has**.",
                 Table(_summary(records, "error")),
-                "Where they come from: the same for pixels at silhouettes, and for the others.",
+                "The cost is that of an image and its gradient, over that of an image without "
+                "edges; volumes have four random rays a pixel. Where the errors by position "
+                "come from: pixels at silhouettes, and the others.",
                 Table(_split(records)),
-                f"And for means of {BLOCK}×{BLOCK} pixels: an optimiser, which sums over pixels, "
-                "is served by a derivative that lies a pixel beside its place; what is still "
-                "large here leads it astray.",
+                f"And the errors of means of {BLOCK}×{BLOCK} pixels. An optimiser sums over "
+                "pixels, and is served by a derivative that lies a pixel beside its place; what "
+                "is still large here leads it astray.",
                 Table(_summary(records, "block error")),
                 *self._advice(records),
                 *strips,
                 *_plots(records),
                 "The truth has noise of its own, its standard error as a share of its norm, by "
-                f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. No error below it means anything."
-                + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
+                f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. No error below it means "
+                "anything." + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
             ],
             records,
             {
-                "seed": seed, "pixels a side": self.side, "runs of what is stochastic": self.runs,
+                "seed": seed,
+                "pixels a side": self.side,
+                "runs of what is stochastic": self.runs,
             },
-        )  # fmt: skip
+        )
 
     def _found(self, scene: GradientScene, generator: torch.Generator) -> list[Found]:
         side, pixel = self.side, setting_at(torch.zeros(4), self.side).pixel
@@ -143,7 +148,7 @@ class Gradients(Experiment):
             for name, kind, width, draw in certain
         ]
         for beta in self.betas:
-            draw = volumetric(scene, side, beta, generator=generator)
+            draw = volumetric(scene, side, beta, 2, generator)
             every = torch.stack([derivatives(draw) for _ in range(self.runs)])
             deviation = every.var(0).sum((1, 2, 3)).sqrt()
             name = f"volume, β {beta:g}"
@@ -173,34 +178,37 @@ class Gradients(Experiment):
         soft, volume = f"soft, blur {self.blurs[0]:g} px", f"volume, β {self.betas[-1]:g}"
         hard, twice = "edges antialiased", "antialiased, 2×2 rays"
         return [
-            "**What follows.** In the mean of the scenes:\n\n"
-            f"- Colour and light need no edges: plain rasterization is right to "
-            f"{mean('no edges', 'inner error', 'colour'):.1%} within surfaces. By position and "
-            f"rotation it misses the silhouettes, and they are nearly all there is: its error is "
-            f"{mean('no edges', 'error', *moved):.2f}.\n"
-            f"- To move a mesh, take antialiased edges: error {mean(hard, 'error', *moved):.2f} "
-            f"a pixel and {mean(hard, 'block error', *moved):.2f} a block, for "
-            f"{costs[hard]:.1f} times a plain image; with 2×2 rays "
-            f"{mean(twice, 'error', *moved):.2f} and {mean(twice, 'block error', *moved):.2f} for "
-            f"{costs[twice]:.1f} times. Creases within a surface are no silhouettes: what is lit "
-            "differently on both sides of one has no derivative there.\n"
+            "**What follows**, in the mean of the scenes:",
+            "- Colour and light need no edges: plain rasterization is right to "
+            f"{mean('no edges', 'inner error', 'colour'):.1%} within surfaces. By position it "
+            "misses the silhouettes, and they are nearly all there is: its error is "
+            f"{mean('no edges', 'error', 'position'):.2f}.\n"
+            "- To move a mesh, take antialiased edges: error "
+            f"{mean(hard, 'error', *moved):.2f} a pixel and "
+            f"{mean(hard, 'block error', *moved):.2f} a block, for {costs[hard]:.1f} times a "
+            f"plain image; with 2×2 rays {mean(twice, 'error', *moved):.2f} and "
+            f"{mean(twice, 'block error', *moved):.2f} for {costs[twice]:.1f} times. A crease is "
+            "no silhouette: where light differs on its two sides, what its motion does is "
+            "missed (see the ring and box, inside).\n"
             "- Soft rasterization reaches farther than an edge's own pixel, which helps where a "
-            "start is off by several. It pays with bias: its faces mix, and those smaller than "
-            f"the blur cover more than they are. {soft}: {mean(soft, 'error', *moved):.2f} a "
-            f"pixel, {mean(soft, 'block error', *moved):.2f} a block, {costs[soft]:.1f} times.\n"
-            "- A volume makes edges out of nothing but its density, so that topology may change "
-            "and no mesh is needed. Its surface stands a few β outside of where it is, and one "
-            f"ray a pixel meets an edge of width β by luck: {volume}: "
-            f"{mean(volume, 'error', *moved):.2f} a pixel, "
-            f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. Begin "
-            "with a large β and let it fall.\n"
+            "start is off by several. It pays with bias: neighbouring faces mix, and those that "
+            f"are smaller than the blur cover more than they do. With a {soft[6:]}: "
+            f"{mean(soft, 'error', *moved):.2f} a pixel, {mean(soft, 'block error', *moved):.2f} "
+            f"a block, {costs[soft]:.1f} times. Use it on meshes of few faces, and lower the "
+            "blur as the fit goes on.\n"
+            "- A volume makes edges out of its density alone, so that no mesh is needed and "
+            "holes may open. Its edges lie a few β outside of the surface, what is thinner than "
+            "β is transparent, and a ray meets an edge far narrower than a pixel by luck. With "
+            f"{volume[8:]}: {mean(volume, 'error', *moved):.2f} a pixel, "
+            f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. "
+            "Begin with a large β and let it fall.\n"
             "- Finite differences need two images for each parameter, with a hundred rays a "
-            "pixel: right for a test or a handful of parameters, out of the question for a "
-            "mesh's vertices, for which one backward pass serves all."
+            "pixel: right for a test or a few parameters, out of the question for the vertices "
+            "of a mesh, for which one backward pass serves all.",
         ]
 
 
-def _seconds(draw: Draw, rounds: int = 3) -> tuple[float, float]:
+def _seconds(draw: Draw, rounds: int = 2) -> tuple[float, float]:
     """Least seconds of an image, and of the gradient of the sum of its squares."""
     forward = backward = float("inf")
     for _ in range(rounds):
@@ -373,7 +381,7 @@ def _plots(records: list[Record]) -> list[Plot]:
         ),
         Plot(
             "cost",
-            draw_scatter(costs, "forward and backward, over a plain image", "relative error, position"),
+            draw_scatter(costs, "cost, over a plain image", "relative error, position"),
             "What a derivative by position costs, and how wrong it is: a point for each scene.",
         ),
     ]  # fmt: skip

@@ -41,7 +41,7 @@ SECONDS = 60.0
 """A process that takes longer is ended."""
 
 
-class Absent(Exception):
+class AbsentError(Exception):
     """Why Mitsuba's derivatives cannot be had here."""
 
 
@@ -50,7 +50,7 @@ def projective(
 ) -> tuple[Float[Tensor, "4 height width 3"], float]:
     """Derivatives by the four amounts, and seconds for all of them once things are compiled.
 
-    `samples` a pixel, of the image and of silhouettes. Raises Absent with the reason.
+    `samples` a pixel, of the image and of silhouettes. Raises AbsentError with the reason.
     """
     with TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "asked.npz", Path(folder) / "answer.npz"
@@ -61,14 +61,14 @@ def projective(
                 command, capture_output=True, text=True, check=False, timeout=SECONDS
             )
         except subprocess.TimeoutExpired:
-            raise Absent(f"Mitsuba took more than {SECONDS:g} seconds") from None
+            raise AbsentError(f"Mitsuba took more than {SECONDS:g} seconds") from None
         if ended.returncode < 0:
-            raise Absent(
+            raise AbsentError(
                 f"Mitsuba's llvm_ad_rgb ended its process (signal {-ended.returncode})"
             )
         if ended.returncode or not answer.exists():
             last = (ended.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-            raise Absent(f"Mitsuba's llvm_ad_rgb cannot run: {last}")
+            raise AbsentError(f"Mitsuba's llvm_ad_rgb cannot run: {last}")
         with np.load(answer, allow_pickle=False) as found:
             return torch.from_numpy(found["derivatives"]).float(), float(found["seconds"])
 
