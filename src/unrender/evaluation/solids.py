@@ -56,9 +56,7 @@ class SolidScores:
 
 
 @torch.no_grad()
-def score_solid(
-    mesh: Mesh, truth: Mesh, count: int, generator: torch.Generator
-) -> SolidScores:
+def score_solid(mesh: Mesh, truth: Mesh, count: int, generator: torch.Generator) -> SolidScores:
     """Score by so many points of each surface and of the box. InputError for no faces."""
     drawn, true = (sample_surface(each, count, generator) for each in (mesh, truth))
     accuracy, forth = _seen_from(drawn, truth)
