@@ -148,8 +148,8 @@ def evaluate_fit(opened: OpenRun, target: ShapeTarget, seed: int = 1) -> dict[st
     """Figures of a fitted shape against its target, which go into evaluation.json.
 
     Points are drawn from both surfaces anew. Of voxels, the overlap of the cells as well; of
-    fields whose target is a mesh, what `score_solid` says, and of distances how far from 1 their
-    slope is.
+    fields whose target is a mesh, what `score_solid` says, and of distances how far their slope
+    is from 1.
     """
     generator = torch.Generator().manual_seed(seed)
     shape, truth = shape_of(opened), target.shape()

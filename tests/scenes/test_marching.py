@@ -41,7 +41,9 @@ def test_a_plane_is_exact() -> None:
     mesh = zero_surface(plane((0.6, 0.0, 0.8), 0.1), 1.0, 16, slope=1.0)
     inner = mesh.vertices[(mesh.vertices.abs() < 0.85).all(1)]
     assert len(inner) > 50
-    torch.testing.assert_close(inner[:, 0] * 0.6 + inner[:, 2] * 0.8, torch.full((len(inner),), 0.1))
+    torch.testing.assert_close(
+        inner[:, 0] * 0.6 + inner[:, 2] * 0.8, torch.full((len(inner),), 0.1)
+    )
     assert is_watertight(mesh.faces)
 
 
@@ -49,7 +51,9 @@ def test_a_plane_is_exact() -> None:
 @given(st.integers(0, 10_000), st.sampled_from([8, 17, 24]))
 def test_noise_is_closed(seed: int, cells: int) -> None:
     """All 256 cases meet their neighbours, the ambiguous ones too."""
-    noise = VoxelGrid.cube(torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(seed)), 1.0)
+    noise = VoxelGrid.cube(
+        torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(seed)), 1.0
+    )
     mesh = zero_surface(lambda points: interpolated(noise, points), 1.0, cells, slope=1e9)
     assert is_watertight(mesh.faces)
     assert bool((edges_of(mesh.faces).num_faces == 2).all())
@@ -60,7 +64,7 @@ def test_a_case_and_its_surface_part_inside_from_outside() -> None:
     for case, rows in enumerate(triangles().tolist()):
         used = {edge for row in rows for edge in row if edge >= 0}
         crossed = {
-            k for k, (a, b) in enumerate(marching._EDGES) if (case >> a & 1) != (case >> b & 1)
+            k for k, (a, b) in enumerate(marching.EDGES) if (case >> a & 1) != (case >> b & 1)
         }
         assert used == crossed
 

@@ -2,8 +2,8 @@
 
 Mescheder et al., "Occupancy Networks", CVPR 2019, sec. 3.3: cross-entropy at places in space,
 most of them near the surface. There a place may be a little of both: what is asked for is the
-sigmoid of −distance / softness, whose logit passes through 0 in a straight line, so that between
-the corners of cells the surface is found where it is.
+sigmoid of −distance / softness, whose logit passes through 0 in a straight line, so that
+between the corners of cells the surface is found where it is.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class OccupancyFit(FieldFit):
 
     rate: float = 0.2
     softness: float = 0.004
-    """Distance from the surface at which the probability is 27% or 73%, in sizes of the shape."""
+    """Distance from the surface where the probability is 27% or 73%, in sizes of the shape."""
     gain: float = 10.0
     """Factor of the field's numbers: logits are of that size."""
 

@@ -1,9 +1,9 @@
 """Gradients of functions of space by differences.
 
 They are differentiable in the function's parameters by one pass backward, where a gradient by
-automatic differentiation needs a second one, which fast kernels do not have. Over a step as wide
-as a cell of a grid, they also reach beyond that cell (Li et al., "Neuralangelo", CVPR 2023,
-sec. 3.2).
+automatic differentiation needs a second one, which fast kernels do not have. Over a step as
+wide as a cell of a grid, they also reach beyond that cell (Li et al., "Neuralangelo", CVPR
+2023, sec. 3.2).
 """
 
 import torch

@@ -36,7 +36,7 @@ MOST = 2048
 # its lower corner; of a side's corners, each follows the last counterclockwise, seen from
 # outside of the cell.
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
-_EDGES = tuple(
+EDGES = tuple(
     (lower, lower | 4 >> axis)
     for axis in range(3)
     for lower in range(8)
@@ -67,9 +67,9 @@ def zero_surface(
     size = 2 * half_width / (blocks * block)
     lattice = _Lattice(function, half_width, size, blocks * block)
     near = _near(lattice, blocks, block, slope)
-    keys: list[Int[Tensor, vertices]] = []
-    places: list[Float[Tensor, "vertices 3"]] = []
-    faces: list[Int[Tensor, "faces 3"]] = []
+    keys: list[Tensor] = []
+    places: list[Tensor] = []
+    faces: list[Tensor] = []
     count = 0
     for slab_keys, slab_places, slab_faces in _slabs(lattice, near, block):
         keys.append(slab_keys)
@@ -93,7 +93,7 @@ class _Lattice:
         self.size, self.cells = size, cells
 
     def values(self, corners: Int[Tensor, "corners 3"]) -> Float[Tensor, "corners"]:
-        found: list[Float[Tensor, corners]] = []
+        found: list[Tensor] = []
         for part in corners.split(AT_ONCE):
             values = self.function(self.places(part.float()))
             if not bool(values.isfinite().all()):
@@ -168,7 +168,7 @@ def _slab_faces(
     row, triangle = (edges[:, :, 0] >= 0).nonzero(as_tuple=True)
     edge = edges[row, triangle].flatten()
     row = row.repeat_interleave(3)
-    ends = torch.tensor(_EDGES)[edge]
+    ends = torch.tensor(EDGES)[edge]
     lower = cell[row] + torch.tensor(_CORNERS)[ends[:, 0]]
     axis = edge // 4
     keys, index = ((lower @ strides) * 3 + axis).unique(return_inverse=True)
@@ -218,7 +218,7 @@ def _case(number: int) -> list[tuple[int, int, int]]:
 
 
 def _edge(a: int, b: int) -> int:
-    return _EDGES.index((min(a, b), max(a, b)))
+    return EDGES.index((min(a, b), max(a, b)))
 
 
 def _triangulated(loop: list[int]) -> list[tuple[int, int, int]]:
@@ -237,5 +237,5 @@ def _triangulated(loop: list[int]) -> list[tuple[int, int, int]]:
 
 
 def _share_side(a: int, b: int) -> bool:
-    corners = {*_EDGES[a], *_EDGES[b]}
+    corners = {*EDGES[a], *EDGES[b]}
     return any(corners <= set(side) for side in _SIDES)

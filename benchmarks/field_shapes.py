@@ -1,0 +1,234 @@
+"""Fields fitted to shapes: how near their surfaces come, by target and by kind of field.
+
+    python benchmarks/field_shapes.py [--minutes 3] [--kind-minutes 1] [--work FOLDER]
+                                      [--pictures FOLDER] [--only bunny cow clouds kinds memory]
+
+`measure` is the part "sdf" of benchmarks/fields_surfaces.py. Chamfer distances are the mean of
+both directions, from points of one surface to the other surface itself, in percent of the
+diagonal of the true mesh' box; IoU is that of volumes, by random points in that box.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import record
+import torch
+from record import ROOT
+
+from unrender.data.meshes import read_mesh
+from unrender.data.shape_target import ShapeTarget
+from unrender.evaluation.solids import SolidScores, score_solid
+from unrender.methods.fit_occupancy import OccupancyFit
+from unrender.methods.fit_sdf import SDFFit
+from unrender.opened_run import OpenRun, open_run
+from unrender.rendering.shapes import cameras_around, shape_renderer
+from unrender.report.pictures import write_picture
+from unrender.scenes.fields import FIELD_KINDS
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.scenes.points import PointCloud
+from unrender.shape_tasks import fit_shape, images, shape_of
+from unrender.training.field_fit import FieldFit
+from unrender.training.fit import FitOptions
+from unrender.training.run import Run
+
+MESHES = ROOT.parent / "shared/data/meshes"
+TARGETS = {"bunny": MESHES / "stanford-bunny.obj", "cow": MESHES / "spot_textured/cow.obj"}
+POINTS = 10_000
+"""Of the clouds that are drawn from the bunny."""
+SCORED = 50_000
+NETWORKS = ("mlp", "encoding", "fourier", "siren")
+NETWORK_BATCH = 2048
+"""Large networks take fewer points a step: more of their steps fit into the minutes."""
+Row = tuple[str, torch.Tensor]
+
+
+def fitted(
+    name: str,
+    method: FieldFit,
+    target: ShapeTarget,
+    arguments: argparse.Namespace,
+    minutes: float,
+) -> OpenRun:
+    """The finished run of that name, or one fitted now."""
+    out = arguments.work / f"field-{name}"
+    if out.exists() and Run.open(out).finished:
+        return open_run(out)
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    opened, _ = fit_shape(
+        target, Path(name), "auto", method, out, options, resume=out.exists(), show=False
+    )
+    return opened
+
+
+def scored(
+    name: str, opened: OpenRun, truth: Mesh, seconds: bool = True
+) -> tuple[record.Figures, SolidScores]:
+    """Figures of one fit, by the name that each begins with."""
+    generator = torch.Generator().manual_seed(1)
+    mesh = shape_of(opened)
+    assert isinstance(mesh, Mesh), "fields have surfaces"
+    scores = score_solid(mesh, truth, SCORED, generator)
+    figures = {
+        f"{name}_chamfer_percent": record.figure(scores.chamfer_percent, "% of diagonal"),
+        f"{name}_iou": record.figure(scores.iou, ""),
+        f"{name}_normal_consistency": record.figure(scores.normal_consistency, ""),
+    }
+    if isinstance(opened.method, SDFFit):
+        model: Any = opened.model
+        residual = opened.method.residual(model, SCORED, generator)
+        figures[f"{name}_eikonal_residual"] = record.figure(residual, "")
+    if seconds:
+        state = opened.run.load().state
+        figures[f"{name}_steps"] = record.figure(state["step"], "steps")
+    return figures, scores
+
+
+def bunny(arguments: argparse.Namespace) -> record.Figures:
+    """The figures that have bounds, and an occupancy in the same time."""
+    return _mesh(arguments, "bunny", "sdf", SDFFit(), bounds=True) | _mesh(
+        arguments, "bunny", "occupancy", OccupancyFit()
+    )
+
+
+def cow(arguments: argparse.Namespace) -> record.Figures:
+    """A mesh that is closed."""
+    return _mesh(arguments, "cow", "sdf_cow", SDFFit())
+
+
+def _mesh(
+    arguments: argparse.Namespace, shape: str, name: str, method: FieldFit, bounds: bool = False
+) -> record.Figures:
+    target = ShapeTarget.of_mesh(shape, read_mesh(TARGETS[shape], colored=False))
+    opened = fitted(name, method, target, arguments, arguments.minutes)
+    truth = target.shape()
+    assert isinstance(truth, Mesh), "made of one"
+    figures, scores = scored(name, opened, truth)
+    if bounds:
+        figures |= {
+            "sdf_chamfer_percent": record.figure(
+                scores.chamfer_percent, "% of diagonal", at_most=0.3
+            ),
+            "sdf_iou": record.figure(scores.iou, "", at_least=0.98),
+        }
+    mesh = shape_of(opened)
+    cameras = cameras_around(truth, 5, 256)
+    rows: list[Row] = [
+        (shape, images(shape_renderer(truth), cameras)),
+        ("fitted", images(shape_renderer(mesh), cameras)),
+    ]
+    write_picture(arguments.pictures / f"{name}.png", rows, 150)
+    return figures
+
+
+def clouds(arguments: argparse.Namespace) -> record.Figures:
+    """Ten thousand points of the bunny, with normals and without."""
+    whole = ShapeTarget.of_mesh("bunny", read_mesh(TARGETS["bunny"], colored=False)).shape()
+    assert isinstance(whole, Mesh), "made of one"
+    drawn = sample_surface(whole, POINTS, torch.Generator().manual_seed(5))
+    cameras = cameras_around(whole, 5, 256)
+    given = PointCloud(drawn.points, None, drawn.normals)
+    rows: list[Row] = [("points", images(shape_renderer(given), cameras))]
+    figures: record.Figures = {}
+    for name, normals in (("oriented", drawn.normals), ("unoriented", None)):
+        target = ShapeTarget.of_points(name, PointCloud(drawn.points, None, normals))
+        opened = fitted(name, SDFFit(), target, arguments, arguments.minutes)
+        figures |= scored(f"sdf_{name}", opened, whole)[0]
+        rows.append((name, images(shape_renderer(shape_of(opened)), cameras)))
+    write_picture(arguments.pictures / "sdf_points.png", rows, 150)
+    return figures
+
+
+def kinds(arguments: argparse.Namespace) -> record.Figures:
+    """Every kind of field fitted to the cow in the same time."""
+    target = ShapeTarget.of_mesh("cow", read_mesh(TARGETS["cow"], colored=False))
+    truth = target.shape()
+    assert isinstance(truth, Mesh), "made of one"
+    cameras = cameras_around(truth, 4, 192)
+    rows: list[Row] = []
+    figures: record.Figures = {}
+    for kind in FIELD_KINDS:
+        method = SDFFit(field=kind)
+        if kind in NETWORKS:
+            method = replace(method, rate=1.0, batch=NETWORK_BATCH)
+        opened = fitted(f"kind-{kind}", method, target, arguments, arguments.kind_minutes)
+        name = f"sdf_kind_{kind.replace('-', '_')}"
+        count = sum(p.numel() for p in opened.model.parameters())
+        figures[f"{name}_parameters"] = record.figure(count, "")
+        figures |= scored(name, opened, truth)[0]
+        rows.append((kind, images(shape_renderer(shape_of(opened)), cameras)))
+    write_picture(arguments.pictures / "sdf_kinds.png", rows, 120)
+    return figures
+
+
+def memory(arguments: argparse.Namespace) -> record.Figures:
+    """What finding the surface takes beyond what the program had, each in a fresh process."""
+    bunny(arguments)
+    figures: record.Figures = {}
+    for cells in (128, 256, 512):
+        command = [sys.executable, __file__, "--extract", str(arguments.work / "field-sdf")]
+        found = subprocess.run(
+            [*command, "--cells", str(cells)], capture_output=True, text=True, check=True
+        )
+        megabytes, seconds, faces = map(float, found.stdout.split()[-3:])
+        figures[f"sdf_extract_mb_{cells}"] = record.figure(megabytes, "MB")
+        figures[f"sdf_extract_seconds_{cells}"] = record.figure(seconds, "s")
+        figures[f"sdf_extract_faces_{cells}"] = record.figure(faces, "faces")
+    return figures
+
+
+def extract(path: Path, cells: int) -> None:
+    """Print the megabytes, seconds and faces of one surface."""
+    opened = open_run(path)
+    assert isinstance(opened.method, FieldFit), "a run of a field"
+    model: Any = opened.model
+    # Kernels are loaded and libraries warm.
+    opened.method.surface(model, 32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    mesh = opened.method.surface(model, cells)
+    seconds = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print((after - before) / 1024, seconds, len(mesh.faces))
+
+
+PARTS = {"bunny": bunny, "cow": cow, "clouds": clouds, "kinds": kinds, "memory": memory}
+
+
+def measure(arguments: argparse.Namespace) -> record.Figures:
+    """All parts. `arguments` has seed, work, pictures, minutes and kind_minutes."""
+    figures: record.Figures = {}
+    for part in PARTS.values():
+        figures |= part(arguments)
+    return figures
+
+
+def main() -> None:
+    """Measure what is asked for and show it."""
+    parser = argparse.ArgumentParser(description="Fields fitted to shapes.")
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--kind-minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/field_shapes")
+    parser.add_argument("--pictures", type=Path, default=ROOT / "docs/fields")
+    parser.add_argument("--extract", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cells", type=int, default=256, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.extract:
+        extract(arguments.extract, arguments.cells)
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    arguments.pictures.mkdir(parents=True, exist_ok=True)
+    for part in arguments.only:
+        record.show(PARTS[part](arguments))
+
+
+if __name__ == "__main__":
+    main()
