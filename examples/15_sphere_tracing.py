@@ -1,4 +1,4 @@
-"""A pavilion of signed distances: thirty shapes, blended, repeated and warped, sphere-traced.
+"""A pavilion of signed distances: twenty-six shapes, blended, repeated and warped, sphere-traced.
 
     python examples/15_sphere_tracing.py
 
@@ -24,7 +24,7 @@ from unrender.rendering.surface import SurfaceLook, sdf_renderer
 from unrender.scenes import sdf, sdf_shapes, sdf_warps
 from unrender.scenes.painted import Painted, painted, painted_union
 
-WIDTH, HEIGHT = 480, 360
+WIDTH, HEIGHT = 400, 300
 STONE, SAND, WATER = (0.82, 0.78, 0.70), (0.75, 0.62, 0.45), (0.25, 0.55, 0.75)
 GOLD, ROSE, TEAL = (0.90, 0.68, 0.22), (0.78, 0.32, 0.36), (0.15, 0.50, 0.48)
 
@@ -134,9 +134,9 @@ def quarter_x() -> torch.Tensor:
 
 def main() -> None:
     """Draw it."""
-    eye, middle = torch.tensor([[6.4, -5.2, 3.0]]), torch.tensor([[0.0, 0.0, 1.55]])
+    eye, middle = torch.tensor([[6.9, -5.2, 4.0]]), torch.tensor([[0.0, 0.0, 1.7]])
     pose = look_at(eye, middle, torch.tensor([0.0, 0.0, 1.0]))
-    camera = Cameras.from_focal(pose, 1.35 * WIDTH, WIDTH, HEIGHT)
+    camera = Cameras.from_focal(pose, 1.3 * WIDTH, WIDTH, HEIGHT)
     white = torch.ones(3)
     lights = (
         AmbientLight(torch.tensor([0.30, 0.34, 0.42])),

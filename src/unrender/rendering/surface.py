@@ -1,21 +1,21 @@
 """Surfaces of signed distance functions as renderers, and their silhouettes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.jit import run_threads
 from unrender.rendering.rendering import Renderer, Rendering
 from unrender.rendering.shading import (
     GREY,
     AmbientLight,
-    DirectionalLight,
     Light,
     Material,
     PointLight,
@@ -36,6 +36,7 @@ from unrender.scenes.painted import Painted, painted
 from unrender.scenes.sdf import SDF
 
 RAYS_AT_ONCE = 1 << 19
+ROWS = 1 << 13
 OFF = 4.0
 """How far from the surface shadow rays begin, in tolerances."""
 GOLDEN_STEPS = 20
@@ -96,17 +97,23 @@ def render_surface(shape: Painted, rays: Rays, look: SurfaceLook) -> Rendering:
     if torch.is_grad_enabled():
         distance = reached(shape.sdf, origins, directions, distance)
     points = along(origins, directions, distance)
-    normals = sdf_normals(shape.sdf, points, look.normals)
-    normals = torch.where(found.inside[hit, None], -normals, normals)
-    color = shape.color(points).clone()
-    total, shine = torch.zeros_like(points), torch.zeros_like(points)
-    for light in look.lights:
-        factor, highlight = light_on(points, normals, origins, [light], look.material)
-        if look.shadows and not isinstance(light, AmbientLight):
-            there = _lit(shape.sdf, points.detach(), normals.detach(), distance, light, look)
-            factor, highlight = factor * there, highlight * there
-        total, shine = total + factor, shine + highlight
-    color = (color * total + shine).clamp(0, 1)
+
+    def normal(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
+        outward = sdf_normals(shape.sdf, points[rows], look.normals)
+        return torch.where(found.inside[hit[rows], None], -outward, outward)
+
+    normals = _in_parts(normal, points)
+    reach = [_lit(shape.sdf, points, normals, distance, light, look) for light in look.lights]
+
+    def shaded(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
+        place, toward = points[rows], normals[rows]
+        total, shine = torch.zeros_like(place), torch.zeros_like(place)
+        for light, lit in zip(look.lights, reach, strict=True):
+            factor, more = light_on(place, toward, origins[rows], [light], look.material)
+            total, shine = total + factor * lit[rows], shine + more * lit[rows]
+        return (shape.color(place) * total + shine).clamp(0, 1)
+
+    color = _in_parts(shaded, points)
     empty = torch.zeros_like(rays.origins)
     return Rendering(
         empty.index_copy(0, hit, color),
@@ -116,16 +123,29 @@ def render_surface(shape: Painted, rays: Rays, look: SurfaceLook) -> Rendering:
     )
 
 
+def _in_parts(
+    function: Callable[[Int[Tensor, "rows"]], Float[Tensor, "rows 3"]],
+    points: Float[Tensor, "points 3"],
+) -> Float[Tensor, "points 3"]:
+    """A function of rows of points, some to a thread: its arrays then stay in the cache."""
+    rows = torch.arange(len(points), device=points.device)
+    if torch.is_grad_enabled() or points.device.type != "cpu":
+        return function(rows)
+    return torch.cat(run_threads(function, rows.split(ROWS), False))
+
+
 @torch.no_grad()
 def _lit(
     sdf: SDF,
     points: Float[Tensor, "hits 3"],
     normals: Float[Tensor, "hits 3"],
     distance: Float[Tensor, "hits"],
-    light: DirectionalLight | PointLight,
+    light: Light,
     look: SurfaceLook,
 ) -> Float[Tensor, "hits 1"]:
     """1 where nothing is between a point and the light, else 0. No gradients flow."""
+    if isinstance(light, AmbientLight) or not look.shadows:
+        return torch.ones_like(distance)[:, None]
     # Rays begin a little off the surface, which they would otherwise find at once.
     off = points + (OFF * look.marching.tolerance * distance)[:, None] * normals
     if isinstance(light, PointLight):
