@@ -96,13 +96,13 @@ def draw_functions(out: Path, mesh: Path) -> None:
     up = ((torch.arange(rows) + 0.5) * (torch.pi / rows)).cos()
     sky = 0.35 + 0.5 * up.clamp_min(0)[:, None, None] * torch.tensor([0.7, 0.9, 1.2])
     sky = sky.expand(rows, 2 * rows, 3).clone()
-    sky[12:18, 70:80] = torch.tensor([60.0, 50.0, 38.0])
+    sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 160, 1.6)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 200, 1.3)
     scene = PathScene(things, [Environment(sky)], reach=12.0)
-    options = PathOptions(samples=24, max_depth=8, show_environment=True)
+    options = PathOptions(samples=64, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[30:150])
+    write_image(out / "functions.png", image[45:165])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:

@@ -225,10 +225,13 @@ def small_room() -> PathScene:
     ball = dataclasses.replace(
         ball, vertices=0.5 * ball.vertices + torch.tensor([-0.8, 0, 0.5])
     )
+    glass = icosphere(3)
+    place = torch.tensor([0.3, -0.6, 0.4])
+    glass = dataclasses.replace(glass, vertices=0.39 * glass.vertices + place)
     things = [
         Thing(patch((0, 0, 0), 3.0), Lambert(torch.tensor([0.7, 0.6, 0.5]))),
         Thing(ball, Lambert(), smooth=True),
-        Thing(translated(sphere(0.4), [0.3, -0.6, 0.4]), Glass(WHITE)),
+        Thing(glass, Glass(WHITE), smooth=True),
         Thing(translated(sphere(0.5), [0.8, 0.4, 0.5]), Metal(0.8 * WHITE, 0.4)),
         Thing(patch((0, 0, 2.5), 0.5, up=-1), Lambert(0 * WHITE), emission=4 * WHITE),
     ]

@@ -119,7 +119,9 @@ def path_radiance(
     options = PathOptions() if options is None else options
     _check(options)
     built = build(scene) if isinstance(scene, PathScene) else scene
-    chunk = max(1, BATCH // options.samples)
+    # Steps toward distance functions cost the same for few rays as for many thousands.
+    batch = 8 * BATCH if built.functions else BATCH
+    chunk = max(1, batch // options.samples)
     pixels = cameras.width * cameras.height
     jobs = [
         (camera, first, min(first + chunk, pixels))

@@ -14,7 +14,7 @@ from unrender.errors import InputError
 from unrender.rendering.bsdf import Numbers, Vectors, unit
 from unrender.scenes.sdf import SDF
 
-STEPS = 512
+STEPS = 256
 """Along a ray, after which it counts as a miss."""
 
 
