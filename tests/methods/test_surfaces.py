@@ -185,6 +185,24 @@ def test_photographs_before_one_colour_are_cut_out(scene: Scene) -> None:
     assert float((prepared.images[..., 3] - scene.train.images[..., 3]).abs().mean()) < 0.05
 
 
+def test_the_layer_is_thin_in_the_end(scene: Scene) -> None:
+    """However wide training would have it; and training may have it thinner."""
+    method = replace(TINY["neus"], rays=16)
+    assert isinstance(method, SurfaceMethod)
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(scene.train, generator)
+    found: list[float] = []
+    for fraction in (0.0, 0.3, 0.6, 0.9):
+        model.log_width.data.fill_(1.0)
+        method.losses(model, scene.train, Progress(0, fraction), generator)
+        found.append(float(model.width.detach()))
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(method.last_width)
+    model.log_width.data.fill_(-9.0)
+    method.losses(model, scene.train, Progress(0, 0.9), generator)
+    assert float(model.log_width.detach()) == -9
+
+
 def test_a_beta_that_keeps_the_bound_is_found() -> None:
     """VolSDF's bisection: the bound is kept, and would not be with much less than that."""
     t = torch.linspace(0, 2, 25).expand(8, -1)

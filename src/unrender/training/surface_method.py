@@ -4,6 +4,7 @@ Along a ray, a grid of distances says where matter may be; there the field is lo
 and without gradients, and from what it finds a method chooses the few bins that are rendered.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,6 +39,10 @@ RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
 WARM_UP_STEPS, WARM_UP = 100, 0.02
 """Steps, or the share of the fit, in which learning rates rise: whatever ends first."""
+THIN = 0.7
+"""Share of the fit by which the layer is as thin as it must become."""
+SLACK = 0.2
+"""How far the bound begins above the first width, as a logarithm."""
 OUTSIDE_BINS = 24
 OUTSIDE_LAYOUT = HashGridLayout(6, 15, 16, 256)
 FAR = 1e3
@@ -124,6 +129,8 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     """Of the sphere at the start, in radii of the ball that the cameras look at."""
     first_width: float = 0.05
     """Of the layer in which light is stopped, at the start, in radii of the ball."""
+    last_width: float = 0.003
+    """Of that layer at most at the end; it is learned, below a bound that falls to this."""
     cells: int = 64
     """Cells a side of the grid that says where the surface may be."""
     update_every: int = 16
@@ -281,6 +288,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         model.field.advance(progress.fraction / self.detail)
+        self._bound_width(model, progress.fraction)
         batch = data.sample_pixels(self.rays, generator)
         seen = self.look(model, batch.rays, generator, progress.fraction)
         error = seen.rendering.color - batch.rgba[:, :3]
@@ -298,6 +306,16 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
             entropy = binary_cross_entropy(opacity, batch.rgba[:, 3])
             losses["mask"] = self.mask_weight * entropy
         return losses
+
+    @torch.no_grad()
+    def _bound_width(self, model: SurfaceModel, fraction: float) -> None:
+        """The layer is at most so wide: from first_width to last_width geometrically.
+
+        Fog explains blurred colours well, and left alone its width may never find the way out.
+        """
+        share = min(fraction / THIN, 1.0)
+        most = self.first_width ** (1 - share) * min(self.last_width, self.first_width) ** share
+        model.log_width.clamp_(max=math.log(most) + SLACK * (1 - share))
 
     def prepare(self, model: SurfaceModel, data: Views) -> Views:
         """What is cut out stands before black; photographs before one colour are cut out."""
