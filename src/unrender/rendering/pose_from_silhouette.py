@@ -68,7 +68,9 @@ def pose_from_silhouette(
     if not bool((mask > 0.5).any()):
         raise InputError("the mask is empty: there is no silhouette to find a pose by")
     if bool((mask > 0.5).all()):
-        raise InputError("the mask fills the image, so that no outline is seen: give a wider view")
+        raise InputError(
+            "the mask fills the image, so that no outline is seen: give a wider view"
+        )
     render = silhouette_renderer(mesh)
     scale = SMALL / max(lens.width, lens.height)
     size = (max(1, round(lens.width * scale)), max(1, round(lens.height * scale)))
