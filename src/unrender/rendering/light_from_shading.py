@@ -112,4 +112,3 @@ def _check_spread(system: Float[Tensor, "pixels unknowns"], needed: str) -> None
         raise InputError(
             f"{len(system)} pixels with normals too alike to find light by: it takes {needed}"
         )
-

@@ -1,9 +1,9 @@
 """Where the camera stands, from the silhouette of a known mesh alone.
 
-Many poses are drawn small, each moved until area and middle of its silhouette are right, and
-those that overlap best begin a descent on the antialiased silhouette (photometric.py). Several
-are needed: a silhouette has minima elsewhere, and shapes with symmetries look alike from
-several sides, or nearly, as from two opposite ones.
+Many poses are drawn small, each moved until area and middle of its silhouette are right. Those
+that overlap best descend on the small silhouette, antialiased, and the best of them on the mask
+itself (photometric.py). Several are needed: the misfit of silhouettes has minima elsewhere, and
+shapes with symmetries look alike from several sides, or nearly, as from two opposite ones.
 """
 
 import dataclasses
@@ -20,14 +20,17 @@ from unrender.imaging.resize import area_average
 from unrender.rendering.antialias import Sides, antialiased
 from unrender.rendering.photometric import RenderAndCompare
 from unrender.rendering.raster import rasterize_mesh
-from unrender.rendering.rendering import PoseEstimate, Renderer, Rendering
+from unrender.rendering.rendering import Images, PoseEstimate, Renderer, Rendering
 from unrender.scenes.mesh import Mesh
 
 DIRECTIONS, ROLLS = 60, 12
 """Poses tried: sides that the mesh is seen from, and turns about the line of sight."""
 SMALL = 32
 """Pixels of the longer side of the images that they are tried on."""
-EVERY_PIXEL = RenderAndCompare(pixels=1 << 20)
+KEPT = 4
+"""Starts that descend on the mask itself."""
+DESCENT = RenderAndCompare(coarse_steps=60, fine_steps=60, pixels=1 << 20)
+"""Coarse steps on small images, fine ones on the mask, and every pixel of both."""
 
 
 def silhouette_renderer(mesh: Mesh) -> Renderer:
@@ -50,10 +53,10 @@ def pose_from_silhouette(
     mesh: Mesh,
     mask: Float[Tensor, "height width"],
     lens: Cameras,
-    starts: int = 6,
-    options: RenderAndCompare = EVERY_PIXEL,
+    starts: int = 16,
+    options: RenderAndCompare = DESCENT,
 ) -> PoseEstimate:
-    """Poses that explain the mask, the best first: one for each of the starts.
+    """Poses that explain the mask, the best first, at most four.
 
     `mask` is the share of each pixel that the mesh covers, all of it in the image. `lens` is
     one camera of its size, whose pose is not looked at. `misfit` tells the poses apart, as far
@@ -65,7 +68,9 @@ def pose_from_silhouette(
     if not bool((mask > 0.5).any()):
         raise InputError("the mask is empty: there is no silhouette to find a pose by")
     if bool((mask > 0.5).all()):
-        raise InputError("the mask fills the image, so that no outline is seen: give a wider view")
+        raise InputError(
+            "the mask fills the image, so that no outline is seen: give a wider view"
+        )
     render = silhouette_renderer(mesh)
     scale = SMALL / max(lens.width, lens.height)
     size = (max(1, round(lens.width * scale)), max(1, round(lens.height * scale)))
@@ -75,13 +80,26 @@ def pose_from_silhouette(
         drawn = render(tried).opacity
     overlap = torch.minimum(drawn, small).sum((1, 2)) / torch.maximum(drawn, small).sum((1, 2))
     best = overlap.argsort(descending=True)[:starts]
-    begin = dataclasses.replace(
-        lens,
-        world_from_camera=tried.world_from_camera[best],
-        intrinsics=lens.intrinsics.expand(len(best), 3, 3),
+    # A pixel of the small images is a larger turn, and so is a step.
+    coarse = dataclasses.replace(
+        options, coarse_steps=0, fine_steps=options.coarse_steps, rate=3 * options.rate
     )
-    images = mask[None, ..., None].expand(len(best), -1, -1, 4)
-    found = options.estimate(render, images, begin)
+    fine = dataclasses.replace(options, coarse_steps=0)
+    found = _sorted(coarse.estimate(render, _images(small, len(best)), tried.select(best)))
+    nearly = found.cameras.select(slice(0, KEPT)).world_from_camera
+    begin = dataclasses.replace(
+        lens, world_from_camera=nearly, intrinsics=lens.intrinsics.expand(len(nearly), 3, 3)
+    )
+    return _sorted(fine.estimate(render, _images(mask[None], len(nearly)), begin))
+
+
+def _images(mask: Float[Tensor, "1 height width"], count: int) -> Images:
+    """In white."""
+    return mask[..., None].expand(count, -1, -1, 4)
+
+
+def _sorted(found: PoseEstimate) -> PoseEstimate:
+    """That which fits best first."""
     assert found.misfit is not None, "render-and-compare tells the misfit"
     order = found.misfit.argsort()
     return PoseEstimate(

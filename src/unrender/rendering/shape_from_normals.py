@@ -84,9 +84,7 @@ def _integrated(
     row[mask] = torch.arange(len(slopes))
     pairs: list[Int[Tensor, "edges 2"]] = []
     differences: list[Tensor] = []
-    for axis, (first, second) in enumerate(
-        ((row[:, :-1], row[:, 1:]), (row[:-1], row[1:]))
-    ):
+    for axis, (first, second) in enumerate(((row[:, :-1], row[:, 1:]), (row[:-1], row[1:]))):
         pair = torch.stack([first, second], dim=-1).flatten(0, 1)
         pair = pair[(pair >= 0).all(1)]
         pairs.append(pair)

@@ -68,7 +68,9 @@ def texture_from_photographs(
     factor, highlight = light_on(points, normals, eyes, lights, material or Material())
     # Where noise comes through unchanged no edge is blended in.
     noise = torch.rand(*images.shape[:3], 1, generator=torch.Generator().manual_seed(0))
-    clean = (antialiased(noise.to(images), fragments, Sides.of(mesh)) == noise.to(images)).flatten()
+    clean = (
+        antialiased(noise.to(images), fragments, Sides.of(mesh)) == noise.to(images)
+    ).flatten()
     whole = clean[fragments.pixel]
     face, barycentrics = fragments.hit_face[whole], fragments.barycentrics[whole].detach()
     factor, highlight = factor[whole].detach(), highlight[whole].detach()

@@ -1,0 +1,380 @@
+"""Four inverse problems by differentiable rendering, each judged by what it was not given.
+
+A pose from a silhouette, a light from shading, a texture from photographs, and a shape from
+normals. Each begins with images that another renderer made (many rays a pixel, no antialiased
+edges), so that none is solved by its own mistakes.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from skimage import data as photographs
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.data.procedural_shapes import make_shape
+from unrender.evaluation.images import psnr
+from unrender.evaluation.shapes import score_shape
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.geometry.poses import so3_distance
+from unrender.imaging.resize import area_average
+from unrender.rendering.light_from_shading import (
+    environment_from_shading,
+    environment_light,
+    light_from_shading,
+)
+from unrender.rendering.pose_from_silhouette import pose_from_silhouette, silhouette_renderer
+from unrender.rendering.rendering import Rendering, pixel_grid, supersampled
+from unrender.rendering.shading import (
+    AmbientLight,
+    DirectionalLight,
+    Light,
+    Material,
+    MeshLook,
+    mesh_renderer,
+)
+from unrender.rendering.shape_from_normals import depth_from_normals, mesh_from_depth
+from unrender.rendering.texture_from_photographs import texture_from_photographs
+from unrender.scenes.mesh import Mesh
+from unrender.scenes.mesh_sampling import sample_surface
+from unrender.scenes.primitives import icosphere, parametric_surface
+from unrender.scenes.textures import UVTexture
+from unrender.studies.findings import Findings, Part, Record, Strip, Table
+from unrender.studies.study import Experiment
+from unrender.training.mesh_from_normals import mesh_showing_normals
+
+MATTE = Material(specular=0.0)
+RAYS = 4
+"""A side of each pixel of the images that are given."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One problem: its figures, and what the page says of it."""
+
+    records: list[Record]
+    parts: list[Part]
+
+
+@dataclass(frozen=True)
+class InverseProblems(Experiment):
+    """A pose from a silhouette, a light from shading, a texture from photographs, a shape from
+    normals.
+    """
+
+    side: int = 64
+    """Pixels a side of the images."""
+    poses: int = 3
+    """Silhouettes whose poses are recovered."""
+    views: int = 12
+    """Photographs that the texture is found from, and as many images of normals."""
+    steps: int = 150
+    """Of the descents to a texture and to a mesh."""
+
+    def run(self, seed: int, say: Callable[[str], None]) -> Findings:
+        solved: list[Solved] = []
+        problems = {
+            "a pose from a silhouette": pose_problem,
+            "a light from shading": light_problem,
+            "a texture from photographs": texture_problem,
+            "a shape from normals": shape_problem,
+        }
+        for name, problem in problems.items():
+            say(f"Recovering {name}")
+            solved.append(problem(self, torch.Generator().manual_seed(seed)))
+        records = [record for each in solved for record in each.records]
+        return Findings(
+            "Inverse problems",
+            [
+                "What made an image, from the image. The images that are given have "
+                f"{RAYS * RAYS} rays a pixel, without antialiased edges; figures are against "
+                "the truth, and of views that were held out.",
+                *(part for each in solved for part in each.parts),
+            ],
+            records,
+            {"seed": seed, "pixels a side": self.side, "steps": self.steps},
+        )
+
+
+def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
+    """A chair's pose, from its silhouette alone."""
+    mesh = make_shape("chair", 3).mesh()
+    poses = spherical_shell(options.poses, (2.3, 3.0), generator, roll=1.0)
+    cameras = Cameras.from_focal(poses, 1.6 * options.side, options.side, options.side)
+    masks = supersampled(mesh_renderer(mesh, MeshLook(antialias=False)), RAYS)(cameras).opacity
+    records: list[Record] = []
+    shown: list[Tensor] = []
+    for k, mask in enumerate(masks):
+        camera = cameras.select(slice(k, k + 1))
+        found = pose_from_silhouette(mesh, mask, camera)
+        assert found.misfit is not None, "poses from silhouettes tell their misfit"
+        best = found.cameras.select(slice(0, 1))
+        turn = so3_distance(best.rotations, camera.rotations)
+        away = (best.centers - camera.centers).norm()
+        records += [
+            {"problem": "pose", "case": k, "figure": name, "value": float(value), "unit": unit}
+            for name, value, unit in (
+                ("rotation error", math.degrees(float(turn)), "degrees"),
+                ("distance of the camera", away, "scene units"),
+                ("misfit", found.misfit[0], ""),
+                ("misfit of the next pose", found.misfit[1], ""),
+            )
+        ]
+        with torch.no_grad():
+            drawn = silhouette_renderer(mesh)(found.cameras.select(slice(0, 2))).opacity
+        shown.append(torch.stack([mask, *drawn, 0.5 + (drawn[0] - mask) / 2]))
+    strip = Strip(
+        "pose",
+        [(f"silhouette {k}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
+         for k, rows in enumerate(shown)],
+        "The silhouette, the mesh at the best pose and at the next, and how the best differs.",
+    )  # fmt: skip
+    text = (
+        "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
+        "poses are tried, 16 descend on small images and 4 on the mask. Lengths are in scene "
+        "units; the chair's longest side is 1."
+    )
+    return Solved(records, [text, Table(_cases(records)), strip])
+
+
+def light_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
+    """One light by its direction, and an environment, from one image of a blob."""
+    blob, camera = _blob(), _about(1, options.side, generator)
+    direction = normalize(torch.tensor([0.7, -0.3, -0.6]), dim=0)
+    color, ambient = torch.tensor([0.7, 0.6, 0.5]), torch.tensor([0.1, 0.15, 0.2])
+    lights = (AmbientLight(ambient), DirectionalLight(direction, color))
+    look = MeshLook(lights=lights, material=MATTE, antialias=False)
+    image = mesh_renderer(blob, look)(camera)
+    colors, normals, albedo = _pixels(image)
+    noisy = colors + 0.02 * torch.randn(colors.shape, generator=generator)
+    records: list[Record] = []
+    for name, given in (("clean", colors), ("with noise of 0.02", noisy)):
+        even, found = light_from_shading(given, normals, albedo)
+        cosine = normalize(found.direction, dim=0) @ direction
+        records += [
+            {"problem": "light", "case": name, "figure": "direction, degrees",
+             "value": math.degrees(math.acos(min(1.0, float(cosine))))},
+            {"problem": "light", "case": name, "figure": "colour, percent",
+             "value": 100 * float((found.color - color).norm() / color.norm())},
+            {"problem": "light", "case": name, "figure": "ambient, percent",
+             "value": 100 * float((even.color - ambient).norm() / ambient.norm())},
+        ]  # fmt: skip
+    # Many lights at once are an environment, judged by another view of the same surface.
+    many: tuple[Light, ...] = (
+        AmbientLight(ambient),
+        *(DirectionalLight(row, 0.25 * torch.rand(3, generator=generator))
+          for row in torch.randn(6, 3, generator=generator)),
+    )  # fmt: skip
+    draw = mesh_renderer(blob, MeshLook(lights=many, material=MATTE, antialias=False))
+    environment = environment_from_shading(*_pixels(draw(camera)))
+    for name, view in (("same view", camera), ("another view", _about(1, 64, generator))):
+        there, own, albedo = _pixels(draw(view))
+        error = (albedo * environment_light(environment, own) - there).square().mean()
+        records.append(
+            {"problem": "light", "case": f"six lights, {name}", "figure": "PSNR, dB",
+             "value": -10 * float(error.log10())}
+        )  # fmt: skip
+    relit = _relit(draw(camera), environment)
+    strip = Strip(
+        "light",
+        [("under six\nlights", torch.stack([draw(camera).color[0], relit]))],
+        "A surface under six lights, and under the environment of nine numbers a colour that was "
+        "found in that image.",
+    )
+    text = (
+        "## A light from shading\n\nNormals and albedo are known. One directional light with an "
+        "even one is found in closed form, and so is an environment in nine harmonics, which "
+        "stands for as many lights as there are."
+    )
+    return Solved(records, [text, Table(_cases(records)), strip])
+
+
+def texture_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
+    """A photograph laid on a ring, found again from images of the ring."""
+    picture = torch.from_numpy(photographs.astronaut().copy()).float() / 255
+    truth = area_average(picture[None], 64, 64)[0]
+    ring = _ring(0.02 + 0.96 * truth)
+    lights = (
+        AmbientLight(0.4 * torch.ones(3)),
+        DirectionalLight(torch.tensor([0.4, 0.6, -0.7]), 0.6 * torch.ones(3)),
+    )
+    look = MeshLook(lights=lights, material=MATTE, antialias=False)
+    given = _about(options.views, 2 * options.side, generator)
+    held = _about(4, 2 * options.side, generator)
+    renderer = supersampled(mesh_renderer(ring, look), 3)
+    images = renderer(given).color
+    assert isinstance(ring.texture, UVTexture), "the ring has (u, v)"
+    blank = _ring(torch.full_like(truth, 0.5))
+    found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
+    again = supersampled(mesh_renderer(_ring(found.texture.image), look), 3)(held)
+    before = supersampled(mesh_renderer(blank, look), 3)(held)
+    wanted = renderer(held)
+    error = (found.texture.image - ring.texture.image)[found.seen].square().mean()
+    scores = {
+        "texels seen, percent": 100 * float(found.seen.float().mean()),
+        "PSNR of seen texels, dB": -10 * float(error.log10()),
+        "PSNR of held-out views, dB": float(psnr(again.color, wanted.color).mean()),
+        "PSNR of grey, dB": float(psnr(before.color, wanted.color).mean()),
+    }
+    records: list[Record] = [
+        {
+            "problem": "texture",
+            "case": f"{options.views} photographs",
+            "figure": name,
+            "value": value,
+        }
+        for name, value in scores.items()
+    ]
+    strips = [
+        Strip(
+            "texture",
+            [("texture: true,\nfound, seen", torch.stack([ring.texture.image, found.texture.image,
+                found.seen[..., None].float().expand(-1, -1, 3)]))],
+            "The picture that was laid on the ring, what was found of it, and where it was seen.",
+        ),
+        Strip(
+            "texture-views",
+            [("held out", wanted.over(torch.ones(3))), ("from what\nwas found", again.over(torch.ones(3)))],
+            "Views that were held out, under the same light.",
+        ),
+    ]  # fmt: skip
+    text = (
+        "## An albedo texture from photographs\n\nMesh, cameras and lights are known; the "
+        "texture has 64×64 texels. Only pixels that no edge crosses count."
+    )
+    return Solved(records, [text, Table(_cases(records)), *strips])
+
+
+def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
+    """A blob's depth from one image of its normals, and the blob from many."""
+    blob = _blob()
+    draw = mesh_renderer(blob, MeshLook(antialias=False))
+    camera = _about(1, options.side, generator)
+    seen = draw(camera)
+    assert seen.normals is not None, "renderers of meshes give normals"
+    rays = _directions(camera)
+    mask = (seen.opacity[0] == 1) & ((seen.normals[0] * rays).sum(2) < -0.1)
+    found = depth_from_normals(seen.normals[0], mask, camera)
+    along = seen.depth[0] * (rays @ camera.rotations[0][:, 2])
+    scale = (along[mask].log() - found[mask].log()).mean().exp()
+    error = (scale * found - along)[mask].square().mean().sqrt()
+    start = icosphere(3)
+    cameras = _about(options.views, options.side, generator)
+    given = supersampled_normals(blob, cameras)
+    refined = mesh_showing_normals(start, cameras, *given, steps=options.steps)
+    records: list[Record] = [
+        {"problem": "shape", "case": "depth, one view", "figure": "RMS error, percent of the size",
+         "value": 100 * float(error) / 2.0}
+    ]  # fmt: skip
+    truth = sample_surface(blob, 5000, torch.Generator().manual_seed(1))
+    for name, mesh in (("start: a sphere", start), (f"{options.views} views", refined)):
+        points = sample_surface(mesh, 5000, torch.Generator().manual_seed(2))
+        score = score_shape(points.points, truth.points, points.normals, truth.normals)
+        records += [
+            {"problem": "shape", "case": name, "figure": "chamfer, percent of the size",
+             "value": 100 * score.chamfer_l1 / score.size},
+            {"problem": "shape", "case": name, "figure": "normal consistency",
+             "value": score.normal_consistency},
+        ]  # fmt: skip
+    side = mesh_renderer(mesh_from_depth(scale * found, mask, camera))
+    held = _about(1, options.side, generator)
+    pictures = [
+        seen.normals[0] / 2 + 0.5,
+        *(mesh_renderer(mesh)(held).over(torch.ones(3))[0] for mesh in (blob, start, refined)),
+        side(held).over(torch.ones(3))[0],
+    ]
+    strip = Strip(
+        "shape",
+        [("normals; held\nout: true, start,\nfound; depth", torch.stack(pictures))],
+        "One of the images of normals; from a view that was held out the true shape, the sphere "
+        "at the start and what became of it; and from there the depth of the first image.",
+    )
+    text = (
+        "## A shape from normals\n\nOne image of normals is integrated to depth, up to a factor; "
+        "with several, a sphere's vertices move until it shows them all."
+    )
+    return Solved(records, [text, Table(_cases(records)), strip])
+
+
+def supersampled_normals(
+    mesh: Mesh, cameras: Cameras
+) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"]]:
+    """Mean normals of the pixels' rays and how many meet the mesh, without antialiased edges."""
+
+    def draw(cameras: Cameras) -> Rendering:
+        seen = mesh_renderer(mesh, MeshLook(antialias=False))(cameras)
+        assert seen.normals is not None, "renderers of meshes give normals"
+        return Rendering(seen.normals * seen.opacity[..., None], seen.opacity, seen.depth)
+
+    mean = supersampled(draw, RAYS)(cameras)
+    return normalize(mean.color, dim=3), mean.opacity
+
+
+def _blob() -> Mesh:
+    """A sphere with waves on it."""
+    ball = icosphere(4)
+    x, y, z = ball.vertices.unbind(1)
+    radius = 0.85 + 0.12 * (3 * x + 1).sin() + 0.1 * (4 * y).sin() * (3 * z).cos()
+    return Mesh(ball.vertices * radius[:, None], ball.faces)
+
+
+def _ring(image: Float[Tensor, "height width 3"]) -> Mesh:
+    """A torus with an image once around it both ways."""
+
+    def surface(u: Tensor, v: Tensor) -> Tensor:
+        around, tube = 2 * math.pi * u, 2 * math.pi * v
+        out = 0.75 + 0.4 * tube.cos()
+        return torch.stack([out * around.cos(), out * around.sin(), 0.4 * tube.sin()], dim=-1)
+
+    rows, columns = 32, 64
+    mesh = parametric_surface(surface, rows, columns)
+    v, u = torch.meshgrid(
+        torch.arange(rows + 1) / rows, torch.arange(columns + 1) / columns, indexing="ij"
+    )
+    uv = torch.stack([u, v], dim=-1).flatten(0, 1)
+    return Mesh(mesh.vertices, mesh.faces, UVTexture(image, uv, mesh.faces))
+
+
+def _about(count: int, side: int, generator: torch.Generator) -> Cameras:
+    poses = spherical_shell(count, (4.0, 4.0), generator)
+    return Cameras.from_focal(poses, 1.6 * side, side, side)
+
+
+def _pixels(
+    seen: Rendering,
+) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
+    """Colours, normals and the albedo of pixels that show the grey surface."""
+    assert seen.normals is not None, "renderers of meshes give normals"
+    there = seen.opacity > 0.5
+    colors = seen.color[there]
+    return colors, seen.normals[there], torch.full_like(colors, 0.7)
+
+
+def _relit(
+    seen: Rendering, environment: Float[Tensor, "9 3"]
+) -> Float[Tensor, "height width 3"]:
+    assert seen.normals is not None, "renderers of meshes give normals"
+    color = torch.zeros_like(seen.color[0])
+    there = seen.opacity[0] > 0.5
+    color[there] = 0.7 * environment_light(environment, seen.normals[0][there])
+    return color.clamp(0, 1)
+
+
+def _directions(camera: Cameras) -> Float[Tensor, "height width 3"]:
+    pixel = pixel_grid(camera.width, camera.height)
+    return camera.rays(torch.zeros(pixel.shape[:2], dtype=torch.long), pixel).directions
+
+
+def _cases(records: list[Record]) -> list[Record]:
+    """A row for each case, a column for each figure."""
+    heads = list(dict.fromkeys(str(record["figure"]) for record in records))
+    rows: dict[str, dict[str, str | float | int | None]] = {}
+    for record in records:
+        case = str(record["case"])
+        row = rows.setdefault(case, {"case": case, **dict.fromkeys(heads)})
+        row[str(record["figure"])] = record["value"]
+    return list(rows.values())
