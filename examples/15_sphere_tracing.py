@@ -1,4 +1,4 @@
-"""A pavilion of signed distances: twenty-six shapes, blended, repeated and warped, sphere-traced.
+"""A pavilion of signed distances: 26 shapes, blended, repeated and warped, sphere-traced.
 
     python examples/15_sphere_tracing.py
 
