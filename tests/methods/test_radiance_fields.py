@@ -47,6 +47,8 @@ SURFACE = {
     "rate": 0.01,
     "mask_weight": 1.0,
     "eikonal_weight": 0.03,
+    # Pixels are a sixteenth of the ball: a layer much thinner has no gradient by the pose.
+    "last_width": 0.05,
 }
 
 TINY: dict[str, tuple[AnyMethod, int]] = {
