@@ -225,12 +225,14 @@ def _seconds(draw: Draw, rounds: int = 2) -> tuple[float, float]:
     return forward, backward
 
 
-def relative_errors(found: Derivatives, true: Derivatives) -> Float[Tensor, "4"]:
+def relative_errors(
+    found: Float[Tensor, "4 rows columns 3"], true: Float[Tensor, "4 rows columns 3"]
+) -> Float[Tensor, "4"]:
     """‖found − true‖ / ‖true‖ of each parameter."""
     return (found - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
 
 
-def block_means(rows: Derivatives) -> Derivatives:
+def block_means(rows: Derivatives) -> Float[Tensor, "4 rows columns 3"]:
     """Means of blocks of pixels; what does not fill one is left out."""
     return avg_pool2d(rows.permute(0, 3, 1, 2), BLOCK).permute(0, 2, 3, 1)
 
@@ -380,7 +382,8 @@ def _plots(records: list[Record]) -> list[Plot]:
                 widths, "width of an edge: blur or β, in pixels", "relative error, position",
                 log_x=True, marker="o",
             ),
-            "Wide edges are biased; edges narrower than a pixel are met by luck.",
+            "Wide edges are biased, and narrower ones than a pixel are met by luck; where faces "
+            "are as small as the blur, soft ones mix.",
         ),
         Plot(
             "cost",

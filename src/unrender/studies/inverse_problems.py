@@ -136,7 +136,8 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
     )  # fmt: skip
     text = (
         "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
-        "poses are tried, 16 descend on small images and 4 on the mask. Lengths are in scene "
+        "poses are tried, 16 descend on small images and 4 on the mask. The misfit of the next best pose tells "
+        "whether the silhouette could have been another one. Lengths are in scene "
         "units; the chair's longest side is 1."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
@@ -189,7 +190,8 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     text = (
         "## A light from shading\n\nNormals and albedo are known. One directional light with "
         "an even one is found in closed form, and so is an environment in nine harmonics, "
-        "which stands for as many lights as there are."
+        "which stands for as many lights as there are. One image shows half of all normals: "
+        "for the others, of another view, nothing is known, and little is right."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
