@@ -38,13 +38,10 @@ def light_from_shading(
     factor = _factor(colors, normals, albedo)
     ones = torch.ones_like(normals[:, :1])
     _check_spread(torch.cat([normals, ones], dim=1), "four directions that differ")
-    lit = torch.ones_like(ones, dtype=torch.bool)
+    direction = _direction(normals, factor)
+    lit = (normals.double() @ direction)[:, None] > 0
     for _ in range(TURNS):
-        system = torch.cat([normals * lit, ones], dim=1)
-        found = torch.linalg.lstsq(system.double(), factor.double()).solution
-        # Rows are xyz and columns colours: one direction has rank one.
-        left, _, _ = torch.linalg.svd(found[:3])
-        direction = left[:, 0] * (left[:, 0] @ found[:3]).sum().sign()
+        direction = _direction(normals * lit, factor)
         before, lit = lit, (normals.double() @ direction)[:, None] > 0
         if torch.equal(before, lit):
             break
@@ -55,6 +52,15 @@ def light_from_shading(
     if not bool((color.abs() > 1e-4 * factor.abs().mean()).any()):
         raise InputError("the shading is the same everywhere: no direction can be found in it")
     return AmbientLight(ambient), DirectionalLight(-direction.to(colors), color)
+
+
+def _direction(normals: Tensor, factor: Tensor) -> Float[Tensor, "3"]:
+    """Towards the one light of which max(n·l, 0) is n·l, all normals else being 0."""
+    system = torch.cat([normals, torch.ones_like(normals[:, :1])], dim=1)
+    found = torch.linalg.lstsq(system.double(), factor.double()).solution[:3]
+    # Rows are xyz and columns colours: one direction has rank one.
+    left, _, _ = torch.linalg.svd(found)
+    return left[:, 0] * (left[:, 0] @ found).sum().sign()
 
 
 def environment_from_shading(

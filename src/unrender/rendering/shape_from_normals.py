@@ -103,9 +103,13 @@ def _integrated(
     _, anchors = np.unique(part, return_index=True)
     # One pixel of each part is held at 0, and the mean is taken off after.
     held = sparse.csr_matrix((np.ones(count), (anchors, anchors)), (number, number))
-    found = spsolve((system.T @ trust @ system + held).tocsc(), system.T @ (trust @ wanted))
+    found = np.atleast_1d(
+        np.asarray(
+            spsolve((system.T @ trust @ system + held).tocsc(), system.T @ (trust @ wanted))
+        )
+    )
     means = np.bincount(part, found) / np.bincount(part)
-    return torch.from_numpy(np.atleast_1d(found) - means[part])
+    return torch.from_numpy(found - means[part])
 
 
 def mesh_from_depth(

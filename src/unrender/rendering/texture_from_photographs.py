@@ -1,9 +1,9 @@
 """A mesh's texture from photographs, with mesh, cameras and light known.
 
-What pixels show is linear in the texture: each is a mean of a few texels, times the light there.
-Which texels these are does not change, so that it is found once, and then descent through the
-renderer's last step is quick. Pixels that an edge is blended into show something else as well
-and are left out.
+What pixels show is linear in the texture: each is a mean of a few texels, times the light
+there. Which texels these are does not change, so that it is found once, and then descent
+through the renderer's last step is quick. Pixels that an edge is blended into show something
+else as well and are left out.
 """
 
 from collections.abc import Sequence

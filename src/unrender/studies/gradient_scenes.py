@@ -155,4 +155,6 @@ def _slab() -> sdf.SDF:
         sdf.plane((-math.cos(a), -math.sin(a), 0.0), 0.5)
         for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)
     ]
-    return sdf.intersection(*sides, sdf.plane((0, 0, 1), 0.0), sdf.plane((0, 0, -1), 2 * SLAB))
+    return sdf.intersection(
+        *sides, sdf.plane((0.0, 0.0, 1.0), 0.0), sdf.plane((0.0, 0.0, -1.0), 2 * SLAB)
+    )

@@ -104,8 +104,8 @@ class Gradients(Experiment):
         return Findings(
             "Gradients of pixels",
             [
-                "What a pixel's colour does when an object moves or turns, or its colour or its "
-                "light changes, by autograd through several ways to draw it. The truth is "
+                "What a pixel's colour does when an object moves or turns, or its colour or "
+                "its light changes, by autograd through several ways to draw it. The truth is "
                 "finite differences of images with 100 rays a pixel. Errors are relative, "
                 "‖found − true‖ / ‖true‖ over all pixels, in the mean of the scenes: **0 is "
                 "right, and 1 is what finding nothing has**.",
@@ -115,8 +115,8 @@ class Gradients(Experiment):
                 "come from: pixels at silhouettes, and the others.",
                 Table(_split(records)),
                 f"And the errors of means of {BLOCK}×{BLOCK} pixels. An optimiser sums over "
-                "pixels, and is served by a derivative that lies a pixel beside its place; what "
-                "is still large here leads it astray.",
+                "pixels, and is served by a derivative that lies a pixel beside its place; "
+                "what is still large here leads it astray.",
                 Table(_summary(records, "block error")),
                 *self._advice(records),
                 *strips,
@@ -187,19 +187,19 @@ class Gradients(Experiment):
             f"{mean(hard, 'error', *moved):.2f} a pixel and "
             f"{mean(hard, 'block error', *moved):.2f} a block, for {costs[hard]:.1f} times a "
             f"plain image; with 2×2 rays {mean(twice, 'error', *moved):.2f} and "
-            f"{mean(twice, 'block error', *moved):.2f} for {costs[twice]:.1f} times. A crease is "
-            "no silhouette: where light differs on its two sides, what its motion does is "
+            f"{mean(twice, 'block error', *moved):.2f} for {costs[twice]:.1f} times. A crease "
+            "is no silhouette: where light differs on its two sides, what its motion does is "
             "missed (see the ring and box, inside).\n"
-            "- Soft rasterization reaches farther than an edge's own pixel, which helps where a "
-            "start is off by several. It pays with bias: neighbouring faces mix, and those that "
-            f"are smaller than the blur cover more than they do. With a {soft[6:]}: "
-            f"{mean(soft, 'error', *moved):.2f} a pixel, {mean(soft, 'block error', *moved):.2f} "
-            f"a block, {costs[soft]:.1f} times. Use it on meshes of few faces, and lower the "
-            "blur as the fit goes on.\n"
+            "- Soft rasterization reaches farther than an edge's own pixel, which helps where "
+            "a start is off by several. It pays with bias: neighbouring faces mix, and those "
+            f"that are smaller than the blur cover more than they do. With a {soft[6:]}: "
+            f"{mean(soft, 'error', *moved):.2f} a pixel, "
+            f"{mean(soft, 'block error', *moved):.2f} a block, {costs[soft]:.1f} times. "
+            "Use it on meshes of few faces, and lower the blur as the fit goes on.\n"
             "- A volume makes edges out of its density alone, so that no mesh is needed and "
-            "holes may open. Its edges lie a few β outside of the surface, what is thinner than "
-            "β is transparent, and a ray meets an edge far narrower than a pixel by luck. With "
-            f"{volume[8:]}: {mean(volume, 'error', *moved):.2f} a pixel, "
+            "holes may open. Its edges lie a few β outside of the surface, what is thinner "
+            "than β is transparent, and a ray meets an edge far narrower than a pixel by luck. "
+            f"With {volume[8:]}: {mean(volume, 'error', *moved):.2f} a pixel, "
             f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. "
             "Begin with a large β and let it fall.\n"
             "- Finite differences need two images for each parameter, with a hundred rays a "
@@ -209,25 +209,30 @@ class Gradients(Experiment):
 
 
 def _seconds(draw: Draw, rounds: int = 2) -> tuple[float, float]:
-    """Least seconds of an image, and of the gradient of the sum of its squares."""
+    """Least seconds of an image, and of the gradient of the sum of its squares.
+
+    Of the processor, over all threads: the clock also tells what else the machine does.
+    """
     forward = backward = float("inf")
     for _ in range(rounds):
         amounts = torch.zeros(4, requires_grad=True)
-        began = time.perf_counter()
+        began = time.process_time()
         image = draw(amounts)
-        drawn = time.perf_counter()
+        drawn = time.process_time()
         torch.autograd.grad(image.square().sum(), amounts)
         forward = min(forward, drawn - began)
-        backward = min(backward, time.perf_counter() - drawn)
+        backward = min(backward, time.process_time() - drawn)
     return forward, backward
 
 
-def relative_errors(found: Derivatives, true: Derivatives) -> Float[Tensor, "4"]:
+def relative_errors(
+    found: Float[Tensor, "4 rows columns 3"], true: Float[Tensor, "4 rows columns 3"]
+) -> Float[Tensor, "4"]:
     """‖found − true‖ / ‖true‖ of each parameter."""
     return (found - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
 
 
-def block_means(rows: Derivatives) -> Derivatives:
+def block_means(rows: Derivatives) -> Float[Tensor, "4 rows columns 3"]:
     """Means of blocks of pixels; what does not fill one is left out."""
     return avg_pool2d(rows.permute(0, 3, 1, 2), BLOCK).permute(0, 2, 3, 1)
 
@@ -377,7 +382,8 @@ def _plots(records: list[Record]) -> list[Plot]:
                 widths, "width of an edge: blur or β, in pixels", "relative error, position",
                 log_x=True, marker="o",
             ),
-            "Wide edges are biased; edges narrower than a pixel are met by luck.",
+            "Wide edges are biased, and narrower ones than a pixel are met by luck; where faces "
+            "are as small as the blur, soft ones mix.",
         ),
         Plot(
             "cost",

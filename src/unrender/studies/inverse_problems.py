@@ -47,6 +47,7 @@ from unrender.studies.findings import Findings, Part, Record, Strip, Table
 from unrender.studies.study import Experiment
 from unrender.training.mesh_from_normals import mesh_showing_normals
 
+WHITE = torch.ones(3)
 MATTE = Material(specular=0.0)
 RAYS = 4
 """A side of each pixel of the images that are given."""
@@ -135,7 +136,8 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
     )  # fmt: skip
     text = (
         "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
-        "poses are tried, 16 descend on small images and 4 on the mask. Lengths are in scene "
+        "poses are tried, 16 descend on small images and 4 on the mask. The misfit of the next best pose tells "
+        "whether the silhouette could have been another one. Lengths are in scene "
         "units; the chair's longest side is 1."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
@@ -166,7 +168,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     # Many lights at once are an environment, judged by another view of the same surface.
     many: tuple[Light, ...] = (
         AmbientLight(ambient),
-        *(DirectionalLight(row, 0.25 * torch.rand(3, generator=generator))
+        *(DirectionalLight(row, 0.35 * torch.rand(3, generator=generator))
           for row in torch.randn(6, 3, generator=generator)),
     )  # fmt: skip
     draw = mesh_renderer(blob, MeshLook(lights=many, material=MATTE, antialias=False))
@@ -182,13 +184,14 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     strip = Strip(
         "light",
         [("under six\nlights", torch.stack([draw(camera).color[0], relit]))],
-        "A surface under six lights, and under the environment of nine numbers a colour that was "
-        "found in that image.",
+        "A surface under six lights, and under the environment of nine numbers a colour that "
+        "was found in that image.",
     )
     text = (
-        "## A light from shading\n\nNormals and albedo are known. One directional light with an "
-        "even one is found in closed form, and so is an environment in nine harmonics, which "
-        "stands for as many lights as there are."
+        "## A light from shading\n\nNormals and albedo are known. One directional light with "
+        "an even one is found in closed form, and so is an environment in nine harmonics, "
+        "which stands for as many lights as there are. One image shows half of all normals: "
+        "for the others, of another view, nothing is known, and little is right."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
@@ -196,8 +199,8 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
 def texture_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
     """A photograph laid on a ring, found again from images of the ring."""
     picture = torch.from_numpy(photographs.astronaut().copy()).float() / 255
-    truth = area_average(picture[None], 64, 64)[0]
-    ring = _ring(0.02 + 0.96 * truth)
+    truth = 0.02 + 0.96 * area_average(picture[None], 64, 64)[0]
+    ring = _ring(truth)
     lights = (
         AmbientLight(0.4 * torch.ones(3)),
         DirectionalLight(torch.tensor([0.4, 0.6, -0.7]), 0.6 * torch.ones(3)),
@@ -207,13 +210,13 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     held = _about(4, 2 * options.side, generator)
     renderer = supersampled(mesh_renderer(ring, look), 3)
     images = renderer(given).color
-    assert isinstance(ring.texture, UVTexture), "the ring has (u, v)"
     blank = _ring(torch.full_like(truth, 0.5))
     found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
     again = supersampled(mesh_renderer(_ring(found.texture.image), look), 3)(held)
     before = supersampled(mesh_renderer(blank, look), 3)(held)
     wanted = renderer(held)
-    error = (found.texture.image - ring.texture.image)[found.seen].square().mean()
+    error = (found.texture.image - truth)[found.seen].square().mean()
+    seen = found.seen[..., None].float().expand(-1, -1, 3)
     scores = {
         "texels seen, percent": 100 * float(found.seen.float().mean()),
         "PSNR of seen texels, dB": -10 * float(error.log10()),
@@ -232,13 +235,12 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     strips = [
         Strip(
             "texture",
-            [("texture: true,\nfound, seen", torch.stack([ring.texture.image, found.texture.image,
-                found.seen[..., None].float().expand(-1, -1, 3)]))],
-            "The picture that was laid on the ring, what was found of it, and where it was seen.",
+            [("texture: true,\nfound, seen", torch.stack([truth, found.texture.image, seen]))],
+            "The picture laid on the ring, what was found of it, and where it was seen.",
         ),
         Strip(
             "texture-views",
-            [("held out", wanted.over(torch.ones(3))), ("from what\nwas found", again.over(torch.ones(3)))],
+            [("held out", wanted.over(WHITE)), ("from what\nwas found", again.over(WHITE))],
             "Views that were held out, under the same light.",
         ),
     ]  # fmt: skip
@@ -267,8 +269,8 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     given = supersampled_normals(blob, cameras)
     refined = mesh_showing_normals(start, cameras, *given, steps=options.steps)
     records: list[Record] = [
-        {"problem": "shape", "case": "depth, one view", "figure": "RMS error, percent of the size",
-         "value": 100 * float(error) / 2.0}
+        {"problem": "shape", "case": "depth, one view",
+         "figure": "RMS error, percent of the size", "value": 100 * float(error) / 2.0}
     ]  # fmt: skip
     truth = sample_surface(blob, 5000, torch.Generator().manual_seed(1))
     for name, mesh in (("start: a sphere", start), (f"{options.views} views", refined)):
@@ -284,18 +286,18 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     held = _about(1, options.side, generator)
     pictures = [
         seen.normals[0] / 2 + 0.5,
-        *(mesh_renderer(mesh)(held).over(torch.ones(3))[0] for mesh in (blob, start, refined)),
-        side(held).over(torch.ones(3))[0],
+        *(mesh_renderer(mesh)(held).over(WHITE)[0] for mesh in (blob, start, refined)),
+        side(held).over(WHITE)[0],
     ]
     strip = Strip(
         "shape",
         [("normals; held\nout: true, start,\nfound; depth", torch.stack(pictures))],
-        "One of the images of normals; from a view that was held out the true shape, the sphere "
-        "at the start and what became of it; and from there the depth of the first image.",
+        "An image of normals; from a view that was held out the true shape, the sphere at the "
+        "start and what became of it; and from there the depth of the first image.",
     )
     text = (
-        "## A shape from normals\n\nOne image of normals is integrated to depth, up to a factor; "
-        "with several, a sphere's vertices move until it shows them all."
+        "## A shape from normals\n\nOne image of normals is integrated to depth, up to a "
+        "factor; with several, a sphere's vertices move until it shows them all."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
@@ -303,7 +305,7 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
 def supersampled_normals(
     mesh: Mesh, cameras: Cameras
 ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"]]:
-    """Mean normals of the pixels' rays and how many meet the mesh, without antialiased edges."""
+    """Mean normals of the pixels' rays, and the share that meets the mesh."""
 
     def draw(cameras: Cameras) -> Rendering:
         seen = mesh_renderer(mesh, MeshLook(antialias=False))(cameras)

@@ -156,7 +156,7 @@ def _answer(asked: Path, answer: Path) -> None:
     mi.set_variant("llvm_ad_rgb")
     with np.load(asked, allow_pickle=False) as found:
         given = {name: found[name] for name in found.files}
-    samples = int(given["samples"])
+    samples, seed = int(given["samples"]), mi.UInt32(int(given["seed"]))
     scene = load_scene(mi, given, asked.parent, samples)
     integrator = mi.load_dict(
         {"type": "direct_projective", "sppc": samples, "sppp": samples, "sppi": 0}
@@ -173,7 +173,7 @@ def _answer(asked: Path, answer: Path) -> None:
         for name, base, change in zip(names, given["surface"], changes, strict=True):
             parameters[name] = mi.Float(base.ravel()) + amount * mi.Float(change.ravel())
         parameters.update()
-        image = mi.render(scene, parameters, integrator=integrator, seed=int(given["seed"]))
+        image = mi.render(scene, parameters, integrator=integrator, seed=seed)
         dr.forward(amount)
         rows.append(np.array(dr.grad(image))[..., :3])
         seconds.append(time.perf_counter() - began)

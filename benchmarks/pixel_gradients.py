@@ -1,0 +1,76 @@
+"""Derivatives of pixels and inverse problems, as figures and as the studies' pages.
+
+    python benchmarks/pixel_gradients.py FOLDER
+
+writes gradients.md and inverse-problems.md with their pictures and tables into the folder; the
+pictures in docs/gradients are from there. `gradient_figures` is the part "gradients" of
+benchmarks/fields_surfaces.py.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import record
+
+from unrender.studies.findings import Findings, write_findings
+from unrender.studies.gradients import Gradients
+from unrender.studies.inverse_problems import InverseProblems
+
+Figures = dict[str, dict[str, Any]]
+
+
+def gradient_figures(seed: int = 0, quick: bool = False, pages: Path | None = None) -> Figures:
+    """Errors of each technique by scene and parameter, and of the inverse problems.
+
+    The pages go into a folder, if one is given.
+    """
+    gradients = Gradients(side=24, runs=2) if quick else Gradients()
+    problems = InverseProblems(side=32, poses=1, steps=30) if quick else InverseProblems()
+    found = {
+        "gradients": gradients.run(seed, print),
+        "inverse-problems": problems.run(seed, print),
+    }
+    if pages is not None:
+        for name, findings in found.items():
+            write_findings(findings, pages, name)
+    return _errors(found["gradients"]) | _solved(found["inverse-problems"])
+
+
+def _errors(findings: Findings) -> Figures:
+    """Relative errors, and costs over a plain image."""
+    figures: Figures = {}
+    for row in findings.records:
+        names = [_key(row[part]) for part in ("scene", "technique", "parameter")]
+        for kind in ("error", "block error"):
+            figures["_".join(["gradient", *names, _key(kind)])] = record.figure(
+                float(row[kind] or 0), ""
+            )
+        if row["parameter"] == "position":
+            key = "_".join(["gradient", *names[:2], "cost"])
+            figures[key] = record.figure(float(row["cost"] or 0), "×")
+    return figures
+
+
+def _solved(findings: Findings) -> Figures:
+    return {
+        "_".join(["inverse", *(_key(row[part]) for part in ("problem", "case", "figure"))]):
+            record.figure(float(row["value"] or 0), str(row.get("unit") or ""))
+        for row in findings.records
+    }  # fmt: skip
+
+
+def _key(text: object) -> str:
+    """In letters, digits and underscores: 2×2 becomes 2x2 and β beta."""
+    plain = str(text).replace("×", "x").replace("β", "beta").replace(".", "p")
+    return "_".join("".join(c if c.isalnum() else " " for c in plain).split()).lower()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description="Errors of derivatives of pixels, and of inverse problems."
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    record.show(gradient_figures(arguments.seed, pages=arguments.folder))
