@@ -148,7 +148,7 @@ def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
         scene = make_scene(source, light=reading.light)
     elif reading.light != "direct":
         raise InputError(
-            f"--light {reading.light}: {source} has the light it was taken in: leave it out, or "
+            f"--light {reading.light}: {source} has the light it was taken in: leave it out or "
             f"name a built-in scene, {', '.join(NAMES)}"
         )
     else:
