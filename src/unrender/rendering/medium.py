@@ -59,9 +59,7 @@ def stratified(
     return stretch.distance(edges.to(stretch.near))
 
 
-def bin_middles(
-    rays: Rays, edges: Float[Tensor, "rays edges"]
-) -> Float[Tensor, "rays bins 3"]:
+def bin_middles(rays: Rays, edges: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays bins 3"]:
     """World points in the middle of each bin."""
     middles = (edges[:, 1:] + edges[:, :-1]) / 2
     return rays.origins[:, None] + middles[..., None] * rays.directions[:, None]

@@ -17,7 +17,20 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.rendering import pixel_grid
 from unrender.report.plots import PALETTE, STYLE
 
-EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
+EDGES = (
+    (0, 1),
+    (0, 2),
+    (0, 4),
+    (1, 3),
+    (1, 5),
+    (2, 3),
+    (2, 6),
+    (3, 7),
+    (4, 5),
+    (4, 6),
+    (5, 7),
+    (6, 7),
+)
 """Pairs of a box' corners that differ along one axis."""
 
 
