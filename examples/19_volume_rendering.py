@@ -48,7 +48,7 @@ print("weights of three bins:", [round(w, 4) for w in weights[0].tolist()],
 # The true scene: a box of orange fog, seen by cameras all around it.
 center, sides = torch.tensor([0.2, -0.15, 0.1]), torch.tensor([0.7, 1.1, 0.5])
 true_box = soft_solid(
-    translated(box(sides / 2), center), torch.tensor([0.9, 0.4, 0.1]), 8.0, 0.001
+    translated(box(sides / 2), center), torch.tensor([0.9, 0.4, 0.1]), 8.0, 0.0005
 )
 poses = spherical_shell(12, (3.9, 4.1), generator, (-1.2, 1.2))
 cameras = Cameras.from_focal(poses, 1.4 * SIZE, SIZE, SIZE)
@@ -78,22 +78,22 @@ for name, begun, value, truth in zip(
           f"off by {float((value - truth).abs().max()):.4f} at most")  # fmt: skip
 
 # One more camera of few pixels, whose rays can be drawn.
-aside = look_at(torch.tensor([[2.6, -2.2, 1.4]]), origin[None], torch.tensor([0.0, 0.0, 1.0]))
+aside = look_at(torch.tensor([[1.9, -1.6, 1.0]]), origin[None], torch.tensor([0.0, 0.0, 1.0]))
 camera = Cameras.from_focal(aside, 1.4 * SMALL, SMALL, SMALL)
 row = torch.stack([torch.arange(0.5, SMALL, 1.0), torch.full((SMALL,), SMALL / 2)], dim=1)
 rays = camera.rays(torch.zeros(SMALL, dtype=torch.long), row)
-edges = stratified(Stretch(*through_ball(rays, origin, 1.2, 0.0)), 12, generator)
+edges = stratified(Stretch(*through_ball(rays, origin, 0.9, 0.0)), 12, generator)
 
 with rc_context(STYLE):
     figure = Figure(figsize=(14, 8.4), layout="constrained")
     draw_pixel_grid(figure.add_subplot(2, 3, 1), SMALL, SMALL)
     axes = space(figure, (2, 3, 2))
-    draw_image_plane(axes, camera, 1.2)
+    draw_image_plane(axes, camera, 0.8)
     colors = place_colors(row, SMALL, SMALL)
     draw_rays(axes, rays, colors, edges, bin_middles(rays, edges))
     draw_box(axes, center, sides, "#444444")
     axes.set_title("a row of pixels: rays and stratified samples", fontsize=11)
-    axes.view_init(24, -100)
+    axes.view_init(28, -110)
     axes.set_aspect("equal")
 
     image = renderer(camera.resized(160, 160))
@@ -118,7 +118,7 @@ with rc_context(STYLE):
     curves = {
         "density / 8": thick / 8,
         "transmittance": 1 - share.cumsum(0),
-        "weight per length": share / fine[0].diff() / 8,
+        "share of the light so far": share.cumsum(0) / share.sum(),
     }
     for (name, values), series in zip(curves.items(), PALETTE, strict=False):
         panel.plot(distance.tolist(), values.tolist(), color=series, label=name)

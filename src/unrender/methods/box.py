@@ -91,10 +91,11 @@ class Box(RayMethod[BoxModel]):
     """Bins of a ray."""
     density: float = 10.0
     """Of the first box, per radius of the ball that the cameras look at."""
-    first_softness: float = 0.1
+    first_softness: float = 0.05
     """Width of the faces at the start, in radii of the ball."""
     last_softness: float = 0.0003
-    """And at the end: what is left of it makes sides too short, by several times as much."""
+    """From half of the training on: what is left of it makes sides too short, by several times
+    as much."""
 
     def model(self, generator: torch.Generator) -> BoxModel:
         return BoxModel(self)
@@ -119,5 +120,7 @@ class Box(RayMethod[BoxModel]):
     def after_step(
         self, model: BoxModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        hardened = (self.last_softness / self.first_softness) ** progress.fraction
+        # The second half is left to sides and density, which soft faces had made to fit.
+        share = min(1.0, 2 * progress.fraction)
+        hardened = (self.last_softness / self.first_softness) ** share
         model.softness.fill_(self.first_softness * hardened)

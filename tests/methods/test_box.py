@@ -1,0 +1,86 @@
+"""The box is found where it is, from a wrong start, by pictures that other formulas made."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.views import Scene, Views
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.methods.box import Box, BoxModel
+from unrender.opened_run import open_run
+from unrender.rendering.rendering import pixel_grid
+from unrender.tasks import fit_run
+from unrender.training.fit import FitOptions
+
+SIZE, CAMERAS = 48, 12
+CENTER, SIDES = torch.tensor([0.2, -0.15, 0.1]), torch.tensor([0.7, 1.1, 0.5])
+COLOR = torch.tensor([0.9, 0.4, 0.1])
+
+
+def views_of_fog(density: float, scale: float = 1.0, seed: int = 0) -> Views:
+    """A box of fog by its closed form, 1 − exp(−density × chord): no samples."""
+    poses = spherical_shell(
+        CAMERAS, (3.9, 4.1), torch.Generator().manual_seed(seed), (-1.2, 1.2)
+    )
+    cameras = Cameras.from_focal(poses, 1.4 * SIZE, SIZE, SIZE)
+    index = torch.arange(CAMERAS)[:, None, None].expand(-1, SIZE, SIZE)
+    rays = cameras.rays(index, pixel_grid(SIZE, SIZE).expand(CAMERAS, -1, -1, -1))
+    faces = torch.stack([CENTER - SIDES / 2, CENTER + SIDES / 2])[:, None, None, None]
+    hits = (faces - rays.origins) / rays.directions
+    chord = (hits.amax(0).amin(-1) - hits.amin(0).amax(-1)).clamp_min(0)
+    opacity = 1 - (-density * chord).exp()[..., None]
+    poses = poses.clone()
+    poses[:, :, 3] *= scale
+    return Views(cameras.with_poses(poses), torch.cat([opacity * COLOR, opacity], dim=-1))
+
+
+def fitted(data: Views, out: Path, method: Box, steps: int) -> BoxModel:
+    scene, options = Scene("box", data, data), FitOptions(steps=steps, device="cpu")
+    model = fit_run(method, "box", out, options, scene=scene, show=False)[0].model
+    assert isinstance(model, BoxModel)
+    return model
+
+
+@pytest.mark.parametrize(
+    "density", [3.0, pytest.param(20.0, marks=pytest.mark.slow)], ids=["fog", "solid"]
+)
+def test_centre_and_sides_are_found_to_a_hundredth(density: float, tmp_path: Path) -> None:
+    model = fitted(views_of_fog(density), tmp_path / "run", Box(), 600)
+    start = Box().build(views_of_fog(density), torch.Generator())
+    # It began far from there.
+    assert float((start.center - CENTER).abs().max()) > 0.1
+    assert float((start.sides - SIDES).abs().max()) > 0.3
+    torch.testing.assert_close(model.center.detach(), CENTER, atol=0.01, rtol=0)
+    torch.testing.assert_close(model.sides.detach(), SIDES, atol=0.01, rtol=0)
+    torch.testing.assert_close(model.color.sigmoid().detach(), COLOR, atol=0.01, rtol=0)
+    found = float(model.log_density.detach().exp() / model.ball.radius)
+    assert found == pytest.approx(density, rel=0.15)
+
+
+def test_the_unit_of_length_does_not_matter(tmp_path: Path) -> None:
+    short = replace(Box(), bins=48)
+    one, ten = (
+        fitted(views_of_fog(3.0, scale), tmp_path / f"{scale}", short, 40)
+        for scale in (1.0, 10.0)
+    )
+    torch.testing.assert_close(ten.center, 10 * one.center, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ten.sides, 10 * one.sides, rtol=1e-3, atol=1e-3)
+
+
+def test_a_run_opens_again(tmp_path: Path) -> None:
+    data = views_of_fog(3.0)
+    model = fitted(data, tmp_path / "run", replace(Box(), bins=32), 5)
+    again = open_run(tmp_path / "run")
+    assert isinstance(again.model, BoxModel)
+    assert torch.equal(again.model.softness, model.softness)
+    camera = data.cameras.select(slice(0, 1))
+    assert torch.equal(again.renderer(camera).rgba, again.method.render(model, camera).rgba)
+
+
+def test_faces_harden_by_the_middle_of_the_training(tmp_path: Path) -> None:
+    method = replace(Box(), bins=16, rays=16)
+    model = fitted(views_of_fog(3.0), tmp_path / "run", method, 10)
+    assert float(model.softness) == pytest.approx(method.last_softness)
