@@ -280,7 +280,7 @@ def _add_direct(
 ) -> None:
     """Next-event estimation: what one light sends to the surface, and that to the path."""
     rough = [kind for kind in scene.kinds if kind < ROUGH]
-    if not rough:
+    if not rough or not scene.lights.kinds:
         return
     if len(rough) < len(scene.kinds):
         keep = (surface.substance.kind < ROUGH).nonzero()[:, 0]
@@ -295,9 +295,17 @@ def _add_direct(
     # A light behind the face itself might still shine on normals that are interpolated.
     lit = (dot(surface.normals, light.direction) > 0) & (found.amax(0) > 0)
     lit = lit.nonzero()[:, 0]
-    direction = light.direction.index_select(1, lit)
-    start = surface.select(lit).leave(direction, scene.grain)
-    hidden = scene.hidden(start, direction, SHORTER * light.distance.index_select(0, lit))
+    direction, distance = light.direction.index_select(1, lit), light.distance[lit]
+    there = surface.select(lit)
+    start = there.leave(direction, scene.grain)
+    # From where the ray starts to the very point: shifted alongside, it would meet a lamp that
+    # it grazes before its end.
+    way = there.points + distance * direction - start
+    length = way.square().sum(0).sqrt()
+    nearby = distance.isfinite()
+    direction = torch.where(nearby, way / length, direction)
+    farthest = SHORTER * torch.where(nearby, length, distance)
+    hidden = scene.hidden(start, direction, farthest)
     free = lit.index_select(0, (~hidden).nonzero()[:, 0])
     out[:3].index_add_(1, paths.number.index_select(0, free), found.index_select(1, free))
 
