@@ -25,7 +25,7 @@ def gradient_figures(seed: int = 0, quick: bool = False, pages: Path | None = No
 
     The pages go into a folder, if one is given.
     """
-    gradients = Gradients(side=24, runs=2) if quick else Gradients()
+    gradients = Gradients(side=24, runs=2, rays=4) if quick else Gradients()
     problems = InverseProblems(side=32, poses=1, steps=30) if quick else InverseProblems()
     found = {
         "gradients": gradients.run(seed, print),

@@ -176,7 +176,7 @@ def test_a_process_that_dies_is_a_reason(
 
 def test_the_pages_are_whole(tmp_path: Path) -> None:
     short = (
-        Gradients(side=16, blurs=(0.3, 1.0), betas=(0.03,), runs=2, mitsuba=False),
+        Gradients(side=16, blurs=(0.3, 1.0), betas=(0.03,), runs=2, rays=4, mitsuba=False),
         InverseProblems(side=24, poses=1, views=4, steps=10),
     )
     for name, study in zip(("gradients", "inverse-problems"), short, strict=True):

@@ -67,7 +67,7 @@ class Found:
 class Gradients(Experiment):
     """Derivatives of pixels by six techniques: pictures, bias, variance and cost."""
 
-    side: int = 48
+    side: int = 64
     """Pixels a side of the images."""
     blurs: tuple[float, ...] = (0.3, 1.0, 2.0)
     """√σ of soft rasterization, in pixels."""
@@ -75,6 +75,8 @@ class Gradients(Experiment):
     """β of the density of signed distances, in scene units; objects have radius 1."""
     runs: int = 3
     """Of what is stochastic."""
+    rays: int = 12
+    """A side of each pixel, of the images whose finite differences are the truth."""
     samples: int = 256
     """A pixel, of Mitsuba."""
     mitsuba: bool = True
@@ -88,7 +90,7 @@ class Gradients(Experiment):
         for scene in gradient_scenes():
             say(f"Differentiating the {scene.name}")
             generator = torch.Generator().manual_seed(seed)
-            true = truth(scene, self.side, generator)
+            true = truth(scene, self.side, generator, self.rays, passes=4)
             noises.append(f"{scene.name} {_listed(true.noise, '.1%')}")
             plain = _seconds(rasterized(scene, self.side, antialias=False))[0]
             found = self._found(scene, generator)
@@ -106,7 +108,7 @@ class Gradients(Experiment):
             [
                 "What a pixel's colour does when an object moves or turns, or its colour or "
                 "its light changes, by autograd through several ways to draw it. The truth is "
-                "finite differences of images with 100 rays a pixel. Errors are relative, "
+                f"finite differences of images with {self.rays}² rays a pixel. Errors are "
                 "‖found − true‖ / ‖true‖ over all pixels, in the mean of the scenes: **0 is "
                 "right, and 1 is what finding nothing has**.",
                 Table(_summary(records, "error")),
@@ -202,7 +204,7 @@ class Gradients(Experiment):
             f"With {volume[8:]}: {mean(volume, 'error', *moved):.2f} a pixel, "
             f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. "
             "Begin with a large β and let it fall.\n"
-            "- Finite differences need two images for each parameter, with a hundred rays a "
+            "- Finite differences need two images for each parameter, with hundreds of rays a "
             "pixel: right for a test or a few parameters, out of the question for the vertices "
             "of a mesh, for which one backward pass serves all.",
         ]
@@ -382,8 +384,8 @@ def _plots(records: list[Record]) -> list[Plot]:
                 widths, "width of an edge: blur or β, in pixels", "relative error, position",
                 log_x=True, marker="o",
             ),
-            "Wide edges are biased, and narrower ones than a pixel are met by luck; where faces "
-            "are as small as the blur, soft ones mix.",
+            "Wide edges are biased, and narrower ones than a pixel are met by luck; where "
+            "faces are as small as the blur, soft ones mix.",
         ),
         Plot(
             "cost",

@@ -136,9 +136,9 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
     )  # fmt: skip
     text = (
         "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
-        "poses are tried, 16 descend on small images and 4 on the mask. The misfit of the next best pose tells "
-        "whether the silhouette could have been another one. Lengths are in scene "
-        "units; the chair's longest side is 1."
+        "poses are tried, 16 descend on small images and 4 on the mask. The misfit of the "
+        "next best pose tells whether the silhouette could have been another one. Lengths "
+        "are in scene units; the chair's longest side is 1."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
