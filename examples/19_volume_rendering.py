@@ -20,7 +20,13 @@ from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import replacing
 from unrender.methods.box import Box
-from unrender.rendering.medium import bin_middles, medium_renderer, soft_solid, stratified
+from unrender.rendering.medium import (
+    even_bins,
+    medium_renderer,
+    points_at,
+    soft_solid,
+    stratified,
+)
 from unrender.rendering.proposals import Stretch
 from unrender.rendering.volume import bin_weights
 from unrender.report.plots import PALETTE, STYLE
@@ -82,7 +88,8 @@ aside = look_at(torch.tensor([[1.9, -1.6, 1.0]]), origin[None], torch.tensor([0.
 camera = Cameras.from_focal(aside, 1.4 * SMALL, SMALL, SMALL)
 row = torch.stack([torch.arange(0.5, SMALL, 1.0), torch.full((SMALL,), SMALL / 2)], dim=1)
 rays = camera.rays(torch.zeros(SMALL, dtype=torch.long), row)
-edges = stratified(Stretch(*through_ball(rays, origin, 0.9, 0.0)), 12, generator)
+edges = even_bins(Stretch(*through_ball(rays, origin, 0.9, 0.0)), 12)
+samples = points_at(rays, stratified(edges, generator))
 
 with rc_context(STYLE):
     figure = Figure(figsize=(14, 8.4), layout="constrained")
@@ -90,7 +97,7 @@ with rc_context(STYLE):
     axes = space(figure, (2, 3, 2))
     draw_image_plane(axes, camera, 0.8)
     colors = place_colors(row, SMALL, SMALL)
-    draw_rays(axes, rays, colors, edges, bin_middles(rays, edges))
+    draw_rays(axes, rays, colors, edges, samples)
     draw_box(axes, center, sides, "#444444")
     axes.set_title("a row of pixels: rays and stratified samples", fontsize=11)
     axes.view_init(28, -110)
@@ -110,10 +117,10 @@ with rc_context(STYLE):
 
     # Along the middle ray: how much gets through, and where the light comes from.
     middle = camera.rays(torch.tensor([0]), torch.tensor([[SMALL / 2, SMALL / 2]]))
-    fine = stratified(Stretch(*through_ball(middle, origin, 1.2, 0.0)), 300, None)
-    thick, _ = true_box(bin_middles(middle, fine)[0])
+    fine = even_bins(Stretch(*through_ball(middle, origin, 0.9, 0.0)), 300)
+    distance = stratified(fine, None)
+    thick, _ = true_box(points_at(middle, distance)[0])
     share = bin_weights(thick[None], fine)[0]
-    distance = (fine[0, 1:] + fine[0, :-1]) / 2
     panel = figure.add_subplot(2, 3, 5)
     curves = {
         "density / 8": thick / 8,
@@ -121,7 +128,7 @@ with rc_context(STYLE):
         "share of the light so far": share.cumsum(0) / share.sum(),
     }
     for (name, values), series in zip(curves.items(), PALETTE, strict=False):
-        panel.plot(distance.tolist(), values.tolist(), color=series, label=name)
+        panel.plot(distance[0].tolist(), values.tolist(), color=series, label=name)
     panel.set(xlabel="distance along the middle ray", title="where the light comes from")
     panel.legend()
 

@@ -1,9 +1,9 @@
 """A box: the smallest radiance field, eleven numbers found by volume rendering.
 
 It is fitted as NeRF is (Mildenhall et al. 2020, https://arxiv.org/abs/2003.08934): rays of the
-photographs are cut into bins at random, each bin has a density and a colour, what the ray shows
-is summed up by eq. 3, and its error flows back. Only that here the density is that of a box with
-its faces along the axes, known by its centre and the lengths of its sides, and of one colour.
+photographs are cut into bins, each is looked at somewhere, what the ray shows is summed up by
+eq. 3, and its error flows back. Only that here the density is that of a box along the axes,
+known by its centre and the lengths of its sides, and of one colour.
 
 At first its faces are soft, so that rays which pass at a distance know where it is; they harden
 while it is found.
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unrender.data.views import Views
 from unrender.geometry.cameras import Rays
-from unrender.rendering.medium import Medium, render_medium, soft_solid, stratified
+from unrender.rendering.medium import Medium, even_bins, render_medium, soft_solid
 from unrender.rendering.proposals import Stretch
 from unrender.rendering.rendering import Rendering
 from unrender.scenes.sdf import box, translated
@@ -66,10 +66,10 @@ class BoxModel(RayModel):
         )
 
     def look(self, rays: Rays, generator: torch.Generator | None) -> Rendering:
-        """With a generator, at random places of each bin."""
+        """With a generator, at a random place of each bin."""
         stretch = Stretch(*self.ball.crossed(rays, NEAREST))
-        edges = stratified(stretch, self.options.bins, generator)
-        return render_medium(self.medium(), rays, edges)
+        edges = even_bins(stretch, self.options.bins)
+        return render_medium(self.medium(), rays, edges, generator)
 
     def render(self, rays: Rays) -> Rendering:
         return self.look(rays, None)

@@ -2,8 +2,8 @@
 
 The colour of a ray is ∫ T(t) σ(t) c(t) dt with the transmittance T(t) = exp(−∫ σ) over all in
 front of t (NeRF, eq. 1): what reaches the camera of the light that is sent out at t. Here the
-ray is cut into bins, the density σ and the colour c of each are those at its middle, and the sum
-over bins is exact for what is constant in each (eq. 3, `rendering/volume.py`).
+ray is cut into bins, the density σ and the colour c of each are those at one place in it, and
+the sum over bins is exact for what is constant in each (eq. 3, `rendering/volume.py`).
 """
 
 from collections.abc import Callable
@@ -48,26 +48,41 @@ def soft_solid(
     return at
 
 
-def stratified(
-    stretch: Stretch, bins: int, generator: torch.Generator | None
-) -> Float[Tensor, "rays edges"]:
-    """Distances of the edges of equal bins; with a generator each inner edge moves at random.
-
-    By up to half a bin either way, so that over many steps every place is looked at.
-    """
-    edges = even_edges(len(stretch.near), bins, generator)
+def even_bins(stretch: Stretch, bins: int) -> Float[Tensor, "rays edges"]:
+    """Distances of the edges of bins of equal length (or disparity, as the stretch says)."""
+    edges = even_edges(len(stretch.near), bins, None)
     return stretch.distance(edges.to(stretch.near))
 
 
-def bin_middles(rays: Rays, edges: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays bins 3"]:
-    """World points in the middle of each bin."""
-    middles = (edges[:, 1:] + edges[:, :-1]) / 2
-    return rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
+def stratified(
+    edges: Float[Tensor, "rays edges"], generator: torch.Generator | None
+) -> Float[Tensor, "rays bins"]:
+    """The distance at which each bin is looked at: one anywhere in it (NeRF, eq. 2).
+
+    All distances are then as likely, so that the sum of density × length over a ray's bins is
+    right in the mean. Without a generator, the middles. Drawn on the CPU, as the generator.
+    """
+    starts, lengths = edges[:, :-1], edges.diff(dim=1)
+    if generator is None:
+        return starts + lengths / 2
+    return starts + lengths * torch.rand(lengths.shape, generator=generator).to(edges)
 
 
-def render_medium(medium: Medium, rays: Rays, edges: Float[Tensor, "rays edges"]) -> Rendering:
-    """What rays see of a medium between their first and last edges."""
-    points = bin_middles(rays, edges)
+def points_at(
+    rays: Rays, distances: Float[Tensor, "rays bins"]
+) -> Float[Tensor, "rays bins 3"]:
+    """World points of rays, so far along them."""
+    return rays.origins[:, None] + distances[..., None] * rays.directions[:, None]
+
+
+def render_medium(
+    medium: Medium,
+    rays: Rays,
+    edges: Float[Tensor, "rays edges"],
+    generator: torch.Generator | None = None,
+) -> Rendering:
+    """What rays see of a medium between their first and last edges; `stratified` says where."""
+    points = points_at(rays, stratified(edges, generator))
     density, color = medium(points.flatten(0, 1))
     return render_bins(density.view(points.shape[:2]), color.view(points.shape), edges)
 
@@ -78,12 +93,13 @@ def medium_renderer(
     """Whole images of what a medium has in a ball, by `bins` even bins of every ray in it."""
     if radius <= 0 or bins < 1:
         raise InputError(
-            f"a ball of radius {radius:g} in {bins} bins: give a radius above 0 and at least 1 bin"
+            f"a ball of radius {radius:g} in {bins} bins: give a radius above 0 and one bin or "
+            "more"
         )
 
     def render_rays(rays: Rays) -> Rendering:
         stretch = Stretch(*through_ball(rays, center.to(rays.origins), radius, 0.0))
-        return render_medium(medium, rays, stratified(stretch, bins, None))
+        return render_medium(medium, rays, even_bins(stretch, bins))
 
     def render(cameras: Cameras) -> Rendering:
         return render_in_tiles(cameras, RAYS_AT_ONCE, render_rays)

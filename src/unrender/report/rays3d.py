@@ -1,4 +1,4 @@
-"""Rays drawn: a camera's grid of pixels, and in space the rays that leave it with their samples.
+"""Rays drawn: a camera's grid of pixels, and in space its rays with the samples on them.
 
 Pixels are coloured by their place: red grows with x, green with y, as on the flat grid, so that
 the two pictures can be read side by side.
@@ -17,21 +17,8 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.rendering import pixel_grid
 from unrender.report.plots import PALETTE, STYLE
 
-EDGES = (
-    (0, 1),
-    (0, 2),
-    (0, 4),
-    (1, 3),
-    (1, 5),
-    (2, 3),
-    (2, 6),
-    (3, 7),
-    (4, 5),
-    (4, 6),
-    (5, 7),
-    (6, 7),
-)
-"""Pairs of a box' corners that differ along one axis."""
+EDGES = [(a, b) for a in range(8) for b in range(a) if a ^ b in (1, 2, 4)]
+"""Pairs of a box' corners, counted in binary, that differ along one axis."""
 
 
 def place_colors(
