@@ -221,9 +221,9 @@ def test_what_is_assumed_is_said() -> None:
 
 def test_descriptions_are_of_their_own_kind() -> None:
     for name in ("fit-sdf", "fit-occupancy"):
-        known = describe(SHAPE_FITS[name])
-        assert known["name"] == name
-        assert from_description(known, "x") == SHAPE_FITS[name]
+        method = SHAPE_FITS[name]
+        assert from_description(describe(method), "x") == method
+    assert describe(SHAPE_FITS["fit-sdf"]) != describe(SHAPE_FITS["fit-occupancy"])
 
 
 def test_the_command(
