@@ -37,7 +37,9 @@ class SDFFit(FieldFit):
     slope: ClassVar[float | None] = 1.5
     """That of a distance is 1, of one that is learned a little more."""
 
-    rate: float = 0.2
+    rate: float = 0.6
+    gain: float = 0.1
+    """Factor of the field's numbers, which are of the size of 1: distances are smaller."""
     near: float = 0.02
     """Distance at which errors weigh half as much as at the surface, in sizes of the shape."""
     normals: float = 0.1
@@ -52,7 +54,7 @@ class SDFFit(FieldFit):
     def values(
         self, model: FieldModel, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points"]:
-        return points.norm(dim=1) - BALL + model(points)
+        return points.norm(dim=1) - BALL + self.gain * model(points)
 
     def losses(
         self,
