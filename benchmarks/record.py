@@ -6,10 +6,12 @@ A figure is {"value", "unit"} with "at_least" or "at_most" where a bound is aske
 with the "reason" where there is no value.
 """
 
+import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,40 @@ def write(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def merge(
+    parts: Mapping[str, Callable[[argparse.Namespace], Figures]],
+    arguments: argparse.Namespace,
+) -> tuple[Figures, dict[str, str]]:
+    """Measure the parts of `arguments.only`, each merged into the file `arguments.out`.
+
+    Returns all figures of the file, and the commit that each was measured at.
+    """
+    began = time.perf_counter()
+    earlier = read(arguments.out)
+    figures = dict(earlier.get("figures", {}))
+    measured = dict(earlier.get("measured", {}))
+    for part in arguments.only:
+        found = parts[part](arguments)
+        figures.update(found)
+        show(found)
+        measured |= dict.fromkeys(found, COMMIT)
+        seconds = time.perf_counter() - began
+        write(arguments.out, arguments.seed, seconds, figures, measured=measured)
+    return figures, measured
+
+
+def table(figures: Figures, measured: Mapping[str, str]) -> list[str]:
+    """A row a figure, those with a bound first."""
+    rows = ["| figure | value | asked | commit |", "|---|---:|---:|---|"]
+    for name in sorted(figures, key=lambda n: not asked(figures[n])):
+        own = figures[name]
+        value = own.get("reason", "")
+        if own["value"] is not None:
+            value = f"{own['value']:.4g} {own['unit']}".strip()
+        rows.append(f"| `{name}` | {value} | {asked(own)} | {measured.get(name, '')} |")
+    return rows
 
 
 def figure(

@@ -9,7 +9,6 @@ is asked for alone is merged into the results and the table of docs/shapes.md.
 
 import argparse
 import importlib.util
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -68,25 +67,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="seconds of fitting")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    began = time.perf_counter()
-    earlier = record.read(arguments.out)
-    figures = dict(earlier.get("figures", {}))
-    measured = dict(earlier.get("measured", {}))
     committed = not arguments.quick and arguments.out == RESULTS
     arguments.pictures = ROOT / "docs/shapes" if committed else arguments.work
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.pictures.mkdir(parents=True, exist_ok=True)
-    for part in arguments.only:
-        found = PARTS[part](arguments)
-        figures.update(found)
-        record.show(found)
-        measured |= {name: record.COMMIT for name in found}
-        seconds = time.perf_counter() - began
-        record.write(arguments.out, arguments.seed, seconds, figures, measured=measured)
+    figures, measured = record.merge(PARTS, arguments)
     if any(part.startswith("predict") for part in arguments.only):
         write_curves(arguments.pictures / "predict-f1.png", figures)
     if committed:
-        record.fill(PAGE, "table", table(figures, measured))
+        record.fill(PAGE, "table", record.table(figures, measured))
 
 
 def raster(arguments: argparse.Namespace) -> record.Figures:
@@ -313,18 +302,6 @@ PARTS: dict[str, Callable[[argparse.Namespace], record.Figures]] = {
     "predict-mesh": partial(predicted, "mesh"),
     "predict-voxels": partial(predicted, "voxels"),
 }
-
-
-def table(figures: record.Figures, measured: dict[str, str]) -> list[str]:
-    """A row a figure, those with a bound first."""
-    rows = ["| figure | value | asked | commit |", "|---|---:|---:|---|"]
-    for name in sorted(figures, key=lambda n: not record.asked(figures[n])):
-        own = figures[name]
-        value = own.get("reason", "")
-        if own["value"] is not None:
-            value = f"{own['value']:.4g} {own['unit']}".strip()
-        rows.append(f"| `{name}` | {value} | {record.asked(own)} | {measured.get(name, '')} |")
-    return rows
 
 
 if __name__ == "__main__":

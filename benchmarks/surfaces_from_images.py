@@ -1,18 +1,14 @@
 """NeuS and VolSDF: surfaces from photographs, judged by views and by surfaces held out.
 
-    python benchmarks/surfaces_from_images.py [--only PART ...] [--minutes 20] [--quick]
-
-neus and volsdf learn DTU's scan 65; every eighth photograph is held out. synthetic is NeuS on
-the built-in scenes, whose surface is known; weights draws what their densities make of a plane,
-and takes a second. A run that is there already goes on, so that a
-longer --minutes adds to it. What is asked for alone is merged into the results.
+The parts neus, volsdf, synthetic and weights of `fields_surfaces.py`. neus and volsdf learn
+DTU's scan 65; every eighth photograph is held out. synthetic is NeuS on the built-in scenes,
+whose surface is known; weights draws what their densities make of a plane, and takes a second.
+A run that is there already goes on, so that a longer --minutes adds to it.
 """
 
 import argparse
 import resource
-import time
 from functools import partial
-from pathlib import Path
 
 import record
 import torch
@@ -45,35 +41,10 @@ from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.surface_method import SurfaceModel
 
-RESULTS = ROOT / "benchmarks/results/surfaces_from_images.json"
 SCAN = ROOT.parent / "shared/data/dtu/scan65_400x300"
 HOLD_OUT = 8
 SYNTHETIC_SHARE = 1 / 4
 """Of --minutes for each built-in scene: the three of them take less than one scan."""
-
-
-def main() -> None:
-    """Measure what is asked for, and merge it into the file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=20.0, help="of each scan's fit")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=Path, default=ROOT / "runs/surfaces")
-    parser.add_argument("--pictures", type=Path, help="folder; by default --work")
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    arguments = parser.parse_args()
-    began = time.perf_counter()
-    earlier = record.read(arguments.out)
-    figures = dict(earlier.get("figures", {}))
-    measured = dict(earlier.get("measured", {}))
-    for part in arguments.only:
-        found = PARTS[part](arguments)
-        figures.update(found)
-        record.show(found)
-        measured |= {name: record.COMMIT for name in found}
-        seconds = time.perf_counter() - began
-        record.write(arguments.out, arguments.seed, seconds, figures, measured=measured)
 
 
 def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
@@ -141,7 +112,7 @@ def weights(arguments: argparse.Namespace) -> record.Figures:
         off = float(middles[share.argmax()]) - 1
         figures[f"weights_off_{key}"] = record.figure(off, "")
     drawing = draw_curves(series, "distance along the ray; the surface is at 1", "weight")
-    folder = arguments.pictures or arguments.work
+    folder = arguments.pictures / "surfaces"
     folder.mkdir(parents=True, exist_ok=True)
     drawing.savefig(folder / "weights.png", dpi=144, facecolor="white")
     return figures
@@ -235,7 +206,7 @@ def picture(
         ("normals", (cover * (normals + 1) / 2 + 1 - cover).clamp(0, 1)[chosen]),
         ("mesh", images(grey, views.cameras.select(torch.tensor(chosen)))),
     ]
-    folder = arguments.pictures or arguments.work
+    folder = arguments.pictures / "surfaces"
     folder.mkdir(parents=True, exist_ok=True)
     write_picture(folder / f"{name}.png", rows, 120)
 
@@ -246,6 +217,3 @@ PARTS = {
     "synthetic": synthetic,
     "weights": weights,
 }
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,123 @@
+"""Fields, light and surfaces: fitted, rendered, and found from photographs.
+
+    python benchmarks/fields_surfaces.py [--only PART ...] [--minutes 20] [--quick]
+
+The parts images and best-image fit photographs; sdf fits distances to the bunny, and shapes to
+other targets and by other fields; sphere-trace and path are seconds; neus and volsdf fit for
+--minutes each, synthetic three times for a quarter of them; gradients is both studies of
+derivatives. What is asked for alone is merged into the results and the tables of the docs.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+# As the command does (see unrender/__main__.py), before anything imports torch.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+import field_images
+import field_shapes
+import record
+import surfaces_from_images
+from path_against_mitsuba import path_figures
+from pixel_gradients import gradient_figures
+from record import ROOT
+from sphere_trace_scene import sphere_trace_figures
+
+RESULTS = ROOT / "benchmarks/results/fields_surfaces.json"
+TABLES = {
+    "fields": ("image_", "sdf_", "occupancy_"),
+    "light": ("path_",),
+    "surfaces": ("sphere_trace_", "neus_", "volsdf_", "synthetic_", "weights_"),
+    "gradients": ("gradient_", "inverse_"),
+}
+"""Pages of the docs, and how the names of the figures in their tables begin."""
+
+
+def main() -> None:
+    """Measure what is asked for, and merge it into the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=20.0, help="of one scan's fit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/fields_surfaces")
+    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    committed = not arguments.quick and arguments.out == RESULTS
+    arguments.pictures = ROOT / "docs" if committed else arguments.work
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    figures, measured = record.merge(PARTS, arguments)
+    if committed:
+        for page, prefixes in TABLES.items():
+            own = {name: each for name, each in figures.items() if name.startswith(prefixes)}
+            record.fill(ROOT / f"docs/{page}.md", "table", record.table(own, measured))
+
+
+def images(arguments: argparse.Namespace) -> record.Figures:
+    """Every kind of field after as many steps, and the pictures of docs/fields."""
+    steps = 20 if arguments.quick else field_images.STEPS
+    work = arguments.work / "images"
+    figures = field_images.image_losses(work, arguments.seed, steps)
+    field_images.draw(work, arguments.pictures / "fields")
+    return figures
+
+
+def best_image(arguments: argparse.Namespace) -> record.Figures:
+    """The best field in a minute."""
+    return field_images.best_image(
+        arguments.seed, 2.0 if arguments.quick else field_images.SECONDS
+    )
+
+
+def bunny(arguments: argparse.Namespace) -> record.Figures:
+    """The bunny as a signed distance and as an occupancy, three minutes each."""
+    return _shapes(arguments, "bunny", 3.0)
+
+
+def shapes(arguments: argparse.Namespace) -> record.Figures:
+    """Other targets, kinds of fields, and the memory that a surface takes, a minute each."""
+    figures: record.Figures = {}
+    for part in ("cow", "clouds", "kinds", "memory"):
+        figures |= _shapes(arguments, part, 1.0)
+    return figures
+
+
+def _shapes(arguments: argparse.Namespace, part: str, minutes: float) -> record.Figures:
+    own = argparse.Namespace(**vars(arguments))
+    own.pictures, own.work = arguments.pictures / "fields", arguments.work / "shapes"
+    own.minutes = own.kind_minutes = 0.05 if arguments.quick else minutes
+    for folder in (own.pictures, own.work):
+        folder.mkdir(parents=True, exist_ok=True)
+    return field_shapes.PARTS[part](own)
+
+
+def sphere_trace(arguments: argparse.Namespace) -> record.Figures:
+    """A scene of 24 primitives at 256²."""
+    return sphere_trace_figures(1.0 if arguments.quick else 10.0)
+
+
+def path(arguments: argparse.Namespace) -> record.Figures:
+    """Three scenes beside Mitsuba 3."""
+    return path_figures(arguments.quick, arguments.seed)
+
+
+def gradients(arguments: argparse.Namespace) -> record.Figures:
+    """What every technique makes of pixels' derivatives, and problems solved by them."""
+    return gradient_figures(arguments.seed, arguments.quick)
+
+
+PARTS = {
+    "images": images,
+    "best-image": best_image,
+    "sdf": bunny,
+    "shapes": shapes,
+    "sphere-trace": sphere_trace,
+    "path": path,
+    **surfaces_from_images.PARTS,
+    "gradients": gradients,
+}
+
+
+if __name__ == "__main__":
+    main()
