@@ -14,6 +14,7 @@ from unrender.data.validate import Background
 from unrender.errors import InputError
 from unrender.export import ENDINGS, export_run
 from unrender.inspection import inspect as inspect_path
+from unrender.inspection import inspect_run
 from unrender.opened_run import open_run
 from unrender.shape_tasks import inspect_shape
 from unrender.tasks import make_folder
@@ -24,16 +25,19 @@ SHAPES = tuple(ending for ending in READABLE if ending != ".npz")
 
 
 def inspect(path: Annotated[Path, tyro.conf.Positional], out: Path | None = None) -> None:
-    """Say what a folder or file of posed images is, or a shape, and what looks wrong with it.
+    """Say what a run, a folder or file of posed images, or a shape is, and what looks wrong.
 
     Args:
-        path: A scene in any layout that `fit` reads, a list of cameras of RealEstate10K, or a
-            mesh, points or voxels.
+        path: A run folder, a scene in any layout that `fit` reads, a list of cameras of
+            RealEstate10K, or a mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and photographs.
     """
     if path.is_file() and path.suffix.lower() in SHAPES:
         facts, warnings = inspect_shape(path)
         tell(facts, warnings)
+        return
+    if (path / "config.json").is_file() and (path / "checkpoints").is_dir():
+        tell(*inspect_run(path))
         return
     found = inspect_path(path)
     tell(found.summary.facts, found.summary.warnings)

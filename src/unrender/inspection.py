@@ -1,4 +1,4 @@
-"""What a path holds: its format, its cameras, and what looks wrong with them."""
+"""What a path holds: its format, its cameras, and what looks wrong with them; or a run."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,10 @@ from unrender.data.summary import Summary, camera_facts, camera_warnings, summar
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
+from unrender.opened_run import open_run
+from unrender.shape_tasks import describe_shape, shape_of, target_of
+from unrender.training.field_fit import FieldFit
+from unrender.training.shape_fit import ShapeFit
 
 REALESTATE_SIZE = (640, 360)
 """Its files give intrinsics in shares of the image, and no size."""
@@ -49,6 +53,32 @@ def inspect(path: Path) -> Inspection:
     if known.name == "idr":
         facts |= _idr_facts(path, views)
     return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)
+
+
+def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What a run folder holds, by name, and what was assumed of its target. InputError.
+
+    Of a fit to a shape, also the shape; of a field's, what its target's inside was taken for,
+    if the target's file is still there.
+    """
+    opened = open_run(path)
+    state, config = opened.run.load().state, opened.run.config
+    count = sum(p.numel() for p in opened.model.parameters())
+    facts = {
+        "method": str(config["method"]["name"]),
+        "fitted to": str(config.get("data", {}).get("source", "unknown")),
+        "steps": f"{state['step']}{'' if state.get('finished') else ', not finished'}",
+        "seconds": f"{state['seconds']:.0f}",
+        "parameters": f"{count} ({opened.megabytes:.1f} MB)",
+    }
+    if not isinstance(opened.method, ShapeFit):
+        return facts, []
+    facts["shape"] = describe_shape(shape_of(opened))
+    if not isinstance(opened.method, FieldFit):
+        return facts, []
+    if not Path(facts["fitted to"]).is_file():
+        return facts, [f"{facts['fitted to']}: is no longer there"]
+    return facts, target_of(opened, None).remarks()
 
 
 def _together(scene: Scene) -> Views:

@@ -136,6 +136,8 @@ def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     shape = read_shape(path)
     low, high = (", ".join(f"{x:.4g}" for x in corner.tolist()) for corner in bounds(shape))
     facts = {"shape": describe_shape(shape), "from": low, "to": high}
+    if isinstance(shape, PointCloud):
+        facts["normals"] = "none" if shape.normals is None else "yes"
     if not isinstance(shape, Mesh):
         return facts, []
     texture = shape.texture

@@ -10,6 +10,7 @@ import torch
 
 from unrender.data.meshes import write_mesh
 from unrender.data.point_files import write_points
+from unrender.data.shape_files import read_shape
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.methods import SHAPE_FITS, describe, from_description
@@ -44,7 +45,7 @@ SMALL = {
     "drawn_cells": 16,
 }
 """A dense grid, which in a few steps learns what needs no detail."""
-SDF = SDFFit(step=0.02, gain=1.0, **SMALL)  # pyright: ignore[reportArgumentType]
+SDF = SDFFit(step=0.02, gain=0.3, **{**SMALL, "rate": 1.5})  # pyright: ignore[reportArgumentType]
 OCCUPANCY = OccupancyFit(softness=0.02, **SMALL)  # pyright: ignore[reportArgumentType]
 BALL = icosphere(4)
 AWAY = torch.tensor([3.0, -1.0, 0.5])
@@ -226,22 +227,76 @@ def test_descriptions_are_of_their_own_kind() -> None:
     assert describe(SHAPE_FITS["fit-sdf"]) != describe(SHAPE_FITS["fit-occupancy"])
 
 
-def test_the_command(
-    command: Callable[..., str], refused: Callable[..., str], tmp_path: Path
-) -> None:
-    path = tmp_path / "cut.obj"
+@pytest.mark.parametrize("name", ["sheet", "inside out", "plane", "no length", "inward"])
+def test_what_has_no_inside_is_refused(name: str) -> None:
+    """At once, in place of a fit to nothing."""
+    drawn = sample_surface(BALL, 500, torch.Generator().manual_seed(0))
+    assert drawn.normals is not None
+    plane = torch.stack([drawn.points[:, 0], drawn.points[:, 1], drawn.points[:, 0]], dim=1)
+    target, said = {
+        "sheet": (ShapeTarget.of_mesh("x", Mesh(BALL.vertices, BALL.faces[:1])), "is a sheet"),
+        "inside out": (
+            ShapeTarget.of_mesh("x", Mesh(BALL.vertices, BALL.faces.flip(1))),
+            "inward",
+        ),
+        "plane": (ShapeTarget.of_points("x", PointCloud(plane)), "in a plane"),
+        "no length": (
+            ShapeTarget.of_points("x", PointCloud(drawn.points, None, 0 * drawn.normals)),
+            "all 0",
+        ),
+        "inward": (
+            ShapeTarget.of_points("x", PointCloud(drawn.points, None, -drawn.normals)),
+            "point inward",
+        ),
+    }[name]
+    with pytest.raises(InputError, match=said):
+        SDF.prepare(SDF.build(target, torch.Generator()), target)
+
+
+@pytest.fixture(scope="module")
+def cut_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "cut.obj"
     mesh = cut().mesh
     assert mesh is not None
     write_mesh(path, mesh)
-    out = tmp_path / "run"
-    said = command(
-        "fit-shape", path, "--as", "sdf", "--out", out, "--steps", 40, "--device", "cpu"
-    )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["sdf", "occupancy"])
+def test_both_commands_fit_and_the_others_know_the_run(
+    kind: str,
+    cut_file: Path,
+    command: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = {"sdf": SDF, "occupancy": OCCUPANCY}[kind]
+    monkeypatch.setitem(SHAPE_FITS, f"fit-{kind}", small)
+    short = ("--steps", 40, "--device", "cpu")
+    one, two = tmp_path / "one", tmp_path / "two"
+    said = command("fit-shape", cut_file, "--as", kind, "--out", one, *short)
     assert said.count("is not closed") == 1
     assert "chamfer_percent" in said
-    assert (out / "mesh.obj").exists()
-    assert "iou" in command("evaluate", out)
-    command("export", out, "--to", tmp_path / "again.ply")
+    options = [
+        text
+        for name, value in describe(small)["options"].items()  # pyright: ignore[reportAttributeAccessIssue]
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]
+    said = command("fit", kind, *options, "--data", cut_file, "--out", two, *short)
+    assert said.count("is not closed") == 1
+    first, second = (open_run(run).model.state_dict() for run in (one, two))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert "iou" in command("evaluate", two)
+    said = command("inspect", two)
+    assert "40" in said
+    assert "is not closed" in said
+    command("export", two, "--to", tmp_path / "again.ply")
+    assert read_shape(tmp_path / "again.ply").faces.shape == shape_of(open_run(one)).faces.shape  # pyright: ignore
+    command("render", two, "--out", tmp_path / "frames", "--frames", 1, "--size", 24)
+    assert (tmp_path / "frames/color_0000.png").exists()
+
+
+def test_few_points_leave_no_folder(refused: Callable[..., str], tmp_path: Path) -> None:
     points = tmp_path / "few.ply"
     write_points(points, PointCloud(torch.rand(20, 3)))
     message = refused("fit-shape", points, "--as", "occupancy", "--out", tmp_path / "no")

@@ -35,6 +35,8 @@ interpolated from the vertices; `gouraud` interpolates what the light does at ve
 GREY = 0.7
 """The colour of a mesh without a texture."""
 PIXELS_AT_ONCE = 1 << 21
+FACES_AT_ONCE = 1 << 18
+"""Counted once for each camera that sees them: a kilobyte or so each."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,8 @@ def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
     sides = Sides.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
-        parts = camera_batches(cameras, PIXELS_AT_ONCE)
+        shown = cameras.width * cameras.height * FACES_AT_ONCE // max(len(mesh.faces), 1)
+        parts = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
         return concatenated([_draw(mesh, part, chosen, sides) for part in parts])
 
     return render

@@ -26,6 +26,11 @@ from unrender.training.shape_fit import ShapeFit
 HALF_WIDTH = 0.55
 """Of the field's box, in the frame in which the shape's longest side is 1."""
 
+FLAT = 1e-4
+"""Extent of points across a plane in that along it, below which they are flat."""
+WALL = 0.95
+"""Places farther out than this, in half widths of the box, are outside of every shape."""
+
 
 class FieldModel(nn.Module):
     """A field about the unit frame, and where that lies in the file's."""
@@ -117,13 +122,16 @@ class FieldFit(ShapeFit[FieldModel]):
         return build_field(self.field, 3, 1, generator, options)
 
     def prepare(self, model: FieldModel, data: ShapeTarget) -> ShapeTarget:
+        """InputError for a shape that has no inside, or no outside."""
         if data.mesh is None:
+            _check_solid(data)
             normals = oriented_normals(data.points) if data.normals is None else data.normals
             data = replace(data, normals=normals)
             sdf = cloud_sdf(data.points, normals)
         else:
             sdf = mesh_sdf(data.mesh)
         samples = SpaceSamples.about(data.points, sdf, self.pool, HALF_WIDTH)
+        _check_inside(data, samples)
         return replace(data, samples=samples)
 
     def optimizer(self, model: FieldModel) -> torch.optim.Optimizer:
@@ -159,3 +167,34 @@ class FieldFit(ShapeFit[FieldModel]):
     def render(self, model: FieldModel, cameras: Cameras) -> Rendering:
         """The surface; nothing as long as there is none."""
         return mesh_renderer(self.surface(model, self.drawn_cells))(cameras)
+
+
+def _check_solid(data: ShapeTarget) -> None:
+    """Refuse points of a plane or a line, which have no inside."""
+    extent = torch.linalg.svdvals((data.points - data.points.mean(0)).cpu())
+    if float(extent[-1]) < FLAT * float(extent[0]):
+        raise InputError(
+            f"{data.name}: its points lie in a plane or on a line, which have no inside: give "
+            "points of a solid's surface, or use fit-shape --as points"
+        )
+
+
+def _check_inside(data: ShapeTarget, samples: SpaceSamples) -> None:
+    """Refuse a shape that has no inside, and one whose inside is around it."""
+    inside = samples.distances < 0
+    if not bool(inside.any()):
+        why = (
+            "it is a sheet, or its faces are turned inward"
+            if data.mesh is not None
+            else "its normals are all 0"
+        )
+        raise InputError(
+            f"{data.name}: no place is inside of it, for {why}: correct it, or use fit-shape "
+            "--as points"
+        )
+    walls = samples.points.abs().amax(1) > WALL * HALF_WIDTH
+    if float(inside[walls].float().mean()) > 0.5:
+        raise InputError(
+            f"{data.name}: its inside is all around it, for its normals point inward: turn "
+            "them round, or leave them out"
+        )
