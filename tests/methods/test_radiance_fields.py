@@ -220,6 +220,7 @@ def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Scene) 
 def test_every_preset_is_tested_in_a_small_form() -> None:
     kinds = {type(method) for method, _ in TINY.values()}
     others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor", "mesh", "box"}
+    others |= {"image-field", "sdf", "occupancy"}
     others |= {name for name in METHODS if name.startswith("image-to-")}
     assert {type(m) for m in METHODS.values()} - kinds == {type(METHODS[o]) for o in others}
 
