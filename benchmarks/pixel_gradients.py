@@ -9,7 +9,6 @@ benchmarks/fields_surfaces.py.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import record
 
@@ -17,11 +16,11 @@ from unrender.studies.findings import Findings, write_findings
 from unrender.studies.gradients import Gradients
 from unrender.studies.inverse_problems import InverseProblems
 
-Figures = dict[str, dict[str, Any]]
 
-
-def gradient_figures(seed: int = 0, quick: bool = False, pages: Path | None = None) -> Figures:
-    """Errors of each technique by scene and parameter, and of the inverse problems.
+def gradient_figures(
+    seed: int = 0, quick: bool = False, pages: Path | None = None
+) -> record.Figures:
+    """Errors and costs of each technique by scene, and the errors of the inverse problems.
 
     The pages go into a folder, if one is given.
     """
@@ -37,27 +36,34 @@ def gradient_figures(seed: int = 0, quick: bool = False, pages: Path | None = No
     return _errors(found["gradients"]) | _solved(found["inverse-problems"])
 
 
-def _errors(findings: Findings) -> Figures:
-    """Relative errors, and costs over a plain image."""
-    figures: Figures = {}
+def _errors(findings: Findings) -> record.Figures:
+    """By position and by colour: relative errors, and costs over a plain image."""
+    figures: record.Figures = {}
     for row in findings.records:
-        names = [_key(row[part]) for part in ("scene", "technique", "parameter")]
-        for kind in ("error", "block error"):
-            figures["_".join(["gradient", *names, _key(kind)])] = record.figure(
-                float(row[kind] or 0), ""
-            )
-        if row["parameter"] == "position":
-            key = "_".join(["gradient", *names[:2], "cost"])
-            figures[key] = record.figure(float(row["cost"] or 0), "×")
+        if row["parameter"] not in ("position", "colour"):
+            continue
+        names = [_key(row[part]) for part in ("scene", "technique")]
+        key = "_".join(["gradient", *names, _key(row["parameter"]), "error"])
+        figures[key] = record.figure(_number(row["error"]), "of the truth")
+        figures["_".join(["gradient", *names, "cost"])] = record.figure(
+            _number(row["cost"]), "plain images"
+        )
     return figures
 
 
-def _solved(findings: Findings) -> Figures:
-    return {
-        "_".join(["inverse", *(_key(row[part]) for part in ("problem", "case", "figure"))]):
-            record.figure(float(row["value"] or 0), str(row.get("unit") or ""))
-        for row in findings.records
-    }  # fmt: skip
+def _solved(findings: Findings) -> record.Figures:
+    figures: record.Figures = {}
+    for row in findings.records:
+        names = [_key(row[part]) for part in ("problem", "case", "figure")]
+        figures["_".join(["inverse", *names])] = record.figure(
+            _number(row["value"]), str(row["unit"])
+        )
+    return figures
+
+
+def _number(value: str | float | None) -> float:
+    assert isinstance(value, float), "what was measured is a number"
+    return value
 
 
 def _key(text: object) -> str:

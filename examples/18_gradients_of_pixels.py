@@ -12,9 +12,10 @@ import torch
 
 from unrender.imaging.files import write_image
 from unrender.rendering.light_from_shading import light_from_shading
+from unrender.studies.gradient_pictures import diverging
 from unrender.studies.gradient_scenes import gradient_scenes
 from unrender.studies.gradient_techniques import derivatives, rasterized, softened, truth
-from unrender.studies.gradients import diverging, relative_errors
+from unrender.studies.gradients import relative_errors
 
 SIDE = 48
 triangle, sphere, ring = gradient_scenes()

@@ -17,3 +17,12 @@ def test_labels_stay_inside(label: str) -> None:
     for box in boxes:
         assert box.x0 >= 0
         assert box.height <= figure.bbox.height / 2
+
+
+def test_heads_stand_over_the_columns_and_inside() -> None:
+    figure = draw_picture([("a", torch.rand(2, 4, 6, 3))], ["image", "light"])
+    FigureCanvasAgg(figure).draw()
+    for axes, head in zip(figure.axes, ("image", "light"), strict=True):
+        assert axes.get_title() == head
+        assert axes.title.get_window_extent().y0 >= axes.get_window_extent().y1
+        assert axes.title.get_window_extent().y1 <= figure.bbox.height

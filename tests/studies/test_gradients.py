@@ -1,6 +1,8 @@
 """Derivatives of pixels against what must hold of them, and the studies' pages."""
 
+import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from unrender.rendering.raster import rasterize_mesh
 from unrender.studies import projective as mitsuba
-from unrender.studies.findings import write_findings
+from unrender.studies.gradient_pictures import diverging
 from unrender.studies.gradient_scenes import (
     REACH,
     GradientScene,
@@ -20,15 +22,13 @@ from unrender.studies.gradient_scenes import (
 from unrender.studies.gradient_techniques import (
     Draw,
     derivatives,
-    laplace_density,
     most_layers,
     rasterized,
     softened,
     truth,
     volumetric,
 )
-from unrender.studies.gradients import Gradients, diverging, relative_errors
-from unrender.studies.inverse_problems import InverseProblems
+from unrender.studies.gradients import relative_errors
 
 SIDE = 24
 TRIANGLE, SPHERE, RING = gradient_scenes()
@@ -117,15 +117,6 @@ def test_volumes_approach_the_truth_as_beta_falls() -> None:
     assert float(errors[2, 2]) < 0.1
 
 
-def test_the_density_is_laplaces() -> None:
-    distance = torch.linspace(-1, 1, 2001, dtype=torch.float64)
-    density = laplace_density(distance, 0.1)
-    laplace = torch.distributions.Laplace(0.0, 0.1)
-    torch.testing.assert_close(
-        density, 10 * laplace.cdf(-distance).double(), atol=1e-5, rtol=1e-5
-    )
-
-
 @pytest.mark.parametrize("scene", gradient_scenes(), ids=lambda scene: scene.name)
 def test_mesh_and_distance_are_the_same_solid(scene: GradientScene) -> None:
     """As far as triangles are round; the flat one is a side of a slab."""
@@ -174,18 +165,43 @@ def test_a_process_that_dies_is_a_reason(
         mitsuba.projective(TRIANGLE, 8, 4, 0)
 
 
-def test_the_pages_are_whole(tmp_path: Path) -> None:
-    short = (
-        Gradients(side=16, blurs=(0.3, 1.0), betas=(0.03,), runs=2, rays=4, mitsuba=False),
-        InverseProblems(side=24, poses=1, views=4, steps=10),
-    )
-    for name, study in zip(("gradients", "inverse-problems"), short, strict=True):
-        findings = study.run(0, lambda _: None)
-        page = write_findings(findings, tmp_path, name)
-        text = page.read_text()
-        assert "nan" not in text.lower()
-        assert text.count("![") >= 5
-        assert len(findings.records) >= 10
+def test_gradients_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
+    short = ("--side", 16, "--blurs", 0.3, "--betas", 0.03, "--runs", 2, "--rays", 2)
+    out = command("study", "gradients", "--out", tmp_path, *short, "--no-mitsuba")
+    text = _whole(out, tmp_path / "gradients.md")
+    assert text.count("![") == 5
+    rows = (tmp_path / "gradients.csv").read_text().splitlines()
+    # Three scenes, five techniques, four parameters.
+    assert len(rows) == 1 + 3 * 5 * 4
+
+
+def test_inverse_problems_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
+    short = ("--side", 16, "--poses", 1, "--views", 3, "--steps", 5)
+    out = command("study", "inverse-problems", "--out", tmp_path, *short)
+    text = _whole(out, tmp_path / "inverse-problems.md")
+    assert text.count("![") == 5
+    for problem in ("pose", "light", "texture", "shape"):
+        assert f"\n{problem}," in (tmp_path / "inverse-problems.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("study", "option"),
+    [("gradients", "--runs"), ("gradients", "--side"), ("inverse-problems", "--views")],
+)
+def test_too_little_to_study_is_one_line(
+    study: str, option: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    assert "it takes 16 pixels" in refused("study", study, "--out", tmp_path, option, 0)
+
+
+def _whole(out: str, page: Path) -> str:
+    """The page, whose path the command ends with, and whose pictures are there."""
+    assert out.strip().endswith(str(page))
+    text = page.read_text()
+    assert "nan" not in text.lower()
+    for name in re.findall(r"\]\((.*\.png)\)", text):
+        assert (page.parent / name).stat().st_size > 1000
+    return text
 
 
 def test_a_wrong_derivative_is_seen() -> None:

@@ -12,6 +12,8 @@ from unrender.imaging.files import replacing
 
 LETTER = 0.075
 """Inches that a letter of a label takes, at most."""
+HEAD = 0.2
+"""Inches for what stands over the columns."""
 
 Row = tuple[str, Float[Tensor, "images height width 3"]]
 """A label, and one image a column."""
@@ -24,13 +26,18 @@ def write_picture(path: Path, rows: Sequence[Row], dots_an_inch: int = 100) -> N
         figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
 
 
-def draw_picture(rows: Sequence[Row]) -> Figure:
-    """Images in a labelled grid; small ones are enlarged without smoothing."""
+def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
+    """Images in a labelled grid; small ones are enlarged without smoothing.
+
+    `heads` stand over the columns, if given.
+    """
     columns = min(len(images) for _, images in rows)
     longest = max(len(line) for label, _ in rows for line in label.splitlines())
     margin = max(1.35, 0.25 + LETTER * longest)
     heights = [images.shape[1] / images.shape[2] for _, images in rows]
-    figure = Figure(figsize=(margin + 1.15 * columns, 1.15 * sum(heights)))
+    above = HEAD if heads else 0.0
+    height = 1.15 * sum(heights) + above
+    figure = Figure(figsize=(margin + 1.15 * columns, height))
     left = margin / (margin + 1.15 * columns)
     grid = figure.subplots(
         len(rows),
@@ -39,7 +46,7 @@ def draw_picture(rows: Sequence[Row]) -> Figure:
         gridspec_kw={
             "left": left,
             "right": 0.995,
-            "top": 0.99,
+            "top": 0.99 - above / height,
             "bottom": 0.01,
             "wspace": 0.03,
             "hspace": 0.03,
@@ -60,6 +67,8 @@ def draw_picture(rows: Sequence[Row]) -> Figure:
             fontsize=9,
             color="#333333",
         )
+    for axes, head in zip(grid[0], heads, strict=False):
+        axes.set_title(head, fontsize=9, color="#333333", pad=3)
     return figure
 
 

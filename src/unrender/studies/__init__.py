@@ -10,6 +10,7 @@ from unrender.studies.ablations import Ablations
 from unrender.studies.findings import write_findings
 from unrender.studies.gradients import Gradients
 from unrender.studies.interpolation import Interpolation
+from unrender.studies.inverse_problems import InverseProblems
 from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
 from unrender.studies.ntk import TangentKernel
@@ -32,6 +33,7 @@ STUDIES: dict[str, Study] = {
 EXPERIMENTS: dict[str, Experiment] = {
     "ntk": TangentKernel(),
     "gradients": Gradients(),
+    "inverse-problems": InverseProblems(),
 }
 
 

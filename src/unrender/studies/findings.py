@@ -39,6 +39,8 @@ class Strip:
     name: str
     rows: Sequence[Row]
     caption: str
+    heads: Sequence[str] = ()
+    """What stands over the columns."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _csv(records: Sequence[Record]) -> str:
 
 def _drawn(part: Plot | Strip) -> Figure:
     if isinstance(part, Strip):
-        return draw_picture(part.rows)
+        return draw_picture(part.rows, part.heads)
     if len(part.drawing.axes) == 1:
         part.drawing.set_size_inches(*PLOT_SIZE)
     return part.drawing

@@ -18,6 +18,7 @@ from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widen
 from unrender.rendering.raster import Fragments, rasterize_mesh
 from unrender.rendering.rendering import pixel_grid
 from unrender.rendering.soft_raster import soft_color, soft_mask
+from unrender.rendering.surface_volume import laplace_density
 from unrender.rendering.volume import bin_weights
 from unrender.scenes.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
@@ -136,12 +137,6 @@ def volumetric(
     return draw
 
 
-def laplace_density(distance: Float[Tensor, "*batch"], beta: float) -> Float[Tensor, "*batch"]:
-    """1/β deep inside, half of it on the surface, and e^(−distance/β)/2β outside."""
-    tail = 0.5 * (-distance.abs() / beta).exp()
-    return torch.where(distance > 0, tail, 1 - tail) / beta
-
-
 def _marched(
     distance: SDF,
     origins: Float[Tensor, "rays 3"],
@@ -163,7 +158,8 @@ def _marched(
         # Bins wider than β would miss the surface: it is looked for with a wider one first.
         for rough in (REACH / COARSE, REACH / COARSE / 6):
             edges = stretch.distance(s)
-            density = laplace_density(distance(at(edges)), max(beta, rough)).view(count, -1)
+            wide = origins.new_tensor(max(beta, rough))
+            density = laplace_density(distance(at(edges)), wide).view(count, -1)
             weights = widened(bin_weights(density, edges), 1e-3)
             s = finer_edges(s, weights, FINE, generator)
         edges = stretch.distance(s)
@@ -174,7 +170,8 @@ def _marched(
         far = distance(points)
         (normals,) = torch.autograd.grad(far.sum(), points, create_graph=True)
     color = shaded(points, normalize(normals, dim=1), setting).view(count, FINE, 3)
-    weights = bin_weights(laplace_density(far, beta).view(count, FINE), edges)[..., None]
+    density = laplace_density(far, far.new_tensor(beta)).view(count, FINE)
+    weights = bin_weights(density, edges)[..., None]
     return torch.cat([(weights * color).sum(1), weights.sum(1)], dim=1)
 
 

@@ -11,15 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cosine_similarity
 
-from unrender.report.pictures import Row
-from unrender.report.plots import draw_curves, draw_scatter
-from unrender.studies.findings import Findings, Part, Plot, Record, Strip, Table
+from unrender.errors import InputError
+from unrender.studies.findings import Findings, Part, Record, Table
+from unrender.studies.gradient_pictures import derivative_images, width_and_cost
 from unrender.studies.gradient_scenes import (
     PARAMETERS,
     GradientScene,
@@ -83,6 +82,11 @@ class Gradients(Experiment):
     """Whether Mitsuba is asked, if it is there."""
 
     def run(self, seed: int, say: Callable[[str], None]) -> Findings:
+        if self.side < 16 or self.runs < 2 or not self.blurs or not self.betas:
+            raise InputError(
+                f"gradients: {self.side} pixels, {self.runs} runs, {len(self.blurs)} blurs and "
+                f"{len(self.betas)} betas: it takes 16 pixels, 2 runs, a blur and a beta"
+            )
         records: list[Record] = []
         strips: list[Part] = []
         absent: str | None = None if self.mitsuba else "it was not asked"
@@ -102,7 +106,8 @@ class Gradients(Experiment):
                     say(f"{PROJECTIVE} is left out: {reason}")
             for each in found:
                 records += _measured(scene.name, each, true, plain)
-            strips.append(_pictures(scene.name, true, found))
+            rows = {each.technique: each.derivatives for each in found}
+            strips.append(derivative_images(scene.name, true, rows))
         return Findings(
             "Gradients of pixels",
             [
@@ -122,7 +127,7 @@ class Gradients(Experiment):
                 Table(_summary(records, "block error")),
                 *self._advice(records),
                 *strips,
-                *_plots(records),
+                *width_and_cost(records),
                 "The truth has noise of its own, its standard error as a share of its norm, by "
                 f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. No error below it means "
                 "anything." + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
@@ -168,12 +173,15 @@ class Gradients(Experiment):
 
     def _advice(self, records: list[Record]) -> list[Part]:
         def mean(technique: str, key: str, *parameters: str) -> float:
-            rows = [
-                float(row[key] or 0)
-                for row in records
-                if row["technique"] == technique and row["parameter"] in parameters
-            ]
-            return sum(rows) / len(rows)
+            found = _mean(
+                [
+                    row[key]
+                    for row in records
+                    if row["technique"] == technique and row["parameter"] in parameters
+                ]
+            )
+            assert found is not None, "some scene has an inside"
+            return found
 
         moved = ("position", "rotation")
         costs = {name: mean(name, "cost", "position") for name in _techniques(records)}
@@ -182,8 +190,8 @@ class Gradients(Experiment):
         return [
             "**What follows**, in the mean of the scenes:",
             "- Colour and light need no edges: plain rasterization is right to "
-            f"{mean('no edges', 'inner error', 'colour'):.1%} within surfaces. By position it "
-            "misses the silhouettes, and they are nearly all there is: its error is "
+            f"{mean('no edges', 'inner error', 'colour', 'light'):.1%} within surfaces. By "
+            "position it misses the silhouettes, nearly all there is: its error is "
             f"{mean('no edges', 'error', 'position'):.2f}.\n"
             "- To move a mesh, take antialiased edges: error "
             f"{mean(hard, 'error', *moved):.2f} a pixel and "
@@ -193,8 +201,9 @@ class Gradients(Experiment):
             "is no silhouette: where light differs on its two sides, what its motion does is "
             "missed (see the ring and box, inside).\n"
             "- Soft rasterization reaches farther than an edge's own pixel, which helps where "
-            "a start is off by several. It pays with bias: neighbouring faces mix, and those "
-            f"that are smaller than the blur cover more than they do. With a {soft[6:]}: "
+            "a start is off by several. It pays with bias: where two faces meet each covers "
+            "half, both together three quarters, and such seams move along; faces that are "
+            f"smaller than the blur cover more than they do. With a {soft[6:]}: "
             f"{mean(soft, 'error', *moved):.2f} a pixel, "
             f"{mean(soft, 'block error', *moved):.2f} a block, {costs[soft]:.1f} times. "
             "Use it on meshes of few faces, and lower the blur as the fit goes on.\n"
@@ -259,10 +268,15 @@ def _measured(scene: str, found: Found, true: Truth, plain: float) -> list[Recor
     }
     return [
         {"scene": scene, "technique": found.technique, "parameter": name, "kind": found.kind,
-         "width": found.width, **{key: float(values[k]) for key, values in columns.items()},
+         "width": found.width, **{key: _finite(values[k]) for key, values in columns.items()},
          **cost}
         for k, name in enumerate(PARAMETERS)
     ]  # fmt: skip
+
+
+def _finite(value: Tensor) -> float | None:
+    """None for a share of nothing: a small triangle has no pixel that no edge is near."""
+    return float(value) if bool(value.isfinite()) else None
 
 
 def _techniques(records: list[Record]) -> list[str]:
@@ -326,70 +340,3 @@ def _mean(values: list[str | float | int | None]) -> float | None:
 
 def _listed(values: Tensor, form: str) -> str:
     return ", ".join(format(value, form) for value in values.tolist())
-
-
-def diverging(
-    values: Float[Tensor, "*batch height width"], limit: float
-) -> Float[Tensor, "*batch height width 3"]:
-    """Blue below 0, white there and red above it; full at ±limit."""
-    colors = mpl.colormaps["RdBu_r"]((values / limit).clamp(-1, 1).numpy() / 2 + 0.5)
-    return torch.from_numpy(colors[..., :3]).float()
-
-
-def _pictures(name: str, true: Truth, found: list[Found]) -> Strip:
-    """Of each technique a row, of each parameter a column, which has one scale."""
-    limits = true.derivatives.mean(3).abs().flatten(1).quantile(0.995, dim=1)
-
-    def row(rows: Derivatives) -> Float[Tensor, "4 height width 3"]:
-        return torch.stack(
-            [
-                diverging(own.mean(2), float(limit))
-                for own, limit in zip(rows, limits, strict=True)
-            ]
-        )
-
-    shown = torch.cat([true.image[None].clamp(0, 1), row(true.derivatives)])
-    rows: list[Row] = [("image and\ntruth", shown)]
-    blank = torch.ones_like(shown[:1])
-    rows += [
-        (each.technique.replace(", ", "\n"), torch.cat([blank, row(each.derivatives)]))
-        for each in found
-    ]
-    return Strip(
-        name.replace(" ", "-"),
-        rows,
-        f"The {name}: the image, and what its pixels do by {', '.join(PARAMETERS)}: red grows, "
-        "blue falls, and each column has one scale.",
-    )
-
-
-def _plots(records: list[Record]) -> list[Plot]:
-    widths: dict[str, tuple[list[float], list[float]]] = {}
-    costs: dict[str, tuple[list[float], list[float]]] = {}
-    for row in records:
-        if row["parameter"] != "position":
-            continue
-        error, cost, width = float(row["error"] or 0), float(row["cost"] or 0), row["width"]
-        xs, ys = costs.setdefault(str(row["kind"]), ([], []))
-        xs.append(cost)
-        ys.append(error)
-        if width is not None:
-            xs, ys = widths.setdefault(f"{row['kind']}, {row['scene']}", ([], []))
-            xs.append(float(width))
-            ys.append(error)
-    return [
-        Plot(
-            "widths",
-            draw_curves(
-                widths, "width of an edge: blur or β, in pixels", "relative error, position",
-                log_x=True, marker="o",
-            ),
-            "Wide edges are biased, and narrower ones than a pixel are met by luck; where "
-            "faces are as small as the blur, soft ones mix.",
-        ),
-        Plot(
-            "cost",
-            draw_scatter(costs, "cost, over a plain image", "relative error, position"),
-            "What a derivative by position costs, and how wrong it is: a point for each scene.",
-        ),
-    ]  # fmt: skip

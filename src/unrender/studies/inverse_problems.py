@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.data.procedural_shapes import make_shape
+from unrender.errors import InputError
 from unrender.evaluation.images import psnr
 from unrender.evaluation.shapes import score_shape
 from unrender.geometry.cameras import Cameras
@@ -77,6 +78,11 @@ class InverseProblems(Experiment):
     """Of the descents to a texture and to a mesh."""
 
     def run(self, seed: int, say: Callable[[str], None]) -> Findings:
+        if self.side < 16 or min(self.poses, self.views, self.steps) < 1:
+            raise InputError(
+                f"inverse-problems: {self.side} pixels, {self.poses} poses, {self.views} views "
+                f"and {self.steps} steps: it takes 16 pixels, and one of each other"
+            )
         solved: list[Solved] = []
         problems = {
             "a pose from a silhouette": pose_problem,
@@ -116,14 +122,12 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
         best = found.cameras.select(slice(0, 1))
         turn = so3_distance(best.rotations, camera.rotations)
         away = (best.centers - camera.centers).norm()
+        case = f"silhouette {k}"
         records += [
-            {"problem": "pose", "case": k, "figure": name, "value": float(value), "unit": unit}
-            for name, value, unit in (
-                ("rotation error", math.degrees(float(turn)), "degrees"),
-                ("distance of the camera", away, "scene units"),
-                ("misfit", found.misfit[0], ""),
-                ("misfit of the next pose", found.misfit[1], ""),
-            )
+            _figure("pose", case, "rotation error", math.degrees(float(turn)), "degrees"),
+            _figure("pose", case, "camera's distance", float(away), "scene units"),
+            _figure("pose", case, "misfit", float(found.misfit[0])),
+            _figure("pose", case, "misfit of the next pose", float(found.misfit[1])),
         ]
         with torch.no_grad():
             drawn = silhouette_renderer(mesh)(found.cameras.select(slice(0, 2))).opacity
@@ -132,7 +136,9 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
         "pose",
         [(f"silhouette {k}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
          for k, rows in enumerate(shown)],
-        "The silhouette, the mesh at the best pose and at the next, and how the best differs.",
+        "The silhouette, the mesh at the best pose and at the next, and how the best differs: "
+        "grey where it does not.",
+        ["silhouette", "best pose", "next pose", "difference"],
     )  # fmt: skip
     text = (
         "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
@@ -157,14 +163,14 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     for name, given in (("clean", colors), ("with noise of 0.02", noisy)):
         even, found = light_from_shading(given, normals, albedo)
         cosine = normalize(found.direction, dim=0) @ direction
+        turn = math.degrees(math.acos(min(1.0, float(cosine))))
+        off = (found.color - color).norm() / color.norm()
+        even_off = (even.color - ambient).norm() / ambient.norm()
         records += [
-            {"problem": "light", "case": name, "figure": "direction, degrees",
-             "value": math.degrees(math.acos(min(1.0, float(cosine))))},
-            {"problem": "light", "case": name, "figure": "colour, percent",
-             "value": 100 * float((found.color - color).norm() / color.norm())},
-            {"problem": "light", "case": name, "figure": "ambient, percent",
-             "value": 100 * float((even.color - ambient).norm() / ambient.norm())},
-        ]  # fmt: skip
+            _figure("light", name, "direction error", turn, "degrees"),
+            _figure("light", name, "colour error", 100 * float(off), "%"),
+            _figure("light", name, "ambient error", 100 * float(even_off), "%"),
+        ]
     # Many lights at once are an environment, judged by another view of the same surface.
     many: tuple[Light, ...] = (
         AmbientLight(ambient),
@@ -173,19 +179,21 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     )  # fmt: skip
     draw = mesh_renderer(blob, MeshLook(lights=many, material=MATTE, antialias=False))
     environment = environment_from_shading(*_pixels(draw(camera)))
-    for name, view in (("same view", camera), ("another view", _about(1, 64, generator))):
+    for name, view in (
+        ("same view", camera),
+        ("another view", _about(1, options.side, generator)),
+    ):
         there, own, albedo = _pixels(draw(view))
         error = (albedo * environment_light(environment, own) - there).square().mean()
-        records.append(
-            {"problem": "light", "case": f"six lights, {name}", "figure": "PSNR, dB",
-             "value": -10 * float(error.log10())}
-        )  # fmt: skip
+        case = f"six lights, {name}"
+        records.append(_figure("light", case, "PSNR", -10 * float(error.log10()), "dB"))
     relit = _relit(draw(camera), environment)
     strip = Strip(
         "light",
         [("under six\nlights", torch.stack([draw(camera).color[0], relit]))],
         "A surface under six lights, and under the environment of nine numbers a colour that "
         "was found in that image.",
+        ["given", "found"],
     )
     text = (
         "## A light from shading\n\nNormals and albedo are known. One directional light with "
@@ -217,26 +225,20 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     wanted = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
     seen = found.seen[..., None].float().expand(-1, -1, 3)
-    scores = {
-        "texels seen, percent": 100 * float(found.seen.float().mean()),
-        "PSNR of seen texels, dB": -10 * float(error.log10()),
-        "PSNR of held-out views, dB": float(psnr(again.color, wanted.color).mean()),
-        "PSNR of grey, dB": float(psnr(before.color, wanted.color).mean()),
-    }
-    records: list[Record] = [
-        {
-            "problem": "texture",
-            "case": f"{options.views} photographs",
-            "figure": name,
-            "value": value,
-        }
-        for name, value in scores.items()
+    case, seen_share = f"{options.views} photographs", 100 * float(found.seen.float().mean())
+    held_out, grey = (float(psnr(each.color, wanted.color).mean()) for each in (again, before))
+    records = [
+        _figure("texture", case, "texels seen", seen_share, "%"),
+        _figure("texture", case, "PSNR of seen texels", -10 * float(error.log10()), "dB"),
+        _figure("texture", case, "PSNR of held-out views", held_out, "dB"),
+        _figure("texture", case, "PSNR of a grey texture", grey, "dB"),
     ]
     strips = [
         Strip(
             "texture",
-            [("texture: true,\nfound, seen", torch.stack([truth, found.texture.image, seen]))],
+            [("texture", torch.stack([truth, found.texture.image, seen]))],
             "The picture laid on the ring, what was found of it, and where it was seen.",
+            ["true", "found", "seen"],
         ),
         Strip(
             "texture-views",
@@ -268,20 +270,18 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     cameras = _about(options.views, options.side, generator)
     given = supersampled_normals(blob, cameras)
     refined = mesh_showing_normals(start, cameras, *given, steps=options.steps)
-    records: list[Record] = [
-        {"problem": "shape", "case": "depth, one view",
-         "figure": "RMS error, percent of the size", "value": 100 * float(error) / 2.0}
-    ]  # fmt: skip
+    size = float((blob.vertices.amax(0) - blob.vertices.amin(0)).max())
+    off = 100 * float(error) / size
+    records = [_figure("shape", "depth, one view", "RMS error", off, "% of the size")]
     truth = sample_surface(blob, 5000, torch.Generator().manual_seed(1))
     for name, mesh in (("start: a sphere", start), (f"{options.views} views", refined)):
         points = sample_surface(mesh, 5000, torch.Generator().manual_seed(2))
         score = score_shape(points.points, truth.points, points.normals, truth.normals)
+        chamfer = 100 * score.chamfer_l1 / score.size
         records += [
-            {"problem": "shape", "case": name, "figure": "chamfer, percent of the size",
-             "value": 100 * score.chamfer_l1 / score.size},
-            {"problem": "shape", "case": name, "figure": "normal consistency",
-             "value": score.normal_consistency},
-        ]  # fmt: skip
+            _figure("shape", name, "chamfer", chamfer, "% of the size"),
+            _figure("shape", name, "normal consistency", score.normal_consistency),
+        ]
     side = mesh_renderer(mesh_from_depth(scale * found, mask, camera))
     held = _about(1, options.side, generator)
     pictures = [
@@ -291,9 +291,10 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     ]
     strip = Strip(
         "shape",
-        [("normals; held\nout: true, start,\nfound; depth", torch.stack(pictures))],
+        [("a blob", torch.stack(pictures))],
         "An image of normals; from a view that was held out the true shape, the sphere at the "
         "start and what became of it; and from there the depth of the first image.",
+        ["normals", "true", "start", "found", "one depth"],
     )
     text = (
         "## A shape from normals\n\nOne image of normals is integrated to depth, up to a "
@@ -371,12 +372,22 @@ def _directions(camera: Cameras) -> Float[Tensor, "height width 3"]:
     return camera.rays(torch.zeros(pixel.shape[:2], dtype=torch.long), pixel).directions
 
 
+def _figure(problem: str, case: str, figure: str, value: float, unit: str = "") -> Record:
+    return {"problem": problem, "case": case, "figure": figure, "value": value, "unit": unit}
+
+
 def _cases(records: list[Record]) -> list[Record]:
     """A row for each case, a column for each figure."""
-    heads = list(dict.fromkeys(str(record["figure"]) for record in records))
+
+    def head(record: Record) -> str:
+        return (
+            f"{record['figure']}, {record['unit']}" if record["unit"] else str(record["figure"])
+        )
+
+    heads = list(dict.fromkeys(head(record) for record in records))
     rows: dict[str, dict[str, str | float | int | None]] = {}
     for record in records:
         case = str(record["case"])
         row = rows.setdefault(case, {"case": case, **dict.fromkeys(heads)})
-        row[str(record["figure"])] = record["value"]
+        row[head(record)] = record["value"]
     return list(rows.values())
