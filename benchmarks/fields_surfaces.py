@@ -104,7 +104,7 @@ def path(arguments: argparse.Namespace) -> record.Figures:
 
 def gradients(arguments: argparse.Namespace) -> record.Figures:
     """What every technique makes of pixels' derivatives, and problems solved by them."""
-    return gradient_figures(arguments.seed, arguments.quick)
+    return gradient_figures(arguments.seed, arguments.quick, arguments.pictures / "gradients")
 
 
 PARTS = {

@@ -82,7 +82,9 @@ learned.plot(xs, start.tolist(), color="#999999", linewidth=1, label="before tra
 learned.plot(xs, trained.tolist(), color=PALETTE[0], label=f"after {STEPS} steps")
 learned.plot(xs, foretold.tolist(), "--", color=PALETTE[1], label="foretold by the kernel")
 learned.plot(xs, blur.tolist(), ":", color=PALETTE[3], label="without the inverse")
-learned.plot(points[:, 0].tolist(), targets.tolist(), "o", color="#444444", ms=4, label="targets")
+learned.plot(
+    points[:, 0].tolist(), targets.tolist(), "o", color="#444444", ms=4, label="targets"
+)
 reach.set(xlabel="x", title="kernel of 0.5 and x, as a correlation")
 spectrum.set(xlabel="eigenvector", title="eigenvalues: how fast it is learned")
 learned.set(xlabel="x", title="3 octaves: foretold, and trained")
