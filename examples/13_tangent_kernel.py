@@ -67,7 +67,7 @@ rate = 0.5 / float(torch.linalg.eigvalsh(kernel)[-1])
 with torch.no_grad():
     start, errors = net(places), targets - net(points)
 foretold = start + kernel_regression(kernel, across, errors, rate * STEPS)
-# Who forgets the inverse gets every target smeared out by the kernel, at no scale in particular.
+# Who forgets the inverse gets every target smeared out by the kernel, at no certain scale.
 blur = across @ targets
 blur = blur * targets.norm() / (kernel @ targets).norm()
 descend(net, points, targets, rate, STEPS)
