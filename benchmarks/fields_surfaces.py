@@ -76,10 +76,10 @@ def bunny(arguments: argparse.Namespace) -> record.Figures:
 
 
 def shapes(arguments: argparse.Namespace) -> record.Figures:
-    """Other targets, kinds of fields, and the memory that a surface takes, a minute each."""
+    """Other targets, kinds of fields, and the memory that a surface takes, half a minute each."""
     figures: record.Figures = {}
     for part in ("cow", "clouds", "kinds", "memory"):
-        figures |= _shapes(arguments, part, 1.0)
+        figures |= _shapes(arguments, part, 0.5)
     return figures
 
 
