@@ -41,7 +41,7 @@ from unrender.report.rays3d import (
 from unrender.scenes.sdf import box, translated
 from unrender.training.method import Progress
 
-STEPS, SIZE, SMALL = 600, 48, 8
+STEPS, SIZE, SMALL = 300, 48, 8
 generator = torch.Generator().manual_seed(0)
 origin = torch.zeros(3)
 
