@@ -40,7 +40,7 @@ def draw_spectrum(out: Path, mesh: Path) -> None:
     """Seven kinds of light in the room, and the seconds of each."""
     scene, camera = spectrum_scene(read_mesh(mesh))
     tiles: list[tuple[str, Tensor]] = []
-    for stage in spectrum(scene, camera(200), 1024):
+    for stage in spectrum(scene, camera(200), 256):
         print(f"{stage.name:15} {stage.seconds:.2f} s")
         tiles.append((stage.name, stage.image))
     write_image(out / "spectrum.png", labelled(tiles, 4))
@@ -100,11 +100,11 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky = sky.expand(rows, 2 * rows, 3).clone()
     sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 400, 1.3)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 300, 1.3)
     scene = PathScene(things, [Environment(sky)], reach=12.0)
-    options = PathOptions(samples=256, max_depth=8, show_environment=True)
+    options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[90:330])
+    write_image(out / "functions.png", image[68:248])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:
