@@ -3,9 +3,9 @@
     python examples/13_tangent_kernel.py
 
 Writes tangent_kernel.png: how far a training step at one point reaches, by the encoding of the
-points; which share of a function each eigenvector of that kernel learns, and when; and what
-regression with the kernel foretells, beside the network that was then trained. `unrender study
-ntk` measures all of it at length.
+points; the kernel's eigenvalues, which say how fast each of its eigenvectors is learned; and
+what regression with the kernel foretells, beside the network that was then trained. `unrender
+study ntk` measures all of it at length.
 """
 
 import math
@@ -28,7 +28,7 @@ from unrender.scenes.tangent_kernel import (
     tangent_kernel,
 )
 
-WIDTH, DEPTH, STEPS, SHOWN = 256, 2, 400, (0, 1, 3, 6)
+WIDTH, DEPTH, STEPS, SHOWN = 256, 2, 400, (0, 2, 4, 6)
 
 
 def network(frequencies: int) -> TangentNetwork:
@@ -67,9 +67,8 @@ rate = 0.5 / float(torch.linalg.eigvalsh(kernel)[-1])
 with torch.no_grad():
     start, errors = net(places), targets - net(points)
 foretold = start + kernel_regression(kernel, across, errors, rate * STEPS)
-# Who forgets the inverse gets every target smeared out by the kernel, at no certain scale.
-blur = across @ targets
-blur = blur * targets.norm() / (kernel @ targets).norm()
+# Who forgets the inverse gets every target smeared out by the kernel, here at a fair scale.
+blur = across @ targets * (targets.norm() / (kernel @ targets).norm())
 descend(net, points, targets, rate, STEPS)
 with torch.no_grad():
     trained = net(places)
