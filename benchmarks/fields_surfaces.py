@@ -76,7 +76,7 @@ def bunny(arguments: argparse.Namespace) -> record.Figures:
 
 
 def shapes(arguments: argparse.Namespace) -> record.Figures:
-    """Other targets, kinds of fields, and the memory that a surface takes, half a minute each."""
+    """Other targets and kinds of fields, half a minute each; the memory that surfaces take."""
     figures: record.Figures = {}
     for part in ("cow", "clouds", "kinds", "memory"):
         figures |= _shapes(arguments, part, 0.5)
