@@ -45,11 +45,17 @@ def fitted(data: Views, out: Path, method: Box, steps: int) -> BoxModel:
 
 
 @pytest.mark.parametrize(
-    "density", [3.0, pytest.param(20.0, marks=pytest.mark.slow)], ids=["fog", "solid"]
+    ("density", "method"),
+    [
+        pytest.param(3.0, Box(rays=256, bins=64), id="fog"),
+        pytest.param(20.0, Box(), id="solid", marks=pytest.mark.slow),
+    ],
 )
-def test_centre_and_sides_are_found_to_a_hundredth(density: float, tmp_path: Path) -> None:
-    model = fitted(views_of_fog(density), tmp_path / "run", Box(), 600)
-    start = Box().build(views_of_fog(density), torch.Generator())
+def test_centre_and_sides_are_found_to_a_hundredth(
+    density: float, method: Box, tmp_path: Path
+) -> None:
+    model = fitted(views_of_fog(density), tmp_path / "run", method, 600)
+    start = method.build(views_of_fog(density), torch.Generator())
     # It began far from there.
     assert float((start.center - CENTER).detach().abs().max()) > 0.1
     assert float((start.sides - SIDES).detach().abs().max()) > 0.3
