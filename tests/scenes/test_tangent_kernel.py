@@ -94,7 +94,8 @@ def test_symmetric_and_nowhere_negative(
     for kernel in (layered_kernel(net, x, x), limit_kernel(net, x, x)):
         torch.testing.assert_close(kernel, kernel.T)
         values = torch.linalg.eigvalsh(kernel)
-        assert float(values[0]) > -1e-10 * float(values[-1])
+        # Of points in nearly one direction, the arc cosine keeps half of the digits.
+        assert float(values[0]) > -1e-8 * float(values[-1])
 
 
 def test_wide_networks_approach_the_limit() -> None:
