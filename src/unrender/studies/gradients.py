@@ -219,13 +219,15 @@ class Gradients(Experiment):
         ]
 
 
-def _seconds(draw: Draw, rounds: int = 2) -> tuple[float, float]:
+def _seconds(draw: Draw, spent: float = 0.5) -> tuple[float, float]:
     """Least seconds of an image, and of the gradient of the sum of its squares.
 
-    Of the processor, over all threads: the clock also tells what else the machine does.
+    Of the processor, over all threads: the clock also tells what else the machine does. The
+    least of at least two times, and of as many as fit into `spent` seconds.
     """
     forward = backward = float("inf")
-    for _ in range(rounds):
+    start, rounds = time.process_time(), 0
+    while rounds < 2 or time.process_time() - start < spent:
         amounts = torch.zeros(4, requires_grad=True)
         began = time.process_time()
         image = draw(amounts)
@@ -233,6 +235,7 @@ def _seconds(draw: Draw, rounds: int = 2) -> tuple[float, float]:
         torch.autograd.grad(image.square().sum(), amounts)
         forward = min(forward, drawn - began)
         backward = min(backward, time.process_time() - drawn)
+        rounds += 1
     return forward, backward
 
 
