@@ -76,10 +76,10 @@ def bunny(arguments: argparse.Namespace) -> record.Figures:
 
 
 def shapes(arguments: argparse.Namespace) -> record.Figures:
-    """Other targets, kinds of fields, and the memory that a surface takes, a minute each."""
+    """Other targets and kinds of fields, half a minute each; the memory that surfaces take."""
     figures: record.Figures = {}
     for part in ("cow", "clouds", "kinds", "memory"):
-        figures |= _shapes(arguments, part, 1.0)
+        figures |= _shapes(arguments, part, 0.5)
     return figures
 
 
@@ -104,7 +104,7 @@ def path(arguments: argparse.Namespace) -> record.Figures:
 
 def gradients(arguments: argparse.Namespace) -> record.Figures:
     """What every technique makes of pixels' derivatives, and problems solved by them."""
-    return gradient_figures(arguments.seed, arguments.quick)
+    return gradient_figures(arguments.seed, arguments.quick, arguments.pictures / "gradients")
 
 
 PARTS = {

@@ -1,6 +1,8 @@
 """The pictures of docs/light.
 
-python benchmarks/light_pictures.py [--only NAME ...] [--mesh FILE] [--out FOLDER]
+    python benchmarks/light_pictures.py [--only NAME ...] [--mesh FILE] [--out FOLDER]
+
+Each is seconds to a minute; the mesh stands in the first.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from unrender.rendering.lights import Environment
 from unrender.rendering.path import PathOptions, path_radiance
 from unrender.rendering.path_scene import PathScene, Thing, build
 from unrender.rendering.spectrum import spectrum, spectrum_scene
+from unrender.report.fields import labelled
 from unrender.report.pictures import write_picture
 from unrender.scenes.mesh import Mesh
 from unrender.scenes.primitives import icosphere
@@ -36,13 +39,11 @@ COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 def draw_spectrum(out: Path, mesh: Path) -> None:
     """Seven kinds of light in the room, and the seconds of each."""
     scene, camera = spectrum_scene(read_mesh(mesh))
-    stages = spectrum(scene, camera(200), 256)
-    for stage in stages:
+    tiles: list[tuple[str, Tensor]] = []
+    for stage in spectrum(scene, camera(200), 256):
         print(f"{stage.name:15} {stage.seconds:.2f} s")
-    images = [stage.image for stage in stages]
-    images.insert(3, torch.ones_like(images[0]))
-    rows = [torch.cat(images[first : first + 4], dim=1) for first in (0, 4)]
-    write_image(out / "spectrum.png", torch.cat(rows))
+        tiles.append((stage.name, stage.image))
+    write_image(out / "spectrum.png", labelled(tiles, 4))
 
 
 def draw_strategies(out: Path, mesh: Path) -> None:
@@ -67,11 +68,12 @@ def draw_strategies(out: Path, mesh: Path) -> None:
         things.append(Thing(lamp, Lambert(torch.zeros(3)), emission=light))
     cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 240, 1.6)
     room = build(PathScene(things))
-    images: list[Tensor] = []
+    tiles: list[tuple[str, Tensor]] = []
     for strategy in ("light", "surface", "both"):
         options = PathOptions(samples=16, max_depth=2, strategy=strategy)
-        images.append(_shown(path_radiance(room, cameras, options).color[0]))
-    write_image(out / "strategies.png", torch.cat(images, dim=1))
+        image = _shown(path_radiance(room, cameras, options).color[0])
+        tiles.append((f'strategy="{strategy}"', image[10:230]))
+    write_image(out / "strategies.png", labelled(tiles, 3))
 
 
 def draw_functions(out: Path, mesh: Path) -> None:
@@ -98,11 +100,11 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky = sky.expand(rows, 2 * rows, 3).clone()
     sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 200, 1.3)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 300, 1.3)
     scene = PathScene(things, [Environment(sky)], reach=12.0)
-    options = PathOptions(samples=64, max_depth=8, show_environment=True)
+    options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[45:165])
+    write_image(out / "functions.png", image[68:248])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:

@@ -9,6 +9,7 @@ benchmarks/fields_surfaces.py.
 
 import argparse
 from pathlib import Path
+from statistics import mean
 
 import record
 
@@ -20,7 +21,7 @@ from unrender.studies.inverse_problems import InverseProblems
 def gradient_figures(
     seed: int = 0, quick: bool = False, pages: Path | None = None
 ) -> record.Figures:
-    """Errors and costs of each technique by scene, and the errors of the inverse problems.
+    """Errors and costs of each technique, and the errors of the inverse problems.
 
     The pages go into a folder, if one is given.
     """
@@ -37,18 +38,19 @@ def gradient_figures(
 
 
 def _errors(findings: Findings) -> record.Figures:
-    """By position and by colour: relative errors, and costs over a plain image."""
-    figures: record.Figures = {}
+    """Relative errors, and costs over a plain image, of each technique: the scenes' mean."""
+    found: dict[str, list[float]] = {}
     for row in findings.records:
-        if row["parameter"] not in ("position", "colour"):
-            continue
-        names = [_key(row[part]) for part in ("scene", "technique")]
-        key = "_".join(["gradient", *names, _key(row["parameter"]), "error"])
-        figures[key] = record.figure(_number(row["error"]), "of the truth")
-        figures["_".join(["gradient", *names, "cost"])] = record.figure(
-            _number(row["cost"]), "plain images"
-        )
-    return figures
+        name = f"gradient_{_key(row['technique'])}"
+        columns = {"error": f"{row['parameter']}_error"}
+        if row["parameter"] == "position":
+            columns |= {"block error": "position_block_error", "cost": "cost"}
+        for column, figure in columns.items():
+            found.setdefault(f"{name}_{figure}", []).append(_number(row[column]))
+    return {
+        name: record.figure(mean(values), "×" if name.endswith("cost") else "")
+        for name, values in found.items()
+    }
 
 
 def _solved(findings: Findings) -> record.Figures:

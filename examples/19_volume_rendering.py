@@ -41,7 +41,7 @@ from unrender.report.rays3d import (
 from unrender.scenes.sdf import box, translated
 from unrender.training.method import Progress
 
-STEPS, SIZE, SMALL = 600, 48, 8
+STEPS, SIZE, SMALL = 300, 48, 8
 generator = torch.Generator().manual_seed(0)
 origin = torch.zeros(3)
 
@@ -125,12 +125,12 @@ with rc_context(STYLE):
     curves = {
         "density / 8": thick / 8,
         "transmittance": 1 - share.cumsum(0),
-        "share of the light so far": share.cumsum(0) / share.sum(),
+        "light so far": share.cumsum(0) / share.sum(),
     }
     for (name, values), series in zip(curves.items(), PALETTE, strict=False):
         panel.plot(distance[0].tolist(), values.tolist(), color=series, label=name)
     panel.set(xlabel="distance along the middle ray", title="where the light comes from")
-    panel.legend()
+    panel.legend(loc="center right")
 
     axes = space(figure, (2, 3, 6))
     for (middles, lengths), series, name in (
@@ -140,7 +140,7 @@ with rc_context(STYLE):
     ):
         draw_box(axes, middles, lengths, series, name)
     axes.legend()
-    axes.set_title(f"found in {STEPS} steps from 12 pictures", fontsize=11)
+    axes.set_title(f"after {STEPS} steps the found box lies on the true one", fontsize=11)
     axes.set_aspect("equal")
 with replacing(Path("volume_rendering.png")) as temporary:
     figure.savefig(temporary, format="png", dpi=90, facecolor="white")

@@ -43,6 +43,20 @@ def test_a_study_by_its_name(
     assert (tmp_path / "page" / "interpolation.csv").read_text().startswith("from,to,share,")
 
 
+def test_an_experiment_needs_no_run(command: Command, refused: Command, tmp_path: Path) -> None:
+    small = ("--steps", 5, "--repeats", 1, "--size", 6)
+    # None of the encodings with which the picture's networks are trained.
+    small += ("--octaves", 1, "--scales", 1, "--widths", 8)
+    out = command("study", "ntk", "--out", tmp_path / "page", *small)
+    assert out.strip().endswith("ntk.md")
+    assert (tmp_path / "page" / "ntk.csv").read_text().startswith("part,encoding,")
+    line = refused("study", "ntk", "--run", tmp_path, "--out", tmp_path / "other", *small)
+    assert "looks at no run" in line
+    assert not (tmp_path / "other").exists()
+    # It is said before the first kernel is made.
+    assert "--widths (0,)" in refused("study", "ntk", "--out", tmp_path / "page", "--widths", 0)
+
+
 def test_an_unknown_scene_of_a_study_is_one_line(
     refused: Command, flow_run: OpenRun, tmp_path: Path
 ) -> None:

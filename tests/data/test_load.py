@@ -38,7 +38,9 @@ def test_folders(tmp_path: Path):
 def test_built_in_scenes_give_way_to_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNRENDER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(load, "make_scene", lambda name: make_scene(name, 8, 3, 2, 1))
+    monkeypatch.setattr(
+        load, "make_scene", lambda name, light="direct": make_scene(name, 8, 3, 2, 1, light)
+    )
     assert len(load_scene("chair").train) == 3
     assert len(load_views("chair")) == 3
     write_blender(tmp_path / "chair", views())

@@ -395,10 +395,11 @@ def test_a_lamp_that_touches_the_floor() -> None:
         )
     ]  # fmt: skip
     pairs = [mean_and_error(each) for each in found]
-    for mean, error in pairs[1:]:
+    # Directions to the lamp alone are the noisiest.
+    for (mean, error), most in zip(pairs[1:], (0.03, 0.015, 0.015), strict=True):
         apart = (mean - pairs[0][0]).abs()
         assert (apart < 4 * (error.square() + pairs[0][1].square()).sqrt()).all()
-        assert (4 * error < 0.015 * mean).all()
+        assert (4 * error < most * mean).all()
 
 
 # --- bad input -----------------------------------------------------------------------------

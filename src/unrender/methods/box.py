@@ -1,4 +1,4 @@
-"""A box: the smallest radiance field, eleven numbers found by volume rendering.
+"""A box: the smallest radiance field, ten numbers found by volume rendering.
 
 It is fitted as NeRF is (Mildenhall et al. 2020, https://arxiv.org/abs/2003.08934): rays of the
 photographs are cut into bins, each is looked at somewhere, what the ray shows is summed up by

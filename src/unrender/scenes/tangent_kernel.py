@@ -227,8 +227,9 @@ def kernel_regression(
             )
         learned = 1 / values
     else:
-        # At λ = 0 it is t.
-        positive = values.clamp_min(SINGULAR * values[-1])
+        # At λ = 0 it is t; no kernel at all, of a network that is dead, learns nothing.
+        tiny = torch.finfo(values.dtype).tiny
+        positive = values.clamp_min(max(SINGULAR * float(values[-1]), tiny))
         learned = -torch.expm1(-positive * time) / positive
     return across @ (vectors @ (learned * (vectors.T @ errors)))
 
@@ -282,7 +283,7 @@ def full_width(places: Float[Tensor, "places"], kernel: Float[Tensor, "places"])
     ends: list[float] = []
     for step in (-1, 1):
         at = peak
-        while 0 <= at + step < len(kernel) and kernel[at + step] > half:
+        while 0 <= at + step < len(kernel) and kernel[at + step] >= half:
             at += step
         if not 0 <= at + step < len(kernel):
             ends.append(float(places[at]))

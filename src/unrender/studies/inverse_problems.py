@@ -277,6 +277,7 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     for name, mesh in (("start: a sphere", start), (f"{options.views} views", refined)):
         points = sample_surface(mesh, 5000, torch.Generator().manual_seed(2))
         score = score_shape(points.points, truth.points, points.normals, truth.normals)
+        assert score.normal_consistency is not None, "both have normals"
         chamfer = 100 * score.chamfer_l1 / score.size
         records += [
             _figure("shape", name, "chamfer", chamfer, "% of the size"),

@@ -96,13 +96,13 @@ def picture_section(
         "and what lies between stays as it was. What a trained network began with is taken "
         "off.",
         Table([{**dict.fromkeys(heads), **record} for record in records]),
-        Strip(
-            "picture",
-            rows,
-            "From left to right: the kernel of the middle pixel; what a network learned in "
-            f"{steps} steps; what its kernel had foretold of that, and for ever; the picture.",
-        ),
     ]
+    if rows:
+        caption = (
+            "From left to right: the kernel of the middle pixel; what a network learned in "
+            f"{steps} steps; what its kernel had foretold of that, and for ever; the picture."
+        )
+        parts.append(Strip("picture", rows, caption))
     return parts, records
 
 
