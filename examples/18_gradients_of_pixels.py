@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from unrender.imaging.files import write_image
 from unrender.rendering.light_from_shading import light_from_shading
+from unrender.report.pictures import write_picture
 from unrender.studies.gradient_pictures import diverging
 from unrender.studies.gradient_scenes import gradient_scenes
 from unrender.studies.gradient_techniques import derivatives, rasterized, softened, truth
@@ -32,10 +32,12 @@ for name, draw in techniques.items():
     print(f"{name}: error {position:.2f} by position, {color:.2f} by colour")
     rows.append(found)
 limit = float(true.derivatives[0].abs().quantile(0.98))
-pictures = [true.image, *(diverging(row[0].mean(2), limit) for row in rows)]
-image = torch.cat(pictures, dim=1).clamp(0, 1)
-large = image.repeat_interleave(4, dim=0).repeat_interleave(4, dim=1)
-write_image(Path("gradients_of_pixels.png"), large)
+pictures = [true.image.clamp(0, 1), *(diverging(row[0].mean(2), limit) for row in rows)]
+write_picture(
+    Path("gradients_of_pixels.png"),
+    [("moved to\nthe right", torch.stack(pictures))],
+    heads=["image", "truth", "plain", "antialiased", "soft"],
+)
 
 # A light needs no descent: what it does to a known surface is linear in it.
 normals = torch.nn.functional.normalize(sphere.mesh.vertices, dim=1)

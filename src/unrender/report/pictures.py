@@ -19,9 +19,11 @@ Row = tuple[str, Float[Tensor, "images height width 3"]]
 """A label, and one image a column."""
 
 
-def write_picture(path: Path, rows: Sequence[Row], dots_an_inch: int = 100) -> None:
+def write_picture(
+    path: Path, rows: Sequence[Row], dots_an_inch: int = 100, heads: Sequence[str] = ()
+) -> None:
     """`draw_picture` as a PNG."""
-    figure = draw_picture(rows)
+    figure = draw_picture(rows, heads)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
 

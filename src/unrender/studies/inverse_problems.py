@@ -224,7 +224,7 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     before = supersampled(mesh_renderer(blank, look), 3)(held)
     wanted = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
-    seen = found.seen[..., None].float().expand(-1, -1, 3)
+    seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)
     case, seen_share = f"{options.views} photographs", 100 * float(found.seen.float().mean())
     held_out, grey = (float(psnr(each.color, wanted.color).mean()) for each in (again, before))
     records = [
