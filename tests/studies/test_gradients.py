@@ -159,8 +159,14 @@ def test_mitsuba_draws_the_same_image(scene: GradientScene, tmp_path: Path) -> N
 def test_a_process_that_dies_is_a_reason(
     code: int, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = subprocess.CompletedProcess([], code, "", "ImportError: no LLVM")
-    monkeypatch.setattr(mitsuba.subprocess, "run", lambda *_, **__: ended)
+    ended: subprocess.CompletedProcess[str] = subprocess.CompletedProcess(
+        [], code, "", "ImportError: no LLVM"
+    )
+
+    def dies(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        return ended
+
+    monkeypatch.setattr(mitsuba.subprocess, "run", dies)
     with pytest.raises(mitsuba.AbsentError, match=reason):
         mitsuba.projective(TRIANGLE, 8, 4, 0)
 
