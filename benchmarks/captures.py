@@ -17,18 +17,18 @@ import torch
 import trimesh
 from record import ROOT
 
-from unrender.cli_render import render
+from unrender.api.export import export_run
+from unrender.api.opened_run import OpenRun, fitted_cameras
+from unrender.api.tasks import fit_run
+from unrender.app.cli_render import render
 from unrender.data.load import Reading, load_scene
 from unrender.data.views import Scene
 from unrender.evaluation.renders import WHITE, evaluate_images
-from unrender.export import export_run
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
 from unrender.kernels.splat import splat
 from unrender.methods import METHODS
-from unrender.opened_run import OpenRun, fitted_cameras
 from unrender.report.pictures import write_picture
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/captures.json"

@@ -25,18 +25,19 @@ import torch
 from record import ROOT
 from torch.nn.functional import interpolate
 
+from unrender.api.field_tasks import evaluate_picture, fit_picture
+from unrender.api.opened_run import open_run
 from unrender.data.picture import Picture
-from unrender.field_comparison import appearance, compare_fields, photograph_appearance
-from unrender.field_tasks import evaluate_picture, fit_picture
-from unrender.imaging.files import replacing, write_image
+from unrender.fields.field import IMAGE_KINDS, FieldKind
+from unrender.files import replacing
+from unrender.imaging.files import write_image
 from unrender.imaging.resize import area_average
 from unrender.methods.image_field import ImageField, ImageFieldModel
-from unrender.opened_run import open_run
 from unrender.report.compare import detailed_crop
 from unrender.report.fields import Appearance, Tile, greys, labelled
 from unrender.report.metrics import columns, read_metrics
 from unrender.report.plots import draw_curves
-from unrender.scenes.fields import IMAGE_KINDS, FieldKind
+from unrender.studies.field_comparison import appearance, compare_fields, photograph_appearance
 from unrender.training.fit import FitOptions
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")

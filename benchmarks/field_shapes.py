@@ -20,19 +20,19 @@ import record
 import torch
 from record import ROOT
 
-from unrender.data.meshes import read_mesh
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.shape_tasks import fit_shape, images, shape_of
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import SolidScores, score_solid
+from unrender.fields.field import FIELD_KINDS
 from unrender.methods.fit_occupancy import OccupancyFit
 from unrender.methods.fit_sdf import SDFFit
-from unrender.opened_run import OpenRun, open_run
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
-from unrender.scenes.fields import FIELD_KINDS
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.shape_tasks import fit_shape, images, shape_of
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.sampling import sample_surface
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions
 from unrender.training.run import Run

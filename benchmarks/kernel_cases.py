@@ -16,8 +16,7 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.kernels import backend, step_function
-from unrender.kernels.backend import Backend
+from unrender.kernels import step_function
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import expand
 from unrender.kernels.grid_sample import grid_sample, total_variation
@@ -25,6 +24,8 @@ from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.occupancy import occupied_cells, update_density
+from unrender.kernels.runtime import backend
+from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.method import Progress

@@ -15,23 +15,23 @@ import torch
 from record import ROOT
 from torch import Tensor
 
-from unrender.data.meshes import read_mesh
-from unrender.data.procedural import NAMES, render_scene
+from unrender.data.builtin import NAMES, render_scene
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import display_from_linear
 from unrender.imaging.files import write_image
-from unrender.rendering.bsdf import Glass, Lambert, Metal
-from unrender.rendering.lights import Environment
-from unrender.rendering.path import PathOptions, path_radiance
-from unrender.rendering.path_scene import PathScene, Thing, build
-from unrender.rendering.spectrum import spectrum, spectrum_scene
+from unrender.rendering.light.bsdf import Glass, Lambert, Metal
+from unrender.rendering.light.lights import Environment
+from unrender.rendering.light.path_tracer import PathOptions, path_radiance
+from unrender.rendering.light.scene import PathScene, Thing, build
 from unrender.report.fields import labelled
 from unrender.report.pictures import write_picture
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.primitives import icosphere
-from unrender.scenes.sdf import box, smooth_union, sphere, torus, translated
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.implicit.sdf import box, smooth_union, sphere, torus, translated
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import icosphere
+from unrender.studies.spectrum import spectrum, spectrum_scene
 
 COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 

@@ -15,7 +15,7 @@ import torch
 from timing import fastest
 from torch import Tensor
 
-from unrender.kernels.jit import jit, num_threads, run_threads
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads
 
 LOG2_ENTRIES = (10, 13, 15, 17, 19, 21)
 BLOCK = 2048

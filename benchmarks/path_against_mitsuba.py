@@ -24,13 +24,13 @@ from torch import Tensor
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import linear_from_display
-from unrender.rendering.bsdf import Glass, Lambert, Material, Metal, Mirror
-from unrender.rendering.lights import DistantSource, Environment, Light, PointSource
-from unrender.rendering.path import PathOptions, path_radiance
-from unrender.rendering.path_scene import PathScene, Thing, build
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.primitives import cube, icosphere, torus
-from unrender.scenes.textures import UVTexture
+from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
+from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
+from unrender.rendering.light.path_tracer import PathOptions, path_radiance
+from unrender.rendering.light.scene import PathScene, Thing, build
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import cube, icosphere, torus
+from unrender.shapes.textures import UVTexture
 
 mi.set_variant("scalar_rgb")
 

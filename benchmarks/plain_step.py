@@ -10,13 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from unrender.generative import transformer
-from unrender.training.muon import (
-    ADAM_UPDATE,
-    COEFFICIENTS,
-    ITERATIONS,
-    MOMENTUM,
-)
+from unrender.flows import transformer
+from unrender.optimizers.muon import ADAM_UPDATE, COEFFICIENTS, ITERATIONS, MOMENTUM
 
 BETAS = (0.9, 0.99)
 EPSILON = 1e-8

@@ -28,9 +28,11 @@ from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_
 from record import ROOT, Figures, figure
 from timing import in_turn
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_or_open, refine_on_scene
+from unrender.data.formats.npz import load_npz, save_npz
 from unrender.data.load import load_scene
 from unrender.data.make_views import camera_statistics, make_views
-from unrender.data.npz import load_npz, save_npz
 from unrender.data.views import Scene, Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lookup import (
@@ -40,18 +42,16 @@ from unrender.evaluation.lookup import (
 )
 from unrender.evaluation.poses import PoseScores, score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
-from unrender.generative import transformer
+from unrender.flows import transformer
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.kernels.process import keep_freed_memory
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.kernels.runtime.process import keep_freed_memory
 from unrender.methods import METHODS
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import PoseFlow, SiTFlow
-from unrender.opened_run import OpenRun
-from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import PoseEstimate, Renderer, supersampled
+from unrender.rendering.renderer import PoseEstimate, Renderer, supersampled
 from unrender.studies.reconstruction import sampled
-from unrender.tasks import fit_or_open, refine_on_scene
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 

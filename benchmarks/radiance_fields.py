@@ -22,16 +22,16 @@ import record
 import torch
 from record import ROOT
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run
+from unrender.data.formats.multiscale import load_multiscale
 from unrender.data.load import load_scene
-from unrender.data.multiscale import load_multiscale
 from unrender.data.views import Scene, Views
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
-from unrender.imaging.files import replacing
+from unrender.files import replacing
 from unrender.methods import METHODS
-from unrender.opened_run import OpenRun
 from unrender.report.plots import draw_curves
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"

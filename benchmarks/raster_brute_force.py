@@ -13,10 +13,10 @@ from timing import in_turn
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.raster import NEAR, rasterize_mesh
-from unrender.rendering.rendering import pixel_grid
-from unrender.rendering.soft_raster import soft_mask
-from unrender.scenes.mesh import Mesh
+from unrender.rendering.mesh.raster import NEAR, rasterize_mesh
+from unrender.rendering.mesh.soft_raster import soft_mask
+from unrender.rendering.renderer import pixel_grid
+from unrender.shapes.mesh import Mesh
 
 
 @dataclass(frozen=True)

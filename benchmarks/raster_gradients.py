@@ -16,9 +16,9 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, se3_exp, so3_exp
-from unrender.rendering.antialias import Sides, antialiased
-from unrender.rendering.raster import rasterize_mesh
-from unrender.scenes.mesh import Mesh, vertex_normals
+from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.shapes.mesh import Mesh, vertex_normals
 
 Draw = Callable[[Mesh, Cameras], Float[Tensor, "images height width 4"]]
 NAMES = ["move x", "move y", "move z", "turn x", "turn y", "turn z", "grow"]

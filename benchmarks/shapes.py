@@ -21,26 +21,26 @@ from raster_gradients import gradient_errors
 from record import ROOT
 from timing import in_turn, peak_mb
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.prediction import evaluate_predictor, predict_shapes, train_predictor
+from unrender.api.shape_tasks import evaluate_fit, fit_shape, images, shape_of
+from unrender.api.tasks import fit_run
+from unrender.data.image_shape.make_shapes import make_shapes
+from unrender.data.image_shape.pairs import Draw, Shapes, ShapeSet, load_shapes, save_shapes
 from unrender.data.load import Reading, load_scene
-from unrender.data.make_shapes import make_shapes
-from unrender.data.meshes import read_mesh
 from unrender.data.shape_target import ShapeTarget
-from unrender.data.shapes import Draw, Shapes, ShapeSet, load_shapes, save_shapes
 from unrender.evaluation.renders import WHITE, evaluate_images
-from unrender.imaging.files import replacing
+from unrender.files import replacing
 from unrender.methods import METHODS, SHAPE_FITS
-from unrender.opened_run import OpenRun
-from unrender.prediction import evaluate_predictor, predict_shapes, train_predictor
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
 from unrender.report.plots import draw_curves
-from unrender.scenes.chamfer import chamfer
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.scenes.textures import VertexColors
-from unrender.shape_tasks import evaluate_fit, fit_shape, images, shape_of
-from unrender.tasks import fit_run
+from unrender.shapes.chamfer import chamfer
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.sampling import sample_surface
+from unrender.shapes.textures import VertexColors
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/shapes.json"

@@ -43,8 +43,8 @@ from record import ROOT, Figures, figure
 from timing import in_turn, peak_mb, seconds_of, status_mb
 from whole_step import measure_training
 
-from unrender.kernels import simd
-from unrender.kernels.process import prepare_process
+from unrender.kernels.runtime import simd
+from unrender.kernels.runtime.process import prepare_process
 
 PARTS = ("kernels", "growth", "train", "start")
 OUT = ROOT / "benchmarks/results/speed.json"

@@ -11,9 +11,11 @@ from timing import in_turn
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
-from unrender.rendering.surface import SurfaceLook, sdf_renderer
-from unrender.scenes import sdf, sdf_shapes, sdf_warps
-from unrender.scenes.painted import Painted, painted, painted_union
+from unrender.rendering.implicit.surface import SurfaceLook, sdf_renderer
+from unrender.shapes.implicit import sdf
+from unrender.shapes.implicit import solids as sdf_shapes
+from unrender.shapes.implicit import warps as sdf_warps
+from unrender.shapes.implicit.painted import Painted, painted, painted_union
 
 SIZE = 256
 KINDS = (

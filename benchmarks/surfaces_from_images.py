@@ -14,10 +14,12 @@ import record
 import torch
 from record import ROOT
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.shape_tasks import images, shape_of
+from unrender.api.tasks import fit_run
+from unrender.data.builtin import NAMES, make_scene
+from unrender.data.builtin.surface import surface_mesh
 from unrender.data.load import Reading, load_scene
-from unrender.data.meshes import write_mesh
-from unrender.data.procedural import NAMES, make_scene
-from unrender.data.procedural.surface import surface_mesh
 from unrender.data.views import Scene, Views
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import (
@@ -27,17 +29,15 @@ from unrender.evaluation.surfaces import (
     silhouette_iou,
 )
 from unrender.methods import METHODS
-from unrender.opened_run import OpenRun
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
-from unrender.rendering.surface_volume import laplace_density, logistic_depth
+from unrender.rendering.volume.surface_density import laplace_density, logistic_depth
 from unrender.report.pictures import Row, evenly, write_picture
 from unrender.report.plots import draw_curves
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_distance import point_to_mesh_distance2
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.shape_tasks import images, shape_of
-from unrender.tasks import fit_run
+from unrender.shapes.files.meshes import write_mesh
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.mesh_distance import point_to_mesh_distance2
+from unrender.shapes.sampling import sample_surface
 from unrender.training.fit import FitOptions
 from unrender.training.surface_method import SurfaceModel
 

@@ -25,13 +25,13 @@ import torch
 from peers import nerfstudio
 from record import ROOT, Figures, figure
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run
 from unrender.data.load import load_scene
 from unrender.data.views import Scene
 from unrender.evaluation.renders import evaluate_images
-from unrender.kernels.process import prepare_process
+from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
-from unrender.opened_run import OpenRun
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions, FitResult
 
 OUT = ROOT / "benchmarks/results/time_to_quality.json"

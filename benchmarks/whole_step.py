@@ -20,14 +20,14 @@ from peers import nerfstudio
 from record import Figures, figure
 from timing import in_turn, peak_mb, seconds_of, synchronize
 
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run
 from unrender.data.load import load_scene
 from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts
-from unrender.kernels.backend import implementation
+from unrender.fields.occupancy_grid import OccupancyGrid
+from unrender.kernels.runtime.backend import implementation
 from unrender.methods import instant_ngp
-from unrender.opened_run import OpenRun
-from unrender.scenes.occupancy_grid import OccupancyGrid
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 UPDATE_EVERY = 16

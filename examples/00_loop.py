@@ -11,17 +11,17 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from unrender.api.tasks import fit_run
+from unrender.data.builtin import render_scene
 from unrender.data.make_views import make_views
-from unrender.data.procedural import render_scene
 from unrender.data.views import Scene, Views
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import PoseFlow, SiTFlow
-from unrender.rendering.photometric import RenderAndCompare
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 SIZE = 32

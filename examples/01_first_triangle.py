@@ -12,9 +12,9 @@ import torch
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image
-from unrender.rendering.shading import MeshLook, mesh_renderer
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.textures import VertexColors
+from unrender.rendering.mesh.shading import MeshLook, mesh_renderer
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.textures import VertexColors
 
 vertices = torch.tensor([[-1.0, 0.0, -0.6], [1.0, 0.0, -0.6], [0.0, 0.0, 1.1]])
 faces = torch.tensor([[0, 1, 2]])

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from unrender.imaging.files import write_image
-from unrender.rendering.shading import MeshLook, mesh_renderer
+from unrender.rendering.mesh.shading import MeshLook, mesh_renderer
 from unrender.rendering.shapes import cameras_around
-from unrender.scenes.mesh import Mesh, edges_of, is_watertight
-from unrender.scenes.primitives import cube
-from unrender.scenes.textures import FaceAtlas
+from unrender.shapes.mesh import Mesh, edges_of, is_watertight
+from unrender.shapes.primitives import cube
+from unrender.shapes.textures import FaceAtlas
 
 SIDES = torch.tensor(
     [[0.90, 0.35, 0.30], [0.35, 0.65, 0.90], [0.95, 0.75, 0.25],

@@ -11,12 +11,12 @@ from typing import get_args
 
 import torch
 
-from unrender.data.meshes import read_mesh
 from unrender.imaging.files import write_image, write_video
-from unrender.rendering.rendering import supersampled
-from unrender.rendering.shading import MeshLook, Shading, mesh_renderer
+from unrender.rendering.mesh.shading import MeshLook, Shading, mesh_renderer
+from unrender.rendering.renderer import supersampled
 from unrender.rendering.shapes import cameras_around
-from unrender.scenes.mesh_checks import mesh_problems
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.mesh_checks import mesh_problems
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/meshes"
 path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "spot_textured/cow.obj"

@@ -14,10 +14,10 @@ from unrender.geometry.conventions import opengl_from_opencv
 from unrender.geometry.poses import look_at
 from unrender.geometry.pytorch3d import ndc_from_pixels, to_pytorch3d
 from unrender.imaging.files import write_image
-from unrender.rendering.shading import mesh_renderer
-from unrender.scenes.mesh import Mesh, joined
-from unrender.scenes.primitives import cylinder
-from unrender.scenes.textures import VertexColors
+from unrender.rendering.mesh.shading import mesh_renderer
+from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.primitives import cylinder
+from unrender.shapes.textures import VertexColors
 
 
 def arrow(axis: int) -> Mesh:

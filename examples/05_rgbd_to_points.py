@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.rgbd import load_scan
+from unrender.data.formats.rgbd import load_scan
 from unrender.imaging.files import write_image
 from unrender.rendering.shapes import cloud_renderer
-from unrender.scenes.points import (
+from unrender.shapes.points import (
     PointCloud,
     estimated_normals,
     union,

@@ -12,13 +12,13 @@ import torch
 
 from unrender.imaging.files import write_image
 from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.scenes import sdf
-from unrender.scenes.convert import mesh_from_sdf
-from unrender.scenes.mesh import is_watertight
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.scenes.primitives import parametric_surface
-from unrender.scenes.voxels import VoxelGrid
+from unrender.shapes.convert import mesh_from_sdf
+from unrender.shapes.implicit import sdf
+from unrender.shapes.mesh import is_watertight
+from unrender.shapes.points import PointCloud
+from unrender.shapes.primitives import parametric_surface
+from unrender.shapes.sampling import sample_surface
+from unrender.shapes.voxels import VoxelGrid
 
 MAJOR, MINOR = 0.7, 0.3
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from unrender.imaging.files import write_image
-from unrender.rendering.point_raster import points_renderer
+from unrender.rendering.points import points_renderer
 from unrender.rendering.shapes import cameras_around
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import farthest_points
-from unrender.scenes.primitives import parametric_surface
+from unrender.shapes.points import farthest_points
+from unrender.shapes.primitives import parametric_surface
+from unrender.shapes.sampling import sample_surface
 
 COUNT = 700
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.meshes import read_mesh
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image, write_video
-from unrender.rendering.shading import mesh_renderer
-from unrender.scenes.mesh import Mesh, joined
-from unrender.scenes.primitives import cube, icosphere
-from unrender.scenes.textures import VertexColors
+from unrender.rendering.mesh.shading import mesh_renderer
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.primitives import cube, icosphere
+from unrender.shapes.textures import VertexColors
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/meshes"
 SIZE, FRAMES = 200, 24

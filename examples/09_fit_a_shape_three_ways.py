@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from unrender.data.meshes import read_mesh
+from unrender.api.shape_tasks import evaluate_fit, fit_shape
 from unrender.data.shape_target import ShapeTarget
 from unrender.imaging.files import write_image
 from unrender.methods import SHAPE_FITS
 from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.scenes.primitives import torus
-from unrender.shape_tasks import evaluate_fit, fit_shape
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.primitives import torus
 from unrender.training.fit import FitOptions
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/meshes"

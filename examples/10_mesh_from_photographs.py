@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from unrender.api.shape_tasks import shape_of
+from unrender.api.tasks import fit_run
 from unrender.data.load import Reading, load_scene
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.imaging.files import write_image
 from unrender.methods.mesh_from_views import MeshFromViews
 from unrender.rendering.shapes import shape_renderer
-from unrender.scenes.mesh import Mesh
-from unrender.shape_tasks import shape_of
-from unrender.tasks import fit_run
+from unrender.shapes.mesh import Mesh
 from unrender.training.fit import FitOptions
 
 source = sys.argv[1] if len(sys.argv) > 1 else "hotdog"

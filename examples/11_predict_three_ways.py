@@ -12,14 +12,14 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from unrender.data.make_shapes import make_shapes
-from unrender.data.shapes import Draw, split
+from unrender.api.prediction import predict_shapes, train_predictor
+from unrender.data.image_shape.make_shapes import make_shapes
+from unrender.data.image_shape.pairs import Draw, split
 from unrender.evaluation.predicted_shapes import evaluate_shapes
 from unrender.imaging.files import write_image
 from unrender.methods.image_to_mesh import ImageToMesh
 from unrender.methods.image_to_points import ImageToPoints
 from unrender.methods.image_to_voxels import ImageToVoxels
-from unrender.prediction import predict_shapes, train_predictor
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.training.fit import FitOptions
 

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 import skimage.data
 import torch
 
+from unrender.api.field_tasks import evaluate_picture, fit_picture, fitted_picture
 from unrender.data.picture import Picture
-from unrender.field_tasks import evaluate_picture, fit_picture, fitted_picture
+from unrender.fields.field import FieldKind
 from unrender.imaging.files import write_image
 from unrender.imaging.resize import area_average
 from unrender.methods.image_field import ImageField
-from unrender.scenes.fields import FieldKind
 from unrender.training.fit import FitOptions
 
 SIZE, STEPS = 160, 300

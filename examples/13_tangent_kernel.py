@@ -15,9 +15,9 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from unrender.imaging.files import replacing
+from unrender.files import replacing
 from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.scenes.tangent_kernel import (
+from unrender.studies.tangent_kernel import (
     TangentNetwork,
     correlations,
     descend,

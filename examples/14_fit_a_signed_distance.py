@@ -14,18 +14,25 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from unrender.data.meshes import read_mesh
+from unrender.api.shape_tasks import fit_shape, shape_of
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import score_solid
 from unrender.imaging.files import write_image
 from unrender.methods.fit_sdf import SDFFit
 from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.scenes.marching import zero_surface
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.scenes.sdf import box, difference, smooth_union, sphere, torus, translated
-from unrender.shape_tasks import fit_shape, shape_of
+from unrender.shapes.files.meshes import read_mesh
+from unrender.shapes.implicit.sdf import (
+    box,
+    difference,
+    smooth_union,
+    sphere,
+    torus,
+    translated,
+)
+from unrender.shapes.marching_cubes import zero_surface
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.sampling import sample_surface
 from unrender.training.fit import FitOptions
 
 SIZE = 256

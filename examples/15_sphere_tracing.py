@@ -17,12 +17,14 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image
 from unrender.rendering.channels import as_images
-from unrender.rendering.rendering import Renderer, pixel_grid, supersampled
-from unrender.rendering.shading import AmbientLight, DirectionalLight, Material
-from unrender.rendering.sphere_tracing import sphere_trace
-from unrender.rendering.surface import SurfaceLook, sdf_renderer
-from unrender.scenes import sdf, sdf_shapes, sdf_warps
-from unrender.scenes.painted import Painted, painted, painted_union
+from unrender.rendering.implicit.sphere_tracing import sphere_trace
+from unrender.rendering.implicit.surface import SurfaceLook, sdf_renderer
+from unrender.rendering.mesh.shading import AmbientLight, DirectionalLight, Material
+from unrender.rendering.renderer import Renderer, pixel_grid, supersampled
+from unrender.shapes.implicit import sdf
+from unrender.shapes.implicit import solids as sdf_shapes
+from unrender.shapes.implicit import warps as sdf_warps
+from unrender.shapes.implicit.painted import Painted, painted, painted_union
 
 WIDTH, HEIGHT = 400, 300
 STONE, SAND, WATER = (0.82, 0.78, 0.70), (0.75, 0.62, 0.45), (0.25, 0.55, 0.75)

@@ -13,9 +13,9 @@ import torch
 
 from unrender.imaging.color import display_from_linear
 from unrender.imaging.files import write_image
-from unrender.rendering.path import PathOptions, path_radiance
-from unrender.rendering.path_scene import build
-from unrender.rendering.spectrum import spectrum_scene
+from unrender.rendering.light.path_tracer import PathOptions, path_radiance
+from unrender.rendering.light.scene import build
+from unrender.studies.spectrum import spectrum_scene
 
 scene, camera = spectrum_scene()
 room, cameras = build(scene), camera(112)

@@ -13,17 +13,17 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from unrender.api.shape_tasks import shape_of
+from unrender.api.tasks import fit_run
+from unrender.data.builtin import NAMES, make_scene
+from unrender.data.builtin.surface import surface_mesh
 from unrender.data.load import Reading, load_scene
-from unrender.data.procedural import NAMES, make_scene
-from unrender.data.procedural.surface import surface_mesh
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import score_seen, silhouette_iou
 from unrender.imaging.files import write_image
 from unrender.methods.neus import NeuS
 from unrender.rendering.shapes import shape_renderer
-from unrender.scenes.mesh import Mesh
-from unrender.shape_tasks import shape_of
-from unrender.tasks import fit_run
+from unrender.shapes.mesh import Mesh
 from unrender.training.fit import FitOptions
 
 source = sys.argv[1] if len(sys.argv) > 1 else "chair"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unrender.rendering.light_from_shading import light_from_shading
+from unrender.inverse.light_from_shading import light_from_shading
 from unrender.report.pictures import write_picture
 from unrender.studies.gradient_pictures import diverging
 from unrender.studies.gradient_scenes import gradient_scenes

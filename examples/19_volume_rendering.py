@@ -14,21 +14,21 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from unrender.data.views import Views
+from unrender.files import replacing
 from unrender.geometry.bounds import through_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at
-from unrender.imaging.files import replacing
 from unrender.methods.box import Box
-from unrender.rendering.medium import (
+from unrender.rendering.volume.compositing import bin_weights
+from unrender.rendering.volume.medium import (
     even_bins,
     medium_renderer,
     points_at,
     soft_solid,
     stratified,
 )
-from unrender.rendering.proposals import Stretch
-from unrender.rendering.volume import bin_weights
+from unrender.rendering.volume.proposals import Stretch
 from unrender.report.plots import PALETTE, STYLE
 from unrender.report.rays3d import (
     draw_box,
@@ -38,7 +38,7 @@ from unrender.report.rays3d import (
     place_colors,
     space,
 )
-from unrender.scenes.sdf import box, translated
+from unrender.shapes.implicit.sdf import box, translated
 from unrender.training.method import Progress
 
 STEPS, SIZE, SMALL = 300, 48, 8

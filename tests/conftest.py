@@ -15,9 +15,11 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from unrender import cli
-from unrender.data.blender import write_blender
-from unrender.data.procedural import render_scene
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run
+from unrender.app import cli
+from unrender.data.builtin import render_scene
+from unrender.data.formats.blender import write_blender
 from unrender.data.views import Scene, Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -26,8 +28,6 @@ from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SiTFlow
 from unrender.methods.sit_gaussian import SiTGaussian
-from unrender.opened_run import OpenRun
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 
 SIZE = 32

@@ -12,8 +12,8 @@ def main() -> None:
     torch is imported, so it comes first.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    from unrender.cli import main as run  # noqa: PLC0415
-    from unrender.kernels.process import prepare_process  # noqa: PLC0415
+    from unrender.app.cli import main as run  # noqa: PLC0415
+    from unrender.kernels.runtime.process import prepare_process  # noqa: PLC0415
 
     prepare_process()
     run()

@@ -14,9 +14,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unrender.data.camera_files import read_cameras
+from unrender.data.formats.camera_files import read_cameras
+from unrender.data.formats.realestate10k import read_realestate10k
 from unrender.data.load import load_scene
-from unrender.data.realestate10k import read_realestate10k
 from unrender.errors import InputError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

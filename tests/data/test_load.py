@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from unrender.data import load
-from unrender.data.blender import write_blender
+from unrender.data.builtin import make_scene
+from unrender.data.formats.blender import write_blender
+from unrender.data.formats.npz import save_npz
 from unrender.data.load import load_scene, load_views
-from unrender.data.npz import save_npz
-from unrender.data.procedural import make_scene
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras

@@ -8,7 +8,7 @@ import torch
 from unrender.data.make_views import camera_statistics, make_views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell, turntable
-from unrender.rendering.rendering import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering, pixel_grid
 
 
 def half_plane(cameras: Cameras) -> Rendering:

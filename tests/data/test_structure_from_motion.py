@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrender.data.colmap import load_colmap
+from unrender.data.formats.colmap import load_colmap
 from unrender.data.structure_from_motion import _from_film, process
 from unrender.errors import InputError
 from unrender.geometry.alignment import align_points

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.evaluation.renders import (
-    evaluate_images,
-    render_in_parts,
-)
+from unrender.evaluation.renders import evaluate_images, render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 
 SIZE = 12
 

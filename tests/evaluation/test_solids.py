@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from unrender.evaluation.solids import eikonal_residual, score_solid
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.primitives import cube, icosphere
-from unrender.scenes.sdf import box, sphere
+from unrender.shapes.implicit.sdf import box, sphere
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import cube, icosphere
 
 
 def generator() -> torch.Generator:

@@ -9,13 +9,7 @@ import torch
 from scipy.io import savemat
 
 from unrender.errors import InputError
-from unrender.evaluation.dtu import (
-    Observed,
-    in_world,
-    read_observed,
-    read_table,
-    score_scan,
-)
+from unrender.evaluation.dtu import Observed, in_world, read_observed, read_table, score_scan
 from unrender.evaluation.surfaces import (
     eikonal_residual,
     psnr_inside,
@@ -26,9 +20,9 @@ from unrender.evaluation.surfaces import (
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.scenes.mesh import Mesh, joined
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.primitives import icosphere
+from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.sampling import sample_surface
 
 BALL = icosphere(4)
 

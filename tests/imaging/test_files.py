@@ -13,14 +13,8 @@ import torch
 from PIL import Image
 
 from unrender.errors import InputError
-from unrender.imaging.files import (
-    image_header,
-    read_image,
-    read_rgba,
-    replacing,
-    write_image,
-    write_video,
-)
+from unrender.files import replacing
+from unrender.imaging.files import image_header, read_image, read_rgba, write_image, write_video
 
 
 def random_image(height: int, width: int, channels: int) -> torch.Tensor:

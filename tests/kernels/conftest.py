@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, has_triton, interpreting
+from unrender.kernels.runtime.backend import Backend, has_triton, interpreting
 
 Agree = Callable[..., None]
 

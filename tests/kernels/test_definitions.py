@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import resolve
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
+from unrender.kernels.runtime.backend import resolve
 
 LAYOUT = HashGridLayout(num_levels=3, log2_table_size=8, coarsest=4, finest=20)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.backend import Backend
 from unrender.kernels.footprint import BLUR, footprints
+from unrender.kernels.runtime.backend import Backend
 
 CAMERAS = Cameras.from_focal(turntable(5, 4.0, 0.6).double(), 50.0, 40, 30)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
 from unrender.kernels.grid_sample import grid_sample, total_variation
+from unrender.kernels.runtime.backend import Backend
 
 SIZES = [(5, 3), (1, 4), (4, 3, 6), (2, 1, 3), (1, 1, 1)]
 

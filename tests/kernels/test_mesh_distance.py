@@ -9,9 +9,9 @@ import trimesh
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.kernels.backend import Backend
 from unrender.kernels.mesh_distance import nearest_face, winding_number
 from unrender.kernels.mesh_distance.triangle import nearest_barycentrics
+from unrender.kernels.runtime.backend import Backend
 
 MESHES = Path(__file__).parents[3] / "shared/data/meshes"
 needs_meshes = pytest.mark.skipif(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.kernels.backend import Backend
 from unrender.kernels.nearest import k_nearest, nearest
+from unrender.kernels.runtime.backend import Backend
 
 
 def clouds(n: int, m: int, batch: int = 1, seed: int = 0) -> tuple[Tensor, Tensor]:

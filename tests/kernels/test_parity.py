@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
 from unrender.kernels.composite import composite, composite_dense
 from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.occupancy import occupied_cells, update_density
+from unrender.kernels.runtime.backend import Backend
 
 LAYOUTS = {
     "3d": HashGridLayout(num_levels=5, log2_table_size=12, coarsest=4, finest=80),

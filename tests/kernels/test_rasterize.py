@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
 from unrender.kernels.rasterize import Visible, rasterize
+from unrender.kernels.runtime.backend import Backend
 
 WIDTH, HEIGHT = 37, 21
 K = torch.tensor([[30.0, 2.0, 18.0], [0.0, 34.0, 11.0], [0.0, 0.0, 1.0]])
@@ -66,7 +66,7 @@ def any_backend(request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def backend_cuda() -> Backend:
-    from unrender.kernels.backend import interpreting  # noqa: PLC0415
+    from unrender.kernels.runtime.backend import interpreting  # noqa: PLC0415
 
     if not (torch.cuda.is_available() or interpreting()):
         pytest.skip("the cuda backend needs a GPU, or Triton")

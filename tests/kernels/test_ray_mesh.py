@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.kernels.backend import Backend
 from unrender.kernels.ray_mesh import TriangleTree, any_hit, closest_hit
 from unrender.kernels.ray_mesh.tree import LEAF
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.primitives import cube, icosphere, torus
+from unrender.kernels.runtime.backend import Backend
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import cube, icosphere, torus
 
 
 def soup(count: int, seed: int = 0) -> Mesh:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from unrender.kernels.recorded import evaluated, tape_of
 from unrender.kernels.recorded.tape import Unrecordable, recorded
-from unrender.scenes import sdf, sdf_shapes, sdf_warps
-from unrender.scenes.sdf import SDF
+from unrender.shapes.implicit import sdf
+from unrender.shapes.implicit import solids as sdf_shapes
+from unrender.shapes.implicit import warps as sdf_warps
+from unrender.shapes.implicit.sdf import SDF
 
 Pointwise = Callable[[Tensor, Tensor, Tensor], Tensor]
 

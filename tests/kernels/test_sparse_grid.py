@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
 from unrender.kernels.grid_sample import grid_sample
+from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.sparse_grid import sparse_sample
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
+from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, splat
 
 WIDTH, HEIGHT = 37, 21

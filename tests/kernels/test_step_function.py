@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.kernels.backend import Backend
+from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.step_function import blur_max, outer, sample
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrender.api.opened_run import open_run
+from unrender.api.tasks import fit_run
 from unrender.data.views import Scene, Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.box import Box, BoxModel
-from unrender.opened_run import open_run
-from unrender.rendering.rendering import pixel_grid
-from unrender.tasks import fit_run
+from unrender.rendering.renderer import pixel_grid
 from unrender.training.fit import FitOptions
 
 SIZE, CAMERAS = 48, 12

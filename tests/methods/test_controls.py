@@ -16,7 +16,7 @@ from unrender.geometry.poses import project_to_so3, so3_distance
 from unrender.methods import METHODS
 from unrender.methods.pose_regressor import PoseRegressor, RegressorModel, predict
 from unrender.methods.sit_gaussian import GaussianFlow, SiTGaussian
-from unrender.rendering.rendering import PoseEstimate, pixel_grid
+from unrender.rendering.renderer import PoseEstimate, pixel_grid
 from unrender.training.method import Progress
 from unrender.training.transformer_method import TransformerMethod, TransformerModel
 

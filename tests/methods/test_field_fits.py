@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrender.data.meshes import write_mesh
-from unrender.data.point_files import write_points
-from unrender.data.shape_files import read_shape
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.shape_tasks import evaluate_fit, fit_shape, shape_of
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
+from unrender.fields.field import FIELD_KINDS, FieldKind
 from unrender.methods import SHAPE_FITS, describe, from_description
 from unrender.methods.fit_occupancy import OccupancyFit
 from unrender.methods.fit_sdf import SDFFit
-from unrender.opened_run import OpenRun, open_run
 from unrender.rendering.shapes import cameras_around
-from unrender.scenes.fields import FIELD_KINDS, FieldKind
-from unrender.scenes.mesh import Mesh, is_watertight
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.scenes.primitives import icosphere, torus
-from unrender.shape_tasks import evaluate_fit, fit_shape, shape_of
+from unrender.shapes.files.meshes import write_mesh
+from unrender.shapes.files.points import write_points
+from unrender.shapes.files.shape import read_shape
+from unrender.shapes.mesh import Mesh, is_watertight
+from unrender.shapes.points import PointCloud
+from unrender.shapes.primitives import icosphere, torus
+from unrender.shapes.sampling import sample_surface
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress

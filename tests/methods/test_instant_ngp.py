@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.tasks import fit_run
 from unrender.data.views import Scene
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.instant_ngp import InstantNGP
-from unrender.opened_run import OpenRun, open_run
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.run import Run

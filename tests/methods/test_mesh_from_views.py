@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrender.data.procedural import render_scene
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.shape_tasks import shape_of
+from unrender.api.tasks import fit_run
+from unrender.data.builtin import render_scene
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.mesh_from_views import MeshFromViews
-from unrender.opened_run import OpenRun, open_run
-from unrender.scenes.mesh import Mesh, is_watertight
-from unrender.shape_tasks import shape_of
-from unrender.tasks import fit_run
+from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.training.fit import FitOptions
 
 TINY = MeshFromViews(level=2, views=2, rate=0.2, color_rate=0.1)

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.tasks import fit_run
 from unrender.data.views import Scene
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
@@ -22,8 +24,6 @@ from unrender.methods.nerfacto import Nerfacto
 from unrender.methods.neus import NeuS
 from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.volsdf import VolSDF
-from unrender.opened_run import OpenRun, open_run
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.run import Run

@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.shape_tasks import FILES, evaluate_fit, fit_shape, shape_of
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.methods import SHAPE_FITS, from_description
 from unrender.methods.fit_mesh import MeshFit
 from unrender.methods.fit_points import PointFit
 from unrender.methods.fit_voxels import VoxelFit
-from unrender.opened_run import OpenRun, open_run
 from unrender.rendering.shapes import cameras_around
-from unrender.scenes.mesh import Mesh, is_watertight
-from unrender.scenes.points import PointCloud
-from unrender.scenes.primitives import icosphere
-from unrender.scenes.shape import bounds
-from unrender.scenes.voxels import VoxelGrid
-from unrender.shape_tasks import FILES, evaluate_fit, fit_shape, shape_of
+from unrender.shapes.mesh import Mesh, is_watertight
+from unrender.shapes.points import PointCloud
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.shape import bounds
+from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import FitOptions
 from unrender.training.shape_fit import ShapeFit
 

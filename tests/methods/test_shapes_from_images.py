@@ -12,20 +12,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from unrender.data.make_shapes import make_shapes
-from unrender.data.shapes import Draw, Shapes
+from unrender.data.image_shape.make_shapes import make_shapes
+from unrender.data.image_shape.pairs import Draw, Shapes
 from unrender.errors import InputError
 from unrender.evaluation.predicted_shapes import NOTHING, PredictedScores, evaluate_shapes
+from unrender.fields.resnet import ResNet18
 from unrender.geometry.cameras import Cameras
 from unrender.methods.image_to_mesh import ImageToMesh
 from unrender.methods.image_to_occupancy import ImageToOccupancy
 from unrender.methods.image_to_points import ImageToPoints
 from unrender.methods.image_to_voxels import ImageToVoxels
-from unrender.scenes.mesh import Mesh, is_watertight
-from unrender.scenes.points import PointCloud
-from unrender.scenes.resnet import ResNet18
-from unrender.scenes.shape import Shape
-from unrender.scenes.voxels import VoxelGrid
+from unrender.shapes.mesh import Mesh, is_watertight
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape
+from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import FitOptions, fit
 from unrender.training.image_to_shape import ImageToShape
 from unrender.training.method import Progress

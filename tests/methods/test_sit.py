@@ -8,14 +8,14 @@ from jaxtyping import TypeCheckError
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.generative.lifting import LIFTINGS, Liftings
-from unrender.generative.paths import LinearPath, PathSample
-from unrender.generative.pose_flow import PoseFlow
+from unrender.flows.lifting import LIFTINGS, Liftings
+from unrender.flows.paths import LinearPath, PathSample
+from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at, so3_distance
 from unrender.methods import sit
 from unrender.methods.sit import SIT_METHODS, SiTFlow
-from unrender.rendering.rendering import pixel_grid
+from unrender.rendering.renderer import pixel_grid
 from unrender.training.method import Progress
 
 SIZE = 8

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrender.data.procedural import render_scene
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.tasks import fit_run
+from unrender.data.builtin import render_scene
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
-from unrender.generative.latents import Latents
+from unrender.flows.latents import Latents
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
-from unrender.opened_run import OpenRun, open_run
-from unrender.tasks import fit_run
 from unrender.training.fit import FitOptions
 from unrender.training.run import Run
 
@@ -181,5 +181,5 @@ def test_plucker_rays_are_those_of_the_cells(method: SiTFlow, scene: Scene) -> N
 
 
 def test_diffusers_is_not_imported_unless_it_is_asked_for() -> None:
-    code = "import sys, unrender.cli; sys.exit('diffusers' in sys.modules)"
+    code = "import sys, unrender.app.cli; sys.exit('diffusers' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

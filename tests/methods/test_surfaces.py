@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrender.api.export import export_run
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.shape_tasks import shape_of
+from unrender.api.tasks import fit_run
 from unrender.data.load import Reading, load_scene
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
 from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
-from unrender.export import export_run
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods import METHODS
 from unrender.methods.neus import NeuS
 from unrender.methods.volsdf import VolSDF, bounded_beta
-from unrender.opened_run import OpenRun, open_run
 from unrender.rendering.shapes import shape_renderer
-from unrender.rendering.surface_volume import opacity_error_bounds
-from unrender.scenes.mesh import Mesh, is_watertight
-from unrender.scenes.primitives import icosphere
-from unrender.scenes.textures import VertexColors
-from unrender.shape_tasks import shape_of
-from unrender.tasks import fit_run
+from unrender.rendering.volume.surface_density import opacity_error_bounds
+from unrender.shapes.mesh import Mesh, is_watertight
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.textures import VertexColors
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod

@@ -5,7 +5,7 @@ import torch
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.rendering.channels import as_images, surface_normals
-from unrender.rendering.rendering import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering, pixel_grid
 
 
 def wall() -> tuple[Rendering, Cameras]:

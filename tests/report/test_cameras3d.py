@@ -12,7 +12,7 @@ from unrender.evaluation.images import score_images
 from unrender.evaluation.renders import WHITE, ImageEvaluation
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.report.cameras3d import (
     MAX_CAMERAS,
     MAX_POINTS,

@@ -10,15 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.rendering.raster import rasterize_mesh
+from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.studies import projective as mitsuba
 from unrender.studies.gradient_pictures import diverging
-from unrender.studies.gradient_scenes import (
-    REACH,
-    GradientScene,
-    gradient_scenes,
-    setting_at,
-)
+from unrender.studies.gradient_scenes import REACH, GradientScene, gradient_scenes, setting_at
 from unrender.studies.gradient_techniques import (
     Draw,
     derivatives,

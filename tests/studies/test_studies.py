@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from unrender.api.opened_run import OpenRun
 from unrender.data.views import Scene
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance
-from unrender.opened_run import OpenRun
 from unrender.studies import STUDIES, write_study
 from unrender.studies.ablations import VARIANTS, Ablations
 from unrender.studies.findings import Findings, Table, markdown_table, write_findings

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.training.fit import FitOptions, fit, pick_device
 from unrender.training.method import Method, Progress, halve
 from unrender.training.run import Run

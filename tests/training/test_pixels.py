@@ -3,7 +3,7 @@
 import torch
 
 from unrender.evaluation.images import ssim
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.training.pixels import dissimilarity, pixel_errors
 
 

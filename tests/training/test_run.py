@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from unrender.errors import InputError
-from unrender.training.run import Checkpoint, Run, read_json_object, write_json
+from unrender.files import read_json_object, write_json
+from unrender.training.run import Checkpoint, Run
 
 
 def checkpoint(step: int, value: float = 1.0, finished: bool = False) -> Checkpoint:

@@ -8,15 +8,20 @@ from typing import Any
 
 import torch
 
-from unrender.data.blender import HOLD_OUT_EVERY, hold_out, load_blender, load_blender_views
-from unrender.data.co3d import load_co3d
-from unrender.data.colmap import find_colmap, load_colmap
-from unrender.data.idr import find_idr, load_idr
-from unrender.data.llff import POSES, load_llff
+from unrender.data.builtin import NAMES, BuiltInLight, make_scene
+from unrender.data.formats.blender import (
+    HOLD_OUT_EVERY,
+    hold_out,
+    load_blender,
+    load_blender_views,
+)
+from unrender.data.formats.co3d import load_co3d
+from unrender.data.formats.colmap import find_colmap, load_colmap
+from unrender.data.formats.idr import find_idr, load_idr
+from unrender.data.formats.llff import POSES, load_llff
+from unrender.data.formats.multiscale import FILE, load_multiscale
+from unrender.data.formats.npz import load_npz
 from unrender.data.masks import cut_out
-from unrender.data.multiscale import FILE, load_multiscale
-from unrender.data.npz import load_npz
-from unrender.data.procedural import NAMES, BuiltInLight, make_scene
 from unrender.data.validate import Background
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError

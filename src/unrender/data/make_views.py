@@ -7,7 +7,7 @@ import torch
 
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Renderer, camera_batches, supersampled
+from unrender.rendering.renderer import Renderer, camera_batches, supersampled
 
 PIXELS_AT_ONCE = 2**17
 """Rays in flight: enough to keep a machine busy, few enough for any memory."""

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from unrender.data.space_samples import SpaceSamples
 from unrender.errors import InputError
-from unrender.scenes.convert import voxels_from_mesh, voxels_from_points
-from unrender.scenes.mesh import Mesh, edges_of
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.points import PointCloud
-from unrender.scenes.voxels import VoxelGrid
+from unrender.shapes.convert import voxels_from_mesh, voxels_from_points
+from unrender.shapes.mesh import Mesh, edges_of
+from unrender.shapes.points import PointCloud
+from unrender.shapes.sampling import sample_surface
+from unrender.shapes.voxels import VoxelGrid
 
 POINTS = 200_000
 """Drawn of a mesh, from which each step takes some."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.scenes.sdf import SDF
+from unrender.shapes.implicit.sdf import SDF
 
 SPREADS = (0.002, 0.01, 0.05)
 """Standard deviations of the distance from the surface, of equally many points each."""

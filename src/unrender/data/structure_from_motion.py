@@ -18,7 +18,8 @@ import torch
 
 from unrender.data.photographs import list_photographs
 from unrender.errors import InputError
-from unrender.imaging.files import folder_in_place, image_header, read_image, write_image
+from unrender.files import folder_in_place
+from unrender.imaging.files import image_header, read_image, write_image
 from unrender.imaging.resize import area_average
 
 FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm")

@@ -8,13 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.files import MAX_BYTES
 
 Background = Literal["auto", "black", "white", "opaque"]
 """What is behind images without alpha: a colour, which "auto" looks for at their borders, or
 nothing but the scene itself, as in photographs."""
-
-MAX_BYTES = 16 * 2**30
-"""Sets of images that would take more memory than this are refused."""
 
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of RᵀR - I that a rotation read from a file may have."""

@@ -20,8 +20,8 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.evaluation.surfaces import thinned
 from unrender.kernels.nearest import nearest
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_sampling import sample_surface
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.sampling import sample_surface
 
 SPACING = 0.2
 """Millimetres between points of the mesh, as far as the scanner's are apart."""

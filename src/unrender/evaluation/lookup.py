@@ -9,17 +9,11 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.generative.lifting import pose_numbers
+from unrender.flows.lifting import pose_numbers
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.resize import area_average
-from unrender.rendering.rendering import (
-    Images,
-    PoseEstimate,
-    PoseEstimator,
-    Renderer,
-    Rendering,
-)
+from unrender.rendering.renderer import Images, PoseEstimate, PoseEstimator, Renderer, Rendering
 
 ROWS_AT_ONCE = 1024
 """Of either side of a comparison, which bounds its memory."""

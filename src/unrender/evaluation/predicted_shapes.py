@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
-from unrender.data.shapes import Draw, Shapes
+from unrender.data.image_shape.pairs import Draw, Shapes
 from unrender.evaluation.shapes import THRESHOLDS, ShapeScores, score_shape
-from unrender.rendering.rendering import Images
-from unrender.scenes.shape import Shape, surface_points
-from unrender.scenes.voxels import VoxelGrid, voxel_iou
+from unrender.rendering.renderer import Images
+from unrender.shapes.shape import Shape, surface_points
+from unrender.shapes.voxels import VoxelGrid, voxel_iou
 
 POINTS = 4096
 """Drawn from each predicted surface; a cloud has its own points."""

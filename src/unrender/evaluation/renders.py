@@ -12,7 +12,7 @@ from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lpips import LPIPS
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Renderer, Rendering, concatenated
+from unrender.rendering.renderer import Renderer, Rendering, concatenated
 
 WHITE = torch.ones(3)
 

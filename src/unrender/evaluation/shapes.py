@@ -17,8 +17,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.kernels.nearest import nearest
-from unrender.scenes.chamfer import safe_sqrt
-from unrender.scenes.voxels import voxel_iou
+from unrender.shapes.chamfer import safe_sqrt
+from unrender.shapes.voxels import voxel_iou
 
 __all__ = ["THRESHOLDS", "ShapeScores", "score_shape", "voxel_iou"]
 

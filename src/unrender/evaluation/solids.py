@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.kernels.mesh_distance import nearest_face
-from unrender.scenes.differences import central_differences
-from unrender.scenes.mesh import Mesh, face_normals
-from unrender.scenes.mesh_distance import is_inside
-from unrender.scenes.mesh_sampling import SurfaceSamples, sample_surface
-from unrender.scenes.sdf import SDF
+from unrender.shapes.implicit.differences import central_differences
+from unrender.shapes.implicit.sdf import SDF
+from unrender.shapes.mesh import Mesh, face_normals
+from unrender.shapes.mesh_distance import is_inside
+from unrender.shapes.sampling import SurfaceSamples, sample_surface
 
 BOX = 1.1
 """The sides of the box in which volumes are compared, in sides of the true mesh' box."""

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.raster import rasterize_mesh
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_distance import point_to_mesh_distance2
+from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.mesh_distance import point_to_mesh_distance2
 
 SPACING = 1 / 400
 """Side of the cubes of which each gives one seen point, as a share of the truth's diagonal."""

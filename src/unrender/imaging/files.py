@@ -5,14 +5,10 @@ Premultiplied: colours times alpha, as everything else in this library holds the
 """
 
 import math
-import os
-import secrets
-import shutil
 import struct
 import threading
 import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,8 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from unrender.errors import InputError
+from unrender.errors import InputError, one_line
+from unrender.files import replacing
 from unrender.imaging.color import premultiply
 
 MAX_PIXELS = 64_000_000
@@ -74,7 +71,7 @@ def decode_image(
         image = _open(source)
     except DECODING_ERRORS as error:
         raise InputError(
-            f"{label}: cannot be read as an image ({_one_line(error)}); "
+            f"{label}: cannot be read as an image ({one_line(error)}); "
             f"use one of {', '.join(FORMATS)}"
         ) from error
     with image:
@@ -88,7 +85,7 @@ def decode_image(
             values = _decode(ImageOps.exif_transpose(image) if upright else image)
         except DECODING_ERRORS as error:
             raise InputError(
-                f"{label}: the image is damaged ({_one_line(error)}); copy it again"
+                f"{label}: the image is damaged ({one_line(error)}); copy it again"
             ) from error
     return torch.from_numpy(values)
 
@@ -103,7 +100,7 @@ def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, in
             channels = 4 if image.has_transparency_data else 3
     except DECODING_ERRORS as error:
         raise InputError(
-            f"{path}: cannot be read as an image ({_one_line(error)}); "
+            f"{path}: cannot be read as an image ({one_line(error)}); "
             f"use one of {', '.join(FORMATS)}"
         ) from error
     if width * height > max_pixels:
@@ -128,7 +125,7 @@ def read_whole_numbers(path: Path) -> Int[Tensor, "height width"]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{path}: the image is damaged ({_one_line(error)}); copy it again"
+            f"{path}: the image is damaged ({one_line(error)}); copy it again"
         ) from error
 
 
@@ -153,67 +150,12 @@ def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.asarray(converted, dtype=np.float32) / np.float32(255)
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height width 4"]:
     """Read a photograph, upright, as premultiplied RGBA; opaque without alpha."""
     image = read_image(path, max_pixels, upright=True)
     if image.shape[-1] == 3:
         return torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
     return premultiply(image)
-
-
-@contextmanager
-def replacing(path: Path) -> Generator[Path]:
-    """Yield a temporary name beside `path` that takes its place once the block has ended well.
-
-    So `path` is never half-written, and what was there survives a failure. What the system
-    refuses in the block or in the renaming becomes an InputError.
-    """
-    name = f".{path.stem[:100]}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
-    temporary = path.with_name(name)
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of a file")
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or _one_line(error)}); "
-            "check that its folder exists and is writable"
-        ) from error
-    finally:
-        _remove(temporary)
-
-
-@contextmanager
-def folder_in_place(path: Path) -> Generator[Path]:
-    """Yield a temporary folder that takes the name `path` once the block has ended well.
-
-    What the system refuses becomes an InputError; nothing is left of a failure.
-    """
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or _one_line(error)}): choose another "
-            "place or free space"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file that may be absent, from a folder that may be unreadable."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return
 
 
 def to_bytes(image: Float[Tensor, "*batch channels"]) -> UInt8[Tensor, "*batch channels"]:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from unrender.data.views import Views
 from unrender.geometry.cameras import Rays
-from unrender.rendering.medium import Medium, even_bins, render_medium, soft_solid
-from unrender.rendering.proposals import Stretch
-from unrender.rendering.rendering import Rendering
-from unrender.scenes.sdf import box, translated
+from unrender.rendering.renderer import Rendering
+from unrender.rendering.volume.medium import Medium, even_bins, render_medium, soft_solid
+from unrender.rendering.volume.proposals import Stretch
+from unrender.shapes.implicit.sdf import box, translated
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel

@@ -20,6 +20,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
+from unrender.fields.encodings import positional_encoding
+from unrender.fields.occupancy_grid import OccupancyGrid
+from unrender.fields.sparse_voxels import grown, moved_rows, numbered, vertices
 from unrender.geometry.bounds import view_counts
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
@@ -27,13 +31,9 @@ from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.sparse_grid import sparse_sample
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume import packed_weights
-from unrender.scenes.ball import Ball
-from unrender.scenes.encodings import positional_encoding
-from unrender.scenes.occupancy_grid import OccupancyGrid
-from unrender.scenes.sparse_voxels import grown, moved_rows, numbered, vertices
+from unrender.rendering.volume.compositing import packed_weights
 from unrender.training.method import Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors

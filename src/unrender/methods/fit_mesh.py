@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.shading import mesh_renderer
-from unrender.scenes.chamfer import chamfer
-from unrender.scenes.deforming import DeformingMesh
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_losses import edge_length, laplacian_smoothing, normal_consistency
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.primitives import icosphere
-from unrender.training.adam import UniformAdam
+from unrender.optimizers.adam import UniformAdam
+from unrender.rendering.mesh.shading import mesh_renderer
+from unrender.rendering.renderer import Rendering
+from unrender.shapes.chamfer import chamfer
+from unrender.shapes.deforming import DeformingMesh
+from unrender.shapes.losses import edge_length, laplacian_smoothing, normal_consistency
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.sampling import sample_surface
 from unrender.training.method import Progress
 from unrender.training.shape_fit import ShapeFit
 

@@ -14,10 +14,10 @@ from torch.nn.functional import normalize
 
 from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import cloud_renderer
-from unrender.scenes.chamfer import chamfer
-from unrender.scenes.points import PointCloud
+from unrender.shapes.chamfer import chamfer
+from unrender.shapes.points import PointCloud
 from unrender.training.method import Progress
 from unrender.training.shape_fit import ShapeFit
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import eikonal_residual
-from unrender.scenes.differences import central_differences
+from unrender.shapes.implicit.differences import central_differences
 from unrender.training.field_fit import HALF_WIDTH, FieldFit, FieldModel
 from unrender.training.method import Progress
 

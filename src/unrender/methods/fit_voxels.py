@@ -13,10 +13,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import lit
-from unrender.rendering.voxels import voxels_renderer
-from unrender.scenes.voxels import VoxelGrid, density_from_occupancy
+from unrender.rendering.volume.voxels import voxels_renderer
+from unrender.shapes.voxels import VoxelGrid, density_from_occupancy
 from unrender.training.method import Progress
 from unrender.training.shape_fit import ShapeFit
 

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
+from unrender.fields.gaussians import nearest_distance, share_light
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.kernels.footprint import footprints
 from unrender.kernels.spherical_harmonics import harmonic_colors
 from unrender.kernels.splat import splat
-from unrender.rendering.rendering import Rendering
-from unrender.scenes.ball import Ball
-from unrender.scenes.gaussians import nearest_distance, share_light
+from unrender.rendering.renderer import Rendering
 from unrender.training.method import Method, Progress
 from unrender.training.pixels import dissimilarity
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from unrender.data.picture import Picture, pixel_centers
 from unrender.errors import InputError
+from unrender.fields.field import FieldKind, FieldOptions, build_field
 from unrender.geometry.cameras import Cameras
-from unrender.scenes.fields import FieldKind, FieldOptions, build_field
+from unrender.optimizers.muon import Muon
 from unrender.training.method import Method, Progress, halve
-from unrender.training.muon import Muon
 
 PIXELS_AT_ONCE = 1 << 15
 """Pixels drawn in one go: a hidden layer of 256 units takes 32 MiB."""

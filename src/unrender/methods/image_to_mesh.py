@@ -14,19 +14,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.shapes import Shapes
-from unrender.scenes.chamfer import chamfer
-from unrender.scenes.mesh import Mesh, Meshes
-from unrender.scenes.mesh_losses import (
+from unrender.data.image_shape.pairs import Shapes
+from unrender.fields.networks import Layer
+from unrender.shapes.chamfer import chamfer
+from unrender.shapes.losses import (
     Topology,
     edge_length,
     laplacian_smoothing,
     normal_consistency,
 )
-from unrender.scenes.mesh_sampling import sample_surfaces
-from unrender.scenes.networks import Layer
-from unrender.scenes.primitives import icosphere
-from unrender.scenes.shape import Shape
+from unrender.shapes.mesh import Mesh, Meshes
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.sampling import sample_surfaces
+from unrender.shapes.shape import Shape
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 

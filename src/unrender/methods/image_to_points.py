@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.shapes import Shapes
-from unrender.scenes.chamfer import chamfer
-from unrender.scenes.networks import Layer
-from unrender.scenes.points import PointCloud
-from unrender.scenes.shape import Shape
+from unrender.data.image_shape.pairs import Shapes
+from unrender.fields.networks import Layer
+from unrender.shapes.chamfer import chamfer
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 

@@ -15,10 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from unrender.data.shapes import Shapes
-from unrender.scenes.networks import Layer
-from unrender.scenes.shape import Shape
-from unrender.scenes.voxels import VoxelGrid
+from unrender.data.image_shape.pairs import Shapes
+from unrender.fields.networks import Layer
+from unrender.shapes.shape import Shape
+from unrender.shapes.voxels import VoxelGrid
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 

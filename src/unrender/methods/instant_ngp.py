@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
+from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
@@ -20,10 +22,8 @@ from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.scenes.ball import Ball
-from unrender.scenes.occupancy_grid import OccupancyGrid
 from unrender.training.method import Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 

@@ -17,17 +17,17 @@ from torch import Tensor, nn
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.antialias import Sides, antialiased
-from unrender.rendering.raster import rasterize_mesh
-from unrender.rendering.rendering import Rendering, camera_batches
-from unrender.scenes.ball import Ball
-from unrender.scenes.deforming import DeformingMesh
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_losses import laplacian_smoothing, normal_consistency
-from unrender.scenes.primitives import icosphere
-from unrender.scenes.textures import VertexColors
-from unrender.training.adam import UniformAdam
+from unrender.optimizers.adam import UniformAdam
+from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.rendering.renderer import Rendering, camera_batches
+from unrender.shapes.deforming import DeformingMesh
+from unrender.shapes.losses import laplacian_smoothing, normal_consistency
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import icosphere
+from unrender.shapes.textures import VertexColors
 from unrender.training.method import Method, Progress
 from unrender.training.shape_fit import HoldsShape
 

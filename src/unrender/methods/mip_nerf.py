@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
+from unrender.fields.encodings import along_axes, integrated_encoding, positional_encoding
+from unrender.fields.networks import RadianceNetwork, widened_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
-from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.volume import bin_weights, render_bins
-from unrender.scenes.encodings import along_axes, integrated_encoding, positional_encoding
-from unrender.scenes.networks import RadianceNetwork, widened_sigmoid
+from unrender.rendering.renderer import Rendering
+from unrender.rendering.volume.compositing import bin_weights, render_bins
+from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel

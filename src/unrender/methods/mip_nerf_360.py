@@ -18,10 +18,19 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
+from unrender.fields.encodings import (
+    along_directions,
+    geodesic_directions,
+    integrated_encoding,
+    positional_encoding,
+)
+from unrender.fields.networks import Layer, RadianceNetwork, Trunk, widened_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.contraction import contract_gaussians
 from unrender.geometry.frustums import Gaussians, frustum_gaussians
-from unrender.rendering.proposals import (
+from unrender.rendering.renderer import Rendering
+from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
+from unrender.rendering.volume.proposals import (
     Stretch,
     annealed,
     even_edges,
@@ -29,15 +38,6 @@ from unrender.rendering.proposals import (
     interlevel_loss,
     widened,
 )
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.volume import bin_weights, distortion, render_bins
-from unrender.scenes.encodings import (
-    along_directions,
-    geodesic_directions,
-    integrated_encoding,
-    positional_encoding,
-)
-from unrender.scenes.networks import Layer, RadianceNetwork, Trunk, widened_sigmoid
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel

@@ -16,12 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
+from unrender.fields.encodings import positional_encoding
+from unrender.fields.networks import RadianceNetwork
 from unrender.geometry.cameras import Rays
-from unrender.rendering.proposals import Stretch, even_edges, finer_edges
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.volume import bin_weights, render_bins
-from unrender.scenes.encodings import positional_encoding
-from unrender.scenes.networks import RadianceNetwork
+from unrender.rendering.renderer import Rendering
+from unrender.rendering.volume.compositing import bin_weights, render_bins
+from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel

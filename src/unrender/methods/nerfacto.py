@@ -19,23 +19,23 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.contraction import contract_box
 from unrender.geometry.poses import se3_exp
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
-from unrender.rendering.proposals import (
+from unrender.rendering.renderer import Rendering
+from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
+from unrender.rendering.volume.proposals import (
     Stretch,
     annealed,
     even_edges,
     finer_edges,
     interlevel_loss,
 )
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume import bin_weights, distortion, render_bins
-from unrender.scenes.ball import Ball
 from unrender.training.method import Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 

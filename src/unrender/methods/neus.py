@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
-from unrender.rendering.surface_volume import logistic_depth
-from unrender.scenes.surface_networks import Local
+from unrender.fields.surface_networks import Local
+from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.surface_density import logistic_depth
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
 PADDING = 0.01

@@ -17,17 +17,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
+from unrender.fields.occupancy_grid import OccupancyGrid
+from unrender.fields.sparse_voxels import grown, moved_rows, numbered, vertices
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.march import march
 from unrender.kernels.sparse_grid import sparse_sample
 from unrender.kernels.spherical_harmonics import spherical_harmonics
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.scenes.ball import Ball
-from unrender.scenes.occupancy_grid import OccupancyGrid
-from unrender.scenes.sparse_voxels import grown, moved_rows, numbered, vertices
 from unrender.training.method import Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors

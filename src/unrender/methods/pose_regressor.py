@@ -18,15 +18,15 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
-from unrender.generative.calibration import AS_SPREAD, fitted_lines, on_lines
-from unrender.generative.checks import small_squares
-from unrender.generative.data_space import DataSpace, Pixels
-from unrender.generative.lifting import POSE_NUMBERS, PoseReading, pose_numbers
-from unrender.generative.transformer import Shape, SiT
+from unrender.flows.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
+from unrender.flows.checks import small_squares
+from unrender.flows.data_space import DataSpace, Pixels
+from unrender.flows.lifting import POSE_NUMBERS, PoseReading, pose_numbers
+from unrender.flows.transformer import Shape, SiT
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
-from unrender.rendering.rendering import Images, PoseEstimate
+from unrender.rendering.renderer import Images, PoseEstimate
 from unrender.training.method import PoseMethod, Progress
 from unrender.training.transformer_method import TransformerMethod
 

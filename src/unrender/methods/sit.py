@@ -18,17 +18,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.generative.checks import check_cameras, small_squares
-from unrender.generative.data_space import DataSpace, Pixels
-from unrender.generative.latents import Latents, load_autoencoder
-from unrender.generative.lifting import Liftings, lifting_for
-from unrender.generative.noise import normal_like
-from unrender.generative.paths import LinearPath
-from unrender.generative.pose_flow import PoseFlow
-from unrender.generative.pose_search import PoseSearch
-from unrender.generative.solvers import Solver
+from unrender.flows.checks import check_cameras, small_squares
+from unrender.flows.data_space import DataSpace, Pixels
+from unrender.flows.latents import Latents, load_autoencoder
+from unrender.flows.lifting import Liftings, lifting_for
+from unrender.flows.noise import normal_like
+from unrender.flows.paths import LinearPath
+from unrender.flows.pose_flow import PoseFlow
+from unrender.flows.pose_search import PoseSearch
+from unrender.flows.solvers import Solver
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Images, PoseEstimate, Rendering
+from unrender.rendering.renderer import Images, PoseEstimate, Rendering
 from unrender.training.method import PoseMethod, Progress
 from unrender.training.transformer_method import TransformerMethod
 

@@ -16,15 +16,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.generative.averaged import IMAGES_AT_ONCE, AveragedSiT
-from unrender.generative.checks import check_cameras
-from unrender.generative.data_space import DataSpace, Pixels
-from unrender.generative.lifting import POSE_NUMBERS, pose_numbers
-from unrender.generative.noise import normal_like
-from unrender.generative.paths import LinearPath
-from unrender.generative.solvers import integrate
+from unrender.flows.averaged import IMAGES_AT_ONCE, AveragedSiT
+from unrender.flows.checks import check_cameras
+from unrender.flows.data_space import DataSpace, Pixels
+from unrender.flows.lifting import POSE_NUMBERS, pose_numbers
+from unrender.flows.noise import normal_like
+from unrender.flows.paths import LinearPath
+from unrender.flows.solvers import integrate
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Images, Rendering
+from unrender.rendering.renderer import Images, Rendering
 from unrender.training.method import Progress
 from unrender.training.transformer_method import TransformerMethod
 

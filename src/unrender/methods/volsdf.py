@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
-from unrender.rendering.surface_volume import (
+from unrender.fields.surface_networks import Local
+from unrender.rendering.volume.compositing import bin_weights
+from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.surface_density import (
     laplace_density,
     opacity_error_bounds,
     safe_beta,
 )
-from unrender.rendering.volume import bin_weights
-from unrender.scenes.surface_networks import Local
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
 PADDING = 0.01

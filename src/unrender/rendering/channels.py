@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering, pixel_grid
 
 CHANNELS = ("color", "depth", "normals", "opacity")
 SOLID = 0.5

@@ -11,12 +11,12 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.kernels.nearest import k_nearest
-from unrender.rendering.point_raster import points_renderer
-from unrender.rendering.rendering import Renderer, Rendering, concatenated
-from unrender.rendering.shading import GREY, Material, light_on, mesh_renderer, studio
-from unrender.scenes.points import PointCloud, estimated_normals
-from unrender.scenes.shape import Shape, bounds
-from unrender.scenes.voxels import VoxelGrid, cubify
+from unrender.rendering.mesh.shading import GREY, Material, light_on, mesh_renderer, studio
+from unrender.rendering.points import points_renderer
+from unrender.rendering.renderer import Renderer, Rendering, concatenated
+from unrender.shapes.points import PointCloud, estimated_normals
+from unrender.shapes.shape import Shape, bounds
+from unrender.shapes.voxels import VoxelGrid, cubify
 
 VIEW = math.radians(30)
 """Field of view of cameras about a shape."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
-from unrender.kernels.jit import run_threads
-from unrender.rendering.rendering import Rendering, concatenated
+from unrender.kernels.runtime.jit import run_threads
+from unrender.rendering.renderer import Rendering, concatenated
 
 
 def render_in_tiles(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import pixel_grid
+from unrender.rendering.renderer import pixel_grid
 from unrender.report.page import Fragment
 
 WIDTH, HEIGHT = 900, 540

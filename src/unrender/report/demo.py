@@ -8,7 +8,7 @@ from typing import Any
 from unrender.data.views import Scene
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
-from unrender.rendering.rendering import PoseEstimate
+from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_picture, camera_view, point_cloud
 from unrender.report.page import (
     Cell,

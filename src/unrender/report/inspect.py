@@ -9,19 +9,11 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from unrender.data.summary import Summary
 from unrender.data.views import Views
+from unrender.files import replacing
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
-from unrender.imaging.files import replacing
 from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
-from unrender.report.page import (
-    Cell,
-    Fragment,
-    Page,
-    image_grid,
-    paragraph,
-    section,
-    table,
-)
+from unrender.report.page import Cell, Fragment, Page, image_grid, paragraph, section, table
 from unrender.report.pictures import evenly
 from unrender.report.plots import PALETTE, STYLE
 from unrender.report.sections import view_labels

@@ -22,7 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.imaging.files import replacing, to_bytes
+from unrender.files import replacing
+from unrender.imaging.files import to_bytes
 from unrender.imaging.resize import area_average
 
 MAX_IMAGE_SIDE = 400

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from unrender.imaging.files import replacing
+from unrender.files import replacing
 
 LETTER = 0.075
 """Inches that a letter of a label takes, at most."""

@@ -7,7 +7,7 @@ from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
-from unrender.rendering.rendering import PoseEstimate
+from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
 from unrender.report.page import (
     Cell,

@@ -12,7 +12,7 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
-from unrender.rendering.rendering import PoseEstimate
+from unrender.rendering.renderer import PoseEstimate
 from unrender.report.metrics import columns, read_metrics
 from unrender.report.page import Fragment, beside, figure, paragraph
 from unrender.report.plots import curves, histogram, scatter

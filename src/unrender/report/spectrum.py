@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from unrender.rendering.spectrum import Stage
 from unrender.report.compare import wipe
 from unrender.report.page import Cell, Page, image_grid, paragraph, section, table
+from unrender.studies.spectrum import Stage
 
 COLUMNS = 4
 

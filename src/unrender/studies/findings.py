@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from unrender.imaging.files import replacing
+from unrender.files import replacing, write_atomically
 from unrender.report.pictures import Row, draw_picture
 from unrender.report.plots import STYLE
-from unrender.training.run import processor, provenance, write_atomically
+from unrender.training.run import processor, provenance
 
 DOTS_AN_INCH = 130
 PLOT_SIZE = (6.4, 3.8)

@@ -19,9 +19,9 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, invert, look_at, so3_exp
-from unrender.scenes import sdf
-from unrender.scenes.mesh import Mesh, face_normals, joined
-from unrender.scenes.primitives import cube, icosphere, torus, triangle
+from unrender.shapes.implicit import sdf
+from unrender.shapes.mesh import Mesh, face_normals, joined
+from unrender.shapes.primitives import cube, icosphere, torus, triangle
 
 PARAMETERS = ("position", "rotation", "colour", "light")
 AXIS = (0.6, 0.0, 0.8)

@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
-from unrender.rendering.antialias import Sides, antialiased
-from unrender.rendering.proposals import Stretch, even_edges, finer_edges, widened
-from unrender.rendering.raster import Fragments, rasterize_mesh
-from unrender.rendering.rendering import pixel_grid
-from unrender.rendering.soft_raster import soft_color, soft_mask
-from unrender.rendering.surface_volume import laplace_density
-from unrender.rendering.volume import bin_weights
-from unrender.scenes.sdf import SDF
+from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
+from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
+from unrender.rendering.renderer import pixel_grid
+from unrender.rendering.volume.compositing import bin_weights
+from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.surface_density import laplace_density
+from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
 
 GAMMA = 1e-2

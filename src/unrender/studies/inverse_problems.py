@@ -15,7 +15,7 @@ from skimage import data as photographs
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from unrender.data.procedural_shapes import make_shape
+from unrender.data.builtin.families import make_shape
 from unrender.errors import InputError
 from unrender.evaluation.images import psnr
 from unrender.evaluation.shapes import score_shape
@@ -23,14 +23,16 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.resize import area_average
-from unrender.rendering.light_from_shading import (
+from unrender.inverse.light_from_shading import (
     environment_from_shading,
     environment_light,
     light_from_shading,
 )
-from unrender.rendering.pose_from_silhouette import pose_from_silhouette, silhouette_renderer
-from unrender.rendering.rendering import Rendering, pixel_grid, supersampled
-from unrender.rendering.shading import (
+from unrender.inverse.mesh_from_normals import mesh_showing_normals
+from unrender.inverse.pose_from_silhouette import pose_from_silhouette, silhouette_renderer
+from unrender.inverse.shape_from_normals import depth_from_normals, mesh_from_depth
+from unrender.inverse.texture_from_photographs import texture_from_photographs
+from unrender.rendering.mesh.shading import (
     AmbientLight,
     DirectionalLight,
     Light,
@@ -38,15 +40,13 @@ from unrender.rendering.shading import (
     MeshLook,
     mesh_renderer,
 )
-from unrender.rendering.shape_from_normals import depth_from_normals, mesh_from_depth
-from unrender.rendering.texture_from_photographs import texture_from_photographs
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.mesh_sampling import sample_surface
-from unrender.scenes.primitives import icosphere, parametric_surface
-from unrender.scenes.textures import UVTexture
+from unrender.rendering.renderer import Rendering, pixel_grid, supersampled
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import icosphere, parametric_surface
+from unrender.shapes.sampling import sample_surface
+from unrender.shapes.textures import UVTexture
 from unrender.studies.findings import Findings, Part, Record, Strip, Table
 from unrender.studies.study import Experiment
-from unrender.training.mesh_from_normals import mesh_showing_normals
 
 WHITE = torch.ones(3)
 MATTE = Material(specular=0.0)

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unrender.api.tasks import refine_on_scene
 from unrender.evaluation.detection import risk_coverage
 from unrender.evaluation.poses import PoseScores, rank_correlation, score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
-from unrender.generative.checks import small_squares
-from unrender.generative.pose_flow import PoseFlow
-from unrender.generative.solvers import SOLVERS, integrate_adaptively, invert_euler
+from unrender.flows.checks import small_squares
+from unrender.flows.pose_flow import PoseFlow
+from unrender.flows.solvers import SOLVERS, integrate_adaptively, invert_euler
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_log
-from unrender.rendering.photometric import RenderAndCompare
-from unrender.rendering.rendering import PoseEstimate, Renderer
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.rendering.renderer import PoseEstimate, Renderer
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter
 from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
-from unrender.tasks import refine_on_scene
 
 READING = "one backward step"
 """Among the solvers it is Euler's method with one step."""

@@ -17,7 +17,10 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
-from unrender.scenes.tangent_kernel import (
+from unrender.studies.findings import Findings, Part, Plot, Record, Table
+from unrender.studies.ntk_picture import picture_section
+from unrender.studies.study import Experiment
+from unrender.studies.tangent_kernel import (
     Encoding,
     TangentNetwork,
     correlations,
@@ -29,9 +32,6 @@ from unrender.scenes.tangent_kernel import (
     octaves,
     random_waves,
 )
-from unrender.studies.findings import Findings, Part, Plot, Record, Table
-from unrender.studies.ntk_picture import picture_section
-from unrender.studies.study import Experiment
 
 PLACES = 257
 """Points of the unit interval at which kernels, about the middle one, and networks are seen."""

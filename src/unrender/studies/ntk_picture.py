@@ -10,9 +10,10 @@ from torch import Tensor
 
 from unrender.evaluation.images import psnr
 from unrender.imaging.resize import area_average
-from unrender.rendering.rendering import pixel_grid
+from unrender.rendering.renderer import pixel_grid
 from unrender.report.pictures import Row
-from unrender.scenes.tangent_kernel import (
+from unrender.studies.findings import Part, Record, Strip, Table
+from unrender.studies.tangent_kernel import (
     TangentNetwork,
     correlations,
     descend,
@@ -20,7 +21,6 @@ from unrender.scenes.tangent_kernel import (
     layered_kernel,
     limit_kernel,
 )
-from unrender.studies.findings import Part, Record, Strip, Table
 
 FACE_TOP, FACE_LEFT, FACE_SIZE = 10, 140, 170
 """The part of scikit-image's astronaut that is the picture."""

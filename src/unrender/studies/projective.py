@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.scenes.mesh import Mesh
+from unrender.shapes.mesh import Mesh
 from unrender.studies.gradient_scenes import (
     VIEW,
     GradientScene,

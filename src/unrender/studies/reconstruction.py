@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
+from unrender.api.opened_run import OpenRun
 from unrender.evaluation.images import score_images
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.methods.sit import PoseFlow, SiTFlow
-from unrender.opened_run import OpenRun
-from unrender.rendering.rendering import Renderer
+from unrender.rendering.renderer import Renderer
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves
 from unrender.studies.findings import Findings, Part, Plot, Record, Strip, Table

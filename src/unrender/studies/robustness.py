@@ -8,6 +8,7 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
+from unrender.api.opened_run import OpenRun
 from unrender.data.make_views import camera_statistics
 from unrender.evaluation.detection import auroc
 from unrender.evaluation.images import psnr
@@ -16,7 +17,6 @@ from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at, so3_exp
-from unrender.opened_run import OpenRun
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import PALETTE, STYLE, log_axis
 from unrender.studies.findings import Findings, Plot, Record, Strip, Table

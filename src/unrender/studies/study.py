@@ -12,19 +12,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.api.opened_run import OpenRun, open_run
+from unrender.api.tasks import fit_or_open
 from unrender.data.load import load_scene
 from unrender.data.make_views import camera_statistics, make_views
 from unrender.data.views import Scene, Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
-from unrender.generative.pose_flow import PoseFlow
+from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
-from unrender.opened_run import OpenRun, open_run
-from unrender.rendering.rendering import Renderer, supersampled
+from unrender.rendering.renderer import Renderer, supersampled
 from unrender.studies.findings import Findings
-from unrender.tasks import fit_or_open
 from unrender.training.fit import FitOptions
 
 SUPERSAMPLE = 3

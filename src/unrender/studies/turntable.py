@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from torch import Tensor
 
+from unrender.api.tasks import refine_on_scene, turntable_cameras
 from unrender.evaluation.poses import score_poses
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.photometric import RenderAndCompare
+from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.report.pictures import evenly
 from unrender.report.plots import PALETTE, STYLE, draw_curves
 from unrender.studies.findings import Findings, Plot, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
-from unrender.tasks import refine_on_scene, turntable_cameras
 
 EXAGGERATED = 10
 """How many times errors are drawn as long as they are."""

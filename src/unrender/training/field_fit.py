@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from unrender.data.shape_target import ShapeTarget
 from unrender.data.space_samples import SpaceSamples
 from unrender.errors import InputError
+from unrender.fields.field import Field, FieldKind, FieldOptions, build_field
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Rendering
-from unrender.rendering.shading import mesh_renderer
-from unrender.scenes.fields import Field, FieldKind, FieldOptions, build_field
-from unrender.scenes.marching import zero_surface
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.oriented import cloud_sdf, oriented_normals
-from unrender.scenes.sdf import mesh_sdf
+from unrender.rendering.mesh.shading import mesh_renderer
+from unrender.rendering.renderer import Rendering
+from unrender.shapes.implicit.sdf import mesh_sdf
+from unrender.shapes.marching_cubes import zero_surface
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.oriented import cloud_sdf, oriented_normals
 from unrender.training.method import Progress
 from unrender.training.shape_fit import ShapeFit
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unrender.errors import InputError
-from unrender.kernels.process import flushed_denormals, keep_freed_memory
+from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.training.method import Data, Method, Model, Progress
 from unrender.training.run import Checkpoint, Run
 

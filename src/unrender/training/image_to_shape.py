@@ -16,15 +16,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from unrender.data.framing import framed
-from unrender.data.shapes import Shapes
-from unrender.generative.precision import multiplies_bfloat16
+from unrender.data.image_shape.framing import framed
+from unrender.data.image_shape.pairs import Shapes
+from unrender.fields.resnet import ResNet18
+from unrender.flows.precision import multiplies_bfloat16
 from unrender.imaging.color import over
-from unrender.rendering.rendering import Images
-from unrender.scenes.resnet import ResNet18
-from unrender.scenes.shape import Shape
+from unrender.optimizers.muon import Muon
+from unrender.rendering.renderer import Images
+from unrender.shapes.shape import Shape
 from unrender.training.method import Method, Progress, ShapeMethod, halve
-from unrender.training.muon import Muon
 
 REGIONS = 2
 """Rows and columns of regions over which features are averaged: one for each half of the

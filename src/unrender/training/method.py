@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.rendering import Images, PoseEstimate, Rendering
-from unrender.scenes.shape import Shape
+from unrender.rendering.renderer import Images, PoseEstimate, Rendering
+from unrender.shapes.shape import Shape
 
 Model = TypeVar("Model", bound=nn.Module)
 Data = TypeVar("Data")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from unrender.evaluation.images import SSIM_WINDOW
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 
 SSIM_SIGMA = 1.5
 STRIP = 64

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from unrender.data.views import Views
+from unrender.fields.ball import Ball
+from unrender.fields.networks import Trunk
 from unrender.geometry.cameras import Cameras, Rays
-from unrender.rendering.rendering import Rendering
+from unrender.optimizers.muon import Muon
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.scenes.ball import Ball
-from unrender.scenes.networks import Trunk
 from unrender.training.method import Method, Progress, halve
-from unrender.training.muon import Muon
 
 
 class RayModel(nn.Module):

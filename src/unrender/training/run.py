@@ -27,9 +27,7 @@ from torch import Tensor
 
 from unrender import __version__
 from unrender.errors import InputError
-from unrender.imaging.files import folder_in_place
-
-MAX_JSON_BYTES = 10_000_000
+from unrender.files import folder_in_place, read_json_object, write_atomically, write_json
 
 
 @dataclass(frozen=True)
@@ -41,44 +39,6 @@ class Checkpoint:
     """The optimiser's tensors by "index.name", with the generator's state as "generator"."""
     state: dict[str, Any]
     """step, seconds, finished, and the averages that the next log line will report."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put a whole file in place, or leave what was there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}): choose another place or free space"
-        ) from error
-
-
-def write_json(path: Path, content: object) -> None:
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
-    """The object a JSON file holds, or one line on why it cannot be read."""
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes is too much: {remedy}")
-        content = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: not found: {remedy}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not valid JSON ({reason}): {remedy}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, not an object: {remedy}")
-    return content
 
 
 def processor() -> str:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Generic
 
 from unrender.data.shape_target import ShapeTarget
-from unrender.scenes.shape import Shape
+from unrender.shapes.shape import Shape
 from unrender.training.method import Method, Model
 
 

@@ -18,20 +18,20 @@ from torch.nn.functional import binary_cross_entropy
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.fields.ball import Ball
+from unrender.fields.surface_networks import HashField, Local, MLPField, Outside, SurfaceColor
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
-from unrender.rendering.proposals import Stretch, even_edges
-from unrender.rendering.rendering import Rendering
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume import render_bins
-from unrender.scenes.ball import Ball
-from unrender.scenes.convert import mesh_from_voxels
-from unrender.scenes.distance_grid import DistanceGrid
-from unrender.scenes.mesh import Mesh
-from unrender.scenes.surface_networks import HashField, Local, MLPField, Outside, SurfaceColor
-from unrender.scenes.textures import VertexColors
-from unrender.scenes.voxels import VoxelGrid
+from unrender.rendering.volume.compositing import render_bins
+from unrender.rendering.volume.proposals import Stretch, even_edges
+from unrender.shapes.convert import mesh_from_voxels
+from unrender.shapes.implicit.distance_grid import DistanceGrid
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.textures import VertexColors
+from unrender.shapes.voxels import VoxelGrid
 from unrender.training.method import Method, Progress, halve
 from unrender.training.shape_fit import HoldsShape
 

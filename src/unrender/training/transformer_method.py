@@ -11,13 +11,13 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.generative.averaged import AveragedSiT, split_views
-from unrender.generative.checks import check_views
-from unrender.generative.data_space import DataSpace, Pixels
-from unrender.generative.precision import multiplies_bfloat16
-from unrender.generative.transformer import Shape
+from unrender.flows.averaged import AveragedSiT, split_views
+from unrender.flows.checks import check_views
+from unrender.flows.data_space import DataSpace, Pixels
+from unrender.flows.precision import multiplies_bfloat16
+from unrender.flows.transformer import Shape
+from unrender.optimizers.muon import Muon
 from unrender.training.method import Method, Progress, halve
-from unrender.training.muon import Muon
 
 TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.jit import jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 BLOCK = 256
 """Samples whose exponentials are taken together."""

@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 
 def expand(

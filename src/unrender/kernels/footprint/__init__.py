@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 BLUR = 0.3
 """Variance in squared pixels that is added to every splat: none falls between pixels."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.footprint import BLUR, LEAST_SHARE, MARGIN, NEAREST
-from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 
 @inline

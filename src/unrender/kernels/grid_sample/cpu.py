@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 
 @inline

@@ -9,8 +9,8 @@ cell: four in two dimensions, eight in three.
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
 from unrender.kernels.hash_grid.layout import HashGridLayout
+from unrender.kernels.runtime.backend import Backend, implementation
 
 __all__ = ["HashGridLayout", "hash_grid"]
 

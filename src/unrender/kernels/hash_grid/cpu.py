@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
-from unrender.kernels.jit import inline, jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 BLOCK = 256
 PRIME_Y = np.uint32(PRIMES[1])

@@ -9,8 +9,8 @@ coordinate s in which all have one length.
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
 from unrender.kernels.march.grid import MarchGrid, Samples
+from unrender.kernels.runtime.backend import Backend, implementation
 
 __all__ = ["MarchGrid", "Samples", "march"]
 

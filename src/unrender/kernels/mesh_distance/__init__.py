@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.kernels.backend import Backend, implementation
 from unrender.kernels.mesh_distance.triangle import nearest_barycentrics
+from unrender.kernels.runtime.backend import Backend, implementation
 
 
 @dataclass(frozen=True)

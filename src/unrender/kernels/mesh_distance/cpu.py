@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.jit import exact, jit, num_threads, run_threads, shares
-from unrender.kernels.kd_tree import DEEPEST, Array, KDTree, box_distance, build
 from unrender.kernels.mesh_distance.triangle import FLAT
+from unrender.kernels.nearest.kd_tree import DEEPEST, Array, KDTree, box_distance, build
+from unrender.kernels.runtime.jit import exact, jit, num_threads, run_threads, shares
 
 BUCKET = 4
 """Faces of a leaf at most."""

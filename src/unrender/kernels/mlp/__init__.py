@@ -9,7 +9,7 @@ from typing import Literal
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 Activation = Literal["none", "relu", "sigmoid"]
 """What the last layer's values go through."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from unrender.kernels.expand import expand
-from unrender.kernels.jit import run_threads
 from unrender.kernels.mlp.activation import before_activation
+from unrender.kernels.runtime.jit import run_threads
 
 BLOCK = 16384
 """Points at a time: 32 features of them take 1 MiB, half of a usual second-level cache."""

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.expand.cpu import sum_along_rays
-from unrender.kernels.jit import jit, num_threads, run_threads, shares
 from unrender.kernels.mlp import bfloat16
 from unrender.kernels.mlp.activation import before_activation
-from unrender.kernels.simd import (
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.simd import (
     INNER,
     MASK,
     PANEL,

@@ -29,9 +29,9 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import interpreting
 from unrender.kernels.expand import expand
 from unrender.kernels.mlp import reference
+from unrender.kernels.runtime.backend import interpreting
 
 INTERPRETED = tl.constexpr(interpreting())
 MAX_WIDTH = 128

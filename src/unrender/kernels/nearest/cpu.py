@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.jit import exact, jit, num_threads, run_threads, shares
-from unrender.kernels.kd_tree import DEEPEST, Array, box_distance, build
+from unrender.kernels.nearest.kd_tree import DEEPEST, Array, box_distance, build
+from unrender.kernels.runtime.jit import exact, jit, num_threads, run_threads, shares
 
 BUCKET = 16
 FAR = np.float32(1e18)

@@ -6,7 +6,7 @@ Müller et al., SIGGRAPH 2022, appendix E.1: a decaying maximum of sampled densi
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 
 def update_density(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 ON_EDGE = -1e-300
 """What an edge function has to exceed where pixels exactly on the edge count; else 0."""

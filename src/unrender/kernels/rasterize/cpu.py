@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.jit import exact, num_threads, run_threads, shares
 from unrender.kernels.rasterize import ON_EDGE
 from unrender.kernels.rasterize.screen import image_of_face, outlines, pixel_rays
+from unrender.kernels.runtime.jit import exact, num_threads, run_threads, shares
 
 TILE = 16
 MARGIN = 1e-3

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
 from unrender.kernels.ray_mesh.tree import TriangleTree
+from unrender.kernels.runtime.backend import Backend, implementation
 
 __all__ = ["RayHits", "TriangleTree", "any_hit", "closest_hit"]
 

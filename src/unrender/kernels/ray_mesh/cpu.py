@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.kernels.jit import exact, num_threads, run_threads, shares
 from unrender.kernels.ray_mesh.tree import DEEPEST, TriangleTree
+from unrender.kernels.runtime.jit import exact, num_threads, run_threads, shares
 
 ROUNDING = np.float32(1 + 4e-7)
 LEAST = np.float32(1e-20)

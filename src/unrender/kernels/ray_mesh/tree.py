@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.kernels.jit import exact
+from unrender.kernels.runtime.jit import exact
 
 Array = np.ndarray[Any, np.dtype[Any]]
 BINS = 16

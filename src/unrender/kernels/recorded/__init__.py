@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, resolve
 from unrender.kernels.recorded.tape import Tape, Unrecordable, recorded
+from unrender.kernels.runtime.backend import Backend, resolve
 
 AGREE = 1e-4
 """How far a tape's values are from the function's at most, as a share of these or of 1."""

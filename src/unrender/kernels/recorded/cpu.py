@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.jit import exact, num_threads, run_threads, shares
 from unrender.kernels.recorded.tape import NUMBER, Tape
+from unrender.kernels.runtime.jit import exact, num_threads, run_threads, shares
 
 WIDTH = 256
 """Points of a block."""

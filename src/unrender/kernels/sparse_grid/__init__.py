@@ -6,7 +6,7 @@ Yu et al., "Plenoxels" (2022), sec. 3.1: a dense array of indices into a table o
 from jaxtyping import Float, Int32
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 
 
 def sparse_sample(

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.backend import Backend, implementation
+from unrender.kernels.runtime.backend import Backend, implementation
 from unrender.kernels.spherical_harmonics.legendre import MAX_DEGREE
 
 __all__ = ["MAX_DEGREE", "harmonic_colors", "spherical_harmonics"]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.jit import jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 
 @jit

@@ -1,0 +1,130 @@
+"""What a path holds: its format, its cameras, and what looks wrong with them; or a run."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from unrender.api.opened_run import open_run
+from unrender.api.shape_tasks import describe_shape, shape_of, target_of
+from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
+from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
+from unrender.data.load import Reading, load_scene, recognise
+from unrender.data.summary import Summary, camera_facts, camera_warnings, summarise
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras, concatenate
+from unrender.training.field_fit import FieldFit
+from unrender.training.shape_fit import ShapeFit
+
+REALESTATE_SIZE = (640, 360)
+"""Its files give intrinsics in shares of the image, and no size."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A path's cameras, and its photographs where it has some."""
+
+    name: str
+    summary: Summary
+    cameras: Cameras
+    views: Views | None
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at a scene, or a list of cameras. Raises InputError if it is neither."""
+    if path.is_file() and is_realestate10k(path):
+        cameras, _ = read_realestate10k(path, *REALESTATE_SIZE)
+        size = f"unknown; taken as {REALESTATE_SIZE[0]}×{REALESTATE_SIZE[1]} pixels"
+        facts = {"format": "realestate10k", "cameras": str(len(cameras)), "size": size}
+        facts |= camera_facts(cameras)
+        summary = Summary(facts, tuple(camera_warnings(cameras)))
+        return Inspection(path.stem, summary, cameras, None)
+    known = recognise(path)
+    scene = (
+        load_scene(str(path), Reading("opaque"))
+        if known.name == "blender"
+        else load_scene(str(path))
+    )
+    views = _together(scene)
+    found = summarise(views)
+    held_out = str(len(scene.test))
+    facts = {"format": known.name, **found.facts, "of these held out": held_out}
+    if known.name == "idr":
+        facts |= _idr_facts(path, views)
+    return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)
+
+
+def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What a run folder holds, by name, and what was assumed of its target. InputError.
+
+    Of a fit to a shape, also the shape; of a field's, what its target's inside was taken for,
+    if the target's file is still there.
+    """
+    opened = open_run(path)
+    state, config = opened.run.load().state, opened.run.config
+    count = sum(p.numel() for p in opened.model.parameters())
+    facts = {
+        "method": str(config["method"]["name"]),
+        "fitted to": str(config.get("data", {}).get("source", "unknown")),
+        "steps": f"{state['step']}{'' if state.get('finished') else ', not finished'}",
+        "seconds": f"{state['seconds']:.0f}",
+        "parameters": f"{count} ({opened.megabytes:.1f} MB)",
+    }
+    if not isinstance(opened.method, ShapeFit):
+        return facts, []
+    facts["shape"] = describe_shape(shape_of(opened))
+    if not isinstance(opened.method, FieldFit):
+        return facts, []
+    if not Path(facts["fitted to"]).is_file():
+        return facts, [f"{facts['fitted to']}: is no longer there"]
+    return facts, target_of(opened, None).remarks()
+
+
+def _together(scene: Scene) -> Views:
+    """Training views, then test views."""
+    train, test = scene.train, scene.test
+    same = train.images.shape[1:] == test.images.shape[1:]
+    if not same or train.cameras.width != test.cameras.width:
+        raise InputError(
+            f"{scene.name}: training and test views differ in size or channels: make them alike"
+        )
+    return replace(
+        train,
+        cameras=concatenate([train.cameras, test.cameras]),
+        images=torch.cat([train.images, test.images]),
+        names=(*train.names, *test.names),
+        masks=None,
+        depths=None,
+        normals=None,
+        smaller=(),
+    )
+
+
+def _idr_facts(path: Path, views: Views) -> dict[str, str]:
+    """The first camera, and what the two matrices of the file mean for it."""
+    file = find_idr(path)
+    assert file is not None
+    world, scale = read_idr_matrices(file)
+    size = views.cameras.width, views.cameras.height
+    facts = {
+        "world_mat_i": "the whole projection K [R | t] of view i, in pixels of full images",
+        "scale_mat_i": "takes the unit sphere that holds the object to the world; not K",
+    }
+    kinds = [("in the world", None)] if scale is None else [
+        ("in the world", None), ("in the unit sphere (world_mat @ scale_mat)", scale),
+    ]  # fmt: skip
+    for name, matrix in kinds:
+        cameras = idr_cameras(file, world, matrix, *size)
+        k = cameras.intrinsics[0]
+        facts[f"camera 0 {name}: K"] = (
+            f"fx {k[0, 0]:.2f}, fy {k[1, 1]:.2f}, cx {k[0, 2]:.2f}, cy {k[1, 2]:.2f}, "
+            f"skew {k[0, 1]:.3f} for {size[0]}×{size[1]} pixels"
+        )
+        rows = "; ".join(
+            " ".join(f"{x:.4f}" for x in row) for row in cameras.rotations[0].mT.tolist()
+        )
+        facts[f"camera 0 {name}: R"] = rows
+        center = " ".join(f"{x:.4f}" for x in cameras.centers[0].tolist())
+        facts[f"camera 0 {name}: centre"] = center
+    return facts

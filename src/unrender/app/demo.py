@@ -1,0 +1,281 @@
+"""The whole loop in one command: images → scene → views → flow → images and poses → report."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run, make_folder, refine_on_scene, turntable_cameras
+from unrender.data.formats.camera_files import NamedCameras, write_cameras
+from unrender.data.formats.npz import save_npz
+from unrender.data.load import load_scene
+from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.evaluation.lookup import nearest_view_renderer
+from unrender.evaluation.poses import score_poses
+from unrender.evaluation.renders import ImageEvaluation, evaluate_images, render_in_parts
+from unrender.files import write_json
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.imaging.files import write_video
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.kernels.runtime.process import keep_freed_memory, peak_memory_mb
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
+from unrender.rendering.renderer import supersampled
+from unrender.report.demo import Outcome, write_report
+from unrender.report.pictures import evenly, write_picture
+from unrender.training.fit import Device, FitOptions, FitResult
+from unrender.training.run import provenance
+
+FLOW_SIZE = 32
+"""Pixels a side of the flow's images."""
+SUPERSAMPLE = 3
+"""Rays a side of each pixel of the flow's training images."""
+PICTURE_VIEWS = 6
+FILM_FRAMES, FILM_FRAMES_A_SECOND = 60, 20
+SCENE_SHARE, FLOW_SHARE = 0.185, 0.5
+"""Of the demo's minutes; the rest is for rendering, refining and the report."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """The whole loop on one scene."""
+
+    data: str = "bricks"
+    """A built-in scene (bricks, chair, hotdog), a Blender folder or an .npz."""
+    out: Path | None = None
+    """New folder for all results; by default runs/demo-NAME, with a number if that exists."""
+    minutes: float = 8.0
+    """Time for all of it, about: 18.5% for fitting the scene, 50% for training the flow."""
+    views: int = 4000
+    """Images that the fitted scene renders for the flow to learn from."""
+    seed: int = 0
+    """Seed of all that is drawn at random."""
+    device: Device = "auto"
+    """Where to compute; auto takes a CUDA GPU if there is one."""
+
+
+def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
+    """Run the loop; returns the path of report.html. Writes summary.json beside it."""
+    began = time.perf_counter()
+    keep_freed_memory()
+    if not (math.isfinite(options.minutes) and options.minutes > 0):
+        raise InputError(f"--minutes {options.minutes}: give a positive number")
+    if options.views < 20:
+        raise InputError(f"--views {options.views}: the flow needs at least 20 views")
+    if options.out is not None and options.out.exists():
+        raise InputError(f"{options.out}: exists already: choose another --out, or delete it")
+    scene = load_scene(options.data)
+    out = _new_folder(options.out, scene.name)
+    say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
+
+    scene_run, scene_result = fit_run(
+        InstantNGP(),
+        options.data,
+        out / "scene",
+        _budget(options, SCENE_SHARE),
+        scene=scene,
+    )
+    _go_on(scene_result)
+    fitted = evaluate_images(scene_run.renderer, scene.test)
+    say(f"Fitted: {fitted.scores.mean_psnr:.2f} dB on the test views")
+
+    views = _render_training_views(scene_run, scene, options, say)
+    save_npz(out / "views.npz", views)
+    flow_run, flow_result = fit_run(
+        SIT_METHODS["sit"],
+        options.data,  # What later evaluations judge it by: photographs, not these renders.
+        out / "flow",
+        _budget(options, FLOW_SHARE),
+        scene=Scene(scene.name, views, views),
+    )
+    _go_on(flow_result)
+    outcome = _judge(scene_run, flow_run, scene, views, fitted, options, say)
+    figures = _summary(outcome, scene, scene_result.seconds, flow_result.seconds, len(views))
+    _write_films(scene_run, flow_run, out)
+    _write_cameras(outcome, scene.test, out)
+    figures["total_seconds"] = round(time.perf_counter() - began, 2)
+    figures["peak_memory_mb"] = peak_memory_mb()
+    write_json(out / "summary.json", figures)
+    write_json(out / "details.json", {**outcome.details, **provenance(), "seed": options.seed})
+    _write_picture(scene_run, outcome, out / "loop.png")
+    report = out / "report.html"
+    write_report(report, outcome, figures, out)
+    say(json.dumps(figures, indent=1))
+    return report
+
+
+def _new_folder(wanted: Path | None, name: str) -> Path:
+    """Make the folder that was asked for, or the first free one of the default names."""
+    out, count = wanted or Path("runs") / f"demo-{name}", 1
+    while wanted is None and out.exists():
+        count += 1
+        out = Path("runs") / f"demo-{name}-{count}"
+    make_folder(out)
+    return out
+
+
+def _go_on(result: FitResult) -> None:
+    """Ctrl-C during a fit ends the demo; the run folders that it made stay, and are whole."""
+    if result.interrupted:
+        raise KeyboardInterrupt
+
+
+def _budget(options: DemoOptions, share: float) -> FitOptions:
+    return FitOptions(minutes=share * options.minutes, seed=options.seed, device=options.device)
+
+
+def _render_training_views(
+    scene_run: OpenRun, scene: Scene, options: DemoOptions, say: Callable[[str], None]
+) -> Views:
+    """Views like the scene's training views: as far away, as high, with the same lens."""
+    radius, elevation = camera_statistics(scene.train.cameras)
+    generator = torch.Generator().manual_seed(options.seed)
+    poses = spherical_shell(options.views, radius, generator, elevation)
+    intrinsics = scene.train.cameras.intrinsics[:1].expand(len(poses), 3, 3)
+    cameras = Cameras(poses, intrinsics, scene.train.cameras.width, scene.train.cameras.height)
+    say(f"Rendering {options.views} views of {FLOW_SIZE}×{FLOW_SIZE} for the flow")
+    return make_views(scene_run.renderer, cameras.resized(FLOW_SIZE, FLOW_SIZE), SUPERSAMPLE)
+
+
+def _judge(
+    scene_run: OpenRun,
+    flow_run: OpenRun,
+    scene: Scene,
+    views: Views,
+    fitted: ImageEvaluation,
+    options: DemoOptions,
+    say: Callable[[str], None],
+) -> Outcome:
+    """All figures, on test views that neither the scene nor the flow has seen."""
+    method, model = flow_run.method, flow_run.model
+    assert isinstance(method, SiTFlow)
+    assert isinstance(model, PoseFlow)
+    small = scene.test.resized(FLOW_SIZE, FLOW_SIZE)
+    ceiling = evaluate_images(supersampled(scene_run.renderer, SUPERSAMPLE), small)
+    mean_start = evaluate_images(flow_run.renderer, small)
+    generator = torch.Generator().manual_seed(options.seed)
+    sampled_start = evaluate_images(
+        lambda cameras: method.render_sampled(model, cameras.to(flow_run.device), generator).to(
+            "cpu"
+        ),
+        small,
+    )
+    say(f"Flow: {mean_start.scores.mean_psnr:.2f} dB from the mean start")
+    nearest = evaluate_images(nearest_view_renderer(views), small)
+    began = time.perf_counter()
+    estimate = flow_run.estimate_poses(scene.test.rgba)
+    flow_seconds = time.perf_counter() - began
+    flow_scores = score_poses(estimate.cameras, scene.test.cameras)
+    began = time.perf_counter()
+    refined = refine_on_scene(
+        scene_run,
+        scene.test.opaque,
+        estimate,
+        RenderAndCompare(),
+        scene.test.background,
+    )
+    refine_seconds = time.perf_counter() - began
+    refined_scores = score_poses(refined.cameras, scene.test.cameras)
+    return Outcome(
+        scene=scene,
+        fitted=fitted,
+        ceiling=ceiling,
+        mean_start=mean_start,
+        sampled_start=sampled_start,
+        estimate=estimate,
+        flow_scores=flow_scores,
+        refined=refined,
+        refined_scores=refined_scores,
+        details={
+            "nearest_view_psnr": nearest.scores.mean_psnr,
+            "inversion_20_steps_rotation_deg_median": _median_with(20, flow_run, scene.test),
+            "pose_seconds_per_view": flow_seconds / len(small),
+            "refine_seconds_per_view": refine_seconds / len(small),
+        },
+    )
+
+
+def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
+    """Median rotation error in degrees of the flow run backwards in that many steps, alone."""
+    assert isinstance(flow_run.method, SiTFlow)
+    method = dataclasses.replace(flow_run.method, inversion_steps=steps, refine_steps=0)
+    found = dataclasses.replace(flow_run, method=method).estimate_poses(test.rgba)
+    return score_poses(found.cameras, test.cameras).rotation_deg_median
+
+
+def _summary(
+    outcome: Outcome, scene: Scene, fit_seconds: float, flow_seconds: float, num_views: int
+) -> dict[str, Any]:
+    """summary.json, but for the totals."""
+    pose = outcome.flow_scores.to_json()
+    refined = outcome.refined_scores.to_json()
+    return {
+        "scene": {
+            "name": scene.name,
+            "train_views": len(scene.train),
+            "test_views": len(scene.test),
+        },
+        "fit": {
+            "method": "instant-ngp",
+            "psnr": outcome.fitted.scores.mean_psnr,
+            "ssim": outcome.fitted.scores.mean_ssim,
+            "seconds": round(fit_seconds, 2),
+        },
+        "flow": {
+            "psnr_mean_start": outcome.mean_start.scores.mean_psnr,
+            "psnr_sampled_start": outcome.sampled_start.scores.mean_psnr,
+            "ceiling_psnr": outcome.ceiling.scores.mean_psnr,
+            "seconds": round(flow_seconds, 2),
+            "train_views": num_views,
+        },
+        "pose": {
+            "rotation_deg_median": pose["rotation_deg_median"],
+            "rotation_deg_mean": pose["rotation_deg_mean"],
+            "translation_percent_median": pose["translation_percent_median"],
+            "under_5deg": pose["under_5deg"],
+            "refined_rotation_deg_median": refined["rotation_deg_median"],
+            "num_views": len(scene.test),
+        },
+    }
+
+
+def _write_films(scene_run: OpenRun, flow_run: OpenRun, out: Path) -> None:
+    """A turn around the object by each of the two renderers."""
+    low, high = scene_run.cameras["elevation_deg"]
+    for name, opened in (("scene", scene_run), ("flow", flow_run)):
+        cameras = turntable_cameras(opened, FILM_FRAMES, min(max(30.0, low), high), None)
+        color = render_in_parts(opened.renderer, cameras).over(torch.ones(3)).clamp(0, 1)
+        write_video(out / f"{name}.mp4", color.cpu(), FILM_FRAMES_A_SECOND)
+
+
+def _write_cameras(outcome: Outcome, test: Views, out: Path) -> None:
+    names = test.names or tuple(f"test view {index}" for index in range(len(test)))
+    found = (("cameras_flow", outcome.estimate), ("cameras_refined", outcome.refined))
+    for name, estimate in found:
+        write_cameras(out / f"{name}.json", NamedCameras(estimate.cameras, names), estimate)
+
+
+def _write_picture(scene_run: OpenRun, outcome: Outcome, path: Path) -> None:
+    """Photographs and what became of them, in both directions."""
+    chosen = torch.tensor(evenly(PICTURE_VIEWS, len(outcome.scene.test)))
+    cameras = outcome.refined.cameras.select(chosen)
+    again = render_in_parts(scene_run.renderer, cameras)
+    write_picture(
+        path,
+        [
+            ("test view\n(never seen)", outcome.fitted.truth[chosen]),
+            ("pose → image\nfitted scene", outcome.fitted.rendered[chosen]),
+            ("pose → image\nflow, 32×32", outcome.mean_start.rendered[chosen]),
+            ("image → pose\n→ image", again.over(torch.ones(3)).clamp(0, 1)),
+        ],
+    )

@@ -1,0 +1,224 @@
+"""Three built-in scenes that need no files: `bricks`, `chair` and `hotdog`.
+
+Solids given by signed distances, lit and sphere-traced at first use: with them come what
+photographs lack, exact coverage, depth and normals. z is up; each fits a ball of radius 1.4.
+Their light is direct, or followed from surface to surface (path_light.py).
+"""
+
+import hashlib
+import json
+import math
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from unrender.data.builtin import path_light, tracer
+from unrender.data.builtin.source import version
+from unrender.data.formats.npz import Array
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.files import Header, read_arrays, write_arrays
+from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.paths import spherical_shell
+from unrender.kernels.runtime.jit import num_threads, run_threads, shares
+
+NAMES = ("bricks", "chair", "hotdog")
+BuiltInLight = Literal["direct", "path"]
+"""`path` is slower, and has soft shadows and light from one surface on another."""
+PATHS = 4
+"""Paths of light for each ray, by default."""
+
+RADIUS = 4.0
+"""Distance of the cameras from the origin."""
+FIELD_OF_VIEW = 0.6911112
+"""Horizontal, in radians: that of NeRF's synthetic scenes."""
+ELEVATION = (0.0, math.radians(85))
+TRAIN_SEED, TEST_SEED = 1, 2
+
+
+def make_scene(
+    name: str,
+    size: int = 160,
+    num_train: int = 100,
+    num_test: int = 50,
+    supersample: int = 3,
+    light: BuiltInLight = "direct",
+    paths: int = PATHS,
+) -> Scene:
+    """Make a built-in scene's views, or read them where they were made before.
+
+    Cameras are uniform over a spherical band and look at the origin; `light` and `paths` as
+    `render_scene` takes them. Raises InputError for names that are not in `NAMES`.
+    """
+    cameras = concatenate(
+        [_shell(num_train, size, TRAIN_SEED), _shell(num_test, size, TEST_SEED)]
+    )
+    views = _cached(name, cameras, supersample, light, paths)
+    first = torch.arange(len(views)) < num_train
+    return Scene(name, views.select(first), views.select(~first))
+
+
+def render_scene(
+    name: str,
+    cameras: Cameras,
+    supersample: int = 3,
+    light: BuiltInLight = "direct",
+    paths: int = PATHS,
+) -> Views:
+    """Render the true scene from any cameras outside its ball.
+
+    Images are RGBA, the mean of `supersample`² rays a pixel; masks, depths and normals belong
+    to the ray through each pixel's centre, and like alpha are the same in any light. With
+    `light="path"` each ray has `paths` paths of light, and the image the noise of their mean.
+    InputError for a name that there is not, or fewer than one path.
+    """
+    if paths < 1:
+        raise InputError(f"paths {paths}: give at least 1")
+    scene = _scene_index(name)
+    grid = _distance_grid(scene)
+    num, height, width = len(cameras), cameras.height, cameras.width
+    images = np.zeros((num, height, width, 4), np.float32)
+    depths = np.zeros((num, height, width), np.float32)
+    normals = np.zeros((num, height, width, 3), np.float32)
+    poses = cameras.world_from_camera.detach().cpu().double().numpy()
+    intrinsics = cameras.intrinsics.detach().cpu().double().numpy()
+
+    def render(index: int) -> None:
+        tracer.render_view(
+            scene,
+            grid,
+            poses[index],
+            intrinsics[index],
+            supersample,
+            images[index],
+            depths[index],
+            normals[index],
+        )
+        if light == "path":
+            view = poses[index], intrinsics[index]
+            path_light.light_view(scene, grid, *view, supersample, paths, images[index])
+
+    run_threads(render, range(num))
+    return _views(cameras, images, depths, normals)
+
+
+def _views(cameras: Cameras, images: Array, depths: Array, normals: Array) -> Views:
+    depth = torch.from_numpy(depths)
+    return Views(
+        cameras,
+        torch.from_numpy(images),
+        masks=depth > 0,
+        depths=depth,
+        normals=torch.from_numpy(normals),
+    )
+
+
+def _scene_index(name: str) -> int:
+    if name not in NAMES:
+        raise InputError(f"{name}: no such built-in scene; choose from {', '.join(NAMES)}")
+    return NAMES.index(name)
+
+
+@cache
+def _distance_grid(scene: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    grid = np.empty((tracer.GRID,) * 3, np.float32)
+
+    def fill(share: tuple[int, int]) -> None:
+        tracer.fill_grid(scene, grid, *share)
+
+    run_threads(fill, shares(tracer.GRID, num_threads()))
+    return grid
+
+
+def _shell(count: int, size: int, seed: int) -> Cameras:
+    generator = torch.Generator().manual_seed(seed)
+    poses = spherical_shell(count, (RADIUS, RADIUS), generator, elevation=ELEVATION)
+    return Cameras.from_focal(poses, 0.5 * size / math.tan(FIELD_OF_VIEW / 2), size, size)
+
+
+def cache_folder() -> Path:
+    """$UNRENDER_CACHE, or `unrender` in $XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("UNRENDER_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own)
+    return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
+
+
+def _cache_file(
+    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
+) -> Path:
+    poses = [cameras.world_from_camera.tolist(), cameras.intrinsics.tolist()]
+    shape = [cameras.width, cameras.height, supersample]
+    lit = [light, paths] if light == "path" else []
+    key = json.dumps([version(), name, poses, shape, *lit])
+    return cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+
+
+def _cached(
+    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
+) -> Views:
+    """Read the views from the cache, or make and keep them; its failures are only told."""
+    _scene_index(name)
+    path = _cache_file(name, cameras, supersample, light, paths)
+    if path.is_file():
+        try:
+            return _read(path, cameras)
+        except InputError as error:
+            _warn(f"{error}; making the scene again")
+    by = " by path tracing" if light == "path" else ""
+    _warn(f"rendering the built-in scene {name}{by}, {len(cameras)} views, once")
+    encoded = _encode(render_scene(name, cameras, supersample, light, paths))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_arrays(path, encoded, compress=True)
+    except (OSError, InputError) as error:
+        _warn(f"{error}; the scene is not kept for the next time")
+    return _decode(encoded, cameras)
+
+
+def _warn(message: str) -> None:
+    sys.stderr.write(f"unrender: {message}\n")
+
+
+def _encode(views: Views) -> dict[str, Array]:
+    """16 bits for colours and normals: a third of the size, and finer than any display."""
+    assert views.depths is not None
+    assert views.normals is not None
+    return {
+        "images": (views.images.numpy() * 65535).round().astype(np.uint16),
+        "depths": views.depths.numpy(),
+        "normals": (views.normals.numpy() * 32767).round().astype(np.int16),
+    }
+
+
+def _decode(arrays: dict[str, Array], cameras: Cameras) -> Views:
+    """The same views whether they come from the cache or from the renderer."""
+    normals = arrays["normals"].astype(np.float32)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return _views(
+        cameras,
+        arrays["images"].astype(np.float32) / np.float32(65535),
+        arrays["depths"],
+        normals / np.maximum(length, 1),
+    )
+
+
+def _read(path: Path, cameras: Cameras) -> Views:
+    shape = (len(cameras), cameras.height, cameras.width)
+    expected = {
+        "images": ((*shape, 4), np.dtype(np.uint16)),
+        "depths": (shape, np.dtype(np.float32)),
+        "normals": ((*shape, 3), np.dtype(np.int16)),
+    }
+
+    def check(path: Path, headers: dict[str, Header]) -> None:
+        if headers != expected:
+            raise InputError(f"{path}: is not the cache of this scene")
+
+    return _decode(read_arrays(path, tuple(expected), check), cameras)

@@ -1,0 +1,26 @@
+"""Colours of things: woods, metals and paints, none of them as light as a white background."""
+
+import colorsys
+
+import numpy as np
+
+from unrender.data.builtin.families.solids import Color
+
+
+def any_color(random: np.random.Generator) -> Color:
+    """A wood, a grey or a paint."""
+    kind = random.random()
+    if kind < 0.35:
+        hue, strength = random.uniform(0.04, 0.1), random.uniform(0.3, 0.75)
+    elif kind < 0.6:
+        hue, strength = 0.0, 0.0
+    else:
+        hue, strength = random.uniform(0, 1), random.uniform(0.3, 0.9)
+    red, green, blue = colorsys.hsv_to_rgb(hue, strength, random.uniform(0.25, 0.85))
+    return red, green, blue
+
+
+def two_colors(random: np.random.Generator) -> tuple[Color, Color]:
+    """One for all parts, or two."""
+    first = any_color(random)
+    return first, first if random.random() < 0.3 else any_color(random)

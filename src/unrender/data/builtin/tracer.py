@@ -1,0 +1,246 @@
+"""Sphere tracing of the built-in scenes, and their light.
+
+Sphere tracing: a ray may always advance by the distance to the nearest surface (Hart 1996).
+A coarse grid of distances answers far from surfaces, where the exact distance, which costs
+tens of times more, would not change the step.
+"""
+
+import math
+from typing import no_type_check
+
+from unrender.data.builtin import bricks, chair, hotdog
+from unrender.data.builtin.source import Function, part, version
+from unrender.kernels.runtime.jit import jit
+
+BALL = 1.4
+"""The scenes lie inside a ball of this radius about the origin."""
+GRID = 96
+"""Cells of the distance grid along each axis of the ball's cube."""
+CELL = 2 * BALL / GRID
+HALF_DIAGONAL = 0.5 * math.sqrt(3.0) * CELL
+
+HIT = 1e-4
+"""A ray has arrived when the surface is nearer than this."""
+MAX_STEPS = 300
+NORMAL_STEP = 2e-4
+
+# To the lights, unit length: the key light casts shadows, the fill light does not.
+KEY = (-0.4581, -0.5498, 0.6985)
+FILL = (0.7682, 0.3841, 0.5121)
+KEY_LIGHT = 1.75
+FILL_LIGHT = 0.22
+SKY = (0.36, 0.39, 0.44)
+GROUND = (0.20, 0.17, 0.15)
+SHADOW_SHARPNESS = 14.0
+"""Larger is a smaller light: distance passed over distance gone, where shadow begins."""
+
+
+@part
+@no_type_check
+def distance(scene, x, y, z):
+    """Signed distance to the surface, or a bound from below outside it."""
+    if scene == 0:
+        return bricks.distance(x, y, z)
+    if scene == 1:
+        return chair.distance(x, y, z)
+    return hotdog.distance(x, y, z)
+
+
+@part
+@no_type_check
+def material(scene, x, y, z, nx, ny, nz):
+    if scene == 0:
+        return bricks.material(x, y, z, nx, ny, nz)
+    if scene == 1:
+        return chair.material(x, y, z, nx, ny, nz)
+    return hotdog.material(x, y, z, nx, ny, nz)
+
+
+@part
+@no_type_check
+def normal(scene, x, y, z):
+    """Unit gradient of the distance, from four points of a tetrahedron."""
+    h = NORMAL_STEP
+    a = distance(scene, x + h, y - h, z - h)
+    b = distance(scene, x - h, y - h, z + h)
+    c = distance(scene, x - h, y + h, z - h)
+    d = distance(scene, x + h, y + h, z + h)
+    nx, ny, nz = a - b - c + d, -a - b + c + d, -a + b - c + d
+    length = math.sqrt(nx * nx + ny * ny + nz * nz)
+    return nx / length, ny / length, nz / length
+
+
+@part
+@no_type_check
+def _bound(scene, grid, x, y, z):
+    """A distance that is safe to advance: from the grid where that is enough."""
+    i = min(max(int((x + BALL) / CELL), 0), GRID - 1)
+    j = min(max(int((y + BALL) / CELL), 0), GRID - 1)
+    k = min(max(int((z + BALL) / CELL), 0), GRID - 1)
+    coarse = grid[i, j, k] - HALF_DIAGONAL
+    return coarse if coarse > CELL else distance(scene, x, y, z)
+
+
+@part
+@no_type_check
+def _ball(ox, oy, oz, dx, dy, dz):
+    """Where the ray enters and leaves the ball; the exit is negative if it misses."""
+    b = ox * dx + oy * dy + oz * dz
+    root = b * b - (ox * ox + oy * oy + oz * oz - BALL * BALL)
+    if root <= 0:
+        return 0.0, -1.0
+    root = math.sqrt(root)
+    return max(-b - root, 0.0), -b + root
+
+
+@part
+@no_type_check
+def trace(scene, grid, ox, oy, oz, dx, dy, dz):
+    """Distance along the ray to the surface, or 0 where it meets none."""
+    t, end = _ball(ox, oy, oz, dx, dy, dz)
+    for _ in range(MAX_STEPS):
+        if t > end:
+            return 0.0
+        step = _bound(scene, grid, ox + t * dx, oy + t * dy, oz + t * dz)
+        if step < HIT:
+            return t
+        t += step
+    return 0.0
+
+
+@part
+@no_type_check
+def _lit(scene, grid, x, y, z):
+    """Share of the key light that arrives: soft where the ray passes close to something."""
+    t, share = 0.02, 1.0
+    dx, dy, dz = KEY
+    for _ in range(80):
+        px, py, pz = x + t * dx, y + t * dy, z + t * dz
+        if px * px + py * py + pz * pz > BALL * BALL:
+            break
+        near = _bound(scene, grid, px, py, pz)
+        share = min(share, SHADOW_SHARPNESS * near / t)
+        if share < 0.005:
+            return 0.0
+        t += max(near, 0.006)
+    return share * share * (3 - 2 * share)
+
+
+@part
+@no_type_check
+def _open(scene, x, y, z, nx, ny, nz):
+    """Share of the sky that is seen: less where surfaces are near along the normal."""
+    blocked = 0.0
+    for i in range(3):
+        away = 0.03 + 0.09 * i
+        near = distance(scene, x + away * nx, y + away * ny, z + away * nz)
+        blocked += max(away - near, 0.0) / away * (0.5, 0.3, 0.2)[i]
+    return 1 - 0.85 * min(blocked, 1.0)
+
+
+@part
+@no_type_check
+def display(value):
+    """Linear light to sRGB, highlights compressed so that they do not clip."""
+    value = max(value, 0.0)
+    value = value * (1 + value / 6.0) / (1 + value) * 1.25
+    value = min(value, 1.0)
+    if value <= 0.0031308:
+        return 12.92 * value
+    return 1.055 * value ** (1 / 2.4) - 0.055
+
+
+@part
+@no_type_check
+def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
+    """Display-referred RGB of a surface point seen along (dx, dy, dz) (Blinn 1977)."""
+    red, green, blue, strength, exponent = material(scene, x, y, z, nx, ny, nz)
+    # Shadow rays start off the surface, which they would otherwise find at once.
+    sx, sy, sz = x + 0.004 * nx, y + 0.004 * ny, z + 0.004 * nz
+    facing = nx * KEY[0] + ny * KEY[1] + nz * KEY[2]
+    key = 0.0
+    highlight = 0.0
+    if facing > 0:
+        lit = _lit(scene, grid, sx, sy, sz)
+        key = KEY_LIGHT * facing * lit
+        hx, hy, hz = KEY[0] - dx, KEY[1] - dy, KEY[2] - dz
+        length = math.sqrt(hx * hx + hy * hy + hz * hz)
+        glint = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
+        highlight = strength * lit * min(1.0, 8 * facing) * glint**exponent
+    key += FILL_LIGHT * max(nx * FILL[0] + ny * FILL[1] + nz * FILL[2], 0.0)
+    ambient = _open(scene, x, y, z, nx, ny, nz)
+    up = 0.5 + 0.5 * nz
+    return (
+        display(red * (key + ambient * (GROUND[0] + up * (SKY[0] - GROUND[0]))) + highlight),
+        display(green * (key + ambient * (GROUND[1] + up * (SKY[1] - GROUND[1]))) + highlight),
+        display(blue * (key + ambient * (GROUND[2] + up * (SKY[2] - GROUND[2]))) + highlight),
+    )
+
+
+@part
+@no_type_check
+def direction(pose, intrinsics, px, py):
+    """The unit vector through a pixel position, in the world frame."""
+    y = (py - intrinsics[1, 2]) / intrinsics[1, 1]
+    x = (px - intrinsics[0, 2] - intrinsics[0, 1] * y) / intrinsics[0, 0]
+    length = math.sqrt(x * x + y * y + 1)
+    return (
+        (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]) / length,
+        (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]) / length,
+        (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]) / length,
+    )
+
+
+def _outermost(version: str) -> tuple[Function, Function]:
+    """`fill_grid` and `render_view`; that they name `version` makes it part of their key."""
+
+    @jit
+    @no_type_check
+    def fill_grid(scene, grid, start, stop):
+        """Distances at the middles of cells, for slices [start, stop) of x."""
+        assert version
+        for i in range(start, stop):
+            x = (i + 0.5) * CELL - BALL
+            for j in range(GRID):
+                y = (j + 0.5) * CELL - BALL
+                for k in range(GRID):
+                    grid[i, j, k] = distance(scene, x, y, (k + 0.5) * CELL - BALL)
+
+    @jit
+    @no_type_check
+    def render_view(scene, grid, pose, intrinsics, supersample, rgba, depth, normals):
+        """Fill one view's arrays: RGBA averaged over each pixel, the others at its centre."""
+        assert version
+        height, width = depth.shape
+        ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
+        for row in range(height):
+            for column in range(width):
+                dx, dy, dz = direction(pose, intrinsics, column + 0.5, row + 0.5)
+                t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
+                if t > 0:
+                    depth[row, column] = t
+                    nx, ny, nz = normal(scene, ox + t * dx, oy + t * dy, oz + t * dz)
+                    normals[row, column, 0] = nx
+                    normals[row, column, 1] = ny
+                    normals[row, column, 2] = nz
+                red, green, blue, hits = 0.0, 0.0, 0.0, 0
+                for sample in range(supersample * supersample):
+                    px = column + (sample % supersample + 0.5) / supersample
+                    py = row + (sample // supersample + 0.5) / supersample
+                    dx, dy, dz = direction(pose, intrinsics, px, py)
+                    t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
+                    if t > 0:
+                        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+                        nx, ny, nz = normal(scene, x, y, z)
+                        r, g, b = shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz)
+                        red, green, blue, hits = red + r, green + g, blue + b, hits + 1
+                share = 1 / (supersample * supersample)
+                rgba[row, column, 0] = red * share
+                rgba[row, column, 1] = green * share
+                rgba[row, column, 2] = blue * share
+                rgba[row, column, 3] = hits * share
+
+    return fill_grid, render_view
+
+
+fill_grid, render_view = _outermost(version())

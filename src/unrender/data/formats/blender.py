@@ -1,0 +1,310 @@
+"""Posed images in the Blender layout of NeRF's synthetic scenes: transforms*.json and images.
+
+A frame's `transform_matrix` is world_from_camera in OpenGL axes. Intrinsics are either
+`camera_angle_x`, the horizontal field of view in radians, or `fl_x, fl_y, cx, cy` in pixels of
+an image of `w`×`h`; a frame's own come before the file's.
+"""
+
+import json
+import math
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.photographs import opaque, read_photographs
+from unrender.data.validate import Background, check_poses, find_background
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.files import finite_number, matrix_4x4, shown
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.imaging.color import unpremultiply
+from unrender.imaging.files import image_header, write_image
+
+MAX_JSON_BYTES = 100_000_000
+HOLD_OUT_EVERY = 10
+"""A scene without a test split is judged by every tenth view: 0, 10, 20, …"""
+
+ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
+DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
+
+Json = dict[str, Any]
+
+
+def load_blender(
+    path: Path, background: Background = "auto", every: int = HOLD_OUT_EVERY
+) -> Scene:
+    """Load the scene of a folder with transforms_{train,test,val}.json or transforms.json.
+
+    Without a test split, val takes its place; without either, or when `path` is a single json
+    file, each `every`-th view is held out. RGBA images are premultiplied; `background` is the
+    colour behind images that have no alpha. Raises InputError.
+    """
+    train = _train_file(path)
+    tests = (train.with_name(f"transforms_{split}.json") for split in ("test", "val"))
+    test = next((file for file in tests if file.is_file()), None)
+    name = (path if path.is_dir() else path.parent).resolve().name
+    if path.is_file() or train.name == "transforms.json" or test is None:
+        return hold_out(name, load_blender_views(train, background), every)
+    train_views = load_blender_views(train, background)
+    if train_views.background is not None and background == "auto":
+        background = "white" if train_views.background[0] > 0.5 else "black"
+    test_views = load_blender_views(test, background)
+    if train_views.has_alpha != test_views.has_alpha:
+        raise InputError(
+            f"{path}: the images of {train.name} and {test.name} differ in having alpha; "
+            "give all of them alpha or none"
+        )
+    return Scene(name, train_views, test_views)
+
+
+def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Scene:
+    """Each `every`-th view for testing, the others for training. InputError."""
+    if every < 2:
+        raise InputError(
+            f"--hold-out {every}: give at least 2: every second view is for testing"
+        )
+    if len(views) < 2:
+        raise InputError(f"{name}: has one view; at least two are needed, to learn and to test")
+    test = torch.arange(len(views)) % every == 0
+    return Scene(name, views.select(~test), views.select(test))
+
+
+def load_blender_views(path: Path, background: Background = "auto") -> Views:
+    """All views of one json file, or of a folder's training split. Raises InputError."""
+    file = _train_file(path)
+    content = read_json_object(file)
+    frames = _frames(file, content)
+    width, height, _ = image_header(frames[0].image)
+    cameras = Cameras(
+        opencv_from_opengl(
+            check_poses(
+                torch.tensor([frame.matrix for frame in frames], dtype=torch.float64),
+                lambda index: f"{file}: frame {index} ({frames[index].name})",
+            )
+        ),
+        torch.stack([_intrinsics(frame, content, width, height) for frame in frames]),
+        width,
+        height,
+    )
+    images = read_photographs(str(file), [frame.image for frame in frames])
+    for index, frame in enumerate(frames):
+        lens = _lens(frame, content)
+        if lens:
+            images[index] = undistorted_image(images[index], cameras.intrinsics[index], lens)
+    names = tuple(frame.name for frame in frames)
+    if background == "opaque":
+        return Views(cameras, opaque(images), names=names)
+    if images.shape[-1] == 4:
+        return Views(cameras, images, names=names)
+    return Views(cameras, images, find_background(str(file), images, background), names)
+
+
+def _train_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder; check the path")
+    for name in ("transforms_train.json", "transforms.json"):
+        if (path / name).is_file():
+            return path / name
+    raise InputError(
+        f"{path}: has neither transforms_train.json nor transforms.json; "
+        "give the folder that holds one"
+    )
+
+
+def read_json_object(file: Path) -> Json:
+    """The object that a file holds, whatever its values. InputError."""
+    size = file.stat().st_size
+    if size > MAX_JSON_BYTES:
+        raise InputError(
+            f"{file}: has {size / 1e6:.0f} MB, more than {MAX_JSON_BYTES / 1e6:.0f}; "
+            "this is no list of poses"
+        )
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}); check it") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file}: is not valid JSON ({' '.join(str(error).split())}); "
+            "it may be truncated: copy it again"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{file}: holds a {type(content).__name__}, not an object; "
+            "it needs a list `frames` in an object"
+        )
+    return cast(Json, content)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One entry of a file's `frames`, its values checked for their types."""
+
+    label: str
+    """Names the frame in messages."""
+    name: str
+    """The image's path from the folder."""
+    image: Path
+    matrix: list[list[float]]
+    content: Json
+
+
+def _frames(file: Path, content: Json) -> list[_Frame]:
+    entries = content.get("frames")
+    if not isinstance(entries, list):
+        raise InputError(
+            f"{file}: `frames` is {shown(entries)}, not a list; it lists the images"
+        )
+    if not entries:
+        raise InputError(f"{file}: has zero views in `frames`; list at least one")
+    frames: list[_Frame] = []
+    for index, entry in enumerate(cast(list[Any], entries)):
+        label = f"{file}: frame {index}"
+        if not isinstance(entry, dict):
+            raise InputError(f"{label} is {shown(entry)}, not an object; correct it")
+        frame = cast(Json, entry)
+        image = _image_path(file, label, frame.get("file_path"))
+        name = image.relative_to(file.parent.resolve()).as_posix()
+        matrix = matrix_4x4(
+            f"{label} ({name})", "`transform_matrix`", frame.get("transform_matrix")
+        )
+        frames.append(_Frame(f"{label} ({name})", name, image, matrix, frame))
+    return frames
+
+
+def _image_path(file: Path, label: str, value: Any) -> Path:
+    """Find the image a frame names, with or without its ending, inside the file's folder."""
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{label}: `file_path` is {shown(value)}, not a file name; correct it")
+    folder = file.parent.resolve()
+    for ending in ENDINGS:
+        try:
+            candidate = (folder / (value + ending)).resolve()
+            inside = candidate.is_relative_to(folder)
+            if inside and candidate.is_file():
+                return candidate
+        except (OSError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{label}: `file_path` {shown(value)} is no usable path; correct it"
+            ) from error
+        if not inside:
+            raise InputError(
+                f"{label}: `file_path` {shown(value)} leaves the folder {file.parent}; "
+                "put the image into the folder"
+            )
+    raise InputError(
+        f"{label}: there is no image {shown(value)} in {file.parent}, "
+        f"as named or with {', '.join(ENDINGS[1:])}; add it or remove the frame"
+    )
+
+
+def _lens(frame: _Frame, shared: Json) -> Lens:
+    """The frame's lens; InputError for fisheyes, which are not read."""
+    found: dict[str, float] = {}
+    for key in (*DISTORTIONS, "k4"):
+        value = frame.content.get(key, shared.get(key))
+        found[key] = 0.0 if value is None else finite_number(frame.label, f"`{key}`", value)
+    model = shared.get("camera_model", "OPENCV")
+    if found.pop("k4") or "FISHEYE" in str(model):
+        raise InputError(
+            f"{frame.label}: has a fisheye lens ({shown(model)}), which is not supported; "
+            "undistort the images first"
+        )
+    return Lens(**found)
+
+
+def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
+    """K for an image of the true size, from the frame's own keys before the file's."""
+    label = frame.label
+
+    def get(key: str) -> float | None:
+        value = frame.content.get(key, shared.get(key))
+        return None if value is None else finite_number(label, f"`{key}`", value)
+
+    def positive(key: str) -> float | None:
+        value = get(key)
+        if value is not None and value <= 0:
+            raise InputError(f"{label}: `{key}` is {value}; it must be positive")
+        return value
+
+    angle, focal_x = get("camera_angle_x"), positive("fl_x")
+    if angle is not None and not 0 < angle < math.pi:
+        raise InputError(
+            f"{label}: `camera_angle_x` is {angle}; it is an angle between 0 and π radians"
+        )
+    file_width, file_height = positive("w") or width, positive("h") or height
+    scale_x, scale_y = width / file_width, height / file_height
+    if focal_x is not None:
+        focal_x *= scale_x
+        given = positive("fl_y")
+        focal_y = focal_x if given is None else given * scale_y
+    elif angle is not None:
+        focal_x = focal_y = 0.5 * width / math.tan(angle / 2)
+    else:
+        raise InputError(
+            f"{label}: has neither `camera_angle_x` nor `fl_x`; add one to the file"
+        )
+    center_x, center_y = get("cx"), get("cy")
+    center_x = width / 2 if center_x is None else center_x * scale_x
+    center_y = height / 2 if center_y is None else center_y * scale_y
+    return torch.tensor([[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]])
+
+
+def write_blender(path: Path, views: Views) -> None:
+    """Write the views as a new folder: transforms_train.json and train/*.png, straight alpha.
+
+    The folder appears whole or not at all. Raises InputError if it exists already or cannot
+    be written. Depths and normals are not written.
+    """
+    if path.exists():
+        raise InputError(f"{path}: exists already; give a new name or remove it")
+    if views.cameras.intrinsics[:, 0, 1].abs().max() > 0:
+        raise InputError(f"{path}: this layout has no place for skewed pixels; use .npz")
+    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        (temporary / "train").mkdir(parents=True)
+        frames: list[Json] = []
+        poses = opengl_from_opencv(views.cameras.world_from_camera.detach().cpu()).tolist()
+        for index, pose in enumerate(poses):
+            image = views.images[index]
+            straight = unpremultiply(image) if views.has_alpha else image
+            write_image(temporary / "train" / f"r_{index}.png", straight)
+            matrix = [*pose, [0.0, 0.0, 0.0, 1.0]]
+            frames.append(
+                {"file_path": f"./train/r_{index}", "transform_matrix": matrix}
+                | _intrinsics_json(views.cameras, index)
+            )
+        angle = 2 * math.atan(0.5 * views.cameras.width / views.cameras.focal[0].item())
+        text = json.dumps({"camera_angle_x": angle, "frames": frames}, indent=1)
+        (temporary / "transforms_train.json").write_text(text)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); "
+            "check that the folder above it is writable"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _intrinsics_json(cameras: Cameras, index: int) -> Json:
+    matrix = cameras.intrinsics[index].tolist()
+    return {
+        "fl_x": matrix[0][0],
+        "fl_y": matrix[1][1],
+        "cx": matrix[0][2],
+        "cy": matrix[1][2],
+        "w": cameras.width,
+        "h": cameras.height,
+    }

@@ -1,0 +1,66 @@
+"""Sequences in the convention of CO3D and PyTorch3D: imgs/ and poses/, a file for each frame.
+
+Reizenstein et al., "Common Objects in 3D" (2021). A pose is 16 numbers: R by rows, T, the focal
+lengths and the principal point, as `unrender.geometry.pytorch3d` says.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.validate import check_poses
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.files import read_npy
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.pytorch3d import from_pytorch3d
+
+
+def load_co3d(path: Path) -> Views:
+    """All frames that have a pose, opaque. Raises InputError."""
+    photographs = list_photographs(path / "imgs")
+    files = [path / "poses" / f"{each.stem}.npy" for each in photographs]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"{file}: is missing: every image needs its pose")
+    vectors = [read_npy(file) for file in files]
+    for file, vector in zip(files, vectors, strict=True):
+        if vector.shape != (16,):
+            raise InputError(f"{file}: is of shape {vector.shape}; it must be 16 numbers")
+    numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
+    images = opaque(read_photographs(str(path), photographs))
+    height, width = images.shape[1:3]
+    cameras = from_pytorch3d(
+        numbers[:, :9].view(-1, 3, 3),
+        numbers[:, 9:12],
+        numbers[:, 12:14],
+        numbers[:, 14:],
+        width,
+        height,
+    )
+    pose = check_poses(cameras.world_from_camera, lambda k: str(files[k]))
+    if not bool((cameras.focal > 0).all()):
+        raise InputError(f"{path}: a focal length is not positive: correct the poses")
+    points, colors = _points(path)
+    return Views(
+        Cameras(pose, cameras.intrinsics.float(), width, height),
+        images,
+        names=tuple(each.name for each in photographs),
+        points=points,
+        point_colors=colors,
+    )
+
+
+def _points(path: Path) -> tuple[Tensor | None, Tensor | None]:
+    """The sequence's cloud, where there is one: x, y, z, and colours where it has them."""
+    file = next(iter(sorted((path / "points").glob("*.npy"))), None)
+    if file is None:
+        return None, None
+    table = torch.from_numpy(read_npy(file)).float()
+    if table.ndim != 2 or table.shape[1] not in (3, 6) or not bool(table.isfinite().all()):
+        raise InputError(
+            f"{file}: is of shape {tuple(table.shape)}; it must be points x 3 or 6"
+        )
+    return table[:, :3], table[:, 3:] if table.shape[1] == 6 else None

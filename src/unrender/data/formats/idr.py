@@ -1,0 +1,126 @@
+"""Scenes of IDR and NeuS, such as DTU's: image/, mask/ and cameras*.npz.
+
+Yariv et al., "Multiview Neural Surface Reconstruction" (2020). `world_mat_i` is view i's whole
+projection K [R | t], in pixels; `scale_mat_i` is the similarity from the unit sphere that holds
+the object to the world, not the intrinsics. The camera in the sphere's frame is that of
+(world_mat @ scale_mat)[:3]. Masks cut the object out: they become the images' alpha.
+"""
+
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.masks import masked
+from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.validate import check_poses
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.files import Header, read_arrays
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.projection import decompose_projection
+
+FILES = ("cameras_sphere.npz", "cameras.npz")
+"""In the order of preference: the first knows the sphere of the masks."""
+
+
+def find_idr(path: Path) -> Path | None:
+    """The file of cameras in a scene's folder, where there is one."""
+    return next((path / name for name in FILES if (path / name).is_file()), None)
+
+
+def load_idr(path: Path) -> Views:
+    """All views in the frame of the unit sphere, with their masks as alpha. InputError."""
+    file = find_idr(path)
+    if file is None:
+        raise InputError(f"{path}: has neither {' nor '.join(FILES)}: give an IDR scene")
+    world, scale = read_idr_matrices(file)
+    folder = path / "image"
+    if not folder.is_dir():
+        raise InputError(f"{path}: has no folder `image`: add the photographs")
+    photographs = list_photographs(folder)
+    if len(photographs) != len(world):
+        raise InputError(
+            f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "
+            "they must be as many"
+        )
+    images = opaque(read_photographs(str(path), photographs))
+    height, width = images.shape[1:3]
+    masks = path / "mask"
+    if masks.is_dir():
+        images = masked(images, masks, list_photographs(masks))
+    cameras = idr_cameras(file, world, scale, width, height)
+    # The sphere of the masks, where the file knows it.
+    ball = None if scale is None else torch.tensor([0.0, 0.0, 0.0, 1.0])
+    names = tuple(each.name for each in photographs)
+    return Views(cameras, images, names=names, ball=ball)
+
+
+def idr_cameras(
+    file: Path,
+    world: Float[Tensor, "views 4 4"],
+    scale: Float[Tensor, "views 4 4"] | None,
+    width: int,
+    height: int,
+) -> Cameras:
+    """In the frame of the unit sphere, or in the world without `scale`; for images so large.
+
+    The matrices speak of full images, whose size no file says: it is taken to be the whole
+    multiple of this one in whose middle the principal points lie.
+    """
+    projection = (world if scale is None else world @ scale)[:, :3]
+    try:
+        matrix, pose = decompose_projection(projection)
+    except ValueError as error:
+        raise InputError(f"{file}: {error}: write the file again") from error
+    pose = check_poses(pose, lambda k: f"{file}: camera {k}")
+    matrix = matrix.float()
+    middle = matrix[:, 0, 2].median().item() / (width / 2)
+    factor = max(1, round(middle))
+    if not 0.6 < middle / factor < 1.6:
+        raise InputError(
+            f"{file}: the principal points lie at {middle * width / 2:.0f} pixels, and images "
+            f"are {width} wide: these are cameras of other images"
+        )
+    matrix[:, :2] /= factor
+    return Cameras(pose, matrix, width, height)
+
+
+def read_idr_matrices(
+    file: Path,
+) -> tuple[Float[Tensor, "views 4 4"], Float[Tensor, "views 4 4"] | None]:
+    """world_mat and scale_mat (None where the file has none) of all views, by number."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file}: cannot be read as .npz ({error}): copy it again") from error
+    found = sorted(
+        int(m[1]) for name in names if (m := re.fullmatch(r"world_mat_(\d{1,6})", name))
+    )
+    if not found or found != list(range(len(found))):
+        raise InputError(
+            f"{file}: has world_mat_i for {len(found)} views with gaps or none: it must have "
+            "0, 1, 2, …"
+        )
+    scaled = all(f"scale_mat_{k}" in names for k in found)
+    kinds = ("world", "scale") if scaled else ("world",)
+    wanted = tuple(f"{kind}_mat_{k}" for kind in kinds for k in found)
+    arrays = read_arrays(file, wanted, _check)
+    tables = [
+        torch.stack([torch.from_numpy(arrays[f"{kind}_mat_{k}"]).double() for k in found])
+        for kind in kinds
+    ]
+    for table in tables:
+        if not bool(table.isfinite().all()):
+            raise InputError(f"{file}: has matrices that are not finite: write it again")
+    return tables[0], tables[1] if scaled else None
+
+
+def _check(path: Path, headers: dict[str, Header]) -> None:
+    for name, (shape, _) in headers.items():
+        if shape != (4, 4):
+            raise InputError(f"{path}: `{name}` is of shape {shape}; it must be 4 x 4")

@@ -1,0 +1,98 @@
+"""Blender scenes at several sizes, as mip-NeRF trains on: metadata.json and images.
+
+Barron et al., "Mip-NeRF" (2021), sec. 4.1. For each split, lists of equal length: `file_path`,
+`cam2world` in OpenGL axes, `width`, `height` and `focal` in pixels. A view comes at each size.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unrender.data.formats.blender import read_json_object
+from unrender.data.photographs import read_photographs
+from unrender.data.validate import Background, check_poses, find_background
+from unrender.data.views import Scene, Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl
+
+FILE = "metadata.json"
+KEYS = ("file_path", "cam2world", "width", "height", "focal")
+
+
+def load_multiscale(path: Path, background: Background = "auto") -> Scene:
+    """Train and test views of the largest size, with the others as `smaller`. InputError."""
+    file = path / FILE
+    content = read_json_object(file)
+    splits: list[Views] = []
+    for split in ("train", "test"):
+        lists = content.get(split)
+        if not isinstance(lists, dict):
+            raise InputError(f"{file}: has no object `{split}`: list its images")
+        splits.append(_views(path, f"{file}: {split}", lists, background))
+    return Scene(path.resolve().name, *splits)
+
+
+def _views(path: Path, label: str, lists: Mapping[str, Any], background: Background) -> Views:
+    for key in KEYS:
+        if not isinstance(lists.get(key), list) or len(lists[key]) != len(lists[KEYS[0]]):
+            raise InputError(f"{label}: `{key}` is no list as long as `{KEYS[0]}`: add it")
+    sizes = list(zip(lists["width"], lists["height"], strict=True))
+    for size in sizes:
+        if not all(isinstance(side, int) and 0 < side < 1 << 16 for side in size):
+            raise InputError(f"{label}: an image is {size[0]!r:.20} x {size[1]!r:.20} pixels")
+    if not sizes:
+        raise InputError(f"{label}: has zero views")
+    scales: list[Views] = []
+    for size in sorted(set(sizes), reverse=True):
+        chosen = [k for k, each in enumerate(sizes) if each == size]
+        scales.append(_scale(path, label, lists, chosen, background))
+    largest = scales[0].cameras.world_from_camera
+    for views in scales[1:]:
+        poses = views.cameras.world_from_camera
+        if poses.shape != largest.shape or not torch.allclose(poses, largest, atol=1e-5):
+            raise InputError(
+                f"{label}: images of {views.cameras.width} pixels are not of the same views "
+                "as the largest: list each view at each size, in one order"
+            )
+    return replace(scales[0], smaller=tuple(scales[1:]))
+
+
+def _scale(
+    path: Path,
+    label: str,
+    lists: Mapping[str, Any],
+    chosen: list[int],
+    background: Background,
+) -> Views:
+    """The images of one size."""
+    inside = path.resolve()
+    paths: list[Path] = []
+    for k in chosen:
+        name = lists["file_path"][k]
+        file = (path / str(name)).resolve()
+        if not isinstance(name, str) or not file.is_relative_to(inside) or not file.is_file():
+            raise InputError(f"{label}: there is no image {name!r:.60} in {path}: add it")
+        paths.append(file)
+    try:
+        matrices = torch.tensor([lists["cam2world"][k] for k in chosen], dtype=torch.float64)
+        focal = torch.tensor([float(lists["focal"][k]) for k in chosen])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{label}: a pose or focal length is no number: correct it") from error
+    if matrices.shape != (len(chosen), 4, 4):
+        raise InputError(f"{label}: a matrix of `cam2world` is not 4x4: correct it")
+    if not bool(((focal > 0) & (focal < math.inf)).all()):
+        raise InputError(f"{label}: a focal length is not positive: correct it")
+    pose = opencv_from_opengl(check_poses(matrices, lambda k: f"{label}: {paths[k].name}"))
+    images = read_photographs(label, paths)
+    height, width, channels = images.shape[1:]
+    if (width, height) != (lists["width"][chosen[0]], lists["height"][chosen[0]]):
+        raise InputError(f"{paths[0]}: is {width}x{height}, not as {FILE} says: correct it")
+    cameras = Cameras.from_focal(pose, focal, width, height)
+    names = tuple(str(file.relative_to(inside)) for file in paths)
+    behind = None if channels == 4 else find_background(label, images, background)
+    return Views(cameras, images, behind, names)

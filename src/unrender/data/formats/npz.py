@@ -1,0 +1,132 @@
+"""Posed images in one .npz file, as the well-known tiny_nerf_data.npz has them.
+
+`images` [n, h, w, 3 or 4], floats in [0, 1] or bytes, straight alpha; `poses` [n, 4 or 3, 4],
+world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
+[3], the colour behind images without alpha.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.photographs import opaque
+from unrender.data.validate import (
+    Background,
+    check_memory,
+    check_poses,
+    find_background,
+)
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.files import Array, Header, read_arrays, write_arrays
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.imaging.color import premultiply, unpremultiply
+
+
+def load_npz(path: Path, background: Background = "auto") -> Views:
+    """All views of the file. Raises InputError for a file that is not as this module says."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, ("background",))
+    images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
+    num, height, width, _ = images.shape
+    cameras = Cameras.from_focal(
+        opencv_from_opengl(
+            check_poses(torch.from_numpy(poses), lambda index: f"{path}: pose {index}")
+        ),
+        _focal(path, focal, num),
+        width,
+        height,
+    )
+    values = _images(path, images)
+    if values.shape[-1] == 4:
+        return Views(cameras, premultiply(values))
+    if background == "opaque":
+        return Views(cameras, opaque(values))
+    if background == "auto" and "background" in arrays:
+        behind = torch.from_numpy(arrays["background"]).float()
+        if not bool(((behind >= 0) & (behind <= 1)).all()):
+            raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
+        return Views(cameras, values, behind)
+    return Views(cameras, values, find_background(str(path), values, background))
+
+
+def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
+    """Write the views, whole or not at all.
+
+    Raises InputError if the file exists and `overwrite` is off, if it cannot be written, or if
+    the cameras are not of the kind this format can hold: square pixels, centred.
+    """
+    if path.suffix != ".npz":
+        raise InputError(f"{path}: sets of views are written as .npz; change the ending")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; give another name or remove it")
+    cameras = views.cameras
+    plain = Cameras.from_focal(
+        cameras.world_from_camera, cameras.focal, cameras.width, cameras.height
+    )
+    if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
+        raise InputError(
+            f"{path}: .npz holds one focal length a view and a centred principal point, which "
+            "these cameras do not have; write the Blender layout"
+        )
+    bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)
+    poses = torch.cat([opengl_from_opencv(cameras.world_from_camera.cpu()), bottom], dim=1)
+    images = unpremultiply(views.images) if views.has_alpha else views.images
+    arrays = {"images": images.cpu().numpy(), "poses": poses.numpy()}
+    arrays["focal"] = cameras.focal.cpu().numpy()
+    if views.background is not None:
+        arrays["background"] = views.background.cpu().numpy()
+    write_arrays(path, arrays)
+
+
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    shape, dtype = headers["images"]
+    if len(shape) != 4 or shape[3] not in {3, 4}:
+        raise InputError(f"{path}: `images` is of shape {shape}; it must be n, h, w, 3 or 4")
+    if min(shape) == 0:
+        raise InputError(f"{path}: has zero views or pixels (`images` is of shape {shape})")
+    if dtype.kind != "f" and dtype != np.uint8:
+        raise InputError(f"{path}: `images` is of type {dtype}; it must be float32 or uint8")
+    num, height, width, channels = shape
+    check_memory(str(path), num, width, height, channels)
+    poses, pose_dtype = headers["poses"]
+    if poses not in {(num, 4, 4), (num, 3, 4)} or pose_dtype.kind != "f":
+        raise InputError(
+            f"{path}: `poses` is {pose_dtype} of shape {poses}; "
+            f"it must be floats of shape {(num, 4, 4)}"
+        )
+    focal, _ = headers["focal"]
+    if focal not in {(), (1,), (num,)}:
+        raise InputError(f"{path}: `focal` is of shape {focal}; it must be one number or {num}")
+    if "background" in headers and headers["background"][0] != (3,):
+        raise InputError(
+            f"{path}: `background` is of shape {headers['background'][0]}; it must be 3 numbers"
+        )
+
+
+def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:
+    values = torch.from_numpy(focal.astype(np.float32)).expand(num).contiguous()
+    for value in values[~(values.isfinite() & (values > 0))][:1].tolist():
+        raise InputError(f"{path}: `focal` is {value}; it must be positive")
+    return values
+
+
+def _images(path: Path, images: Array) -> Float[Tensor, "images height width channels"]:
+    if images.dtype == np.uint8:
+        return torch.from_numpy(images).float() / 255
+    values = torch.from_numpy(images.astype(np.float32, copy=False))
+    low, high = values.min().item(), values.max().item()
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(f"{path}: `images` has NaN or infinite pixels; make it again")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise InputError(
+            f"{path}: `images` has values from {low:.3g} to {high:.3g}; floats are in [0, 1], "
+            "and values to 255 must be of type uint8"
+        )
+    return values.clamp(0, 1)

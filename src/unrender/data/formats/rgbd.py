@@ -1,0 +1,169 @@
+"""Colour and depth images of depth cameras.
+
+A scan, as Open3D's programs read and write it: color/ and depth/ with as many images, in the
+order of their names; trajectory.log with a line of numbers and world_from_camera by rows for
+each (OpenCV axes); and a .json with width, height and the intrinsic matrix by columns. Open3D's
+and TUM's pixels have their centres at whole numbers: half a pixel is added to the principal
+point.
+
+Depth images are grey of 16 bits: distances along the optical axis, `depth_scale` to a scene
+unit (1000 for millimetres, 5000 in the TUM benchmark), 0 where nothing was measured. In `Views`
+they are distances along the ray. Choi, Zhou, Koltun, "Robust Reconstruction of Indoor Scenes"
+(2015); Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems" (2012).
+"""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.photographs import ENDINGS, opaque, read_photographs
+from unrender.data.validate import check_poses
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.files import finite_number
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.files import read_whole_numbers
+from unrender.rendering.renderer import pixel_grid
+
+MAX_BYTES = 100_000_000
+"""Larger text files are no lists of cameras."""
+
+
+def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
+    """All frames of a folder, opaque, with their depths along the ray. InputError."""
+    colors, depths = _images(path / "color"), _images(path / "depth")
+    poses = read_trajectory(path / "trajectory.log")
+    if not len(colors) == len(depths) == len(poses):
+        raise InputError(
+            f"{path}: has {len(colors)} colour images, {len(depths)} depth images and "
+            f"{len(poses)} poses: give as many of each"
+        )
+    lenses = sorted(path.glob("*.json"))
+    if len(lenses) != 1:
+        raise InputError(
+            f"{path}: has {len(lenses)} .json files: keep the one with the intrinsics"
+        )
+    matrix, width, height = _intrinsics(lenses[0])
+    cameras = Cameras(poses, matrix.expand(len(poses), 3, 3), width, height)
+    return _views(str(path), cameras, colors, depths, depth_scale)
+
+
+def read_frame(
+    color: Path, depth: Path, intrinsics: Float[Tensor, "3 3"], depth_scale: float
+) -> Views:
+    """One pair of images of a camera at the origin, with its depths along the ray. InputError.
+
+    `intrinsics` are of this library: pixel centres at +0.5.
+    """
+    for path in (color, depth):
+        if not path.is_file():
+            raise InputError(f"{path}: no such image; check the path")
+    height, width = read_whole_numbers(depth).shape
+    cameras = Cameras(torch.eye(4)[None, :3], intrinsics[None].float(), width, height)
+    return _views(str(color.parent), cameras, [color], [depth], depth_scale)
+
+
+def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
+    """Distances along the optical axis, in scene units; 0 where there are none. InputError."""
+    if not 0 < depth_scale < float("inf"):
+        raise InputError(f"depth_scale is {depth_scale}: give how many make a scene unit")
+    return read_whole_numbers(path) / depth_scale
+
+
+def read_trajectory(path: Path) -> Float[Tensor, "cameras 3 4"]:
+    """world_from_camera of each frame, in the file's order. InputError."""
+    text = _text(path)
+    rows = [line.split() for line in text.splitlines() if line.strip()]
+    if not rows or len(rows) % 5:
+        raise InputError(f"{path}: has {len(rows)} lines; each pose has 5: copy it again")
+    try:
+        table = [[float(word) for word in row] for k, row in enumerate(rows) if k % 5]
+        matrices = torch.tensor(table, dtype=torch.float64).view(-1, 4, 4)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: is no list of 4x4 matrices ({' '.join(str(error).split())[:80]})"
+        ) from error
+    return check_poses(matrices, lambda k: f"{path}: pose {k}")
+
+
+def ray_distances(
+    cameras: Cameras, depths: Float[Tensor, "cameras height width"]
+) -> Float[Tensor, "cameras height width"]:
+    """Distances along each pixel's ray of depths along the optical axis."""
+    count = len(cameras)
+    index = torch.arange(count, device=cameras.device)[:, None, None]
+    grid = pixel_grid(cameras.width, cameras.height).to(depths)
+    rays = cameras.rays(index.expand(depths.shape), grid.expand(count, -1, -1, -1))
+    return depths / (rays.directions * cameras.rotations[:, None, None, :, 2]).sum(-1)
+
+
+def _views(
+    source: str, cameras: Cameras, colors: list[Path], depths: list[Path], scale: float
+) -> Views:
+    images = opaque(read_photographs(source, colors))
+    size = cameras.height, cameras.width
+    height, width = images.shape[1:3]
+    if (height, width) != size:
+        raise InputError(
+            f"{colors[0]}: is {width}x{height}; the camera has {size[1]}x{size[0]} pixels"
+        )
+    maps: list[Float[Tensor, "height width"]] = []
+    for path in depths:
+        found = read_depth(path, scale)
+        if tuple(found.shape) != size:
+            raise InputError(
+                f"{path}: is {found.shape[1]}x{found.shape[0]}; the camera has "
+                f"{size[1]}x{size[0]} pixels: register depth to colour"
+            )
+        maps.append(found)
+    return Views(
+        cameras,
+        images,
+        names=tuple(path.name for path in colors),
+        depths=ray_distances(cameras, torch.stack(maps)),
+    )
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; a scan has color/ and depth/")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+
+
+def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
+    try:
+        content = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no JSON ({str(error)[:80]}): copy it again") from error
+    told = cast(dict[str, Any], content) if isinstance(content, dict) else {}
+    numbers = told.get("intrinsic_matrix")
+    if not isinstance(numbers, list) or len(cast(list[Any], numbers)) != 9:
+        raise InputError(f"{path}: `intrinsic_matrix` must be nine numbers, by columns")
+    entries = [
+        finite_number(str(path), "an entry of intrinsic_matrix", value)
+        for value in cast(list[Any], numbers)
+    ]
+    matrix = torch.tensor(entries).view(3, 3).T.clone()
+    width, height = (
+        finite_number(str(path), key, told.get(key)) for key in ("width", "height")
+    )
+    if min(width, height) < 1 or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
+        raise InputError(f"{path}: has no camera with a size and positive focal lengths")
+    # Its pixel centres are at whole numbers, and the corner of ours is half a pixel before.
+    matrix[:2, 2] += 0.5
+    return matrix, int(width), int(height)
+
+
+def _text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: is larger than {MAX_BYTES} bytes: check it")
+        return path.read_text("utf-8", "replace")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): check the path"
+        ) from error

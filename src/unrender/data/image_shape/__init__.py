@@ -1,0 +1,1 @@
+"""Data sets of images paired with 3D shapes."""

@@ -1,0 +1,132 @@
+"""Data sets of procedural shapes: images from random cameras, surfaces, voxels, occupancy."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.data.builtin.families import make_shape
+from unrender.data.builtin.families.rays import render_shape
+from unrender.data.builtin.families.solids import Union
+from unrender.data.image_shape.framing import framed_cameras, squares_of_points
+from unrender.data.image_shape.pairs import Shapes
+from unrender.errors import InputError
+from unrender.files import Array
+from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.paths import spherical_shell
+from unrender.imaging.color import unpremultiply
+from unrender.imaging.files import to_bytes
+from unrender.kernels.runtime.jit import run_threads
+
+DISTANCE = 2.2
+"""Of the cameras from the cube's centre: at R2N2's field of view it holds any unit cube."""
+FOCAL = 35 / 32
+"""Of R2N2's cameras, in widths of an image."""
+ELEVATION = (0.0, math.radians(40))
+SUPERSAMPLE = 3
+POINTS, QUERIES, CELLS = 4096, 4096, 32
+SPREAD = 0.55
+"""Half of the queries are uniform in a cube of this half side, the others near the surface."""
+NEAR = 0.03
+"""Standard deviation of those about the surface."""
+SHAPES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class _Made:
+    """All that is kept of one shape."""
+
+    images: Tensor
+    cameras: Cameras
+    points: Array
+    normals: Array
+    voxels: Array
+    queries: Array
+    occupied: Array
+
+
+def make_shapes(
+    family: str,
+    count: int,
+    views: int,
+    size: int,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[Shapes, Bool[Tensor, "shapes"]]:
+    """Make `count` shapes of a family, `views` images of each, and say which are held out.
+
+    Every tenth shape is held out. Images are `size` pixels wide, by cameras at random azimuths
+    and elevations of 0° to 40° that look at the shape, framed. `on_progress` is told the
+    shapes done and the shapes in all. InputError where there would be no shapes.
+    """
+    for name, value, least in (("count", count, 2), ("views", views, 1), ("size", size, 8)):
+        if value < least:
+            raise InputError(f"--{name} {value}: give at least {least}")
+    # Numbers that no other seed's shapes have.
+    numbers = [seed * 1_000_003 + k for k in range(count)]
+    made: list[_Made] = []
+    for start in range(0, count, SHAPES_AT_ONCE):
+        part = numbers[start : start + SHAPES_AT_ONCE]
+        made += run_threads(lambda number: _make(family, number, views, size), part)
+        if on_progress is not None:
+            on_progress(len(made), count)
+    every = min(10, count)
+    held_out = torch.arange(count) % every == every - 1
+
+    def stack(arrays: list[Array]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays))
+
+    shapes = Shapes(
+        torch.cat([each.images for each in made]),
+        concatenate([each.cameras for each in made]),
+        torch.arange(count).repeat_interleave(views),
+        stack([each.points for each in made]),
+        stack([each.normals for each in made]),
+        stack([each.voxels for each in made]),
+        stack([each.queries for each in made]),
+        stack([each.occupied for each in made]),
+        tuple(f"{family}-{number}" for number in numbers),
+    )
+    return shapes, held_out
+
+
+def _make(family: str, number: int, views: int, size: int) -> _Made:
+    shape = make_shape(family, number)
+    random = np.random.default_rng([number, 1])
+    generator = torch.Generator().manual_seed(number)
+    cameras = _cameras(shape, views, size, generator)
+    # From the camera's side and above, as photographers place it.
+    ahead = -cameras.rotations[:, :, 2]
+    light = normalize(
+        ahead + torch.tensor([0, 0, 0.6]) + 0.5 * torch.randn(views, 3, generator=generator),
+        dim=1,
+    )
+    images = render_shape(shape, cameras, light, SUPERSAMPLE).clamp(0, 1)
+    points, normals = shape.surface(POINTS, random)
+    queries = np.concatenate(
+        [
+            random.uniform(-SPREAD, SPREAD, (QUERIES // 2, 3)),
+            points[: QUERIES // 2] + random.normal(0, NEAR, (QUERIES // 2, 3)),
+        ]
+    ).astype(np.float16)
+    return _Made(
+        to_bytes(unpremultiply(images)),
+        cameras,
+        points.astype(np.float16),
+        (normals * 127).round().astype(np.int8),
+        np.packbits(shape.voxels(CELLS)),
+        queries,
+        np.packbits(shape.occupied(queries.astype(np.float64))),
+    )
+
+
+def _cameras(shape: Union, views: int, size: int, generator: torch.Generator) -> Cameras:
+    poses = spherical_shell(views, (DISTANCE, DISTANCE), generator, elevation=ELEVATION)
+    cameras = Cameras.from_focal(poses, FOCAL * size, size, size)
+    squares = squares_of_points(cameras, torch.from_numpy(shape.vertices).float())
+    return framed_cameras(cameras, squares, size)

@@ -1,0 +1,292 @@
+"""Images of many shapes, and the shapes: what networks from an image to a shape learn from.
+
+Shapes lie in the cube [-0.5, 0.5]³, their longest side 1, in a frame that all of a family
+share: z up, the front at +y. Images are framed, as `unrender.data.image_shape.framing` says.
+
+On disk, one .npz: `images` [images, h, w, 4], bytes, straight alpha; `poses` [images, 3, 4],
+world_from_camera in OpenGL axes; `intrinsics` [images, 3, 3]; `shape_index` [images]; `points`
+[shapes, n, 3] on the surfaces, `normals` in units of 1/127; `voxels`, the bits of n³ cells by
+x, y and z; `queries` [shapes, n, 3], points of which `occupied` holds a bit each; `held_out`
+[shapes]; `names`, lines of text as bytes.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float16, Int, Int8, UInt8
+from torch import Tensor
+
+from unrender.data.validate import check_poses
+from unrender.errors import InputError
+from unrender.files import Array, Header, read_arrays, write_arrays
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.imaging.color import premultiply
+from unrender.rendering.renderer import Images
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Images drawn for a batch, each as it is or as in a mirror.
+
+    The mirror image of a photograph of a shape is a photograph of the shape mirrored in x: a
+    second data set for free.
+    """
+
+    image: Int[Tensor, "batch"]
+    mirrored: Bool[Tensor, "batch"]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes and their images, as compact as on disk."""
+
+    images: UInt8[Tensor, "images height width 4"]
+    """RGBA, straight alpha."""
+    cameras: Cameras
+    shape_index: Int[Tensor, "images"]
+    """Which shape each image shows."""
+    points: Float16[Tensor, "shapes points 3"]
+    """Spread evenly over each surface."""
+    normals: Int8[Tensor, "shapes points 3"]
+    """Outward, in units of 1/127."""
+    voxels: UInt8[Tensor, "shapes bytes"] | None
+    queries: Float16[Tensor, "shapes queries 3"] | None
+    occupied: UInt8[Tensor, "shapes query_bytes"] | None
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of the images."""
+        return self.images.shape[1]
+
+    def to(self, device: torch.device | str) -> "Shapes":
+        moved = {
+            field.name: getattr(self, field.name).to(device)
+            for field in dataclasses.fields(self)
+            if field.name != "names" and getattr(self, field.name) is not None
+        }
+        return dataclasses.replace(self, **moved)
+
+    def select(self, chosen: Int[Tensor, "chosen"]) -> "Shapes":
+        """Some of the shapes, each once, with all of their images."""
+        place = torch.full((len(self),), -1, dtype=torch.long, device=self.points.device)
+        place[chosen] = torch.arange(len(chosen), device=place.device)
+        kept = (place[self.shape_index] >= 0).nonzero()[:, 0]
+
+        def pick(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[chosen]
+
+        return Shapes(
+            self.images[kept],
+            self.cameras.select(kept),
+            place[self.shape_index[kept]],
+            self.points[chosen],
+            self.normals[chosen],
+            pick(self.voxels),
+            pick(self.queries),
+            pick(self.occupied),
+            tuple(self.names[k] for k in chosen.tolist()),
+        )
+
+    def draw(self, count: int, generator: torch.Generator) -> Draw:
+        """Images for a batch, with replacement, and half of them mirrored."""
+        image = torch.randint(len(self.images), (count,), generator=generator)
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        return Draw(image.to(self.images.device), mirrored.to(self.images.device))
+
+    def rgba(self, drawn: Draw) -> Images:
+        """Premultiplied."""
+        images = premultiply(self.images[drawn.image].float() / 255)
+        return torch.where(drawn.mirrored[:, None, None, None], images.flip(2), images)
+
+    def surface(
+        self, drawn: Draw, count: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch {count} 3"], Float[Tensor, "batch {count} 3"]]:
+        """Random points on the shapes' surfaces, and the normals there."""
+        shape = self.shape_index[drawn.image]
+        number = torch.randint(
+            self.points.shape[1], (len(shape), count), generator=generator
+        ).to(shape.device)
+        points, normals = (
+            _mirrored(values[shape[:, None], number].float(), drawn)
+            for values in (self.points, self.normals)
+        )
+        return points, normals / 127
+
+    def voxel_grids(self, drawn: Draw) -> Float[Tensor, "batch x y z"]:
+        """0 or 1 for each cell of the cube [-0.5, 0.5]³. InputError if there are none."""
+        if self.voxels is None:
+            raise InputError(f"{self.names[0]}: the shapes come without voxels; add them")
+        cells = round((8 * self.voxels.shape[1]) ** (1 / 3))
+        grids = _bits(self.voxels[self.shape_index[drawn.image]]).unflatten(1, (cells,) * 3)
+        return torch.where(drawn.mirrored[:, None, None, None], grids.flip(1), grids)
+
+    def occupancy(
+        self, drawn: Draw, count: int, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "batch {count} 3"], Float[Tensor, "batch {count}"]]:
+        """Random places, and 1 where they lie inside, else 0. InputError if there are none."""
+        if self.queries is None or self.occupied is None:
+            raise InputError(
+                f"{self.names[0]}: the shapes come without places inside and outside; fit "
+                "another method, or make shapes with `unrender make-shapes`"
+            )
+        shape = self.shape_index[drawn.image]
+        number = torch.randint(
+            self.queries.shape[1], (len(shape), count), generator=generator
+        ).to(shape.device)
+        points = _mirrored(self.queries[shape[:, None], number].float(), drawn)
+        byte = self.occupied[shape[:, None], number // 8]
+        return points, (byte >> (7 - number % 8).to(torch.uint8) & 1).float()
+
+
+def _mirrored(vectors: Float[Tensor, "batch n 3"], drawn: Draw) -> Float[Tensor, "batch n 3"]:
+    sign = torch.ones(len(vectors), 1, 3, device=vectors.device)
+    sign[:, 0, 0] = torch.where(drawn.mirrored, -1.0, 1.0)
+    return sign * vectors
+
+
+def _bits(values: UInt8[Tensor, "batch bytes"]) -> Float[Tensor, "batch bits"]:
+    """The highest bit of a byte first."""
+    shift = torch.arange(7, -1, -1, dtype=torch.uint8, device=values.device)
+    return (values[..., None] >> shift & 1).flatten(1).float()
+
+
+@dataclass(frozen=True)
+class ShapeSet:
+    """The shapes to learn from and other ones to be judged by."""
+
+    name: str
+    train: Shapes
+    test: Shapes
+
+
+def split(name: str, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> ShapeSet:
+    """By shape: all images of a shape are on one side."""
+    return ShapeSet(
+        name, *(shapes.select(side.nonzero()[:, 0]) for side in (~held_out, held_out))
+    )
+
+
+OPTIONAL = ("voxels", "queries", "occupied")
+REQUIRED = (
+    "images",
+    "poses",
+    "intrinsics",
+    "shape_index",
+    "points",
+    "normals",
+    "held_out",
+    "names",
+)
+
+
+def save_shapes(path: Path, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> None:
+    """Write an .npz, whole or not at all. InputError if it exists or cannot be written."""
+    if path.suffix != ".npz":
+        raise InputError(f"{path}: shapes are written as .npz; change the ending")
+    if path.exists():
+        raise InputError(f"{path}: exists already; give another name or remove it")
+    arrays = {
+        "images": shapes.images.numpy(),
+        "poses": opengl_from_opencv(shapes.cameras.world_from_camera).numpy(),
+        "intrinsics": shapes.cameras.intrinsics.numpy(),
+        "shape_index": shapes.shape_index.to(torch.int32).numpy(),
+        "points": shapes.points.numpy(),
+        "normals": shapes.normals.numpy(),
+        "held_out": held_out.to(torch.uint8).numpy(),
+        "names": np.frombuffer("\n".join(shapes.names).encode(), np.uint8),
+    }
+    optional = zip(OPTIONAL, (shapes.voxels, shapes.queries, shapes.occupied), strict=True)
+    arrays |= {name: values.numpy() for name, values in optional if values is not None}
+    write_arrays(path, arrays, compress=True)
+
+
+def load_shapes(path: Path) -> ShapeSet:
+    """The shapes of an .npz. InputError for a file that is not as this module says."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    arrays = read_arrays(path, REQUIRED, _check_headers, OPTIONAL)
+    number, size = arrays["images"].shape[:2]
+    names = _names(path, arrays["names"], len(arrays["points"]))
+    index = torch.from_numpy(arrays["shape_index"].astype(np.int64))
+    if not bool(((index >= 0) & (index < len(names))).all()):
+        raise InputError(
+            f"{path}: `shape_index` names shapes that are not there; make it again"
+        )
+    for name in ("points", "queries", "intrinsics"):
+        if name in arrays and not float(np.abs(arrays[name]).max(initial=0)) < 1e4:
+            raise InputError(f"{path}: `{name}` holds numbers that are none; make it again")
+    poses = check_poses(
+        torch.from_numpy(arrays["poses"].astype(np.float32)),
+        lambda image: f"{path}: pose {image} of {number}",
+    )
+    intrinsics = torch.from_numpy(arrays["intrinsics"].astype(np.float32))
+    cameras = Cameras(opencv_from_opengl(poses), intrinsics, size, size)
+    held_out = torch.from_numpy(arrays["held_out"] != 0)
+    for side, kind in ((held_out, "held out"), (~held_out, "to learn from")):
+        if not bool(side[index].any()):
+            raise InputError(f"{path}: has no image of shapes {kind}; make more shapes")
+
+    voxels, queries, occupied = (
+        torch.from_numpy(arrays[name]) if name in arrays else None for name in OPTIONAL
+    )
+    shapes = Shapes(
+        torch.from_numpy(arrays["images"]),
+        cameras,
+        index,
+        torch.from_numpy(arrays["points"]),
+        torch.from_numpy(arrays["normals"]),
+        voxels,
+        queries,
+        occupied,
+        names,
+    )
+    return split(path.stem, shapes, held_out)
+
+
+def _names(path: Path, raw: Array, number: int) -> tuple[str, ...]:
+    try:
+        names = tuple(raw.tobytes().decode().split("\n"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: `names` is no text; make it again") from error
+    if len(names) != number:
+        raise InputError(f"{path}: has {len(names)} names for {number} shapes; make it again")
+    return names
+
+
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    number, shapes = headers["images"][0][:1], headers["points"][0][:1]
+    size = headers["images"][0][1:2]
+    kinds = {
+        "images": ((*number, *size, *size, 4), "u1"),
+        "poses": ((*number, 3, 4), "f4"),
+        "intrinsics": ((*number, 3, 3), "f4"),
+        "shape_index": (number, "i4"),
+        "points": ((*shapes, *headers["points"][0][1:2], 3), "f2"),
+        "normals": (headers["points"][0], "i1"),
+        "held_out": (shapes, "u1"),
+        "names": (headers["names"][0][:1], "u1"),
+    }
+    if "voxels" in headers:
+        cells = round((8 * headers["voxels"][0][-1]) ** (1 / 3))
+        kinds["voxels"] = ((*shapes, cells**3 // 8), "u1")
+    if ("queries" in headers) != ("occupied" in headers):
+        raise InputError(f"{path}: has only one of `queries` and `occupied`; make it again")
+    if "queries" in headers:
+        count = headers["occupied"][0][-1:]
+        kinds["queries"] = ((*shapes, *(8 * each for each in count), 3), "f2")
+        kinds["occupied"] = ((*shapes, *count), "u1")
+    for name, (shape, kind) in kinds.items():
+        found, dtype = headers[name]
+        if found != shape or dtype != np.dtype(kind) or min(found, default=0) == 0:
+            raise InputError(
+                f"{path}: `{name}` is {dtype} of shape {found}; it must be "
+                f"{np.dtype(kind)} of shape {shape}: make it with `unrender make-shapes`"
+            )

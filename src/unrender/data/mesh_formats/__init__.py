@@ -1,1 +1,0 @@
-"""One file for each format that meshes are stored in; `unrender.data.meshes` takes its pick."""

@@ -1,0 +1,1 @@
+"""Neural fields: encodings, networks, grids and the occupancy grid."""

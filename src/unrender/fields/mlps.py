@@ -1,0 +1,82 @@
+"""The networks of fields: of ReLUs, of sines, and small ones that are a kernel."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.fields.networks import Layer, Trunk
+from unrender.kernels.mlp import mlp
+from unrender.kernels.runtime.backend import Backend
+
+
+class ReLUNetwork(nn.Module):
+    """Hidden layers with biases and ReLU, then an affine map."""
+
+    def __init__(
+        self, inputs: int, width: int, depth: int, outputs: int, generator: torch.Generator
+    ):
+        super().__init__()
+        self.trunk = Trunk(inputs, width, depth, 0, generator)
+        self.last = Layer(width, outputs, generator)
+
+    def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
+        return self.last(self.trunk(x))
+
+
+class SineNetwork(nn.Module):
+    """Hidden layers sin(ω0 (W x + b)), then an affine map, for coordinates in [−1, 1].
+
+    Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
+    NeurIPS 2020, sec. 3.2: first weights uniform in ±1/inputs, all others in ±√(6/inputs)/ω0.
+    What goes into the second sine then has variance 1. A sine of normally distributed numbers
+    of variance v has variance (1 − exp(−2v)) / 2, so that what goes into the next ones has
+    1 − exp(−2v): 0.86, 0.82, and so on to 0.80, at any depth. The first biases, the phases of
+    the waves, are uniform over half a wave; the others begin at 0.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        depth: int,
+        outputs: int,
+        omega: float,
+        generator: torch.Generator,
+    ):
+        super().__init__()
+        self.omega = omega
+        sizes = [inputs, *[width] * depth, outputs]
+        self.layers = nn.ModuleList(Layer(a, b, generator) for a, b in pairwise(sizes))
+        with torch.no_grad():
+            for number, layer in enumerate(self.layers):
+                assert isinstance(layer, Layer), "made above"
+                count = layer.weight.shape[1]
+                bound = (6 / count) ** 0.5 / omega if number else 1 / count
+                layer.weight.uniform_(-bound, bound, generator=generator)
+            first = self.layers[0].bias
+            assert isinstance(first, Tensor), "made above"
+            half_wave = torch.pi / omega
+            first.uniform_(-half_wave / 2, half_wave / 2, generator=generator)
+
+    def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = (self.omega * layer(x)).sin()
+        return last(x)
+
+
+class SmallNetwork(nn.Module):
+    """ReLU between layers, no biases: `kernels/mlp`, with He's initialisation."""
+
+    def __init__(self, sizes: list[int], generator: torch.Generator, backend: Backend):
+        super().__init__()
+        self.backend: Backend = backend
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(b, a, generator=generator) * (2 / a) ** 0.5)
+            for a, b in pairwise(sizes)
+        )
+
+    def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
+        return mlp(x, list(self.weights), backend=self.backend)

@@ -1,0 +1,238 @@
+"""Signed distances and colours of a surface that is learned from photographs.
+
+Both kinds of field begin as a sphere, negative inside, and give features of the place beside
+the distance; points are in the frame of a ball of radius 1. Gradients are differences of the
+field at four points, so that a loss on them needs first derivatives alone (Li et al.,
+"Neuralangelo", CVPR 2023, eq. 6, with a tetrahedron in place of six points).
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import linear, softplus
+
+from unrender.fields.encodings import positional_encoding
+from unrender.geometry.contraction import contract
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.mlp import mlp
+from unrender.kernels.spherical_harmonics import spherical_harmonics
+
+CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
+"""Of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
+HARMONICS = 16
+SHARPNESS = 100.0
+"""β of the softplus, which is nearly a ReLU (Gropp et al., IGR, 2020)."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """A surface's field around points."""
+
+    distance: Float[Tensor, "points"]
+    """Signed, in radii of the ball."""
+    gradient: Float[Tensor, "points 3"]
+    """Of length 1 where the field is a true distance."""
+    features: Float[Tensor, "points features"]
+    """Of the place, for its colour."""
+
+    @property
+    def normals(self) -> Float[Tensor, "points 3"]:
+        """Unit length, outward; 0 where there is no slope."""
+        return self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+class SurfaceField(nn.Module):
+    """A signed distance and features at points of the cube [−1, 1]³."""
+
+    @abstractmethod
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
+        """The distance, then the features."""
+
+    @abstractmethod
+    def cell(self) -> float:
+        """The length over which gradients are taken as differences, in radii of the ball."""
+
+    def advance(self, share: float) -> None:
+        """Be as fine as after this share of the steps in which detail comes."""
+
+    def distance(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Without the features."""
+        return self(points)[:, 0]
+
+    def around(self, points: Float[Tensor, "points 3"]) -> Local:
+        """Means and differences of the field at a tetrahedron's corners, `cell` / 2 away.
+
+        Exact for linear fields; the mean of a curved one differs by cell² / 8 of its Laplacian.
+        """
+        half = self.cell() / 2 / math.sqrt(3)
+        corners = points.new_tensor(CORNERS)
+        places = points[None] + half * corners[:, None]
+        found = self(places.view(-1, 3)).unflatten(0, (4, len(points)))
+        gradient = (corners.T @ found[..., 0]).T / (4 * half)
+        mean = found.mean(0)
+        return Local(mean[:, 0], gradient, mean[:, 1:])
+
+
+class MLPField(SurfaceField):
+    """A network of softplus layers that begins as a sphere (Atzmon and Lipman, SAL, 2020).
+
+    Of the encoded position only x itself counts at first; it comes in again in the middle. With
+    weights of variance 2 / outputs, layers keep distances, and a last layer of equal weights
+    sqrt(π / inputs) with bias −r gives |x| − r (SAL, theorem 1).
+    """
+
+    def __init__(
+        self, width: int, depth: int, frequencies: int, features: int, radius: float,
+        generator: torch.Generator,
+    ):  # fmt: skip
+        super().__init__()
+        self.frequencies = frequencies
+        inputs = 3 + 6 * frequencies
+        self.skip = depth // 2
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for layer in range(depth):
+            outputs = width - inputs if layer + 1 == self.skip else width
+            columns = inputs if layer == 0 else width
+            weight = torch.randn(outputs, columns, generator=generator)
+            weight *= (2 / outputs) ** 0.5
+            if layer == 0:
+                weight[:, 3:] = 0
+            elif layer == self.skip:
+                weight[:, width - inputs + 3 :] = 0
+            self.weights.append(nn.Parameter(weight))
+            self.biases.append(nn.Parameter(torch.zeros(outputs)))
+        last = 1e-4 * torch.randn(1 + features, width, generator=generator)
+        last[0] += (math.pi / width) ** 0.5
+        last[1:] *= 1e4 / width**0.5
+        bias = torch.zeros(1 + features)
+        bias[0] = -radius
+        self.weights.append(nn.Parameter(last))
+        self.biases.append(nn.Parameter(bias))
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
+        encoded = torch.cat([points, positional_encoding(points, self.frequencies)], dim=1)
+        x = encoded
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if layer == self.skip:
+                x = torch.cat([x, encoded], dim=1) / 2**0.5
+            x = linear(x, weight, bias)
+            if layer + 1 < len(self.weights):
+                x = softplus(x, SHARPNESS)
+        return x
+
+    def cell(self) -> float:
+        """A quarter of the finest wave's part in which it is nearly straight."""
+        return 0.5 * 2.0**-self.frequencies
+
+
+class HashField(SurfaceField):
+    """A sphere's distance plus what a hash grid and a small network add to it.
+
+    Levels come one after the other, each fading in, and gradients are taken over a cell of the
+    finest one that is there (Neuralangelo, sec. 3.3): detail comes once the shape is right.
+    """
+
+    progress: Tensor
+
+    def __init__(
+        self, layout: HashGridLayout, first: int, width: int, features: int, radius: float,
+        generator: torch.Generator,
+    ):  # fmt: skip
+        """`first`: levels that are there from the start."""
+        super().__init__()
+        self.layout, self.first, self.radius = layout, min(first, layout.num_levels), radius
+        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+        inputs = layout.num_levels * layout.features + 3
+        self.network = kernel_weights([inputs, width, 1 + features], generator)
+        with torch.no_grad():
+            self.network[-1][0] = 0
+        # The share of the detail that has come: a checkpoint must know it to render alike.
+        self.register_buffer("progress", torch.zeros(()))
+
+    @property
+    def levels(self) -> float:
+        """How many levels count, the last one in part."""
+        return self.first + (self.layout.num_levels - self.first) * float(self.progress)
+
+    def advance(self, share: float) -> None:
+        self.progress.fill_(min(max(share, 0.0), 1.0))
+
+    def cell(self) -> float:
+        return 2 / self.layout.resolutions[math.ceil(self.levels) - 1]
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
+        features = hash_grid((points + 1) / 2, self.table, self.layout).T
+        if self.levels < self.layout.num_levels:
+            level = torch.arange(self.layout.num_levels, device=points.device)
+            share = (self.levels - level).clamp(0, 1)
+            features = features * share.repeat_interleave(self.layout.features)[:, None]
+        # By rows, the way both kernels hold them.
+        out = mlp(torch.cat([points.T, features]).T, list(self.network))
+        sphere = points.norm(dim=1, keepdim=True) - self.radius
+        return torch.cat([sphere + out[:, :1], out[:, 1:]], dim=1)
+
+
+class SurfaceColor(nn.Module):
+    """Colour by place, normal, direction of view and the field's features (IDR, sec. 3.2)."""
+
+    def __init__(self, features: int, width: int, layers: int, generator: torch.Generator):
+        super().__init__()
+        sizes = [HARMONICS + 6 + features, *[width] * layers, 3]
+        self.network = kernel_weights(sizes, generator)
+
+    def forward(
+        self,
+        points: Float[Tensor, "points 3"],
+        local: Local,
+        directions: Float[Tensor, "rays 3"],
+    ) -> Float[Tensor, "points 3"]:
+        """In [0, 1]; each direction is that of as many points, one ray after the other."""
+        offsets = torch.arange(len(directions) + 1, device=points.device)
+        offsets = offsets * (len(points) // max(len(directions), 1))
+        view = spherical_harmonics(directions), offsets
+        inputs = torch.cat([points, local.normals, local.features], dim=1)
+        return mlp(inputs, list(self.network), "sigmoid", head=view)
+
+
+class Outside(nn.Module):
+    """What lies around the ball: density and colour by a hash grid over contracted space.
+
+    In place of the inverted sphere of NeRF++ that NeuS and VolSDF take.
+    """
+
+    def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
+        super().__init__()
+        self.layout = layout
+        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+        encoded = layout.num_levels * layout.features
+        self.network = kernel_weights([encoded, width, 16], generator)
+        self.color = kernel_weights([HARMONICS + 16, width, 3], generator)
+
+    def forward(
+        self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]
+    ) -> tuple[Float[Tensor, "rays bins"], Float[Tensor, "rays bins 3"]]:
+        """Density per radius, and colours in [0, 1]."""
+        rays, bins, _ = points.shape
+        places = (contract(points.reshape(-1, 3)) + 2) / 4
+        features = mlp(hash_grid(places, self.table, self.layout), list(self.network))
+        offsets = torch.arange(rays + 1, device=points.device) * bins
+        view = spherical_harmonics(directions), offsets
+        color = mlp(features, list(self.color), "sigmoid", head=view)
+        density = (features[:, 0] - 1).clamp_max(10.0).exp()
+        return density.view(rays, bins), color.view(rays, bins, 3)
+
+
+def kernel_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
+    """He initialisation of a network of `kernels/mlp`, with a quiet last layer."""
+    weights = [
+        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
+    ]
+    weights[-1] *= 0.3
+    return nn.ParameterList(nn.Parameter(weight) for weight in weights)

@@ -1,0 +1,83 @@
+"""A SiT in training: its weights, their moving average, and what the data told.
+
+What all models of posed images share: flows in either direction and regressors.
+"""
+
+from abc import ABC
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from unrender.flows.transformer import Shape, SiT
+from unrender.geometry.cameras import Cameras
+
+IMAGES_AT_ONCE = 256
+"""Images that a network sees together when it is not trained."""
+MAX_HELD_OUT = 128
+"""Views kept from training at most, to measure how wrong a recovered pose is."""
+
+
+class AveragedSiT(nn.Module, ABC):
+    """The network, the moving average of its weights, and what the data told."""
+
+    radius: Tensor
+    intrinsics: Tensor
+    training_views: Tensor
+    held_out_views: Tensor
+
+    def __init__(self, shape: Shape, views: tuple[int, int], generator: torch.Generator):
+        """`views`: how many are trained on, and how many are held out."""
+        super().__init__()
+        self.network = SiT(shape, generator)
+        self.average = SiT(shape, torch.Generator())
+        self.average.load_state_dict(self.network.state_dict())
+        self.average.requires_grad_(False)
+        buffers = {
+            # Mean distance of the training cameras from the world's centre.
+            "radius": torch.ones(()),
+            "intrinsics": torch.eye(3),
+            "training_views": torch.zeros(views[0], dtype=torch.long),
+            "held_out_views": torch.zeros(views[1], dtype=torch.long),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side of the images that are made or read."""
+        return self.network.shape.image_size
+
+    def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
+        """Cameras at these poses with the intrinsics and the image size of training."""
+        intrinsics = self.intrinsics.expand(len(world_from_camera), 3, 3)
+        return Cameras(world_from_camera, intrinsics, self.image_size, self.image_size)
+
+    def learn_cameras(
+        self,
+        cameras: Cameras,
+        training: Int[Tensor, "training"],
+        held_out: Int[Tensor, "held_out"],
+    ) -> None:
+        """Note which views are which, how far away the training cameras are, and their lens."""
+        self.training_views.copy_(training)
+        self.held_out_views.copy_(held_out)
+        centers = cameras.select(training.to(cameras.device)).centers
+        self.radius.copy_(centers.norm(dim=1).mean())
+        self.intrinsics.copy_(cameras.intrinsics[0])
+
+    def follow(self, share: float) -> None:
+        """Move the average to the network, keeping this share of it."""
+        average: list[Tensor] = list(self.average.parameters())
+        network: list[Tensor] = list(self.network.parameters())
+        get_ema_multi_avg_fn(share)(average, network, 0)
+
+
+def split_views(
+    count: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "training"], Int[Tensor, "held_out"]]:
+    """Which views are trained on, and which are held out: a twentieth, 1 to 128, at random."""
+    held_out = max(1, min(MAX_HELD_OUT, count // 20))
+    order = torch.randperm(count, generator=generator)
+    return order[held_out:], order[:held_out]

@@ -1,0 +1,1 @@
+"""Inverse problems by differentiable rendering: poses, light, normals, textures, fusion."""

@@ -1,0 +1,238 @@
+"""Poses from images by render-and-compare: descend the image error through the renderer.
+
+iNeRF (Yen-Chen et al., IROS 2021) with the pose's tangent space at the world's origin, where a
+turn of the object and a shift of the camera move the picture in nearly independent ways.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import compose, se3_exp
+from unrender.imaging.resize import area_average
+from unrender.rendering.renderer import Images, PoseEstimate, Renderer
+
+CLUSTERS = 5
+"""Cells a side in which an image's residuals are taken as one observation."""
+
+
+@dataclass(frozen=True)
+class RenderAndCompare:
+    """Options of the descent. All images descend at once, each on its own."""
+
+    coarse_steps: int = 60
+    """Steps on images of a quarter of the size, where a start may be off by many pixels."""
+    fine_steps: int = 120
+    """Steps on the images themselves."""
+    pixels: int = 24
+    """Pixels a side of the random lattice of each image that a step looks at."""
+    rate: float = 0.02
+    """First step of the descent, in radians and in units of the scene."""
+    final_rate: float = 0.02
+    """Share of the rate that is left at the end."""
+    seed: int = 0
+    """Seed of the lattices."""
+
+    def estimate(
+        self,
+        renderer: Renderer,
+        images: Images,
+        start: Cameras,
+        background: Float[Tensor, "3"] | None = None,
+    ) -> PoseEstimate:
+        """Refine `start`, whose intrinsics and size are those of the images.
+
+        Colours and opacity are compared; images without alpha have a `background`, over which
+        only colours are. The expected error comes from the curvature and the scatter of the
+        loss at the end (a sandwich estimate with clusters of neighbouring pixels).
+        """
+        assert images.shape[1:3] == (start.height, start.width), "images of another size"
+        generator = torch.Generator().manual_seed(self.seed)
+        poses = start.world_from_camera
+        quarter = (max(start.width // 4, 1), max(start.height // 4, 1))
+        levels = [
+            (self.coarse_steps, start.resized(*quarter), area_average(images, *quarter), 1.0),
+            (self.fine_steps, start, images, 0.3),
+        ]
+        for steps, cameras, pictures, share in levels:
+            poses = self._descend(
+                renderer,
+                pictures,
+                cameras.with_poses(poses),
+                background,
+                generator,
+                steps,
+                share * self.rate,
+            )
+        return self._with_expected_error(
+            renderer, images, start.with_poses(poses), background, generator
+        )
+
+    def estimate_from_modes(
+        self,
+        renderer: Renderer,
+        images: Images,
+        found: PoseEstimate,
+        background: Float[Tensor, "3"] | None = None,
+    ) -> PoseEstimate:
+        """Refine all modes of an estimate; of each image, that which then fits best is kept."""
+        best = self.estimate(renderer, images, found.cameras, background)
+        if found.modes is None:
+            return best
+        image, mode = (found.modes.share[:, 1:] > 0).nonzero(as_tuple=True)
+        if not len(image):
+            return best
+        poses = found.modes.world_from_camera[image, mode + 1]
+        start = found.cameras.select(image).with_poses(poses)
+        others = self.estimate(renderer, images[image], start, background)
+        return best.or_better(others, image)
+
+    def _descend(
+        self,
+        renderer: Renderer,
+        images: Images,
+        start: Cameras,
+        background: Float[Tensor, "3"] | None,
+        generator: torch.Generator,
+        steps: int,
+        rate: float,
+    ) -> Float[Tensor, "cameras 3 4"]:
+        tangent = torch.zeros(len(start), 6, device=start.device, requires_grad=True)
+        optimizer = torch.optim.Adam([tangent], rate, betas=(0.8, 0.95))
+        # The end point jitters about the optimum; the mean of the last steps does not.
+        tail: list[Tensor] = []
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / steps)
+            poses = compose(se3_exp(tangent), start.world_from_camera)
+            cameras, wanted = self._lattice(start.with_poses(poses), images, generator)
+            error = _residuals(renderer, cameras, wanted, background)
+            # Huber's loss: what the scene cannot explain must not pull at the pose.
+            loss = torch.nn.functional.huber_loss(
+                error, torch.zeros_like(error), delta=0.1, reduction="none"
+            )
+            optimizer.zero_grad()
+            loss.mean((1, 2, 3)).sum().backward()
+            optimizer.step()
+            if step >= 0.75 * steps:
+                tail.append(tangent.detach().clone())
+        mean = torch.stack(tail).mean(0) if tail else tangent.detach()
+        return compose(se3_exp(mean), start.world_from_camera)
+
+    def _lattice(
+        self, cameras: Cameras, images: Images, generator: torch.Generator
+    ) -> tuple[Cameras, Float[Tensor, "images rows columns 4"]]:
+        """Every k-th pixel from a random offset on, as cameras and images of their own."""
+        stride = max(1, min(cameras.width, cameras.height) // self.pixels)
+        x, y = torch.randint(stride, (2,), generator=generator).tolist()
+        return strided(cameras, stride, x, y), images[:, y::stride, x::stride]
+
+    @torch.no_grad()
+    def _with_expected_error(
+        self,
+        renderer: Renderer,
+        images: Images,
+        cameras: Cameras,
+        background: Float[Tensor, "3"] | None,
+        generator: torch.Generator,
+    ) -> PoseEstimate:
+        """Roots of the variances of the pose: about its axes, and of its centre.
+
+        H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of pixels: the errors
+        of neighbouring pixels go together and count as one. Derivatives: central differences.
+        """
+        view, wanted = self._lattice(cameras, images, generator)
+        residual = _residuals(renderer, view, wanted, background)
+        width = 1e-3
+        columns: list[Tensor] = []
+        for axis in range(6):
+            step = torch.zeros(len(view), 6, device=view.device)
+            step[:, axis] = width
+            ends = [
+                _residuals(
+                    renderer,
+                    view.with_poses(compose(se3_exp(sign * step), view.world_from_camera)),
+                    wanted,
+                    background,
+                )
+                for sign in (1, -1)
+            ]
+            columns.append((ends[0] - ends[1]) / (2 * width))
+        jacobian = torch.stack(columns, dim=-1)
+        gradient = jacobian * residual[..., None]
+        height_edges = torch.linspace(0, view.height, CLUSTERS + 1).long().tolist()
+        width_edges = torch.linspace(0, view.width, CLUSTERS + 1).long().tolist()
+        sums = [
+            gradient[:, top:bottom, left:right].sum((1, 2, 3))
+            for top, bottom in pairwise(height_edges)
+            for left, right in pairwise(width_edges)
+        ]
+        scatter = torch.stack(sums, dim=1).mT @ torch.stack(sums, dim=1)
+        flat = jacobian.flatten(1, 3).double()
+        curvature = flat.mT @ flat
+        # A direction that no pixel shows has no curvature; the ridge keeps its error finite.
+        ridge = 1e-6 * curvature.diagonal(dim1=1, dim2=2).mean(-1) + 1e-12
+        inverse = torch.linalg.inv(
+            curvature + ridge[:, None, None] * torch.eye(6).to(curvature)
+        )
+        covariance = inverse @ scatter.double() @ inverse
+        errors = errors_of_twists(covariance, cameras.world_from_camera)
+        return PoseEstimate(cameras, *errors, residual.square().mean((1, 2, 3)))
+
+
+def errors_of_twists(
+    covariance: Float[Tensor, "cameras 6 6"], world_from_camera: Float[Tensor, "cameras 3 4"]
+) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, "cameras"]]:
+    """Root mean square errors of poses whose twists have this covariance.
+
+    About the cameras' axes, and of their centres. Twists (rotation, translation) are about the
+    world's origin: a turn also moves the centre, by ω × c.
+    """
+    pose = world_from_camera.to(covariance)
+    axes, centers = pose[:, :, :3], pose[:, :, 3]
+    from_turn = -torch.linalg.cross(
+        torch.eye(3).to(covariance).expand(len(centers), 3, 3),
+        centers[:, None].expand(-1, 3, 3),
+        dim=-1,
+    ).mT
+    to_center = torch.cat(
+        [-from_turn, torch.eye(3).to(covariance).expand_as(from_turn)], dim=-1
+    )
+    center = to_center @ covariance @ to_center.mT
+
+    turn = axes.mT @ covariance[:, :3, :3] @ axes
+    variances = (matrix.diagonal(dim1=1, dim2=2).clamp_min(0) for matrix in (turn, center))
+    about_axes, of_center = variances
+    return about_axes.sqrt().float(), of_center.sum(-1).sqrt().float()
+
+
+def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:
+    """Cameras whose pixels are every `stride`-th of these, from column x and row y on."""
+    intrinsics = cameras.intrinsics.clone()
+    intrinsics[:, :2] /= stride
+    offset = torch.tensor([x, y], device=cameras.device)
+    center = cameras.intrinsics[:, :2, 2]
+    # The centre of the new pixel i is that of the old pixel i stride + x.
+    intrinsics[:, :2, 2] = (center - offset - 0.5) / stride + 0.5
+    return dataclasses.replace(
+        cameras,
+        intrinsics=intrinsics,
+        width=len(range(x, cameras.width, stride)),
+        height=len(range(y, cameras.height, stride)),
+    )
+
+
+def _residuals(
+    renderer: Renderer,
+    cameras: Cameras,
+    wanted: Images,
+    background: Float[Tensor, "3"] | None,
+) -> Float[Tensor, "cameras height width channels"]:
+    rendering = renderer(cameras)
+    if background is None:
+        return rendering.rgba - wanted
+    return rendering.over(background) - wanted[..., :3]

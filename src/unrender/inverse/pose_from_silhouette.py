@@ -1,0 +1,154 @@
+"""Where the camera stands, from the silhouette of a known mesh alone.
+
+Many poses are drawn small, each moved until area and middle of its silhouette are right. Those
+that overlap best descend on the small silhouette, antialiased, and the best of them on the mask
+itself (photometric.py). Several are needed: the misfit of silhouettes has minima elsewhere, and
+shapes with symmetries look alike from several sides, or nearly, as from two opposite ones.
+"""
+
+import dataclasses
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import look_at
+from unrender.imaging.resize import area_average
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
+from unrender.shapes.mesh import Mesh
+
+DIRECTIONS, ROLLS = 60, 12
+"""Poses tried: sides that the mesh is seen from, and turns about the line of sight."""
+SMALL = 32
+"""Pixels of the longer side of the images that they are tried on."""
+KEPT = 4
+"""Starts that descend on the mask itself."""
+DESCENT = RenderAndCompare(coarse_steps=60, fine_steps=60, pixels=1 << 20)
+"""Coarse steps on small images, fine ones on the mask, and every pixel of both."""
+
+
+def silhouette_renderer(mesh: Mesh) -> Renderer:
+    """The mesh in white, its edges antialiased; differentiable in vertices and cameras."""
+    sides = Sides.of(mesh)
+
+    def render(cameras: Cameras) -> Rendering:
+        fragments = rasterize_mesh(mesh, cameras)
+        values = torch.stack([torch.ones_like(fragments.depth), fragments.depth], dim=1)
+        image = antialiased(fragments.spread(values)[..., 0, :], fragments, sides)
+        opacity, depth = image.unbind(3)
+        seen = opacity > 0
+        depth = torch.where(seen, depth / torch.where(seen, opacity, 1.0), 0.0)
+        return Rendering(opacity[..., None].expand(-1, -1, -1, 3), opacity, depth)
+
+    return render
+
+
+def pose_from_silhouette(
+    mesh: Mesh,
+    mask: Float[Tensor, "height width"],
+    lens: Cameras,
+    starts: int = 16,
+    options: RenderAndCompare = DESCENT,
+) -> PoseEstimate:
+    """Poses that explain the mask, the best first, at most four.
+
+    `mask` is the share of each pixel that the mesh covers, all of it in the image. `lens` is
+    one camera of its size, whose pose is not looked at. `misfit` tells the poses apart, as far
+    as a silhouette can. InputError if the mask is empty, fills the image or is out of range.
+    """
+    assert mask.shape == (lens.height, lens.width), "a mask of another size than the lens"
+    if not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise InputError("the mask has values outside of [0, 1]: give shares of pixels covered")
+    if not bool((mask > 0.5).any()):
+        raise InputError("the mask is empty: there is no silhouette to find a pose by")
+    if bool((mask > 0.5).all()):
+        raise InputError(
+            "the mask fills the image, so that no outline is seen: give a wider view"
+        )
+    render = silhouette_renderer(mesh)
+    scale = SMALL / max(lens.width, lens.height)
+    size = (max(1, round(lens.width * scale)), max(1, round(lens.height * scale)))
+    small = area_average(mask[None, ..., None], *size)[..., 0]
+    tried = _tried(mesh, small, lens.resized(*size), render)
+    with torch.no_grad():
+        drawn = render(tried).opacity
+    overlap = torch.minimum(drawn, small).sum((1, 2)) / torch.maximum(drawn, small).sum((1, 2))
+    best = overlap.argsort(descending=True)[:starts]
+    # A pixel of the small images is a larger turn, and so is a step.
+    coarse = dataclasses.replace(
+        options, coarse_steps=0, fine_steps=options.coarse_steps, rate=3 * options.rate
+    )
+    fine = dataclasses.replace(options, coarse_steps=0)
+    found = _sorted(coarse.estimate(render, _images(small, len(best)), tried.select(best)))
+    nearly = found.cameras.select(slice(0, KEPT)).world_from_camera
+    begin = dataclasses.replace(
+        lens, world_from_camera=nearly, intrinsics=lens.intrinsics.expand(len(nearly), 3, 3)
+    )
+    return _sorted(fine.estimate(render, _images(mask[None], len(nearly)), begin))
+
+
+def _images(mask: Float[Tensor, "1 height width"], count: int) -> Images:
+    """In white."""
+    return mask[..., None].expand(count, -1, -1, 4)
+
+
+def _sorted(found: PoseEstimate) -> PoseEstimate:
+    """That which fits best first."""
+    assert found.misfit is not None, "render-and-compare tells the misfit"
+    order = found.misfit.argsort()
+    return PoseEstimate(
+        found.cameras.select(order),
+        found.axis_errors[order],
+        found.translation_error[order],
+        found.misfit[order],
+    )
+
+
+@torch.no_grad()
+def _tried(
+    mesh: Mesh, mask: Float[Tensor, "1 height width"], lens: Cameras, render: Renderer
+) -> Cameras:
+    """Cameras all around whose silhouettes have the mask's area and middle, roughly."""
+    low, high = mesh.vertices.aminmax(dim=0)
+    middle, reach = (low + high) / 2, float((high - low).norm()) / 2
+    # Directions by the golden angle are evenly spread (Fibonacci's sphere).
+    k = torch.arange(DIRECTIONS) + 0.5
+    height, angle = 1 - 2 * k / DIRECTIONS, k * math.pi * (3 - 5**0.5)
+    ring = (1 - height.square()).sqrt()
+    away = torch.stack([ring * angle.cos(), ring * angle.sin(), height], dim=1)
+    rolls = torch.arange(ROLLS) * (2 * math.pi / ROLLS)
+    away = away.repeat_interleave(ROLLS, 0).to(mesh.vertices)
+    focal = float(lens.focal[0])
+    view = math.atan(min(lens.width, lens.height) / 2 / focal)
+    distance = torch.full((len(away), 1), reach / math.sin(view)).to(away)
+    eyes = middle + distance * away
+    up = away.new_tensor([0.0, 0.0, 1.0])
+    poses = look_at(eyes, middle.expand_as(eyes), up, rolls.repeat(DIRECTIONS).to(away))
+    cameras = dataclasses.replace(
+        lens, world_from_camera=poses, intrinsics=lens.intrinsics.expand(len(poses), 3, 3)
+    )
+    wanted = _moments(mask)
+    for _ in range(2):
+        found = _moments(render(cameras).opacity)
+        center, axes = cameras.centers, cameras.rotations
+        # Area falls with the distance's square; a camera that goes left sees things go right.
+        nearer = distance * (found[:, :1] / wanted[:, :1]).clamp(0.1, 10).sqrt()
+        aside = torch.cat([(found - wanted)[:, 1:] / focal * nearer, distance - nearer], dim=1)
+        center = center + (axes @ aside[..., None])[..., 0]
+        distance = nearer
+        cameras = cameras.with_poses(torch.cat([axes, center[..., None]], dim=2))
+    return cameras
+
+
+def _moments(mask: Float[Tensor, "images height width"]) -> Float[Tensor, "images 3"]:
+    """Area, and x and y of the middle, in pixels."""
+    area = mask.sum((1, 2)).clamp_min(1e-3)
+    x = (mask.sum(1) @ (torch.arange(mask.shape[2]).to(mask) + 0.5)) / area
+    y = (mask.sum(2) @ (torch.arange(mask.shape[1]).to(mask) + 0.5)) / area
+    return torch.stack([area, x, y], dim=1)

@@ -1,0 +1,1 @@
+"""Optimizers: Adam with one step size per tensor, and Muon."""

@@ -1,0 +1,1 @@
+"""Rendering of signed distance functions: sphere tracing and shaded surfaces."""

@@ -1,0 +1,218 @@
+"""Surfaces of signed distance functions as renderers, and their silhouettes."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.runtime.jit import run_threads
+from unrender.rendering.implicit.sphere_tracing import (
+    Marching,
+    Normals,
+    along,
+    evaluated,
+    reached,
+    sdf_normals,
+    sphere_trace,
+)
+from unrender.rendering.mesh.shading import (
+    GREY,
+    AmbientLight,
+    Light,
+    Material,
+    PointLight,
+    light_on,
+    studio,
+)
+from unrender.rendering.renderer import Renderer, Rendering
+from unrender.rendering.tiles import render_in_tiles
+from unrender.shapes.implicit.painted import Painted, painted
+from unrender.shapes.implicit.sdf import SDF
+
+RAYS_AT_ONCE = 1 << 19
+ROWS = 1 << 13
+OFF = 4.0
+"""How far from the surface shadow rays begin, in tolerances."""
+GOLDEN_STEPS = 20
+"""Each leaves 0.62 of the interval: together 1 in 15,000."""
+
+
+@dataclass(frozen=True)
+class SurfaceLook:
+    """How a surface is drawn."""
+
+    lights: Sequence[Light] = field(default_factory=studio)
+    material: Material = field(default_factory=Material)
+    near: float = 0.0
+    """What is nearer to the camera is not seen."""
+    far: float = 100.0
+    """What is farther from the camera is not seen."""
+    shadows: bool = False
+    """Whether what stands in a light's way takes it away: one more ray a light and hit."""
+    normals: Normals = "autograd"
+    marching: Marching = field(default_factory=Marching)
+
+
+def sdf_renderer(shape: SDF | Painted, look: SurfaceLook | None = None) -> Renderer:
+    """Sphere tracing of a shape in its colours, or grey; with masks, depths and normals.
+
+    One ray a pixel: opacity is 0 or 1, and has no gradients (`silhouettes` has); use
+    `supersampled` against jagged edges. Colours, depths and normals are differentiable in the
+    cameras and in all that the shape depends on. A camera inside a shape sees it from within,
+    normals turned towards it. Rays that run out of steps see nothing.
+    """
+    chosen = SurfaceLook() if look is None else look
+    colored = shape if isinstance(shape, Painted) else painted(shape, (GREY, GREY, GREY))
+
+    def render(cameras: Cameras) -> Rendering:
+        return render_in_tiles(
+            cameras,
+            RAYS_AT_ONCE,
+            lambda rays: render_surface(colored, rays, chosen),
+            follow=True,
+        )
+
+    return render
+
+
+def render_surface(shape: Painted, rays: Rays, look: SurfaceLook) -> Rendering:
+    """What rays see; differentiable in all but the opacity."""
+    found = sphere_trace(
+        shape.sdf,
+        rays.origins.detach(),
+        rays.directions.detach(),
+        look.near,
+        look.far,
+        look.marching,
+    )
+    hit = found.mask.nonzero()[:, 0]
+    origins, directions = rays.origins[hit], rays.directions[hit]
+    distance = found.distance[hit]
+    if torch.is_grad_enabled():
+        distance = reached(shape.sdf, origins, directions, distance)
+    points = along(origins, directions, distance)
+
+    def normal(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
+        outward = sdf_normals(shape.sdf, points[rows], look.normals)
+        return torch.where(found.inside[hit[rows], None], -outward, outward)
+
+    normals = _in_parts(normal, points)
+    reach = [_lit(shape.sdf, points, normals, distance, light, look) for light in look.lights]
+
+    def shaded(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
+        place, toward = points[rows], normals[rows]
+        total, shine = torch.zeros_like(place), torch.zeros_like(place)
+        for light, lit in zip(look.lights, reach, strict=True):
+            factor, more = light_on(place, toward, origins[rows], [light], look.material)
+            total, shine = total + factor * lit[rows], shine + more * lit[rows]
+        return (shape.color(place) * total + shine).clamp(0, 1)
+
+    color = _in_parts(shaded, points)
+    empty = torch.zeros_like(rays.origins)
+    return Rendering(
+        empty.index_copy(0, hit, color),
+        found.mask.to(color.dtype),
+        empty[:, 0].index_copy(0, hit, distance),
+        empty.index_copy(0, hit, normals),
+    )
+
+
+def _in_parts(
+    function: Callable[[Int[Tensor, "rows"]], Float[Tensor, "rows 3"]],
+    points: Float[Tensor, "points 3"],
+) -> Float[Tensor, "points 3"]:
+    """A function of rows of points, some to a thread: its arrays then stay in the cache."""
+    rows = torch.arange(len(points), device=points.device)
+    if torch.is_grad_enabled() or points.device.type != "cpu":
+        return function(rows)
+    return torch.cat(run_threads(function, rows.split(ROWS), False))
+
+
+@torch.no_grad()
+def _lit(
+    sdf: SDF,
+    points: Float[Tensor, "hits 3"],
+    normals: Float[Tensor, "hits 3"],
+    distance: Float[Tensor, "hits"],
+    light: Light,
+    look: SurfaceLook,
+) -> Float[Tensor, "hits 1"]:
+    """1 where nothing is between a point and the light, else 0. No gradients flow."""
+    if isinstance(light, AmbientLight) or not look.shadows:
+        return torch.ones_like(distance)[:, None]
+    # Rays begin a little off the surface, which they would otherwise find at once.
+    off = points + (OFF * look.marching.tolerance * distance)[:, None] * normals
+    if isinstance(light, PointLight):
+        way = light.position.to(off) - off
+        far = way.norm(dim=1)
+    else:
+        way, far = -light.direction.to(off).expand_as(off), torch.full_like(distance, look.far)
+    facing = ((normals * way).sum(1) > 0).nonzero()[:, 0]
+    way = normalize(way[facing], dim=1)
+    found = sphere_trace(sdf, off[facing], way, 0.0, far[facing], look.marching)
+    lit = torch.zeros_like(distance).index_copy(0, facing, (~found.mask).to(distance))
+    return lit[:, None]
+
+
+def silhouettes(
+    sdf: SDF,
+    rays: Rays,
+    near: float,
+    far: float,
+    sharpness: float,
+    num_samples: int = 64,
+) -> Float[Tensor, "rays"]:
+    """A mask that is soft at its rim, with gradients: from what passes by, too.
+
+    sigmoid(−sharpness · min f along the ray), ½ where the ray touches the surface (Yariv et
+    al., IDR, NeurIPS 2020, eq. 7); `sharpness` is per scene unit. The least of the samples
+    between `near` and `far` is refined by golden sections: features thinner than their
+    distance may be missed. As f is least there, the place has no part in the gradient.
+    InputError if far is not beyond near, or for less than 3 samples.
+    """
+    if not (near < far and num_samples >= 3):
+        raise InputError(
+            f"{num_samples} samples from {near:g} to {far:g}: give 3 or more, and near < far"
+        )
+    place = _nearest_place(sdf, rays.detach(), near, far, num_samples)
+    value = evaluated(sdf, along(rays.origins, rays.directions, place))
+    return torch.sigmoid(-sharpness * value)
+
+
+@torch.no_grad()
+def _nearest_place(
+    sdf: SDF, rays: Rays, near: float, far: float, num_samples: int
+) -> Float[Tensor, "rays"]:
+    """Where along rays the function is least."""
+
+    def at(place: Float[Tensor, "rays"]) -> Float[Tensor, "rays"]:
+        return evaluated(sdf, along(rays.origins, rays.directions, place))
+
+    width = (far - near) / (num_samples - 1)
+    best = torch.full_like(rays.pixel_radius, near)
+    least = at(best)
+    for k in range(1, num_samples):
+        place = torch.full_like(best, near + k * width)
+        value = at(place)
+        best, least = torch.where(value < least, place, best), torch.minimum(value, least)
+    low, high = (best - width).clamp_min(near), (best + width).clamp_max(far)
+    share = (math.sqrt(5) - 1) / 2
+    left, right = high - share * (high - low), low + share * (high - low)
+    at_left, at_right = at(left), at(right)
+    for _ in range(GOLDEN_STEPS):
+        lower = at_left < at_right
+        low, high = torch.where(lower, low, left), torch.where(lower, right, high)
+        new = torch.where(lower, high - share * (high - low), low + share * (high - low))
+        at_new = at(new)
+        left, right = torch.where(lower, new, right), torch.where(lower, left, new)
+        at_left, at_right = (
+            torch.where(lower, at_new, at_right),
+            torch.where(lower, at_left, at_new),
+        )
+    return (low + high) / 2

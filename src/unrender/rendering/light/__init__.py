@@ -1,0 +1,1 @@
+"""Light transport: BSDFs, lights and the path tracer."""

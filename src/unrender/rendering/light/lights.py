@@ -1,0 +1,311 @@
+"""Where light comes from, and how a point draws a direction to it.
+
+Next-event estimation asks for light at every bounce instead of waiting until a path meets it by
+chance. Each kind of light that a scene has is asked equally often; within a kind, the brighter
+the more. Colours are linear, and may have any size. Arrays are [3, paths], as in bsdf.py.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.rendering.light.bsdf import Numbers, Vectors, dot
+
+
+@dataclass(frozen=True)
+class PointSource:
+    """A lamp without extent, whose light falls with the square of the distance."""
+
+    position: Float[Tensor, "3"]
+    intensity: Float[Tensor, "3"]
+    """Power per solid angle: what a facing surface gets at distance 1."""
+
+
+@dataclass(frozen=True)
+class DistantSource:
+    """The sun, but a point: parallel light."""
+
+    direction: Float[Tensor, "3"]
+    """In which the light travels, of any length but 0."""
+    irradiance: Float[Tensor, "3"]
+    """What a facing surface gets."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Light from infinitely far away, from all around: an image of it by longitude and
+    latitude, constant within its pixels; one of 1 × 1 is the same from everywhere.
+    """
+
+    radiance: Float[Tensor, "height width 3"]
+    """The top row is about +z. The columns run clockwise as seen from above, from −x by +y, +x
+    and −y to −x again: so that from within, the image is not mirrored."""
+
+
+Light = PointSource | DistantSource | Environment
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several things, each as often as its share says."""
+
+    shares: Float[Tensor, "choices"]
+    """They sum to 1."""
+    edges: Float[Tensor, "choices"]
+    """Of the shares laid one after the other, where each ends."""
+
+    @classmethod
+    def of(cls, weights: Float[Tensor, "choices"]) -> "Choice":
+        total = weights.double().cumsum(0)
+        edges = (total / total[-1]).to(weights)
+        return cls(weights / weights.sum(), edges)
+
+    def draw(self, uniform: Numbers) -> Int[Tensor, "paths"]:
+        """A choice for each number in [0, 1); one that has no share is never drawn."""
+        index = torch.searchsorted(self.edges, uniform, right=True)
+        return index.clamp_max(len(self.shares) - 1)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """The triangles that emit light."""
+
+    corners: Float[Tensor, "3 3 panels"]
+    """Corner, component, panel."""
+    normals: Float[Tensor, "3 panels"]
+    """Of unit length."""
+    radiance: Float[Tensor, "3 panels"]
+    choice: Choice
+    power: float
+    """The sum of brightness times area, by which they are drawn."""
+
+    @classmethod
+    def of(
+        cls, corners: Float[Tensor, "panels 3 3"], radiance: Float[Tensor, "panels 3"]
+    ) -> "Panels":
+        """Of triangles that have an area."""
+        normal = torch.linalg.cross(
+            corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        )
+        length = normal.norm(dim=1, keepdim=True)
+        light = brightness(radiance.T) * length[:, 0] / 2
+        by_corner = corners.permute(1, 2, 0).contiguous()
+        normals = (normal / length).T.contiguous()
+        colors = radiance.T.contiguous()
+        return cls(by_corner, normals, colors, Choice.of(light), float(light.sum()))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Point sources, or distant ones."""
+
+    places: Float[Tensor, "3 sources"]
+    """Where they are, or the unit direction to them."""
+    colors: Float[Tensor, "3 sources"]
+    choice: Choice
+
+    @classmethod
+    def of(cls, places: Sequence[Tensor], colors: Sequence[Tensor]) -> "Sources":
+        stacked = torch.stack(list(colors), dim=1)
+        return cls(torch.stack(list(places), dim=1), stacked, Choice.of(brightness(stacked)))
+
+
+@dataclass(frozen=True)
+class Sky:
+    """The environment, ready to be drawn from."""
+
+    image: Float[Tensor, "3 rows columns"]
+    choice: Choice
+    """Of the pixels, row by row."""
+    angle: Float[Tensor, "rows"]
+    """Solid angle of a pixel of each row; over the image they sum to 4π."""
+
+    @classmethod
+    def of(cls, environment: Environment) -> "Sky":
+        image = environment.radiance.permute(2, 0, 1).contiguous()
+        _, rows, columns = image.shape
+        height = (torch.arange(rows + 1, device=image.device) * (math.pi / rows)).cos()
+        angle = -height.diff() * (2 * math.pi / columns)
+        return cls(image, Choice.of((brightness(image) * angle[:, None]).flatten()), angle)
+
+    def pixel(self, directions: Vectors) -> tuple[Int[Tensor, "paths"], Int[Tensor, "paths"]]:
+        """The row of the pixel in each direction, and its place in the flat image."""
+        _, rows, columns = self.image.shape
+        if rows == columns == 1:
+            nothing = torch.zeros_like(directions[0], dtype=torch.long)
+            return nothing, nothing
+        down = directions[2].clamp(-1, 1).acos() * (rows / math.pi)
+        # Longitude runs to the left for who looks from within.
+        right = 0.5 - torch.atan2(directions[1], directions[0]) / (2 * math.pi)
+        row = down.long().clamp_max(rows - 1)
+        return row, row * columns + (right * columns).long().clamp(0, columns - 1)
+
+    def seen(self, directions: Vectors) -> tuple[Vectors, Numbers]:
+        """The radiance there, and the density over solid angle with which `draw` draws it."""
+        row, place = self.pixel(directions)
+        radiance = self.image.flatten(1).index_select(1, place)
+        return radiance, self.choice.shares[place] / self.angle[row]
+
+    def draw(self, uniform: Float[Tensor, "3 paths"]) -> Vectors:
+        """A pixel by its share, then evenly over the solid angle of the pixel."""
+        _, rows, columns = self.image.shape
+        index = self.choice.draw(uniform[0])
+        row, column = index // columns, index % columns
+        top, bottom = ((row + k) * (math.pi / rows) for k in (0, 1))
+        z = top.cos() + uniform[1] * (bottom.cos() - top.cos())
+        turn = (0.5 - (column + uniform[2]) / columns) * (2 * math.pi)
+        radius = (1 - z.square()).clamp_min(0).sqrt()
+        return torch.stack([radius * turn.cos(), radius * turn.sin(), z])
+
+
+@dataclass(frozen=True)
+class LightSample:
+    """A direction to light for each point."""
+
+    direction: Vectors
+    distance: Numbers
+    """+inf to what is infinitely far away."""
+    weight: Vectors
+    """Radiance over the density with which the direction was drawn; of a source without
+    extent, what arrives over how often it was chosen."""
+    density: Numbers
+    """Over solid angle; infinite of a source without extent."""
+
+
+def brightness(color: Float[Tensor, "3 *any"]) -> Float[Tensor, "*any"]:
+    """Luminance of linear RGB (ITU-R BT.709)."""
+    return 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2]
+
+
+@dataclass(frozen=True)
+class Lights:
+    """All light of a scene, ready to be drawn from."""
+
+    panels: Panels | None
+    points: Sources | None
+    distant: Sources | None
+    sky: Sky | None
+
+    @classmethod
+    def of(cls, lights: Sequence[Light], panels: Panels | None) -> "Lights":
+        """InputError if a light is not finite, negative or black, or has no direction."""
+        for light in lights:
+            _check(light)
+        points = [light for light in lights if isinstance(light, PointSource)]
+        suns = [light for light in lights if isinstance(light, DistantSource)]
+        skies = [light for light in lights if isinstance(light, Environment)]
+        if len(skies) > 1:
+            raise InputError(f"{len(skies)} environments: add them up and give one")
+        at, to = [p.position for p in points], [-s.direction / s.direction.norm() for s in suns]
+        return cls(
+            panels,
+            Sources.of(at, [point.intensity for point in points]) if points else None,
+            Sources.of(to, [sun.irradiance for sun in suns]) if suns else None,
+            Sky.of(skies[0]) if skies else None,
+        )
+
+    @property
+    def kinds(self) -> list[Panels | Sources | Sky]:
+        """Those that there are."""
+        every = (self.panels, self.points, self.distant, self.sky)
+        return [kind for kind in every if kind is not None]
+
+    def panel_density(self, radiance: Vectors) -> Numbers:
+        """Over area, with which `sample` draws a point of a panel of that radiance."""
+        assert self.panels is not None
+        return brightness(radiance) / (self.panels.power * len(self.kinds))
+
+    def background(self, directions: Vectors) -> tuple[Vectors, Numbers]:
+        """What comes from the environment, and the density with which `sample` draws it."""
+        assert self.sky is not None
+        radiance, density = self.sky.seen(directions)
+        return radiance, density / len(self.kinds)
+
+    def sample(self, points: Vectors, uniform: Float[Tensor, "3 paths"]) -> LightSample:
+        """A direction from each point to some light, which other things may hide."""
+        kinds = self.kinds
+        if len(kinds) == 1:
+            return self._sample(kinds[0], points, uniform)
+        scaled = uniform[0] * len(kinds)
+        which = scaled.long().clamp_max(len(kinds) - 1)
+        # What is left of the number chooses within the kind.
+        uniform = torch.cat([(scaled - which)[None], uniform[1:]])
+        numbers = [torch.empty_like(points[0]) for _ in range(2)]
+        out = LightSample(
+            torch.empty_like(points), numbers[0], torch.empty_like(points), numbers[1]
+        )
+        for number, kind in enumerate(kinds):
+            own = (which == number).nonzero()[:, 0]
+            part = self._sample(kind, points.index_select(1, own), uniform.index_select(1, own))
+            out.direction[:, own], out.distance[own] = part.direction, part.distance
+            out.weight[:, own], out.density[own] = part.weight, part.density
+        return out
+
+    def _sample(
+        self, kind: Panels | Sources | Sky, points: Vectors, uniform: Float[Tensor, "3 paths"]
+    ) -> LightSample:
+        endless = torch.full_like(points[0], math.inf)
+        if isinstance(kind, Panels):
+            return self._panel(kind, points, uniform)
+        if isinstance(kind, Sky):
+            direction = kind.draw(uniform)
+            radiance, density = self.background(direction)
+            weight = torch.where(density > 0, radiance / density, 0.0)
+            return LightSample(direction, endless, weight, density)
+        index = kind.choice.draw(uniform[0])
+        places = kind.places.index_select(1, index)
+        weight = (kind.colors / kind.choice.shares * len(self.kinds)).index_select(1, index)
+        if kind is self.distant:
+            return LightSample(places, endless, weight, endless)
+        way = places - points
+        square = way.square().sum(0).clamp_min(1e-30)
+        distance = square.sqrt()
+        return LightSample(way / distance, distance, weight / square, endless)
+
+    def _panel(
+        self, panels: Panels, points: Vectors, uniform: Float[Tensor, "3 paths"]
+    ) -> LightSample:
+        """Evenly over a triangle (Turk, "Generating Random Points in Triangles", 1990)."""
+        index = panels.choice.draw(uniform[0])
+        a, b, c = (corner.index_select(1, index) for corner in panels.corners)
+        root = uniform[1].sqrt()
+        place = (1 - root) * a + root * (1 - uniform[2]) * b + root * uniform[2] * c
+        way = place - points
+        square = way.square().sum(0).clamp_min(1e-30)
+        distance = square.sqrt()
+        direction = way / distance
+        # Panels shine to the side of their normals alone.
+        cosine = -dot(direction, panels.normals.index_select(1, index))
+        radiance = panels.radiance.index_select(1, index)
+        density = self.panel_density(radiance) * square / cosine.clamp_min(1e-6)
+        weight = torch.where(cosine > 1e-6, radiance / density, 0.0)
+        return LightSample(direction, distance, weight, density)
+
+
+def _check(light: Light) -> None:
+    if isinstance(light, Environment):
+        numbers, name = light.radiance, "the environment"
+        if numbers.numel() == 0:
+            raise InputError("the environment has no pixels: give one of at least 1 × 1")
+    elif isinstance(light, PointSource):
+        numbers, name = light.intensity, "a point source"
+        if not bool(light.position.isfinite().all()):
+            raise InputError(
+                f"a point source at {light.position.tolist()}: give finite numbers"
+            )
+    else:
+        numbers, name = light.irradiance, "a distant source"
+        length = float(light.direction.norm())
+        if not 0 < length < math.inf:
+            raise InputError(
+                f"a distant source along {light.direction.tolist()}: give a direction"
+            )
+    if not bool((numbers.isfinite() & (numbers >= 0)).all()):
+        raise InputError(f"{name} is negative or not finite somewhere: give numbers from 0 up")
+    if float(numbers.max()) == 0:
+        raise InputError(f"{name} is black: leave it out")

@@ -1,0 +1,372 @@
+"""What a path tracer draws: things with materials and lights, and where rays meet them.
+
+A thing is a mesh or a signed distance function. Meshes are met exactly, through one tree of
+all their triangles; distance functions by steps along the ray. Arrays are [3, paths], as in
+bsdf.py.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.errors import InputError
+from unrender.imaging.color import linear_from_display
+from unrender.kernels.ray_mesh import TriangleTree, any_hit, closest_hit
+from unrender.rendering.implicit.sdf_march import gradients, march
+from unrender.rendering.light.bsdf import (
+    KINDS,
+    Glass,
+    Material,
+    Metal,
+    Numbers,
+    Substance,
+    Vectors,
+    check_material,
+    dot,
+    unit,
+)
+from unrender.rendering.light.lights import Light, Lights, Panels
+from unrender.shapes.implicit.sdf import SDF
+from unrender.shapes.mesh import Mesh, face_normals
+from unrender.shapes.textures import Texture
+
+GRAIN = 1e-5
+"""Of the scene's size: how far from a surface the next ray starts."""
+SDF_GRAIN = 1e-4
+"""The same where there are distance functions, whose surface is met no closer than this."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A shape, what it is made of, and whether it shines."""
+
+    shape: Mesh | SDF
+    material: Material
+    emission: Float[Tensor, "3"] | None = None
+    """Radiance, linear RGB of any size: to the side of a mesh's normals, and outward of a
+    distance function. A mesh that shines is asked for light at every bounce; a distance
+    function only lights what finds it by chance."""
+    smooth: bool = False
+    """Whether a mesh is shaded with the normals of its vertices."""
+
+
+@dataclass(frozen=True)
+class PathScene:
+    """Things and lights. A light inside a closed thing shines on that thing's inside alone."""
+
+    things: Sequence[Thing]
+    lights: Sequence[Light] = ()
+    reach: float = 100.0
+    """How far along a ray distance functions are looked for, in scene units."""
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """What rays meet first."""
+
+    distance: Numbers
+    """+inf where nothing is met."""
+    thing: Int[Tensor, "paths"]
+    """Row of the scene's things; −1 where nothing is met."""
+    face: Int[Tensor, "paths"]
+    """Row of all meshes' faces; −1 on a distance function."""
+    barycentrics: Float[Tensor, "3 paths"]
+
+    def select(self, keep: Int[Tensor, "kept"]) -> "Meetings":
+        return Meetings(
+            self.distance.index_select(0, keep),
+            self.thing.index_select(0, keep),
+            self.face.index_select(0, keep),
+            self.barycentrics.index_select(1, keep),
+        )
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The points where paths meet things."""
+
+    points: Vectors
+    normals: Vectors
+    """Of unit length, on the side from which the path comes."""
+    shading: Vectors
+    """Those that light is reckoned with, on the same side."""
+    outside: Bool[Tensor, "paths"]
+    """Whether the path comes from outside."""
+    thing: Int[Tensor, "paths"]
+    on_mesh: Bool[Tensor, "paths"]
+    substance: Substance
+
+    def select(self, keep: Int[Tensor, "kept"]) -> "Surface":
+        points, normals, shading = (
+            each.index_select(1, keep) for each in (self.points, self.normals, self.shading)
+        )
+        outside, thing, on_mesh = (
+            each.index_select(0, keep) for each in (self.outside, self.thing, self.on_mesh)
+        )
+        substance = self.substance.select(keep)
+        return Surface(points, normals, shading, outside, thing, on_mesh, substance)
+
+    def leave(self, directions: Vectors, grain: float) -> Vectors:
+        """Where a ray starts that leaves in a direction: off the surface, on that side."""
+        side = torch.where(dot(self.normals, directions) < 0, -grain, grain)
+        return self.points + side * self.normals
+
+
+@dataclass(frozen=True)
+class _Triangles:
+    """All meshes as one."""
+
+    tree: TriangleTree
+    thing: Int[Tensor, "faces"]
+    normals: Float[Tensor, "3 faces"]
+    corners: Float[Tensor, "3 3 faces"]
+    """Corner, component, face."""
+    shading: Float[Tensor, "3 3 faces"] | None
+    """Normals at the corners; None if no mesh is smooth."""
+
+
+@dataclass(frozen=True)
+class _Textured:
+    thing: int
+    texture: Texture
+    faces: Int[Tensor, "faces 3"]
+    first_face: int
+
+
+@dataclass(frozen=True)
+class BuiltScene:
+    """A scene in the form that paths are traced in; it does not change."""
+
+    triangles: _Triangles | None
+    functions: tuple[tuple[int, SDF], ...]
+    """Things that are distance functions, with their rows."""
+    kinds: tuple[int, ...]
+    """Rows of bsdf.KINDS that there are."""
+    kind: Int[Tensor, "things"]
+    colors: Float[Tensor, "3 things"]
+    numbers: Float[Tensor, "things"]
+    """Roughness or index of refraction."""
+    emission: Float[Tensor, "3 things"]
+    shines: bool
+    textured: tuple[_Textured, ...]
+    lights: Lights
+    reach: float
+    grain: float
+    """How far from a surface the next ray starts, in scene units."""
+
+    def meet(self, origins: Vectors, directions: Vectors) -> Meetings:
+        """What each ray meets first."""
+        far = torch.full_like(origins[0], math.inf)
+        nothing = torch.full_like(origins[0], -1, dtype=torch.long)
+        found = Meetings(far, nothing, nothing, torch.zeros_like(origins))
+        if self.triangles is not None:
+            hits = closest_hit(origins.T, directions.T, far, self.triangles.tree)
+            thing = self.triangles.thing[hits.face.clamp_min(0)]
+            thing = torch.where(hits.face >= 0, thing, -1)
+            found = Meetings(hits.distance, thing, hits.face, hits.barycentrics.T)
+        if not self.functions:
+            return found
+        limit = found.distance.clamp_max(self.reach)
+        distance, which = march(
+            [function for _, function in self.functions], origins, directions, limit, self.grain
+        )
+        rows = torch.tensor([row for row, _ in self.functions], device=origins.device)
+        met = which >= 0
+        return Meetings(
+            torch.where(met, distance, found.distance),
+            torch.where(met, rows[which.clamp_min(0)], found.thing),
+            torch.where(met, -1, found.face),
+            found.barycentrics,
+        )
+
+    def hidden(
+        self, origins: Vectors, directions: Vectors, farthest: Numbers
+    ) -> Bool[Tensor, "paths"]:
+        """Whether anything lies on the way."""
+        hidden = torch.zeros_like(farthest, dtype=torch.bool)
+        if self.triangles is not None:
+            hidden = any_hit(origins.T, directions.T, farthest, self.triangles.tree)
+        if self.functions:
+            limit = torch.where(hidden, 0.0, farthest.clamp_max(self.reach))
+            functions = [function for _, function in self.functions]
+            _, which = march(functions, origins, directions, limit, self.grain)
+            hidden = hidden | (which >= 0)
+        return hidden
+
+    def surface(self, origins: Vectors, directions: Vectors, met: Meetings) -> Surface:
+        """The points of rays that meet something."""
+        points = origins + met.distance * directions
+        normals = shading = torch.zeros_like(points)
+        if self.triangles is not None:
+            face = met.face.clamp_min(0)
+            a, b, c = (corner.index_select(1, face) for corner in self.triangles.corners)
+            u, v, w = met.barycentrics
+            # More exact than along the ray, of which the origin may be far away.
+            exact = u * a + v * b + w * c
+            points = torch.where(met.face >= 0, exact, points) if self.functions else exact
+            normals = shading = self.triangles.normals.index_select(1, face)
+            if self.triangles.shading is not None:
+                a, b, c = (corner.index_select(1, face) for corner in self.triangles.shading)
+                shading = u * a + v * b + w * c
+        for row, function in self.functions:
+            own = (met.thing == row).nonzero()[:, 0]
+            if len(own) > 0:
+                found = gradients(function, points.index_select(1, own))
+                normals, shading = (
+                    each.index_copy(1, own, found) for each in (normals, shading)
+                )
+        outside = dot(normals, directions) <= 0
+        side = torch.where(outside, 1.0, -1.0)
+        normals, shading = side * normals, unit(side * shading)
+        # Interpolated normals may face away from where the surface is seen: then the face's.
+        shading = torch.where(dot(shading, directions) < -1e-4, shading, normals)
+        substance = Substance(
+            self.kind.index_select(0, met.thing),
+            self.colors.index_select(1, met.thing),
+            self.numbers.index_select(0, met.thing),
+        )
+        for each in self.textured:
+            own = (met.thing == each.thing).nonzero()[:, 0]
+            if len(own) > 0:
+                barycentrics = met.barycentrics.index_select(1, own).T
+                colors = each.texture.sample(
+                    each.faces, met.face[own] - each.first_face, barycentrics
+                )
+                substance.colors.index_copy_(1, own, colors.T)
+        return Surface(points, normals, shading, outside, met.thing, met.face >= 0, substance)
+
+
+def build(scene: PathScene) -> BuiltScene:
+    """Check a scene and sort its triangles. InputError if it cannot be drawn."""
+    if not scene.things:
+        raise InputError("the scene has no things: give it a mesh or a distance function")
+    names = [f"thing {row}" for row in range(len(scene.things))]
+    for thing, name in zip(scene.things, names, strict=True):
+        _check(thing, name)
+    meshes = [(row, t.shape) for row, t in enumerate(scene.things) if isinstance(t.shape, Mesh)]
+    functions = tuple(
+        (row, thing.shape)
+        for row, thing in enumerate(scene.things)
+        if not isinstance(thing.shape, Mesh)
+    )
+    device = meshes[0][1].vertices.device if meshes else torch.device("cpu")
+    triangles = _triangles(scene, meshes) if meshes else None
+    emission = torch.stack([_emission(thing) for thing in scene.things], dim=1).to(device)
+    panels = None if triangles is None else _panels(triangles, emission)
+    lights = Lights.of(scene.lights, panels)
+    if not scene.lights and not bool(emission.any()):
+        raise InputError("the scene has no light: let a thing shine, or give it lights")
+    colors = [
+        torch.ones(3) if thing.material.color is None else thing.material.color.cpu().float()
+        for thing in scene.things
+    ]
+    kinds = [KINDS.index(type(thing.material)) for thing in scene.things]
+    size = GRAIN * float(triangles.corners.abs().amax()) if triangles is not None else 0.0
+    return BuiltScene(
+        triangles,
+        functions,
+        tuple(sorted(set(kinds))),
+        torch.tensor(kinds, device=device),
+        torch.stack(colors, dim=1).to(device),
+        torch.tensor([_number(thing.material) for thing in scene.things], device=device),
+        emission,
+        bool(emission.any()),
+        tuple(_textures(scene, meshes)),
+        lights,
+        scene.reach,
+        max(size, SDF_GRAIN) if functions else size,
+    )
+
+
+def _check(thing: Thing, name: str) -> None:
+    mesh = thing.shape if isinstance(thing.shape, Mesh) else None
+    texture = None if mesh is None else mesh.texture
+    check_material(thing.material, name, texture is not None)
+    if thing.emission is not None:
+        light = thing.emission
+        if not bool((light.isfinite() & (light >= 0)).all()):
+            raise InputError(f"{name}: shines with {light.tolist()}: give numbers from 0 up")
+    if mesh is None:
+        return
+    if not bool(mesh.vertices.isfinite().all()):
+        raise InputError(f"{name}: has vertices that are not finite: correct them")
+    if not float(face_normals(mesh.vertices, mesh.faces).norm(dim=1).sum()) > 0:
+        raise InputError(f"{name}: its faces have no area: nothing of it can be seen")
+    if texture is not None and thing.material.color is None:
+        for values in _pixels(texture):
+            if not bool(((values >= 0) & (values <= 1)).all()):
+                raise InputError(f"{name}: its texture has values outside [0, 1]: correct them")
+
+
+def _pixels(texture: Texture) -> list[Tensor]:
+    names = ("colors", "image", "images")
+    return [value for name, value in vars(texture).items() if name in names]
+
+
+def _emission(thing: Thing) -> Float[Tensor, "3"]:
+    return torch.zeros(3) if thing.emission is None else thing.emission.cpu().float()
+
+
+def _number(material: Material) -> float:
+    if isinstance(material, Metal):
+        return material.roughness
+    return material.index if isinstance(material, Glass) else 1.0
+
+
+def _triangles(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
+    corners, normals, shading, thing = [], [], [], []
+    for row, mesh in meshes:
+        corners.append(mesh.vertices.detach().float()[mesh.faces])
+        flat = normalize(face_normals(mesh.vertices.detach(), mesh.faces).float(), dim=1)
+        normals.append(flat)
+        at_corners = flat[:, None].expand(-1, 3, 3)
+        if scene.things[row].smooth:
+            at_corners = mesh.vertex_normals().detach().float()[mesh.faces]
+        shading.append(at_corners)
+        thing.append(torch.full_like(mesh.faces[:, 0], row, dtype=torch.long))
+    every = torch.cat(corners)
+    rows = torch.arange(3 * len(every), device=every.device).view(-1, 3)
+    smooth = any(scene.things[row].smooth for row, _ in meshes)
+    return _Triangles(
+        TriangleTree.of(every.flatten(0, 1), rows),
+        torch.cat(thing),
+        torch.cat(normals).T.contiguous(),
+        every.permute(1, 2, 0).contiguous(),
+        torch.cat(shading).permute(1, 2, 0).contiguous() if smooth else None,
+    )
+
+
+def _panels(triangles: _Triangles, emission: Float[Tensor, "3 things"]) -> Panels | None:
+    shines = (emission.amax(0) > 0)[triangles.thing]
+    # Faces without area have no normal.
+    shines = shines & (triangles.normals.square().sum(0) > 0.5)
+    if not bool(shines.any()):
+        return None
+    corners = triangles.corners[:, :, shines].permute(2, 0, 1)
+    return Panels.of(corners, emission.T[triangles.thing[shines]])
+
+
+def _textures(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> list[_Textured]:
+    found: list[_Textured] = []
+    first = 0
+    for row, mesh in meshes:
+        if mesh.texture is not None and scene.things[row].material.color is None:
+            found.append(_Textured(row, _linear(mesh.texture), mesh.faces, first))
+        first += len(mesh.faces)
+    return found
+
+
+def _linear(texture: Texture) -> Texture:
+    names = ("colors", "image", "images")
+    fields = {
+        name: linear_from_display(value.detach().float())
+        for name, value in vars(texture).items()
+        if name in names
+    }
+    return dataclasses.replace(texture, **fields)

@@ -1,0 +1,1 @@
+"""Rasterization of meshes: visibility, antialiasing, shading."""

@@ -1,0 +1,1 @@
+"""Volume rendering: ray intervals, proposals, compositing."""

@@ -1,0 +1,1 @@
+"""Explicit and implicit shapes: meshes, points, voxels, signed distances; their files."""

@@ -1,0 +1,90 @@
+"""Writing glTF 2.0 as one binary file, with colours of vertices or an image.
+
+Khronos Group, "glTF 2.0 Specification". Vertex colours are linear there, in single precision.
+"""
+
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from PIL import Image
+from torch import Tensor
+
+from unrender.files import replacing
+from unrender.imaging.color import linear_from_display
+from unrender.imaging.files import to_bytes
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.textures import UVTexture, VertexColors
+
+FLOAT, WHOLE = 5126, 5125
+
+
+def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
+    """Write a mesh whose y is up already; whole or not at all."""
+    vertices, faces, normals = mesh.vertices, mesh.faces, mesh.normals
+    attributes: dict[str, Tensor] = {}
+    if uv is not None:
+        # One index for all: a vertex is split where its place in the image is another.
+        pairs, faces = ((faces << 32) + uv.faces_uv).unique(return_inverse=True)
+        vertices = vertices[pairs >> 32]
+        normals = None if normals is None else normals[pairs >> 32]
+        places = uv.uv[pairs & 0xFFFFFFFF]
+        down = places * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+        attributes["TEXCOORD_0"] = down
+    if isinstance(mesh.texture, VertexColors):
+        attributes["COLOR_0"] = linear_from_display(mesh.texture.colors)
+    if normals is not None:
+        attributes["NORMAL"] = normals
+    attributes["POSITION"] = vertices
+    binary, views, accessors = bytearray(), list[Any](), list[Any]()
+
+    def view(content: bytes) -> int:
+        views.append({"buffer": 0, "byteOffset": len(binary), "byteLength": len(content)})
+        binary.extend(content + bytes(-len(content) % 4))
+        return len(views) - 1
+
+    def accessor(values: Shaped[Tensor, "rows columns"], kind: int, **more: Any) -> int:
+        array = values.numpy().astype("<f4" if kind == FLOAT else "<u4")
+        shape = {1: "SCALAR", 2: "VEC2", 3: "VEC3"}[array.shape[1]]
+        entry = {"bufferView": view(array.tobytes()), "componentType": kind, "type": shape}
+        accessors.append({**entry, "count": len(array), **more})
+        return len(accessors) - 1
+
+    low, high = vertices.float().aminmax(dim=0)
+    primitive: dict[str, Any] = {"indices": accessor(faces.reshape(-1, 1), WHOLE)}
+    primitive["attributes"] = {
+        name: accessor(
+            values.float(),
+            FLOAT,
+            **({"min": low.tolist(), "max": high.tolist()} if name == "POSITION" else {}),
+        )
+        for name, values in attributes.items()
+    }
+    tree: dict[str, Any] = {
+        "asset": {"version": "2.0", "generator": "unrender"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [primitive]}],
+    }
+    # Colours of vertices need no material; with one, some readers would look for an image.
+    if uv is not None:
+        stream = io.BytesIO()
+        Image.fromarray(to_bytes(uv.image).numpy()).save(stream, format="PNG")
+        tree["images"] = [{"bufferView": view(stream.getvalue()), "mimeType": "image/png"}]
+        tree["textures"] = [{"source": 0}]
+        surface = {"baseColorTexture": {"index": 0}, "metallicFactor": 0}
+        tree["materials"] = [{"pbrMetallicRoughness": surface}]
+        primitive["material"] = 0
+    tree |= {"accessors": accessors, "bufferViews": views}
+    tree["buffers"] = [{"byteLength": len(binary)}]
+    head = json.dumps(tree).encode()
+    head += b" " * (-len(head) % 4)
+    parts = (b"JSON", head), (b"BIN\0", bytes(binary))
+    chunks = b"".join(struct.pack("<I4s", len(part), kind) + part for kind, part in parts)
+    with replacing(path) as temporary:
+        temporary.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)

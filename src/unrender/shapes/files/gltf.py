@@ -1,0 +1,354 @@
+"""Reading glTF 2.0, as one binary file (.glb) or as JSON with files beside it (.gltf).
+
+Of the default scene all triangles, each where its nodes put it, with base colours: an image, a
+factor, or colours of vertices. Factors and vertex colours are linear in the file, images
+display-referred; here all are display-referred. What is not read, and would change the shape or
+the colours, is refused: skins, strips, sparse or compressed data, transformed textures.
+Animations, morph targets and transparency are passed over: the mesh is as it rests, and opaque.
+
+Khronos Group, "glTF 2.0 Specification".
+"""
+
+import base64
+import io
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.poses import so3_from_quaternion
+from unrender.imaging.color import display_from_linear, linear_from_display
+from unrender.imaging.files import decode_image
+from unrender.shapes.files.contents import (
+    DAMAGED,
+    NONE,
+    Contents,
+    Material,
+    contents_of,
+    file_beside,
+    one_line,
+)
+
+KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+TRIANGLES = 4
+REPEAT = 10497
+HARMLESS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual")
+"""What files may ask for that changes neither triangles nor their base colours."""
+MAX_FACES = 100_000_000
+"""More, by one mesh at many nodes, are refused before they are made."""
+
+Json = dict[str, Any]
+
+
+@dataclass
+class _File:
+    path: Path
+    content: Json
+    binary: bytes | None
+    colored: bool
+    buffers: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+    def refused(self, why: str) -> InputError:
+        return InputError(f"{self.path}: {why}")
+
+    def item(self, kind: str, index: Any) -> Json:
+        """An entry of one of the file's lists; Python would count what is negative backward."""
+        if not isinstance(index, int) or index < 0:
+            raise self.refused(f"names entry {str(index)[:20]} of `{kind}`: correct it")
+        entry = self.content[kind][index]
+        if not isinstance(entry, dict):
+            raise self.refused(f"entry {index} of `{kind}` is no object: correct it")
+        return cast(Json, entry)
+
+    def bytes_at(self, uri: Any) -> bytes:
+        """What a file beside holds, or the address itself."""
+        if uri.startswith("data:"):
+            return base64.b64decode(uri.partition("base64,")[2], validate=True)
+        return contents_of(file_beside(self.path, uri.replace("%20", " ")))
+
+    def view(self, index: Any) -> tuple[bytes, Any]:
+        """The bytes of a buffer's view, and how far apart its items are; 0 if not told."""
+        view = self.item("bufferViews", index)
+        number = view["buffer"]
+        if number not in self.buffers:
+            uri = self.item("buffers", number).get("uri")
+            held = self.binary if uri is None else self.bytes_at(uri)
+            if held is None:
+                raise self.refused("has no binary part: copy it again")
+            self.buffers[number] = held
+        start, size = view.get("byteOffset", 0), view["byteLength"]
+        if not 0 <= start <= start + size <= len(self.buffers[number]):
+            raise self.refused(
+                f"buffer {number} has {len(self.buffers[number])} bytes, less than is asked of "
+                "it: it is truncated: copy it again"
+            )
+        return self.buffers[number][start : start + size], view.get("byteStride", 0)
+
+    def numbers(self, index: Any, *widths: int) -> Float[Tensor, "rows columns"]:
+        """What an accessor gives, with as many columns as one of `widths`."""
+        accessor = self.item("accessors", index)
+        if "sparse" in accessor or "bufferView" not in accessor:
+            raise self.refused("has sparse or compressed data: export it without compression")
+        kind = np.dtype(KINDS[accessor["componentType"]])
+        width, count = WIDTHS[accessor["type"]], accessor["count"]
+        if width not in widths:
+            raise self.refused(f"accessor {index} has {width} columns: export it again")
+        content, stride = self.view(accessor["bufferView"])
+        stride, start = stride or kind.itemsize * width, accessor.get("byteOffset", 0)
+        held = len(content) - start - kind.itemsize * width
+        if count < 0 or start < 0 or stride < kind.itemsize * width:
+            raise self.refused(f"accessor {index} is not as it should be: export it again")
+        if count and (count - 1) * stride > held:
+            raise self.refused(
+                f"accessor {index} asks for more than its buffer has: copy it again"
+            )
+        rows = np.ndarray((count, width), kind, content, start, (stride, kind.itemsize))
+        # NaNs of some kinds make numpy warn; they are refused where they matter.
+        with np.errstate(invalid="ignore"):
+            numbers = torch.from_numpy(rows.astype(np.float64))
+        if kind.kind != "f" and accessor.get("normalized", False):
+            return (numbers / float(np.iinfo(kind).max)).clamp_min(-1)
+        return numbers
+
+
+def read_gltf(path: Path, colored: bool) -> Contents:
+    """The scene's triangles, y up as in the file. InputError."""
+    content = contents_of(path)
+    try:
+        file = _opened(path, content, colored)
+        needed = [
+            name
+            for name in file.content.get("extensionsRequired", [])
+            if not name.startswith(HARMLESS)
+        ]
+        if needed:
+            raise file.refused(f"needs {str(needed[0])[:60]}: export it without that extension")
+        return _joined(file)
+    except InputError:
+        raise
+    except (*DAMAGED, struct.error) as error:
+        raise InputError(
+            f"{path}: cannot be read as glTF ({one_line(error)}); it may be damaged: make or "
+            "copy it again"
+        ) from error
+
+
+def _opened(path: Path, content: bytes, colored: bool) -> _File:
+    binary = None
+    if content[:4] == b"glTF":
+        _, version, length = struct.unpack_from("<4sII", content)
+        if version != 2:
+            raise InputError(f"{path}: is glTF {version}: export it as glTF 2.0")
+        if length != len(content):
+            raise InputError(f"{path}: has {len(content)} of {length} bytes: copy it again")
+        chunks: dict[int, bytes] = {}
+        place = 12
+        while place + 8 <= length:
+            size, kind = struct.unpack_from("<II", content, place)
+            chunks.setdefault(kind, content[place + 8 : place + 8 + size])
+            place += 8 + size
+        content, binary = chunks[0x4E4F534A], chunks.get(0x004E4942)
+    tree = json.loads(content)
+    if not isinstance(tree, dict) or "asset" not in tree:
+        raise InputError(f"{path}: is no glTF file: it names no `asset`")
+    return _File(path, cast(Json, tree), binary, colored)
+
+
+def _placed(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
+    """The meshes of the default scene and where each is."""
+    nodes = file.content.get("nodes", [])
+    if "scenes" in file.content:
+        roots = file.item("scenes", file.content.get("scene", 0)).get("nodes", [])
+    else:
+        below = {child for node in nodes for child in node.get("children", [])}
+        roots = [k for k in range(len(nodes)) if k not in below]
+    waiting = [(index, torch.eye(4, dtype=torch.float64)) for index in roots]
+    seen: set[int] = set()
+    while waiting:
+        index, above = waiting.pop()
+        node = file.item("nodes", index)
+        if index in seen:
+            raise file.refused(f"node {index} hangs in several places: export it again")
+        seen.add(index)
+        here = above @ _matrix(node)
+        waiting += [(child, here) for child in node.get("children", [])]
+        if "mesh" in node:
+            if "skin" in node:
+                raise file.refused("has a skin: apply its armature and export it again")
+            yield file.item("meshes", node["mesh"]), here
+
+
+def _matrix(node: Json) -> Float[Tensor, "4 4"]:
+    """A node's own place in the one above."""
+    if "matrix" in node:
+        # By columns.
+        return torch.tensor(node["matrix"], dtype=torch.float64).view(4, 4).T
+    matrix = torch.eye(4, dtype=torch.float64)
+    x, y, z, w = torch.tensor(node.get("rotation", [0, 0, 0, 1]), dtype=torch.float64)
+    turn = so3_from_quaternion(torch.stack([w, x, y, z])[None])[0]
+    scale = torch.tensor(node.get("scale", [1, 1, 1]), dtype=torch.float64)
+    matrix[:3, :3] = turn * scale
+    matrix[:3, 3] = torch.tensor(node.get("translation", [0, 0, 0]), dtype=torch.float64)
+    return matrix
+
+
+def _joined(file: _File) -> Contents:
+    parts: list[Contents] = []
+    materials: dict[int, Material] = {}
+    chosen: list[int] = []
+    total = 0
+    for mesh, matrix in _placed(file):
+        for primitive in mesh["primitives"]:
+            index = primitive.get("material", NONE)
+            if index not in materials:
+                materials[index] = _material(file, index)
+            parts.append(_primitive(file, primitive, matrix, materials[index]))
+            chosen.append(list(materials).index(index))
+            total += len(parts[-1].faces)
+            if total > MAX_FACES:
+                raise file.refused(f"has more than {MAX_FACES:,} faces: use fewer")
+    if not parts:
+        raise file.refused("has no meshes in its scene: export some")
+    colors = _colors_of_all(file, parts, [list(materials.values())[k] for k in chosen])
+    normals = [part.normals for part in parts if part.normals is not None]
+    starts = torch.tensor([0, *(len(part.vertices) for part in parts)]).cumsum(0).tolist()
+    moved = [part.faces + start for part, start in zip(parts, starts, strict=False)]
+    # Each vertex has its own place in the image; parts that have none have rows of NONE.
+    places = [torch.zeros(len(p.vertices), 2) if p.uv is None else p.uv for p in parts]
+    rows = [
+        torch.full_like(faces, NONE) if part.uv is None else faces
+        for part, faces in zip(parts, moved, strict=True)
+    ]
+    owner = torch.tensor(chosen).repeat_interleave(torch.tensor([len(f) for f in moved]))
+    plain = not file.colored or list(materials) == [NONE]
+    return Contents(
+        torch.cat([part.vertices for part in parts]),
+        torch.cat(moved),
+        torch.cat(normals) if len(normals) == len(parts) else None,
+        colors,
+        materials=() if plain else tuple(materials.values()),
+        of_face=None if plain else owner,
+        uv=torch.cat([place.double() for place in places]),
+        faces_uv=torch.cat(rows),
+        split=True,
+    )
+
+
+def _colors_of_all(
+    file: _File, parts: list[Contents], materials: list[Material]
+) -> Float[Tensor, "vertices 3"] | None:
+    """Of vertices, if any part has some: the others take their material's."""
+    if all(part.vertex_colors is None for part in parts):
+        return None
+    if any(material.image is not None for material in materials):
+        raise file.refused("has images and vertex colours: keep either")
+    return torch.cat(
+        [
+            material.color.double().expand_as(part.vertices)
+            if part.vertex_colors is None
+            else part.vertex_colors
+            for part, material in zip(parts, materials, strict=True)
+        ]
+    )
+
+
+def _primitive(
+    file: _File, primitive: Json, matrix: Float[Tensor, "4 4"], material: Material
+) -> Contents:
+    attributes = cast(dict[str, int], primitive["attributes"])
+    if primitive.get("mode", TRIANGLES) != TRIANGLES:
+        raise file.refused("has points, lines or strips: export plain triangles alone")
+    vertices = file.numbers(attributes["POSITION"], 3)
+    if "indices" in primitive:
+        faces = file.numbers(primitive["indices"], 1).long().view(-1, 3)
+    else:
+        faces = torch.arange(len(vertices)).view(-1, 3)
+    # Rows of each part are checked here: together they could be those of another.
+    if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
+        raise file.refused(f"a face names a vertex beyond {len(vertices)}: export it again")
+    turn = matrix[:3, :3]
+    if float(torch.linalg.det(turn)) < 0:
+        # Mirrored: what was outside would be inside.
+        faces = faces.flip(1)
+    normals = uv = colors = None
+    if "NORMAL" in attributes:
+        # By the cofactors, which exist where the inverse does not.
+        cofactors = torch.stack(
+            [torch.linalg.cross(turn[(k + 1) % 3], turn[(k + 2) % 3]) for k in range(3)]
+        )
+        turned = file.numbers(attributes["NORMAL"], 3) @ cofactors.T
+        sign = -1.0 if float(torch.linalg.det(turn)) < 0 else 1.0
+        normals = sign * torch.nn.functional.normalize(turned, dim=1)
+    number = _texture(file, primitive).get("texCoord", 0)
+    if f"TEXCOORD_{number}" in attributes:
+        # In the file v is down from the upper edge.
+        uv = file.numbers(attributes[f"TEXCOORD_{number}"], 2)
+        uv = uv * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+    if "COLOR_0" in attributes and file.colored:
+        colors = _vertex_colors(file, attributes["COLOR_0"], material)
+    for name, values in (("NORMAL", normals), ("TEXCOORD", uv), ("COLOR", colors)):
+        if values is not None and len(values) != len(vertices):
+            raise file.refused(f"has {len(values)} {name} for {len(vertices)} vertices")
+    return Contents(vertices @ turn.T + matrix[:3, 3], faces, normals, colors, uv=uv)
+
+
+def _texture(file: _File, primitive: Json) -> Json:
+    if "material" not in primitive or not file.colored:
+        return {}
+    material = file.item("materials", primitive["material"])
+    return material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {})
+
+
+def _vertex_colors(
+    file: _File, accessor: int, material: Material
+) -> Float[Tensor, "vertices 3"] | None:
+    """Times the material's factor; None if they are white on an image."""
+    linear = file.numbers(accessor, 3, 4)[:, :3]
+    if not bool(((linear >= 0) & (linear <= 1)).all()):
+        raise file.refused("has vertex colours outside of [0, 1]: correct them")
+    if material.image is not None and bool((linear == 1).all()):
+        return None
+    return display_from_linear(linear * linear_from_display(material.color.double()))
+
+
+def _material(file: _File, index: int) -> Material:
+    """Base colour, white by default."""
+    if index == NONE or not file.colored:
+        return Material(torch.ones(3))
+    described = file.item("materials", index)
+    if "KHR_materials_pbrSpecularGlossiness" in described.get("extensions", {}):
+        raise file.refused("has materials of specular-glossiness: export metallic-roughness")
+    surface = described.get("pbrMetallicRoughness", {})
+    factor = torch.tensor(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=torch.float64)[:3]
+    if factor.shape != (3,) or not bool(((factor >= 0) & (factor <= 1)).all()):
+        raise file.refused(f"has a base colour of {factor.tolist()}: give numbers in [0, 1]")
+    color = display_from_linear(factor).float()
+    if "baseColorTexture" not in surface:
+        return Material(color)
+    named = surface["baseColorTexture"]
+    if "KHR_texture_transform" in named.get("extensions", {}):
+        raise file.refused("transforms a texture: apply that and export it again")
+    texture = file.item("textures", named["index"])
+    if "source" not in texture:
+        raise file.refused("has an image of an extension: export it as PNG or JPEG")
+    sampler = file.item("samplers", texture["sampler"]) if "sampler" in texture else {}
+    repeats = {sampler.get(key, REPEAT) for key in ("wrapS", "wrapT")} == {REPEAT}
+    entry = file.item("images", texture["source"])
+    if "bufferView" in entry:
+        content, _ = file.view(entry["bufferView"])
+    else:
+        content = file.bytes_at(entry["uri"])
+    label = f"{file.path}: image {texture['source']}"
+    image = decode_image(io.BytesIO(content), label)[..., :3]
+    if bool((factor < 1).any()):
+        image = display_from_linear(linear_from_display(image) * factor.float())
+    return Material(color, image, repeats)

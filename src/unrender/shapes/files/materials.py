@@ -1,0 +1,114 @@
+"""The one texture of a mesh whose faces are of several materials."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import pad
+
+from unrender.errors import InputError
+from unrender.imaging.files import MAX_PIXELS
+from unrender.shapes.files.contents import NONE, Contents, Material
+from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
+
+SEAM = 1e-4
+"""How far beyond [0, 1] rounding takes coordinates of a texture."""
+
+
+def texture_of(
+    path: Path,
+    found: Contents,
+    num_vertices: int,
+    vertex_colors: Float[Tensor, "vertices 3"] | None,
+) -> Texture | None:
+    """Images first, then colours of vertices, of faces, of materials. InputError."""
+    of_face = found.of_face
+    used = [] if of_face is None else of_face.unique().tolist()
+    if any(k != NONE and found.materials[k].image is not None for k in used):
+        return _image(path, found, used)
+    if vertex_colors is not None:
+        if not bool(((vertex_colors >= 0) & (vertex_colors <= 1)).all()):
+            raise InputError(f"{path}: has vertex colours outside of [0, 1]: correct them")
+        return VertexColors(vertex_colors.float())
+    if found.face_colors is not None:
+        return FaceAtlas(found.face_colors.float()[:, None, None])
+    if of_face is None or not found.materials:
+        return None
+    # The last one is for faces of no material.
+    colors = torch.stack([*(material.color for material in found.materials), torch.ones(3)])
+    if len(used) == 1:
+        return VertexColors(colors[used[0]].expand(num_vertices, 3).clone())
+    return FaceAtlas(colors[of_face][:, None, None])
+
+
+def _image(path: Path, found: Contents, used: list[int]) -> UVTexture:
+    """The only image, or all of them in one."""
+    assert found.of_face is not None, "faces of materials"
+    uv, rows = found.uv, found.faces_uv
+    nowhere = torch.zeros(len(found.faces), 3, 2, dtype=torch.float64)
+    corners = nowhere if uv is None or rows is None else uv[rows].double()
+    parts: dict[int, tuple[Float[Tensor, "height width 3"], int, int]] = {}
+    for k in used:
+        material = Material(torch.ones(3)) if k == NONE else found.materials[k]
+        chosen = found.of_face == k
+        if material.image is None:
+            corners[chosen] = 0.5
+            parts[k] = material.color[None, None], 1, 1
+            continue
+        if uv is None or rows is None or bool((rows[chosen] == NONE).any()):
+            raise InputError(
+                f"{path}: faces with an image have no texture coordinates: add them, or read "
+                "the geometry alone (colored=False)"
+            )
+        places = corners[chosen]
+        inside = (places >= -SEAM) & (places <= 1 + SEAM)
+        if not bool(places.isfinite().all()) or not (material.repeats or inside.all()):
+            raise InputError(
+                f"{path}: has texture coordinates that are not finite, or beyond an image that "
+                "does not repeat: correct them"
+            )
+        if len(used) == 1:
+            return UVTexture(material.image, uv.float(), rows)
+        # Faces are moved by whole repeats of the image to where it is first.
+        low, high = places.aminmax(dim=1, keepdim=True)
+        outside = (low < 0) | (high > 1)
+        corners[chosen] = torch.where(outside, places - low.floor(), places)
+        across, up = corners[chosen].amax((0, 1)).ceil().clamp(1, MAX_PIXELS).int().tolist()
+        parts[k] = material.image, across, up
+    return _stacked(path, found.of_face, parts, corners)
+
+
+def _stacked(
+    path: Path,
+    of_face: Int[Tensor, "faces"],
+    parts: dict[int, tuple[Float[Tensor, "height width 3"], int, int]],
+    corners: Float[Tensor, "faces 3 2"],
+) -> UVTexture:
+    """Images below each other, each repeated, in a rim of its outermost pixels."""
+    widths = [image.shape[1] * across + 2 for image, across, _ in parts.values()]
+    heights = [image.shape[0] * up + 2 for image, _, up in parts.values()]
+    width, height = max(widths), sum(heights)
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path}: its images together take {width}x{height} pixels: make them smaller, or "
+            "bake them into one"
+        )
+    whole = torch.zeros(height, width, 3)
+    top = 0
+    for (k, (image, across, up)), high, wide in zip(
+        parts.items(), heights, widths, strict=True
+    ):
+        tiled = image.repeat(up, across, 1).permute(2, 0, 1)
+        rimmed = pad(tiled[None], (1, 1, 1, 1), mode="replicate")[0]
+        whole[top : top + high, :wide] = rimmed.permute(1, 2, 0)
+        # From shares of the image, v up, to pixels from the whole's upper left corner.
+        rows, columns = image.shape[:2]
+        u, v = corners[of_face == k].unbind(-1)
+        pixels = torch.stack([1 + u * columns, top + 1 + (up - v) * rows], dim=-1)
+        corners[of_face == k] = pixels
+        top += high
+    places = corners / torch.tensor([width, height]) * torch.tensor([1.0, -1.0])
+    places = places + torch.tensor([0.0, 1.0])
+    rows = torch.arange(3 * len(corners)).view(-1, 3)
+    return UVTexture(whole, places.flatten(0, 1).float(), rows)

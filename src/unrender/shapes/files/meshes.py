@@ -1,0 +1,232 @@
+"""Meshes on disk: OBJ, PLY, glTF (.glb, .gltf), OFF and STL.
+
+The up axis, by default: y in OBJ and glTF, z in PLY, STL and OFF, as Blender takes it too. A
+y-up file is turned to our z as it is read, and back as it is written.
+
+A file's vertices and faces keep their order, and all of them are kept, sound or not: what is
+wrong with them `unrender.shapes.mesh_checks` says. Polygons become fans of triangles. Vertices
+that glTF and STL have to split, at seams of the texture or between any two triangles, become
+one where place and colour are equal, so that a closed surface is closed here.
+
+Colours become `VertexColors`; one for each face a `FaceAtlas` of side 1; an image a
+`UVTexture`; several images, with plain colours between them, one image that holds all.
+Everything is opaque, and nothing else is read of materials than their (base) colour. STL and
+OFF have no colours.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.shapes.files.contents import NONE, Contents
+from unrender.shapes.files.glb import write_glb
+from unrender.shapes.files.gltf import read_gltf
+from unrender.shapes.files.materials import texture_of
+from unrender.shapes.files.obj import read_obj, write_obj
+from unrender.shapes.files.plain import (
+    read_off,
+    read_ply_mesh,
+    read_stl,
+    write_off,
+    write_ply_mesh,
+    write_stl,
+)
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.textures import FaceAtlas, UVTexture, VertexColors
+
+Up = Literal["y", "z"]
+
+READERS: dict[str, Callable[[Path, bool], Contents]] = {
+    ".obj": read_obj,
+    ".ply": read_ply_mesh,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
+    ".off": lambda path, _: read_off(path),
+    ".stl": lambda path, _: read_stl(path),
+}
+WRITTEN = (".obj", ".ply", ".glb", ".off", ".stl")
+NORMAL_TOLERANCE = 1e-4
+"""Normals as near to each other as this are one."""
+MIXER = 0x1E3779B97F4A7C15
+"""An odd number of many digits, which spreads the keys of rows."""
+
+
+def read_mesh(path: Path, up: Up | None = None, colored: bool = True) -> Mesh:
+    """The file's mesh, in single precision. InputError, one line, for what is no mesh.
+
+    `up` is the file's up axis: "y" is turned to z; by default as this module says. Without
+    `colored` the geometry alone, for which no material or image has to be there.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise InputError(f"{path}: ends in none of {', '.join(READERS)}: convert it to one")
+    found = READERS[suffix](path, colored)
+    _check(path, found)
+    vertices, normals = found.vertices.float(), found.normals
+    # In double precision what is far away is finite still.
+    if not bool(vertices.isfinite().all()):
+        row = int((~vertices.isfinite().all(1)).nonzero()[0])
+        raise InputError(f"{path}: vertex {row} is not finite: correct it")
+    faces, colors = found.faces, found.vertex_colors
+    if found.split:
+        keys = vertices if colors is None else torch.cat([vertices, colors.float()], dim=1)
+        first, number = _distinct(keys)
+        vertices, faces = vertices[first], number[faces]
+        colors = None if colors is None else colors[first]
+        # At a hard edge the copies of a vertex have several normals: then none is kept.
+        if normals is not None:
+            agree = (normals - normals[first][number]).abs().amax() < NORMAL_TOLERANCE
+            normals = normals[first] if bool(agree) else None
+    texture = texture_of(path, found, len(vertices), colors)
+    if normals is not None:
+        normals = _unit(normals)
+    mesh = Mesh(vertices, faces, texture, normals)
+    return _turned(mesh, _to_z) if _up(suffix, up) == "y" else mesh
+
+
+def write_mesh(path: Path, mesh: Mesh, up: Up | None = None) -> None:
+    """Write the mesh; what was there is replaced by the whole file or not at all. InputError.
+
+    `up` as in `read_mesh`: with the same value the mesh comes back. .obj and .glb take every
+    texture except atlases of more than one pixel a face, .ply colours of vertices or faces,
+    .off and .stl none. An OBJ with an image gets an .mtl and a .png of its name beside it.
+    Files hold colours in bytes, save vertex colours in .obj and .glb; in [0, 1], to which they
+    are clamped.
+    """
+    suffix, texture = path.suffix.lower(), mesh.texture
+    if suffix not in WRITTEN:
+        raise InputError(f"{path}: ends in none of {', '.join(WRITTEN)}: change the ending")
+    large = isinstance(texture, FaceAtlas) and texture.images.shape[1] > 1
+    taken = {
+        ".ply": not isinstance(texture, UVTexture),
+        ".off": texture is None,
+        ".stl": texture is None,
+    }
+    if large or not taken.get(suffix, True):
+        raise InputError(
+            f"{path}: cannot hold this mesh' {type(texture).__name__}: write .obj or .glb with "
+            "a UVTexture, or the mesh without its texture"
+        )
+    if len(mesh.faces) == 0:
+        raise InputError(f"{path}: the mesh has no faces: write its points by write_points")
+    if not bool(mesh.vertices.isfinite().all()):
+        raise InputError(f"{path}: the mesh has vertices that are not finite: correct them")
+    mesh = _plain(mesh)
+    if _up(suffix, up) == "y":
+        mesh = _turned(mesh, _to_y)
+    uv = mesh.texture if isinstance(mesh.texture, UVTexture) else None
+    if isinstance(mesh.texture, FaceAtlas):
+        uv = _pixel_each(mesh.texture)
+    if suffix == ".obj":
+        write_obj(path, mesh, uv)
+    elif suffix == ".glb":
+        write_glb(path, mesh, uv)
+    else:
+        {".ply": write_ply_mesh, ".off": write_off, ".stl": write_stl}[suffix](path, mesh)
+
+
+def _check(path: Path, found: Contents) -> None:
+    count = len(found.vertices)
+    if len(found.faces) == 0:
+        if count:
+            raise InputError(
+                f"{path}: has {count} points and no faces: it is a point cloud: use read_points"
+            )
+        raise InputError(f"{path}: has no vertices and no faces: it is empty")
+    places = 0 if found.uv is None else len(found.uv)
+    for rows, what, least, most in (
+        (found.faces, "vertices", 0, count),
+        (found.faces_uv, "texture coordinates", NONE, places),
+    ):
+        if rows is None:
+            continue
+        for face in ((rows < least) | (rows >= most)).any(1).nonzero()[:1, 0].tolist():
+            raise InputError(
+                f"{path}: face {face} names the {what} {rows[face].tolist()}, counted from 0, "
+                f"and there are {most}: it is damaged: make or copy it again"
+            )
+
+
+def _distinct(
+    rows: Float[Tensor, "rows columns"],
+) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "rows"]]:
+    """Where each distinct row comes first, in that order; and the number of each row's own."""
+    # 0 and −0 are one place.
+    bits = (rows + 0.0).contiguous().view(torch.int32).long()
+    # One number a row is far quicker to sort; where two rows share one, they are told apart.
+    key = torch.zeros(len(rows), dtype=torch.long)
+    for column in bits.unbind(1):
+        key = (key ^ column) * MIXER
+        key = key ^ (key >> 29)
+    _, number = key.unique(return_inverse=True)
+    first = _first(number)
+    if not torch.equal(bits[first][number], bits):
+        _, number = bits.unique(dim=0, return_inverse=True)
+        first = _first(number)
+    order = first.argsort()
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
+    return first[order], rank[number]
+
+
+def _first(number: Int[Tensor, "rows"]) -> Int[Tensor, "distinct"]:
+    """The first row with each number."""
+    first = torch.full((int(number.max()) + 1,), len(number))
+    return first.scatter_reduce(0, number, torch.arange(len(number)), "amin")
+
+
+def _unit(normals: Float[Tensor, "vertices 3"]) -> Float[Tensor, "vertices 3"] | None:
+    """None if some have no direction."""
+    length = normals.norm(dim=1, keepdim=True)
+    whole = bool(normals.isfinite().all()) and bool((length > 0).all())
+    return (normals / length).float() if whole else None
+
+
+def _up(suffix: str, up: Up | None) -> Up:
+    return up or ("y" if suffix in (".obj", ".glb", ".gltf") else "z")
+
+
+def _to_z(vectors: Float[Tensor, "vertices 3"]) -> Float[Tensor, "vertices 3"]:
+    x, y, z = vectors.unbind(1)
+    return torch.stack([x, -z, y], dim=1)
+
+
+def _to_y(vectors: Float[Tensor, "vertices 3"]) -> Float[Tensor, "vertices 3"]:
+    x, y, z = vectors.unbind(1)
+    return torch.stack([x, z, -y], dim=1)
+
+
+def _turned(
+    mesh: Mesh, turn: Callable[[Float[Tensor, "vertices 3"]], Float[Tensor, "vertices 3"]]
+) -> Mesh:
+    normals = None if mesh.normals is None else turn(mesh.normals)
+    return dataclasses.replace(mesh, vertices=turn(mesh.vertices), normals=normals)
+
+
+def _plain(mesh: Mesh) -> Mesh:
+    """On the CPU, without gradients, its colours in [0, 1]."""
+    texture = mesh.texture
+    if texture is not None:
+        fields = {name: values.detach() for name, values in vars(texture).items()}
+        texture = dataclasses.replace(texture, **fields)
+    if isinstance(texture, VertexColors):
+        texture = VertexColors(texture.colors.clamp(0, 1))
+    normals = None if mesh.normals is None else mesh.normals.detach()
+    return Mesh(mesh.vertices.detach(), mesh.faces, texture, normals).to("cpu")
+
+
+def _pixel_each(atlas: FaceAtlas) -> UVTexture:
+    """An image with a pixel for each face, whose corners are all at its centre."""
+    count = len(atlas.images)
+    side = math.ceil(count**0.5)
+    image = atlas.images.new_zeros(side * side, 3)
+    image[:count] = atlas.images[:, 0, 0]
+    face = torch.arange(count)
+    uv = torch.stack([face % side + 0.5, side - (face // side) - 0.5], dim=1) / side
+    return UVTexture(image.view(side, side, 3), uv, face[:, None].expand(-1, 3))

@@ -1,0 +1,191 @@
+"""Formats without materials: PLY, STL and OFF.
+
+PLY and STL are read by trimesh. Colours of OFF's faces and of STL, for which there is no
+agreed way, are passed over.
+"""
+
+import io
+import logging
+import warnings
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.files import replacing
+from unrender.imaging.files import to_bytes
+from unrender.shapes.files.contents import DAMAGED, Contents, contents_of, fan, one_line
+from unrender.shapes.files.ply import write_ply
+from unrender.shapes.mesh import Mesh, face_normals
+from unrender.shapes.textures import FaceAtlas, VertexColors
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def read_ply_mesh(path: Path, colored: bool) -> Contents:
+    """Triangles and polygons, with the colours of vertices or else of faces. InputError."""
+    from trimesh.exchange.ply import load_ply  # noqa: PLC0415 - half a second
+
+    content = contents_of(path)
+    head = content[: content.find(b"end_header")]
+    if colored and b"comment TextureFile" in head:
+        raise InputError(
+            f"{path}: has a texture, which is not supported in PLY: store it as .obj or .glb, "
+            "or read the geometry alone (colored=False)"
+        )
+    with _refusing(path, "PLY"):
+        found = cast(dict[str, Any], load_ply(io.BytesIO(content)))
+        elements = found["metadata"]["_ply_raw"]
+        vertices = found.get("vertices", np.zeros((0, 3)))
+        faces = found.get("faces")
+        polygons = np.zeros((0, 3)) if faces is None else np.asarray(faces)
+        for name, rows in (("vertex", vertices), ("face", polygons)):
+            count = elements.get(name, {}).get("length", 0)
+            # Quads that trimesh has cut are more, but never fewer.
+            if len(rows) < count:
+                raise InputError(
+                    f"{path}: has {len(rows)} of {count} elements `{name}`: copy it again"
+                )
+        cut = 1
+        if polygons.shape[1] != 3:
+            counts = torch.full((len(polygons),), polygons.shape[1])
+            rows = torch.from_numpy(polygons.astype(np.int64)).flatten()
+            triangles, cut = rows[fan(path, counts)], polygons.shape[1] - 2
+        else:
+            triangles = torch.from_numpy(polygons.astype(np.int64))
+        face_colors = _unit_range(path, found.get("face_colors")) if colored else None
+        if face_colors is not None:
+            face_colors = face_colors.repeat_interleave(cut, dim=0)
+            if len(face_colors) != len(triangles):
+                raise InputError(f"{path}: has colours of mixed polygons: triangulate it")
+        normals = found.get("vertex_normals")
+        return Contents(
+            torch.from_numpy(vertices.astype(np.float64)),
+            triangles,
+            None if normals is None else torch.from_numpy(normals.astype(np.float64)),
+            _unit_range(path, found.get("vertex_colors")) if colored else None,
+            face_colors,
+        )
+
+
+def _unit_range(path: Path, values: Array | None) -> Float[Tensor, "rows 3"] | None:
+    """RGB in [0, 1] of bytes, or of floats that are so already."""
+    if values is None:
+        return None
+    scale = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+    colors = torch.from_numpy(values[:, :3].astype(np.float64)) / scale
+    if not bool(((colors >= 0) & (colors <= 1)).all()):
+        raise InputError(f"{path}: has colours outside of [0, 1]: write them as bytes")
+    return colors
+
+
+def read_stl(path: Path) -> Contents:
+    """Triangles, each with corners of its own, binary or text. InputError."""
+    from trimesh.exchange.stl import load_stl  # noqa: PLC0415 - half a second
+
+    content = contents_of(path)
+    with _refusing(path, "STL"):
+        found = cast(dict[str, Any], load_stl(io.BytesIO(content)))
+        # Text of several solids comes apart.
+        parts = cast(Mapping[str, dict[str, Any]], found.get("geometry", {"": found}))
+        corners = [part["vertices"].astype(np.float64) for part in parts.values()]
+        vertices = torch.from_numpy(np.concatenate([np.zeros((0, 3)), *corners]))
+    return Contents(vertices, torch.arange(len(vertices)).view(-1, 3), split=True)
+
+
+def read_off(path: Path) -> Contents:
+    """Polygons; the colours of vertices in COFF are passed over too. InputError."""
+    lines = contents_of(path).decode("utf-8", "replace").splitlines()
+    rows = [words for line in lines if (words := line.partition("#")[0].split())]
+    with _refusing(path, "OFF"):
+        name = rows[0][0]
+        start = name.find("OFF") + 3
+        if start < 3 or name[: start - 3] not in ("", "C", "N", "CN", "ST"):
+            raise InputError(f"{path}: is no OFF file: it does not begin with `OFF`")
+        # Some files have the counts right behind the name.
+        counts = [name[start:], *rows[0][1:]] if name[start:] else rows[0][1:] or rows[1]
+        first = 1 if name[start:] or rows[0][1:] else 2
+        num_vertices, num_faces = int(counts[0]), int(counts[1])
+        if min(num_vertices, num_faces) < 0 or num_vertices + num_faces > len(rows) - first:
+            raise InputError(
+                f"{path}: announces {num_vertices} vertices and {num_faces} faces on "
+                f"{len(rows) - first} lines: copy it again"
+            )
+        table = rows[first : first + num_vertices]
+        vertices = torch.tensor([[float(word) for word in row[:3]] for row in table])
+        polygons = [
+            [int(word) for word in row[: 1 + int(row[0])]]
+            for row in rows[first + num_vertices : first + num_vertices + num_faces]
+        ]
+        if any(len(polygon) != 1 + polygon[0] for polygon in polygons):
+            raise InputError(f"{path}: a face has fewer corners than it says: copy it again")
+        corners = torch.tensor([index for polygon in polygons for index in polygon[1:]])
+        sizes = torch.tensor([polygon[0] for polygon in polygons], dtype=torch.long)
+        return Contents(vertices.double().view(-1, 3), corners.long()[fan(path, sizes)])
+
+
+@contextmanager
+def _refusing(path: Path, kind: str) -> Generator[None]:
+    """What a parser raises, or warns of, as an InputError; it is not to print."""
+    log = logging.getLogger("trimesh")
+    silent = log.disabled
+    log.disabled = True
+    try:
+        # NaNs of some kinds make numpy warn; they are refused where they matter.
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+            # Of numpy: text after which numbers were expected.
+            warnings.filterwarnings("error", "string or file could not be read")
+            yield
+    except InputError:
+        raise
+    except (*DAMAGED, Warning) as error:
+        raise InputError(
+            f"{path}: cannot be read as {kind} ({one_line(error)}); it may be truncated: make "
+            "or copy it again"
+        ) from error
+    finally:
+        log.disabled = silent
+
+
+def write_ply_mesh(path: Path, mesh: Mesh) -> None:
+    """Vertices with colours in bytes and normals, and triangles with theirs."""
+    columns = _columns(("x", "y", "z"), mesh.vertices.float())
+    if mesh.normals is not None:
+        columns |= _columns(("nx", "ny", "nz"), mesh.normals.float())
+    rgb = ("red", "green", "blue")
+    if isinstance(mesh.texture, VertexColors):
+        columns |= _columns(rgb, to_bytes(mesh.texture.colors))
+    of_faces: dict[str, Array] = {}
+    if isinstance(mesh.texture, FaceAtlas):
+        of_faces = _columns(rgb, to_bytes(mesh.texture.images[:, 0, 0]))
+    write_ply(path, columns, mesh.faces.numpy().astype(np.int32), of_faces)
+
+
+def _columns(names: tuple[str, ...], values: Tensor) -> dict[str, Array]:
+    return {name: values[:, k].numpy() for k, name in enumerate(names)}
+
+
+def write_off(path: Path, mesh: Mesh) -> None:
+    """Text; places to nine digits, which is what single precision has."""
+    lines = ["OFF", f"{len(mesh.vertices)} {len(mesh.faces)} 0"]
+    lines += [f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"3 {a} {b} {c}" for a, b, c in mesh.faces.tolist()]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def write_stl(path: Path, mesh: Mesh) -> None:
+    """Binary; triangles no longer know which of their corners are one."""
+    kind = [("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]
+    rows = np.zeros(len(mesh.faces), np.dtype(kind))
+    normals = torch.nn.functional.normalize(face_normals(mesh.vertices, mesh.faces), dim=1)
+    rows["normal"], rows["corners"] = normals.numpy(), mesh.vertices[mesh.faces].numpy()
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        stream.write(b"unrender".ljust(80) + np.array(len(rows), "<u4").tobytes())
+        stream.write(rows.tobytes())

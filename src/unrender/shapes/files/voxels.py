@@ -1,0 +1,162 @@
+"""Voxels in files: .npz, and the .binvox of Min's voxelizer.
+
+.npz: `values` [x, y, z], numbers; `low` [3], the box' lowest corner; `cell`, a cube's side.
+
+.binvox (https://www.patrickmin.com/binvox/binvox.html): a header, then pairs of bytes, a value
+of 0 or 1 and how many cells have it. Of d³ cells, y runs fastest, then z, then x; the box is a
+cube of side `scale` whose lowest corner is `translate`.
+"""
+
+import math
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unrender.errors import InputError
+from unrender.files import Array, Header, read_arrays, replacing, write_arrays
+from unrender.shapes.voxels import VoxelGrid
+
+MAX_SIDE = 512
+"""Cells along each side of a cube."""
+MAX_CELLS = MAX_SIDE**3
+MAX_HEADER_BYTES = 1 << 16
+MAX_LINES = 100
+
+
+def read_voxels(path: Path) -> VoxelGrid:
+    """Read a .npz or .binvox. Raises InputError for what is not as this module says."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    if path.suffix == ".binvox":
+        return _read_binvox(path)
+    raise InputError(f"{path}: voxels are read from .npz and .binvox; change the ending")
+
+
+def write_voxels(path: Path, grid: VoxelGrid, level: float = 0.5) -> None:
+    """Write a .npz with all values, or a .binvox of the cells above the level.
+
+    Whole or not at all. Raises InputError for other endings, and for a .binvox of no cube.
+    """
+    if path.suffix == ".npz":
+        arrays: dict[str, Array] = {
+            "values": grid.values.detach().cpu().numpy(),
+            "low": np.array(grid.low, np.float64),
+            "cell": np.array(grid.cell, np.float64),
+        }
+        write_arrays(path, arrays, compress=True)
+    elif path.suffix == ".binvox":
+        _write_binvox(path, grid, level)
+    else:
+        raise InputError(f"{path}: voxels are written as .npz or .binvox; change the ending")
+
+
+def _read_npz(path: Path) -> VoxelGrid:
+    arrays = read_arrays(path, ("values", "low", "cell"), _check_headers)
+    values = torch.from_numpy(arrays["values"].astype(np.float32, copy=False))
+    x, y, z = arrays["low"].astype(np.float64).tolist()
+    cell = float(arrays["cell"])
+    _check_place(path, (x, y, z), cell)
+    if not bool(values.isfinite().all()):
+        raise InputError(f"{path}: `values` has NaN or infinite numbers; make it again")
+    return VoxelGrid(values, (x, y, z), cell)
+
+
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    shape, _ = headers["values"]
+    if len(shape) != 3 or not 0 < math.prod(shape) <= MAX_CELLS:
+        raise InputError(
+            f"{path}: `values` is of shape {shape}; it must be x, y, z, at most {MAX_CELLS:,}"
+        )
+    for name, wanted in (("low", (3,)), ("cell", ())):
+        if headers[name][0] != wanted:
+            raise InputError(f"{path}: `{name}` is of shape {headers[name][0]}, not {wanted}")
+
+
+def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
+    if not (all(map(math.isfinite, low)) and 0 < cell < math.inf):
+        raise InputError(
+            f"{path}: its cells of side {cell} from {low} are nowhere; give finite numbers and "
+            "a positive side"
+        )
+
+
+def _read_binvox(path: Path) -> VoxelGrid:
+    with path.open("rb") as stream:
+        content = stream.read(MAX_HEADER_BYTES + 2 * MAX_CELLS)
+        if stream.read(1):
+            raise InputError(f"{path}: is larger than any {MAX_CELLS:,} cells; use fewer")
+    if not content.startswith(b"#binvox"):
+        raise InputError(f"{path}: does not begin with `#binvox`: it is no .binvox")
+    fields = {"dim": [0.0], "translate": [0.0, 0.0, 0.0], "scale": [1.0]}
+    end = 0
+    for number in count():
+        start, end = end, content.find(b"\n", end, MAX_HEADER_BYTES) + 1
+        if end == 0 or number > MAX_LINES:
+            raise InputError(f"{path}: its header has no line `data`; copy it again")
+        line = content[start:end].split(b"#")[0].decode("ascii", "replace")
+        name, *words = line.split() or [""]
+        if name == "data":
+            break
+        if name in fields:
+            fields[name] = _numbers(path, name, words, 1 if name == "scale" else 3)
+        elif name:
+            raise InputError(f"{path}: the header says {name[:40]!r}; write it again")
+    side, *others = fields["dim"]
+    if not (1 <= side <= MAX_SIDE and side == int(side) and others == [side] * 2):
+        raise InputError(f"{path}: is of {fields['dim']} cells; it must be a cube of 1 to 512³")
+    size = int(side)
+    x, y, z = fields["translate"]
+    _check_place(path, (x, y, z), fields["scale"][0] / size)
+    filled = _expanded(path, np.frombuffer(content, np.uint8, offset=end), size**3)
+    values = torch.from_numpy(filled).view(size, size, size).transpose(1, 2)
+    return VoxelGrid(values.float().contiguous(), (x, y, z), fields["scale"][0] / size)
+
+
+def _numbers(path: Path, name: str, words: list[str], wanted: int) -> list[float]:
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        numbers = []
+    if len(numbers) != wanted or not all(map(math.isfinite, numbers)):
+        raise InputError(f"{path}: `{name}` is {' '.join(words)[:60]!r}, not {wanted} numbers")
+    return numbers
+
+
+def _expanded(path: Path, runs: Array, cells: int) -> Array:
+    """The cells of all runs, whose sum is checked before any is written out."""
+    values, lengths = runs[: len(runs) // 2 * 2].reshape(-1, 2).T
+    total = int(lengths.sum(dtype=np.int64))
+    if len(runs) % 2 or total != cells:
+        raise InputError(
+            f"{path}: holds {total} cells of {cells}: it is damaged or truncated: copy it again"
+        )
+    if values.size and values.max() > 1:
+        raise InputError(f"{path}: has a cell of value {values.max()}; they are 0 or 1")
+    return np.repeat(values, lengths)
+
+
+def _write_binvox(path: Path, grid: VoxelGrid, level: float) -> None:
+    size, *others = grid.values.shape
+    if others != [size] * 2:
+        raise InputError(
+            f"{path}: .binvox holds cubes, not {tuple(grid.values.shape)} cells; write a .npz"
+        )
+    filled = grid.filled(level).cpu().transpose(1, 2).flatten().numpy().astype(np.uint8)
+    starts = np.flatnonzero(np.diff(filled, prepend=2))
+    lengths = np.diff(starts, append=filled.size)
+    # A run has at most 255 cells: longer ones are several.
+    parts = -(-lengths // 255)
+    runs = np.full((int(parts.sum()), 2), 255, np.uint8)
+    runs[:, 0] = np.repeat(filled[starts], parts)
+    runs[parts.cumsum() - 1, 1] = lengths - 255 * (parts - 1)
+    x, y, z = grid.low
+    header = (
+        f"#binvox 1\ndim {size} {size} {size}\ntranslate {x!r} {y!r} {z!r}\n"
+        f"scale {grid.cell * size!r}\ndata\n"
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(header.encode() + runs.tobytes())

@@ -1,0 +1,1 @@
+"""Shapes as functions of space: signed distances, occupancy, solids and warps."""

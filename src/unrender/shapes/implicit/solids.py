@@ -1,0 +1,218 @@
+"""More shapes by signed distance, exact and 1-Lipschitz throughout; see `sdf` for the words.
+
+Flat profiles, functions of points of a plane, become prisms by `extruded` and solids of
+revolution by `revolved`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.shapes.implicit.sdf import (
+    SDF,
+    Scalar,
+    Vector,
+    box,
+    box_distance,
+    columns,
+    length,
+    torus,
+    vector,
+)
+
+Profile = Callable[[Float[Tensor, "points 2"]], Float[Tensor, "points"]]
+"""Signed distance in a plane, in scene units, negative inside."""
+
+NEWTON_STEPS = 12
+"""Of the distance to an ellipsoid: float32's precision for axes up to 1 : 100."""
+
+
+def disc(radius: Scalar) -> Profile:
+    return lambda points: length(*points.unbind(1)) - radius
+
+
+def polygon(corners: Sequence[tuple[float, float]]) -> Profile:
+    """Between straight sides from corner to corner, which may turn either way, and inwards.
+
+    The side's distance is that to its nearest point; a point is inside if the ray from it
+    along +x crosses the outline an odd number of times. InputError for fewer than 3 corners.
+    """
+    if len(corners) < 3:
+        raise InputError(f"a polygon of {len(corners)} corners has no inside: give 3 or more")
+
+    def distance(points: Float[Tensor, "points 2"]) -> Float[Tensor, "points"]:
+        x, y = points.unbind(1)
+        square = torch.full_like(x, torch.inf)
+        inside = torch.zeros_like(x, dtype=torch.bool)
+        for (ax, ay), (bx, by) in pairwise([*corners, corners[0]]):
+            ex, ey, px, py = bx - ax, by - ay, x - ax, y - ay
+            share = ((px * ex + py * ey) / (ex * ex + ey * ey)).clamp(0, 1)
+            away_x, away_y = px - share * ex, py - share * ey
+            square = torch.minimum(square, away_x * away_x + away_y * away_y)
+            if ay != by:
+                left = (px * ey < py * ex) == (ey > 0)
+                inside = inside ^ (((y >= ay) != (y >= by)) & left)
+        away = square.clamp_min(1e-30).sqrt()
+        return torch.where(inside, -away, away)
+
+    return distance
+
+
+def regular_polygon(sides: int, radius: Scalar) -> Profile:
+    """Its corners at `radius`, one of them on the x axis. InputError for fewer than 3 sides."""
+    if sides < 3:
+        raise InputError(f"a polygon of {sides} sides has no inside: give 3 or more")
+    half = math.pi / sides
+
+    def distance(points: Float[Tensor, "points 2"]) -> Float[Tensor, "points"]:
+        # Turned to the side that is nearest, whose middle is then on the x axis.
+        x, y = points.unbind(1)
+        nearest = ((torch.atan2(y, x).detach() - half) / (2 * half)).round()
+        turn = (2 * nearest + 1) * half
+        cosine, sine = turn.cos(), turn.sin()
+        across = cosine * x + sine * y - radius * math.cos(half)
+        along = (cosine * y - sine * x).abs() - radius * math.sin(half)
+        # Inside, a corner is never nearer than a side.
+        return torch.where(across > 0, length(across, along.clamp_min(0)), across)
+
+    return distance
+
+
+def extruded(profile: Profile, half_height: Scalar) -> SDF:
+    """A prism along z, with flat ends."""
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        return box_distance(profile(points[:, :2]), points[:, 2].abs() - half_height)
+
+    return distance
+
+
+def revolved(profile: Profile, offset: Scalar = 0.0) -> SDF:
+    """The profile turned about the z axis, its x pointing outward and its y along z.
+
+    `offset` is from the axis to the profile's origin. What of a profile reaches over the axis
+    must be mirrored there, or nearer to the axis than its other side.
+    """
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        x, y, z = points.unbind(1)
+        return profile(columns(length(x, y) - offset, z))
+
+    return distance
+
+
+def hexagonal_prism(radius: Scalar, half_height: Scalar) -> SDF:
+    """Along z, an edge on the xz plane at `radius`."""
+    return extruded(regular_polygon(6, radius), half_height)
+
+
+def triangular_prism(radius: Scalar, half_height: Scalar) -> SDF:
+    """Along z, an edge on the xz plane at `radius`; equilateral."""
+    return extruded(regular_polygon(3, radius), half_height)
+
+
+def capped_cone(low_radius: float, high_radius: float, half_height: float) -> SDF:
+    """About z, with flat ends of the radii, one of which may be 0."""
+    low, high = max(low_radius, 0.0), max(high_radius, 0.0)
+    outline = [(-low, -half_height), (low, -half_height), (high, half_height)]
+    outline += [(-high, half_height)]
+    return revolved(polygon([at for k, at in enumerate(outline) if at != outline[k - 1]]))
+
+
+def cone(radius: float, height: float) -> SDF:
+    """About z, from a base of the radius at z = 0 to its tip."""
+    return revolved(polygon([(-radius, 0.0), (radius, 0.0), (0.0, height)]))
+
+
+def rounded_box(half_sizes: Vector, radius: Scalar) -> SDF:
+    """From −half_sizes to half_sizes, edges rounded by a radius that is at most the least."""
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        return box(vector(half_sizes, points) - radius)(points) - radius
+
+    return distance
+
+
+def octahedron(radius: Scalar) -> SDF:
+    """|x| + |y| + |z| ≤ radius.
+
+    The nearest point to one outside is its projection to a simplex: all coordinates less the
+    same τ, but not below 0 (Duchi et al., ICML 2008).
+    """
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        x, y, z = points.abs().unbind(1)
+        most, least = (
+            torch.maximum(torch.maximum(x, y), z),
+            torch.minimum(torch.minimum(x, y), z),
+        )
+        total = x + y + z
+        shift = torch.maximum(most - radius, (total - least - radius) / 2)
+        shift = torch.maximum(shift, (total - radius) / 3)
+        away = length(*(torch.minimum(column, shift) for column in (x, y, z)))
+        # Inside, the nearest point is on the side's plane: every coordinate is moved alike.
+        return torch.where(shift < 0, 3**0.5 * shift, away)
+
+    return distance
+
+
+def link(half_length: Scalar, major: Scalar, minor: Scalar) -> SDF:
+    """A link of a chain: a torus in the xy plane, parted along y by twice the half length."""
+    ring = torus(major, minor)
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        x, y, z = points.unbind(1)
+        return ring(columns(x, (y.abs() - half_length).clamp_min(0), z))
+
+    return distance
+
+
+def ellipsoid(radii: Vector) -> SDF:
+    """Half axes along x, y and z.
+
+    The nearest point to p is r² p / (t + r²) where that lies on the surface; F(t) = |r p /
+    (t + r²)|² − 1 is convex and falls, so Newton's steps from the left reach its root (Eberly,
+    "Distance from a Point to an Ellipse, an Ellipsoid, or a Hyperellipsoid", 2013).
+    """
+
+    def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        axes = vector(radii, points).unbind()
+        # On a plane of symmetry the nearest point is on either side of it: one is chosen.
+        place = [
+            torch.maximum(p.abs(), 1e-5 * r.detach())
+            for p, r in zip(points.unbind(1), axes, strict=True)
+        ]
+        with torch.no_grad():
+            t = torch.stack([r * p - r * r for p, r in zip(place, axes, strict=True)]).amax(0)
+            for _ in range(NEWTON_STEPS):
+                t = _newton(t, place, axes)
+        # Two more with gradients: the root's first and second derivatives are then its own.
+        for _ in range(2 if torch.is_grad_enabled() else 0):
+            t = _newton(t, place, axes)
+        # By the support function: the plane that touches the ellipsoid at the nearest point.
+        normal = [p / (t + r * r) for p, r in zip(place, axes, strict=True)]
+        size = length(*normal)
+        height = length(*(r * n for n, r in zip(normal, axes, strict=True)))
+        above = sum((p * n for p, n in zip(place, normal, strict=True)), -height)
+        return above / size
+
+    return distance
+
+
+def _newton(
+    t: Float[Tensor, "points"],
+    place: Sequence[Float[Tensor, "points"]],
+    axes: Sequence[Float[Tensor, ""]],
+) -> Float[Tensor, "points"]:
+    """One step towards the root of F."""
+    value, slope = torch.full_like(t, -1.0), torch.zeros_like(t)
+    for p, r in zip(place, axes, strict=True):
+        inverse = 1 / (t + r * r)
+        share = (r * p * inverse).square()
+        value, slope = value + share, slope + share * inverse
+    return t + value / (2 * slope)

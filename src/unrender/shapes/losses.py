@@ -1,0 +1,177 @@
+"""What keeps a mesh well shaped while it is fitted: Laplacians and the losses made of them.
+
+Meshes are packed (`Meshes`). Every loss is a mean over the edges or vertices of each mesh, and
+then over the meshes, so that a large mesh of a batch counts as much as a small one. What
+depends on the faces alone is found once, as a `Topology`, and serves the whole fit.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from unrender.shapes.mesh import Mesh, Meshes, edges_of
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What losses need of the faces; it holds wherever the vertices go."""
+
+    faces: Int[Tensor, "faces 3"]
+    edges: Int[Tensor, "edges 2"]
+    edge_of_face: Int[Tensor, "faces 3"]
+    """The edge opposite each corner."""
+    degree: Float[Tensor, "vertices 1"]
+    """Edges at each vertex; 1 where there are none, to divide by."""
+    hinges: Int[Tensor, "hinges 4"]
+    """Of each edge with two faces: its two vertices, and each face's third. At an edge of more
+    faces, the first two."""
+    vertex_share: Float[Tensor, "vertices"]
+    """The weight of each vertex in a mean over the vertices of a mesh and then over meshes."""
+    edge_share: Float[Tensor, "edges"]
+    hinge_share: Float[Tensor, "hinges"]
+
+    @classmethod
+    def of(cls, mesh: Mesh | Meshes) -> "Topology":
+        """On the mesh's device, with weights in its vertices' type."""
+        meshes = mesh if isinstance(mesh, Meshes) else Meshes.pack([mesh])
+        edges = edges_of(meshes.faces)
+        pairs = edges.faces[edges.num_faces > 1]
+        ends = edges.vertices[edges.num_faces > 1]
+        # A face's corners sum to the edge's ends and the third: so the third is what is left.
+        thirds = meshes.faces.sum(1)[pairs] - ends.sum(1, keepdim=True)
+        degree = edges.vertices.flatten().bincount(minlength=len(meshes.vertices))
+        owner = meshes.vertex_mesh
+
+        def share(mesh_of: Int[Tensor, "rows"]) -> Float[Tensor, "rows"]:
+            counts = mesh_of.bincount(minlength=len(meshes))
+            return (1 / (counts[mesh_of] * len(meshes))).to(meshes.vertices)
+
+        return cls(
+            meshes.faces,
+            edges.vertices,
+            edges.of_face,
+            degree.clamp_min(1)[:, None].to(meshes.vertices),
+            torch.cat([ends, thirds], dim=1),
+            share(owner),
+            share(owner[edges.vertices[:, 0]]),
+            share(owner[ends[:, 0]]),
+        )
+
+
+def uniform_laplacian(
+    vertices: Float[Tensor, "vertices 3"], topology: Topology
+) -> Float[Tensor, "vertices 3"]:
+    """From each vertex to the mean of its neighbours; 0 where it has none."""
+    a, b = topology.edges.unbind(1)
+    across = vertices[b] - vertices[a]
+    total = torch.zeros_like(vertices).index_add(0, a, across).index_add(0, b, -across)
+    return total / topology.degree
+
+
+def mean_curvature_normals(
+    vertices: Float[Tensor, "vertices 3"], topology: Topology
+) -> Float[Tensor, "vertices 3"]:
+    """The Laplace-Beltrami operator of the surface on its own points: −2 H n, in 1 / length.
+
+    H is the mean curvature and n the outward normal: −2 n / r on a sphere of radius r.
+    Cotangent weights over the mixed area of each vertex (Meyer et al., "Discrete
+    Differential-Geometry Operators for Triangulated 2-Manifolds", 2003, eq. 8 and fig. 4). Of
+    no meaning at an open border; 0 at vertices without faces.
+    """
+    cotangents, areas = _cotangents(vertices, topology.faces)
+    weights = _edge_weights(cotangents, topology)
+    total, _ = _weighted(vertices, topology, weights)
+    # Voronoi: an eighth of each side's square by the cotangent opposite; in obtuse triangles
+    # half of the area at the obtuse corner, a quarter at the others.
+    corners = vertices[topology.faces]
+    squares = (corners.roll(-1, 1) - corners.roll(1, 1)).square().sum(-1)
+    parts = squares * cotangents / 8
+    voronoi = parts.roll(1, 1) + parts.roll(-1, 1)
+    obtuse = cotangents < 0
+    fixed = areas[:, None] * torch.where(obtuse, 0.5, 0.25)
+    mixed = torch.where(obtuse.any(1, keepdim=True), fixed, voronoi)
+    area = vertices.new_zeros(len(vertices)).index_add(
+        0, topology.faces.flatten(), mixed.flatten()
+    )
+    return total / torch.where(area > 0, area, 1.0)[:, None]
+
+
+def laplacian_smoothing(
+    vertices: Float[Tensor, "vertices 3"],
+    topology: Topology,
+    weights: Literal["uniform", "cotangent"] = "uniform",
+) -> Float[Tensor, ""]:
+    """Mean length of the Laplacian, in scene units: how far vertices are from their neighbours.
+
+    "uniform" also draws vertices along the surface, until they are evenly spread. "cotangent"
+    sees the surface alone, wherever on it the vertices are: the neighbours' mean by the
+    cotangents of the angles opposite (Desbrun et al., "Implicit Fairing of Irregular Meshes",
+    1999, eq. 10). As there, these weights count as constants in a step of the fit; they are
+    divided by the sum of their absolute values, so that slivers cannot make it large.
+    """
+    if weights == "uniform":
+        offset = uniform_laplacian(vertices, topology)
+    else:
+        with torch.no_grad():
+            cotangents, _ = _cotangents(vertices, topology.faces)
+            edge_weights = _edge_weights(cotangents, topology)
+        total, size = _weighted(vertices, topology, edge_weights)
+        offset = total / torch.where(size > 0, size, 1.0)[:, None]
+    return offset.norm(dim=1) @ topology.vertex_share
+
+
+def normal_consistency(
+    vertices: Float[Tensor, "vertices 3"], topology: Topology
+) -> Float[Tensor, ""]:
+    """Mean of 1 − cos between the normals of faces that share an edge: 0 where all is flat.
+
+    In [0, 2], and the same however the two faces are oriented; 0 for meshes without such edges.
+    """
+    a, b, left, right = vertices[topology.hinges].unbind(1)
+    first = torch.linalg.cross(b - a, left - a)
+    second = torch.linalg.cross(right - a, b - a)
+    return (1 - cosine_similarity(first, second, dim=1)) @ topology.hinge_share
+
+
+def edge_length(
+    vertices: Float[Tensor, "vertices 3"], topology: Topology, target: float = 0.0
+) -> Float[Tensor, ""]:
+    """Mean square of the edges' lengths less a target length, in squared scene units."""
+    a, b = vertices[topology.edges].unbind(1)
+    return ((a - b).norm(dim=1) - target).square() @ topology.edge_share
+
+
+def _cotangents(
+    vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
+) -> tuple[Float[Tensor, "faces 3"], Float[Tensor, "faces"]]:
+    """Of the angle at each corner, and the faces' areas."""
+    corners = vertices[faces]
+    ahead, back = corners.roll(-1, 1) - corners, corners.roll(1, 1) - corners
+    double = torch.linalg.cross(ahead[:, 0], back[:, 0]).norm(dim=1)
+    # A face without area has no angles: it counts for nothing.
+    flat = (double == 0)[:, None]
+    cotangents = (ahead * back).sum(-1) / torch.where(flat, 1.0, double[:, None])
+    return torch.where(flat, 0.0, cotangents), double / 2
+
+
+def _edge_weights(
+    cotangents: Float[Tensor, "faces 3"], topology: Topology
+) -> Float[Tensor, "edges"]:
+    """Half the sum of the cotangents of the angles opposite each edge."""
+    zeros = cotangents.new_zeros(len(topology.edges))
+    return zeros.index_add(0, topology.edge_of_face.flatten(), cotangents.flatten() / 2)
+
+
+def _weighted(
+    vertices: Float[Tensor, "vertices 3"], topology: Topology, weights: Float[Tensor, "edges"]
+) -> tuple[Float[Tensor, "vertices 3"], Float[Tensor, "vertices"]]:
+    """Sums over each vertex' edges: of the way to the other end by weight, and of |weight|."""
+    a, b = topology.edges.unbind(1)
+    across = weights[:, None] * (vertices[b] - vertices[a])
+    total = torch.zeros_like(vertices).index_add(0, a, across).index_add(0, b, -across)
+    zeros, size = vertices.new_zeros(len(vertices)), weights.abs()
+    return total, zeros.index_add(0, a, size).index_add(0, b, size)

@@ -1,0 +1,39 @@
+"""A shape, whichever way it is given: triangles, points or voxels."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.shapes.convert import mesh_from_voxels
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.sampling import sample_surface
+from unrender.shapes.voxels import VoxelGrid
+
+Shape = Mesh | PointCloud | VoxelGrid
+"""Voxels hold probabilities, and are filled above ½."""
+
+
+def surface_points(shape: Shape, count: int, generator: torch.Generator) -> PointCloud:
+    """So many points drawn evenly from the surface, with normals; a cloud as it is.
+
+    None, where a mesh has no faces or no voxel is filled.
+    """
+    if isinstance(shape, PointCloud):
+        return shape
+    mesh = mesh_from_voxels(shape) if isinstance(shape, VoxelGrid) else shape
+    if len(mesh.faces) == 0:
+        return PointCloud(mesh.vertices.new_zeros(0, 3), None, mesh.vertices.new_zeros(0, 3))
+    drawn = sample_surface(mesh, count, generator)
+    return PointCloud(drawn.points, drawn.colors, drawn.normals)
+
+
+def bounds(shape: Shape) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The lowest and the highest corner of what is there; 0 where nothing is."""
+    if isinstance(shape, VoxelGrid):
+        points, half = shape.points(), shape.cell / 2
+    else:
+        points, half = shape.vertices if isinstance(shape, Mesh) else shape.points, 0.0
+    if len(points) == 0:
+        return points.new_zeros(3), points.new_zeros(3)
+    return points.amin(0) - half, points.amax(0) + half

@@ -1,0 +1,176 @@
+"""All kinds of fields of two dimensions, fitted to one picture with one budget."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.api.field_tasks import evaluate_picture, fit_picture
+from unrender.api.opened_run import check_free
+from unrender.api.tasks import make_folder
+from unrender.data.picture import Picture, over_white, pixel_centers
+from unrender.evaluation.images import psnr
+from unrender.fields.derivatives import (
+    gradient,
+    pixel_gradient,
+    pixel_laplacian,
+    second_derivatives,
+)
+from unrender.fields.field import IMAGE_KINDS, SMOOTH, FieldKind
+from unrender.imaging.files import write_video
+from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
+from unrender.report.fields import (
+    Appearance,
+    FittedField,
+    Tile,
+    labelled,
+    write_field_comparison,
+)
+from unrender.training.fit import FitOptions
+
+SHOTS = 24
+"""Moments of a fit that are recorded."""
+TILE = 160
+"""Pixels of the longer side, at most, of what is recorded: every second, third … pixel."""
+
+
+class _Record:
+    """What a fit looks like on the way, at SHOTS moments that grow rarer."""
+
+    def __init__(self, picture: Picture, options: FitOptions):
+        self.every = -(-max(picture.width, picture.height) // TILE)
+        self.truth = picture.pixels[:: self.every, :: self.every]
+        self.options, self.step = options, 0
+        self.curve: list[tuple[int, float, float]] = []
+        self.frames: list[Tile] = []
+
+    def watch(self, model: ImageFieldModel, seconds: float) -> None:
+        self.step += self.options.log_every
+        steps, minutes = self.options.steps, self.options.minutes
+        by_steps = 0.0 if steps is None else self.step / steps
+        by_time = 0.0 if minutes is None else seconds / (60 * minutes)
+        # Most happens at the beginning.
+        if max(by_steps, by_time) < (len(self.frames) / SHOTS) ** 2:
+            return
+        seen = model.picture(self.every).cpu()
+        self.curve.append((self.step, seconds, float(psnr(seen, self.truth))))
+        self.frames.append(over_white(seen))
+
+
+def compare_fields(
+    picture: Picture,
+    out: Path,
+    options: FitOptions,
+    pixels: int = 512,
+    kinds: Sequence[FieldKind] = IMAGE_KINDS,
+    show: bool = True,
+) -> Path:
+    """Fit each kind of field with one budget, and write the page that compares them.
+
+    `out` gets a run folder for each kind, progress.gif and index.html, whose path is returned.
+    What is recorded on the way does not count as fitting. InputError; KeyboardInterrupt once
+    Ctrl-C has ended a fit.
+    """
+    check_free(out, resume=False)
+    make_folder(out)
+    # Without a budget, the one that the loop takes.
+    if options.steps is None and options.minutes is None:
+        options = replace(options, minutes=5.0)
+    often = 20 if options.steps is None else max(1, options.steps // 200)
+    options = replace(options, log_every=often)
+    records: dict[FieldKind, _Record] = {kind: _Record(picture, options) for kind in kinds}
+    fields = [
+        _fitted(picture, ImageField(field=kind, pixels=pixels), out / kind, record, show)
+        for kind, record in records.items()
+    ]
+    film = out / "progress.gif"
+    _write_film(film, records)
+    budget = [f"{options.steps:,} steps"] if options.steps is not None else []
+    budget += [f"{options.minutes:g} minutes"] if options.minutes is not None else []
+    page = out / "index.html"
+    write_field_comparison(
+        page,
+        f"{Path(picture.name).stem}: {len(fields)} fields",
+        f"{picture.width}×{picture.height} pixels; {' or '.join(budget)} of {pixels:,} random "
+        f"pixels a step for each field, seed {options.seed}. There is no held-out set: a field "
+        "is asked for what it was shown.",
+        photograph_appearance(picture.pixels),
+        fields,
+        film,
+    )
+    return page
+
+
+def _fitted(
+    picture: Picture, method: ImageField, out: Path, record: _Record, show: bool
+) -> FittedField:
+    opened, result = fit_picture(
+        picture, method, out, record.options, show=show, watch=record.watch
+    )
+    if result.interrupted:
+        raise KeyboardInterrupt
+    figures = evaluate_picture(opened, picture)
+    assert isinstance(opened.model, ImageFieldModel), "fitted just now"
+    return FittedField(
+        method.field,
+        figures["parameters"],
+        result.steps,
+        result.seconds,
+        figures["mse"],
+        math.inf if figures["psnr"] is None else figures["psnr"],
+        record.curve,
+        opened.run.metrics,
+        appearance(opened.model),
+        method.field in SMOOTH,
+    )
+
+
+def _write_film(path: Path, records: dict[FieldKind, _Record]) -> None:
+    """All fits at once, beside the photograph; those that took few steps wait at their end."""
+    taken = {kind: record.frames for kind, record in records.items() if record.frames}
+    truth = over_white(next(iter(records.values())).truth)
+    frames = [
+        labelled(
+            [
+                ("photograph", truth),
+                *((kind, own[min(shot, len(own) - 1)]) for kind, own in taken.items()),
+            ],
+            columns=4,
+        )
+        for shot in range(max((len(own) for own in taken.values()), default=1))
+    ]
+    write_video(path, torch.stack(frames), fps=5)
+
+
+def appearance(model: ImageFieldModel) -> Appearance:
+    """A fitted field's picture and derivatives; its own where that says much."""
+    seen = photograph_appearance(model.picture().cpu())
+    height, width, _ = model.size.tolist()
+    scale = torch.tensor([1 / width, 1 / height], device=model.size.device)
+
+    def grey(points: Float[Tensor, "points 2"]) -> Float[Tensor, "points"]:
+        return over_white(model(points)).mean(-1)
+
+    slope: list[Tensor] = []
+    laplacian: list[Tensor] = []
+    index = torch.arange(height * width, device=model.size.device)
+    for part in index.split(PIXELS_AT_ONCE):
+        points = pixel_centers(part, height, width)
+        slope.append((gradient(grey, points) * scale).norm(dim=1))
+        if model.field.kind in SMOOTH:
+            laplacian.append((second_derivatives(grey, points) * scale.square()).sum(1))
+    found = replace(seen, slope=torch.cat(slope).view(height, width).cpu())
+    if laplacian:
+        found = replace(found, laplacian=torch.cat(laplacian).view(height, width).cpu())
+    return found
+
+
+def photograph_appearance(pixels: Float[Tensor, "height width channels"]) -> Appearance:
+    """Pixels and their finite differences."""
+    color = over_white(pixels)
+    grey = color.mean(-1)
+    return Appearance(color, pixel_gradient(grey).norm(dim=0), pixel_laplacian(grey))

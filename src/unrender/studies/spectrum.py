@@ -1,0 +1,269 @@
+"""One scene from flat colours to the rendering equation: each stage asks what the last ignored.
+
+Flat, Gouraud and Phong shading know a surface's normal, and of the light where its middle is.
+Shadow rays ask whether that is seen; ambient occlusion asks how much of the surroundings is.
+Direct light asks for the lamp as it is, with its extent; a path goes on from there.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import look_at
+from unrender.imaging.color import display_from_linear
+from unrender.rendering.light.bsdf import (
+    Glass,
+    Lambert,
+    Material,
+    Metal,
+    Mirror,
+    Vectors,
+    frame,
+    sample_lambert,
+    unit,
+)
+from unrender.rendering.light.path_tracer import PathOptions, path_renderer
+from unrender.rendering.light.scene import BuiltScene, PathScene, Surface, Thing, build
+from unrender.rendering.mesh.shading import (
+    AmbientLight,
+    MeshLook,
+    PointLight,
+    Shading,
+    light_on,
+    mesh_renderer,
+)
+from unrender.rendering.mesh.shading import Material as Shine
+from unrender.rendering.renderer import pixel_grid
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import icosphere, torus
+from unrender.shapes.textures import VertexColors
+
+LAMP = (0.0, 0.0, 1.98)
+"""Its middle; the room is from −1 to 1, and from 0 to 2 in height."""
+AMBIENT, KEY = 0.3, 0.75
+"""Of the light that comes from everywhere, and of the lamp, before there are rays."""
+NEARBY = 0.8
+"""Surfaces farther away than this do not occlude, in scene units."""
+SHADOW_RAYS = 3
+"""A side of each pixel, where shadows are asked for; AO_RAYS of them go from each point."""
+AO_RAYS = 16
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One picture of the scene."""
+
+    name: str
+    adds: str
+    """What it asks that the stage before did not."""
+    image: Float[Tensor, "height width 3"]
+    """Display-referred, in [0, 1]."""
+    seconds: float
+
+
+def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int], Cameras]]:
+    """A room with a lamp, the mesh or else a ring, a mirror and a ball of glass.
+
+    With it, its camera by the pixels a side. A mesh without texture is of clay.
+    """
+    middle = _place(torus(0.28, 0.12, 16, 32) if mesh is None else mesh)
+    clay, grey, white = torch.tensor([0.75, 0.42, 0.28]), torch.full((3,), 0.7), torch.ones(3)
+    red, green = torch.tensor([0.6, 0.06, 0.05]), torch.tensor([0.1, 0.4, 0.12])
+    gold = torch.tensor([0.9, 0.75, 0.45])
+    right, back, up = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    ball = icosphere(3)
+    things = [
+        Thing(_wall((0.0, 0.0, 0.0), right, back), Lambert(grey)),
+        Thing(_wall((0.0, 0.0, 2.0), back, right), Lambert(grey)),
+        Thing(_wall((0.0, 1.0, 1.0), right, up), Lambert(grey)),
+        Thing(_wall((-1.0, 0.0, 1.0), back, up), Lambert(red)),
+        Thing(_wall((1.0, 0.0, 1.0), up, back), Lambert(green)),
+        Thing(middle, Lambert(clay if middle.texture is None else None), smooth=True),
+        Thing(_moved(ball, 0.3, (0.55, 0.5, 0.3)), Metal(gold, 0.1), smooth=True),
+        Thing(_moved(ball, 0.24, (0.5, -0.4, 0.24)), Glass(white), smooth=True),
+        Thing(
+            _wall(LAMP, (0.0, 0.35, 0.0), (0.35, 0.0, 0.0)),
+            Lambert(0 * white),
+            emission=torch.tensor([14.0, 12.5, 10.5]),
+        ),
+    ]
+
+    def camera(size: int) -> Cameras:
+        eye = torch.tensor([[0.0, -4.2, 1.05]])
+        pose = look_at(eye, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0.0, 0.0, 1.0]))
+        return Cameras.from_focal(pose, 1.72 * size, size, size)
+
+    return PathScene(things), camera
+
+
+def spectrum(scene: PathScene, cameras: Cameras, samples: int, seed: int = 0) -> list[Stage]:
+    """The stages of a scene of meshes, seen by one camera; `samples` paths a pixel at the end.
+
+    Each is drawn once before, small, so that no time is spent on compiling.
+    """
+    built = build(scene)
+    direct = PathOptions(samples=samples, seed=seed, max_depth=2)
+    paths = replace(direct, max_depth=12)
+    draw: list[tuple[str, str, Callable[[Cameras], Tensor]]] = [
+        ("flat", "one normal a face", lambda c: _rasterized(scene, c, "flat")),
+        ("Gouraud", "light at vertices", lambda c: _rasterized(scene, c, "gouraud")),
+        ("Phong", "a normal a pixel", lambda c: _rasterized(scene, c, "phong")),
+        ("shadows", "is the lamp's middle seen?", lambda c: _shadowed(built, c, 0, seed)),
+        ("occlusion", "what is near?", lambda c: _shadowed(built, c, AO_RAYS, seed)),
+        ("direct light", "how much of the lamp is seen?",
+         lambda c: path_renderer(scene, direct)(c).color[0]),
+        ("path traced", "what comes from all else?",
+         lambda c: path_renderer(scene, paths)(c).color[0]),
+    ]  # fmt: skip
+    stages: list[Stage] = []
+    for name, adds, picture in draw:
+        picture(cameras.resized(4, 4))
+        began = time.perf_counter()
+        image = picture(cameras).clamp(0, 1)
+        stages.append(Stage(name, adds, image, time.perf_counter() - began))
+    return stages
+
+
+def _lights() -> tuple[AmbientLight, PointLight]:
+    white = torch.ones(3)
+    return AmbientLight(AMBIENT * white), PointLight(torch.tensor(LAMP), KEY * white)
+
+
+def _shine(material: Material) -> Shine:
+    """What the shading of 1977 takes a material for."""
+    polished = isinstance(material, Metal | Mirror | Glass)
+    return Shine(specular=0.5, shininess=60.0) if polished else Shine(specular=0.0)
+
+
+def _rasterized(
+    scene: PathScene, cameras: Cameras, shading: Shading
+) -> Float[Tensor, "height width 3"]:
+    """Each thing by itself, the nearest in front."""
+    size = cameras.height, cameras.width
+    color, nearest = torch.zeros(*size, 3), torch.full(size, math.inf)
+    for thing in scene.things:
+        assert isinstance(thing.shape, Mesh)
+        mesh, shown = thing.shape, thing.material.color
+        light = shading
+        if thing.emission is not None:
+            shown, light = torch.ones(3), "none"
+        if shown is not None:
+            colors = display_from_linear(shown).expand_as(mesh.vertices)
+            mesh = replace(mesh, texture=VertexColors(colors))
+        look = MeshLook(light, _lights(), _shine(thing.material), cull=True, antialias=False)
+        if not thing.smooth:
+            mesh = _split(mesh)
+        found = mesh_renderer(mesh, look)(cameras)
+        front = (found.opacity[0] > 0) & (found.depth[0] < nearest)
+        nearest = torch.where(front, found.depth[0], nearest)
+        color = torch.where(front[..., None], found.color[0], color)
+    return color
+
+
+def _split(mesh: Mesh) -> Mesh:
+    """Every face with corners of its own, so that its edges are sharp."""
+    texture = mesh.texture
+    if isinstance(texture, VertexColors):
+        texture = VertexColors(texture.colors[mesh.faces].flatten(0, 1))
+    faces = torch.arange(3 * len(mesh.faces)).view(-1, 3)
+    return Mesh(mesh.vertices[mesh.faces].flatten(0, 1), faces, texture)
+
+
+@torch.no_grad()
+def _shadowed(
+    scene: BuiltScene, cameras: Cameras, occlusion_rays: int, seed: int
+) -> Float[Tensor, "height width 3"]:
+    """Phong's shading where rays say what the lamp reaches, and how open a point lies."""
+    generator = torch.Generator().manual_seed(seed)
+    fine = cameras.resized(SHADOW_RAYS * cameras.width, SHADOW_RAYS * cameras.height)
+    pixels = pixel_grid(fine.width, fine.height).flatten(0, 1)
+    parts: list[Tensor] = []
+    for part in pixels.split(1 << 16):
+        rays = fine.rays(torch.zeros(len(part), dtype=torch.long), part)
+        origins, directions = rays.origins.T.contiguous(), rays.directions.T.contiguous()
+        met = scene.meet(origins, directions)
+        color = torch.zeros_like(rays.origins)
+        keep = (met.thing >= 0).nonzero()[:, 0]
+        surface = scene.surface(
+            origins.index_select(1, keep), directions.index_select(1, keep), met.select(keep)
+        )
+        color[keep] = _shade(scene, surface, rays.origins[keep], occlusion_rays, generator)
+        parts.append(color)
+    image = torch.cat(parts).view(cameras.height, SHADOW_RAYS, cameras.width, SHADOW_RAYS, 3)
+    return image.mean((1, 3))
+
+
+def _shade(
+    scene: BuiltScene,
+    surface: Surface,
+    eyes: Float[Tensor, "points 3"],
+    occlusion_rays: int,
+    generator: torch.Generator,
+) -> Float[Tensor, "points 3"]:
+    points, normals = surface.points.T, surface.shading.T
+    way = torch.tensor(LAMP)[:, None] - surface.points
+    distance = way.square().sum(0).sqrt()
+    start = surface.leave(way, scene.grain)
+    # The lamp's own panel ends the way to its middle.
+    seen = (~scene.hidden(start, way / distance, 0.98 * distance)).float()[:, None]
+    polished = (surface.substance.kind > 0)[:, None]
+    ambient, key = _lights()
+    openness = _openness(scene, surface, occlusion_rays, generator)[:, None]
+    base, _ = light_on(points, normals, eyes, [ambient], Shine())
+    lit, glossy = light_on(points, normals, eyes, [key], Shine(specular=0.5, shininess=60.0))
+    albedo = display_from_linear(surface.substance.colors.T)
+    color = albedo * (openness * base + seen * lit) + polished * seen * glossy
+    shines = (scene.emission.amax(0) > 0)[surface.thing][:, None]
+    return torch.where(shines, 1.0, color)
+
+
+def _openness(
+    scene: BuiltScene, surface: Surface, rays: int, generator: torch.Generator
+) -> Float[Tensor, "points"]:
+    """Share of the surroundings that nothing near hides (Zhukov et al., 1998)."""
+    open_ = torch.ones_like(surface.points[0])
+    if rays == 0:
+        return open_
+    x, y, z = frame(surface.shading)
+    far = torch.full_like(open_, NEARBY)
+    hidden = torch.zeros_like(open_)
+    for _ in range(rays):
+        uniform = torch.rand(2, len(open_), generator=generator)
+        local = sample_lambert(surface.points, uniform).direction
+        direction: Vectors = unit(local[0] * x + local[1] * y + local[2] * z)
+        hidden += scene.hidden(surface.leave(direction, scene.grain), direction, far)
+    return 1 - hidden / rays
+
+
+def _wall(
+    middle: tuple[float, float, float],
+    first: tuple[float, float, float],
+    second: tuple[float, float, float],
+) -> Mesh:
+    """A parallelogram about its middle, seen from where `first` × `second` points."""
+    m, a, b = (torch.tensor(each) for each in (middle, first, second))
+    corners = torch.stack([m - a - b, m + a - b, m + a + b, m - a + b])
+    return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
+
+
+def _moved(mesh: Mesh, size: float, offset: tuple[float, float, float]) -> Mesh:
+    return replace(mesh, vertices=size * mesh.vertices + torch.tensor(offset))
+
+
+def _place(mesh: Mesh) -> Mesh:
+    """On the floor, left of the middle, turned a little, with a longest side of 1.1."""
+    unit_mesh = mesh.unit_cube()
+    turn = math.radians(-150)
+    c, s = math.cos(turn), math.sin(turn)
+    rotation = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    low = float(unit_mesh.vertices[:, 2].min())
+    offset = torch.tensor([-0.3, 0.0, -1.1 * low + 1e-3])
+    vertices = 1.1 * unit_mesh.vertices @ rotation.T + offset
+    normals = None if mesh.normals is None else mesh.normals @ rotation.T
+    return replace(unit_mesh, vertices=vertices, normals=normals)

@@ -1,0 +1,157 @@
+"""`unrender inspect` and `unrender export`, and what each refuses."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import trimesh
+
+from unrender.api.opened_run import OpenRun
+from unrender.api.tasks import fit_run
+from unrender.data.formats.camera_files import read_cameras
+from unrender.data.views import Scene
+from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.report.compare import wipe
+from unrender.report.page import Page, section
+from unrender.shapes.files.ply import read_ply
+from unrender.shapes.files.splats import read_splats
+from unrender.training.fit import FitOptions
+
+Command = Callable[..., str]
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("real_scenes/fern_llff", ["llff", "504×378", "20"]),
+        ("real_scenes/mouse_colmap", ["colmap", "4443", "56"]),
+        ("dtu/scan65_400x300", ["scale_mat_i", "not K", "camera 0 in the unit sphere"]),
+        ("co3d/toytruck_160x90", ["co3d", "160×90", "10000"]),
+        ("realestate10k/0f47577ab3441480.txt", ["realestate10k", "16"]),
+        ("nerf_synthetic/lego_200", ["blender", "200×200", "150"]),
+    ],
+)
+def test_real_scenes_are_described(command: Command, name: str, lines: list[str]) -> None:
+    path = DATA / name
+    if not path.exists():
+        pytest.skip("the real sample is not here")
+    said = command("inspect", path)
+    assert all(line in said for line in lines)
+
+
+def test_an_inspection_is_drawn(command: Command, scene_folder: Path, tmp_path: Path) -> None:
+    command("inspect", scene_folder, "--out", tmp_path / "look")
+    assert (tmp_path / "look/cameras.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "look/index.html").read_text()
+    assert "Photographs" in page
+    assert "What looks wrong" in page
+
+
+def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> None:
+    assert "poses_bounds.npy" in refused("inspect", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def splats_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+    method = GaussianSplatting(first=100, most=100, degree=1)
+    options = FitOptions(steps=3, device="cpu")
+    out = tmp_path_factory.mktemp("runs") / "splats"
+    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+
+
+def test_a_mesh_has_the_chairs_size(
+    command: Command, scene_run: OpenRun, tmp_path: Path
+) -> None:
+    command("export", scene_run.run.path, "--to", tmp_path / "a.ply", "--voxels", 48)
+    found = read_ply(tmp_path / "a.ply")
+    places = torch.tensor([[found[k].min(), found[k].max()] for k in "xyz"])
+    assert bool((places.abs() < 1.3).all())
+    assert float((places[:, 1] - places[:, 0]).max()) > 0.8
+    assert found["red"].max() > 50
+    command("export", scene_run.run.path, "--to", tmp_path / "a.obj", "--voxels", 32)
+    lines = (tmp_path / "a.obj").read_text().splitlines()
+    vertices = sum(line.startswith("v ") for line in lines)
+    faces = [line.split()[1:] for line in lines if line.startswith("f ")]
+    assert vertices > 100
+    assert max(int(v) for face in faces for v in face) == vertices
+    command("export", scene_run.run.path, "--to", tmp_path / "a.glb", "--voxels", 32)
+    (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
+    assert (len(mesh.vertices), len(mesh.faces)) == (vertices, len(faces))
+    assert mesh.visual.vertex_colors[:, :3].max() > 50
+
+
+def test_gaussians_and_cameras_are_written(
+    command: Command, splats_run: OpenRun, small_scene: Scene, tmp_path: Path
+) -> None:
+    command("export", splats_run.run.path, "--to", tmp_path / "splats.ply")
+    found = read_splats(tmp_path / "splats.ply")
+    assert torch.equal(found.means, splats_run.model.means[:100])
+    command("export", splats_run.run.path, "--to", tmp_path / "cameras.json")
+    cameras = read_cameras(tmp_path / "cameras.json").cameras
+    assert torch.allclose(cameras.centers, small_scene.train.cameras.centers, atol=1e-5)
+    assert (cameras.width, cameras.height) == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--to", "mesh.stl"), "ends in none"),
+        (("--to", "nowhere/mesh.obj"), "is no folder"),
+        (("--to", "splats.ply"), "holds no Gaussians"),
+        (("--to", "mesh.obj", "--voxels", 4), "--voxels 4"),
+        (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
+        (("--to", "mesh.obj", "--half-width", "nan"), "a positive length"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(
+    refused: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    scene_run: OpenRun,
+    tmp_path: Path,
+    words: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("export", scene_run.run.path, *words)
+
+
+def test_a_flow_has_no_surface(refused: Command, flow_run: OpenRun, tmp_path: Path) -> None:
+    line = refused("export", flow_run.run.path, "--to", tmp_path / "mesh.obj")
+    assert "is a flow" in line
+
+
+def test_runs_are_compared_on_one_page(
+    command: Command,
+    refused: Command,
+    scene_run: OpenRun,
+    splats_run: OpenRun,
+    flow_run: OpenRun,
+    scene_folder: Path,
+    tmp_path: Path,
+) -> None:
+    runs = [shutil.copytree(run.run.path, tmp_path / n) for n, run in
+            (("grid", scene_run), ("splats", splats_run))]  # fmt: skip
+    page = tmp_path / "page.html"
+    command("compare", *runs, "--data", scene_folder, "--out", page)
+    content = page.read_text()
+    assert content.count('<figure class="wipe">') == 3
+    assert content.index(">grid<") < content.index(">splats<")
+    assert "instant-ngp" in content
+    assert (runs[0] / "evaluation.json").exists()
+    assert "is a flow" in refused("compare", flow_run.run.path, "--data", scene_folder)
+    assert "no .html" in refused("compare", *runs, "--out", tmp_path / "page.pdf")
+
+
+def test_the_edge_between_two_images_moves(
+    opened: Callable[[Path], str], tmp_path: Path
+) -> None:
+    images = [(name, torch.rand(1, 8, 8, 3)) for name in ("truth", "a <b>", "c")]
+    page = tmp_path / "page.html"
+    Page("Two", "of three", (section("Any two", wipe(images, 0, "view")),)).write(page)
+    document = opened(page)
+    assert 'data-ready="true"' in document
+    assert document.count("<option>") == 6
+    assert "clip-path: inset(0px 50% 0px 0px)" in document

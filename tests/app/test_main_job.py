@@ -1,0 +1,26 @@
+"""The main job's first step on the real scene: minutes, so only with `-m slow`."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.api.tasks import fit_run
+from unrender.data.load import load_scene
+from unrender.evaluation.renders import evaluate_images
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.training.fit import FitOptions
+
+LEGO = Path(__file__).parents[3] / "shared/data/nerf_synthetic/lego_200"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LEGO.is_dir(), reason=f"{LEGO} is absent")
+def test_lego_is_fitted_within_a_minute(tmp_path: Path) -> None:
+    scene = load_scene(str(LEGO))
+    options = FitOptions(minutes=1.0, device="cpu")
+    opened, _ = fit_run(
+        InstantNGP(), str(LEGO), tmp_path / "run", options, scene=scene, show=False
+    )
+    views = scene.test.select(torch.arange(0, 50, 5))
+    assert evaluate_images(opened.renderer, views).scores.mean_psnr > 28

@@ -1,0 +1,287 @@
+"""The Blender layout: written, read, held against real data, and refused where it is wrong."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from unrender.data.formats import blender
+from unrender.data.formats.blender import load_blender, load_blender_views, write_blender
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.imaging.color import premultiply
+from unrender.imaging.files import write_image
+
+REAL = Path(__file__).parents[4] / "shared/data/nerf_synthetic"
+needs_real_data = pytest.mark.skipif(
+    not (REAL / "lego_200").is_dir() or not (REAL / "chair_100").is_dir(),
+    reason="the NeRF-synthetic images are not in ../shared/data",
+)
+
+
+def views(num: int = 3, channels: int = 4) -> Views:
+    generator = torch.Generator().manual_seed(3)
+    poses = spherical_shell(num, (3.0, 5.0), generator, roll=0.5)
+    straight = torch.randint(0, 256, (num, 6, 8, channels), generator=generator) / 255
+    cameras = Cameras.from_focal(poses, 20 + torch.rand(num, generator=generator), 8, 6)
+    cameras.intrinsics[:, 0, 2] += 0.7
+    cameras.intrinsics[:, 1, 1] *= 1.1
+    if channels == 4:
+        return Views(cameras, premultiply(straight))
+    straight[:, 0], straight[:, -1] = 1.0, 1.0
+    return Views(cameras, straight, torch.ones(3))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_round_trip(tmp_path: Path, channels: int):
+    written = views(channels=channels)
+    write_blender(tmp_path / "scene", written)
+    read = load_blender_views(tmp_path / "scene")
+    assert torch.equal(read.cameras.world_from_camera, written.cameras.world_from_camera)
+    assert torch.equal(read.cameras.intrinsics, written.cameras.intrinsics)
+    # Straight colours are rounded to bytes, so the error is half of one at most.
+    torch.testing.assert_close(read.images, written.images, atol=0.51 / 255, rtol=0)
+    assert read.names == ("train/r_0.png", "train/r_1.png", "train/r_2.png")
+    assert (read.background is None) == (channels == 4)
+    assert os.listdir(tmp_path) == ["scene"]
+    with pytest.raises(InputError, match="exists already"):
+        write_blender(tmp_path / "scene", written)
+
+
+IDENTITY = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 4.0], [0, 0, 0, 1.0]]
+
+
+def write_scene(
+    folder: Path, content: Any = None, name: str = "transforms_train.json", **frame: Any
+) -> Path:
+    """A scene of two 4×4 views; keyword arguments change the second frame."""
+    folder.mkdir(exist_ok=True)
+    for index in range(2):
+        write_image(folder / f"r_{index}.png", torch.rand(4, 4, 4))
+    if content is None:
+        frames = [{"file_path": f"./r_{i}", "transform_matrix": IDENTITY} for i in range(2)]
+        frames[1] |= frame
+        content = {"camera_angle_x": 0.7, "frames": frames}
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / name).write_text(text)
+    return folder
+
+
+def test_names_with_and_without_endings(tmp_path: Path):
+    folder = write_scene(tmp_path / "scene", file_path="r_1.png")
+    assert load_blender_views(folder).names == ("r_0.png", "r_1.png")
+
+
+def test_intrinsics(tmp_path: Path):
+    angle = load_blender_views(write_scene(tmp_path / "a"))
+    focal = 0.5 * 4 / math.tan(0.35)
+    assert angle.cameras.focal.tolist() == pytest.approx([focal] * 2)
+    assert angle.cameras.intrinsics[0, 0, 2] == 2
+    own = load_blender_views(
+        write_scene(tmp_path / "b", fl_x=30.0, fl_y=60.0, cx=10.0, cy=12.0, w=20, h=40)
+    )
+    assert own.cameras.focal[0].item() == pytest.approx(focal)
+    expected = torch.tensor([[6.0, 0, 2.0], [0, 6.0, 1.2], [0, 0, 1]])
+    torch.testing.assert_close(own.cameras.intrinsics[1], expected)
+
+
+def test_splits(tmp_path: Path):
+    folder = write_scene(tmp_path / "scene")
+    alone = load_blender(folder)
+    assert (alone.train.names, alone.test.names) == (("r_1.png",), ("r_0.png",))
+    assert alone.name == "scene"
+    write_scene(folder, name="transforms_val.json")
+    assert (len(load_blender(folder).train), len(load_blender(folder).test)) == (2, 2)
+    single = load_blender(folder / "transforms_train.json")
+    assert (len(single.train), len(single.test)) == (1, 1)
+
+
+def test_every_tenth_view_is_held_out(tmp_path: Path):
+    frames = [{"file_path": "r_0", "transform_matrix": IDENTITY} for _ in range(21)]
+    for index, frame in enumerate(frames):
+        pose = [row[:] for row in IDENTITY]
+        pose[2][3] = float(index)
+        frame["transform_matrix"] = pose
+    content = {"camera_angle_x": 0.7, "frames": frames}
+    scene = load_blender(write_scene(tmp_path / "s", content, "transforms.json"))
+    assert scene.test.cameras.centers[:, 2].tolist() == [0, 10, 20]
+    assert len(scene.train) == 18
+
+
+def bent(row: int, column: int, value: Any) -> list[list[Any]]:
+    matrix: list[list[Any]] = [list(line) for line in IDENTITY]
+    matrix[row][column] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ({"file_path": "r_7"}, "frame 1: there is no image 'r_7'"),
+        ({"file_path": 7}, "frame 1: `file_path` is 7, not a file name"),
+        ({"file_path": "r\0"}, "no usable path"),
+        ({"file_path": "../other/r_0"}, "leaves the folder"),
+        ({"file_path": "/etc/hostname"}, "leaves the folder"),
+        ({"transform_matrix": [[1, 2], [3, 4]]}, "not 4x4"),
+        ({"transform_matrix": None}, "not 4x4"),
+        ({"transform_matrix": bent(0, 0, "one")}, "'one', not a number"),
+        ({"transform_matrix": bent(0, 0, True)}, "True, not a number"),
+        ({"transform_matrix": bent(0, 0, 10**400)}, "too large"),
+        ({"transform_matrix": bent(0, 0, math.nan)}, r"frame 1 \(r_1.png\): .*NaN"),
+        ({"transform_matrix": bent(1, 3, math.inf)}, "infinite"),
+        ({"transform_matrix": bent(1, 3, 1e300)}, "infinite"),
+        ({"transform_matrix": bent(0, 0, 1.01)}, r"frame 1 \(r_1.png\).*no rotation"),
+        ({"transform_matrix": bent(0, 0, -1)}, "reflection"),
+        ({"transform_matrix": bent(3, 3, 0)}, "last row"),
+        ({"fl_x": -3}, "must be positive"),
+        ({"fl_x": "wide"}, "not a number"),
+        ({"cx": math.nan}, "must be finite"),
+        ({"k4": 0.1}, "undistort"),
+        ({"k1": math.inf}, "must be finite"),
+        ({"camera_angle_x": 4.0}, "between 0 and π"),
+    ],
+)
+def test_wrong_frames_are_refused(tmp_path: Path, frame: dict[str, Any], message: str):
+    write_scene(tmp_path / "other")
+    folder = write_scene(tmp_path / "scene", **frame)
+    with pytest.raises(InputError, match=message) as caught:
+        load_blender(folder)
+    assert "transforms_train.json" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+FRAMES = [{"file_path": "r_0", "transform_matrix": IDENTITY}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"camera_angle_x": 0.7, "frames": [{"file', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("[]", "holds a list, not an object"),
+        ('{"camera_angle_x": 0.7}', "`frames` is missing"),
+        ({"camera_angle_x": 0.7, "frames": {}}, "not a list"),
+        ({"camera_angle_x": 0.7, "frames": []}, "zero views"),
+        ({"camera_angle_x": 0.7, "frames": [3]}, "not an object"),
+        ({"camera_angle_x": "wide", "frames": FRAMES}, "not a number"),
+        ({"camera_angle_x": 0, "frames": FRAMES}, "between 0 and π"),
+        ({"frames": FRAMES}, "neither `camera_angle_x` nor `fl_x`"),
+        ({"camera_angle_x": 0.7, "frames": FRAMES}, "one view"),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path: Path, content: Any, message: str):
+    folder = write_scene(tmp_path / "scene", content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_blender(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folders_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        load_blender(tmp_path / "absent")
+    with pytest.raises(InputError, match="neither transforms_train"):
+        load_blender(tmp_path)
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path: Path):
+    write_scene(tmp_path / "other")
+    folder = write_scene(tmp_path / "scene", file_path="link")
+    (folder / "link.png").symlink_to(tmp_path / "other" / "r_0.png")
+    with pytest.raises(InputError, match="leaves the folder"):
+        load_blender(folder)
+    (tmp_path / "moved").symlink_to(write_scene(tmp_path / "whole"))
+    assert len(load_blender_views(tmp_path / "moved")) == 2
+
+
+def test_images_must_agree(tmp_path: Path):
+    folder = write_scene(tmp_path / "scene")
+    write_image(folder / "r_1.png", torch.rand(4, 5, 4))
+    with pytest.raises(InputError, match=r"r_1\.png: is 5x4 but r_0\.png is 4x4"):
+        load_blender(folder)
+    write_image(folder / "r_1.png", torch.rand(4, 4, 3))
+    with pytest.raises(InputError, match=r"r_1\.png: has 3 channels"):
+        load_blender(folder)
+    (folder / "r_1.png").write_bytes((folder / "r_0.png").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"r_1\.png"):
+        load_blender(folder)
+
+
+def test_oversized_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_scene(tmp_path / "scene")
+    monkeypatch.setattr(blender, "MAX_JSON_BYTES", 100)
+    with pytest.raises(InputError, match="no list of poses"):
+        load_blender(folder)
+
+
+def test_backgrounds(tmp_path: Path):
+    folder = write_scene(tmp_path / "scene")
+
+    def paint(border: float) -> None:
+        for index in range(2):
+            image = torch.full((4, 4, 3), border)
+            image[1:3, 1:3] = 0.5
+            write_image(folder / f"r_{index}.png", image)
+
+    for border, expected in ((0.01, [0.0] * 3), (0.99, [1.0] * 3)):
+        paint(border)
+        found = load_blender_views(folder).background
+        assert found is not None
+        assert found.tolist() == expected
+    paint(0.4)
+    with pytest.raises(InputError, match="--background black or white"):
+        load_blender_views(folder)
+    told = load_blender_views(folder, "white").background
+    assert told is not None
+    assert told.tolist() == [1, 1, 1]
+
+
+@needs_real_data
+def test_real_scenes():
+    chair = load_blender(REAL / "chair_100")
+    assert (len(chair.train), len(chair.test)) == (100, 4)
+    assert chair.train.background is not None
+    assert chair.train.background.tolist() == [0, 0, 0]
+    lego = load_blender(REAL / "lego_200")
+    assert (len(lego.train), len(lego.test)) == (100, 50)
+    assert lego.train.has_alpha
+    torch.testing.assert_close(
+        lego.train.cameras.centers.norm(dim=-1), torch.full((100,), 4.0311), atol=1e-3, rtol=0
+    )
+
+
+@needs_real_data
+def test_silhouettes_carve_a_hull_that_reprojects():
+    """Wrong axes or units would carve everything away, or leave what the test views refute."""
+    scene = load_blender(REAL / "lego_200")
+    line = torch.linspace(-1.4, 1.4, 48)
+    points = torch.cartesian_prod(line, line, line)
+
+    def inside(views: Views, index: int, points: torch.Tensor) -> torch.Tensor:
+        camera = torch.full((len(points),), index)
+        pixel = views.cameras.project(camera, points)[0].floor().long().clamp(0, 199)
+        # A voxel is as wide as four pixels, so it may stand out by two.
+        mask = (views.images[index, :, :, 3] > 0.5).float()[None, None]
+        grown = torch.nn.functional.max_pool2d(mask, 5, stride=1, padding=2)[0, 0]
+        return grown[pixel[:, 1], pixel[:, 0]] > 0
+
+    for index in range(len(scene.train)):
+        points = points[inside(scene.train, index, points)]
+    assert len(points) > 1000
+    overlap: list[float] = []
+    for index in range(0, 50, 5):
+        camera = torch.full((len(points),), index)
+        pixel = scene.test.cameras.project(camera, points)[0].floor().long().clamp(0, 199)
+        seen = torch.zeros(200, 200)
+        seen[pixel[:, 1], pixel[:, 0]] = 1
+        seen = torch.nn.functional.max_pool2d(seen[None, None], 5, stride=1, padding=2)[0, 0]
+        seen = -torch.nn.functional.max_pool2d(-seen[None, None], 5, stride=1, padding=2)[0, 0]
+        mask = scene.test.images[index, :, :, 3] > 0.5
+        both, either = (seen > 0) & mask, (seen > 0) | mask
+        overlap.append((both.sum() / either.sum()).item())
+    assert sum(overlap) / len(overlap) > 0.85

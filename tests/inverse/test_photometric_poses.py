@@ -1,0 +1,143 @@
+"""Poses by render-and-compare, on a renderer whose answer is known: soft coloured balls."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.geometry.poses import compose, se3_exp, so3_distance
+from unrender.inverse.photometric_poses import RenderAndCompare, errors_of_twists, strided
+from unrender.rendering.renderer import (
+    PoseEstimate,
+    PoseModes,
+    Rendering,
+    pixel_grid,
+    supersampled,
+)
+
+CENTERS = torch.tensor([[0.6, 0, 0], [0, 0.7, 0.1], [-0.3, -0.4, 0.5], [0.1, 0.2, -0.6]])
+COLORS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+
+
+def balls(cameras: Cameras) -> Rendering:
+    """Gaussian blobs that add up: smooth in the pose, and without occlusion."""
+    grid = pixel_grid(cameras.width, cameras.height).expand(len(cameras), -1, -1, -1)
+    index = torch.arange(len(cameras))[:, None, None].expand(grid.shape[:-1])
+    rays = cameras.rays(index, grid)
+    offset = CENTERS - rays.origins[..., None, :]
+    along = (offset * rays.directions[..., None, :]).sum(-1)
+    square = offset.square().sum(-1) - along.square()
+    weight = torch.exp(-square / 0.15) / 4
+    opacity = weight.sum(-1)
+    return Rendering((weight[..., None] * COLORS).sum(-2), opacity, along.mean(-1))
+
+
+def views(count: int, size: int = 48) -> Cameras:
+    poses = spherical_shell(count, (3.5, 4.5), torch.Generator().manual_seed(0))
+    return Cameras.from_focal(poses, 1.2 * size, size, size)
+
+
+def moved(cameras: Cameras, degrees: float, length: float) -> Cameras:
+    generator = torch.Generator().manual_seed(1)
+    tangent = torch.nn.functional.normalize(
+        torch.randn(len(cameras), 2, 3, generator=generator), dim=-1
+    )
+    tangent *= torch.tensor([math.radians(degrees), length])[:, None]
+    return cameras.with_poses(compose(se3_exp(tangent.flatten(1)), cameras.world_from_camera))
+
+
+def errors(found: Cameras, truth: Cameras) -> tuple[Tensor, Tensor]:
+    turn = so3_distance(found.rotations, truth.rotations) * 180 / math.pi
+    return turn, (found.centers - truth.centers).norm(dim=-1)
+
+
+@pytest.mark.parametrize("background", [None, torch.ones(3)])
+def test_recovers_the_pose_that_made_the_image(background: Tensor | None) -> None:
+    truth = views(4)
+    start = moved(truth, degrees=6, length=0.1)
+    images = balls(truth).rgba
+    if background is not None:
+        color = balls(truth).over(background)
+        images = torch.cat([color, torch.ones_like(color[..., :1])], dim=-1)
+    estimate = RenderAndCompare().estimate(balls, images, start, background)
+    turn, shift = errors(estimate.cameras, truth)
+    assert turn.max() < 0.2
+    assert shift.max() < 0.02
+    before, _ = errors(start, truth)
+    assert before.min() > 5
+
+
+def test_of_several_modes_it_keeps_the_one_that_fits() -> None:
+    """The right mode is the second of the first camera and the first of the second one."""
+    truth, wrong = views(2).world_from_camera, views(4).world_from_camera[2:]
+    right = moved(views(2), degrees=5, length=0.1).world_from_camera
+    poses = torch.stack([torch.stack([wrong[0], right[0]]), torch.stack([right[1], wrong[1]])])
+    share = torch.tensor([[0.6, 0.4], [0.9, 0.1]])
+    cameras = views(2).with_poses(poses[:, 0])
+    zero = torch.zeros(2)
+    found = PoseEstimate(cameras, torch.zeros(2, 3), zero, modes=PoseModes(poses, share))
+    images = balls(views(2)).rgba
+    estimate = RenderAndCompare().estimate_from_modes(balls, images, found)
+    turn, _ = errors(estimate.cameras, views(2).with_poses(truth))
+    assert turn.max() < 0.2
+    assert estimate.misfit is not None
+    assert estimate.misfit.max() < 1e-5
+
+
+def test_the_errors_about_the_axes_are_those_of_the_covariance() -> None:
+    """A twist about a camera's own optical axis is an error about its z, and moves nothing."""
+    pose = views(5).world_from_camera
+    axis = pose[:, :, 2]
+    # The line through the centre: the turn's twist has the centre's moment as translation.
+    twist = torch.cat([axis, torch.linalg.cross(pose[:, :, 3], axis)], dim=1)
+    covariance = 0.1**2 * twist[:, :, None] * twist[:, None, :]
+    about, center = errors_of_twists(covariance, pose)
+    torch.testing.assert_close(about, torch.tensor([0, 0, 0.1]).expand(5, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(center, torch.zeros(5), atol=1e-3, rtol=0)
+
+
+def test_without_steps_the_start_comes_back() -> None:
+    truth = views(2)
+    options = RenderAndCompare(coarse_steps=0, fine_steps=0)
+    estimate = options.estimate(balls, balls(truth).rgba, truth)
+    torch.testing.assert_close(estimate.cameras.world_from_camera, truth.world_from_camera)
+
+
+def test_the_same_seed_gives_the_same_poses() -> None:
+    truth = views(2)
+    start, images = moved(truth, 3, 0.05), balls(truth).rgba
+    options = RenderAndCompare(coarse_steps=5, fine_steps=5)
+    a, b = (options.estimate(balls, images, start).cameras for _ in range(2))
+    assert torch.equal(a.world_from_camera, b.world_from_camera)
+
+
+def test_expected_error_grows_with_what_the_image_cannot_explain() -> None:
+    truth = views(3)
+    clean = balls(truth).rgba
+    noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    options = RenderAndCompare()
+    a = options.estimate(balls, clean, moved(truth, 2, 0.02))
+    b = options.estimate(balls, noisy, moved(truth, 2, 0.02))
+    assert (b.rotation_error > 3 * a.rotation_error).all()
+    assert (b.translation_error > 3 * a.translation_error).all()
+    turn, _ = errors(b.cameras, truth)
+    ratio = turn.mean() * math.pi / 180 / b.rotation_error.mean()
+    assert 0.1 < ratio < 5
+
+
+@pytest.mark.parametrize(("stride", "x", "y"), [(1, 0, 0), (4, 0, 0), (4, 3, 1), (5, 4, 4)])
+def test_strided_cameras_see_every_kth_pixel(stride: int, x: int, y: int) -> None:
+    cameras = views(2, size=22)
+    whole = balls(cameras).rgba[:, y::stride, x::stride]
+    part = balls(strided(cameras, stride, x, y)).rgba
+    torch.testing.assert_close(part, whole, atol=1e-5, rtol=0)
+
+
+def test_supersampling_averages_blocks() -> None:
+    cameras = views(2, size=12)
+    fine = balls(cameras.resized(36, 36)).rgba
+    blocks = fine.unflatten(2, (12, 3)).unflatten(1, (12, 3)).mean((2, 4))
+    torch.testing.assert_close(supersampled(balls, 3)(cameras).rgba, blocks)

@@ -1,0 +1,56 @@
+"""The first call of a kernel says that it compiles; later runs find the machine code."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import torch
+
+from unrender.kernels.runtime.jit import num_threads, run_threads, shares
+
+CALL = """
+import torch
+from unrender.kernels.expand import expand
+expand(torch.ones(2, 3), torch.tensor([0, 1, 2]))
+"""
+
+
+def test_the_first_call_says_what_it_is_doing(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", CALL]
+    said = [
+        subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stderr
+        for _ in range(2)
+    ]
+    first = "Compiling kernels.expand.cpu for this processor (kept for later runs)\n"
+    assert said == [first, ""]
+
+
+def test_kernels_have_as_many_threads_as_torch() -> None:
+    assert num_threads() == torch.get_num_threads()
+
+
+def test_within_the_pool_torch_has_one_thread() -> None:
+    """And so have kernels that are called there, whatever is set outside afterwards."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        together = threading.Barrier(3)
+        run_threads(lambda _: together.wait(10), range(3), False)
+        torch.set_num_threads(3)
+        inside = run_threads(
+            lambda _: (torch.get_num_threads(), num_threads()), range(3), False
+        )
+    finally:
+        torch.set_num_threads(before)
+    assert inside == [(1, 1)] * 3
+
+
+def test_threads_keep_order_and_share_all() -> None:
+    assert run_threads(lambda n: n * n, range(9)) == [n * n for n in range(9)]
+    assert shares(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert shares(1, 4) == [(0, 1)]

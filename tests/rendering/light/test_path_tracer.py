@@ -1,0 +1,457 @@
+"""The path tracer against closed forms and against itself by other strategies."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import look_at
+from unrender.imaging.color import display_from_linear
+from unrender.rendering.light import scene as path_scene
+from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
+from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
+from unrender.rendering.light.path_tracer import (
+    PathOptions,
+    Radiance,
+    mis_weight,
+    path_radiance,
+    path_renderer,
+)
+from unrender.rendering.light.scene import PathScene, Thing
+from unrender.shapes.implicit.sdf import SDF, sphere, translated
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.primitives import cube, icosphere
+from unrender.shapes.textures import UVTexture, VertexColors
+
+WHITE = torch.ones(3)
+SKY = Environment(torch.ones(1, 1, 3))
+
+
+def camera(eye: tuple[float, float, float], size: int = 8, zoom: float = 1.5) -> Cameras:
+    at = torch.tensor([eye], dtype=torch.float32)
+    pose = look_at(at, torch.zeros_like(at), torch.tensor([0.0, 0, 1]))
+    return Cameras.from_focal(pose, zoom * size, size, size)
+
+
+def patch(center: tuple[float, float, float], half: float, up: float = 1.0) -> Mesh:
+    """A square in a level plane, its normal up or down."""
+    corners = torch.tensor([[-half, -half], [half, -half], [half, half], [-half, half]])
+    vertices = torch.cat([corners, torch.zeros(4, 1)], dim=1) + torch.tensor(center)
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
+    return Mesh(vertices, faces if up > 0 else faces.flip(1))
+
+
+def look(scene: PathScene, cameras: Cameras, **options: object) -> Radiance:
+    return path_radiance(scene, cameras, PathOptions(**options))
+
+
+def mean_and_error(found: Radiance) -> tuple[Tensor, Tensor]:
+    """Of the whole image."""
+    pixels = found.color[..., 0].numel()
+    return found.color.mean((0, 1, 2)), found.error.square().sum((0, 1, 2)).sqrt() / pixels
+
+
+def close(found: Radiance, expected: Tensor | float, sigmas: float = 5.0) -> bool:
+    mean, error = mean_and_error(found)
+    return bool(((mean - expected).abs() <= sigmas * error + 1e-5).all())
+
+
+# --- furnaces ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [icosphere(2), sphere(1.0)], ids=["mesh", "function"])
+@pytest.mark.parametrize("material", [Lambert(WHITE), Mirror(WHITE), Glass(WHITE)])
+def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material) -> None:
+    """With the same light from everywhere, what absorbs nothing looks like that light."""
+    scene = PathScene([Thing(shape, material)], [SKY])
+    found = look(
+        scene, camera((0, -3, 0)), samples=64, max_depth=64, roulette=64, show_environment=True
+    )
+    assert close(found, 1.0)
+    assert (found.opacity == 1).all()
+    if isinstance(material, Glass):
+        return
+    # Matte, seen by one kind of light alone, the estimate itself is noisy: here it is not.
+    sharp = look(
+        scene, camera((0, -3, 0)), samples=16, max_depth=64, roulette=64, strategy="surface",
+        show_environment=True,
+    )  # fmt: skip
+    torch.testing.assert_close(sharp.color, torch.ones_like(sharp.color), atol=2e-2, rtol=0)
+
+
+def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
+    """A convex thing meets no light twice: it shows the albedo toward the camera."""
+    scene = PathScene([Thing(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
+    found = look(scene, camera((0, -50, 0), zoom=400.0), samples=4096)
+    # Straight from above: by quadrature of f cos, with D and G of GGX and F = 1.
+    u = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    square = 0.8**2
+    half = torch.acos(((1 - u) / (1 + (square - 1) * u)).sqrt())
+    incoming = 2 * half
+    tangent = incoming.tan().square()
+    hidden = torch.where(incoming < math.pi / 2, 2 / (1 + (1 + square * tangent).sqrt()), 0)
+    # Normals drawn by D cos: the weight is G (h·o) / (cos_o cos_h) with o straight above.
+    expected = float(hidden.mean())
+    assert close(found, expected)
+    assert expected < 0.95
+
+
+def test_half_a_furnace_is_reflected_by_half() -> None:
+    """A convex grey thing: exactly its albedo, whatever the number of bounces."""
+    scene = PathScene([Thing(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
+    found = look(scene, camera((0, -3, 0), zoom=6.0), samples=64)
+    assert close(found, 0.5)
+
+
+def test_inside_a_furnace_light_adds_up_to_a_geometric_series() -> None:
+    """In a closed box that shines with 1 and reflects ρ, all radiance is Σ ρᵏ = 1 / (1 − ρ)."""
+    things = [Thing(_inside_out(cube()), Lambert(0.6 * WHITE), emission=WHITE)]
+    for depth, total in ((1, 1.0), (2, 1.6), (3, 1.96), (60, 2.5)):
+        found = look(PathScene(things), camera((0, -0.2, 0)), samples=64, max_depth=depth)
+        assert close(found, total), depth
+
+
+def _inside_out(mesh: Mesh) -> Mesh:
+    return dataclasses.replace(mesh, faces=mesh.faces.flip(1))
+
+
+# --- closed forms --------------------------------------------------------------------------
+
+
+def irradiance_of_square(half: float, height: float) -> float:
+    """At a point below a square's middle, of radiance 1: four corners' form factors times π.
+
+    A point under a corner of a rectangle a × b at height h (Howell's catalogue, B-3):
+    F = (1/2π) (A/√(1+A²) atan(B/√(1+A²)) + B/√(1+B²) atan(A/√(1+B²))), A = a/h, B = b/h.
+    """
+    a = half / height
+    root = (1 + a * a) ** 0.5
+    return 4 * math.pi * (a / root * math.atan(a / root)) / math.pi
+
+
+@pytest.mark.parametrize("strategy", ["both", "light", "surface"])
+def test_under_a_square_light(strategy: str) -> None:
+    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.8 * WHITE))
+    lamp = Thing(patch((0, 0, 1), 0.7, up=-1), Lambert(0 * WHITE), emission=3 * WHITE)
+    found = look(
+        PathScene([floor, lamp]), camera((2, -2, 0.9), zoom=3000.0, size=2), samples=20_000,
+        max_depth=2, strategy=strategy,
+    )  # fmt: skip
+    expected = 0.8 / math.pi * 3 * irradiance_of_square(0.7, 1.0)
+    assert close(found, expected)
+    # The canary: a factor of 1.05 is far outside of the error.
+    assert not close(found, 1.05 * expected)
+
+
+def test_point_and_distant_light() -> None:
+    """ρ/π I cos θ / r², and ρ/π E cos θ."""
+    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
+    eye = camera((0.5, -1, 2), zoom=3000.0, size=2)
+    lamp = PointSource(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]))
+    found = look(PathScene([floor], [lamp]), eye, samples=4, max_depth=2)
+    expected = 0.5 / math.pi * lamp.intensity / 9 * 2 / 3
+    torch.testing.assert_close(found.color.mean((0, 1, 2)), expected, rtol=1e-3, atol=0)
+    sun = DistantSource(torch.tensor([0, 3.0, -4]), torch.tensor([1.0, 2, 3]))
+    found = look(PathScene([floor], [sun]), eye, samples=4, max_depth=2)
+    torch.testing.assert_close(
+        found.color.mean((0, 1, 2)), 0.5 / math.pi * sun.irradiance * 0.8, rtol=1e-3, atol=0
+    )
+    both = look(PathScene([floor], [lamp, sun]), eye, samples=4096, max_depth=2)
+    assert close(both, expected + 0.5 / math.pi * sun.irradiance * 0.8)
+
+
+def test_under_half_a_sky() -> None:
+    """A sky that is white above and black below, of any resolution, gives a floor ρ."""
+    image = torch.ones(6, 10, 3)
+    image[3:] = 0
+    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
+    eye = camera((1, -1, 2), zoom=30.0)
+    for strategy in ("both", "light", "surface"):
+        found = look(
+            PathScene([floor], [Environment(image)]), eye, samples=256, strategy=strategy
+        )
+        assert close(found, 0.5), strategy
+
+
+def test_the_environment_is_seen_where_it_is() -> None:
+    """Toward +z, +x and so on, its pixels; and from within, its columns run to the right."""
+    rows, columns = 4, 8
+    image = torch.zeros(rows, columns, 3)
+    image[..., 0] = torch.arange(rows)[:, None] / 10
+    image[..., 1] = torch.arange(columns) / 10
+    hidden = [Thing(patch((0, 0, -1000), 0.1), Lambert(WHITE))]
+    scene = PathScene(hidden, [Environment(image)])
+    for direction, row, column in (
+        ((1, 0.1, 0.1), 1, 3), ((0.1, 1, 0.1), 1, 2), ((-1, 0.1, -0.1), 2, 0),
+        ((0.1, -1, -0.1), 2, 5), ((-1, -0.1, 2), 0, 7),
+    ):  # fmt: skip
+        away = -torch.tensor([direction]).float()
+        eye = Cameras.from_focal(
+            look_at(away, torch.zeros(1, 3), torch.tensor([0.0, 0, 1])), 1e4, 1, 1
+        )
+        found = look(scene, eye, samples=4, show_environment=True).color[0, 0, 0]
+        assert found[0].item() == pytest.approx(row / 10)
+        assert found[1].item() == pytest.approx(column / 10)
+
+
+def test_glass_shows_what_is_behind_it_upside_down() -> None:
+    """Through a ball of glass, the sky's white upper half is below."""
+    image = torch.zeros(2, 1, 3)
+    image[0] = 1
+    scene = PathScene([Thing(sphere(1.0), Glass(WHITE))], [Environment(image)])
+    found = look(scene, camera((0, -6, 0), size=9, zoom=8.0), samples=64).color[0, ..., 0]
+    assert found[7, 4] > 0.7
+    assert found[1, 4] < 0.3
+
+
+# --- estimators ----------------------------------------------------------------------------
+
+
+def small_room() -> PathScene:
+    """Every material, three kinds of light, a mesh with a texture and a distance function."""
+    colors = VertexColors(torch.rand(162, 3, generator=torch.Generator().manual_seed(0)))
+    ball = dataclasses.replace(icosphere(2), texture=colors)
+    ball = dataclasses.replace(
+        ball, vertices=0.5 * ball.vertices + torch.tensor([-0.8, 0, 0.5])
+    )
+    glass = icosphere(3)
+    place = torch.tensor([0.3, -0.6, 0.4])
+    glass = dataclasses.replace(glass, vertices=0.39 * glass.vertices + place)
+    things = [
+        Thing(patch((0, 0, 0), 3.0), Lambert(torch.tensor([0.7, 0.6, 0.5]))),
+        Thing(ball, Lambert(), smooth=True),
+        Thing(glass, Glass(WHITE), smooth=True),
+        Thing(translated(sphere(0.5), [0.8, 0.4, 0.5]), Metal(0.8 * WHITE, 0.4)),
+        Thing(patch((0, 0, 2.5), 0.5, up=-1), Lambert(0 * WHITE), emission=4 * WHITE),
+    ]
+    sky = Environment(torch.rand(4, 8, 3, generator=torch.Generator().manual_seed(1)))
+    lamp = PointSource(torch.tensor([2.0, -2, 2]), 2 * WHITE)
+    return PathScene(things, [sky, lamp], reach=10.0)
+
+
+def test_strategies_have_one_mean() -> None:
+    """Directions to lights, to what the surface scatters to, and both: each by blocks."""
+    eye = camera((0, -4, 2), size=12)
+    found = {
+        s: look(small_room(), eye, samples=128, strategy=s)
+        for s in ("both", "light", "surface")
+    }
+    for one, other in (("both", "light"), ("both", "surface"), ("light", "surface")):
+        assert excess(found[one], found[other]) < 2.0, (one, other)
+    for power in (1.0, 2.0):
+        balanced = look(small_room(), eye, samples=64, power=power, seed=1)
+        assert excess(found["both"], balanced) < 2.0
+    # The canary: light that is 10% too bright.
+    brighter = dataclasses.replace(found["both"], color=1.1 * found["both"].color)
+    assert excess(brighter, found["surface"]) > 2.0
+
+
+def excess(a: Radiance, b: Radiance, side: int = 4) -> float:
+    """Mean square difference of blocks over its variance: 1 if the expectations are equal."""
+
+    def blocks(image: Tensor) -> Tensor:
+        return image.unflatten(2, (-1, side)).unflatten(1, (-1, side)).mean((2, 4))
+
+    difference = blocks(a.color) - blocks(b.color)
+    variance = blocks(a.error.square() + b.error.square()) / side**2
+    return float((difference.square() / variance.clamp_min(1e-12)).mean())
+
+
+def test_both_is_less_noisy_than_either() -> None:
+    eye = camera((0, -4, 2))
+    noise = {
+        s: look(small_room(), eye, samples=64, strategy=s).error.square().mean()
+        for s in ("both", "light", "surface")
+    }
+    assert noise["both"] < noise["surface"]
+    assert noise["both"] < 1.2 * noise["light"]
+
+
+def test_variance_falls_as_one_over_n() -> None:
+    """The variance of images over seeds, at 4 and at 64 paths a pixel; and as it is told."""
+    eye, room = camera((0, -4, 2), size=8), path_scene.build(small_room())
+    variance = {}
+    for samples in (4, 64):
+        runs = [
+            path_radiance(room, eye, PathOptions(samples=samples, max_depth=3, seed=k))
+            for k in range(12)
+        ]
+        images = torch.stack([run.color for run in runs])
+        # Of the logarithm's bulk: single bright paths make the mean of variances a lottery.
+        covered = runs[0].opacity == 1
+        variance[samples] = images.var(0)[covered].quantile(0.5)
+        told = torch.stack([run.error.square() for run in runs]).mean(0)[covered].quantile(0.5)
+        assert 0.6 < float(variance[samples] / told) < 1.5
+    assert 8 < float(variance[4] / variance[64]) < 32
+
+
+def test_roulette_changes_no_mean() -> None:
+    eye = camera((0, -4, 2), size=12)
+    early = look(small_room(), eye, samples=128, roulette=1)
+    late = look(small_room(), eye, samples=128, roulette=100, seed=1)
+    assert excess(early, late) < 2.0
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.floats(0.0009765625, 1048576, width=32),
+    st.floats(0.0009765625, 1048576, width=32),
+    st.sampled_from([1.0, 2.0, 3.5]),
+)
+def test_weights_of_both_strategies_sum_to_one(a: float, b: float, power: float) -> None:
+    first, second = torch.tensor([a]), torch.tensor([b])
+    total = mis_weight(first, second, power) + mis_weight(second, first, power)
+    torch.testing.assert_close(total, torch.ones(1))
+
+
+def test_seeds() -> None:
+    """One seed gives one image, whatever the threads; another one another."""
+    eye, room = camera((0, -4, 2), size=40), PathScene([Thing(cube(), Lambert(WHITE))], [SKY])
+    one = look(room, eye, samples=32, max_depth=3)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        again = look(room, eye, samples=32, max_depth=3)
+    finally:
+        torch.set_num_threads(threads)
+    other = look(room, eye, samples=32, max_depth=3, seed=1)
+    assert torch.equal(one.color, again.color)
+    assert not torch.equal(one.color, other.color)
+
+
+# --- the renderer --------------------------------------------------------------------------
+
+
+def test_the_renderer_shows_the_radiance() -> None:
+    options = PathOptions(samples=16, exposure=0.5)
+    eye = camera((0, -4, 2), size=12)
+    shown = path_renderer(small_room(), options)(eye)
+    found = path_radiance(small_room(), eye, options)
+    straight = found.color / found.opacity[..., None].clamp_min(1e-6)
+    expected = display_from_linear((0.5 * straight).clamp(0, 1)) * found.opacity[..., None]
+    torch.testing.assert_close(shown.color, expected)
+    assert (shown.color <= shown.opacity[..., None] + 1e-6).all()
+    assert float(shown.opacity.min()) > 0 or float(shown.opacity.max()) == 1
+
+
+def test_depth_and_normals() -> None:
+    """Of a plain seen from above, and none where nothing is."""
+    scene = PathScene([Thing(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
+    found = look(scene, camera((0, 0, 3), size=9), samples=16)
+    assert found.depth[0, 4, 4].item() == pytest.approx(3, abs=0.01)
+    torch.testing.assert_close(found.normals[0, 4, 4], torch.tensor([0.0, 0, 1]))
+    assert found.opacity[0, 0, 0] == 0
+    assert found.depth[0, 0, 0] == 0
+    assert (found.color[0, 0, 0] == 0).all()
+
+
+def test_textures_are_linear_light() -> None:
+    image = torch.full((4, 4, 3), 0.5)
+    uv = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    plain = dataclasses.replace(
+        patch((0, 0, 0), 5.0),
+        texture=UVTexture(image, uv, torch.tensor([[0, 1, 2], [0, 2, 3]])),
+    )
+    scene = PathScene([Thing(plain, Lambert())], [SKY])
+    found = look(scene, camera((0, -1, 3), zoom=30.0), samples=64, strategy="surface")
+    torch.testing.assert_close(
+        found.color, torch.full_like(found.color, 0.21404), atol=1e-4, rtol=0
+    )
+
+
+def test_a_light_inside_a_box_shines_on_nothing_else() -> None:
+    floor = Thing(patch((0, 0, -1), 5.0), Lambert(WHITE))
+    box = Thing(cube(), Lambert(WHITE))
+    lamp = PointSource(torch.zeros(3), WHITE)
+    found = look(PathScene([floor, box], [lamp]), camera((0, -4, 2)), samples=16)
+    assert float(found.color.max()) == 0
+
+
+def test_a_lamp_that_touches_the_floor() -> None:
+    """Of radiance 1, as a mesh and as a function, which chance alone finds; on either, rays
+    graze. The canary: shadow rays beside the point that they ask for lost 0.8% here.
+    """
+    floor = Thing(patch((0, 0, -1), 5.0), Lambert(0.8 * WHITE))
+    eye = camera((0, -4, 2))
+    found = [
+        look(
+            PathScene([floor, Thing(shape, Lambert(0 * WHITE), WHITE)], reach=10.0), eye,
+            samples=2048, strategy=strategy, seed=seed,
+        )
+        for seed, (shape, strategy) in enumerate(
+            ((icosphere(5), "both"), (icosphere(5), "light"), (icosphere(5), "surface"),
+             (sphere(1.0), "both"))
+        )
+    ]  # fmt: skip
+    pairs = [mean_and_error(each) for each in found]
+    # Directions to the lamp alone are the noisiest.
+    for (mean, error), most in zip(pairs[1:], (0.03, 0.015, 0.015), strict=True):
+        apart = (mean - pairs[0][0]).abs()
+        assert (apart < 4 * (error.square() + pairs[0][1].square()).sqrt()).all()
+        assert (4 * error < most * mean).all()
+
+
+# --- bad input -----------------------------------------------------------------------------
+
+FLOOR = Thing(patch((0, 0, 0), 1.0), Lambert(WHITE))
+NAN_MESH = dataclasses.replace(
+    patch((0, 0, 0), 1.0), texture=VertexColors(torch.full((4, 3), torch.nan))
+)
+
+
+@pytest.mark.parametrize(
+    ("things", "lights", "words"),
+    [
+        ([], [SKY], "no things"),
+        ([FLOOR], [], "no light"),
+        ([FLOOR], [Environment(torch.zeros(2, 2, 3))], "black"),
+        ([FLOOR], [Environment(torch.full((2, 2, 3), torch.nan))], "not finite"),
+        ([FLOOR], [Environment(torch.zeros(0, 2, 3))], "no pixels"),
+        ([FLOOR], [SKY, SKY], "2 environments"),
+        ([FLOOR], [PointSource(torch.zeros(3), -WHITE)], "negative"),
+        ([FLOOR], [PointSource(torch.full((3,), torch.inf), WHITE)], "finite"),
+        ([FLOOR], [DistantSource(torch.zeros(3), WHITE)], "direction"),
+        ([Thing(patch((0, 0, 0), 0.0), Lambert(WHITE))], [SKY], "no area"),
+        ([Thing(patch((0, 0, 0), 0.0), Lambert(WHITE), WHITE)], [], "no area"),
+        ([Thing(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "not finite"),
+        ([Thing(NAN_MESH, Lambert())], [SKY], "0, 1"),
+        ([Thing(FLOOR.shape, Lambert())], [SKY], "no texture"),
+        ([Thing(FLOOR.shape, Lambert(WHITE), -WHITE)], [SKY], "shines with"),
+        ([Thing(sphere(1.0), Lambert())], [SKY], "no texture"),
+    ],
+)  # fmt: skip
+def test_bad_scenes_are_refused(things: list[Thing], lights: list[Light], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        path_scene.build(PathScene(things, lights))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"samples": 0}, "samples 0"),
+        ({"max_depth": 0}, "max_depth"),
+        ({"exposure": -1.0}, "above 0"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        look(PathScene([FLOOR], [SKY]), camera((0, -1, 1)), **options)
+
+
+def test_a_function_that_is_not_a_number_is_refused() -> None:
+    scene = PathScene([Thing(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
+    with pytest.raises(InputError, match="not a number"):
+        look(scene, camera((0, -1, 1)))
+
+
+def test_marching_ends_along_a_surface() -> None:
+    """A function that never comes to 0, and rays that graze: bounded, and without NaN."""
+    scene = PathScene([Thing(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6)
+    found = look(scene, camera((0, -1, 1), size=2), samples=2)
+    assert (found.opacity == 0).all()

@@ -1,0 +1,227 @@
+"""Lights against their formulas, and the renderer of meshes against its parts."""
+
+import math
+
+import pytest
+import torch
+import trimesh
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import look_at
+from unrender.rendering.mesh.shading import (
+    GREY,
+    AmbientLight,
+    DirectionalLight,
+    Light,
+    Material,
+    MeshLook,
+    PointLight,
+    Shading,
+    light_on,
+    mesh_renderer,
+)
+from unrender.rendering.renderer import supersampled
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
+
+WHITE = torch.ones(3)
+SIZE = 32
+
+
+def sphere(subdivisions: int = 3) -> Mesh:
+    found = trimesh.creation.icosphere(subdivisions)
+    return Mesh(torch.tensor(found.vertices).float(), torch.tensor(found.faces))
+
+
+def cameras(*eyes: tuple[float, float, float], size: int = SIZE) -> Cameras:
+    eye = torch.tensor(eyes, dtype=torch.float32)
+    poses = look_at(eye, torch.zeros_like(eye), torch.tensor([0.0, 0, 1]))
+    return Cameras.from_focal(poses, 1.5 * size, size, size)
+
+
+def square(texture: Texture | None = None) -> Mesh:
+    """Faces +x; y to the right and z up, as seen from there."""
+    corners = torch.tensor([[0.0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1]])
+    return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]), texture)
+
+
+def one(
+    light: Light, normal: tuple[float, float, float], **material: float
+) -> tuple[Tensor, Tensor]:
+    """Of a point at the origin, seen from (0, 0, 2)."""
+    found = light_on(
+        torch.zeros(1, 3), normalize(torch.tensor([normal]).float(), dim=1),
+        torch.tensor([[0.0, 0, 2]]), [light], Material(**material),
+    )  # fmt: skip
+    return found[0][0], found[1][0]
+
+
+def test_ambient_light_is_everywhere() -> None:
+    factor, highlight = one(AmbientLight(0.3 * WHITE), (0, 0, -1), ambient=0.5)
+    torch.testing.assert_close(factor, 0.15 * WHITE)
+    assert float(highlight.sum()) == 0
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.5, 1.2, 1.8])
+def test_lambert_is_the_cosine(angle: float) -> None:
+    """From a direction, or from a point there at any distance."""
+    way = torch.tensor([math.sin(angle), 0, math.cos(angle)])
+    for light in (DirectionalLight(-3 * way, WHITE), PointLight(7 * way, WHITE)):
+        factor, _ = one(light, (0, 0, 1), diffuse=0.8)
+        torch.testing.assert_close(factor, 0.8 * max(math.cos(angle), 0) * WHITE)
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, 1.0, 2.0])
+def test_highlights_are_halfway(angle: float) -> None:
+    """Blinn–Phong: between eye and light the angle is halved; none from behind."""
+    way = torch.tensor([math.sin(angle), 0, math.cos(angle)])
+    _, highlight = one(DirectionalLight(-way, WHITE), (0, 0, 1), specular=0.6, shininess=9.0)
+    expected = 0.6 * math.cos(angle / 2) ** 9 if math.cos(angle) > 0 else 0.0
+    torch.testing.assert_close(highlight, expected * WHITE)
+
+
+def test_a_lit_sphere_is_its_closed_form() -> None:
+    """Under one light, where the normals are known; depth and normals as well."""
+    light = DirectionalLight(torch.tensor([-1.0, 0.4, -0.3]), WHITE)
+    look = MeshLook(lights=(light,), material=Material(specular=0.0), antialias=False)
+    camera = cameras((4, 0, 0))
+    found = mesh_renderer(sphere(4), look)(camera)
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    pixel = torch.stack([x, y], dim=-1) + 0.5
+    rays = camera.rays(torch.zeros_like(x), pixel)
+    along = -(rays.origins * rays.directions).sum(2)
+    inside = 1 - (rays.origins.square().sum(2) - along.square())
+    well = inside > 0.15
+    depth = along - inside.clamp_min(0).sqrt()
+    normals = rays.origins + depth[..., None] * rays.directions
+    assert bool((found.opacity[0][well] == 1).all())
+    torch.testing.assert_close(found.depth[0][well], depth[well], atol=5e-3, rtol=0)
+    assert found.normals is not None
+    torch.testing.assert_close(found.normals[0][well], normals[well], atol=2e-2, rtol=0)
+    lambert = (normals * -normalize(light.direction, dim=0)).sum(2).clamp_min(0)
+    expected = (GREY * lambert)[..., None].expand(-1, -1, 3)
+    torch.testing.assert_close(found.color[0][well], expected[well], atol=2e-2, rtol=0)
+
+
+@pytest.mark.parametrize("shading", ["flat", "gouraud", "phong"])
+def test_shadings_agree_on_fine_meshes(shading: Shading) -> None:
+    camera = cameras((3, 2, 1), (-3, 0, 1))
+    fine = mesh_renderer(sphere(5), MeshLook(shading=shading, antialias=False))(camera)
+    true = mesh_renderer(sphere(5), MeshLook(antialias=False))(camera)
+    assert float((fine.color - true.color).abs().max()) < 0.05
+    coarse = mesh_renderer(sphere(0), MeshLook(shading=shading, antialias=False))(camera)
+    if shading != "phong":
+        assert float((coarse.color - true.color).abs().max()) > 0.05
+
+
+def test_flat_faces_have_one_color() -> None:
+    far = MeshLook(
+        "flat", [DirectionalLight(-WHITE, WHITE)], Material(specular=0.0), antialias=False
+    )
+    found = mesh_renderer(sphere(0), far)(cameras((4, 1, 2)))
+    assert len(found.color[found.opacity > 0].unique(dim=0)) <= 10
+
+
+def test_textures_are_the_right_way_up_and_round() -> None:
+    """Red to the right, green upward; as vertex colours, as an image, and face by face."""
+    mesh = square()
+    unit = mesh.vertices[:, 1:] / 2 + 0.5
+    colors = torch.cat([unit, torch.zeros(4, 1)], dim=1)
+    ramp = (torch.arange(64) + 0.5) / 64
+    image = torch.stack(
+        [ramp.expand(64, 64), ramp.flip(0)[:, None].expand(64, 64), torch.zeros(64, 64)], 2
+    )
+    b0 = ramp.expand(64, 64)
+    b1 = b0.T
+    weights = torch.stack([b0, b1, 1 - b0 - b1], dim=2)
+    textures: list[Texture] = [
+        VertexColors(colors),
+        UVTexture(image, unit, mesh.faces),
+        FaceAtlas(torch.einsum("hwk,fkc->fhwc", weights, colors[mesh.faces])),
+    ]
+    camera = cameras((4, 0, 0))
+    for texture in textures:
+        found = mesh_renderer(square(texture), MeshLook("none"))(camera)
+        seen = found.opacity[0] > 0.99
+        y, x = seen.nonzero().T
+        points = (
+            4
+            * (torch.stack([x, SIZE - y], dim=1) - SIZE / 2 + torch.tensor([0.5, -0.5]))
+            / (1.5 * SIZE)
+        )
+        expected = torch.cat([points / 2 + 0.5, torch.zeros(len(x), 1)], dim=1)
+        torch.testing.assert_close(found.color[0][seen], expected, atol=0.03, rtol=0)
+
+
+def test_backs_are_lit_if_two_sided() -> None:
+    light = [DirectionalLight(torch.tensor([1.0, 0, 0]), WHITE)]
+    from_behind = cameras((-4, 0, 0))
+    lit = mesh_renderer(square(), MeshLook(lights=light))(from_behind)
+    dark = mesh_renderer(square(), MeshLook(lights=light, two_sided=False))(from_behind)
+    gone = mesh_renderer(square(), MeshLook(lights=light, cull=True))(from_behind)
+    middle = SIZE // 2
+    assert float(lit.color[0, middle, middle, 0]) == pytest.approx(GREY, abs=0.11)
+    assert float(dark.color[0, middle, middle, 0]) == 0
+    assert lit.normals is not None
+    assert dark.normals is not None
+    assert float(lit.normals[0, middle, middle, 0]) == pytest.approx(-1)
+    assert float(dark.normals[0, middle, middle, 0]) == pytest.approx(1)
+    assert float(gone.opacity.sum()) == 0
+
+
+def test_antialiased_images_are_nearer_to_many_rays_a_pixel() -> None:
+    camera = cameras((3, 2, 1), (-2, 3, -1))
+    true = supersampled(mesh_renderer(sphere(2), MeshLook(antialias=False)), 8)(camera)
+    errors: list[float] = []
+    for antialias in (True, False):
+        found = mesh_renderer(sphere(2), MeshLook(antialias=antialias))(camera)
+        errors.append(float((found.rgba - true.rgba).abs().sum()))
+        assert bool((found.color <= found.opacity[..., None] + 1e-6).all())
+        assert bool((found.depth[found.opacity == 0] == 0).all())
+    assert errors[0] < 0.4 * errors[1]
+
+
+def test_everything_has_gradients() -> None:
+    light = PointLight(
+        torch.tensor([3.0, 1, 2], requires_grad=True), WHITE.clone().requires_grad_()
+    )
+    mesh = sphere(1)
+    colors = torch.full((len(mesh.vertices), 3), 0.5, requires_grad=True)
+    vertices = mesh.vertices.clone().requires_grad_()
+    camera = cameras((4, 0, 1))
+    pose = camera.world_from_camera.clone().requires_grad_()
+    for shading in ("flat", "gouraud", "phong"):
+        look = MeshLook(shading, [light])
+        found = mesh_renderer(Mesh(vertices, mesh.faces, VertexColors(colors)), look)(
+            camera.with_poses(pose)
+        )
+        total = found.color.square().sum() + found.depth.sum()
+        inputs = vertices, colors, pose, light.position, light.color
+        for gradient in torch.autograd.grad(total, inputs):
+            assert bool(gradient.isfinite().all())
+            assert float(gradient.abs().max()) > 0
+
+
+def test_the_light_s_gradient_by_finite_differences() -> None:
+    place = torch.tensor([2.0, -1, 1.5])
+    camera, step = cameras((4, 0, 1)), 1e-2
+
+    def total(position: Tensor) -> Tensor:
+        look = MeshLook(lights=[PointLight(position, 0.6 * WHITE)])
+        return mesh_renderer(sphere(2), look)(camera).color.sum()
+
+    at = place.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(total(at), at)
+    for k, way in enumerate(torch.eye(3)):
+        found = (total(place + step * way) - total(place - step * way)) / (2 * step)
+        assert float(gradient[k]) == pytest.approx(float(found), rel=0.02, abs=0.2)
+
+
+def test_an_empty_mesh_is_an_empty_image() -> None:
+    nothing = torch.zeros(0, 3)
+    for texture in (None, UVTexture(torch.rand(4, 4, 3), torch.zeros(0, 2), nothing.long())):
+        found = mesh_renderer(Mesh(nothing, nothing.long(), texture))(cameras((4, 0, 0)))
+        assert float(found.opacity.sum()) == 0
+        assert float(found.depth.sum()) == 0

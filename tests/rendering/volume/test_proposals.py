@@ -1,0 +1,89 @@
+"""Where rays are looked at: bins, finer bins, and the loss that holds proposals to account."""
+
+import torch
+
+from unrender.rendering.volume.proposals import (
+    Stretch,
+    annealed,
+    even_edges,
+    finer_edges,
+    interlevel_loss,
+    widened,
+)
+
+
+def test_spacings() -> None:
+    near, far = torch.tensor([1.0]), torch.tensor([4.0])
+    s = torch.tensor([[0.0, 0.5, 1.0]])
+    torch.testing.assert_close(Stretch(near, far).distance(s), torch.tensor([[1.0, 2.5, 4.0]]))
+    found = Stretch(near, far, "disparity").distance(s)
+    torch.testing.assert_close(1 / found, torch.tensor([[1.0, 0.625, 0.25]]))
+
+
+def test_a_little_light_from_afar_does_not_move_the_distance() -> None:
+    """Of 0.99 of the light from 1 to 2, and 0.01 from nearly infinity."""
+    near, far = torch.tensor([1.0]), torch.tensor([1e4])
+    weights = torch.tensor([[0.99, 0.0, 0.01]])
+    edges = torch.tensor([[1.0, 2.0, 9998.0, 1e4]])
+    found = Stretch(near, far, "disparity").mean_distance(
+        (1 - 1 / edges) / (1 - 1 / far), weights
+    )
+    assert 1.3 < float(found) < 1.4
+    found = Stretch(near, far).mean_distance((edges - 1) / (far - 1), weights)
+    torch.testing.assert_close(found, torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
+
+
+def test_even_edges_move_within_their_halves() -> None:
+    edges = even_edges(100, 8, torch.Generator().manual_seed(0))
+    still = even_edges(100, 8, None)
+    assert bool((edges.diff(dim=1) > 0).all())
+    assert bool(((edges - still).abs() <= 0.5 / 8).all())
+    assert torch.equal(edges[:, [0, -1]], still[:, [0, -1]])
+
+
+def test_finer_edges_share_the_mass_equally() -> None:
+    edges = torch.tensor([[0.0, 0.25, 0.5, 1.0]])
+    weights = torch.tensor([[0.0, 3.0, 1.0]])
+    found = finer_edges(edges, weights, 4, None)
+    torch.testing.assert_close(
+        found, torch.tensor([[0.25, 0.25 + 1 / 12, 0.25 + 2 / 12, 0.5, 1.0]])
+    )
+    moved = finer_edges(edges, weights, 4, torch.Generator().manual_seed(0))
+    assert bool((moved.diff(dim=1) >= 0).all())
+
+
+def test_widened_weights_bound_the_weights_from_above() -> None:
+    weights = torch.rand(20, 9)
+    assert bool((widened(weights, 0.0) >= weights / 2).all())
+    spike = torch.tensor([[0.0, 0, 1, 0, 0]])
+    torch.testing.assert_close(
+        widened(spike, 0.01), torch.tensor([[0.01, 0.51, 1.01, 0.51, 0.01]])
+    )
+
+
+def test_annealing_goes_from_flat_to_as_it_is() -> None:
+    weights = torch.rand(3, 5)
+    assert torch.equal(annealed(weights, 0.0), torch.ones(3, 5))
+    torch.testing.assert_close(annealed(weights, 1.0), weights)
+
+
+def test_a_proposal_that_bounds_the_weights_loses_nothing() -> None:
+    edges = torch.linspace(0, 1, 9).expand(6, 9)
+    weights = torch.rand(6, 8)
+    assert float(interlevel_loss(edges, weights, edges, weights)) == 0
+    coarse = weights.view(6, 4, 2).sum(2)
+    assert float(interlevel_loss(edges, weights, edges[:, ::2], coarse)) < 1e-12
+    # And one that lacks mass does: by (w − bound)² / w.
+    lacking = weights - 0.25 * weights
+    found = interlevel_loss(edges, weights, edges, lacking)
+    torch.testing.assert_close(found, (weights / 16).sum(1).mean(), rtol=1e-4, atol=1e-6)
+
+
+def test_only_the_proposal_learns() -> None:
+    edges = torch.linspace(0, 1, 5).expand(2, 5)
+    weights = torch.rand(2, 4, requires_grad=True)
+    proposal = (0.5 * torch.rand(2, 4)).requires_grad_()
+    interlevel_loss(edges, weights, edges, proposal).backward()
+    assert weights.grad is None
+    assert proposal.grad is not None
+    assert bool((proposal.grad <= 0).all())

@@ -1,0 +1,165 @@
+"""Volume rendering worked out by hand: three segments, and a box of fog in closed form."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras, Rays
+from unrender.geometry.paths import spherical_shell
+from unrender.rendering.volume.compositing import bin_weights, render_bins
+from unrender.rendering.volume.medium import (
+    even_bins,
+    medium_renderer,
+    points_at,
+    render_medium,
+    soft_solid,
+    stratified,
+)
+from unrender.rendering.volume.proposals import Stretch
+from unrender.shapes.implicit.sdf import box, sphere, translated
+
+RED, GREEN, BLUE = torch.eye(3)
+ORANGE = torch.tensor([0.9, 0.4, 0.1])
+
+
+def test_three_segments_by_hand() -> None:
+    """Thin red fog for one unit, denser green fog for half a unit, and a blue wall.
+
+    Optical depths: ln 2 × 1 = ln 2, 2 ln 2 × ½ = ln 2, and a wall that lets nothing through.
+    Each fog lets half of the light through: the camera sees ½ of red, ¼ of green behind it,
+    and the quarter that is left of blue. The middles lie at 1½, 2¼ and 3, so that the mean
+    distance is ½ · 1½ + ¼ · 2¼ + ¼ · 3 = 2 1/16.
+    """
+    density = torch.tensor([[math.log(2), 2 * math.log(2), 100.0]])
+    edges = torch.tensor([[1.0, 2.0, 2.5, 3.5]])
+    color = torch.stack([RED, GREEN, BLUE])[None]
+    weights = bin_weights(density, edges)
+    torch.testing.assert_close(weights, torch.tensor([[0.5, 0.25, 0.25]]))
+    found = render_bins(density, color, edges)
+    torch.testing.assert_close(found.color, torch.tensor([[0.5, 0.25, 0.25]]))
+    torch.testing.assert_close(found.opacity, torch.ones(1))
+    torch.testing.assert_close(found.depth, torch.tensor([2.0625]))
+    # Without the wall a quarter goes through, and the background shows by as much.
+    clear = render_bins(density * torch.tensor([1, 1, 0]), color, edges)
+    torch.testing.assert_close(clear.opacity, torch.tensor([0.75]))
+    torch.testing.assert_close(clear.over(BLUE), found.color)
+    # The canary: the order matters.
+    assert not torch.allclose(bin_weights(density.flip(1), edges), weights)
+
+
+def test_cutting_a_segment_changes_nothing() -> None:
+    """exp(−a) exp(−b) = exp(−(a + b)): sums are exact where all is constant."""
+    whole = render_bins(torch.tensor([[1.7]]), RED[None, None], torch.tensor([[1.0, 3.0]]))
+    cut = torch.tensor([[1.0, 1.1, 1.9, 2.0, 3.0]])
+    parts = render_bins(torch.full((1, 4), 1.7), RED.expand(1, 4, 3), cut)
+    torch.testing.assert_close(parts.color, whole.color)
+    torch.testing.assert_close(whole.opacity, torch.tensor([1 - math.exp(-3.4)]))
+
+
+def test_a_quadratic_density_has_its_closed_form() -> None:
+    """σ = 3 t² has the optical depth t³: samples approach 1 − exp(−t³), by 1/n²."""
+    errors = []
+    for bins in (8, 16, 32):
+        edges = torch.linspace(0, 1, bins + 1).double()[None]
+        middles = (edges[:, 1:] + edges[:, :-1]) / 2
+        opacity = bin_weights(3 * middles.square(), edges).sum()
+        errors.append(abs(float(opacity) - (1 - math.exp(-1))))
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.05)
+
+
+def some_rays(count: int = 200) -> Rays:
+    """Through the cube from −1 to 1, from outside."""
+    generator = torch.Generator().manual_seed(0)
+    origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator))
+    ends = 2 * torch.rand(count, 3, generator=generator) - 1
+    directions = torch.nn.functional.normalize(ends - origins, dim=1)
+    return Rays(origins, directions, torch.zeros(count), torch.zeros(count, dtype=torch.long))
+
+
+def chord(rays: Rays, center: Tensor, sides: Tensor) -> Tensor:
+    """How long rays are in a box, by its three slabs."""
+    faces = torch.stack([center - sides / 2, center + sides / 2])[:, None]
+    hits = (faces - rays.origins) / rays.directions
+    return (hits.amax(0).amin(1) - hits.amin(0).amax(1)).clamp_min(0)
+
+
+def test_a_box_of_fog_has_its_closed_form() -> None:
+    """Opacity 1 − exp(−σ × chord), of the fog's colour."""
+    rays = some_rays()
+    center, sides = torch.tensor([0.1, -0.2, 0.0]), torch.tensor([1.0, 0.8, 1.4])
+    fog = soft_solid(translated(box(sides / 2), center), ORANGE, 1.5, 1e-4)
+    expected = 1 - (-1.5 * chord(rays, center, sides)).exp()
+    assert 0.2 < float((expected > 0).double().mean()) < 1
+    stretch = Stretch(torch.full((200,), 0.5), torch.full((200,), 5.5))
+    errors = []
+    for bins in (50, 500):
+        found = render_medium(fog, rays, even_bins(stretch, bins))
+        torch.testing.assert_close(found.color, found.opacity[:, None] * ORANGE)
+        errors.append(float((found.opacity - expected).abs().mean()))
+    assert errors[1] < 0.003
+    assert errors[1] < errors[0] / 5
+
+
+def test_stratified_samples_are_right_in_the_mean() -> None:
+    """Between the middles of two bins a ball is not seen; by stratified samples it is.
+
+    Their mean optical depth is the true one.
+    """
+    count = 20_000
+    origins = torch.zeros(count, 3)
+    rays = Rays(origins, RED.expand(count, 3), origins[:, 0], torch.zeros(count).long())
+    ball = soft_solid(translated(sphere(0.15), [2.0, 0.0, 0.0]), RED, 0.1, 1e-5)
+    edges = even_bins(Stretch(torch.zeros(count), torch.full((count,), 5.0)), 5)
+    places = stratified(edges, torch.Generator().manual_seed(0))
+    assert bool(((edges[:, :-1] <= places) & (places <= edges[:, 1:])).all())
+    assert float(render_medium(ball, rays, edges).opacity.max()) < 1e-6
+    found = render_medium(ball, rays, edges, torch.Generator().manual_seed(0)).opacity
+    depth = -torch.log1p(-found)
+    assert float(depth.mean()) == pytest.approx(0.1 * 0.3, rel=0.05)
+    # Opacity is not: either bin is hit for 0.15 of its length, and then counts in full.
+    expected = 1 - (1 - 0.15 * (1 - math.exp(-0.1))) ** 2
+    assert float(found.mean()) == pytest.approx(expected, rel=0.05)
+    assert float(found.mean()) < 1 - math.exp(-0.03)
+
+
+def test_the_surface_moves_the_picture() -> None:
+    """The derivative by centre, sides and density is that of finite differences."""
+    rays = some_rays(60)
+    stretch = Stretch(torch.full((60,), 0.5).double(), torch.full((60,), 5.5).double())
+    rays = Rays(
+        rays.origins.double(), rays.directions.double(), rays.pixel_radius, rays.camera_index
+    )
+    edges = even_bins(stretch, 40)
+    color = ORANGE.double()
+
+    def total(numbers: Tensor) -> Tensor:
+        solid = translated(box(numbers[3:6] / 2), numbers[:3])
+        medium = soft_solid(solid, color, numbers[6], 0.1)
+        density, _ = medium(points_at(rays, stratified(edges, None)).flatten(0, 1))
+        return bin_weights(density.view(60, 40), edges).sum()
+
+    numbers = torch.tensor([0.1, -0.2, 0.05, 1.0, 0.8, 1.4, 2.0]).double().requires_grad_()
+    assert torch.autograd.gradcheck(total, (numbers,), eps=1e-6, atol=1e-5)
+
+
+def test_images_of_a_medium_show_it_where_it_is() -> None:
+    poses = spherical_shell(2, (4.0, 4.0), torch.Generator().manual_seed(0))
+    cameras = Cameras.from_focal(poses, 40.0, 31, 31)
+    red = soft_solid(sphere(0.6), RED, 200.0, 1e-3)
+    found = medium_renderer(red, torch.zeros(3), 1.0, 256)(cameras)
+    middle = found.depth[:, 15, 15]
+    torch.testing.assert_close(middle, torch.full((2,), 3.4), atol=0.02, rtol=0)
+    assert float(found.opacity[:, 0, 0].max()) < 1e-6
+    assert float(found.opacity[:, 15, 15].min()) > 0.999
+    # Nothing but fog so thin that it is not there: no light, and no NaN.
+    none = medium_renderer(soft_solid(sphere(0.6), RED, 0.0, 1e-3), torch.zeros(3), 1.0)(
+        cameras
+    )
+    assert float(none.rgba.abs().max()) == 0
+    assert bool(torch.isfinite(none.depth).all())
+    with pytest.raises(InputError, match="give a radius above 0"):
+        medium_renderer(red, torch.zeros(3), 0.0)
