@@ -21,8 +21,8 @@ from unrender.api.export import export_run
 from unrender.api.opened_run import OpenRun, fitted_cameras
 from unrender.api.tasks import fit_run
 from unrender.app.cli_render import render
-from unrender.data.load import Reading, load_scene
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
@@ -102,8 +102,8 @@ def main() -> None:
 def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.Figures:
     """Every method's figures on one capture; draws what they make of it."""
     capture = CAPTURES[name]
-    reading = Reading(downscale=capture.downscale, hold_out=HOLD_OUT)
-    scene = load_scene(str(DATA / capture.folder), reading)
+    reading = LoadOptions(downscale=capture.downscale, hold_out=HOLD_OUT)
+    scene = load_dataset(str(DATA / capture.folder), reading)
     minutes = 0.1 if arguments.quick else arguments.minutes
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
     figures: record.Figures = {}
@@ -132,7 +132,7 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
     return figures
 
 
-def draw(name: str, opened: OpenRun, capture: Capture, scene: Scene, pictures: Path) -> None:
+def draw(name: str, opened: OpenRun, capture: Capture, scene: Dataset, pictures: Path) -> None:
     """A film of colours and depths, and a mesh where an object stands alone."""
     longer = max(scene.train.cameras.width, scene.train.cameras.height)
     render(

@@ -30,10 +30,11 @@ from timing import in_turn
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_or_open, refine_on_scene
+from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import load_npz, save_npz
-from unrender.data.load import load_scene
+from unrender.data.load import load_dataset
 from unrender.data.make_views import camera_statistics, make_views
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lookup import (
     nearest_view_estimator,
@@ -66,7 +67,7 @@ RESULTS = ROOT / "benchmarks/results/pose_flow.json"
 class Bench:
     """What all parts share."""
 
-    scene: Scene
+    scene: Dataset
     fitted: OpenRun
     views: Views
     work: Path
@@ -77,7 +78,7 @@ class Bench:
         """The method's run: trained now, or by an earlier call; an interrupted one goes on."""
         print(f"== {name}: {self.minutes:g} minutes, unless it is there", flush=True)
         options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
-        views = Scene(self.scene.name, self.views, self.views)
+        views = Dataset(self.scene.name, self.views, self.views)
         source, out = str(self.work / "views.npz"), self.work / name
         return fit_or_open(METHODS[name], source, out, options, views)
 
@@ -142,7 +143,7 @@ def without_bounds(one: dict[str, object]) -> dict[str, object]:
 
 def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
     """The fitted scene and the views that it makes, as `unrender demo` makes them."""
-    scene = load_scene(str(arguments.data))
+    scene = load_dataset(str(arguments.data))
     minutes = 0.2 if arguments.quick else 3.0
     folder, file = work / "scene", work / "views.npz"
     print(f"== scene: {minutes:g} minutes, unless it is there", flush=True)

@@ -24,9 +24,10 @@ from record import ROOT
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
-from unrender.data.load import load_scene
-from unrender.data.views import Scene, Views
+from unrender.data.load import load_dataset
+from unrender.data.views import Views
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.files import replacing
@@ -116,7 +117,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
     """The figures and the curve of one method."""
     if name == "multiscale":
         return multiscale(arguments)
-    scene = load_scene(str(arguments.data))
+    scene = load_dataset(str(arguments.data))
     opened, curve = fitted(PRESETS[name], scene, name, arguments)
     found = evaluate_images(opened.renderer, scene.test)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -135,7 +136,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def fitted(
-    preset: str, scene: Scene, name: str, arguments: argparse.Namespace
+    preset: str, scene: Dataset, name: str, arguments: argparse.Namespace
 ) -> tuple[OpenRun, list[list[float]]]:
     """The run, and (seconds, PSNR) of a few test views while it learnt."""
     chosen = torch.linspace(0, len(scene.test) - 1, WATCHED).round().long()

@@ -27,7 +27,7 @@ from unrender.api.shape_tasks import evaluate_fit, fit_shape, images, shape_of
 from unrender.api.tasks import fit_run
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, Shapes, ShapeSet, load_shapes, save_shapes
-from unrender.data.load import Reading, load_scene
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.files import replacing
@@ -183,9 +183,9 @@ def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
 
 def from_images(arguments: argparse.Namespace) -> record.Figures:
     """The mesh of scan65 by silhouettes and colours; held-out views' masks."""
-    reading = Reading(hold_out=HOLD_OUT)
+    reading = LoadOptions(hold_out=HOLD_OUT)
     source = str(DATA / "dtu/scan65_400x300")
-    scene = load_scene(source, reading)
+    scene = load_dataset(source, reading)
     minutes = 0.2 if arguments.quick else IMAGES_MINUTES
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
     out = arguments.work / "scan65-mesh"

@@ -19,8 +19,9 @@ from unrender.api.shape_tasks import images, shape_of
 from unrender.api.tasks import fit_run
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
-from unrender.data.load import Reading, load_scene
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.views import Views
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import (
     eikonal_residual,
@@ -54,8 +55,8 @@ def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
         return {
             f"{kind}_{name}": record.figure(None, "", reason) for name in ("mask_iou", "psnr")
         }
-    reading = Reading(hold_out=HOLD_OUT)
-    scene = load_scene(str(SCAN), reading)
+    reading = LoadOptions(hold_out=HOLD_OUT)
+    scene = load_dataset(str(SCAN), reading)
     opened, figures = fitted(kind, f"scan65-{kind}", str(SCAN), scene, 1.0, reading, arguments)
     mesh, rendering = mesh_of(opened), evaluate_images(opened.renderer, scene.test).rendering
     figures |= silhouettes(rendering, mesh, scene.test)
@@ -75,7 +76,9 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
     for name in ("bricks",) if arguments.quick else NAMES:
         scene = make_scene(name, 40, 20, 8) if arguments.quick else make_scene(name)
         out = f"{name}-neus"
-        opened, own = fitted("neus", out, name, scene, SYNTHETIC_SHARE, Reading(), arguments)
+        opened, own = fitted(
+            "neus", out, name, scene, SYNTHETIC_SHARE, LoadOptions(), arguments
+        )
         mesh, truth = mesh_of(opened), surface_mesh(name)
         rendering = evaluate_images(opened.renderer, scene.test).rendering
         own |= silhouettes(rendering, mesh, scene.test)
@@ -122,9 +125,9 @@ def fitted(
     kind: str,
     out: str,
     source: str,
-    scene: Scene,
+    scene: Dataset,
     share: float,
-    reading: Reading,
+    reading: LoadOptions,
     arguments: argparse.Namespace,
 ) -> tuple[OpenRun, record.Figures]:
     """A run of that share of the minutes, and what it took."""

@@ -27,8 +27,8 @@ from record import ROOT, Figures, figure
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
-from unrender.data.load import load_scene
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
+from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
@@ -81,7 +81,7 @@ def measure_curve(
     """One fit a budget, from nothing each time."""
     if not data.is_dir():
         return {"absent": f"no data at {data}"}
-    scene = load_scene(str(data))
+    scene = load_dataset(str(data))
     if options.quick:
         scene = dataclasses.replace(scene, test=scene.test.select(torch.arange(2)))
     _fit(scene, data, FitOptions(steps=20, device=options.device))
@@ -109,7 +109,7 @@ def measure_curve(
     return {"views": size, "points": points}
 
 
-def _fit(scene: Scene, data: Path, limits: FitOptions) -> tuple[OpenRun, FitResult]:
+def _fit(scene: Dataset, data: Path, limits: FitOptions) -> tuple[OpenRun, FitResult]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         return fit_run(InstantNGP(), str(data), out, limits, scene=scene, show=False)

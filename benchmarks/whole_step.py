@@ -22,7 +22,7 @@ from timing import in_turn, peak_mb, seconds_of, synchronize
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
-from unrender.data.load import load_scene
+from unrender.data.load import load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts
 from unrender.fields.occupancy_grid import OccupancyGrid
@@ -52,7 +52,7 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
     budget = FitOptions(
         minutes=(settle + window) / 60, seed=options.seed, device=options.device
     )
-    scene = load_scene(str(options.data))
+    scene = load_dataset(str(options.data))
     method = instant_ngp.InstantNGP()
     if options.quick:
         method = dataclasses.replace(method, samples=1 << 12, occupancy_cells=64)

@@ -13,8 +13,9 @@ import torch
 
 from unrender.api.tasks import fit_run
 from unrender.data.builtin import render_scene
+from unrender.data.dataset import Dataset
 from unrender.data.make_views import make_views
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
@@ -40,7 +41,7 @@ def photographs(count: int, seed: int) -> Views:
 
 
 with TemporaryDirectory() as folder:
-    scene = Scene("chair", photographs(60, seed=0), photographs(8, seed=1))
+    scene = Dataset("chair", photographs(60, seed=0), photographs(8, seed=1))
 
     # Images -> scene.
     method = InstantNGP(log2_table_size=14, finest=64, step_size=0.0165, occupancy_cells=64)
@@ -57,7 +58,7 @@ with TemporaryDirectory() as folder:
         "chair",
         Path(folder) / "flow",
         FitOptions(minutes=0.4),
-        scene=Scene("chair", views, views),
+        scene=Dataset("chair", views, views),
     )
     assert isinstance(flow.method, SiTFlow)
     assert isinstance(flow.model, PoseFlow)

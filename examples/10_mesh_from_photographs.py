@@ -14,7 +14,7 @@ import torch
 
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
-from unrender.data.load import Reading, load_scene
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.imaging.files import write_image
 from unrender.methods.mesh_from_views import MeshFromViews
@@ -23,7 +23,9 @@ from unrender.shapes.mesh import Mesh
 from unrender.training.fit import FitOptions
 
 source = sys.argv[1] if len(sys.argv) > 1 else "hotdog"
-scene = load_scene(source, Reading(hold_out=8) if Path(source).exists() else Reading())
+scene = load_dataset(
+    source, LoadOptions(hold_out=8) if Path(source).exists() else LoadOptions()
+)
 with TemporaryDirectory() as folder:
     opened, result = fit_run(
         MeshFromViews(longest=100), source, Path(folder) / "run", FitOptions(minutes=0.6),

@@ -17,7 +17,7 @@ from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
-from unrender.data.load import Reading, load_scene
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import score_seen, silhouette_iou
 from unrender.imaging.files import write_image
@@ -30,7 +30,7 @@ source = sys.argv[1] if len(sys.argv) > 1 else "chair"
 if source in NAMES:
     scene = make_scene(source, size=80, num_train=40, num_test=5)
 else:
-    scene = load_scene(source, Reading(hold_out=8))
+    scene = load_dataset(source, LoadOptions(hold_out=8))
 with TemporaryDirectory() as folder:
     opened, result = fit_run(
         NeuS(levels=6, finest=192, width=32, color_width=32, rays=512, log2_table_size=15),

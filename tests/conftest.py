@@ -1,6 +1,8 @@
 """What several tests need: a small true scene, and runs fitted to it in seconds."""
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,9 @@ from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
 from unrender.app import cli
 from unrender.data.builtin import render_scene
+from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import write_blender
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods import AnyMethod
@@ -31,6 +34,7 @@ from unrender.methods.sit_gaussian import SiTGaussian
 from unrender.training.fit import FitOptions
 
 SIZE = 32
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 def chair_views(count: int, seed: int) -> Views:
@@ -41,12 +45,12 @@ def chair_views(count: int, seed: int) -> Views:
 
 
 @pytest.fixture(scope="session")
-def small_scene() -> Scene:
-    return Scene("small", chair_views(30, seed=0), chair_views(6, seed=1))
+def small_scene() -> Dataset:
+    return Dataset("small", chair_views(30, seed=0), chair_views(6, seed=1))
 
 
 @pytest.fixture(scope="session")
-def scene_folder(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scene_folder(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The scene's training views as a Blender folder."""
     path = tmp_path_factory.mktemp("data") / "chair"
     write_blender(path, small_scene.train)
@@ -54,7 +58,7 @@ def scene_folder(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def scene_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def scene_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     """instant-ngp after a few seconds: a blurred chair."""
     method = InstantNGP(
         log2_table_size=13,
@@ -72,27 +76,27 @@ def scene_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> O
 
 
 @pytest.fixture(scope="session")
-def flow_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def flow_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     """A flow after a few steps: it runs, and knows little."""
     method = SiTFlow(width=32, depth=1, heads=2, batch=8)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "flow")
 
 
 @pytest.fixture(scope="session")
-def regressor_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def regressor_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     """A regressor of poses after a few steps."""
     method = PoseRegressor(width=32, depth=1, heads=2, batch=8)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "regressor")
 
 
 @pytest.fixture(scope="session")
-def noise_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def noise_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     """A flow from noise after a few steps."""
     method = SiTGaussian(width=32, depth=1, heads=2, batch=8, image_steps=2)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "noise")
 
 
-def briefly_fitted(method: AnyMethod, scene: Scene, out: Path) -> OpenRun:
+def briefly_fitted(method: AnyMethod, scene: Dataset, out: Path) -> OpenRun:
     options = FitOptions(steps=20, device="cpu", log_every=5)
     return fit_run(method, "small", out, options, scene=scene, show=False)[0]
 
@@ -143,3 +147,39 @@ def refused(monkeypatch, capsys) -> Callable[..., str]:
         return lines[0]
 
     return run
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Callable[[Path], str]:
+    """Gives a page's document as it stands once its script has run."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip("no chromium or chrome on the PATH")
+    profile = tmp_path / "profile"
+
+    def opened(page: Path) -> str:
+        command = [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            f"--user-data-dir={profile}",
+            "--virtual-time-budget=3000",
+            "--enable-logging=stderr",
+            "--dump-dom",
+            page.as_uri(),
+        ]
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=True
+        )
+        # What the page's script throws, or its policy forbids, comes as a console message.
+        complaints = [line for line in result.stderr.splitlines() if "CONSOLE" in line]
+        assert not complaints, "\n".join(complaints)
+        return result.stdout
+
+    return opened

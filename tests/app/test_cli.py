@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from unrender.api.opened_run import OpenRun
 from unrender.app.cli import main
+from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.data.formats.npz import load_npz, save_npz
-from unrender.data.views import Scene
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 from unrender.training.run import Run
@@ -24,7 +24,7 @@ Command = Callable[..., str]
 
 
 @pytest.fixture
-def photographs(small_scene: Scene, tmp_path: Path) -> list[Path]:
+def photographs(small_scene: Dataset, tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"photo_{index}.png" for index in range(3)]
     for path, image in zip(paths, small_scene.test.images, strict=False):
         write_image(path, unpremultiply(image))
@@ -412,7 +412,7 @@ def test_pose_says_what_it_lacks(
     scene_run: OpenRun,
     flow_run: OpenRun,
     photographs: list[Path],
-    small_scene: Scene,
+    small_scene: Dataset,
     tmp_path: Path,
 ) -> None:
     scene, flow = scene_run.run.path, flow_run.run.path

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrender.data.load import Reading, load_scene
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.errors import InputError
 from unrender.imaging.files import read_image, write_image
 from unrender.shapes.files.meshes import write_mesh
@@ -81,9 +81,9 @@ def test_spectrum_writes_its_page(command: Command, tmp_path: Path) -> None:
 def test_one_light_for_scenes_that_are_made(photo: Path) -> None:
     """Photographs have the light that they were taken in."""
     with pytest.raises(InputError, match="has the light it was taken in"):
-        load_scene(str(photo.parent), Reading(light="path"))
-    assert Reading.from_json(asdict(Reading(light="path"))) == Reading(light="path")
-    assert Reading.from_json({}).light == "direct"
+        load_dataset(str(photo.parent), LoadOptions(light="path"))
+    assert LoadOptions.from_json(asdict(LoadOptions(light="path"))) == LoadOptions(light="path")
+    assert LoadOptions.from_json({}).light == "direct"
 
 
 def test_a_study_without_a_run_takes_none(refused: Command, tmp_path: Path) -> None:

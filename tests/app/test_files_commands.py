@@ -10,8 +10,8 @@ import trimesh
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
-from unrender.data.views import Scene
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.report.compare import wipe
 from unrender.report.page import Page, section
@@ -55,7 +55,7 @@ def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def splats_run(small_scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     method = GaussianSplatting(first=100, most=100, degree=1)
     options = FitOptions(steps=3, device="cpu")
     out = tmp_path_factory.mktemp("runs") / "splats"
@@ -84,7 +84,7 @@ def test_a_mesh_has_the_chairs_size(
 
 
 def test_gaussians_and_cameras_are_written(
-    command: Command, splats_run: OpenRun, small_scene: Scene, tmp_path: Path
+    command: Command, splats_run: OpenRun, small_scene: Dataset, tmp_path: Path
 ) -> None:
     command("export", splats_run.run.path, "--to", tmp_path / "splats.ply")
     found = read_splats(tmp_path / "splats.ply")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unrender.api.tasks import fit_run
-from unrender.data.load import load_scene
+from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.fit import FitOptions
@@ -17,7 +17,7 @@ LEGO = Path(__file__).parents[3] / "shared/data/nerf_synthetic/lego_200"
 @pytest.mark.slow
 @pytest.mark.skipif(not LEGO.is_dir(), reason=f"{LEGO} is absent")
 def test_lego_is_fitted_within_a_minute(tmp_path: Path) -> None:
-    scene = load_scene(str(LEGO))
+    scene = load_dataset(str(LEGO))
     options = FitOptions(minutes=1.0, device="cpu")
     opened, _ = fit_run(
         InstantNGP(), str(LEGO), tmp_path / "run", options, scene=scene, show=False

@@ -13,7 +13,7 @@ from unrender.errors import InputError
 from unrender.imaging.files import read_rgba, write_image
 from unrender.shapes.files.meshes import read_mesh, write_mesh
 from unrender.shapes.files.points import write_points
-from unrender.shapes.files.shape import read_shape, write_shape
+from unrender.shapes.files.shape import load_shape, save_shape
 from unrender.shapes.files.voxels import write_voxels
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.points import PointCloud
@@ -129,11 +129,11 @@ def test_from_made_shapes_to_a_predicted_one(
     photo = tmp_path / "photo.png"
     write_image(photo, shapes.test.images[0].float() / 255)
     command("predict", run, photo, "--out", tmp_path / "cells.npz")
-    assert isinstance(read_shape(tmp_path / "cells.npz"), VoxelGrid)
-    write_shape(tmp_path / "surface.ply", VoxelGrid.cube(torch.ones(4, 4, 4), 0.5))
+    assert isinstance(load_shape(tmp_path / "cells.npz"), VoxelGrid)
+    save_shape(tmp_path / "surface.ply", VoxelGrid.cube(torch.ones(4, 4, 4), 0.5))
     assert is_watertight(read_mesh(tmp_path / "surface.ply").faces)
     with pytest.raises(InputError, match="no surface"):
-        write_shape(tmp_path / "none.ply", VoxelGrid.cube(torch.zeros(4, 4, 4), 0.5))
+        save_shape(tmp_path / "none.ply", VoxelGrid.cube(torch.zeros(4, 4, 4), 0.5))
     write_image(tmp_path / "opaque.png", torch.rand(32, 32, 3))
     for name, where, what in (
         ("opaque.png", "a.npz", "no alpha"),

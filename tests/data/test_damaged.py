@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.realestate10k import read_realestate10k
-from unrender.data.load import load_scene
+from unrender.data.load import load_dataset
 from unrender.errors import InputError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -71,7 +71,7 @@ def restored(path: Path) -> Iterator[bytes]:
 def reads_or_refuses(path: Path) -> bool:
     """Whether a scene could be read; what fails otherwise than by InputError goes on."""
     with suppress(InputError):
-        load_scene(str(path))
+        load_dataset(str(path))
         return True
     return False
 

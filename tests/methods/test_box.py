@@ -8,7 +8,8 @@ import torch
 
 from unrender.api.opened_run import open_run
 from unrender.api.tasks import fit_run
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.box import Box, BoxModel
@@ -38,7 +39,7 @@ def views_of_fog(density: float, scale: float = 1.0, seed: int = 0) -> Views:
 
 
 def fitted(data: Views, out: Path, method: Box, steps: int) -> BoxModel:
-    scene, options = Scene("box", data, data), FitOptions(steps=steps, device="cpu")
+    scene, options = Dataset("box", data, data), FitOptions(steps=steps, device="cpu")
     model = fit_run(method, "box", out, options, scene=scene, show=False)[0].model
     assert isinstance(model, BoxModel)
     return model

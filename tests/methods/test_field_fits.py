@@ -19,7 +19,7 @@ from unrender.methods.fit_sdf import SDFFit
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.files.points import write_points
-from unrender.shapes.files.shape import read_shape
+from unrender.shapes.files.shape import load_shape
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import icosphere, torus
@@ -291,7 +291,7 @@ def test_both_commands_fit_and_the_others_know_the_run(
     assert "40" in said
     assert "is not closed" in said
     command("export", two, "--to", tmp_path / "again.ply")
-    assert read_shape(tmp_path / "again.ply").faces.shape == shape_of(open_run(one)).faces.shape  # pyright: ignore
+    assert load_shape(tmp_path / "again.ply").faces.shape == shape_of(open_run(one)).faces.shape  # pyright: ignore
     command("render", two, "--out", tmp_path / "frames", "--frames", 1, "--size", 24)
     assert (tmp_path / "frames/color_0000.png").exists()
 

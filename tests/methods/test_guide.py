@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
+from unrender.data.dataset import Dataset
 from unrender.data.photographs import opaque
-from unrender.data.views import Scene
 from unrender.training.method import Progress
 
 GUIDE = Path(__file__).parents[2] / "docs/new_method.md"
 
 
-def test_the_guides_method_learns(small_scene: Scene, tmp_path: Path) -> None:
+def test_the_guides_method_learns(small_scene: Dataset, tmp_path: Path) -> None:
     (source,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), flags=re.DOTALL)
     names: dict[str, object] = {"__name__": "guide"}
     exec(compile(source, str(GUIDE), "exec"), names)

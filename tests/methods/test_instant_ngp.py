@@ -11,7 +11,7 @@ import torch
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.poses import compose, se3_exp
@@ -25,33 +25,33 @@ TINY = InstantNGP(
 )
 
 
-def test_learns_views_it_never_saw(scene_run: OpenRun, small_scene: Scene) -> None:
+def test_learns_views_it_never_saw(scene_run: OpenRun, small_scene: Dataset) -> None:
     scores = evaluate_images(scene_run.renderer, small_scene.test).scores
     assert scores.mean_psnr > mean_image_psnr(small_scene) + 5
 
 
-def test_the_figure_can_fail(small_scene: Scene) -> None:
+def test_the_figure_can_fail(small_scene: Dataset) -> None:
     """An untrained model must not pass for a trained one."""
     model = TINY.build(small_scene.train, torch.Generator())
     found = evaluate_images(lambda cameras: TINY.render(model, cameras), small_scene.test)
     assert found.scores.mean_psnr < mean_image_psnr(small_scene)
 
 
-def mean_image_psnr(scene: Scene) -> torch.Tensor:
+def mean_image_psnr(scene: Dataset) -> torch.Tensor:
     """What one gets without looking at the pose."""
     mean = scene.train.over(torch.ones(3)).mean(0, keepdim=True)
     return psnr(mean.expand(len(scene.test), -1, -1, -1), scene.test.over(torch.ones(3))).mean()
 
 
 def test_a_run_renders_the_same_without_its_data(
-    scene_run: OpenRun, small_scene: Scene
+    scene_run: OpenRun, small_scene: Dataset
 ) -> None:
     again = open_run(scene_run.run.path)
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, scene_run.renderer(cameras).rgba)
 
 
-def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Scene) -> None:
+def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Dataset) -> None:
     """Where all test images are transparent, the occupancy grid let rays pass."""
     rendering = scene_run.renderer(small_scene.test.cameras)
     empty = small_scene.test.images[..., 3] == 0
@@ -59,7 +59,7 @@ def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Scene) -> None:
     assert scene_run.model.occupancy.occupied.float().mean() < 0.5
 
 
-def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Scene) -> None:
+def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Dataset) -> None:
     rendering = scene_run.renderer(small_scene.test.cameras)
     truth = small_scene.test.depths
     assert truth is not None
@@ -68,7 +68,7 @@ def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Scene) -> None
 
 
 def test_the_image_is_differentiable_in_the_pose(
-    scene_run: OpenRun, small_scene: Scene
+    scene_run: OpenRun, small_scene: Dataset
 ) -> None:
     """As finite differences say, once bins are so short that their places hardly matter."""
     model = copy.deepcopy(scene_run.model)
@@ -90,7 +90,7 @@ def test_the_image_is_differentiable_in_the_pose(
     assert (numeric - tangent.grad).norm() < 0.15 * numeric.norm()
 
 
-def test_the_cube_holds_a_ball_that_is_given(small_scene: Scene) -> None:
+def test_the_cube_holds_a_ball_that_is_given(small_scene: Dataset) -> None:
     views = dataclasses.replace(small_scene.train, ball=torch.tensor([1.0, 2.0, 3.0, 0.5]))
     cube = TINY.build(views, torch.Generator())
     edge = cube.ball.to_unit(torch.tensor([[1.5, 2.0, 2.5]]))
@@ -101,7 +101,7 @@ def test_the_cube_holds_a_ball_that_is_given(small_scene: Scene) -> None:
 
 
 def test_a_wide_scene_looks_the_same_by_disparities(
-    scene_run: OpenRun, small_scene: Scene
+    scene_run: OpenRun, small_scene: Dataset
 ) -> None:
     """Bins that do not grow yet: colours as before, and depths where surfaces are opaque."""
     model = copy.deepcopy(scene_run.model)
@@ -120,7 +120,7 @@ def test_a_wide_scene_looks_the_same_by_disparities(
 
 
 def test_a_first_bin_may_begin_behind_the_camera(
-    scene_run: OpenRun, small_scene: Scene
+    scene_run: OpenRun, small_scene: Dataset
 ) -> None:
     """Cameras inside the scene, and bins many times as long as what they skip."""
     model = copy.deepcopy(scene_run.model)
@@ -137,7 +137,7 @@ def test_a_first_bin_may_begin_behind_the_camera(
     assert float(seen.depth.min()) >= 0
 
 
-def test_samples_follow_their_budget(small_scene: Scene) -> None:
+def test_samples_follow_their_budget(small_scene: Dataset) -> None:
     generator = torch.Generator().manual_seed(0)
     method = dataclasses.replace(TINY, samples=1 << 15)
     model = method.build(small_scene.train, generator)
@@ -154,20 +154,20 @@ def test_samples_follow_their_budget(small_scene: Scene) -> None:
     assert num_rays() > 3 * full
 
 
-def test_rgb_on_white_is_learnt_over_white(small_scene: Scene, tmp_path: Path) -> None:
+def test_rgb_on_white_is_learnt_over_white(small_scene: Dataset, tmp_path: Path) -> None:
     def on_white(views):
         return dataclasses.replace(
             views, images=views.over(torch.ones(3)), background=torch.ones(3)
         )
 
-    scene = Scene("white", on_white(small_scene.train), on_white(small_scene.test))
+    scene = Dataset("white", on_white(small_scene.train), on_white(small_scene.test))
     options = FitOptions(steps=200, device="cpu")
     opened, _ = fit_run(TINY, "white", tmp_path / "run", options, scene=scene, show=False)
     assert evaluate_images(opened.renderer, scene.test).scores.mean_psnr > 14
     assert opened.cameras["background"] == [1, 1, 1]
 
 
-def test_a_finished_run_stays_as_it_is(small_scene: Scene, tmp_path: Path) -> None:
+def test_a_finished_run_stays_as_it_is(small_scene: Dataset, tmp_path: Path) -> None:
     def run(steps: int) -> dict[str, torch.Tensor]:
         options = FitOptions(steps=steps, device="cpu")
         out = tmp_path / "run"
@@ -183,7 +183,7 @@ def test_a_finished_run_stays_as_it_is(small_scene: Scene, tmp_path: Path) -> No
     assert not torch.equal(first["table"], longer["table"])
 
 
-def test_resume_is_bit_identical(small_scene: Scene, tmp_path: Path) -> None:
+def test_resume_is_bit_identical(small_scene: Dataset, tmp_path: Path) -> None:
     options = FitOptions(steps=40, device="cpu", checkpoint_every=23)
 
     def run(name: str, resume: bool = False) -> dict[str, torch.Tensor]:
@@ -211,7 +211,7 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
     assert TINY.learning_rate(Progress(1000, 1.0)) == 0
 
 
-def test_the_error_is_the_mean_over_all_backgrounds(small_scene: Scene) -> None:
+def test_the_error_is_the_mean_over_all_backgrounds(small_scene: Dataset) -> None:
     """A model that says nothing is wrong by what the images show over random colours."""
     generator = torch.Generator().manual_seed(0)
     method = dataclasses.replace(TINY, samples=1 << 23)

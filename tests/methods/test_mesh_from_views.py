@@ -12,7 +12,8 @@ from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
 from unrender.data.builtin import render_scene
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
 from unrender.geometry.cameras import Cameras
@@ -31,12 +32,12 @@ def hotdogs(count: int, seed: int) -> Views:
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    return Scene("hotdog", hotdogs(12, 0), hotdogs(4, 1))
+def scene() -> Dataset:
+    return Dataset("hotdog", hotdogs(12, 0), hotdogs(4, 1))
 
 
 @pytest.fixture(scope="module")
-def fitted(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def fitted(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
     out = tmp_path_factory.mktemp("runs") / "mesh"
     options = FitOptions(steps=60, device="cpu")
     return fit_run(TINY, "hotdog", out, options, scene=scene, show=False)[0]
@@ -48,11 +49,11 @@ def overlap(opened: OpenRun, views: Views) -> float:
     return float(((mask & true).sum((1, 2)) / (mask | true).sum((1, 2))).mean())
 
 
-def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Scene) -> None:
+def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Dataset) -> None:
     assert overlap(fitted, scene.test) > 0.85
 
 
-def test_the_figure_can_fail(fitted: OpenRun, scene: Scene) -> None:
+def test_the_figure_can_fail(fitted: OpenRun, scene: Dataset) -> None:
     model = TINY.build(scene.train, torch.Generator())
     assert overlap(OpenRun(fitted.run, TINY, model), scene.test) < 0.7
 
@@ -64,13 +65,13 @@ def test_the_mesh_is_closed_and_coloured(fitted: OpenRun) -> None:
     assert mesh.texture is not None
 
 
-def test_restores_without_its_views(fitted: OpenRun, scene: Scene) -> None:
+def test_restores_without_its_views(fitted: OpenRun, scene: Dataset) -> None:
     again = open_run(fitted.run.path)
     cameras = scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, fitted.renderer(cameras).rgba)
 
 
-def test_goes_on_as_if_it_had_not_stopped(scene: Scene, tmp_path: Path) -> None:
+def test_goes_on_as_if_it_had_not_stopped(scene: Dataset, tmp_path: Path) -> None:
     def fit(out: Path, resume: bool = False) -> OpenRun:
         options = FitOptions(steps=10, device="cpu", checkpoint_every=5)
         return fit_run(TINY, "x", out, options, resume=resume, scene=scene, show=False)[0]
@@ -83,7 +84,7 @@ def test_goes_on_as_if_it_had_not_stopped(scene: Scene, tmp_path: Path) -> None:
         assert torch.equal(tensor, twice.model.state_dict()[name]), name
 
 
-def test_views_on_a_plain_background_are_cut_out(scene: Scene) -> None:
+def test_views_on_a_plain_background_are_cut_out(scene: Dataset) -> None:
     white = torch.ones(3)
     plain = dataclasses.replace(scene.train, images=scene.train.over(white), background=white)
     model = TINY.build(plain, torch.Generator().manual_seed(0))
@@ -91,7 +92,7 @@ def test_views_on_a_plain_background_are_cut_out(scene: Scene) -> None:
     assert float((prepared.images[..., 3] - scene.train.images[..., 3]).abs().mean()) < 0.05
 
 
-def test_views_without_silhouettes_are_refused(scene: Scene) -> None:
+def test_views_without_silhouettes_are_refused(scene: Dataset) -> None:
     opaque = dataclasses.replace(
         scene.train, images=scene.train.images[..., :3], background=None
     )
@@ -99,7 +100,7 @@ def test_views_without_silhouettes_are_refused(scene: Scene) -> None:
         TINY.prepare(TINY.build(opaque, torch.Generator()), opaque)
 
 
-def test_scenes_of_another_unit_are_the_same(scene: Scene) -> None:
+def test_scenes_of_another_unit_are_the_same(scene: Dataset) -> None:
     """Ten times as large, ten times as far."""
     views = scene.train
     poses = views.cameras.world_from_camera.clone()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods import METHODS, AnyMethod
@@ -113,7 +113,9 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
 
 @pytest.fixture(scope="module", params=sorted(TINY))
 def field(
-    request: pytest.FixtureRequest, small_scene: Scene, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    small_scene: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> OpenRun:
     method, steps = TINY[request.param]
     out = tmp_path_factory.mktemp("runs") / request.param
@@ -121,14 +123,14 @@ def field(
     return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
 
 
-def test_learns_views_it_never_saw(field: OpenRun, small_scene: Scene) -> None:
+def test_learns_views_it_never_saw(field: OpenRun, small_scene: Dataset) -> None:
     mean = small_scene.train.over(WHITE).mean(0, keepdim=True)
     error = (mean - small_scene.test.over(WHITE)).square().mean((1, 2, 3))
     without = float((-10 * error.log10()).mean())
     assert evaluate_images(field.renderer, small_scene.test).scores.mean_psnr > without + 0.5
 
 
-def test_the_figure_can_fail(small_scene: Scene, field: OpenRun) -> None:
+def test_the_figure_can_fail(small_scene: Dataset, field: OpenRun) -> None:
     """An untrained model must not pass for a trained one."""
     method = field.method
     model = method.build(small_scene.train, torch.Generator().manual_seed(0))
@@ -137,13 +139,13 @@ def test_the_figure_can_fail(small_scene: Scene, field: OpenRun) -> None:
     assert found.scores.mean_psnr < trained.scores.mean_psnr - 3
 
 
-def test_a_run_renders_the_same_without_its_data(field: OpenRun, small_scene: Scene) -> None:
+def test_a_run_renders_the_same_without_its_data(field: OpenRun, small_scene: Dataset) -> None:
     again = open_run(field.run.path)
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, field.renderer(cameras).rgba)
 
 
-def test_renders_are_colours(field: OpenRun, small_scene: Scene) -> None:
+def test_renders_are_colours(field: OpenRun, small_scene: Dataset) -> None:
     found = field.renderer(small_scene.test.cameras.resized(20, 12))
     assert found.color.shape == (len(small_scene.test), 12, 20, 3)
     assert float(found.color.min()) > -0.01
@@ -155,7 +157,7 @@ def test_renders_are_colours(field: OpenRun, small_scene: Scene) -> None:
     assert bool((found.depth[solid] < 6.0).all())
 
 
-def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Scene) -> None:
+def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Dataset) -> None:
     """The gradient points where the error grows."""
     cameras = small_scene.test.cameras.select(slice(0, 1))
     wanted = small_scene.test.rgba[:1]
@@ -178,7 +180,7 @@ def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Sc
     assert float(torch.cosine_similarity(start.grad[0], numeric, dim=0)) > 0.8
 
 
-def test_resume_is_bit_identical(field: OpenRun, small_scene: Scene, tmp_path: Path) -> None:
+def test_resume_is_bit_identical(field: OpenRun, small_scene: Dataset, tmp_path: Path) -> None:
     options = FitOptions(steps=16, device="cpu", checkpoint_every=9)
 
     def run(name: str, resume: bool = False) -> dict[str, Tensor]:
@@ -203,15 +205,15 @@ def test_resume_is_bit_identical(field: OpenRun, small_scene: Scene, tmp_path: P
         assert torch.equal(value, parts[name]), name
 
 
-def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Scene) -> None:
+def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Dataset) -> None:
     """A scene ten times as large begins as the same picture."""
 
-    def scaled(scene: Scene, factor: float) -> Scene:
+    def scaled(scene: Dataset, factor: float) -> Dataset:
         views = scene.train
         pose = views.cameras.world_from_camera.clone()
         pose[:, :, 3] *= factor
         views = replace(views, cameras=views.cameras.with_poses(pose))
-        return Scene("scaled", views, views)
+        return Dataset("scaled", views, views)
 
     def first_image(factor: float) -> Tensor:
         views = scaled(small_scene, factor).train
@@ -238,7 +240,7 @@ def test_harmonics_come_one_degree_after_the_other() -> None:
     assert math.prod(method.learning_rate(Progress(0, 0.0))) == 1
 
 
-def test_normals_learn_to_face_the_camera(small_scene: Scene) -> None:
+def test_normals_learn_to_face_the_camera(small_scene: Dataset) -> None:
     method = replace(TINY["nerfacto"][0], orientation=1e-3)
     generator = torch.Generator().manual_seed(0)
     model = method.build(small_scene.train, generator)

@@ -13,7 +13,8 @@ import torch
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
 from unrender.data.builtin import render_scene
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.latents import Latents
 from unrender.geometry.cameras import Cameras
@@ -32,8 +33,8 @@ def chair(count: int) -> Views:
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    return Scene("chair", chair(24), chair(3))
+def scene() -> Dataset:
+    return Dataset("chair", chair(24), chair(3))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,10 @@ def encoded() -> list[int]:
 
 @pytest.fixture(scope="module")
 def run(
-    method: SiTFlow, scene: Scene, encoded: list[int], tmp_path_factory: pytest.TempPathFactory
+    method: SiTFlow,
+    scene: Dataset,
+    encoded: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> OpenRun:
     options = FitOptions(steps=STEPS, device="cpu", log_every=10)
     out = tmp_path_factory.mktemp("runs") / "latents"
@@ -84,7 +88,7 @@ def test_the_loss_falls(run: OpenRun) -> None:
     assert "psnr" not in lines[0]
 
 
-def test_images_have_the_size_of_the_views_and_no_holes(run: OpenRun, scene: Scene) -> None:
+def test_images_have_the_size_of_the_views_and_no_holes(run: OpenRun, scene: Dataset) -> None:
     assert run.fixed_size == SIZE
     rgba = run.renderer(scene.test.cameras).rgba
     assert rgba.shape == (3, SIZE, SIZE, 4)
@@ -98,7 +102,7 @@ def test_images_have_the_size_of_the_views_and_no_holes(run: OpenRun, scene: Sce
         run.renderer(scene.test.cameras.resized(8, 8))
 
 
-def test_images_follow_poses_that_require_gradients(run: OpenRun, scene: Scene) -> None:
+def test_images_follow_poses_that_require_gradients(run: OpenRun, scene: Dataset) -> None:
     cameras = scene.test.cameras
     pose = cameras.world_from_camera.clone().requires_grad_()
     run.renderer(cameras.with_poses(pose)).color.sum().backward()
@@ -106,7 +110,7 @@ def test_images_follow_poses_that_require_gradients(run: OpenRun, scene: Scene) 
     assert pose.grad.abs().sum() > 0
 
 
-def test_poses_come_back(run: OpenRun, scene: Scene) -> None:
+def test_poses_come_back(run: OpenRun, scene: Dataset) -> None:
     """Modes of an energy in latents, at the images' own size."""
     found = run.estimate_poses(scene.test.images)
     assert found.cameras.width == SIZE
@@ -115,7 +119,7 @@ def test_poses_come_back(run: OpenRun, scene: Scene) -> None:
     torch.testing.assert_close(found.cameras.intrinsics, scene.test.cameras.intrinsics)
 
 
-def test_a_run_opened_again_makes_the_same_images(run: OpenRun, scene: Scene) -> None:
+def test_a_run_opened_again_makes_the_same_images(run: OpenRun, scene: Dataset) -> None:
     opened = open_run(run.run.path)
     cameras = scene.test.cameras
     assert torch.equal(opened.renderer(cameras).rgba, run.renderer(cameras).rgba)
@@ -129,7 +133,7 @@ def test_a_checkpoint_does_not_hold_the_autoencoder(run: OpenRun) -> None:
 
 
 def test_resuming_continues_bit_by_bit(
-    method: SiTFlow, scene: Scene, run: OpenRun, tmp_path: Path
+    method: SiTFlow, scene: Dataset, run: OpenRun, tmp_path: Path
 ) -> None:
     """From the checkpoint of half the steps, as after a kill."""
     out = tmp_path / "run"
@@ -161,13 +165,13 @@ def test_a_run_whose_autoencoder_has_gone_says_so(
     assert "\n" not in str(e.value)
 
 
-def test_views_must_suit_patches_of_latents(method: SiTFlow, scene: Scene) -> None:
+def test_views_must_suit_patches_of_latents(method: SiTFlow, scene: Dataset) -> None:
     wide = dataclasses.replace(method, patch=16)
     with pytest.raises(InputError, match=r"64x64.*patch of 16 latents, 128 pixels"):
         wide.build(scene.train, torch.Generator())
 
 
-def test_plucker_rays_are_those_of_the_cells(method: SiTFlow, scene: Scene) -> None:
+def test_plucker_rays_are_those_of_the_cells(method: SiTFlow, scene: Dataset) -> None:
     plucker = dataclasses.replace(method, lifting="plucker")
     model = plucker.build(scene.train, torch.Generator().manual_seed(0))
     assert model.lift(scene.test.cameras).shape == (3, 6, 8, 8)

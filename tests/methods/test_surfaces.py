@@ -10,8 +10,9 @@ from unrender.api.export import export_run
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
-from unrender.data.load import Reading, load_scene
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
 from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
@@ -50,13 +51,13 @@ def photographs(count: int, seed: int) -> Views:
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
-    return Scene("ball", photographs(16, 0), photographs(4, 1))
+def scene() -> Dataset:
+    return Dataset("ball", photographs(16, 0), photographs(4, 1))
 
 
 @pytest.fixture(scope="module", params=sorted(TINY))
 def fitted(
-    request: pytest.FixtureRequest, scene: Scene, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, scene: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> OpenRun:
     out = tmp_path_factory.mktemp("runs") / request.param
     options = FitOptions(steps=150, device="cpu")
@@ -75,16 +76,16 @@ def overlap(opened: OpenRun, views: Views) -> float:
     return float(silhouette_iou(rendering.opacity, views.rgba[..., 3]).mean())
 
 
-def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Scene) -> None:
+def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Dataset) -> None:
     assert overlap(fitted, scene.test) > 0.9
 
 
-def test_the_figure_can_fail(fitted: OpenRun, scene: Scene) -> None:
+def test_the_figure_can_fail(fitted: OpenRun, scene: Dataset) -> None:
     untrained = fitted.method.build(scene.train, torch.Generator().manual_seed(0))
     assert overlap(OpenRun(fitted.run, fitted.method, untrained), scene.test) < 0.8
 
 
-def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Scene) -> None:
+def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Dataset) -> None:
     mesh = mesh_of(fitted)
     assert is_watertight(mesh.faces)
     assert score_seen(mesh, ball(), scene.test.cameras).chamfer_percent < 3
@@ -93,7 +94,7 @@ def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Scene) -> None:
     assert float((drawn - truth).abs().mean()) < 0.08
 
 
-def test_normals_face_outward(fitted: OpenRun, scene: Scene) -> None:
+def test_normals_face_outward(fitted: OpenRun, scene: Dataset) -> None:
     rendering = evaluate_images(fitted.renderer, scene.test).rendering
     assert rendering.normals is not None
     solid = rendering.opacity > 0.9
@@ -114,7 +115,7 @@ def test_the_mesh_is_exported(fitted: OpenRun, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", sorted(TINY))
 @pytest.mark.parametrize(("shift", "words"), [(5.0, "nothing"), (-5.0, "all of the ball")])
 def test_a_field_without_surface_is_refused(
-    kind: str, shift: float, words: str, scene: Scene
+    kind: str, shift: float, words: str, scene: Dataset
 ) -> None:
     method = TINY[kind]
     assert isinstance(method, SurfaceMethod)
@@ -125,7 +126,7 @@ def test_a_field_without_surface_is_refused(
 
 
 @pytest.mark.parametrize("kind", sorted(TINY))
-def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Scene) -> None:
+def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Dataset) -> None:
     method = TINY[kind]
     model = method.build(scene.train, torch.Generator().manual_seed(0))
     model.field.radius = -5.0
@@ -137,7 +138,7 @@ def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Scene) -> 
 
 
 @pytest.mark.parametrize("kind", sorted(TINY))
-def test_the_large_network_learns_too(kind: str, scene: Scene) -> None:
+def test_the_large_network_learns_too(kind: str, scene: Dataset) -> None:
     small = {"width": 64, "depth": 4, "frequencies": 3, "rays": 128}
     method = replace(METHODS[f"{kind}-mlp"], **small)
     assert isinstance(method, SurfaceMethod)
@@ -155,7 +156,7 @@ def test_the_large_network_learns_too(kind: str, scene: Scene) -> None:
     assert all(weight.grad is not None for weight in model.parameters())
 
 
-def test_views_without_masks_have_something_around_the_ball(scene: Scene) -> None:
+def test_views_without_masks_have_something_around_the_ball(scene: Dataset) -> None:
     """It is learned with the ball, and restored with it."""
     white = replace(scene.train, images=scene.train.over(torch.ones(3)))
     method = TINY["neus"]
@@ -174,7 +175,7 @@ def test_views_without_masks_have_something_around_the_ball(scene: Scene) -> Non
     assert method.build(scene.train, generator).outside is None
 
 
-def test_photographs_before_one_colour_are_cut_out(scene: Scene) -> None:
+def test_photographs_before_one_colour_are_cut_out(scene: Dataset) -> None:
     white = torch.ones(3)
     plain = replace(scene.train, images=scene.train.over(white), background=white)
     method = TINY["neus"]
@@ -185,7 +186,7 @@ def test_photographs_before_one_colour_are_cut_out(scene: Scene) -> None:
     assert float((prepared.images[..., 3] - scene.train.images[..., 3]).abs().mean()) < 0.05
 
 
-def test_the_layer_is_thin_in_the_end(scene: Scene) -> None:
+def test_the_layer_is_thin_in_the_end(scene: Dataset) -> None:
     """However wide training would have it; and training may have it thinner."""
     method = replace(TINY["neus"], rays=16)
     assert isinstance(method, SurfaceMethod)
@@ -220,7 +221,7 @@ def test_a_beta_that_keeps_the_bound_is_found() -> None:
     assert torch.equal(bounded_beta(distance, t, fine, 0.1), fine)
 
 
-def test_samples_gather_at_the_surface(scene: Scene) -> None:
+def test_samples_gather_at_the_surface(scene: Dataset) -> None:
     """Of a thin layer, half of the rendered bins lie within a few widths of it."""
     generator = torch.Generator().manual_seed(0)
     for method in (NeuS(first_width=0.01, cells=32), VolSDF(first_width=0.01, cells=32)):
@@ -241,8 +242,8 @@ def test_a_real_object_is_found(kind: str, tmp_path: Path) -> None:
     """Scan 65 of DTU at a quarter of its size, by views that were held out."""
     if not SCAN.exists():
         pytest.skip("dtu/scan65_400x300 is not in ../shared/data")
-    reading = Reading(hold_out=8, downscale=4)
-    scan = load_scene(str(SCAN), reading)
+    reading = LoadOptions(hold_out=8, downscale=4)
+    scan = load_dataset(str(SCAN), reading)
     options = FitOptions(steps=300, device="cpu")
     out = tmp_path / "run"
     opened, _ = fit_run(TINY[kind], "scan", out, options, reading, scene=scan, show=False)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.data.views import Scene, Views
+from unrender.data.dataset import Dataset
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.images import score_images
 from unrender.evaluation.poses import score_poses
@@ -83,7 +84,7 @@ def estimate(size: int, error: float) -> PoseEstimate:
 
 
 def outcome() -> Outcome:
-    scene = Scene("ball & <b>box</b>", views(24), views(24))
+    scene = Dataset("ball & <b>box</b>", views(24), views(24))
     flow, refined = estimate(24, 0.05), estimate(24, 0.002)
     return Outcome(
         scene=scene,

@@ -143,7 +143,7 @@ def test_mitsuba_draws_the_same_image(scene: GradientScene, tmp_path: Path) -> N
     """Its scalar variant, which has no derivatives but runs everywhere."""
     mi = pytest.importorskip("mitsuba")
     mi.set_variant("scalar_rgb")
-    made = mitsuba.load_scene(mi, mitsuba.request(scene, SIDE), tmp_path, 64)
+    made = mitsuba.load_dataset(mi, mitsuba.request(scene, SIDE), tmp_path, 64)
     integrator = mi.load_dict({"type": "path", "max_depth": 1})
     theirs = torch.tensor(np.array(mi.render(made, integrator=integrator)))[..., :3]
     ours = rasterized(scene, SIDE, 6, antialias=False)(torch.zeros(4))

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from unrender.api.opened_run import OpenRun
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance
 from unrender.studies import STUDIES, write_study
@@ -40,7 +40,7 @@ SHORT: dict[str, Study] = {
 
 @pytest.fixture
 def subject(
-    small_scene: Scene, scene_run: OpenRun, flow_run: OpenRun, tmp_path: Path
+    small_scene: Dataset, scene_run: OpenRun, flow_run: OpenRun, tmp_path: Path
 ) -> Subject:
     return Subject(flow_run, scene_run, small_scene, tmp_path / "runs", say=lambda _: None)
 
@@ -102,7 +102,7 @@ def test_latents_are_as_many_as_the_pixels(
     assert "| latents |" in page.read_text()
 
 
-def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Scene) -> None:
+def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Dataset) -> None:
     a, b, *_ = small_scene.test.cameras.world_from_camera
     path = geodesic(a, b, 9)
     torch.testing.assert_close(path[0], a, atol=1e-5, rtol=0)
@@ -124,7 +124,7 @@ def test_an_unknown_ablation_is_named(subject: Subject) -> None:
 
 
 def test_the_two_runs_cannot_be_exchanged(
-    small_scene: Scene, scene_run: OpenRun, flow_run: OpenRun
+    small_scene: Dataset, scene_run: OpenRun, flow_run: OpenRun
 ) -> None:
     flow, scene = flow_run.run.path, scene_run.run.path
     with pytest.raises(InputError, match="is no flow"):

@@ -14,7 +14,7 @@ from unrender.inverse.depth_fusion import fuse
 from unrender.report.pictures import evenly
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.files.points import write_points
-from unrender.shapes.files.shape import write_shape
+from unrender.shapes.files.shape import save_shape
 from unrender.shapes.files.splats import Splats, write_splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -40,7 +40,7 @@ def export_run(opened: OpenRun, out: Path, voxels: int, half_width: float | None
         return f"{len(named.names)} cameras"
     if isinstance(opened.method, HoldsShape):
         shape = shape_of(opened)
-        write_shape(out, shape)
+        save_shape(out, shape)
         return describe_shape(shape)
     if out.name.endswith("splats.ply"):
         splats = splats_of(opened.model)

@@ -7,11 +7,12 @@ import torch
 
 from unrender.api.opened_run import open_run
 from unrender.api.shape_tasks import describe_shape, shape_of, target_of
+from unrender.data.dataset import Dataset
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
-from unrender.data.load import Reading, load_scene, recognise
+from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarise
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.training.field_fit import FieldFit
@@ -40,11 +41,11 @@ def inspect(path: Path) -> Inspection:
         facts |= camera_facts(cameras)
         summary = Summary(facts, tuple(camera_warnings(cameras)))
         return Inspection(path.stem, summary, cameras, None)
-    known = recognise(path)
+    known = recognize(path)
     scene = (
-        load_scene(str(path), Reading("opaque"))
+        load_dataset(str(path), LoadOptions("opaque"))
         if known.name == "blender"
-        else load_scene(str(path))
+        else load_dataset(str(path))
     )
     views = _together(scene)
     found = summarise(views)
@@ -81,7 +82,7 @@ def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
     return facts, target_of(opened, None).remarks()
 
 
-def _together(scene: Scene) -> Views:
+def _together(scene: Dataset) -> Views:
     """Training views, then test views."""
     train, test = scene.train, scene.test
     same = train.images.shape[1:] == test.images.shape[1:]

@@ -29,7 +29,7 @@ from unrender.rendering.renderer import Renderer
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.progress import ProgressFilm
 from unrender.shapes.convert import mesh_from_voxels
-from unrender.shapes.files.shape import Up, read_shape, write_shape
+from unrender.shapes.files.shape import Up, load_shape, save_shape
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems
 from unrender.shapes.points import PointCloud
@@ -55,7 +55,7 @@ FILES: dict[type[Shape], str] = {
 
 def read_target(path: Path, up: Up) -> ShapeTarget:
     """A shape's file as what `fit-shape` is given. InputError."""
-    shape = read_shape(path, up)
+    shape = load_shape(path, up)
     if isinstance(shape, PointCloud):
         return ShapeTarget.of_points(path.stem, shape)
     mesh = shape if isinstance(shape, Mesh) else mesh_from_voxels(shape)
@@ -96,7 +96,7 @@ def fit_shape(
         film.watch,
     )  # fmt: skip
     shape = shape_of(opened)
-    write_shape(run.path / FILES[type(shape)], shape)
+    save_shape(run.path / FILES[type(shape)], shape)
     outcome = images(opened.renderer, cameras)
     film.write(run.path / "progress.gif", torch.cat([truth, outcome], dim=2))
     return opened, result
@@ -134,7 +134,7 @@ def describe_shape(shape: Shape) -> str:
 
 def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     """What a shape's file holds, by name, and what looks wrong with it. InputError."""
-    shape = read_shape(path)
+    shape = load_shape(path)
     low, high = (", ".join(f"{x:.4g}" for x in corner.tolist()) for corner in bounds(shape))
     facts = {"shape": describe_shape(shape), "from": low, "to": high}
     if isinstance(shape, PointCloud):

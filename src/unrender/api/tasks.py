@@ -21,10 +21,11 @@ from unrender.api.opened_run import (
     fit_into,
     open_run,
 )
+from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, read_cameras
-from unrender.data.load import AS_IT_IS, Reading, load_scene
+from unrender.data.load import DEFAULTS, LoadOptions, load_dataset
 from unrender.data.validate import Background
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.poses import PoseScores, score_poses
@@ -53,9 +54,9 @@ def fit_run(
     source: str,
     out: Path,
     options: FitOptions,
-    reading: Reading = AS_IT_IS,
+    reading: LoadOptions = DEFAULTS,
     resume: bool = False,
-    scene: Scene | None = None,
+    scene: Dataset | None = None,
     show: bool = True,
     watch: Callable[[nn.Module, float], None] | None = None,
 ) -> tuple[OpenRun, FitResult]:
@@ -65,7 +66,7 @@ def fit_run(
     """
     device = pick_device(options.device)
     check_free(out, resume)
-    scene = scene or load_scene(source, reading)
+    scene = scene or load_dataset(source, reading)
     data = {"source": source, **dataclasses.asdict(reading), "scene": scene.name}
     run = begin_run(method, out, options, data, describe_views(scene.train), resume)
     cameras = NamedCameras.of(scene.train) if method.any_size else None
@@ -73,7 +74,7 @@ def fit_run(
 
 
 def fit_or_open(
-    method: AnyMethod, source: str, out: Path, options: FitOptions, scene: Scene
+    method: AnyMethod, source: str, out: Path, options: FitOptions, scene: Dataset
 ) -> OpenRun:
     """The finished run in `out`, or one fitted now; one that was broken off goes on.
 
@@ -89,13 +90,13 @@ def fit_or_open(
     return opened
 
 
-def scene_of(opened: OpenRun, data: str | None, background: Background) -> Scene:
+def scene_of(opened: OpenRun, data: str | None, background: Background) -> Dataset:
     """The views `data`, or what the run was fitted to, read as they were for the fit."""
     known = opened.run.config["data"]
-    reading = Reading.from_json(known)
+    reading = LoadOptions.from_json(known)
     if background != "auto":
         reading = replace(reading, background=background)
-    return load_scene(data or str(known["source"]), reading)
+    return load_dataset(data or str(known["source"]), reading)
 
 
 def training_cameras(
@@ -203,7 +204,7 @@ def image_background(
 
 
 def evaluate_run(
-    opened: OpenRun, scene: Scene, lpips: Path | None = None
+    opened: OpenRun, scene: Dataset, lpips: Path | None = None
 ) -> tuple[dict[str, Any], Path]:
     """Figures of a run on the scene's test views, and the report that shows them.
 

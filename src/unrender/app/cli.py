@@ -38,7 +38,7 @@ from unrender.app.cli_shapes import fit_a_shape, fit_to_shape, make, predict, sh
 from unrender.app.demo import DemoOptions, run_demo
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.data.formats.npz import save_npz
-from unrender.data.load import Reading
+from unrender.data.load import LoadOptions
 from unrender.data.make_views import make_views
 from unrender.data.picture import read_picture
 from unrender.data.validate import Background
@@ -69,7 +69,7 @@ def fit(
     data: Annotated[str, tyro.conf.arg(aliases=("--image",))],
     out: Path,
     resume: bool = False,
-    reading: Annotated[Reading, tyro.conf.arg(name="")] = Reading(),
+    reading: Annotated[LoadOptions, tyro.conf.arg(name="")] = LoadOptions(),
     options: Annotated[FitOptions, tyro.conf.arg(name="")] = FitOptions(),
 ) -> None:
     """Fit a scene, a flow, a picture or a shape, or train what predicts shapes.

@@ -28,7 +28,7 @@ def show_spectrum(
         raise InputError(f"{out}: is no .html file in a folder that exists: change --out")
     if not 8 <= size <= 4096:
         raise InputError(f"--size {size}: give 8 to 4096 pixels")
-    from unrender.report.spectrum import write_spectrum  # noqa: PLC0415 - matplotlib is slow
+    from unrender.studies.spectrum_page import write_spectrum  # noqa: PLC0415 - matplotlib is slow
 
     scene, camera = spectrum_scene(None if mesh is None else read_mesh(mesh))
     stages = spectrum(scene, camera(size), samples, seed)

@@ -21,7 +21,7 @@ from unrender.imaging.files import write_image, write_video
 from unrender.rendering.channels import CHANNELS, as_images
 from unrender.rendering.renderer import Renderer, supersampled
 from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.shapes.files.shape import Up, read_shape
+from unrender.shapes.files.shape import Up, load_shape
 from unrender.shapes.shape import Shape
 from unrender.training.fit import Device, pick_device
 
@@ -81,7 +81,7 @@ def render(
         raise InputError(f"--background {background}: give three numbers from 0 to 1")
     renderer: Renderer
     if source.is_file():
-        shape = read_shape(source, up).to(pick_device(device))
+        shape = load_shape(source, up).to(pick_device(device))
         renderer, fixed = shape_renderer(shape), None
         path = _path_around(shape, cameras, frames, elevation, radius)
     else:

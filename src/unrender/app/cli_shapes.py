@@ -18,7 +18,7 @@ from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.imaging.color import matte
 from unrender.methods import SHAPE_FITS, AnyMethod
-from unrender.shapes.files.shape import WRITABLE, Up, write_shape
+from unrender.shapes.files.shape import WRITABLE, Up, save_shape
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import Device, FitOptions, FitResult, pick_device, with_budget
 
@@ -136,7 +136,7 @@ def predict(
             "it out, or give --background white or black"
         )
     shape = predict_shapes(opened, images)[0]
-    write_shape(out, shape)
+    save_shape(out, shape)
     print(out)
 
 

@@ -13,11 +13,12 @@ import torch
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run, make_folder, refine_on_scene, turntable_cameras
+from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.data.formats.npz import save_npz
-from unrender.data.load import load_scene
+from unrender.data.load import load_dataset
 from unrender.data.make_views import camera_statistics, make_views
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.poses import score_poses
@@ -74,7 +75,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         raise InputError(f"--views {options.views}: the flow needs at least 20 views")
     if options.out is not None and options.out.exists():
         raise InputError(f"{options.out}: exists already: choose another --out, or delete it")
-    scene = load_scene(options.data)
+    scene = load_dataset(options.data)
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
 
@@ -96,7 +97,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         options.data,  # What later evaluations judge it by: photographs, not these renders.
         out / "flow",
         _budget(options, FLOW_SHARE),
-        scene=Scene(scene.name, views, views),
+        scene=Dataset(scene.name, views, views),
     )
     _go_on(flow_result)
     outcome = _judge(scene_run, flow_run, scene, views, fitted, options, say)
@@ -135,7 +136,7 @@ def _budget(options: DemoOptions, share: float) -> FitOptions:
 
 
 def _render_training_views(
-    scene_run: OpenRun, scene: Scene, options: DemoOptions, say: Callable[[str], None]
+    scene_run: OpenRun, scene: Dataset, options: DemoOptions, say: Callable[[str], None]
 ) -> Views:
     """Views like the scene's training views: as far away, as high, with the same lens."""
     radius, elevation = camera_statistics(scene.train.cameras)
@@ -150,7 +151,7 @@ def _render_training_views(
 def _judge(
     scene_run: OpenRun,
     flow_run: OpenRun,
-    scene: Scene,
+    scene: Dataset,
     views: Views,
     fitted: ImageEvaluation,
     options: DemoOptions,
@@ -214,7 +215,7 @@ def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
 
 
 def _summary(
-    outcome: Outcome, scene: Scene, fit_seconds: float, flow_seconds: float, num_views: int
+    outcome: Outcome, scene: Dataset, fit_seconds: float, flow_seconds: float, num_views: int
 ) -> dict[str, Any]:
     """summary.json, but for the totals."""
     pose = outcome.flow_scores.to_json()

@@ -1,5 +1,6 @@
 """Posed images from wherever they are: a built-in scene, a file, a folder of a known layout."""
 
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from unrender.data.builtin import NAMES, BuiltInLight, make_scene
+from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import (
     HOLD_OUT_EVERY,
     hold_out,
@@ -22,34 +24,35 @@ from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.npz import load_npz
 from unrender.data.masks import cut_out
+from unrender.data.photographs import ENDINGS
 from unrender.data.validate import Background
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How views are read."""
+class LoadOptions:
+    """How posed images are read."""
 
     background: Background = "auto"
-    """Colour behind images without alpha, or opaque for photographs in which all is the scene;
-    auto looks at their borders."""
+    """Colour behind images without alpha: white, black, or opaque for photographs whose
+    background belongs to the scene; auto looks at the borders of the images."""
     downscale: int = 1
-    """Whole factor by which images are made smaller."""
+    """Integer factor by which images are downscaled."""
     hold_out: int = HOLD_OUT_EVERY
-    """Every so many-th view is held out, where the data have no test split."""
+    """Hold out every N-th view for testing, where the data have no test split; 0 for none."""
     masks: str | None = None
-    """Folder with an image for each photograph, of its name and size: white where the scene is,
-    black where there is nothing."""
+    """Folder with a mask for each image, of the same name and size: white where the object is,
+    black elsewhere."""
     ball: tuple[float, float, float, float] | None = None
-    """Centre and radius of the part of space that the scene fills, in the data's units; by
-    default what the cameras look at."""
+    """Centre (x, y, z) and radius of the scene's bounding sphere, in the data's units; by
+    default estimated from the cameras."""
     light: BuiltInLight = "direct"
-    """Of a built-in scene: direct, or path for soft shadows and light from surface to surface,
-    which takes minutes when it is first asked for."""
+    """Light in a built-in scene: direct, or path for soft shadows and indirect light, which
+    takes minutes to render the first time."""
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Reading":
+    def from_json(cls, content: Mapping[str, Any]) -> "LoadOptions":
         """What config.json says of it; the defaults where it says nothing."""
         names = [each.name for each in fields(cls)]
         known: dict[str, Any] = {name: content[name] for name in names if name in content}
@@ -58,7 +61,7 @@ class Reading:
         return cls(**known)
 
 
-AS_IT_IS = Reading()
+DEFAULTS = LoadOptions()
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,13 @@ class Format:
     name: str
     what: str
     """How one tells it: shown where nothing was recognised."""
-    recognises: Callable[[Path], bool]
-    load: Callable[[Path, Reading], Scene]
+    recognizes: Callable[[Path], bool]
+    load: Callable[[Path, LoadOptions], Dataset]
 
 
-def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, Reading], Scene]:
+def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, LoadOptions], Dataset]:
     """Of a capture, whose background is a part of it, and which has no test split."""
-    return lambda path, reading: hold_out(path.resolve().name, load(path), reading.hold_out)
+    return lambda path, options: hold_out(path.resolve().name, load(path), options.hold_out)
 
 
 def _is_blender(path: Path) -> bool:
@@ -88,21 +91,21 @@ FORMATS = (
         "npz",
         "an .npz of images, poses and focal",
         lambda path: path.suffix == ".npz",
-        lambda path, reading: hold_out(
-            path.stem, load_npz(path, reading.background), reading.hold_out
+        lambda path, options: hold_out(
+            path.stem, load_npz(path, options.background), options.hold_out
         ),
     ),
     Format(
         "blender",
         "transforms_train.json or transforms.json (Blender, nerfstudio, instant-ngp)",
         _is_blender,
-        lambda path, reading: load_blender(path, reading.background, reading.hold_out),
+        lambda path, options: load_blender(path, options.background, options.hold_out),
     ),
     Format(
         "multiscale",
         "metadata.json (mip-NeRF's Blender scenes at several sizes)",
         lambda path: (path / FILE).is_file(),
-        lambda path, reading: load_multiscale(path, reading.background),
+        lambda path, options: load_multiscale(path, options.background),
     ),
     Format(
         "llff",
@@ -131,45 +134,54 @@ FORMATS = (
 )
 
 
-def recognise(path: Path) -> Format:
+def recognize(path: Path) -> Format:
     """The layout of a file or folder. InputError if it is none that is known."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
     for known in FORMATS:
-        if known.recognises(path):
+        if known.recognizes(path):
             return known
+    entries = list(path.iterdir()) if path.is_dir() else []
+    images = [entry for entry in entries if entry.suffix.lower() in ENDINGS]
+    if images:
+        raise InputError(
+            f"{path}: {len(images)} images without camera poses: run `unrender process "
+            f"{path} --out SCENE`, or unrender.process in Python, which finds them by COLMAP"
+        )
     raise InputError(
-        f"{path}: is no scene that is known; give {'; '.join(known.what for known in FORMATS)}"
+        f"{path}: is not a data set that can be read; give {'; '.join(k.what for k in FORMATS)}"
     )
 
 
-def load_scene(source: str, reading: Reading = AS_IT_IS) -> Scene:
+def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """Load the views to train on and to test on.
 
-    `source` is a built-in scene's name or a path, which comes before a name. Raises InputError.
+    `source` is the name of a built-in scene or a path, which comes before a name. Raises
+    InputError.
     """
     path = _path(source)
     if path is None:
-        scene = make_scene(source, light=reading.light)
-    elif reading.light != "direct":
+        data = make_scene(str(source), light=options.light)
+    elif options.light != "direct":
         raise InputError(
-            f"--light {reading.light}: {source} has the light it was taken in: leave it out or "
+            f"--light {options.light}: {source} has the light it was taken in: leave it out or "
             f"name a built-in scene, {', '.join(NAMES)}"
         )
     else:
-        scene = recognise(path).load(path, reading)
-    _check_distinct(source, scene)
-    if reading.masks is not None:
-        folder = Path(reading.masks)
-        train, test = (cut_out(views, folder) for views in (scene.train, scene.test))
-        scene = replace(scene, train=train, test=test)
-    if reading.ball is not None:
-        train, test = (_within(views, reading.ball) for views in (scene.train, scene.test))
-        scene = replace(scene, train=train, test=test)
-    return scene if reading.downscale == 1 else _smaller(scene, reading.downscale)
+        data = recognize(path).load(path, options)
+    _check_distinct(str(source), data)
+    data = replace(data, source=str(source), options=options)
+    if options.masks is not None:
+        folder = Path(options.masks)
+        train, test = (cut_out(views, folder) for views in (data.train, data.test))
+        data = replace(data, train=train, test=test)
+    if options.ball is not None:
+        train, test = (_within(views, options.ball) for views in (data.train, data.test))
+        data = replace(data, train=train, test=test)
+    return data if options.downscale == 1 else _smaller(data, options.downscale)
 
 
-def _check_distinct(source: str, scene: Scene) -> None:
+def _check_distinct(source: str, scene: Dataset) -> None:
     """InputError if two views have one pose: then one of them has another's, or is its copy."""
     both = (scene.train, scene.test)
     poses = torch.cat([views.cameras.world_from_camera for views in both]).flatten(1)
@@ -187,7 +199,7 @@ def _check_distinct(source: str, scene: Scene) -> None:
         )
 
 
-def _smaller(scene: Scene, downscale: int) -> Scene:
+def _smaller(scene: Dataset, downscale: int) -> Dataset:
     width, height = scene.train.cameras.width, scene.train.cameras.height
     if not 1 <= downscale <= min(width, height):
         raise InputError(
@@ -216,26 +228,28 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     return replace(views, ball=torch.tensor(ball))
 
 
-def load_views(source: str, background: Background = "auto") -> Views:
+def load_views(source: str | Path, background: Background = "auto") -> Views:
     """Load all views of an .npz, or the training views of anything else. Raises InputError."""
     path = _path(source)
     if path is None:
-        return make_scene(source).train
+        return make_scene(str(source)).train
     if path.suffix == ".npz":
         return load_npz(path, background)
     if _is_blender(path):
         return load_blender_views(path, background)
-    return recognise(path).load(path, Reading(background)).train
+    return recognize(path).load(path, LoadOptions(background)).train
 
 
-def _path(source: str) -> Path | None:
+def _path(source: str | Path) -> Path | None:
     """None for a built-in scene."""
     path = Path(source)
     if path.exists():
         return path
     if source in NAMES:
         return None
+    close = difflib.get_close_matches(str(source), NAMES, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
     raise InputError(
-        f"{source}: is neither a file or folder nor a built-in scene; "
-        f"give a path or one of {', '.join(NAMES)}"
+        f"{source}: is neither a file or folder nor a built-in scene{hint}; give a path or one "
+        f"of {', '.join(NAMES)}"
     )

@@ -167,12 +167,3 @@ class Views:
             len(self), (count,), generator=generator, device=generator.device
         ).to(self.images.device)
         return index, self.images[index]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The views to learn from and the views to be judged by."""
-
-    name: str
-    train: Views
-    test: Views

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unrender.data.views import Scene
+from unrender.data.dataset import Dataset
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.renderer import PoseEstimate
@@ -69,7 +69,7 @@ MEANING = {
 class Outcome:
     """All that the loop brought forth, on test views that nothing was fitted to."""
 
-    scene: Scene
+    scene: Dataset
     fitted: ImageEvaluation
     """The fitted scene at full size."""
     ceiling: ImageEvaluation

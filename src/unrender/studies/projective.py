@@ -111,7 +111,7 @@ def _halved(mesh: Mesh) -> Mesh:
     return Mesh(rows[:, :3], torch.arange(len(rows)).view(-1, 3), None, normals)
 
 
-def load_scene(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) -> Any:
+def load_dataset(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) -> Any:
     """The scene of Mitsuba, in whatever variant is set."""
     surface, faces = given["surface"].astype(np.float32), given["faces"]
     mesh = mi.Mesh("object", len(surface[0]), len(faces))
@@ -157,7 +157,7 @@ def _answer(asked: Path, answer: Path) -> None:
     with np.load(asked, allow_pickle=False) as found:
         given = {name: found[name] for name in found.files}
     samples, seed = int(given["samples"]), mi.UInt32(int(given["seed"]))
-    scene = load_scene(mi, given, asked.parent, samples)
+    scene = load_dataset(mi, given, asked.parent, samples)
     integrator = mi.load_dict(
         {"type": "direct_projective", "sppc": samples, "sppp": samples, "sppi": 0}
     )

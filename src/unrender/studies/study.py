@@ -14,9 +14,10 @@ from torch import Tensor
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_or_open
-from unrender.data.load import load_scene
+from unrender.data.dataset import Dataset
+from unrender.data.load import load_dataset
 from unrender.data.make_views import camera_statistics, make_views
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
 from unrender.flows.pose_flow import PoseFlow
@@ -37,7 +38,7 @@ class Subject:
 
     flow: OpenRun
     scene: OpenRun
-    views: Scene
+    views: Dataset
     """The photographs that the scene was fitted to, and those held out."""
     work: Path
     """Folder for the flows that a study trains; finished ones are used again."""
@@ -108,7 +109,7 @@ class Subject:
         out = self.work / name
         if not out.exists():
             self.say(f"Training {name}")
-        scene = Scene(self.name, data, data)
+        scene = Dataset(self.name, data, data)
         return fit_or_open(method, str(self.scene.run.path), out, options, scene)
 
 
@@ -131,7 +132,9 @@ def open_subject(
     if fitted.fixed_size is not None:
         raise InputError(f"{scene}: is no scene: give the --out of `unrender fit instant-ngp`")
     source = data or str(fitted.run.config["data"]["source"])
-    return Subject(opened, fitted, load_scene(source), work or flow / "studies" / "runs", seed)
+    return Subject(
+        opened, fitted, load_dataset(source), work or flow / "studies" / "runs", seed
+    )
 
 
 class Study(ABC):

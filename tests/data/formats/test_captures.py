@@ -20,7 +20,7 @@ from unrender.data.formats.idr import idr_cameras, load_idr, read_idr_matrices
 from unrender.data.formats.llff import load_llff
 from unrender.data.formats.multiscale import load_multiscale
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
-from unrender.data.load import Reading, load_scene, recognise
+from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Cameras
@@ -362,49 +362,49 @@ def test_formats_are_told_apart() -> None:
         "nerf_synthetic/lego_200": "blender",
         "nerf_synthetic/lego_multiscale_sample": "multiscale",
     }.items():
-        assert recognise(sample(name)).name == wanted
+        assert recognize(sample(name)).name == wanted
     with pytest.raises(InputError, match=r"poses_bounds\.npy"):
-        recognise(DATA)
+        recognize(DATA)
 
 
 def test_masks_become_alpha(scene_folder: Path, tmp_path: Path) -> None:
     """By name, and over what alpha there is."""
-    plain, masks = load_scene(str(scene_folder)), tmp_path / "masks"
+    plain, masks = load_dataset(str(scene_folder)), tmp_path / "masks"
     masks.mkdir()
     height, width = plain.train.images.shape[1:3]
     half = torch.zeros(height, width, 3)
     half[:, : width // 2] = 1
     for name in (*plain.train.names, *plain.test.names):
         write_image(masks / f"{Path(name).stem}.png", half)
-    reading = Reading(masks=str(masks))
-    found = load_scene(str(scene_folder), reading)
+    reading = LoadOptions(masks=str(masks))
+    found = load_dataset(str(scene_folder), reading)
     torch.testing.assert_close(
         found.test.rgba, plain.test.rgba * half[None, :, :, :1], rtol=0, atol=1e-6
     )
     name = Path(plain.test.names[0]).stem
     write_image(masks / f"{name}.png", torch.zeros(height, width, 3))
     with pytest.raises(InputError, match="the mask is empty"):
-        load_scene(str(scene_folder), reading)
+        load_dataset(str(scene_folder), reading)
     write_image(masks / f"{name}.png", torch.ones(height, width + 1, 3))
     with pytest.raises(InputError, match="one size"):
-        load_scene(str(scene_folder), reading)
+        load_dataset(str(scene_folder), reading)
     (masks / f"{name}.png").unlink()
     with pytest.raises(InputError, match="has no mask of"):
-        load_scene(str(scene_folder), reading)
+        load_dataset(str(scene_folder), reading)
 
 
 def test_what_a_scene_fills_can_be_told(scene_folder: Path) -> None:
     path = str(scene_folder)
-    found = load_scene(path, Reading(ball=(0.0, 0.1, 0.0, 0.9)))
+    found = load_dataset(path, LoadOptions(ball=(0.0, 0.1, 0.0, 0.9)))
     torch.testing.assert_close(found.train.ball, torch.tensor([0.0, 0.1, 0.0, 0.9]))
     ball = Ball()
     ball.look_from(found.train.cameras, found.train.ball)
     assert float(ball.radius) == pytest.approx(0.9)
     for wrong in ((0.0, 0.0, 0.0, -1.0), (0.0, 0.0, math.inf, 1.0)):
         with pytest.raises(InputError, match="radius above 0"):
-            load_scene(path, Reading(ball=wrong))
+            load_dataset(path, LoadOptions(ball=wrong))
     with pytest.raises(InputError, match="no camera sees"):
-        load_scene(path, Reading(ball=(0.0, 0.0, 900.0, 1.0)))
+        load_dataset(path, LoadOptions(ball=(0.0, 0.0, 900.0, 1.0)))
 
 
 def test_two_views_of_one_pose_are_named(scene_folder: Path, tmp_path: Path) -> None:
@@ -416,21 +416,21 @@ def test_two_views_of_one_pose_are_named(scene_folder: Path, tmp_path: Path) -> 
     frames[3]["transform_matrix"] = frames[1]["transform_matrix"]
     file.write_text(json.dumps(content))
     with pytest.raises(InputError, match="very same pose") as caught:
-        load_scene(str(folder))
+        load_dataset(str(folder))
     assert Path(frames[1]["file_path"]).name in str(caught.value)
     assert Path(frames[3]["file_path"]).name in str(caught.value)
 
 
 def test_any_share_of_the_views_is_held_out(scene_folder: Path) -> None:
-    scene = load_scene(str(scene_folder), Reading(hold_out=3))
+    scene = load_dataset(str(scene_folder), LoadOptions(hold_out=3))
     assert (len(scene.train), len(scene.test)) == (20, 10)
     with pytest.raises(InputError, match="--hold-out 1"):
-        load_scene(str(scene_folder), Reading(hold_out=1))
+        load_dataset(str(scene_folder), LoadOptions(hold_out=1))
 
 
 def test_scenes_can_be_made_smaller() -> None:
-    scene = load_scene(str(sample("real_scenes/fern_llff")), Reading(downscale=4))
+    scene = load_dataset(str(sample("real_scenes/fern_llff")), LoadOptions(downscale=4))
     assert scene.train.images.shape == (18, 94, 126, 4)
     assert scene.test.cameras.width == 126
     with pytest.raises(InputError, match="--downscale 0"):
-        load_scene("bricks", Reading(downscale=0))
+        load_dataset("bricks", LoadOptions(downscale=0))

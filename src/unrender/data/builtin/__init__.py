@@ -19,8 +19,9 @@ import torch
 
 from unrender.data.builtin import path_light, tracer
 from unrender.data.builtin.source import version
+from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import Array
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras, concatenate
@@ -49,7 +50,7 @@ def make_scene(
     supersample: int = 3,
     light: BuiltInLight = "direct",
     paths: int = PATHS,
-) -> Scene:
+) -> Dataset:
     """Make a built-in scene's views, or read them where they were made before.
 
     Cameras are uniform over a spherical band and look at the origin; `light` and `paths` as
@@ -60,7 +61,7 @@ def make_scene(
     )
     views = _cached(name, cameras, supersample, light, paths)
     first = torch.arange(len(views)) < num_train
-    return Scene(name, views.select(first), views.select(~first))
+    return Dataset(name, views.select(first), views.select(~first))
 
 
 def render_scene(

@@ -18,9 +18,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.dataset import Dataset
 from unrender.data.photographs import opaque, read_photographs
 from unrender.data.validate import Background, check_poses, find_background
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import finite_number, matrix_4x4, shown
 from unrender.geometry.cameras import Cameras
@@ -41,7 +42,7 @@ Json = dict[str, Any]
 
 def load_blender(
     path: Path, background: Background = "auto", every: int = HOLD_OUT_EVERY
-) -> Scene:
+) -> Dataset:
     """Load the scene of a folder with transforms_{train,test,val}.json or transforms.json.
 
     Without a test split, val takes its place; without either, or when `path` is a single json
@@ -63,19 +64,21 @@ def load_blender(
             f"{path}: the images of {train.name} and {test.name} differ in having alpha; "
             "give all of them alpha or none"
         )
-    return Scene(name, train_views, test_views)
+    return Dataset(name, train_views, test_views)
 
 
-def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Scene:
-    """Each `every`-th view for testing, the others for training. InputError."""
+def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
+    """Hold out every N-th view for testing; 0 holds out none. InputError."""
+    if every == 0:
+        return Dataset.of_views(views, name)
     if every < 2:
         raise InputError(
-            f"--hold-out {every}: give at least 2: every second view is for testing"
+            f"--hold-out {every}: give 2 or more, for every N-th view, or 0 to hold out none"
         )
     if len(views) < 2:
         raise InputError(f"{name}: has one view; at least two are needed, to learn and to test")
     test = torch.arange(len(views)) % every == 0
-    return Scene(name, views.select(~test), views.select(test))
+    return Dataset(name, views.select(~test), views.select(test))
 
 
 def load_blender_views(path: Path, background: Background = "auto") -> Views:

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
+from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import read_json_object
 from unrender.data.photographs import read_photographs
 from unrender.data.validate import Background, check_poses, find_background
-from unrender.data.views import Scene, Views
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
@@ -24,7 +25,7 @@ FILE = "metadata.json"
 KEYS = ("file_path", "cam2world", "width", "height", "focal")
 
 
-def load_multiscale(path: Path, background: Background = "auto") -> Scene:
+def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
     """Train and test views of the largest size, with the others as `smaller`. InputError."""
     file = path / FILE
     content = read_json_object(file)
@@ -34,7 +35,8 @@ def load_multiscale(path: Path, background: Background = "auto") -> Scene:
         if not isinstance(lists, dict):
             raise InputError(f"{file}: has no object `{split}`: list its images")
         splits.append(_views(path, f"{file}: {split}", lists, background))
-    return Scene(path.resolve().name, *splits)
+    train, test = splits
+    return Dataset(path.resolve().name, train, test)
 
 
 def _views(path: Path, label: str, lists: Mapping[str, Any], background: Background) -> Views:

@@ -27,7 +27,7 @@ WRITABLE: dict[type[Shape], tuple[str, ...]] = {
 """The formats of each kind of shape."""
 
 
-def read_shape(path: Path, up: Up = "auto") -> Shape:
+def load_shape(path: Path, up: Up = "auto") -> Shape:
     """What the file's ending says; a .ply without faces is points. InputError.
 
     An .npz holds the voxels or the points that this library writes.
@@ -44,7 +44,7 @@ def read_shape(path: Path, up: Up = "auto") -> Shape:
     return read_mesh(path, None if up == "auto" else up)
 
 
-def write_shape(path: Path, shape: Shape) -> None:
+def save_shape(path: Path, shape: Shape) -> None:
     """Write the shape in the format of the ending, whole or not at all. InputError.
 
     Of voxels, the formats of meshes hold the surface.
