@@ -24,7 +24,7 @@ from unrender.imaging.files import write_image
 from unrender.rendering.light.bsdf import Glass, Lambert, Metal
 from unrender.rendering.light.lights import Environment
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
-from unrender.rendering.light.scene import PathScene, Thing, build
+from unrender.rendering.light.scene import PathScene, SceneObject, build
 from unrender.report.fields import labelled
 from unrender.report.pictures import write_picture
 from unrender.shapes.files.meshes import read_mesh
@@ -48,7 +48,9 @@ def draw_spectrum(out: Path, mesh: Path) -> None:
 
 def draw_strategies(out: Path, mesh: Path) -> None:
     """Veach's plates: four roughnesses and four lamps of one power, at 16 paths a pixel."""
-    things = [Thing(_plate(6.0, 6.0, 0.0, (0.0, 0.0, -0.6)), Lambert(torch.full((3,), 0.35)))]
+    objects = [
+        SceneObject(_plate(6.0, 6.0, 0.0, (0.0, 0.0, -0.6)), Lambert(torch.full((3,), 0.35)))
+    ]
     eye, lamps = torch.tensor([0.0, -6.0, 2.2]), torch.tensor([0.0, 2.3, 1.9])
     for k, roughness in enumerate((0.004, 0.03, 0.1, 0.3)):
         middle = (0.0, 1.2 - 0.85 * k, 0.55 - 0.28 * k)
@@ -59,15 +61,15 @@ def draw_strategies(out: Path, mesh: Path) -> None:
         )
         tilt = math.atan2(-float(half[1]), float(half[2]))
         plate = _plate(2.1, 0.36, tilt, middle)
-        things.append(Thing(plate, Metal(torch.full((3,), 0.8), roughness)))
+        objects.append(SceneObject(plate, Metal(torch.full((3,), 0.8), roughness)))
     for k, radius in enumerate((0.03, 0.1, 0.25, 0.5)):
         lamp = icosphere(3)
         place = lamps + torch.tensor([1.2 * k - 1.8, 0.0, 0.0])
         lamp = replace(lamp, vertices=radius * lamp.vertices + place)
         light = torch.full((3,), 0.3) / radius**2
-        things.append(Thing(lamp, Lambert(torch.zeros(3)), emission=light))
+        objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), emission=light))
     cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 240, 1.6)
-    room = build(PathScene(things))
+    room = build(PathScene(objects))
     tiles: list[tuple[str, Tensor]] = []
     for strategy in ("light", "surface", "both"):
         options = PathOptions(samples=16, max_depth=2, strategy=strategy)
@@ -85,14 +87,14 @@ def draw_functions(out: Path, mesh: Path) -> None:
     places = ((-1.15, 0.0, 0.42), (0.0, 0.3, 0.42), (1.15, 0.0, 0.42))
     materials = (Glass(white), Metal(torch.tensor([0.95, 0.7, 0.4]), 0.2),
                  Lambert(torch.tensor([0.2, 0.45, 0.7])))  # fmt: skip
-    things = [
-        Thing(translated(shape, place), material)
+    objects = [
+        SceneObject(translated(shape, place), material)
         for place, material in zip(places, materials, strict=True)
     ]
     ring = translated(torus(0.5, 0.08), [0.45, -0.9, 0.08])
-    things.append(Thing(ring, Metal(torch.full((3,), 0.9), 0.1)))
-    things.append(
-        Thing(_plate(8.0, 8.0, 0.0, (0.0, 0.0, 0.0)), Lambert(torch.full((3,), 0.45)))
+    objects.append(SceneObject(ring, Metal(torch.full((3,), 0.9), 0.1)))
+    objects.append(
+        SceneObject(_plate(8.0, 8.0, 0.0, (0.0, 0.0, 0.0)), Lambert(torch.full((3,), 0.45)))
     )
     rows = 64
     up = ((torch.arange(rows) + 0.5) * (torch.pi / rows)).cos()
@@ -101,7 +103,7 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
     cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 300, 1.3)
-    scene = PathScene(things, [Environment(sky)], reach=12.0)
+    scene = PathScene(objects, [Environment(sky)], reach=12.0)
     options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
     write_image(out / "functions.png", image[68:248])

@@ -27,7 +27,7 @@ from unrender.imaging.color import linear_from_display
 from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
 from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
-from unrender.rendering.light.scene import PathScene, Thing, build
+from unrender.rendering.light.scene import PathScene, SceneObject, build
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere, torus
 from unrender.shapes.textures import UVTexture
@@ -83,16 +83,18 @@ def box_room() -> Setting:
         ("000 100 110 010", white), ("001 011 111 101", white), ("010 110 111 011", white),
         ("000 010 011 001", red), ("100 101 111 110", green),
     )  # fmt: skip
-    things = [Thing(quad(*(corner[key] for key in keys.split())), own) for keys, own in walls]
-    things += [
-        Thing(moved(cube(), (0.6, 0.6, 1.2), (-0.33, 0.35, -0.4), 0.3), white),
-        Thing(moved(cube(), (0.6, 0.6, 0.6), (0.33, -0.3, -0.7), -0.3), white),
+    objects = [
+        SceneObject(quad(*(corner[key] for key in keys.split())), own) for keys, own in walls
+    ]
+    objects += [
+        SceneObject(moved(cube(), (0.6, 0.6, 1.2), (-0.33, 0.35, -0.4), 0.3), white),
+        SceneObject(moved(cube(), (0.6, 0.6, 0.6), (0.33, -0.3, -0.7), -0.3), white),
     ]
     r, z = 0.25, 0.99
     lamp = quad((-r, -r, z), (-r, r, z), (r, r, z), (r, -r, z))
     light = torch.tensor([17.0, 12.0, 4.0])
-    things.append(Thing(lamp, Lambert(torch.zeros(3)), light))
-    return Setting(PathScene(things), (0.0, -3.9, 0.0), (0.0, 0.0, 0.0))
+    objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), light))
+    return Setting(PathScene(objects), (0.0, -3.9, 0.0), (0.0, 0.0, 0.0))
 
 
 def sky_image(rows: int = 256) -> Tensor:
@@ -111,14 +113,14 @@ def balls() -> Setting:
     h = 3.0
     floor = quad((-h, -h, 0.0), (h, -h, 0.0), (h, h, 0.0), (-h, h, 0.0))
     gold = torch.tensor([0.9, 0.75, 0.4])
-    things = [
-        Thing(floor, Lambert(torch.tensor([0.5, 0.5, 0.55]))),
-        Thing(moved(ball, (0.5,) * 3, (-1.05, 0.0, 0.5)), Metal(gold, 0.3)),
-        Thing(moved(ball, (0.5,) * 3, (0.0, 0.3, 0.5)), Mirror(0.9 * torch.ones(3))),
-        Thing(moved(ball, (0.5,) * 3, (1.05, 0.0, 0.5)), Glass(torch.ones(3), 1.5)),
+    objects = [
+        SceneObject(floor, Lambert(torch.tensor([0.5, 0.5, 0.55]))),
+        SceneObject(moved(ball, (0.5,) * 3, (-1.05, 0.0, 0.5)), Metal(gold, 0.3)),
+        SceneObject(moved(ball, (0.5,) * 3, (0.0, 0.3, 0.5)), Mirror(0.9 * torch.ones(3))),
+        SceneObject(moved(ball, (0.5,) * 3, (1.05, 0.0, 0.5)), Glass(torch.ones(3), 1.5)),
     ]
     return Setting(
-        PathScene(things, [Environment(sky_image())]), (0.5, -4.5, 1.8), (0.0, 0.0, 0.45)
+        PathScene(objects, [Environment(sky_image())]), (0.5, -4.5, 1.8), (0.0, 0.0, 0.45)
     )
 
 
@@ -138,8 +140,11 @@ def textured() -> Setting:
         PointSource(torch.tensor([1.0, -1.0, 2.5]), torch.tensor([6.0, 5.0, 4.0])),
         DistantSource(torch.tensor([1.0, 0.5, -1.0]), torch.tensor([1.0, 1.2, 1.5])),
     ]
-    things = [Thing(floor, Lambert()), Thing(ring, Lambert(torch.tensor([0.8, 0.7, 0.2])))]
-    return Setting(PathScene(things, lights), (1.5, -3.5, 2.5), (0.0, 0.0, 0.2))
+    objects = [
+        SceneObject(floor, Lambert()),
+        SceneObject(ring, Lambert(torch.tensor([0.8, 0.7, 0.2]))),
+    ]
+    return Setting(PathScene(objects, lights), (1.5, -3.5, 2.5), (0.0, 0.0, 0.2))
 
 
 SETTINGS = {"box": box_room, "balls": balls, "textured": textured}
@@ -222,17 +227,17 @@ def mitsuba_scene(setting: Setting, size: int, folder: Path) -> Any:
             "sampler": {"type": "independent"},
         },
     }  # fmt: skip
-    for row, thing in enumerate(setting.scene.things):
-        assert isinstance(thing.shape, Mesh)
+    for row, obj in enumerate(setting.scene.objects):
+        assert isinstance(obj.shape, Mesh)
         path = folder / f"{row}.obj"
-        path.write_text(obj_text(thing.shape))
+        path.write_text(obj_text(obj.shape))
         shape: dict[str, Any] = {
-            "type": "obj", "filename": str(path), "face_normals": not thing.smooth,
-            "bsdf": mitsuba_material(thing.material, thing.shape),
+            "type": "obj", "filename": str(path), "face_normals": not obj.smooth,
+            "bsdf": mitsuba_material(obj.material, obj.shape),
         }  # fmt: skip
-        if thing.emission is not None:
-            shape["emitter"] = {"type": "area", "radiance": rgb(thing.emission)}
-        content[f"thing{row}"] = shape
+        if obj.emission is not None:
+            shape["emitter"] = {"type": "area", "radiance": rgb(obj.emission)}
+        content[f"object{row}"] = shape
     for row, light in enumerate(setting.scene.lights):
         content[f"light{row}"] = mitsuba_light(light)
     return mi.load_dict(content)

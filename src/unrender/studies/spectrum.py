@@ -29,7 +29,7 @@ from unrender.rendering.light.bsdf import (
     unit,
 )
 from unrender.rendering.light.path_tracer import PathOptions, path_renderer
-from unrender.rendering.light.scene import BuiltScene, PathScene, Surface, Thing, build
+from unrender.rendering.light.scene import BuiltScene, PathScene, SceneObject, Surface, build
 from unrender.rendering.mesh.shading import (
     AmbientLight,
     MeshLook,
@@ -78,16 +78,16 @@ def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int],
     gold = torch.tensor([0.9, 0.75, 0.45])
     right, back, up = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
     ball = icosphere(3)
-    things = [
-        Thing(_wall((0.0, 0.0, 0.0), right, back), Lambert(grey)),
-        Thing(_wall((0.0, 0.0, 2.0), back, right), Lambert(grey)),
-        Thing(_wall((0.0, 1.0, 1.0), right, up), Lambert(grey)),
-        Thing(_wall((-1.0, 0.0, 1.0), back, up), Lambert(red)),
-        Thing(_wall((1.0, 0.0, 1.0), up, back), Lambert(green)),
-        Thing(middle, Lambert(clay if middle.texture is None else None), smooth=True),
-        Thing(_moved(ball, 0.3, (0.55, 0.5, 0.3)), Metal(gold, 0.1), smooth=True),
-        Thing(_moved(ball, 0.24, (0.5, -0.4, 0.24)), Glass(white), smooth=True),
-        Thing(
+    objects = [
+        SceneObject(_wall((0.0, 0.0, 0.0), right, back), Lambert(grey)),
+        SceneObject(_wall((0.0, 0.0, 2.0), back, right), Lambert(grey)),
+        SceneObject(_wall((0.0, 1.0, 1.0), right, up), Lambert(grey)),
+        SceneObject(_wall((-1.0, 0.0, 1.0), back, up), Lambert(red)),
+        SceneObject(_wall((1.0, 0.0, 1.0), up, back), Lambert(green)),
+        SceneObject(middle, Lambert(clay if middle.texture is None else None), smooth=True),
+        SceneObject(_moved(ball, 0.3, (0.55, 0.5, 0.3)), Metal(gold, 0.1), smooth=True),
+        SceneObject(_moved(ball, 0.24, (0.5, -0.4, 0.24)), Glass(white), smooth=True),
+        SceneObject(
             _wall(LAMP, (0.0, 0.35, 0.0), (0.35, 0.0, 0.0)),
             Lambert(0 * white),
             emission=torch.tensor([14.0, 12.5, 10.5]),
@@ -99,7 +99,7 @@ def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int],
         pose = look_at(eye, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0.0, 0.0, 1.0]))
         return Cameras.from_focal(pose, 1.72 * size, size, size)
 
-    return PathScene(things), camera
+    return PathScene(objects), camera
 
 
 def spectrum(scene: PathScene, cameras: Cameras, samples: int, seed: int = 0) -> list[Stage]:
@@ -144,20 +144,20 @@ def _shine(material: Material) -> Shine:
 def _rasterized(
     scene: PathScene, cameras: Cameras, shading: Shading
 ) -> Float[Tensor, "height width 3"]:
-    """Each thing by itself, the nearest in front."""
+    """Each object by itself, the nearest in front."""
     size = cameras.height, cameras.width
     color, nearest = torch.zeros(*size, 3), torch.full(size, math.inf)
-    for thing in scene.things:
-        assert isinstance(thing.shape, Mesh)
-        mesh, shown = thing.shape, thing.material.color
+    for obj in scene.objects:
+        assert isinstance(obj.shape, Mesh)
+        mesh, shown = obj.shape, obj.material.color
         light = shading
-        if thing.emission is not None:
+        if obj.emission is not None:
             shown, light = torch.ones(3), "none"
         if shown is not None:
             colors = display_from_linear(shown).expand_as(mesh.vertices)
             mesh = replace(mesh, texture=VertexColors(colors))
-        look = MeshLook(light, _lights(), _shine(thing.material), cull=True, antialias=False)
-        if not thing.smooth:
+        look = MeshLook(light, _lights(), _shine(obj.material), cull=True, antialias=False)
+        if not obj.smooth:
             mesh = _split(mesh)
         found = mesh_renderer(mesh, look)(cameras)
         front = (found.opacity[0] > 0) & (found.depth[0] < nearest)
@@ -189,7 +189,7 @@ def _shadowed(
         origins, directions = rays.origins.T.contiguous(), rays.directions.T.contiguous()
         met = scene.meet(origins, directions)
         color = torch.zeros_like(rays.origins)
-        keep = (met.thing >= 0).nonzero()[:, 0]
+        keep = (met.object_index >= 0).nonzero()[:, 0]
         surface = scene.surface(
             origins.index_select(1, keep), directions.index_select(1, keep), met.select(keep)
         )
@@ -219,7 +219,7 @@ def _shade(
     lit, glossy = light_on(points, normals, eyes, [key], Shine(specular=0.5, shininess=60.0))
     albedo = display_from_linear(surface.substance.colors.T)
     color = albedo * (openness * base + seen * lit) + polished * seen * glossy
-    shines = (scene.emission.amax(0) > 0)[surface.thing][:, None]
+    shines = (scene.emission.amax(0) > 0)[surface.object_index][:, None]
     return torch.where(shines, 1.0, color)
 
 

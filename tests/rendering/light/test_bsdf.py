@@ -238,4 +238,4 @@ def test_frames_are_right_handed() -> None:
 )
 def test_bad_materials_are_refused(material: Material, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        check_material(material, "thing 0", textured=False)
+        check_material(material, "object 0", textured=False)

@@ -23,7 +23,7 @@ from unrender.rendering.light.path_tracer import (
     path_radiance,
     path_renderer,
 )
-from unrender.rendering.light.scene import PathScene, Thing
+from unrender.rendering.light.scene import PathScene, SceneObject
 from unrender.shapes.implicit.sdf import SDF, sphere, translated
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere
@@ -69,7 +69,7 @@ def close(found: Radiance, expected: Tensor | float, sigmas: float = 5.0) -> boo
 @pytest.mark.parametrize("material", [Lambert(WHITE), Mirror(WHITE), Glass(WHITE)])
 def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material) -> None:
     """With the same light from everywhere, what absorbs nothing looks like that light."""
-    scene = PathScene([Thing(shape, material)], [SKY])
+    scene = PathScene([SceneObject(shape, material)], [SKY])
     found = look(
         scene, camera((0, -3, 0)), samples=64, max_depth=64, roulette=64, show_environment=True
     )
@@ -86,8 +86,8 @@ def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material)
 
 
 def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
-    """A convex thing meets no light twice: it shows the albedo toward the camera."""
-    scene = PathScene([Thing(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
+    """A convex object meets no light twice: it shows the albedo toward the camera."""
+    scene = PathScene([SceneObject(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
     found = look(scene, camera((0, -50, 0), zoom=400.0), samples=4096)
     # Straight from above: by quadrature of f cos, with D and G of GGX and F = 1.
     u = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
@@ -103,17 +103,17 @@ def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
 
 
 def test_half_a_furnace_is_reflected_by_half() -> None:
-    """A convex grey thing: exactly its albedo, whatever the number of bounces."""
-    scene = PathScene([Thing(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
+    """A convex grey object: exactly its albedo, whatever the number of bounces."""
+    scene = PathScene([SceneObject(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
     found = look(scene, camera((0, -3, 0), zoom=6.0), samples=64)
     assert close(found, 0.5)
 
 
 def test_inside_a_furnace_light_adds_up_to_a_geometric_series() -> None:
     """In a closed box that shines with 1 and reflects ρ, all radiance is Σ ρᵏ = 1 / (1 − ρ)."""
-    things = [Thing(_inside_out(cube()), Lambert(0.6 * WHITE), emission=WHITE)]
+    objects = [SceneObject(_inside_out(cube()), Lambert(0.6 * WHITE), emission=WHITE)]
     for depth, total in ((1, 1.0), (2, 1.6), (3, 1.96), (60, 2.5)):
-        found = look(PathScene(things), camera((0, -0.2, 0)), samples=64, max_depth=depth)
+        found = look(PathScene(objects), camera((0, -0.2, 0)), samples=64, max_depth=depth)
         assert close(found, total), depth
 
 
@@ -137,8 +137,8 @@ def irradiance_of_square(half: float, height: float) -> float:
 
 @pytest.mark.parametrize("strategy", ["both", "light", "surface"])
 def test_under_a_square_light(strategy: str) -> None:
-    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.8 * WHITE))
-    lamp = Thing(patch((0, 0, 1), 0.7, up=-1), Lambert(0 * WHITE), emission=3 * WHITE)
+    floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.8 * WHITE))
+    lamp = SceneObject(patch((0, 0, 1), 0.7, up=-1), Lambert(0 * WHITE), emission=3 * WHITE)
     found = look(
         PathScene([floor, lamp]), camera((2, -2, 0.9), zoom=3000.0, size=2), samples=20_000,
         max_depth=2, strategy=strategy,
@@ -151,7 +151,7 @@ def test_under_a_square_light(strategy: str) -> None:
 
 def test_point_and_distant_light() -> None:
     """ρ/π I cos θ / r², and ρ/π E cos θ."""
-    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
+    floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((0.5, -1, 2), zoom=3000.0, size=2)
     lamp = PointSource(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]))
     found = look(PathScene([floor], [lamp]), eye, samples=4, max_depth=2)
@@ -170,7 +170,7 @@ def test_under_half_a_sky() -> None:
     """A sky that is white above and black below, of any resolution, gives a floor ρ."""
     image = torch.ones(6, 10, 3)
     image[3:] = 0
-    floor = Thing(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
+    floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((1, -1, 2), zoom=30.0)
     for strategy in ("both", "light", "surface"):
         found = look(
@@ -185,7 +185,7 @@ def test_the_environment_is_seen_where_it_is() -> None:
     image = torch.zeros(rows, columns, 3)
     image[..., 0] = torch.arange(rows)[:, None] / 10
     image[..., 1] = torch.arange(columns) / 10
-    hidden = [Thing(patch((0, 0, -1000), 0.1), Lambert(WHITE))]
+    hidden = [SceneObject(patch((0, 0, -1000), 0.1), Lambert(WHITE))]
     scene = PathScene(hidden, [Environment(image)])
     for direction, row, column in (
         ((1, 0.1, 0.1), 1, 3), ((0.1, 1, 0.1), 1, 2), ((-1, 0.1, -0.1), 2, 0),
@@ -204,7 +204,7 @@ def test_glass_shows_what_is_behind_it_upside_down() -> None:
     """Through a ball of glass, the sky's white upper half is below."""
     image = torch.zeros(2, 1, 3)
     image[0] = 1
-    scene = PathScene([Thing(sphere(1.0), Glass(WHITE))], [Environment(image)])
+    scene = PathScene([SceneObject(sphere(1.0), Glass(WHITE))], [Environment(image)])
     found = look(scene, camera((0, -6, 0), size=9, zoom=8.0), samples=64).color[0, ..., 0]
     assert found[7, 4] > 0.7
     assert found[1, 4] < 0.3
@@ -223,16 +223,16 @@ def small_room() -> PathScene:
     glass = icosphere(3)
     place = torch.tensor([0.3, -0.6, 0.4])
     glass = dataclasses.replace(glass, vertices=0.39 * glass.vertices + place)
-    things = [
-        Thing(patch((0, 0, 0), 3.0), Lambert(torch.tensor([0.7, 0.6, 0.5]))),
-        Thing(ball, Lambert(), smooth=True),
-        Thing(glass, Glass(WHITE), smooth=True),
-        Thing(translated(sphere(0.5), [0.8, 0.4, 0.5]), Metal(0.8 * WHITE, 0.4)),
-        Thing(patch((0, 0, 2.5), 0.5, up=-1), Lambert(0 * WHITE), emission=4 * WHITE),
+    objects = [
+        SceneObject(patch((0, 0, 0), 3.0), Lambert(torch.tensor([0.7, 0.6, 0.5]))),
+        SceneObject(ball, Lambert(), smooth=True),
+        SceneObject(glass, Glass(WHITE), smooth=True),
+        SceneObject(translated(sphere(0.5), [0.8, 0.4, 0.5]), Metal(0.8 * WHITE, 0.4)),
+        SceneObject(patch((0, 0, 2.5), 0.5, up=-1), Lambert(0 * WHITE), emission=4 * WHITE),
     ]
     sky = Environment(torch.rand(4, 8, 3, generator=torch.Generator().manual_seed(1)))
     lamp = PointSource(torch.tensor([2.0, -2, 2]), 2 * WHITE)
-    return PathScene(things, [sky, lamp], reach=10.0)
+    return PathScene(objects, [sky, lamp], reach=10.0)
 
 
 def test_strategies_have_one_mean() -> None:
@@ -312,7 +312,10 @@ def test_weights_of_both_strategies_sum_to_one(a: float, b: float, power: float)
 
 def test_seeds() -> None:
     """One seed gives one image, whatever the threads; another one another."""
-    eye, room = camera((0, -4, 2), size=40), PathScene([Thing(cube(), Lambert(WHITE))], [SKY])
+    eye, room = (
+        camera((0, -4, 2), size=40),
+        PathScene([SceneObject(cube(), Lambert(WHITE))], [SKY]),
+    )
     one = look(room, eye, samples=32, max_depth=3)
     threads = torch.get_num_threads()
     try:
@@ -342,7 +345,7 @@ def test_the_renderer_shows_the_radiance() -> None:
 
 def test_depth_and_normals() -> None:
     """Of a plain seen from above, and none where nothing is."""
-    scene = PathScene([Thing(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
+    scene = PathScene([SceneObject(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
     found = look(scene, camera((0, 0, 3), size=9), samples=16)
     assert found.depth[0, 4, 4].item() == pytest.approx(3, abs=0.01)
     torch.testing.assert_close(found.normals[0, 4, 4], torch.tensor([0.0, 0, 1]))
@@ -358,7 +361,7 @@ def test_textures_are_linear_light() -> None:
         patch((0, 0, 0), 5.0),
         texture=UVTexture(image, uv, torch.tensor([[0, 1, 2], [0, 2, 3]])),
     )
-    scene = PathScene([Thing(plain, Lambert())], [SKY])
+    scene = PathScene([SceneObject(plain, Lambert())], [SKY])
     found = look(scene, camera((0, -1, 3), zoom=30.0), samples=64, strategy="surface")
     torch.testing.assert_close(
         found.color, torch.full_like(found.color, 0.21404), atol=1e-4, rtol=0
@@ -366,8 +369,8 @@ def test_textures_are_linear_light() -> None:
 
 
 def test_a_light_inside_a_box_shines_on_nothing_else() -> None:
-    floor = Thing(patch((0, 0, -1), 5.0), Lambert(WHITE))
-    box = Thing(cube(), Lambert(WHITE))
+    floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(WHITE))
+    box = SceneObject(cube(), Lambert(WHITE))
     lamp = PointSource(torch.zeros(3), WHITE)
     found = look(PathScene([floor, box], [lamp]), camera((0, -4, 2)), samples=16)
     assert float(found.color.max()) == 0
@@ -377,11 +380,11 @@ def test_a_lamp_that_touches_the_floor() -> None:
     """Of radiance 1, as a mesh and as a function, which chance alone finds; on either, rays
     graze. The canary: shadow rays beside the point that they ask for lost 0.8% here.
     """
-    floor = Thing(patch((0, 0, -1), 5.0), Lambert(0.8 * WHITE))
+    floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(0.8 * WHITE))
     eye = camera((0, -4, 2))
     found = [
         look(
-            PathScene([floor, Thing(shape, Lambert(0 * WHITE), WHITE)], reach=10.0), eye,
+            PathScene([floor, SceneObject(shape, Lambert(0 * WHITE), WHITE)], reach=10.0), eye,
             samples=2048, strategy=strategy, seed=seed,
         )
         for seed, (shape, strategy) in enumerate(
@@ -399,16 +402,16 @@ def test_a_lamp_that_touches_the_floor() -> None:
 
 # --- bad input -----------------------------------------------------------------------------
 
-FLOOR = Thing(patch((0, 0, 0), 1.0), Lambert(WHITE))
+FLOOR = SceneObject(patch((0, 0, 0), 1.0), Lambert(WHITE))
 NAN_MESH = dataclasses.replace(
     patch((0, 0, 0), 1.0), texture=VertexColors(torch.full((4, 3), torch.nan))
 )
 
 
 @pytest.mark.parametrize(
-    ("things", "lights", "words"),
+    ("objects", "lights", "words"),
     [
-        ([], [SKY], "no things"),
+        ([], [SKY], "no objects"),
         ([FLOOR], [], "no light"),
         ([FLOOR], [Environment(torch.zeros(2, 2, 3))], "black"),
         ([FLOOR], [Environment(torch.full((2, 2, 3), torch.nan))], "not finite"),
@@ -417,18 +420,20 @@ NAN_MESH = dataclasses.replace(
         ([FLOOR], [PointSource(torch.zeros(3), -WHITE)], "negative"),
         ([FLOOR], [PointSource(torch.full((3,), torch.inf), WHITE)], "finite"),
         ([FLOOR], [DistantSource(torch.zeros(3), WHITE)], "direction"),
-        ([Thing(patch((0, 0, 0), 0.0), Lambert(WHITE))], [SKY], "no area"),
-        ([Thing(patch((0, 0, 0), 0.0), Lambert(WHITE), WHITE)], [], "no area"),
-        ([Thing(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "not finite"),
-        ([Thing(NAN_MESH, Lambert())], [SKY], "0, 1"),
-        ([Thing(FLOOR.shape, Lambert())], [SKY], "no texture"),
-        ([Thing(FLOOR.shape, Lambert(WHITE), -WHITE)], [SKY], "shines with"),
-        ([Thing(sphere(1.0), Lambert())], [SKY], "no texture"),
+        ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE))], [SKY], "no area"),
+        ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE), WHITE)], [], "no area"),
+        ([SceneObject(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "not finite"),
+        ([SceneObject(NAN_MESH, Lambert())], [SKY], "0, 1"),
+        ([SceneObject(FLOOR.shape, Lambert())], [SKY], "no texture"),
+        ([SceneObject(FLOOR.shape, Lambert(WHITE), -WHITE)], [SKY], "shines with"),
+        ([SceneObject(sphere(1.0), Lambert())], [SKY], "no texture"),
     ],
 )  # fmt: skip
-def test_bad_scenes_are_refused(things: list[Thing], lights: list[Light], words: str) -> None:
+def test_bad_scenes_are_refused(
+    objects: list[SceneObject], lights: list[Light], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
-        path_scene.build(PathScene(things, lights))
+        path_scene.build(PathScene(objects, lights))
 
 
 @pytest.mark.parametrize(
@@ -445,13 +450,17 @@ def test_bad_options_are_refused(options: dict[str, object], words: str) -> None
 
 
 def test_a_function_that_is_not_a_number_is_refused() -> None:
-    scene = PathScene([Thing(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
+    scene = PathScene(
+        [SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY]
+    )
     with pytest.raises(InputError, match="not a number"):
         look(scene, camera((0, -1, 1)))
 
 
 def test_marching_ends_along_a_surface() -> None:
     """A function that never comes to 0, and rays that graze: bounded, and without NaN."""
-    scene = PathScene([Thing(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6)
+    scene = PathScene(
+        [SceneObject(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6
+    )
     found = look(scene, camera((0, -1, 1), size=2), samples=2)
     assert (found.opacity == 0).all()

@@ -52,7 +52,7 @@ Light = PointSource | DistantSource | Environment
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several things, each as often as its share says."""
+    """One of several objects, each as often as its share says."""
 
     shares: Float[Tensor, "choices"]
     """They sum to 1."""
@@ -227,7 +227,7 @@ class Lights:
         return radiance, density / len(self.kinds)
 
     def sample(self, points: Vectors, uniform: Float[Tensor, "3 paths"]) -> LightSample:
-        """A direction from each point to some light, which other things may hide."""
+        """A direction from each point to some light, which other objects may hide."""
         kinds = self.kinds
         if len(kinds) == 1:
             return self._sample(kinds[0], points, uniform)

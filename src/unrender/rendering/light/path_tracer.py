@@ -55,7 +55,7 @@ class PathOptions:
     """Paths of each pixel."""
     max_depth: int = 8
     """Edges of the longest path: 1 shows what shines, 2 adds direct light, more add light that
-    comes by other things."""
+    comes by other objects."""
     roulette: int = 5
     """Edges after which paths may end by lot."""
     strategy: Literal["both", "light", "surface"] = "both"
@@ -66,7 +66,7 @@ class PathOptions:
     """Exponent of the weights: 1 is the balance heuristic, 2 the power heuristic (Veach,
     9.2)."""
     show_environment: bool = False
-    """Whether the environment is seen behind things; else there is no opacity."""
+    """Whether the environment is seen behind objects; else there is no opacity."""
     exposure: float = 1.0
     """Radiance that is shown as white is 1 over this; what is brighter is cut off."""
     seed: int = 0
@@ -208,15 +208,15 @@ class _Paths:
 def _follow(
     scene: BuiltScene, paths: _Paths, options: PathOptions, generator: torch.Generator
 ) -> Float[Tensor, "8 all_paths"]:
-    """Of each path the radiance, whether it meets a thing, how far away, and the normal."""
+    """Of each path the radiance, whether it meets an object, how far away, and the normal."""
     out = torch.zeros(8, len(paths.number), device=paths.origins.device)
     for depth in range(1, options.max_depth + 1):
         met = scene.meet(paths.origins, paths.directions)
-        gone = (met.thing < 0).nonzero()[:, 0]
+        gone = (met.object_index < 0).nonzero()[:, 0]
         if scene.lights.sky is not None and (depth > 1 or options.show_environment):
             _add_background(out, scene, paths.select(gone), options)
         if len(gone) > 0:
-            keep = (met.thing >= 0).nonzero()[:, 0]
+            keep = (met.object_index >= 0).nonzero()[:, 0]
             paths, met = paths.select(keep), met.select(keep)
         if len(paths.number) == 0:
             break
@@ -252,7 +252,7 @@ def _add_emission(
     options: PathOptions,
 ) -> None:
     """What the surface itself emits."""
-    light = scene.emission.index_select(1, surface.thing)
+    light = scene.emission.index_select(1, surface.object_index)
     shines = ((light.amax(0) > 0) & surface.outside).nonzero()[:, 0]
     if len(shines) == 0:
         return

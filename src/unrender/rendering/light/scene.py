@@ -1,6 +1,6 @@
-"""What a path tracer draws: things with materials and lights, and where rays meet them.
+"""What a path tracer draws: objects with materials and lights, and where rays meet them.
 
-A thing is a mesh or a signed distance function. Meshes are met exactly, through one tree of
+An object is a mesh or a signed distance function. Meshes are met exactly, through one tree of
 all their triangles; distance functions by steps along the ray. Arrays are [3, paths], as in
 bsdf.py.
 """
@@ -43,7 +43,7 @@ SDF_GRAIN = 1e-4
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """A shape, what it is made of, and whether it shines."""
 
     shape: Mesh | SDF
@@ -58,9 +58,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class PathScene:
-    """Things and lights. A light inside a closed thing shines on that thing's inside alone."""
+    """Objects and lights. A light inside a closed object lights only its inside."""
 
-    things: Sequence[Thing]
+    objects: Sequence[SceneObject]
     lights: Sequence[Light] = ()
     reach: float = 100.0
     """How far along a ray distance functions are looked for, in scene units."""
@@ -72,8 +72,8 @@ class Meetings:
 
     distance: Numbers
     """+inf where nothing is met."""
-    thing: Int[Tensor, "paths"]
-    """Row of the scene's things; −1 where nothing is met."""
+    object_index: Int[Tensor, "paths"]
+    """Row of the scene's objects; −1 where nothing is met."""
     face: Int[Tensor, "paths"]
     """Row of all meshes' faces; −1 on a distance function."""
     barycentrics: Float[Tensor, "3 paths"]
@@ -81,7 +81,7 @@ class Meetings:
     def select(self, keep: Int[Tensor, "kept"]) -> "Meetings":
         return Meetings(
             self.distance.index_select(0, keep),
-            self.thing.index_select(0, keep),
+            self.object_index.index_select(0, keep),
             self.face.index_select(0, keep),
             self.barycentrics.index_select(1, keep),
         )
@@ -89,7 +89,7 @@ class Meetings:
 
 @dataclass(frozen=True)
 class Surface:
-    """The points where paths meet things."""
+    """The points where paths meet objects."""
 
     points: Vectors
     normals: Vectors
@@ -98,7 +98,7 @@ class Surface:
     """Those that light is reckoned with, on the same side."""
     outside: Bool[Tensor, "paths"]
     """Whether the path comes from outside."""
-    thing: Int[Tensor, "paths"]
+    object_index: Int[Tensor, "paths"]
     on_mesh: Bool[Tensor, "paths"]
     substance: Substance
 
@@ -106,11 +106,12 @@ class Surface:
         points, normals, shading = (
             each.index_select(1, keep) for each in (self.points, self.normals, self.shading)
         )
-        outside, thing, on_mesh = (
-            each.index_select(0, keep) for each in (self.outside, self.thing, self.on_mesh)
+        outside, object_index, on_mesh = (
+            each.index_select(0, keep)
+            for each in (self.outside, self.object_index, self.on_mesh)
         )
         substance = self.substance.select(keep)
-        return Surface(points, normals, shading, outside, thing, on_mesh, substance)
+        return Surface(points, normals, shading, outside, object_index, on_mesh, substance)
 
     def leave(self, directions: Vectors, grain: float) -> Vectors:
         """Where a ray starts that leaves in a direction: off the surface, on that side."""
@@ -123,7 +124,7 @@ class _Triangles:
     """All meshes as one."""
 
     tree: TriangleTree
-    thing: Int[Tensor, "faces"]
+    object_index: Int[Tensor, "faces"]
     normals: Float[Tensor, "3 faces"]
     corners: Float[Tensor, "3 3 faces"]
     """Corner, component, face."""
@@ -133,7 +134,7 @@ class _Triangles:
 
 @dataclass(frozen=True)
 class _Textured:
-    thing: int
+    object_index: int
     texture: Texture
     faces: Int[Tensor, "faces 3"]
     first_face: int
@@ -145,14 +146,14 @@ class BuiltScene:
 
     triangles: _Triangles | None
     functions: tuple[tuple[int, SDF], ...]
-    """Things that are distance functions, with their rows."""
+    """Objects that are distance functions, with their rows."""
     kinds: tuple[int, ...]
     """Rows of bsdf.KINDS that there are."""
-    kind: Int[Tensor, "things"]
-    colors: Float[Tensor, "3 things"]
-    numbers: Float[Tensor, "things"]
+    kind: Int[Tensor, "objects"]
+    colors: Float[Tensor, "3 objects"]
+    numbers: Float[Tensor, "objects"]
     """Roughness or index of refraction."""
-    emission: Float[Tensor, "3 things"]
+    emission: Float[Tensor, "3 objects"]
     shines: bool
     textured: tuple[_Textured, ...]
     lights: Lights
@@ -167,9 +168,9 @@ class BuiltScene:
         found = Meetings(far, nothing, nothing, torch.zeros_like(origins))
         if self.triangles is not None:
             hits = closest_hit(origins.T, directions.T, far, self.triangles.tree)
-            thing = self.triangles.thing[hits.face.clamp_min(0)]
-            thing = torch.where(hits.face >= 0, thing, -1)
-            found = Meetings(hits.distance, thing, hits.face, hits.barycentrics.T)
+            index = self.triangles.object_index[hits.face.clamp_min(0)]
+            index = torch.where(hits.face >= 0, index, -1)
+            found = Meetings(hits.distance, index, hits.face, hits.barycentrics.T)
         if not self.functions:
             return found
         limit = found.distance.clamp_max(self.reach)
@@ -180,7 +181,7 @@ class BuiltScene:
         met = which >= 0
         return Meetings(
             torch.where(met, distance, found.distance),
-            torch.where(met, rows[which.clamp_min(0)], found.thing),
+            torch.where(met, rows[which.clamp_min(0)], found.object_index),
             torch.where(met, -1, found.face),
             found.barycentrics,
         )
@@ -215,7 +216,7 @@ class BuiltScene:
                 a, b, c = (corner.index_select(1, face) for corner in self.triangles.shading)
                 shading = u * a + v * b + w * c
         for row, function in self.functions:
-            own = (met.thing == row).nonzero()[:, 0]
+            own = (met.object_index == row).nonzero()[:, 0]
             if len(own) > 0:
                 found = gradients(function, points.index_select(1, own))
                 normals, shading = (
@@ -227,46 +228,50 @@ class BuiltScene:
         # Interpolated normals may face away from where the surface is seen: then the face's.
         shading = torch.where(dot(shading, directions) < -1e-4, shading, normals)
         substance = Substance(
-            self.kind.index_select(0, met.thing),
-            self.colors.index_select(1, met.thing),
-            self.numbers.index_select(0, met.thing),
+            self.kind.index_select(0, met.object_index),
+            self.colors.index_select(1, met.object_index),
+            self.numbers.index_select(0, met.object_index),
         )
         for each in self.textured:
-            own = (met.thing == each.thing).nonzero()[:, 0]
+            own = (met.object_index == each.object_index).nonzero()[:, 0]
             if len(own) > 0:
                 barycentrics = met.barycentrics.index_select(1, own).T
                 colors = each.texture.sample(
                     each.faces, met.face[own] - each.first_face, barycentrics
                 )
                 substance.colors.index_copy_(1, own, colors.T)
-        return Surface(points, normals, shading, outside, met.thing, met.face >= 0, substance)
+        return Surface(
+            points, normals, shading, outside, met.object_index, met.face >= 0, substance
+        )
 
 
 def build(scene: PathScene) -> BuiltScene:
     """Check a scene and sort its triangles. InputError if it cannot be drawn."""
-    if not scene.things:
-        raise InputError("the scene has no things: give it a mesh or a distance function")
-    names = [f"thing {row}" for row in range(len(scene.things))]
-    for thing, name in zip(scene.things, names, strict=True):
-        _check(thing, name)
-    meshes = [(row, t.shape) for row, t in enumerate(scene.things) if isinstance(t.shape, Mesh)]
+    if not scene.objects:
+        raise InputError("the scene has no objects: give it a mesh or a distance function")
+    names = [f"object {row}" for row in range(len(scene.objects))]
+    for obj, name in zip(scene.objects, names, strict=True):
+        _check(obj, name)
+    meshes = [
+        (row, t.shape) for row, t in enumerate(scene.objects) if isinstance(t.shape, Mesh)
+    ]
     functions = tuple(
-        (row, thing.shape)
-        for row, thing in enumerate(scene.things)
-        if not isinstance(thing.shape, Mesh)
+        (row, obj.shape)
+        for row, obj in enumerate(scene.objects)
+        if not isinstance(obj.shape, Mesh)
     )
     device = meshes[0][1].vertices.device if meshes else torch.device("cpu")
     triangles = _triangles(scene, meshes) if meshes else None
-    emission = torch.stack([_emission(thing) for thing in scene.things], dim=1).to(device)
+    emission = torch.stack([_emission(obj) for obj in scene.objects], dim=1).to(device)
     panels = None if triangles is None else _panels(triangles, emission)
     lights = Lights.of(scene.lights, panels)
     if not scene.lights and not bool(emission.any()):
-        raise InputError("the scene has no light: let a thing shine, or give it lights")
+        raise InputError("the scene has no light: let an object shine, or give it lights")
     colors = [
-        torch.ones(3) if thing.material.color is None else thing.material.color.cpu().float()
-        for thing in scene.things
+        torch.ones(3) if obj.material.color is None else obj.material.color.cpu().float()
+        for obj in scene.objects
     ]
-    kinds = [KINDS.index(type(thing.material)) for thing in scene.things]
+    kinds = [KINDS.index(type(obj.material)) for obj in scene.objects]
     size = GRAIN * float(triangles.corners.abs().amax()) if triangles is not None else 0.0
     return BuiltScene(
         triangles,
@@ -274,7 +279,7 @@ def build(scene: PathScene) -> BuiltScene:
         tuple(sorted(set(kinds))),
         torch.tensor(kinds, device=device),
         torch.stack(colors, dim=1).to(device),
-        torch.tensor([_number(thing.material) for thing in scene.things], device=device),
+        torch.tensor([_number(obj.material) for obj in scene.objects], device=device),
         emission,
         bool(emission.any()),
         tuple(_textures(scene, meshes)),
@@ -284,12 +289,12 @@ def build(scene: PathScene) -> BuiltScene:
     )
 
 
-def _check(thing: Thing, name: str) -> None:
-    mesh = thing.shape if isinstance(thing.shape, Mesh) else None
+def _check(obj: SceneObject, name: str) -> None:
+    mesh = obj.shape if isinstance(obj.shape, Mesh) else None
     texture = None if mesh is None else mesh.texture
-    check_material(thing.material, name, texture is not None)
-    if thing.emission is not None:
-        light = thing.emission
+    check_material(obj.material, name, texture is not None)
+    if obj.emission is not None:
+        light = obj.emission
         if not bool((light.isfinite() & (light >= 0)).all()):
             raise InputError(f"{name}: shines with {light.tolist()}: give numbers from 0 up")
     if mesh is None:
@@ -298,7 +303,7 @@ def _check(thing: Thing, name: str) -> None:
         raise InputError(f"{name}: has vertices that are not finite: correct them")
     if not float(face_normals(mesh.vertices, mesh.faces).norm(dim=1).sum()) > 0:
         raise InputError(f"{name}: its faces have no area: nothing of it can be seen")
-    if texture is not None and thing.material.color is None:
+    if texture is not None and obj.material.color is None:
         for values in _pixels(texture):
             if not bool(((values >= 0) & (values <= 1)).all()):
                 raise InputError(f"{name}: its texture has values outside [0, 1]: correct them")
@@ -309,8 +314,8 @@ def _pixels(texture: Texture) -> list[Tensor]:
     return [value for name, value in vars(texture).items() if name in names]
 
 
-def _emission(thing: Thing) -> Float[Tensor, "3"]:
-    return torch.zeros(3) if thing.emission is None else thing.emission.cpu().float()
+def _emission(obj: SceneObject) -> Float[Tensor, "3"]:
+    return torch.zeros(3) if obj.emission is None else obj.emission.cpu().float()
 
 
 def _number(material: Material) -> float:
@@ -320,43 +325,43 @@ def _number(material: Material) -> float:
 
 
 def _triangles(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
-    corners, normals, shading, thing = [], [], [], []
+    corners, normals, shading, index = [], [], [], []
     for row, mesh in meshes:
         corners.append(mesh.vertices.detach().float()[mesh.faces])
         flat = normalize(face_normals(mesh.vertices.detach(), mesh.faces).float(), dim=1)
         normals.append(flat)
         at_corners = flat[:, None].expand(-1, 3, 3)
-        if scene.things[row].smooth:
+        if scene.objects[row].smooth:
             at_corners = mesh.vertex_normals().detach().float()[mesh.faces]
         shading.append(at_corners)
-        thing.append(torch.full_like(mesh.faces[:, 0], row, dtype=torch.long))
+        index.append(torch.full_like(mesh.faces[:, 0], row, dtype=torch.long))
     every = torch.cat(corners)
     rows = torch.arange(3 * len(every), device=every.device).view(-1, 3)
-    smooth = any(scene.things[row].smooth for row, _ in meshes)
+    smooth = any(scene.objects[row].smooth for row, _ in meshes)
     return _Triangles(
         TriangleTree.of(every.flatten(0, 1), rows),
-        torch.cat(thing),
+        torch.cat(index),
         torch.cat(normals).T.contiguous(),
         every.permute(1, 2, 0).contiguous(),
         torch.cat(shading).permute(1, 2, 0).contiguous() if smooth else None,
     )
 
 
-def _panels(triangles: _Triangles, emission: Float[Tensor, "3 things"]) -> Panels | None:
-    shines = (emission.amax(0) > 0)[triangles.thing]
+def _panels(triangles: _Triangles, emission: Float[Tensor, "3 objects"]) -> Panels | None:
+    shines = (emission.amax(0) > 0)[triangles.object_index]
     # Faces without area have no normal.
     shines = shines & (triangles.normals.square().sum(0) > 0.5)
     if not bool(shines.any()):
         return None
     corners = triangles.corners[:, :, shines].permute(2, 0, 1)
-    return Panels.of(corners, emission.T[triangles.thing[shines]])
+    return Panels.of(corners, emission.T[triangles.object_index[shines]])
 
 
 def _textures(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> list[_Textured]:
     found: list[_Textured] = []
     first = 0
     for row, mesh in meshes:
-        if mesh.texture is not None and scene.things[row].material.color is None:
+        if mesh.texture is not None and scene.objects[row].material.color is None:
             found.append(_Textured(row, _linear(mesh.texture), mesh.faces, first))
         first += len(mesh.faces)
     return found
