@@ -187,11 +187,11 @@ def _shadowed(
     for part in pixels.split(1 << 16):
         rays = fine.rays(torch.zeros(len(part), dtype=torch.long), part)
         origins, directions = rays.origins.T.contiguous(), rays.directions.T.contiguous()
-        met = scene.meet(origins, directions)
+        hits = scene.intersect(origins, directions)
         color = torch.zeros_like(rays.origins)
-        keep = (met.object_index >= 0).nonzero()[:, 0]
+        keep = (hits.object_index >= 0).nonzero()[:, 0]
         surface = scene.surface(
-            origins.index_select(1, keep), directions.index_select(1, keep), met.select(keep)
+            origins.index_select(1, keep), directions.index_select(1, keep), hits.select(keep)
         )
         color[keep] = _shade(scene, surface, rays.origins[keep], occlusion_rays, generator)
         parts.append(color)
@@ -211,7 +211,7 @@ def _shade(
     distance = way.square().sum(0).sqrt()
     start = surface.leave(way, scene.grain)
     # The lamp's own panel ends the way to its middle.
-    seen = (~scene.hidden(start, way / distance, 0.98 * distance)).float()[:, None]
+    seen = (~scene.occluded(start, way / distance, 0.98 * distance)).float()[:, None]
     polished = (surface.substance.kind > 0)[:, None]
     ambient, key = _lights()
     openness = _openness(scene, surface, occlusion_rays, generator)[:, None]
@@ -232,13 +232,13 @@ def _openness(
         return open_
     x, y, z = frame(surface.shading)
     far = torch.full_like(open_, NEARBY)
-    hidden = torch.zeros_like(open_)
+    occluded = torch.zeros_like(open_)
     for _ in range(rays):
         uniform = torch.rand(2, len(open_), generator=generator)
         local = sample_lambert(surface.points, uniform).direction
         direction: Vectors = unit(local[0] * x + local[1] * y + local[2] * z)
-        hidden += scene.hidden(surface.leave(direction, scene.grain), direction, far)
-    return 1 - hidden / rays
+        occluded += scene.occluded(surface.leave(direction, scene.grain), direction, far)
+    return 1 - occluded / rays
 
 
 def _wall(

@@ -83,7 +83,7 @@ class Radiance:
     opacity: Float[Tensor, "cameras height width"]
     """Share of the paths that met something; 1 where the environment is seen."""
     depth: Float[Tensor, "cameras height width"]
-    """Mean distance of what they met, in scene units; 0 where nothing was."""
+    """Mean distance to the first hit, in scene units; 0 where nothing is hit."""
     normals: Float[Tensor, "cameras height width 3"]
     """Their mean direction at the first meeting, toward the camera; 0 where nothing was."""
 
@@ -211,18 +211,18 @@ def _follow(
     """Of each path the radiance, whether it meets an object, how far away, and the normal."""
     out = torch.zeros(8, len(paths.number), device=paths.origins.device)
     for depth in range(1, options.max_depth + 1):
-        met = scene.meet(paths.origins, paths.directions)
-        gone = (met.object_index < 0).nonzero()[:, 0]
+        hits = scene.intersect(paths.origins, paths.directions)
+        gone = (hits.object_index < 0).nonzero()[:, 0]
         if scene.lights.sky is not None and (depth > 1 or options.show_environment):
             _add_background(out, scene, paths.select(gone), options)
         if len(gone) > 0:
-            keep = (met.object_index >= 0).nonzero()[:, 0]
-            paths, met = paths.select(keep), met.select(keep)
+            keep = (hits.object_index >= 0).nonzero()[:, 0]
+            paths, hits = paths.select(keep), hits.select(keep)
         if len(paths.number) == 0:
             break
-        surface = scene.surface(paths.origins, paths.directions, met)
+        surface = scene.surface(paths.origins, paths.directions, hits)
         if depth == 1:
-            first = torch.cat([met.distance[None], surface.normals])
+            first = torch.cat([hits.distance[None], surface.normals])
             out[3, paths.number] = 1
             out[4:].index_copy_(1, paths.number, first)
         if scene.shines:
@@ -305,8 +305,8 @@ def _add_direct(
     nearby = distance.isfinite()
     direction = torch.where(nearby, way / length, direction)
     farthest = SHORTER * torch.where(nearby, length, distance)
-    hidden = scene.hidden(start, direction, farthest)
-    free = lit.index_select(0, (~hidden).nonzero()[:, 0])
+    occluded = scene.occluded(start, direction, farthest)
+    free = lit.index_select(0, (~occluded).nonzero()[:, 0])
     out[:3].index_add_(1, paths.number.index_select(0, free), found.index_select(1, free))
 
 

@@ -67,19 +67,19 @@ class PathScene:
 
 
 @dataclass(frozen=True)
-class Meetings:
-    """What rays meet first."""
+class Intersections:
+    """The nearest intersection of each ray with the scene."""
 
     distance: Numbers
-    """+inf where nothing is met."""
+    """+inf where nothing is hit."""
     object_index: Int[Tensor, "paths"]
-    """Row of the scene's objects; −1 where nothing is met."""
+    """Row of the scene's objects; −1 where nothing is hit."""
     face: Int[Tensor, "paths"]
     """Row of all meshes' faces; −1 on a distance function."""
     barycentrics: Float[Tensor, "3 paths"]
 
-    def select(self, keep: Int[Tensor, "kept"]) -> "Meetings":
-        return Meetings(
+    def select(self, keep: Int[Tensor, "kept"]) -> "Intersections":
+        return Intersections(
             self.distance.index_select(0, keep),
             self.object_index.index_select(0, keep),
             self.face.index_select(0, keep),
@@ -161,16 +161,16 @@ class BuiltScene:
     grain: float
     """How far from a surface the next ray starts, in scene units."""
 
-    def meet(self, origins: Vectors, directions: Vectors) -> Meetings:
-        """What each ray meets first."""
+    def intersect(self, origins: Vectors, directions: Vectors) -> Intersections:
+        """The nearest intersection of each ray."""
         far = torch.full_like(origins[0], math.inf)
         nothing = torch.full_like(origins[0], -1, dtype=torch.long)
-        found = Meetings(far, nothing, nothing, torch.zeros_like(origins))
+        found = Intersections(far, nothing, nothing, torch.zeros_like(origins))
         if self.triangles is not None:
             hits = closest_hit(origins.T, directions.T, far, self.triangles.tree)
             index = self.triangles.object_index[hits.face.clamp_min(0)]
             index = torch.where(hits.face >= 0, index, -1)
-            found = Meetings(hits.distance, index, hits.face, hits.barycentrics.T)
+            found = Intersections(hits.distance, index, hits.face, hits.barycentrics.T)
         if not self.functions:
             return found
         limit = found.distance.clamp_max(self.reach)
@@ -178,45 +178,45 @@ class BuiltScene:
             [function for _, function in self.functions], origins, directions, limit, self.grain
         )
         rows = torch.tensor([row for row, _ in self.functions], device=origins.device)
-        met = which >= 0
-        return Meetings(
-            torch.where(met, distance, found.distance),
-            torch.where(met, rows[which.clamp_min(0)], found.object_index),
-            torch.where(met, -1, found.face),
+        hit = which >= 0
+        return Intersections(
+            torch.where(hit, distance, found.distance),
+            torch.where(hit, rows[which.clamp_min(0)], found.object_index),
+            torch.where(hit, -1, found.face),
             found.barycentrics,
         )
 
-    def hidden(
+    def occluded(
         self, origins: Vectors, directions: Vectors, farthest: Numbers
     ) -> Bool[Tensor, "paths"]:
         """Whether anything lies on the way."""
-        hidden = torch.zeros_like(farthest, dtype=torch.bool)
+        occluded = torch.zeros_like(farthest, dtype=torch.bool)
         if self.triangles is not None:
-            hidden = any_hit(origins.T, directions.T, farthest, self.triangles.tree)
+            occluded = any_hit(origins.T, directions.T, farthest, self.triangles.tree)
         if self.functions:
-            limit = torch.where(hidden, 0.0, farthest.clamp_max(self.reach))
+            limit = torch.where(occluded, 0.0, farthest.clamp_max(self.reach))
             functions = [function for _, function in self.functions]
             _, which = march(functions, origins, directions, limit, self.grain)
-            hidden = hidden | (which >= 0)
-        return hidden
+            occluded = occluded | (which >= 0)
+        return occluded
 
-    def surface(self, origins: Vectors, directions: Vectors, met: Meetings) -> Surface:
+    def surface(self, origins: Vectors, directions: Vectors, hits: Intersections) -> Surface:
         """The points of rays that meet something."""
-        points = origins + met.distance * directions
+        points = origins + hits.distance * directions
         normals = shading = torch.zeros_like(points)
         if self.triangles is not None:
-            face = met.face.clamp_min(0)
+            face = hits.face.clamp_min(0)
             a, b, c = (corner.index_select(1, face) for corner in self.triangles.corners)
-            u, v, w = met.barycentrics
+            u, v, w = hits.barycentrics
             # More exact than along the ray, of which the origin may be far away.
             exact = u * a + v * b + w * c
-            points = torch.where(met.face >= 0, exact, points) if self.functions else exact
+            points = torch.where(hits.face >= 0, exact, points) if self.functions else exact
             normals = shading = self.triangles.normals.index_select(1, face)
             if self.triangles.shading is not None:
                 a, b, c = (corner.index_select(1, face) for corner in self.triangles.shading)
                 shading = u * a + v * b + w * c
         for row, function in self.functions:
-            own = (met.object_index == row).nonzero()[:, 0]
+            own = (hits.object_index == row).nonzero()[:, 0]
             if len(own) > 0:
                 found = gradients(function, points.index_select(1, own))
                 normals, shading = (
@@ -228,20 +228,20 @@ class BuiltScene:
         # Interpolated normals may face away from where the surface is seen: then the face's.
         shading = torch.where(dot(shading, directions) < -1e-4, shading, normals)
         substance = Substance(
-            self.kind.index_select(0, met.object_index),
-            self.colors.index_select(1, met.object_index),
-            self.numbers.index_select(0, met.object_index),
+            self.kind.index_select(0, hits.object_index),
+            self.colors.index_select(1, hits.object_index),
+            self.numbers.index_select(0, hits.object_index),
         )
         for each in self.textured:
-            own = (met.object_index == each.object_index).nonzero()[:, 0]
+            own = (hits.object_index == each.object_index).nonzero()[:, 0]
             if len(own) > 0:
-                barycentrics = met.barycentrics.index_select(1, own).T
+                barycentrics = hits.barycentrics.index_select(1, own).T
                 colors = each.texture.sample(
-                    each.faces, met.face[own] - each.first_face, barycentrics
+                    each.faces, hits.face[own] - each.first_face, barycentrics
                 )
                 substance.colors.index_copy_(1, own, colors.T)
         return Surface(
-            points, normals, shading, outside, met.object_index, met.face >= 0, substance
+            points, normals, shading, outside, hits.object_index, hits.face >= 0, substance
         )
 
 
