@@ -212,12 +212,12 @@ def _shade(
     start = surface.leave(way, scene.grain)
     # The lamp's own panel ends the way to its middle.
     seen = (~scene.occluded(start, way / distance, 0.98 * distance)).float()[:, None]
-    polished = (surface.substance.kind > 0)[:, None]
+    polished = (surface.materials.kind > 0)[:, None]
     ambient, key = _lights()
     openness = _openness(scene, surface, occlusion_rays, generator)[:, None]
     base, _ = light_on(points, normals, eyes, [ambient], Shine())
     lit, glossy = light_on(points, normals, eyes, [key], Shine(specular=0.5, shininess=60.0))
-    albedo = display_from_linear(surface.substance.colors.T)
+    albedo = display_from_linear(surface.materials.colors.T)
     color = albedo * (openness * base + seen * lit) + polished * seen * glossy
     shines = (scene.emission.amax(0) > 0)[surface.object_index][:, None]
     return torch.where(shines, 1.0, color)

@@ -245,7 +245,7 @@ def fresnel(cosine: Numbers, ratio: Numbers) -> tuple[Numbers, Numbers]:
 
 
 @dataclass(frozen=True)
-class Substance:
+class Materials:
     """The materials of many points."""
 
     kind: Int[Tensor, "paths"]
@@ -254,8 +254,8 @@ class Substance:
     number: Numbers
     """Roughness of metal, index of refraction of glass."""
 
-    def select(self, keep: Int[Tensor, "kept"]) -> "Substance":
-        return Substance(
+    def select(self, keep: Int[Tensor, "kept"]) -> "Materials":
+        return Materials(
             self.kind.index_select(0, keep),
             self.colors.index_select(1, keep),
             self.number.index_select(0, keep),
@@ -263,45 +263,45 @@ class Substance:
 
 
 def evaluate(
-    kinds: Sequence[int], substance: Substance, outgoing: Vectors, incoming: Vectors
+    kinds: Sequence[int], materials: Materials, outgoing: Vectors, incoming: Vectors
 ) -> tuple[Vectors, Numbers]:
     """f |cos θ| and the density of `sample`, of points of some of the `kinds` of ROUGH."""
     if len(kinds) == 1:
-        return _evaluate(kinds[0], substance, outgoing, incoming)
+        return _evaluate(kinds[0], materials, outgoing, incoming)
     value, density = torch.empty_like(outgoing), torch.empty_like(outgoing[0])
     for kind in kinds:
-        own = (substance.kind == kind).nonzero()[:, 0]
+        own = (materials.kind == kind).nonzero()[:, 0]
         there = (each.index_select(1, own) for each in (outgoing, incoming))
-        part, chance = _evaluate(kind, substance.select(own), *there)
+        part, chance = _evaluate(kind, materials.select(own), *there)
         value.index_copy_(1, own, part)
         density.index_copy_(0, own, chance)
     return value, density
 
 
 def _evaluate(
-    kind: int, substance: Substance, outgoing: Vectors, incoming: Vectors
+    kind: int, materials: Materials, outgoing: Vectors, incoming: Vectors
 ) -> tuple[Vectors, Numbers]:
     if KINDS[kind] is Lambert:
-        return lambert(substance.colors, incoming)
-    return metal(substance.colors, substance.number, outgoing, incoming)
+        return lambert(materials.colors, incoming)
+    return metal(materials.colors, materials.number, outgoing, incoming)
 
 
 def sample(
     kinds: Sequence[int],
-    substance: Substance,
+    materials: Materials,
     outside: Bool[Tensor, "paths"],
     outgoing: Vectors,
     uniform: Float[Tensor, "3 paths"],
 ) -> Scatter:
     """An incoming direction for each point of some of the `kinds` of KINDS."""
     if len(kinds) == 1:
-        return _sample(kinds[0], substance, outside, outgoing, uniform)
+        return _sample(kinds[0], materials, outside, outgoing, uniform)
     direction, weight = torch.empty_like(outgoing), torch.empty_like(outgoing)
     density = torch.empty_like(outgoing[0])
     for kind in kinds:
-        own = (substance.kind == kind).nonzero()[:, 0]
+        own = (materials.kind == kind).nonzero()[:, 0]
         there = (each.index_select(1, own) for each in (outgoing, uniform))
-        part = _sample(kind, substance.select(own), outside[own], *there)
+        part = _sample(kind, materials.select(own), outside[own], *there)
         direction.index_copy_(1, own, part.direction)
         weight.index_copy_(1, own, part.weight)
         density.index_copy_(0, own, part.density)
@@ -310,16 +310,16 @@ def sample(
 
 def _sample(
     kind: int,
-    substance: Substance,
+    materials: Materials,
     outside: Bool[Tensor, "paths"],
     outgoing: Vectors,
     uniform: Float[Tensor, "3 paths"],
 ) -> Scatter:
     if KINDS[kind] is Lambert:
-        return sample_lambert(substance.colors, uniform[:2])
+        return sample_lambert(materials.colors, uniform[:2])
     if KINDS[kind] is Metal:
-        return sample_metal(substance.colors, substance.number, outgoing, uniform[:2])
+        return sample_metal(materials.colors, materials.number, outgoing, uniform[:2])
     if KINDS[kind] is Mirror:
-        return sample_mirror(substance.colors, outgoing)
-    ratio = torch.where(outside, substance.number, 1 / substance.number)
-    return sample_glass(substance.colors, ratio, outgoing, uniform[2])
+        return sample_mirror(materials.colors, outgoing)
+    ratio = torch.where(outside, materials.number, 1 / materials.number)
+    return sample_glass(materials.colors, ratio, outgoing, uniform[2])

@@ -283,13 +283,13 @@ def _add_direct(
     if not rough or not scene.lights.kinds:
         return
     if len(rough) < len(scene.kinds):
-        keep = (surface.substance.kind < ROUGH).nonzero()[:, 0]
+        keep = (surface.materials.kind < ROUGH).nonzero()[:, 0]
         paths, surface = paths.select(keep), surface.select(keep)
     uniform = torch.rand(3, len(paths.number), generator=generator, device=out.device)
     light = scene.lights.sample(surface.points, uniform)
     axes = frame(surface.shading)
     outgoing, incoming = _enter(axes, -paths.directions), _enter(axes, light.direction)
-    value, drawn = evaluate(rough, surface.substance, outgoing, incoming)
+    value, drawn = evaluate(rough, surface.materials, outgoing, incoming)
     weight = _weight(light.density, drawn, "light", options)
     found = paths.throughput * value * light.weight * weight
     # A light behind the face itself might still shine on normals that are interpolated.
@@ -317,7 +317,7 @@ def _scattered(
     uniform = torch.rand(3, len(paths.number), generator=generator, device=paths.origins.device)
     axes = frame(surface.shading)
     outgoing = _enter(axes, -paths.directions)
-    drawn = sample(scene.kinds, surface.substance, surface.outside, outgoing, uniform)
+    drawn = sample(scene.kinds, surface.materials, surface.outside, outgoing, uniform)
     direction = _leave(axes, drawn.direction)
     # Where interpolated normals let light pass through the face itself, it is lost.
     through = dot(surface.normals, direction) < 0

@@ -25,7 +25,7 @@ from unrender.rendering.light.bsdf import (
     Material,
     Metal,
     Numbers,
-    Substance,
+    Materials,
     Vectors,
     check_material,
     dot,
@@ -100,7 +100,7 @@ class Surface:
     """Whether the path comes from outside."""
     object_index: Int[Tensor, "paths"]
     on_mesh: Bool[Tensor, "paths"]
-    substance: Substance
+    materials: Materials
 
     def select(self, keep: Int[Tensor, "kept"]) -> "Surface":
         points, normals, shading = (
@@ -110,8 +110,8 @@ class Surface:
             each.index_select(0, keep)
             for each in (self.outside, self.object_index, self.on_mesh)
         )
-        substance = self.substance.select(keep)
-        return Surface(points, normals, shading, outside, object_index, on_mesh, substance)
+        materials = self.materials.select(keep)
+        return Surface(points, normals, shading, outside, object_index, on_mesh, materials)
 
     def leave(self, directions: Vectors, grain: float) -> Vectors:
         """Where a ray starts that leaves in a direction: off the surface, on that side."""
@@ -227,7 +227,7 @@ class BuiltScene:
         normals, shading = side * normals, unit(side * shading)
         # Interpolated normals may face away from where the surface is seen: then the face's.
         shading = torch.where(dot(shading, directions) < -1e-4, shading, normals)
-        substance = Substance(
+        materials = Materials(
             self.kind.index_select(0, hits.object_index),
             self.colors.index_select(1, hits.object_index),
             self.numbers.index_select(0, hits.object_index),
@@ -239,9 +239,9 @@ class BuiltScene:
                 colors = each.texture.sample(
                     each.faces, hits.face[own] - each.first_face, barycentrics
                 )
-                substance.colors.index_copy_(1, own, colors.T)
+                materials.colors.index_copy_(1, own, colors.T)
         return Surface(
-            points, normals, shading, outside, hits.object_index, hits.face >= 0, substance
+            points, normals, shading, outside, hits.object_index, hits.face >= 0, materials
         )
 
 
