@@ -24,7 +24,7 @@ from unrender.imaging.files import write_image
 from unrender.rendering.light.bsdf import Glass, Lambert, Metal
 from unrender.rendering.light.lights import Environment
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
-from unrender.rendering.light.scene import PathScene, SceneObject, build
+from unrender.rendering.light.scene import Scene, SceneObject, build
 from unrender.report.fields import labelled
 from unrender.report.pictures import write_picture
 from unrender.shapes.files.meshes import read_mesh
@@ -69,7 +69,7 @@ def draw_strategies(out: Path, mesh: Path) -> None:
         light = torch.full((3,), 0.3) / radius**2
         objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), emission=light))
     cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 240, 1.6)
-    room = build(PathScene(objects))
+    room = build(Scene(objects))
     tiles: list[tuple[str, Tensor]] = []
     for strategy in ("light", "surface", "both"):
         options = PathOptions(samples=16, max_depth=2, strategy=strategy)
@@ -103,7 +103,7 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
     cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 300, 1.3)
-    scene = PathScene(objects, [Environment(sky)], reach=12.0)
+    scene = Scene(objects, [Environment(sky)], reach=12.0)
     options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
     write_image(out / "functions.png", image[68:248])

@@ -27,7 +27,7 @@ from unrender.imaging.color import linear_from_display
 from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
 from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
-from unrender.rendering.light.scene import PathScene, SceneObject, build
+from unrender.rendering.light.scene import Scene, SceneObject, build
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere, torus
 from unrender.shapes.textures import UVTexture
@@ -43,7 +43,7 @@ LENS = 1.6
 class Setting:
     """A scene, and where the camera stands, which looks at the target."""
 
-    scene: PathScene
+    scene: Scene
     eye: tuple[float, float, float]
     target: tuple[float, float, float]
 
@@ -94,7 +94,7 @@ def box_room() -> Setting:
     lamp = quad((-r, -r, z), (-r, r, z), (r, r, z), (r, -r, z))
     light = torch.tensor([17.0, 12.0, 4.0])
     objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), light))
-    return Setting(PathScene(objects), (0.0, -3.9, 0.0), (0.0, 0.0, 0.0))
+    return Setting(Scene(objects), (0.0, -3.9, 0.0), (0.0, 0.0, 0.0))
 
 
 def sky_image(rows: int = 256) -> Tensor:
@@ -120,7 +120,7 @@ def balls() -> Setting:
         SceneObject(moved(ball, (0.5,) * 3, (1.05, 0.0, 0.5)), Glass(torch.ones(3), 1.5)),
     ]
     return Setting(
-        PathScene(objects, [Environment(sky_image())]), (0.5, -4.5, 1.8), (0.0, 0.0, 0.45)
+        Scene(objects, [Environment(sky_image())]), (0.5, -4.5, 1.8), (0.0, 0.0, 0.45)
     )
 
 
@@ -144,7 +144,7 @@ def textured() -> Setting:
         SceneObject(floor, Lambert()),
         SceneObject(ring, Lambert(torch.tensor([0.8, 0.7, 0.2]))),
     ]
-    return Setting(PathScene(objects, lights), (1.5, -3.5, 2.5), (0.0, 0.0, 0.2))
+    return Setting(Scene(objects, lights), (1.5, -3.5, 2.5), (0.0, 0.0, 0.2))
 
 
 SETTINGS = {"box": box_room, "balls": balls, "textured": textured}

@@ -29,7 +29,7 @@ from unrender.rendering.light.bsdf import (
     unit,
 )
 from unrender.rendering.light.path_tracer import PathOptions, path_renderer
-from unrender.rendering.light.scene import BuiltScene, PathScene, SceneObject, Surface, build
+from unrender.rendering.light.scene import BuiltScene, Scene, SceneObject, Surface, build
 from unrender.rendering.mesh.shading import (
     AmbientLight,
     MeshLook,
@@ -67,7 +67,7 @@ class Stage:
     seconds: float
 
 
-def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int], Cameras]]:
+def spectrum_scene(mesh: Mesh | None = None) -> tuple[Scene, Callable[[int], Cameras]]:
     """A room with a lamp, the mesh or else a ring, a mirror and a ball of glass.
 
     With it, its camera by the pixels a side. A mesh without texture is of clay.
@@ -99,10 +99,10 @@ def spectrum_scene(mesh: Mesh | None = None) -> tuple[PathScene, Callable[[int],
         pose = look_at(eye, torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([0.0, 0.0, 1.0]))
         return Cameras.from_focal(pose, 1.72 * size, size, size)
 
-    return PathScene(objects), camera
+    return Scene(objects), camera
 
 
-def spectrum(scene: PathScene, cameras: Cameras, samples: int, seed: int = 0) -> list[Stage]:
+def spectrum(scene: Scene, cameras: Cameras, samples: int, seed: int = 0) -> list[Stage]:
     """The stages of a scene of meshes, seen by one camera; `samples` paths a pixel at the end.
 
     Each is drawn once before, small, so that no time is spent on compiling.
@@ -142,7 +142,7 @@ def _shine(material: Material) -> Shine:
 
 
 def _rasterized(
-    scene: PathScene, cameras: Cameras, shading: Shading
+    scene: Scene, cameras: Cameras, shading: Shading
 ) -> Float[Tensor, "height width 3"]:
     """Each object by itself, the nearest in front."""
     size = cameras.height, cameras.width

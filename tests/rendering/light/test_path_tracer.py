@@ -23,7 +23,7 @@ from unrender.rendering.light.path_tracer import (
     path_radiance,
     path_renderer,
 )
-from unrender.rendering.light.scene import PathScene, SceneObject
+from unrender.rendering.light.scene import Scene, SceneObject
 from unrender.shapes.implicit.sdf import SDF, sphere, translated
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere
@@ -47,7 +47,7 @@ def patch(center: tuple[float, float, float], half: float, up: float = 1.0) -> M
     return Mesh(vertices, faces if up > 0 else faces.flip(1))
 
 
-def look(scene: PathScene, cameras: Cameras, **options: object) -> Radiance:
+def look(scene: Scene, cameras: Cameras, **options: object) -> Radiance:
     return path_radiance(scene, cameras, PathOptions(**options))
 
 
@@ -69,7 +69,7 @@ def close(found: Radiance, expected: Tensor | float, sigmas: float = 5.0) -> boo
 @pytest.mark.parametrize("material", [Lambert(WHITE), Mirror(WHITE), Glass(WHITE)])
 def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material) -> None:
     """With the same light from everywhere, what absorbs nothing looks like that light."""
-    scene = PathScene([SceneObject(shape, material)], [SKY])
+    scene = Scene([SceneObject(shape, material)], [SKY])
     found = look(
         scene, camera((0, -3, 0)), samples=64, max_depth=64, roulette=64, show_environment=True
     )
@@ -87,7 +87,7 @@ def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material)
 
 def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
     """A convex object meets no light twice: it shows the albedo toward the camera."""
-    scene = PathScene([SceneObject(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
+    scene = Scene([SceneObject(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
     found = look(scene, camera((0, -50, 0), zoom=400.0), samples=4096)
     # Straight from above: by quadrature of f cos, with D and G of GGX and F = 1.
     u = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
@@ -104,7 +104,7 @@ def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
 
 def test_half_a_furnace_is_reflected_by_half() -> None:
     """A convex grey object: exactly its albedo, whatever the number of bounces."""
-    scene = PathScene([SceneObject(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
+    scene = Scene([SceneObject(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
     found = look(scene, camera((0, -3, 0), zoom=6.0), samples=64)
     assert close(found, 0.5)
 
@@ -113,7 +113,7 @@ def test_inside_a_furnace_light_adds_up_to_a_geometric_series() -> None:
     """In a closed box that shines with 1 and reflects ρ, all radiance is Σ ρᵏ = 1 / (1 − ρ)."""
     objects = [SceneObject(_inside_out(cube()), Lambert(0.6 * WHITE), emission=WHITE)]
     for depth, total in ((1, 1.0), (2, 1.6), (3, 1.96), (60, 2.5)):
-        found = look(PathScene(objects), camera((0, -0.2, 0)), samples=64, max_depth=depth)
+        found = look(Scene(objects), camera((0, -0.2, 0)), samples=64, max_depth=depth)
         assert close(found, total), depth
 
 
@@ -140,7 +140,7 @@ def test_under_a_square_light(strategy: str) -> None:
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.8 * WHITE))
     lamp = SceneObject(patch((0, 0, 1), 0.7, up=-1), Lambert(0 * WHITE), emission=3 * WHITE)
     found = look(
-        PathScene([floor, lamp]), camera((2, -2, 0.9), zoom=3000.0, size=2), samples=20_000,
+        Scene([floor, lamp]), camera((2, -2, 0.9), zoom=3000.0, size=2), samples=20_000,
         max_depth=2, strategy=strategy,
     )  # fmt: skip
     expected = 0.8 / math.pi * 3 * irradiance_of_square(0.7, 1.0)
@@ -154,15 +154,15 @@ def test_point_and_distant_light() -> None:
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((0.5, -1, 2), zoom=3000.0, size=2)
     lamp = PointSource(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]))
-    found = look(PathScene([floor], [lamp]), eye, samples=4, max_depth=2)
+    found = look(Scene([floor], [lamp]), eye, samples=4, max_depth=2)
     expected = 0.5 / math.pi * lamp.intensity / 9 * 2 / 3
     torch.testing.assert_close(found.color.mean((0, 1, 2)), expected, rtol=1e-3, atol=0)
     sun = DistantSource(torch.tensor([0, 3.0, -4]), torch.tensor([1.0, 2, 3]))
-    found = look(PathScene([floor], [sun]), eye, samples=4, max_depth=2)
+    found = look(Scene([floor], [sun]), eye, samples=4, max_depth=2)
     torch.testing.assert_close(
         found.color.mean((0, 1, 2)), 0.5 / math.pi * sun.irradiance * 0.8, rtol=1e-3, atol=0
     )
-    both = look(PathScene([floor], [lamp, sun]), eye, samples=4096, max_depth=2)
+    both = look(Scene([floor], [lamp, sun]), eye, samples=4096, max_depth=2)
     assert close(both, expected + 0.5 / math.pi * sun.irradiance * 0.8)
 
 
@@ -173,9 +173,7 @@ def test_under_half_a_sky() -> None:
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((1, -1, 2), zoom=30.0)
     for strategy in ("both", "light", "surface"):
-        found = look(
-            PathScene([floor], [Environment(image)]), eye, samples=256, strategy=strategy
-        )
+        found = look(Scene([floor], [Environment(image)]), eye, samples=256, strategy=strategy)
         assert close(found, 0.5), strategy
 
 
@@ -186,7 +184,7 @@ def test_the_environment_is_seen_where_it_is() -> None:
     image[..., 0] = torch.arange(rows)[:, None] / 10
     image[..., 1] = torch.arange(columns) / 10
     hidden = [SceneObject(patch((0, 0, -1000), 0.1), Lambert(WHITE))]
-    scene = PathScene(hidden, [Environment(image)])
+    scene = Scene(hidden, [Environment(image)])
     for direction, row, column in (
         ((1, 0.1, 0.1), 1, 3), ((0.1, 1, 0.1), 1, 2), ((-1, 0.1, -0.1), 2, 0),
         ((0.1, -1, -0.1), 2, 5), ((-1, -0.1, 2), 0, 7),
@@ -204,7 +202,7 @@ def test_glass_shows_what_is_behind_it_upside_down() -> None:
     """Through a ball of glass, the sky's white upper half is below."""
     image = torch.zeros(2, 1, 3)
     image[0] = 1
-    scene = PathScene([SceneObject(sphere(1.0), Glass(WHITE))], [Environment(image)])
+    scene = Scene([SceneObject(sphere(1.0), Glass(WHITE))], [Environment(image)])
     found = look(scene, camera((0, -6, 0), size=9, zoom=8.0), samples=64).color[0, ..., 0]
     assert found[7, 4] > 0.7
     assert found[1, 4] < 0.3
@@ -213,7 +211,7 @@ def test_glass_shows_what_is_behind_it_upside_down() -> None:
 # --- estimators ----------------------------------------------------------------------------
 
 
-def small_room() -> PathScene:
+def small_room() -> Scene:
     """Every material, three kinds of light, a mesh with a texture and a distance function."""
     colors = VertexColors(torch.rand(162, 3, generator=torch.Generator().manual_seed(0)))
     ball = dataclasses.replace(icosphere(2), texture=colors)
@@ -232,7 +230,7 @@ def small_room() -> PathScene:
     ]
     sky = Environment(torch.rand(4, 8, 3, generator=torch.Generator().manual_seed(1)))
     lamp = PointSource(torch.tensor([2.0, -2, 2]), 2 * WHITE)
-    return PathScene(objects, [sky, lamp], reach=10.0)
+    return Scene(objects, [sky, lamp], reach=10.0)
 
 
 def test_strategies_have_one_mean() -> None:
@@ -314,7 +312,7 @@ def test_seeds() -> None:
     """One seed gives one image, whatever the threads; another one another."""
     eye, room = (
         camera((0, -4, 2), size=40),
-        PathScene([SceneObject(cube(), Lambert(WHITE))], [SKY]),
+        Scene([SceneObject(cube(), Lambert(WHITE))], [SKY]),
     )
     one = look(room, eye, samples=32, max_depth=3)
     threads = torch.get_num_threads()
@@ -345,7 +343,7 @@ def test_the_renderer_shows_the_radiance() -> None:
 
 def test_depth_and_normals() -> None:
     """Of a plain seen from above, and none where nothing is."""
-    scene = PathScene([SceneObject(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
+    scene = Scene([SceneObject(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
     found = look(scene, camera((0, 0, 3), size=9), samples=16)
     assert found.depth[0, 4, 4].item() == pytest.approx(3, abs=0.01)
     torch.testing.assert_close(found.normals[0, 4, 4], torch.tensor([0.0, 0, 1]))
@@ -361,7 +359,7 @@ def test_textures_are_linear_light() -> None:
         patch((0, 0, 0), 5.0),
         texture=UVTexture(image, uv, torch.tensor([[0, 1, 2], [0, 2, 3]])),
     )
-    scene = PathScene([SceneObject(plain, Lambert())], [SKY])
+    scene = Scene([SceneObject(plain, Lambert())], [SKY])
     found = look(scene, camera((0, -1, 3), zoom=30.0), samples=64, strategy="surface")
     torch.testing.assert_close(
         found.color, torch.full_like(found.color, 0.21404), atol=1e-4, rtol=0
@@ -372,7 +370,7 @@ def test_a_light_inside_a_box_shines_on_nothing_else() -> None:
     floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(WHITE))
     box = SceneObject(cube(), Lambert(WHITE))
     lamp = PointSource(torch.zeros(3), WHITE)
-    found = look(PathScene([floor, box], [lamp]), camera((0, -4, 2)), samples=16)
+    found = look(Scene([floor, box], [lamp]), camera((0, -4, 2)), samples=16)
     assert float(found.color.max()) == 0
 
 
@@ -384,7 +382,7 @@ def test_a_lamp_that_touches_the_floor() -> None:
     eye = camera((0, -4, 2))
     found = [
         look(
-            PathScene([floor, SceneObject(shape, Lambert(0 * WHITE), WHITE)], reach=10.0), eye,
+            Scene([floor, SceneObject(shape, Lambert(0 * WHITE), WHITE)], reach=10.0), eye,
             samples=2048, strategy=strategy, seed=seed,
         )
         for seed, (shape, strategy) in enumerate(
@@ -433,7 +431,7 @@ def test_bad_scenes_are_refused(
     objects: list[SceneObject], lights: list[Light], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        path_scene.build(PathScene(objects, lights))
+        path_scene.build(Scene(objects, lights))
 
 
 @pytest.mark.parametrize(
@@ -446,21 +444,17 @@ def test_bad_scenes_are_refused(
 )
 def test_bad_options_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        look(PathScene([FLOOR], [SKY]), camera((0, -1, 1)), **options)
+        look(Scene([FLOOR], [SKY]), camera((0, -1, 1)), **options)
 
 
 def test_a_function_that_is_not_a_number_is_refused() -> None:
-    scene = PathScene(
-        [SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY]
-    )
+    scene = Scene([SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
     with pytest.raises(InputError, match="not a number"):
         look(scene, camera((0, -1, 1)))
 
 
 def test_marching_ends_along_a_surface() -> None:
     """A function that never comes to 0, and rays that graze: bounded, and without NaN."""
-    scene = PathScene(
-        [SceneObject(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6
-    )
+    scene = Scene([SceneObject(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6)
     found = look(scene, camera((0, -1, 1), size=2), samples=2)
     assert (found.opacity == 0).all()

@@ -36,7 +36,7 @@ from unrender.rendering.light.bsdf import (
     sample,
     unit,
 )
-from unrender.rendering.light.scene import BuiltScene, PathScene, Surface, build
+from unrender.rendering.light.scene import BuiltScene, Scene, Surface, build
 from unrender.rendering.renderer import Renderer, Rendering
 
 BATCH = 1 << 15
@@ -88,7 +88,7 @@ class Radiance:
     """Their mean direction at the first meeting, toward the camera; 0 where nothing was."""
 
 
-def path_renderer(scene: PathScene, options: PathOptions | None = None) -> Renderer:
+def path_renderer(scene: Scene, options: PathOptions | None = None) -> Renderer:
     """The scene as a `Renderer`: sRGB of the mean radiance times the exposure, cut off at 1.
 
     For linear light, `path_radiance`. No gradients flow. InputError if the scene cannot be
@@ -109,7 +109,7 @@ def path_renderer(scene: PathScene, options: PathOptions | None = None) -> Rende
 
 @torch.no_grad()
 def path_radiance(
-    scene: PathScene | BuiltScene, cameras: Cameras, options: PathOptions | None = None
+    scene: Scene | BuiltScene, cameras: Cameras, options: PathOptions | None = None
 ) -> Radiance:
     """The mean radiance of each pixel, and its error.
 
@@ -118,7 +118,7 @@ def path_radiance(
     """
     options = PathOptions() if options is None else options
     _check(options)
-    built = build(scene) if isinstance(scene, PathScene) else scene
+    built = build(scene) if isinstance(scene, Scene) else scene
     # Steps toward distance functions cost the same for few rays as for many thousands.
     batch = 8 * BATCH if built.functions else BATCH
     chunk = max(1, batch // options.samples)

@@ -23,9 +23,9 @@ from unrender.rendering.light.bsdf import (
     KINDS,
     Glass,
     Material,
+    Materials,
     Metal,
     Numbers,
-    Materials,
     Vectors,
     check_material,
     dot,
@@ -57,7 +57,7 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
-class PathScene:
+class Scene:
     """Objects and lights. A light inside a closed object lights only its inside."""
 
     objects: Sequence[SceneObject]
@@ -245,7 +245,7 @@ class BuiltScene:
         )
 
 
-def build(scene: PathScene) -> BuiltScene:
+def build(scene: Scene) -> BuiltScene:
     """Check a scene and sort its triangles. InputError if it cannot be drawn."""
     if not scene.objects:
         raise InputError("the scene has no objects: give it a mesh or a distance function")
@@ -324,7 +324,7 @@ def _number(material: Material) -> float:
     return material.index if isinstance(material, Glass) else 1.0
 
 
-def _triangles(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
+def _triangles(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
     corners, normals, shading, index = [], [], [], []
     for row, mesh in meshes:
         corners.append(mesh.vertices.detach().float()[mesh.faces])
@@ -357,7 +357,7 @@ def _panels(triangles: _Triangles, emission: Float[Tensor, "3 objects"]) -> Pane
     return Panels.of(corners, emission.T[triangles.object_index[shines]])
 
 
-def _textures(scene: PathScene, meshes: Sequence[tuple[int, Mesh]]) -> list[_Textured]:
+def _textures(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> list[_Textured]:
     found: list[_Textured] = []
     first = 0
     for row, mesh in meshes:
