@@ -51,24 +51,28 @@ Light = PointSource | DistantSource | Environment
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of several objects, each as often as its share says."""
+class DiscreteDistribution:
+    """A discrete distribution over light sources, sampled in proportion to power."""
 
-    shares: Float[Tensor, "choices"]
+    probabilities: Float[Tensor, "outcomes"]
     """They sum to 1."""
-    edges: Float[Tensor, "choices"]
-    """Of the shares laid one after the other, where each ends."""
+    cdf: Float[Tensor, "outcomes"]
+    """Cumulative distribution function: the last value is 1."""
 
     @classmethod
-    def of(cls, weights: Float[Tensor, "choices"]) -> "Choice":
+    def of(cls, weights: Float[Tensor, "outcomes"]) -> "DiscreteDistribution":
+        """Probabilities proportional to the weights."""
         total = weights.double().cumsum(0)
-        edges = (total / total[-1]).to(weights)
-        return cls(weights / weights.sum(), edges)
+        cdf = (total / total[-1]).to(weights)
+        return cls(weights / weights.sum(), cdf)
 
-    def draw(self, uniform: Numbers) -> Int[Tensor, "paths"]:
-        """A choice for each number in [0, 1); one that has no share is never drawn."""
-        index = torch.searchsorted(self.edges, uniform, right=True)
-        return index.clamp_max(len(self.shares) - 1)
+    def sample(self, uniform: Numbers) -> Int[Tensor, "paths"]:
+        """An index for each number in [0, 1), by inversion of the CDF.
+
+        Outcomes of probability 0 are never sampled.
+        """
+        index = torch.searchsorted(self.cdf, uniform, right=True)
+        return index.clamp_max(len(self.probabilities) - 1)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Panels:
     normals: Float[Tensor, "3 panels"]
     """Of unit length."""
     radiance: Float[Tensor, "3 panels"]
-    choice: Choice
+    distribution: DiscreteDistribution
     power: float
     """The sum of brightness times area, by which they are drawn."""
 
@@ -97,7 +101,9 @@ class Panels:
         by_corner = corners.permute(1, 2, 0).contiguous()
         normals = (normal / length).T.contiguous()
         colors = radiance.T.contiguous()
-        return cls(by_corner, normals, colors, Choice.of(light), float(light.sum()))
+        return cls(
+            by_corner, normals, colors, DiscreteDistribution.of(light), float(light.sum())
+        )
 
 
 @dataclass(frozen=True)
@@ -107,12 +113,16 @@ class Sources:
     places: Float[Tensor, "3 sources"]
     """Where they are, or the unit direction to them."""
     colors: Float[Tensor, "3 sources"]
-    choice: Choice
+    distribution: DiscreteDistribution
 
     @classmethod
     def of(cls, places: Sequence[Tensor], colors: Sequence[Tensor]) -> "Sources":
         stacked = torch.stack(list(colors), dim=1)
-        return cls(torch.stack(list(places), dim=1), stacked, Choice.of(brightness(stacked)))
+        return cls(
+            torch.stack(list(places), dim=1),
+            stacked,
+            DiscreteDistribution.of(brightness(stacked)),
+        )
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,7 @@ class Sky:
     """The environment, ready to be drawn from."""
 
     image: Float[Tensor, "3 rows columns"]
-    choice: Choice
+    distribution: DiscreteDistribution
     """Of the pixels, row by row."""
     angle: Float[Tensor, "rows"]
     """Solid angle of a pixel of each row; over the image they sum to 4π."""
@@ -131,7 +141,11 @@ class Sky:
         _, rows, columns = image.shape
         height = (torch.arange(rows + 1, device=image.device) * (math.pi / rows)).cos()
         angle = -height.diff() * (2 * math.pi / columns)
-        return cls(image, Choice.of((brightness(image) * angle[:, None]).flatten()), angle)
+        return cls(
+            image,
+            DiscreteDistribution.of((brightness(image) * angle[:, None]).flatten()),
+            angle,
+        )
 
     def pixel(self, directions: Vectors) -> tuple[Int[Tensor, "paths"], Int[Tensor, "paths"]]:
         """The row of the pixel in each direction, and its place in the flat image."""
@@ -149,12 +163,12 @@ class Sky:
         """The radiance there, and the density over solid angle with which `draw` draws it."""
         row, place = self.pixel(directions)
         radiance = self.image.flatten(1).index_select(1, place)
-        return radiance, self.choice.shares[place] / self.angle[row]
+        return radiance, self.distribution.probabilities[place] / self.angle[row]
 
     def draw(self, uniform: Float[Tensor, "3 paths"]) -> Vectors:
         """A pixel by its share, then evenly over the solid angle of the pixel."""
         _, rows, columns = self.image.shape
-        index = self.choice.draw(uniform[0])
+        index = self.distribution.sample(uniform[0])
         row, column = index // columns, index % columns
         top, bottom = ((row + k) * (math.pi / rows) for k in (0, 1))
         z = top.cos() + uniform[1] * (bottom.cos() - top.cos())
@@ -257,9 +271,11 @@ class Lights:
             radiance, density = self.background(direction)
             weight = torch.where(density > 0, radiance / density, 0.0)
             return LightSample(direction, endless, weight, density)
-        index = kind.choice.draw(uniform[0])
+        index = kind.distribution.sample(uniform[0])
         places = kind.places.index_select(1, index)
-        weight = (kind.colors / kind.choice.shares * len(self.kinds)).index_select(1, index)
+        weight = (kind.colors / kind.distribution.probabilities * len(self.kinds)).index_select(
+            1, index
+        )
         if kind is self.distant:
             return LightSample(places, endless, weight, endless)
         way = places - points
@@ -271,7 +287,7 @@ class Lights:
         self, panels: Panels, points: Vectors, uniform: Float[Tensor, "3 paths"]
     ) -> LightSample:
         """Evenly over a triangle (Turk, "Generating Random Points in Triangles", 1990)."""
-        index = panels.choice.draw(uniform[0])
+        index = panels.distribution.sample(uniform[0])
         a, b, c = (corner.index_select(1, index) for corner in panels.corners)
         root = uniform[1].sqrt()
         place = (1 - root) * a + root * (1 - uniform[2]) * b + root * uniform[2] * c
