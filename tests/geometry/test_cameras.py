@@ -1,6 +1,7 @@
 """Laws of cameras and their rays."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at, se3_exp
 
@@ -144,3 +146,78 @@ def test_selecting_and_concatenating_are_inverse() -> None:
     assert torch.equal(reversed_twice.focal, cameras.focal)
     with pytest.raises(AssertionError, match="several image sizes"):
         concatenate([first, rest.resized(3, 4)])
+
+
+def test_look_at_puts_the_target_in_the_middle_and_up_above_it() -> None:
+    eyes, up = [(3, 1, 2), (-4.0, 0.5, 1)], (0, 0, 1)
+    cameras = Cameras.look_at(eyes, (0.5, 0, 0.2), up, fov=70, size=(64, 48))
+    index = torch.arange(2)
+    target = torch.tensor([0.5, 0, 0.2]).expand(2, 3)
+    pixel, depth = cameras.project(index, target)
+    torch.testing.assert_close(pixel, torch.tensor([[32.0, 24.0]] * 2))
+    assert (depth > 0).all()
+    above, _ = cameras.project(index, target + torch.tensor(up))
+    torch.testing.assert_close(above[:, 0], torch.full((2,), 32.0))
+    assert (above[:, 1] < 24).all()
+    # The left and the right edge are `fov` apart.
+    edges = torch.tensor([[0.0, 24.0], [64.0, 24.0]])
+    left, right = cameras.rays(torch.zeros(2, dtype=torch.long), edges).directions
+    assert math.degrees(math.acos(float(left @ right))) == pytest.approx(70, abs=1e-4)
+
+
+def test_look_at_takes_tensors_and_passes_their_gradient_on() -> None:
+    eye = torch.tensor([2.0, 1.0, 1.0], dtype=torch.float64, requires_grad=True)
+    cameras = Cameras.look_at(eye, torch.zeros(3), torch.tensor([0, 0, 1]))
+    assert cameras.world_from_camera.dtype == torch.float64
+    cameras.centers.sum().backward()
+    assert eye.grad is not None
+    assert eye.grad.tolist() == [1, 1, 1]
+    many = Cameras.look_at((0, -3, 0), [(0, 0, 0), (1, 0, 0)])
+    assert len(many) == 2
+    assert torch.equal(many.centers, torch.tensor([[0.0, -3, 0]] * 2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"eye": [(1, 0, 0), (0, 0, 0)]}, "eye 1: equals its target"),
+        ({"eye": (0, 0, 3)}, "up .*parallel .*such as .0, 1, 0"),
+        ({"eye": (0, 3, 0), "up": (0, 1, 0)}, "up .*parallel .*such as .0, 0, 1"),
+        ({"eye": (0, 3, 0), "up": (0, 0, 0)}, "up .*zero"),
+        ({"eye": (1, 0, 0), "fov": 0.0}, "fov 0: give degrees"),
+        ({"eye": (1, 0, 0), "fov": 180.0}, "fov 180"),
+        ({"eye": (1, 0, 0), "fov": math.nan}, "fov nan"),
+        ({"eye": (1, 0, 0), "size": (0, 4)}, "size 0×4"),
+        ({"eye": (1, 0)}, "eye: has the shape"),
+        ({"eye": [(1, 0, 0), (1, 0)]}, "eye: give three numbers"),
+        ({"eye": (1, 0, math.inf)}, "eye: contains NaN or Inf"),
+        ({"eye": [(1, 0, 0)] * 3, "target": [(0, 0, 0)] * 2}, "2 points for 3 eyes"),
+    ],
+)
+def test_look_at_refuses_what_is_not_a_view(arguments, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Cameras.look_at(**arguments)
+
+
+def test_cameras_are_a_sequence() -> None:
+    cameras = random_cameras(0, count=5)
+    for k, camera in enumerate(cameras):
+        assert torch.equal(camera.world_from_camera, cameras.world_from_camera[k : k + 1])
+        assert torch.equal(cameras[k - 5].intrinsics, cameras.intrinsics[k : k + 1])
+    assert torch.equal(cameras[1:4:2].centers, cameras.centers[1:4:2])
+    assert len(list(cameras[5:])) == 0
+    for outside in (5, -6):
+        with pytest.raises(IndexError, match="out of range"):
+            cameras[outside]
+
+
+def test_cameras_print_on_one_short_line() -> None:
+    cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(160, 120))
+    wider = replace(
+        cameras, intrinsics=cameras.intrinsics * torch.tensor([1.0, 0.8])[:, None, None]
+    )
+    assert repr(cameras) == "Cameras(2 × 160×120, fov 40.0°)"
+    assert repr(wider) == "Cameras(2 × 160×120, fov 40.0–48.9°)"
+    assert repr(cameras[:0]) == "Cameras(0 × 160×120)"
+    nothing = cameras.with_poses(torch.full((2, 3, 4), math.nan))
+    assert repr(nothing) == repr(cameras)

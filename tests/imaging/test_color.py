@@ -1,8 +1,11 @@
 """Premultiplication and compositing."""
 
+import pytest
 import torch
 
+from unrender.errors import InputError
 from unrender.imaging.color import (
+    as_color,
     display_from_linear,
     linear_from_display,
     matte,
@@ -47,3 +50,28 @@ def test_the_displays_curve() -> None:
     display_from_linear(linear).sum().backward()
     assert color.grad is not None
     torch.testing.assert_close(color.grad, torch.ones_like(color), atol=1e-6, rtol=0)
+
+
+def test_colors_by_name_by_numbers_and_as_tensors() -> None:
+    assert as_color("white").tolist() == [1, 1, 1]
+    assert as_color(" Grey ").tolist() == as_color("gray").tolist()
+    assert as_color((0, 0.5, 1)).tolist() == [0, 0.5, 1]
+    many = torch.rand(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert as_color(many, like=torch.zeros(1)) is many
+    assert as_color("red", like=many).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("color", "message"),
+    [
+        ("blak", "'blak': unknown; give black"),
+        ("?", "white, lightgray"),
+        ((0.1, 0.2), "three numbers"),
+        ((0.0, 0.5, 1.5), "three numbers in"),
+        ((0.0, float("nan"), 1.0), "three numbers in"),
+        (torch.zeros(4), "shape"),
+    ],
+)
+def test_what_is_not_a_color_is_refused(color, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_color(color)

@@ -26,6 +26,17 @@ class Dataset:
     options: Any = None
     """How it was read: the `LoadOptions`, where it was loaded."""
 
+    def __repr__(self) -> str:
+        """Name, number and size of the training views, and number of test views.
+
+        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
+        >>> Dataset.of_views(Views(cameras, torch.zeros(2, 24, 32, 4)), "clear")
+        Dataset(clear: train=2 views of 32×24, test=0)
+        """
+        size = f"{self.train.cameras.width}×{self.train.cameras.height}"
+        views = f"{len(self.train)} view{'' if len(self.train) == 1 else 's'}"
+        return f"Dataset({self.name}: train={views} of {size}, test={len(self.test)})"
+
     @classmethod
     def of_views(cls, views: Views, name: str = "views") -> "Dataset":
         """All of these views to train on, and none held out."""

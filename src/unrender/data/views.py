@@ -1,14 +1,16 @@
 """Posed images."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.geometry.cameras import Cameras, Rays
-from unrender.imaging.color import matte
+from unrender.geometry.bounds import focus_point
+from unrender.geometry.cameras import Cameras, Rays, as_slice
+from unrender.imaging.color import Color, as_color, matte
 from unrender.imaging.resize import area_average
 
 
@@ -23,7 +25,15 @@ class PixelBatch:
 
 @dataclass(frozen=True)
 class Views:
-    """Images and the cameras that took them."""
+    """Images and the cameras that took them.
+
+    >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
+    >>> views = Views(cameras, torch.zeros(3, 120, 160, 4))
+    >>> views
+    Views(3 × 160×120 RGBA, fov 40.0°, radius 4.1)
+    >>> views[0].over("white").shape
+    torch.Size([1, 120, 160, 3])
+    """
 
     cameras: Cameras
     images: Float[Tensor, "cameras height width channels"]
@@ -50,12 +60,53 @@ class Views:
     def __len__(self) -> int:
         return len(self.cameras)
 
+    def __getitem__(self, index: int | slice) -> "Views":
+        """One view or several, as `Views`; tensors of indices are for `select`.
+
+        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(32, 24))
+        >>> views = Views(cameras, torch.zeros(3, 24, 32, 3), torch.ones(3))
+        >>> len(views[-1]), len(views[:2])
+        (1, 2)
+        """
+        return self.select(as_slice(index, len(self)))
+
+    def __iter__(self) -> Iterator["Views"]:
+        """The views one by one, each as `Views` of length 1.
+
+        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
+        >>> [view.images.shape[0] for view in Views(cameras, torch.zeros(2, 24, 32, 4))]
+        [1, 1]
+        """
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        """Number, image size, channels, field of view, and median distance to the focus.
+
+        >>> cameras = Cameras.look_at([(3, 0, 0), (0, 3, 0)], fov=55, size=(32, 24))
+        >>> Views(cameras, torch.zeros(2, 24, 32, 3), torch.ones(3))
+        Views(2 × 32×24 RGB, fov 55.0°, radius 3.0)
+        """
+        cameras = self.cameras
+        channels = "RGBA" if self.has_alpha else "RGB"
+        parts = [f"{len(self)} × {cameras.width}×{cameras.height} {channels}"]
+        if len(self):
+            parts.append(f"fov {cameras.fov_range}")
+        if len(self) > 1:
+            distance = (cameras.centers - focus_point(cameras)).norm(dim=1)
+            parts.append(f"radius {float(distance.median()):.1f}")
+        return f"Views({', '.join(parts)})"
+
     @property
     def has_alpha(self) -> bool:
         return self.images.shape[-1] == 4
 
-    def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "cameras"]) -> "Views":
-        chosen = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+    def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "cameras"] | slice) -> "Views":
+        """The views at these indices, or where a mask is true, or of a slice."""
+        if isinstance(index, slice):
+            chosen, numbers = index, range(len(self))[index]
+        else:
+            chosen = index.nonzero()[:, 0] if index.dtype == torch.bool else index
+            numbers = chosen.tolist()
 
         def pick(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[chosen]
@@ -64,7 +115,7 @@ class Views:
             self,
             cameras=self.cameras.select(chosen),
             images=self.images[chosen],
-            names=tuple(self.names[i] for i in chosen.tolist()) if self.names else (),
+            names=tuple(self.names[i] for i in numbers) if self.names else (),
             masks=pick(self.masks),
             depths=pick(self.depths),
             normals=pick(self.normals),
@@ -118,10 +169,21 @@ class Views:
             return self.images
         return torch.cat([self.images, torch.ones_like(self.images[..., :1])], dim=-1)
 
-    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "cameras height width 3"]:
-        """RGB on a background. Images without alpha keep the one they have."""
+    def over(
+        self, background: Color | Float[Tensor, "3"]
+    ) -> Float[Tensor, "cameras height width 3"]:
+        """RGB on a background: a colour's name, three numbers in [0, 1], or a tensor.
+
+        Images without alpha keep the background they have. Raises InputError if the background
+        is not a colour.
+
+        >>> clear = Views(Cameras.look_at((4, 0, 1), size=(32, 24)), torch.zeros(1, 24, 32, 4))
+        >>> clear.over("orange")[0, 0, 0]
+        tensor([1.0000, 0.6471, 0.0000])
+        """
+        behind = as_color(background, like=self.images)
         color = self.images[..., :3]
-        return color + (1 - self.images[..., 3:]) * background if self.has_alpha else color
+        return color + (1 - self.images[..., 3:]) * behind if self.has_alpha else color
 
     def sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
         """Pixels drawn uniformly over all views, of all sizes."""

@@ -1,11 +1,24 @@
 """Cameras, and the rays that leave them. OpenCV axes: x right, y down, z forward."""
 
 import dataclasses
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
+
+from unrender.errors import InputError
+from unrender.geometry.poses import look_at
+
+PointLike = Sequence[float | int] | Tensor
+"""Three numbers, or a tensor of three."""
+PointsLike = PointLike | Sequence[Sequence[float | int]]
+"""One point, or several, [n, 3]."""
+PARALLEL = 1e-6
+"""Sine of the angle below which two directions count as parallel."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,14 @@ class Rays:
 
 @dataclass(frozen=True)
 class Cameras:
-    """Pinhole cameras that share one image size."""
+    """Pinhole cameras that share one image size.
+
+    >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
+    >>> cameras
+    Cameras(3 × 160×120, fov 40.0°)
+    >>> cameras[:2]
+    Cameras(2 × 160×120, fov 40.0°)
+    """
 
     world_from_camera: Float[Tensor, "cameras 3 4"]
     """[R | t]: maps camera points to world points, x_world = R x_camera + t."""
@@ -57,8 +77,85 @@ class Cameras:
         intrinsics[:, 2, 2] = 1
         return cls(world_from_camera, intrinsics, width, height)
 
+    @classmethod
+    def look_at(
+        cls,
+        eye: PointsLike,
+        target: PointsLike = (0, 0, 0),
+        up: PointLike = (0, 0, 1),
+        fov: float | int = 40.0,
+        size: tuple[int, int] = (640, 480),
+    ) -> "Cameras":
+        """Cameras at `eye` that look at `target`, with square pixels.
+
+        `eye` and `target` are one point or several, [n, 3], in the world frame: sequences or
+        tensors, through which gradients flow. `up` appears upwards in the images, `fov` is the
+        horizontal field of view in degrees, and `size` is (width, height) in pixels. Raises
+        InputError if an eye equals its target, if `up` is parallel to a viewing direction, or
+        if `fov` is not between 0 and 180.
+
+        >>> Cameras.look_at((0, -4, 2), fov=60, size=(320, 240))
+        Cameras(1 × 320×240, fov 60.0°)
+        """
+        if not 0 < fov < 180:
+            raise InputError(f"fov {fov:g}: give degrees between 0 and 180")
+        width, height = size
+        if width < 1 or height < 1:
+            raise InputError(f"size {width}×{height}: give a width and height of at least 1")
+        eyes = _points("eye", eye)
+        targets = _points("target", target).to(eyes)
+        upwards = _points("up", up).to(eyes)
+        if len(upwards) != 1:
+            raise InputError(f"up: {len(upwards)} directions; give one")
+        if len(targets) not in {1, len(eyes)} and len(eyes) != 1:
+            raise InputError(
+                f"target: {len(targets)} points for {len(eyes)} eyes; give one, or one per eye"
+            )
+        eyes, targets = torch.broadcast_tensors(eyes, targets)
+        forward = targets - eyes
+        for k in (forward.norm(dim=1) == 0).nonzero()[:1, 0].tolist():
+            raise InputError(
+                f"eye {k}: equals its target {_numbers(eyes[k])}; move one of them"
+            )
+        unit = normalize(forward, dim=1)
+        across = torch.linalg.cross(unit, normalize(upwards, dim=1))
+        for k in (across.norm(dim=1) < PARALLEL).nonzero()[:1, 0].tolist():
+            other = "(0, 0, 1)" if abs(float(unit[k, 1])) > 0.9 else "(0, 1, 0)"
+            raise InputError(
+                f"up {_numbers(upwards[0])}: is zero or parallel to the viewing direction "
+                f"{_numbers(forward[k])} of camera {k}; give another, such as {other}"
+            )
+        focal = width / 2 / math.tan(math.radians(fov) / 2)
+        return cls.from_focal(look_at(eyes, targets, upwards[0]), focal, width, height)
+
     def __len__(self) -> int:
         return len(self.world_from_camera)
+
+    def __getitem__(self, index: int | slice) -> "Cameras":
+        """One camera or several, as `Cameras`; tensors of indices are for `select`.
+
+        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)])
+        >>> cameras[-1], cameras[::2]
+        (Cameras(1 × 640×480, fov 40.0°), Cameras(2 × 640×480, fov 40.0°))
+        """
+        return self.select(as_slice(index, len(self)))
+
+    def __iter__(self) -> Iterator["Cameras"]:
+        """The cameras one by one, each as `Cameras` of length 1.
+
+        >>> [len(camera) for camera in Cameras.look_at([(4, 0, 1), (0, 4, 1)])]
+        [1, 1]
+        """
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        """Number, image size and horizontal field of view.
+
+        >>> Cameras.look_at([(4, 0, 1), (0, 4, 1)], fov=55, size=(64, 48))
+        Cameras(2 × 64×48, fov 55.0°)
+        """
+        lens = f", fov {self.fov_range}" if len(self) else ""
+        return f"Cameras({len(self)} × {self.width}×{self.height}{lens})"
 
     @property
     def rotations(self) -> Float[Tensor, "cameras 3 3"]:
@@ -73,6 +170,17 @@ class Cameras:
     def focal(self) -> Float[Tensor, "cameras"]:
         """Horizontal focal length, in pixels."""
         return self.intrinsics[:, 0, 0]
+
+    @property
+    def fov(self) -> Float[Tensor, "cameras"]:
+        """Horizontal field of view, in degrees."""
+        return 2 * torch.atan(self.width / (2 * self.focal)).rad2deg()
+
+    @property
+    def fov_range(self) -> str:
+        """The horizontal field of view, or the smallest and largest, for people to read."""
+        low, high = (f"{float(each):.1f}" for each in self.fov.aminmax())
+        return f"{low}°" if low == high else f"{low}–{high}°"
 
     @property
     def device(self) -> torch.device:
@@ -143,3 +251,34 @@ def concatenate(parts: list[Cameras]) -> Cameras:
         world_from_camera=torch.cat([part.world_from_camera for part in parts]),
         intrinsics=torch.cat([part.intrinsics for part in parts]),
     )
+
+
+def as_slice(index: int | slice, length: int) -> slice:
+    """The slice that selects what `index` selects. Raises IndexError if it is out of range.
+
+    >>> as_slice(-1, 5)
+    slice(4, 5, None)
+    """
+    if isinstance(index, slice):
+        return index
+    if not -length <= index < length:
+        raise IndexError(f"index {index} is out of range for length {length}")
+    return slice(index % length, index % length + 1)
+
+
+def _points(name: str, points: PointsLike) -> Float[Tensor, "points 3"]:
+    """One point or several, as floating point. Raises InputError if they are not finite."""
+    try:
+        found = torch.as_tensor(points)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: give three numbers, or n times three") from None
+    if found.ndim not in {1, 2} or found.shape[-1] != 3:
+        raise InputError(f"{name}: has the shape {list(found.shape)}; give [3] or [n, 3]")
+    found = found if found.is_floating_point() else found.float()
+    if not bool(found.isfinite().all()):
+        raise InputError(f"{name}: contains NaN or Inf; give finite numbers")
+    return found.reshape(-1, 3)
+
+
+def _numbers(vector: Float[Tensor, "3"]) -> str:
+    return f"({', '.join(f'{x:g}' for x in vector.tolist())})"

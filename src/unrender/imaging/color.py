@@ -3,9 +3,38 @@
 Display-referred colours are sRGB's (IEC 61966-2-1), linear ones proportional to light.
 """
 
+import difflib
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from unrender.errors import InputError
+
+Color = str | Sequence[float | int]
+"""A colour's name or three display-referred numbers in [0, 1]."""
+COLORS = {
+    "white": (255, 255, 255),
+    "lightgray": (211, 211, 211),
+    "silver": (192, 192, 192),
+    "gray": (128, 128, 128),
+    "black": (0, 0, 0),
+    "red": (255, 0, 0),
+    "orange": (255, 165, 0),
+    "yellow": (255, 255, 0),
+    "green": (0, 128, 0),
+    "lime": (0, 255, 0),
+    "cyan": (0, 255, 255),
+    "skyblue": (135, 206, 235),
+    "blue": (0, 0, 255),
+    "navy": (0, 0, 128),
+    "purple": (128, 0, 128),
+    "magenta": (255, 0, 255),
+    "pink": (255, 192, 203),
+    "brown": (165, 42, 42),
+}
+"""Eight-bit sRGB values of some CSS colour names."""
 
 MATTE_TOLERANCE = 2.5 / 255
 """Colours of eight bits this near to the background count as background."""
@@ -53,3 +82,35 @@ def display_from_linear(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     # The power's slope is infinite at 0, where the other branch is taken.
     power = 1.055 * color.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(color <= 0.0031308, color * 12.92, power)
+
+
+def as_color(color: Color | Tensor, like: Tensor | None = None) -> Float[Tensor, "*batch 3"]:
+    """Display-referred RGB of a colour's name, of three numbers in [0, 1], or of a tensor.
+
+    A tensor [..., 3] keeps its values and type. The result is on the device of `like`, and a
+    name or numbers get its type too. Raises InputError if the name is unknown or the numbers
+    are not a colour.
+
+    >>> as_color("red")
+    tensor([1., 0., 0.])
+    >>> as_color((0.2, 0.4, 1))
+    tensor([0.2000, 0.4000, 1.0000])
+    """
+    if isinstance(color, Tensor):
+        if not color.ndim or color.shape[-1] != 3:
+            raise InputError(f"color: has the shape {list(color.shape)}; give [..., 3]")
+        return color if like is None else color.to(like.device)
+    if isinstance(color, str):
+        name = color.strip().lower().replace("grey", "gray")
+        if name not in COLORS:
+            close = difflib.get_close_matches(name, COLORS, n=3) or list(COLORS)
+            raise InputError(
+                f"color {color!r}: unknown; give {', '.join(close)}, or three numbers in [0, 1]"
+            )
+        values = [value / 255 for value in COLORS[name]]
+    else:
+        values = [float(value) for value in color]
+        if len(values) != 3 or not all(0 <= value <= 1 for value in values):
+            raise InputError(f"color {tuple(values)}: give three numbers in [0, 1]")
+    found = torch.tensor(values)
+    return found if like is None else found.to(like)
