@@ -28,7 +28,7 @@ demo: $(INSTALLED)
 	$(BIN)/unrender demo $(ARGS)
 
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not golden"
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

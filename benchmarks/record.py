@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unrender.kernels.runtime import simd
 from unrender.training.run import processor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,11 @@ BOUNDS = {"at_least": ("≥", 1), "at_most": ("≤", -1)}
 def read(path: Path) -> dict[str, Any]:
     """What the file holds; nothing where there is none yet."""
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def registers() -> str:
+    """The kind of processor that ratios of speeds, and the last bits of sums, depend on."""
+    return f"{32 * simd.LANES} bits"
 
 
 def write(

@@ -43,7 +43,6 @@ from record import ROOT, Figures, figure
 from timing import in_turn, peak_mb, seconds_of, status_mb
 from whole_step import measure_training
 
-from unrender.kernels.runtime import simd
 from unrender.kernels.runtime.process import prepare_process
 
 PARTS = ("kernels", "growth", "train", "start")
@@ -192,10 +191,10 @@ def check_ratios(options: argparse.Namespace) -> int:
         }
         seconds = time.perf_counter() - began
         before = record.read(options.write_ratios).get("ratios", {})
-        content = {**before, _registers(): {"machine": record.processor(), **content}}
+        content = {**before, record.registers(): {"machine": record.processor(), **content}}
         record.write(options.write_ratios, options.seed, seconds, {}, ratios=content)
         return 0
-    committed = committed_ratios(record.read(options.compare)["ratios"], _registers())
+    committed = committed_ratios(record.read(options.compare)["ratios"], record.registers())
     # A second look, since what disturbs the first one is rarely there still.
     for name in regressions(committed, ratios):
         if name in COMPARED:
@@ -204,11 +203,6 @@ def check_ratios(options: argparse.Namespace) -> int:
     for line in lost.values():
         print(line)
     return 1 if lost else 0
-
-
-def _registers() -> str:
-    """The kind of processor that ratios depend on."""
-    return f"{32 * simd.LANES} bits"
 
 
 def committed_ratios(
