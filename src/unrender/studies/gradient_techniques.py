@@ -18,7 +18,7 @@ from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
 from unrender.rendering.volume.compositing import bin_weights
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import laplace_density
 from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
@@ -153,16 +153,16 @@ def _marched(
 
     with torch.no_grad():
         middle = -(origins * directions).sum(1)
-        stretch = Stretch((middle - REACH).detach(), (middle + REACH).detach())
+        interval = RayInterval((middle - REACH).detach(), (middle + REACH).detach())
         s = even_edges(count, COARSE, generator).to(origins)
         # Bins wider than β would miss the surface: it is looked for with a wider one first.
         for rough in (REACH / COARSE, REACH / COARSE / 6):
-            edges = stretch.distance(s)
+            edges = interval.distance(s)
             wide = origins.new_tensor(max(beta, rough))
             density = laplace_density(distance(at(edges)), wide).view(count, -1)
             weights = widened(bin_weights(density, edges), 1e-3)
             s = finer_edges(s, weights, FINE, generator)
-        edges = stretch.distance(s)
+        edges = interval.distance(s)
     points = at(edges)
     if not points.requires_grad:
         points.requires_grad_()
