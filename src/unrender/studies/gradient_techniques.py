@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
@@ -47,7 +47,7 @@ def rasterized(
     Without `antialias` only what lies within faces has derivatives: edges have none. `offset`
     moves the rays, in shares of the distance between them.
     """
-    sides = Sides.of(scene.mesh) if antialias else None
+    topology = EdgeTopology.of(scene.mesh) if antialias else None
 
     def draw(amounts: Amounts) -> Image:
         setting = setting_at(amounts, side)
@@ -58,8 +58,8 @@ def rasterized(
             fine = replace(fine, intrinsics=intrinsics)
         fragments = rasterize_mesh(scene.mesh, fine)
         rgba = _hard(scene, setting, fragments)
-        if sides is not None:
-            rgba = antialiased(rgba, fragments, sides)
+        if topology is not None:
+            rgba = antialiased(rgba, fragments, topology)
         return _over_white(_averaged(rgba[0], rays))
 
     return draw

@@ -13,7 +13,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, look_at, se3_exp
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.shapes.mesh import Mesh, Meshes
@@ -46,7 +46,7 @@ def plane(height: float, width: float = 1e4) -> Mesh:
 def mask(mesh: Mesh, cameras: Cameras) -> Tensor:
     fragments = rasterize_mesh(mesh, cameras)
     covered = (fragments.face >= 0).to(mesh.vertices.dtype)
-    return antialiased(covered, fragments, Sides.of(mesh))[..., 0]
+    return antialiased(covered, fragments, EdgeTopology.of(mesh))[..., 0]
 
 
 def test_depth_of_a_sphere() -> None:
@@ -100,7 +100,7 @@ def test_a_batch_of_meshes_is_each_alone() -> None:
     batch = Meshes.pack(meshes)
     found = rasterize_mesh(batch, cameras, layers=2)
     covered = (found.face[..., :1] >= 0).float()
-    together = antialiased(covered, found, Sides.of(batch))
+    together = antialiased(covered, found, EdgeTopology.of(batch))
     for k, mesh in enumerate(meshes):
         one = cameras.select(slice(k, k + 1))
         alone = rasterize_mesh(mesh, one, layers=2)
@@ -235,7 +235,7 @@ def test_seams_of_a_texture_are_no_silhouettes() -> None:
         whole.vertices[whole.faces].flatten(0, 1),
         torch.arange(3 * len(whole.faces)).view(-1, 3),
     )
-    assert not bool(Sides.of(loose).alone.any())
+    assert not bool(EdgeTopology.of(loose).boundary.any())
     cameras = around(1)
     torch.testing.assert_close(mask(loose, cameras), mask(whole, cameras))
 
@@ -250,7 +250,7 @@ def test_a_hidden_edge_changes_nothing() -> None:
     mesh = Mesh(vertices, faces)
     found = rasterize_mesh(mesh, camera)
     colors = found.spread(found.interpolate(torch.rand(len(vertices), 3), faces))[..., 0, :]
-    blended = antialiased(colors, found, Sides.of(mesh))
+    blended = antialiased(colors, found, EdgeTopology.of(mesh))
     assert torch.equal(blended, colors)
 
 

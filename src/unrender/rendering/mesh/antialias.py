@@ -26,42 +26,42 @@ from unrender.shapes.mesh import Mesh, Meshes, edges_of
 
 
 @dataclass(frozen=True)
-class Sides:
-    """The edges of a mesh, and the corners across from them in the faces there."""
+class EdgeTopology:
+    """The edges of a mesh, and the opposite vertices in the faces adjacent to them."""
 
     vertices: Int[Tensor, "edges 2"]
     opposite: Int[Tensor, "edges 2"]
-    """Of the two faces; the first one's twice where an edge has no second."""
-    alone: Bool[Tensor, "edges"]
-    """Whether it has no second."""
+    """The third vertex of either adjacent face; twice the same at a boundary edge."""
+    boundary: Bool[Tensor, "edges"]
+    """Whether the edge has only one adjacent face."""
 
     @classmethod
-    def of(cls, mesh: Mesh | Meshes) -> "Sides":
-        """Faces that touch count as neighbours, even if the corners there are rows of their
-        own, as they are where a texture has a seam.
+    def of(cls, mesh: Mesh | Meshes) -> "EdgeTopology":
+        """Build the topology. Vertices at the same position count as one vertex, so that
+        texture seams are not boundaries.
         """
         rows = mesh.vertices.detach()
         if isinstance(mesh, Meshes):
             rows = torch.cat([rows, mesh.vertex_mesh[:, None].to(rows.dtype)], dim=1)
         _, same = rows.unique(dim=0, return_inverse=True)
-        # Any of the vertices in a place stands for all.
+        # Any of the vertices at a position stands for all.
         row = torch.empty_like(same).scatter_(
             0, same, torch.arange(len(same), device=same.device)
         )
         faces = row[same][mesh.faces]
         edges = edges_of(faces)
         total = faces.sum(1)
-        alone = edges.num_faces < 2
-        pair = torch.where(alone[:, None], edges.faces[:, :1], edges.faces)
-        # A face's third corner is what its other two leave of the sum.
+        boundary = edges.num_faces < 2
+        pair = torch.where(boundary[:, None], edges.faces[:, :1], edges.faces)
+        # A face's third vertex is the sum of all three minus the edge's two.
         opposite = total[pair] - edges.vertices.sum(1, keepdim=True)
-        return cls(edges.vertices, opposite, alone)
+        return cls(edges.vertices, opposite, boundary)
 
 
 def antialiased(
     image: Float[Tensor, "images height width channels"],
     fragments: Fragments,
-    sides: Sides,
+    topology: EdgeTopology,
 ) -> Float[Tensor, "images height width channels"]:
     """The image with each silhouette's edge blended into the pixels that it crosses.
 
@@ -70,7 +70,7 @@ def antialiased(
     """
     seen = fragments.seen
     with torch.no_grad():
-        vertices, of_image, inward = _silhouettes(seen, sides)
+        vertices, of_image, inward = _silhouettes(seen, topology)
     corners = seen.vertices.index_select(0, vertices.flatten()).view(-1, 2, 3)
     start, end, start_z, end_z = segments(
         corners[:, 0], corners[:, 1], seen.cameras.intrinsics[of_image], seen.near
@@ -94,7 +94,7 @@ def antialiased(
 
 
 def _silhouettes(
-    seen: Seen, sides: Sides
+    seen: Seen, topology: EdgeTopology
 ) -> tuple[
     Int[Tensor, "silhouettes 2"], Int[Tensor, "silhouettes"], Bool[Tensor, "silhouettes 2"]
 ]:
@@ -103,15 +103,15 @@ def _silhouettes(
     Returns their vertices in `seen`, their images, and for both axes of the image whether
     their faces lie in its direction.
     """
-    ends, of_image = seen.every(sides.vertices)
-    opposite, _ = seen.every(sides.opposite)
+    ends, of_image = seen.every(topology.vertices)
+    opposite, _ = seen.every(topology.opposite)
     points = seen.vertices.double()
     start, end = points[ends].unbind(1)
     # Of the plane through the edge and the camera's centre.
     normal = torch.linalg.cross(start, end)
     first, second = (points[opposite] * normal[:, None]).sum(2).unbind(1)
-    alone = sides.alone.repeat(len(ends) // max(len(sides.alone), 1))
-    outer = (first * second > 0) | (alone & (first != 0))
+    boundary = topology.boundary.repeat(len(ends) // max(len(topology.boundary), 1))
+    outer = (first * second > 0) | (boundary & (first != 0))
     outer &= torch.maximum(start[:, 2], end[:, 2]) > seen.near
     outer &= torch.isfinite(first + second)
     ends, of_image, normal, first = (each[outer] for each in (ends, of_image, normal, first))

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.runtime.backend import Backend
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import NEAR, Fragments, rasterize_mesh
 from unrender.rendering.renderer import Renderer, Rendering, camera_batches, concatenated
 from unrender.shapes.mesh import Mesh, face_normals
@@ -139,17 +139,19 @@ def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
     `MeshLook` has the options.
     """
     chosen = MeshLook() if look is None else look
-    sides = Sides.of(mesh) if chosen.antialias else None
+    topology = EdgeTopology.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
         shown = cameras.width * cameras.height * FACES_AT_ONCE // max(len(mesh.faces), 1)
         parts = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
-        return concatenated([_draw(mesh, part, chosen, sides) for part in parts])
+        return concatenated([_draw(mesh, part, chosen, topology) for part in parts])
 
     return render
 
 
-def _draw(mesh: Mesh, cameras: Cameras, look: MeshLook, sides: Sides | None) -> Rendering:
+def _draw(
+    mesh: Mesh, cameras: Cameras, look: MeshLook, topology: EdgeTopology | None
+) -> Rendering:
     fragments = rasterize_mesh(
         mesh, cameras, near=look.near, cull=look.cull, backend=look.backend
     )
@@ -172,8 +174,8 @@ def _draw(mesh: Mesh, cameras: Cameras, look: MeshLook, sides: Sides | None) -> 
     ones = torch.ones_like(distance)
     values = torch.cat([color.clamp(0, 1), ones, distance, normals], dim=1)
     image = fragments.spread(values)[..., 0, :]
-    if sides is not None:
-        image = antialiased(image, fragments, sides)
+    if topology is not None:
+        image = antialiased(image, fragments, topology)
     color, opacity, distance, normals = image.split([3, 1, 1, 3], dim=3)
     seen = opacity > 0
     depth = torch.where(seen, distance / torch.where(seen, opacity, 1.0), 0.0)
