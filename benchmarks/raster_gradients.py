@@ -54,7 +54,7 @@ def draw(
     fine = cameras.resized(cameras.width * times, cameras.height * times)
     fragments = rasterize_mesh(mesh, fine)
     assert mesh.texture is not None
-    rgb = mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.barycentrics)
+    rgb = mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.bary)
     rgba = fragments.spread(torch.cat([rgb, torch.ones_like(rgb[:, :1])], dim=1))[..., 0, :]
     if topology is not None:
         rgba = antialiased(rgba, fragments, topology)

@@ -72,7 +72,7 @@ def texture_from_photographs(
         antialiased(noise.to(images), fragments, EdgeTopology.of(mesh)) == noise.to(images)
     ).flatten()
     whole = clean[fragments.pixel]
-    face, barycentrics = fragments.hit_face[whole], fragments.barycentrics[whole].detach()
+    face, barycentrics = fragments.hit_face[whole], fragments.bary[whole].detach()
     factor, highlight = factor[whole].detach(), highlight[whole].detach()
     wanted = images.reshape(-1, 3)[fragments.pixel[whole]] - highlight
     if not len(face):

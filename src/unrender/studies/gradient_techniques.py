@@ -91,7 +91,7 @@ def most_layers(scene: GradientScene, side: int, blur: float) -> int:
     """So many that no face near to a pixel is left out."""
     cameras, layers = setting_at(torch.zeros(4), side).cameras, 16
     while layers < len(scene.mesh.faces):
-        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).face
+        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).pix_to_face
         if not bool((face[..., -1] >= 0).any()):
             return layers
         layers *= 2
@@ -236,7 +236,7 @@ def truth(
 def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, "height width"]:
     """Pixels in which what is seen ends or another surface begins, and their neighbours."""
     cameras = setting_at(torch.zeros(4), side).cameras.resized(side * rays, side * rays)
-    depth = rasterize_mesh(scene.mesh, cameras).front[0]
+    depth = rasterize_mesh(scene.mesh, cameras).zbuf[0]
     depth = torch.where(depth.isfinite(), depth, 10 * REACH)[None]
     span = max_pool2d(depth, rays) + max_pool2d(-depth, rays)
     return max_pool2d((span > JUMP).float(), 3, 1, 1)[0] > 0

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.kernels.rasterize.screen import segments
-from unrender.rendering.mesh.raster import Fragments, Seen
+from unrender.rendering.mesh.raster import CameraSpaceMesh, Fragments
 from unrender.shapes.mesh import Mesh, Meshes, edges_of
 
 
@@ -65,22 +65,22 @@ def antialiased(
 ) -> Float[Tensor, "images height width channels"]:
     """The image with each silhouette's edge blended into the pixels that it crosses.
 
-    All numbers must be premultiplied by coverage, and zero where nothing is seen.
+    All numbers must be premultiplied by coverage, and zero where no surface is visible.
     Differentiable in the image, and through the edges' places in vertices and cameras.
     """
-    seen = fragments.seen
+    camera_mesh = fragments.camera_mesh
     with torch.no_grad():
-        vertices, of_image, inward = _silhouettes(seen, topology)
-    corners = seen.vertices.index_select(0, vertices.flatten()).view(-1, 2, 3)
+        vertices, of_image, inward = _silhouettes(camera_mesh, topology)
+    corners = camera_mesh.vertices.index_select(0, vertices.flatten()).view(-1, 2, 3)
     start, end, start_z, end_z = segments(
-        corners[:, 0], corners[:, 1], seen.cameras.intrinsics[of_image], seen.near
+        corners[:, 0], corners[:, 1], camera_mesh.cameras.intrinsics[of_image], camera_mesh.near
     )
     square = (end - start).square().flip(1)
     weight = square / square.sum(1, keepdim=True).clamp_min(1e-20)
     blends = [
         _blends(
             start, end, start_z, end_z, of_image,
-            inward[:, axis], weight[:, axis], fragments.front, axis,
+            inward[:, axis], weight[:, axis], fragments.zbuf, axis,
         )
         for axis in range(2)
     ]  # fmt: skip
@@ -94,28 +94,28 @@ def antialiased(
 
 
 def _silhouettes(
-    seen: Seen, topology: EdgeTopology
+    camera_mesh: CameraSpaceMesh, topology: EdgeTopology
 ) -> tuple[
     Int[Tensor, "silhouettes 2"], Int[Tensor, "silhouettes"], Bool[Tensor, "silhouettes 2"]
 ]:
     """The edges that have all of their faces on one side, as the images show them.
 
-    Returns their vertices in `seen`, their images, and for both axes of the image whether
+    Returns their vertices in `camera_mesh`, their images, and for both axes of the image whether
     their faces lie in its direction.
     """
-    ends, of_image = seen.every(topology.vertices)
-    opposite, _ = seen.every(topology.opposite)
-    points = seen.vertices.double()
+    ends, of_image = camera_mesh.in_every_image(topology.vertices)
+    opposite, _ = camera_mesh.in_every_image(topology.opposite)
+    points = camera_mesh.vertices.double()
     start, end = points[ends].unbind(1)
     # Of the plane through the edge and the camera's centre.
     normal = torch.linalg.cross(start, end)
     first, second = (points[opposite] * normal[:, None]).sum(2).unbind(1)
     boundary = topology.boundary.repeat(len(ends) // max(len(topology.boundary), 1))
     outer = (first * second > 0) | (boundary & (first != 0))
-    outer &= torch.maximum(start[:, 2], end[:, 2]) > seen.near
+    outer &= torch.maximum(start[:, 2], end[:, 2]) > camera_mesh.near
     outer &= torch.isfinite(first + second)
     ends, of_image, normal, first = (each[outer] for each in (ends, of_image, normal, first))
-    k = seen.cameras.intrinsics.double()[of_image]
+    k = camera_mesh.cameras.intrinsics.double()[of_image]
     x = normal[:, 0] / k[:, 0, 0]
     y = (normal[:, 1] - k[:, 0, 1] * x) / k[:, 1, 1]
     return ends, of_image, torch.stack([x, y], dim=1) * first[:, None] > 0
@@ -129,14 +129,14 @@ def _blends(
     of_image: Int[Tensor, "edges"],
     inward: Bool[Tensor, "edges"],
     weight: Float[Tensor, "edges"],
-    front: Float[Tensor, "images height width"],
+    zbuf: Float[Tensor, "images height width"],
     axis: int,
 ) -> tuple[Int[Tensor, "blends"], Int[Tensor, "blends"], Float[Tensor, "blends"]]:
     """Pixels, others whose colour they take, and how much of it.
 
     Edges are followed along rows of pixel centres (axis 0) or along columns (axis 1).
     """
-    _, height, width = front.shape
+    _, height, width = zbuf.shape
     lines, places = (height, width) if axis == 0 else (width, height)
     # The distance from one pixel to the next on a line, and from line to line.
     step, stride = (1, width) if axis == 0 else (width, 1)
@@ -156,10 +156,10 @@ def _blends(
         kept = (low >= 0) & (low + 1 < places)
         low = low.clamp(0, max(places - 2, 0))
         lower = of_image[edge] * (height * width) + line * stride + low * step
-        upper = (lower + step).clamp_max(front.numel() - 1)
+        upper = (lower + step).clamp_max(zbuf.numel() - 1)
         inner = torch.where(inward[edge], upper, lower)
         outer = torch.where(inward[edge], lower, upper)
-        depth = front.flatten()
+        depth = zbuf.flatten()
         kept &= (depth[inner] < depth[outer]) & (z < depth[outer])
         # Of several edges between two centres the one that is met first from behind: there the
         # other surface ends.

@@ -183,9 +183,9 @@ def _draw(
 
 
 def _albedo(mesh: Mesh, fragments: Fragments) -> Float[Tensor, "hits 3"]:
-    if mesh.texture is None or not len(fragments.place):
-        return torch.full_like(fragments.barycentrics, GREY)
-    return mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.barycentrics)
+    if mesh.texture is None or not len(fragments.hit):
+        return torch.full_like(fragments.bary, GREY)
+    return mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.bary)
 
 
 def _gouraud(
@@ -208,5 +208,5 @@ def _gouraud(
     values = torch.cat(rows)
     corners = mesh.faces[fragments.hit_face] + len(mesh.vertices) * fragments.image[:, None]
     at_corners = values.index_select(0, corners.flatten()).view(-1, 3, 6)
-    light = (at_corners * fragments.barycentrics[..., None]).sum(1)
+    light = (at_corners * fragments.bary[..., None]).sum(1)
     return albedo * light[:, :3] + light[:, 3:]

@@ -49,7 +49,7 @@ def soft_solid(
 
 
 def even_bins(interval: RayInterval, bins: int) -> Float[Tensor, "rays edges"]:
-    """Distances of the edges of bins of equal length (or disparity, depending on the spacing)."""
+    """Distances of the edges of bins of equal length or, by the spacing, equal disparity."""
     edges = even_edges(len(interval.near), bins, None)
     return interval.distance(edges.to(interval.near))
 
