@@ -114,7 +114,7 @@ def light_on(
 
 
 @dataclass(frozen=True)
-class MeshLook:
+class MeshRenderOptions:
     """How a mesh is drawn."""
 
     shading: Shading = "phong"
@@ -133,12 +133,12 @@ class MeshLook:
     backend: Backend = "auto"
 
 
-def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
+def mesh_renderer(mesh: Mesh, options: MeshRenderOptions | None = None) -> Renderer:
     """The mesh with its texture, or grey without; differentiable in all that it is made of.
 
-    `MeshLook` has the options.
+    `MeshRenderOptions` has the options.
     """
-    chosen = MeshLook() if look is None else look
+    chosen = MeshRenderOptions() if options is None else options
     topology = EdgeTopology.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
@@ -150,26 +150,26 @@ def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
 
 
 def _draw(
-    mesh: Mesh, cameras: Cameras, look: MeshLook, topology: EdgeTopology | None
+    mesh: Mesh, cameras: Cameras, options: MeshRenderOptions, topology: EdgeTopology | None
 ) -> Rendering:
     fragments = rasterize_mesh(
-        mesh, cameras, near=look.near, cull=look.cull, backend=look.backend
+        mesh, cameras, near=options.near, cull=options.cull, backend=options.backend
     )
     points = fragments.interpolate(mesh.vertices, mesh.faces)
     eyes = cameras.centers.index_select(0, fragments.image)
     distance = (points - eyes).norm(dim=1, keepdim=True)
     outward = normalize(face_normals(mesh.vertices, mesh.faces), dim=1)
     geometric = outward.index_select(0, fragments.hit_face)
-    behind = ((geometric * (eyes - points)).sum(1, keepdim=True) < 0) & look.two_sided
+    behind = ((geometric * (eyes - points)).sum(1, keepdim=True) < 0) & options.two_sided
     normals = geometric
-    if look.shading != "flat":
+    if options.shading != "flat":
         normals = normalize(fragments.interpolate(mesh.vertex_normals(), mesh.faces), dim=1)
     normals = torch.where(behind, -normals, normals)
     color = _albedo(mesh, fragments)
-    if look.shading == "gouraud":
-        color = _gouraud(mesh, cameras, fragments, look, color)
-    elif look.shading != "none":
-        factor, highlight = light_on(points, normals, eyes, look.lights, look.material)
+    if options.shading == "gouraud":
+        color = _gouraud(mesh, cameras, fragments, options, color)
+    elif options.shading != "none":
+        factor, highlight = light_on(points, normals, eyes, options.lights, options.material)
         color = color * factor + highlight
     ones = torch.ones_like(distance)
     values = torch.cat([color.clamp(0, 1), ones, distance, normals], dim=1)
@@ -192,18 +192,20 @@ def _gouraud(
     mesh: Mesh,
     cameras: Cameras,
     fragments: Fragments,
-    look: MeshLook,
+    options: MeshRenderOptions,
     albedo: Float[Tensor, "hits 3"],
 ) -> Float[Tensor, "hits 3"]:
     """Colours under the light of the vertices, which is another one for each camera."""
     rows: list[Tensor] = []
     for center in cameras.centers:
         eyes, normals = center.expand_as(mesh.vertices), mesh.vertex_normals()
-        if look.two_sided:
+        if options.two_sided:
             behind = (normals * (eyes - mesh.vertices)).sum(1, keepdim=True) < 0
             normals = torch.where(behind, -normals, normals)
         rows.append(
-            torch.cat(light_on(mesh.vertices, normals, eyes, look.lights, look.material), 1)
+            torch.cat(
+                light_on(mesh.vertices, normals, eyes, options.lights, options.material), 1
+            )
         )
     values = torch.cat(rows)
     corners = mesh.faces[fragments.hit_face] + len(mesh.vertices) * fragments.image[:, None]
