@@ -157,8 +157,8 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     direction = normalize(torch.tensor([0.7, -0.3, -0.6]), dim=0)
     color, ambient = torch.tensor([0.7, 0.6, 0.5]), torch.tensor([0.1, 0.15, 0.2])
     lights = (AmbientLight(ambient), DirectionalLight(direction, color))
-    options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
-    image = mesh_renderer(blob, options)(camera)
+    render_options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
+    image = mesh_renderer(blob, render_options)(camera)
     colors, normals, albedo = _pixels(image)
     noisy = colors + 0.02 * torch.randn(colors.shape, generator=generator)
     records: list[Record] = []
@@ -215,15 +215,15 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
         AmbientLight(0.4 * torch.ones(3)),
         DirectionalLight(torch.tensor([0.4, 0.6, -0.7]), 0.6 * torch.ones(3)),
     )
-    options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
+    render_options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
     given = _about(options.views, 2 * options.side, generator)
     held = _about(4, 2 * options.side, generator)
-    renderer = supersampled(mesh_renderer(ring, options), 3)
+    renderer = supersampled(mesh_renderer(ring, render_options), 3)
     images = renderer(given).color
     blank = _ring(torch.full_like(truth, 0.5))
     found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
-    again = supersampled(mesh_renderer(_ring(found.texture.image), options), 3)(held)
-    before = supersampled(mesh_renderer(blank, options), 3)(held)
+    again = supersampled(mesh_renderer(_ring(found.texture.image), render_options), 3)(held)
+    before = supersampled(mesh_renderer(blank, render_options), 3)(held)
     wanted = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
     seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)

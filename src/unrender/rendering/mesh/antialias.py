@@ -98,10 +98,10 @@ def _silhouettes(
 ) -> tuple[
     Int[Tensor, "silhouettes 2"], Int[Tensor, "silhouettes"], Bool[Tensor, "silhouettes 2"]
 ]:
-    """The edges that have all of their faces on one side, as the images show them.
+    """The silhouette edges: those whose adjacent faces lie on one side of them in the image.
 
-    Returns their vertices in `camera_mesh`, their images, and for both axes of the image whether
-    their faces lie in its direction.
+    Returns their vertices in `camera_mesh`, their images, and for both image axes whether their
+    faces lie in its positive direction.
     """
     ends, of_image = camera_mesh.in_every_image(topology.vertices)
     opposite, _ = camera_mesh.in_every_image(topology.opposite)
