@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, se3_exp, so3_exp
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.shapes.mesh import Mesh, vertex_normals
 
@@ -48,16 +48,16 @@ def changed(
 
 
 def draw(
-    sides: Sides | None, mesh: Mesh, cameras: Cameras, times: int = 1
+    topology: EdgeTopology | None, mesh: Mesh, cameras: Cameras, times: int = 1
 ) -> Float[Tensor, "images height width 4"]:
     """Positions as colours (smooth on the surface and fixed to it), and the mask."""
     fine = cameras.resized(cameras.width * times, cameras.height * times)
     fragments = rasterize_mesh(mesh, fine)
     assert mesh.texture is not None
-    rgb = mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.barycentrics)
+    rgb = mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.bary)
     rgba = fragments.spread(torch.cat([rgb, torch.ones_like(rgb[:, :1])], dim=1))[..., 0, :]
-    if sides is not None:
-        rgba = antialiased(rgba, fragments, sides)
+    if topology is not None:
+        rgba = antialiased(rgba, fragments, topology)
     return rgba.unflatten(2, (-1, times)).unflatten(1, (-1, times)).mean((2, 4))
 
 
@@ -81,26 +81,26 @@ def gradient_errors(
     phases = torch.sin((mesh.vertices @ waves)[..., 0] + torch.arange(bumps)[:, None])
     fields = phases[..., None] * vertex_normals(mesh.vertices, mesh.faces)
     names = NAMES + CAMERA_NAMES + [f"bumps {k}" for k in range(bumps)]
-    sides = Sides.of(mesh) if antialias else None
+    topology = EdgeTopology.of(mesh) if antialias else None
     start = torch.zeros(len(names))
     away = start.clone()
     away[:7] = torch.tensor([0.03, -0.02, 0.02, 0.1, -0.15, 0.1, 0.05]) * size
     with torch.no_grad():
         wanted = draw(None, *changed(mesh, cameras, away, fields), times)
 
-    def loss(amounts: Tensor, sides: Sides | None, times: int) -> Tensor:
-        image = draw(sides, *changed(mesh, cameras, amounts, fields), times)
+    def loss(amounts: Tensor, topology: EdgeTopology | None, times: int) -> Tensor:
+        image = draw(topology, *changed(mesh, cameras, amounts, fields), times)
         return (image - wanted).square().sum()
 
     amounts = start.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(amounts, sides, max(antialias, 1)), amounts)
+    (gradient,) = torch.autograd.grad(loss(amounts, topology, max(antialias, 1)), amounts)
     distance = float((cameras.centers[0] - mesh.vertices.mean(0)).norm())
     move = step * distance / float(cameras.focal[0])
     steps = torch.full_like(start, move)
     steps[3:7] = 2 * move / size
     steps[7:10] = move / distance
     found: list[Tensor] = []
-    for own, fine in ((sides, max(antialias, 1)), (None, times)):
+    for own, fine in ((topology, max(antialias, 1)), (None, times)):
         rows: list[Tensor] = []
         for k, direction in enumerate(torch.diag(steps)):
             with torch.no_grad():

@@ -11,7 +11,7 @@ from timing import in_turn
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
-from unrender.rendering.implicit.surface import SurfaceLook, sdf_renderer
+from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_renderer
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit import solids as sdf_shapes
 from unrender.shapes.implicit import warps as sdf_warps
@@ -55,7 +55,7 @@ def scene() -> Painted:
 
 def sphere_trace_figures(seconds: float = 5.0) -> Figures:
     """An image end to end: rays, hits, normals, colours and light; the median of several."""
-    render = sdf_renderer(scene(), SurfaceLook(far=30.0))
+    render = sdf_renderer(scene(), SurfaceRenderOptions(far=30.0))
     camera = Cameras.from_focal(turntable(1, 4.5, 0.5), 1.3 * SIZE, SIZE, SIZE)
     with torch.no_grad():
         covered = float(render(camera).opacity.mean())

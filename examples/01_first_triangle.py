@@ -12,7 +12,7 @@ import torch
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image
-from unrender.rendering.mesh.shading import MeshLook, mesh_renderer
+from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
 
@@ -26,7 +26,7 @@ pose = look_at(torch.tensor([[0.0, -4.0, 0.2]]), torch.tensor([[0.0, 0, 0.2]]), 
 camera = Cameras.from_focal(pose, focal=380.0, width=256, height=256)
 
 # No light: what a pixel shows is the mean of the three colours by its barycentric coordinates.
-rendering = mesh_renderer(triangle, MeshLook(shading="none"))(camera)
+rendering = mesh_renderer(triangle, MeshRenderOptions(shading="none"))(camera)
 write_image(Path("first_triangle.png"), rendering.over(torch.ones(3))[0])
 print("first_triangle.png: opacity and depth come with the colours,",
       f"{float(rendering.opacity.mean()):.2f} of the image is covered,",

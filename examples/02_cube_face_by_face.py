@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unrender.imaging.files import write_image
-from unrender.rendering.mesh.shading import MeshLook, mesh_renderer
+from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh, edges_of, is_watertight
 from unrender.shapes.primitives import cube
@@ -27,7 +27,7 @@ camera = cameras_around(whole, 12, 200).select(slice(1, 2))
 pictures: list[torch.Tensor] = []
 for count in range(2, 13, 2):
     part = Mesh(whole.vertices, whole.faces[:count], FaceAtlas(whole.texture.images[:count]))
-    rendering = mesh_renderer(part, MeshLook(shading="flat"))(camera)
+    rendering = mesh_renderer(part, MeshRenderOptions(shading="flat"))(camera)
     pictures.append(rendering.over(torch.ones(3))[0])
     open_edges = int((edges_of(part.faces).num_faces == 1).sum())
     closed = "watertight" if is_watertight(part.faces) else f"{open_edges} open edges"

@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 
 from unrender.imaging.files import write_image, write_video
-from unrender.rendering.mesh.shading import MeshLook, Shading, mesh_renderer
+from unrender.rendering.mesh.shading import MeshRenderOptions, Shading, mesh_renderer
 from unrender.rendering.renderer import supersampled
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.files.meshes import read_mesh
@@ -33,7 +33,7 @@ white = torch.ones(3)
 pictures: list[torch.Tensor] = []
 for shading in get_args(Shading):
     # A texture seen from afar has detail below the pixel: nine samples for each.
-    renderer = supersampled(mesh_renderer(cow, MeshLook(shading=shading)), 3)
+    renderer = supersampled(mesh_renderer(cow, MeshRenderOptions(shading=shading)), 3)
     pictures.append(renderer(side).over(white)[0])
 write_image(Path("textured_cow.png"), torch.cat(pictures, dim=1).clamp(0, 1))
 print("textured_cow.png:", ", ".join(get_args(Shading)))

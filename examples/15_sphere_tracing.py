@@ -18,7 +18,7 @@ from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image
 from unrender.rendering.channels import as_images
 from unrender.rendering.implicit.sphere_tracing import sphere_trace
-from unrender.rendering.implicit.surface import SurfaceLook, sdf_renderer
+from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_renderer
 from unrender.rendering.mesh.shading import AmbientLight, DirectionalLight, Material
 from unrender.rendering.renderer import Renderer, pixel_grid, supersampled
 from unrender.shapes.implicit import sdf
@@ -145,7 +145,7 @@ def main() -> None:
         DirectionalLight(torch.tensor([-0.8, 0.25, -0.75]), torch.tensor([0.85, 0.78, 0.66])),
         DirectionalLight(torch.tensor([0.4, 0.9, 0.1]), 0.12 * white),
     )
-    look = SurfaceLook(lights, Material(specular=0.2), far=40.0, shadows=True)
+    options = SurfaceRenderOptions(lights, Material(specular=0.2), far=40.0, shadows=True)
     # Darker at the top, as a sky is.
     up = torch.linspace(0, 1, HEIGHT)[:, None, None]
     sky = (1 - up) * torch.tensor([0.42, 0.62, 0.86]) + up * torch.tensor([0.93, 0.95, 0.97])
@@ -153,7 +153,7 @@ def main() -> None:
     still = pavilion(torch.tensor(0.0))
     began = time.perf_counter()
     with torch.no_grad():
-        picture = supersampled(sdf_renderer(still, look), 2)(camera).over(sky)[0]
+        picture = supersampled(sdf_renderer(still, options), 2)(camera).over(sky)[0]
     print(f"{4 * WIDTH * HEIGHT} rays with shadows: {time.perf_counter() - began:.1f} s")
     write_image(Path("sphere_tracing.png"), picture.clamp(0, 1))
 
@@ -163,12 +163,12 @@ def main() -> None:
         pixel_grid(WIDTH // 2, HEIGHT // 2),
     )
     found = sphere_trace(
-        still.sdf, rays.origins.view(-1, 3), rays.directions.view(-1, 3), 0.0, look.far
+        still.sdf, rays.origins.view(-1, 3), rays.directions.view(-1, 3), 0.0, options.far
     )
     steps = found.steps.float().view(HEIGHT // 2, WIDTH // 2)
     print(f"{float(steps.mean()):.1f} steps a ray, at most {int(steps.max())}; "
           f"{int(found.exhausted.sum())} rays ran out of them")  # fmt: skip
-    plain = SurfaceLook(lights, far=look.far)
+    plain = SurfaceRenderOptions(lights, far=options.far)
     with torch.no_grad():
         rendering = sdf_renderer(still, plain)(small)
     inside = [steps[..., None].expand(-1, -1, 3) / 60]
@@ -181,11 +181,13 @@ def main() -> None:
     write_image(Path("sphere_tracing_inside.png"), torch.cat(rows).clamp(0, 1))
 
 
-def derivatives(camera: Cameras, look: SurfaceLook) -> tuple[torch.Tensor, torch.Tensor]:
+def derivatives(
+    camera: Cameras, options: SurfaceRenderOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each pixel's depth by the columns' radius: implicitly, and by finite differences."""
 
     def depth(widening: torch.Tensor) -> torch.Tensor:
-        render: Renderer = sdf_renderer(pavilion(widening), look)
+        render: Renderer = sdf_renderer(pavilion(widening), options)
         return render(camera).depth[0]
 
     with torch.no_grad():

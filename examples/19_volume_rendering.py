@@ -28,7 +28,7 @@ from unrender.rendering.volume.medium import (
     soft_solid,
     stratified,
 )
-from unrender.rendering.volume.proposals import Stretch
+from unrender.rendering.volume.proposals import RayInterval
 from unrender.report.plots import PALETTE, STYLE
 from unrender.report.rays3d import (
     draw_box,
@@ -88,7 +88,7 @@ aside = look_at(torch.tensor([[1.9, -1.6, 1.0]]), origin[None], torch.tensor([0.
 camera = Cameras.from_focal(aside, 1.4 * SMALL, SMALL, SMALL)
 row = torch.stack([torch.arange(0.5, SMALL, 1.0), torch.full((SMALL,), SMALL / 2)], dim=1)
 rays = camera.rays(torch.zeros(SMALL, dtype=torch.long), row)
-edges = even_bins(Stretch(*through_ball(rays, origin, 0.9, 0.0)), 12)
+edges = even_bins(RayInterval(*through_ball(rays, origin, 0.9, 0.0)), 12)
 samples = points_at(rays, stratified(edges, generator))
 
 with rc_context(STYLE):
@@ -117,7 +117,7 @@ with rc_context(STYLE):
 
     # Along the middle ray: how much gets through, and where the light comes from.
     middle = camera.rays(torch.tensor([0]), torch.tensor([[SMALL / 2, SMALL / 2]]))
-    fine = even_bins(Stretch(*through_ball(middle, origin, 0.9, 0.0)), 300)
+    fine = even_bins(RayInterval(*through_ball(middle, origin, 0.9, 0.0)), 300)
     distance = stratified(fine, None)
     thick, _ = true_box(points_at(middle, distance)[0])
     share = bin_weights(thick[None], fine)[0]

@@ -30,7 +30,7 @@ from unrender.rendering.mesh.shading import (
     AmbientLight,
     DirectionalLight,
     Material,
-    MeshLook,
+    MeshRenderOptions,
     light_on,
     mesh_renderer,
 )
@@ -153,7 +153,7 @@ def test_a_pose_is_found_from_its_silhouette() -> None:
     mesh = make_shape("chair", 3).mesh()
     camera = around(1, 40, seed=5, distance=2.6)
     with torch.no_grad():
-        mask = supersampled(mesh_renderer(mesh, MeshLook(antialias=False)), 4)(camera)
+        mask = supersampled(mesh_renderer(mesh, MeshRenderOptions(antialias=False)), 4)(camera)
     found = pose_from_silhouette(
         mesh, mask.opacity[0], camera, 6, RenderAndCompare(40, 50, pixels=1000)
     )
@@ -288,10 +288,10 @@ def test_a_texture_is_found_from_photographs() -> None:
         AmbientLight(0.4 * torch.ones(3)),
         DirectionalLight(torch.tensor([0.3, 0.2, -1.0]), 0.5 * torch.ones(3)),
     )
-    look = MeshLook(lights=lights, material=MATTE)
+    options = MeshRenderOptions(lights=lights, material=MATTE)
     poses = spherical_shell(7, (3.5, 3.5), generator, (0.8, 1.5))
     cameras = Cameras.from_focal(poses, 70.0, 48, 48)
-    seen = mesh_renderer(card(image), look)(cameras)
+    seen = mesh_renderer(card(image), options)(cameras)
     blank = card(torch.full_like(image, 0.5))
     given, held = slice(0, 5), slice(5, 7)
     background = torch.tensor([0.0, 1.0, 0.0])
@@ -301,7 +301,7 @@ def test_a_texture_is_found_from_photographs() -> None:
     error = (found.texture.image - image)[found.seen].square().mean().sqrt()
     assert float(found.seen.float().mean()) > 0.8
     assert float(error) < 0.03
-    again = mesh_renderer(card(found.texture.image), look)(cameras.select(held))
+    again = mesh_renderer(card(found.texture.image), options)(cameras.select(held))
     assert float((again.color - seen.color[held]).square().mean()) < 1e-4
 
 

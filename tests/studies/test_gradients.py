@@ -127,8 +127,10 @@ def test_layers_hold_every_face_near_to_a_pixel() -> None:
     cameras = setting_at(torch.zeros(4), SIDE).cameras
     layers = most_layers(RING, SIDE, 1.0)
     found = rasterize_mesh(RING.mesh, cameras, layers, blur=3.0)
-    assert bool((found.face[..., -1] < 0).all())
-    assert bool((rasterize_mesh(RING.mesh, cameras, 8, blur=3.0).face[..., -1] >= 0).any())
+    assert bool((found.pix_to_face[..., -1] < 0).all())
+    assert bool(
+        (rasterize_mesh(RING.mesh, cameras, 8, blur=3.0).pix_to_face[..., -1] >= 0).any()
+    )
 
 
 def test_diverging_colours_are_white_at_zero() -> None:

@@ -18,7 +18,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.resize import area_average
 from unrender.inverse.photometric_poses import RenderAndCompare
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
 from unrender.shapes.mesh import Mesh
@@ -35,12 +35,12 @@ DESCENT = RenderAndCompare(coarse_steps=60, fine_steps=60, pixels=1 << 20)
 
 def silhouette_renderer(mesh: Mesh) -> Renderer:
     """The mesh in white, its edges antialiased; differentiable in vertices and cameras."""
-    sides = Sides.of(mesh)
+    topology = EdgeTopology.of(mesh)
 
     def render(cameras: Cameras) -> Rendering:
         fragments = rasterize_mesh(mesh, cameras)
         values = torch.stack([torch.ones_like(fragments.depth), fragments.depth], dim=1)
-        image = antialiased(fragments.spread(values)[..., 0, :], fragments, sides)
+        image = antialiased(fragments.spread(values)[..., 0, :], fragments, topology)
         opacity, depth = image.unbind(3)
         seen = opacity > 0
         depth = torch.where(seen, depth / torch.where(seen, opacity, 1.0), 0.0)

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.rendering.mesh.shading import Light, Material, light_on
 from unrender.shapes.mesh import Mesh
@@ -69,10 +69,10 @@ def texture_from_photographs(
     # Where noise comes through unchanged no edge is blended in.
     noise = torch.rand(*images.shape[:3], 1, generator=torch.Generator().manual_seed(0))
     clean = (
-        antialiased(noise.to(images), fragments, Sides.of(mesh)) == noise.to(images)
+        antialiased(noise.to(images), fragments, EdgeTopology.of(mesh)) == noise.to(images)
     ).flatten()
     whole = clean[fragments.pixel]
-    face, barycentrics = fragments.hit_face[whole], fragments.barycentrics[whole].detach()
+    face, barycentrics = fragments.hit_face[whole], fragments.bary[whole].detach()
     factor, highlight = factor[whole].detach(), highlight[whole].detach()
     wanted = images.reshape(-1, 3)[fragments.pixel[whole]] - highlight
     if not len(face):

@@ -20,7 +20,7 @@ from unrender.data.views import Views
 from unrender.geometry.cameras import Rays
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.volume.medium import Medium, even_bins, render_medium, soft_solid
-from unrender.rendering.volume.proposals import Stretch
+from unrender.rendering.volume.proposals import RayInterval
 from unrender.shapes.implicit.sdf import box, translated
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
@@ -67,7 +67,7 @@ class BoxModel(RayModel):
 
     def look(self, rays: Rays, generator: torch.Generator | None) -> Rendering:
         """With a generator, at a random place of each bin."""
-        stretch = Stretch(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_bins(stretch, self.options.bins)
         return render_medium(self.medium(), rays, edges, generator)
 

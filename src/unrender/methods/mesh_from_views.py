@@ -20,7 +20,7 @@ from unrender.errors import InputError
 from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Cameras
 from unrender.optimizers.adam import UniformAdam
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.rendering.renderer import Rendering, camera_batches
 from unrender.shapes.deforming import DeformingMesh
@@ -42,14 +42,14 @@ class MeshModel(nn.Module):
         self.ball = Ball()
         self.surface = surface
         self.colors = nn.Parameter(torch.zeros(len(surface.coordinates), 3))
-        self._sides: Sides | None = None
+        self._sides: EdgeTopology | None = None
 
     @property
-    def sides(self) -> Sides:
+    def sides(self) -> EdgeTopology:
         """Of the faces, on the device where they are."""
         device = self.surface.faces.device
         if self._sides is None or self._sides.vertices.device != device:
-            self._sides = Sides.of(self.surface.mesh())
+            self._sides = EdgeTopology.of(self.surface.mesh())
         return self._sides
 
     def mesh(self) -> Mesh:

@@ -24,7 +24,7 @@ from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.volume.compositing import bin_weights, render_bins
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
@@ -49,7 +49,7 @@ class MipNeRFModel(RayModel):
         self, rays: Rays, generator: torch.Generator | None
     ) -> tuple[Rendering, Rendering]:
         """By the even bins, and by the finer ones; with a generator, at random places."""
-        stretch = Stretch(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_edges(len(rays.origins), self.options.bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(rays, stretch, edges)
@@ -60,7 +60,7 @@ class MipNeRFModel(RayModel):
         return self.look(rays, None)[1]
 
     def _bins(
-        self, rays: Rays, stretch: Stretch, edges: Float[Tensor, "rays edges"]
+        self, rays: Rays, stretch: RayInterval, edges: Float[Tensor, "rays edges"]
     ) -> tuple[Rendering, Float[Tensor, "rays bins"]]:
         options, t = self.options, stretch.distance(edges)
         mean, variance = along_axes(frustum_gaussians(rays, t))

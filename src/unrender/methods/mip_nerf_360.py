@@ -31,7 +31,7 @@ from unrender.geometry.frustums import Gaussians, frustum_gaussians
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
 from unrender.rendering.volume.proposals import (
-    Stretch,
+    RayInterval,
     annealed,
     even_edges,
     finer_edges,
@@ -84,12 +84,12 @@ class MipNeRF360Model(RayModel):
         sizes = 6 * options.direction_frequencies, options.width, options.depth, options.skip
         self.network = RadianceNetwork(encoded, *sizes, generator)
 
-    def stretch(self, rays: Rays) -> Stretch:
+    def stretch(self, rays: Rays) -> RayInterval:
         """What is looked at: the ball, or all in front of the camera."""
         if not self.options.unbounded:
-            return Stretch(*self.ball.crossed(rays, self.options.near))
+            return RayInterval(*self.ball.crossed(rays, self.options.near))
         near = (self.options.near * self.ball.radius).expand(len(rays.origins))
-        return Stretch(near, near * (FAR / self.options.near), "disparity")
+        return RayInterval(near, near * (FAR / self.options.near), "disparity")
 
     def look(
         self, rays: Rays, fraction: float, generator: torch.Generator | None

@@ -21,7 +21,7 @@ from unrender.fields.networks import RadianceNetwork
 from unrender.geometry.cameras import Rays
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.volume.compositing import bin_weights, render_bins
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
@@ -46,7 +46,7 @@ class NeRFModel(RayModel):
     ) -> tuple[Rendering, Rendering]:
         """By the coarse network and by the fine one; with a generator, at random places."""
         options = self.options
-        stretch = Stretch(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_edges(len(rays.origins), options.coarse_bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(self.coarse, rays, stretch, edges, generator)
@@ -62,7 +62,7 @@ class NeRFModel(RayModel):
         self,
         network: RadianceNetwork,
         rays: Rays,
-        stretch: Stretch,
+        stretch: RayInterval,
         edges: Float[Tensor, "rays edges"],
         generator: torch.Generator | None,
     ) -> tuple[Rendering, Float[Tensor, "rays bins"]]:

@@ -30,7 +30,7 @@ from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
 from unrender.rendering.volume.proposals import (
-    Stretch,
+    RayInterval,
     annealed,
     even_edges,
     finer_edges,
@@ -181,12 +181,12 @@ class NerfactoModel(nn.Module):
         rendering = replace(rendering, depth=stretch.mean_distance(s, weights))
         return Look(rendering, rounds, orientation, normals)
 
-    def _stretch(self, rays: Rays) -> Stretch:
+    def _stretch(self, rays: Rays) -> RayInterval:
         near = self.options.near
         if not self.options.unbounded:
-            return Stretch(*self.ball.crossed(rays, near))
+            return RayInterval(*self.ball.crossed(rays, near))
         first = (near * self.ball.radius).expand(len(rays.origins))
-        return Stretch(first, first * (FAR / near), "disparity")
+        return RayInterval(first, first * (FAR / near), "disparity")
 
     def _places(self, rays: Rays, t: Float[Tensor, "rays edges"]) -> Float[Tensor, "samples 3"]:
         """The middles of the bins, in the cube that all of space is contracted to."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.fields.surface_networks import Local
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import logistic_depth
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
@@ -43,7 +43,7 @@ class NeuS(SurfaceMethod):
         generator: torch.Generator | None,
     ) -> Float[Tensor, "rays edges"]:
         """Drawn by the weights that the field would have if it was linear between looks."""
-        stretch = Stretch(near, far)
+        stretch = RayInterval(near, far)
         t = stretch.distance(even_edges(len(near), self.looks, generator).to(near.device))
         points = origins[:, None] + t[..., None] * directions[:, None]
         distance = model.field.distance(points.view(-1, 3)).view(t.shape)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrender.fields.surface_networks import Local
 from unrender.rendering.volume.compositing import bin_weights
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import (
     laplace_density,
     opacity_error_bounds,
@@ -54,7 +54,7 @@ class VolSDF(SurfaceMethod):
             points = origins[:, None] + t[..., None] * directions[:, None]
             return model.field.distance(points.view(-1, 3)).view(t.shape)
 
-        stretch = Stretch(near, far)
+        stretch = RayInterval(near, far)
         t = stretch.distance(even_edges(len(near), self.looks, generator).to(near.device))
         distance = look(t)
         wanted = model.width.expand(len(near))

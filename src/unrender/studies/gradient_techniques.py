@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
 from unrender.rendering.volume.compositing import bin_weights
-from unrender.rendering.volume.proposals import Stretch, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import laplace_density
 from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
@@ -47,7 +47,7 @@ def rasterized(
     Without `antialias` only what lies within faces has derivatives: edges have none. `offset`
     moves the rays, in shares of the distance between them.
     """
-    sides = Sides.of(scene.mesh) if antialias else None
+    topology = EdgeTopology.of(scene.mesh) if antialias else None
 
     def draw(amounts: Amounts) -> Image:
         setting = setting_at(amounts, side)
@@ -58,8 +58,8 @@ def rasterized(
             fine = replace(fine, intrinsics=intrinsics)
         fragments = rasterize_mesh(scene.mesh, fine)
         rgba = _hard(scene, setting, fragments)
-        if sides is not None:
-            rgba = antialiased(rgba, fragments, sides)
+        if topology is not None:
+            rgba = antialiased(rgba, fragments, topology)
         return _over_white(_averaged(rgba[0], rays))
 
     return draw
@@ -91,7 +91,7 @@ def most_layers(scene: GradientScene, side: int, blur: float) -> int:
     """So many that no face near to a pixel is left out."""
     cameras, layers = setting_at(torch.zeros(4), side).cameras, 16
     while layers < len(scene.mesh.faces):
-        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).face
+        face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).pix_to_face
         if not bool((face[..., -1] >= 0).any()):
             return layers
         layers *= 2
@@ -153,16 +153,16 @@ def _marched(
 
     with torch.no_grad():
         middle = -(origins * directions).sum(1)
-        stretch = Stretch((middle - REACH).detach(), (middle + REACH).detach())
+        interval = RayInterval((middle - REACH).detach(), (middle + REACH).detach())
         s = even_edges(count, COARSE, generator).to(origins)
         # Bins wider than β would miss the surface: it is looked for with a wider one first.
         for rough in (REACH / COARSE, REACH / COARSE / 6):
-            edges = stretch.distance(s)
+            edges = interval.distance(s)
             wide = origins.new_tensor(max(beta, rough))
             density = laplace_density(distance(at(edges)), wide).view(count, -1)
             weights = widened(bin_weights(density, edges), 1e-3)
             s = finer_edges(s, weights, FINE, generator)
-        edges = stretch.distance(s)
+        edges = interval.distance(s)
     points = at(edges)
     if not points.requires_grad:
         points.requires_grad_()
@@ -236,7 +236,7 @@ def truth(
 def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, "height width"]:
     """Pixels in which what is seen ends or another surface begins, and their neighbours."""
     cameras = setting_at(torch.zeros(4), side).cameras.resized(side * rays, side * rays)
-    depth = rasterize_mesh(scene.mesh, cameras).front[0]
+    depth = rasterize_mesh(scene.mesh, cameras).zbuf[0]
     depth = torch.where(depth.isfinite(), depth, 10 * REACH)[None]
     span = max_pool2d(depth, rays) + max_pool2d(-depth, rays)
     return max_pool2d((span > JUMP).float(), 3, 1, 1)[0] > 0

@@ -37,7 +37,7 @@ from unrender.rendering.mesh.shading import (
     DirectionalLight,
     Light,
     Material,
-    MeshLook,
+    MeshRenderOptions,
     mesh_renderer,
 )
 from unrender.rendering.renderer import Rendering, pixel_grid, supersampled
@@ -112,7 +112,9 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
     mesh = make_shape("chair", 3).mesh()
     poses = spherical_shell(options.poses, (2.3, 3.0), generator, roll=1.0)
     cameras = Cameras.from_focal(poses, 1.6 * options.side, options.side, options.side)
-    masks = supersampled(mesh_renderer(mesh, MeshLook(antialias=False)), RAYS)(cameras).opacity
+    masks = supersampled(mesh_renderer(mesh, MeshRenderOptions(antialias=False)), RAYS)(
+        cameras
+    ).opacity
     records: list[Record] = []
     shown: list[Tensor] = []
     for k, mask in enumerate(masks):
@@ -155,8 +157,8 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     direction = normalize(torch.tensor([0.7, -0.3, -0.6]), dim=0)
     color, ambient = torch.tensor([0.7, 0.6, 0.5]), torch.tensor([0.1, 0.15, 0.2])
     lights = (AmbientLight(ambient), DirectionalLight(direction, color))
-    look = MeshLook(lights=lights, material=MATTE, antialias=False)
-    image = mesh_renderer(blob, look)(camera)
+    render_options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
+    image = mesh_renderer(blob, render_options)(camera)
     colors, normals, albedo = _pixels(image)
     noisy = colors + 0.02 * torch.randn(colors.shape, generator=generator)
     records: list[Record] = []
@@ -177,7 +179,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
         *(DirectionalLight(row, 0.35 * torch.rand(3, generator=generator))
           for row in torch.randn(6, 3, generator=generator)),
     )  # fmt: skip
-    draw = mesh_renderer(blob, MeshLook(lights=many, material=MATTE, antialias=False))
+    draw = mesh_renderer(blob, MeshRenderOptions(lights=many, material=MATTE, antialias=False))
     environment = environment_from_shading(*_pixels(draw(camera)))
     for name, view in (
         ("same view", camera),
@@ -213,15 +215,15 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
         AmbientLight(0.4 * torch.ones(3)),
         DirectionalLight(torch.tensor([0.4, 0.6, -0.7]), 0.6 * torch.ones(3)),
     )
-    look = MeshLook(lights=lights, material=MATTE, antialias=False)
+    render_options = MeshRenderOptions(lights=lights, material=MATTE, antialias=False)
     given = _about(options.views, 2 * options.side, generator)
     held = _about(4, 2 * options.side, generator)
-    renderer = supersampled(mesh_renderer(ring, look), 3)
+    renderer = supersampled(mesh_renderer(ring, render_options), 3)
     images = renderer(given).color
     blank = _ring(torch.full_like(truth, 0.5))
     found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
-    again = supersampled(mesh_renderer(_ring(found.texture.image), look), 3)(held)
-    before = supersampled(mesh_renderer(blank, look), 3)(held)
+    again = supersampled(mesh_renderer(_ring(found.texture.image), render_options), 3)(held)
+    before = supersampled(mesh_renderer(blank, render_options), 3)(held)
     wanted = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
     seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)
@@ -256,7 +258,7 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
 def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
     """A blob's depth from one image of its normals, and the blob from many."""
     blob = _blob()
-    draw = mesh_renderer(blob, MeshLook(antialias=False))
+    draw = mesh_renderer(blob, MeshRenderOptions(antialias=False))
     camera = _about(1, options.side, generator)
     seen = draw(camera)
     assert seen.normals is not None, "renderers of meshes give normals"
@@ -310,7 +312,7 @@ def supersampled_normals(
     """Mean normals of the pixels' rays, and the share that meets the mesh."""
 
     def draw(cameras: Cameras) -> Rendering:
-        seen = mesh_renderer(mesh, MeshLook(antialias=False))(cameras)
+        seen = mesh_renderer(mesh, MeshRenderOptions(antialias=False))(cameras)
         assert seen.normals is not None, "renderers of meshes give normals"
         return Rendering(seen.normals * seen.opacity[..., None], seen.opacity, seen.depth)
 

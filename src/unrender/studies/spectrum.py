@@ -32,7 +32,7 @@ from unrender.rendering.light.path_tracer import PathOptions, path_renderer
 from unrender.rendering.light.scene import BuiltScene, Scene, SceneObject, Surface, build
 from unrender.rendering.mesh.shading import (
     AmbientLight,
-    MeshLook,
+    MeshRenderOptions,
     PointLight,
     Shading,
     light_on,
@@ -156,10 +156,12 @@ def _rasterized(
         if shown is not None:
             colors = display_from_linear(shown).expand_as(mesh.vertices)
             mesh = replace(mesh, texture=VertexColors(colors))
-        look = MeshLook(light, _lights(), _shine(obj.material), cull=True, antialias=False)
+        options = MeshRenderOptions(
+            light, _lights(), _shine(obj.material), cull=True, antialias=False
+        )
         if not obj.smooth:
             mesh = _split(mesh)
-        found = mesh_renderer(mesh, look)(cameras)
+        found = mesh_renderer(mesh, options)(cameras)
         front = (found.opacity[0] > 0) & (found.depth[0] < nearest)
         nearest = torch.where(front, found.depth[0], nearest)
         color = torch.where(front[..., None], found.color[0], color)

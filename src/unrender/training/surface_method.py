@@ -26,7 +26,7 @@ from unrender.kernels.hash_grid import HashGridLayout
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.rendering.volume.compositing import render_bins
-from unrender.rendering.volume.proposals import Stretch, even_edges
+from unrender.rendering.volume.proposals import RayInterval, even_edges
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.implicit.distance_grid import DistanceGrid
 from unrender.shapes.mesh import Mesh
@@ -261,7 +261,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         """The object before what lies around the ball."""
         _, leave = model.ball.crossed(rays, 0.05)
         near = leave / model.ball.radius
-        stretch = Stretch(near, torch.full_like(near, FAR), "disparity")
+        stretch = RayInterval(near, torch.full_like(near, FAR), "disparity")
         edges = even_edges(len(near), OUTSIDE_BINS, generator).to(near.device)
         t = stretch.distance(edges)
         middles = stretch.distance((edges[:, 1:] + edges[:, :-1]) / 2)

@@ -12,12 +12,12 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import look_at
 from unrender.rendering.implicit.sphere_tracing import sphere_trace
-from unrender.rendering.implicit.surface import SurfaceLook, sdf_renderer, silhouettes
+from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_renderer, silhouettes
 from unrender.rendering.mesh.shading import (
     AmbientLight,
     DirectionalLight,
     Material,
-    MeshLook,
+    MeshRenderOptions,
     PointLight,
     mesh_renderer,
 )
@@ -50,7 +50,7 @@ def test_images_are_those_of_the_mesh() -> None:
     """Mask, depth, normals and shaded colour, against marching cubes and rasterization."""
     mesh = mesh_from_sdf(shape(), VoxelGrid.cube(torch.zeros(96, 96, 96), 1.3))
     traced = sdf_renderer(shape())(cameras())
-    drawn = mesh_renderer(mesh, MeshLook(antialias=False))(cameras())
+    drawn = mesh_renderer(mesh, MeshRenderOptions(antialias=False))(cameras())
     assert float((traced.opacity != drawn.opacity).float().mean()) < 0.005
     both = (traced.opacity > 0) & (drawn.opacity > 0)
     assert float(both.float().mean()) > 0.1
@@ -67,7 +67,7 @@ def test_images_are_those_of_the_mesh() -> None:
 
 def test_an_empty_scene_is_an_empty_image() -> None:
     for nothing in (painted_union(), sdf.union()):
-        found = sdf_renderer(nothing, SurfaceLook(shadows=True))(cameras())
+        found = sdf_renderer(nothing, SurfaceRenderOptions(shadows=True))(cameras())
         assert found.color.shape == (2, SIZE, SIZE, 3)
         assert float(found.color.sum() + found.opacity.sum() + found.depth.sum()) == 0
 
@@ -95,8 +95,10 @@ def test_each_part_shows_its_colour() -> None:
             sdf.translated(sdf.sphere(0.5), (0.0, 0.0, -0.6)), lambda points: 0.5 + 0 * points
         ),
     )
-    look = SurfaceLook(lights=(AmbientLight(WHITE),), material=Material(specular=0.0))
-    found = sdf_renderer(scene, look)(cameras(1))
+    options = SurfaceRenderOptions(
+        lights=(AmbientLight(WHITE),), material=Material(specular=0.0)
+    )
+    found = sdf_renderer(scene, options)(cameras(1))
     seen = found.color[found.opacity > 0].unique(dim=0)
     torch.testing.assert_close(seen, torch.tensor([[0.5, 0.5, 0.5], [0.9, 0.1, 0.1]]))
 
@@ -117,8 +119,10 @@ def test_shadows_are_where_the_light_is_hidden(kind: str) -> None:
     eye = torch.tensor([[6.0, 0, 4.0]])
     pose = look_at(eye, torch.zeros(1, 3), torch.tensor([0.0, 0, 1]))
     camera = Cameras.from_focal(pose, 110.0, 64, 64)
-    look = SurfaceLook(lights=(light,), material=Material(specular=0.0), shadows=True)
-    found = sdf_renderer(scene, look)(camera)
+    options = SurfaceRenderOptions(
+        lights=(light,), material=Material(specular=0.0), shadows=True
+    )
+    found = sdf_renderer(scene, options)(camera)
     rays = all_rays(camera)
     points = rays.origins + found.depth.view(-1, 1) * rays.directions
     floor = (found.opacity.view(-1) > 0) & (points[:, 2].abs() < 1e-2)
@@ -135,7 +139,7 @@ def test_supersampling_softens_edges() -> None:
 
 def test_normals_without_autograd_look_the_same() -> None:
     exact, near = (
-        sdf_renderer(shape(), SurfaceLook(normals=way))(cameras(1)).color
+        sdf_renderer(shape(), SurfaceRenderOptions(normals=way))(cameras(1)).color
         for way in ("autograd", "tetrahedron")
     )
     torch.testing.assert_close(exact, near, atol=0.02, rtol=0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, look_at, se3_exp
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.shapes.mesh import Mesh, Meshes
@@ -45,8 +45,8 @@ def plane(height: float, width: float = 1e4) -> Mesh:
 
 def mask(mesh: Mesh, cameras: Cameras) -> Tensor:
     fragments = rasterize_mesh(mesh, cameras)
-    covered = (fragments.face >= 0).to(mesh.vertices.dtype)
-    return antialiased(covered, fragments, Sides.of(mesh))[..., 0]
+    covered = (fragments.pix_to_face >= 0).to(mesh.vertices.dtype)
+    return antialiased(covered, fragments, EdgeTopology.of(mesh))[..., 0]
 
 
 def test_depth_of_a_sphere() -> None:
@@ -83,11 +83,11 @@ def test_inside_of_a_cube_every_pixel_sees_a_wall() -> None:
     mesh = Mesh(torch.tensor(box.vertices).float(), torch.tensor(box.faces))
     cameras = around(4, 0.2)
     found = rasterize_mesh(mesh, cameras)
-    assert bool((found.face >= 0).all())
+    assert bool((found.pix_to_face >= 0).all())
     points = found.interpolate(mesh.vertices, mesh.faces)
     torch.testing.assert_close(points.abs().amax(1), torch.ones(len(points)), atol=1e-5, rtol=0)
     # Its walls face outward: from inside all are seen from behind.
-    assert len(rasterize_mesh(mesh, cameras, cull=True).place) == 0
+    assert len(rasterize_mesh(mesh, cameras, cull=True).hit) == 0
 
 
 def test_a_batch_of_meshes_is_each_alone() -> None:
@@ -99,14 +99,14 @@ def test_a_batch_of_meshes_is_each_alone() -> None:
     cameras = around(3)
     batch = Meshes.pack(meshes)
     found = rasterize_mesh(batch, cameras, layers=2)
-    covered = (found.face[..., :1] >= 0).float()
-    together = antialiased(covered, found, Sides.of(batch))
+    covered = (found.pix_to_face[..., :1] >= 0).float()
+    together = antialiased(covered, found, EdgeTopology.of(batch))
     for k, mesh in enumerate(meshes):
         one = cameras.select(slice(k, k + 1))
         alone = rasterize_mesh(mesh, one, layers=2)
         first = int(batch.first_face[k])
-        moved = torch.where(alone.face >= 0, alone.face + first, -1)
-        assert torch.equal(found.face[k], moved[0])
+        moved = torch.where(alone.pix_to_face >= 0, alone.pix_to_face + first, -1)
+        assert torch.equal(found.pix_to_face[k], moved[0])
         torch.testing.assert_close(found.depth[found.image == k], alone.depth)
         torch.testing.assert_close(together[k, ..., 0], mask(mesh, one)[0])
 
@@ -116,7 +116,7 @@ def test_one_mesh_by_many_cameras_is_each_alone() -> None:
     together, images = rasterize_mesh(mesh, cameras), mask(mesh, cameras)
     for k in range(3):
         one = cameras.select(slice(k, k + 1))
-        assert torch.equal(together.face[k], rasterize_mesh(mesh, one).face[0])
+        assert torch.equal(together.pix_to_face[k], rasterize_mesh(mesh, one).pix_to_face[0])
         torch.testing.assert_close(images[k], mask(mesh, one)[0])
 
 
@@ -125,10 +125,10 @@ def test_equals_brute_force() -> None:
     found = rasterize_mesh(mesh, camera)
     parts = list(brute_force(mesh, camera))
     face = torch.cat([part.face for part in parts])
-    assert torch.equal(found.face.flatten().long(), face)
+    assert torch.equal(found.pix_to_face.flatten().long(), face)
     hit = face >= 0
     expected = torch.cat([part.barycentrics for part in parts])[hit]
-    torch.testing.assert_close(found.barycentrics, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.bary, expected, atol=1e-4, rtol=0)
     depth = torch.cat([part.depth for part in parts])[hit]
     torch.testing.assert_close(found.depth, depth, atol=2e-4, rtol=0)
 
@@ -159,7 +159,7 @@ def test_hard_depth_gradients_by_finite_differences() -> None:
     def depth(vertices: Tensor, twist: Tensor, intrinsics: Tensor) -> Tensor:
         moved = Cameras(compose(poses, se3_exp(twist)), intrinsics, 10, 10)
         found = rasterize_mesh(Mesh(vertices, mesh.faces), moved)
-        return torch.cat([found.depth, found.barycentrics.flatten()])
+        return torch.cat([found.depth, found.bary.flatten()])
 
     assert torch.autograd.gradcheck(depth, inputs, eps=1e-7, atol=1e-4)
 
@@ -235,7 +235,7 @@ def test_seams_of_a_texture_are_no_silhouettes() -> None:
         whole.vertices[whole.faces].flatten(0, 1),
         torch.arange(3 * len(whole.faces)).view(-1, 3),
     )
-    assert not bool(Sides.of(loose).alone.any())
+    assert not bool(EdgeTopology.of(loose).boundary.any())
     cameras = around(1)
     torch.testing.assert_close(mask(loose, cameras), mask(whole, cameras))
 
@@ -250,7 +250,7 @@ def test_a_hidden_edge_changes_nothing() -> None:
     mesh = Mesh(vertices, faces)
     found = rasterize_mesh(mesh, camera)
     colors = found.spread(found.interpolate(torch.rand(len(vertices), 3), faces))[..., 0, :]
-    blended = antialiased(colors, found, Sides.of(mesh))
+    blended = antialiased(colors, found, EdgeTopology.of(mesh))
     assert torch.equal(blended, colors)
 
 
@@ -263,7 +263,7 @@ def test_faces_that_are_not_finite_are_not_seen() -> None:
     assert not bool(broken[found.hit_face].any())
     assert bool(found.depth.isfinite().all())
     rest = Mesh(mesh.vertices, mesh.faces[~broken])
-    assert torch.equal(found.face >= 0, rasterize_mesh(rest, cameras).face >= 0)
+    assert torch.equal(found.pix_to_face >= 0, rasterize_mesh(rest, cameras).pix_to_face >= 0)
     image = mask(mesh.with_vertices(vertices), cameras)
     assert bool(image.isfinite().all())
 

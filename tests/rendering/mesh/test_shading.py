@@ -16,7 +16,7 @@ from unrender.rendering.mesh.shading import (
     DirectionalLight,
     Light,
     Material,
-    MeshLook,
+    MeshRenderOptions,
     PointLight,
     Shading,
     light_on,
@@ -85,9 +85,11 @@ def test_highlights_are_halfway(angle: float) -> None:
 def test_a_lit_sphere_is_its_closed_form() -> None:
     """Under one light, where the normals are known; depth and normals as well."""
     light = DirectionalLight(torch.tensor([-1.0, 0.4, -0.3]), WHITE)
-    look = MeshLook(lights=(light,), material=Material(specular=0.0), antialias=False)
+    options = MeshRenderOptions(
+        lights=(light,), material=Material(specular=0.0), antialias=False
+    )
     camera = cameras((4, 0, 0))
-    found = mesh_renderer(sphere(4), look)(camera)
+    found = mesh_renderer(sphere(4), options)(camera)
     y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
     pixel = torch.stack([x, y], dim=-1) + 0.5
     rays = camera.rays(torch.zeros_like(x), pixel)
@@ -108,16 +110,18 @@ def test_a_lit_sphere_is_its_closed_form() -> None:
 @pytest.mark.parametrize("shading", ["flat", "gouraud", "phong"])
 def test_shadings_agree_on_fine_meshes(shading: Shading) -> None:
     camera = cameras((3, 2, 1), (-3, 0, 1))
-    fine = mesh_renderer(sphere(5), MeshLook(shading=shading, antialias=False))(camera)
-    true = mesh_renderer(sphere(5), MeshLook(antialias=False))(camera)
+    fine = mesh_renderer(sphere(5), MeshRenderOptions(shading=shading, antialias=False))(camera)
+    true = mesh_renderer(sphere(5), MeshRenderOptions(antialias=False))(camera)
     assert float((fine.color - true.color).abs().max()) < 0.05
-    coarse = mesh_renderer(sphere(0), MeshLook(shading=shading, antialias=False))(camera)
+    coarse = mesh_renderer(sphere(0), MeshRenderOptions(shading=shading, antialias=False))(
+        camera
+    )
     if shading != "phong":
         assert float((coarse.color - true.color).abs().max()) > 0.05
 
 
 def test_flat_faces_have_one_color() -> None:
-    far = MeshLook(
+    far = MeshRenderOptions(
         "flat", [DirectionalLight(-WHITE, WHITE)], Material(specular=0.0), antialias=False
     )
     found = mesh_renderer(sphere(0), far)(cameras((4, 1, 2)))
@@ -143,7 +147,7 @@ def test_textures_are_the_right_way_up_and_round() -> None:
     ]
     camera = cameras((4, 0, 0))
     for texture in textures:
-        found = mesh_renderer(square(texture), MeshLook("none"))(camera)
+        found = mesh_renderer(square(texture), MeshRenderOptions("none"))(camera)
         seen = found.opacity[0] > 0.99
         y, x = seen.nonzero().T
         points = (
@@ -158,9 +162,11 @@ def test_textures_are_the_right_way_up_and_round() -> None:
 def test_backs_are_lit_if_two_sided() -> None:
     light = [DirectionalLight(torch.tensor([1.0, 0, 0]), WHITE)]
     from_behind = cameras((-4, 0, 0))
-    lit = mesh_renderer(square(), MeshLook(lights=light))(from_behind)
-    dark = mesh_renderer(square(), MeshLook(lights=light, two_sided=False))(from_behind)
-    gone = mesh_renderer(square(), MeshLook(lights=light, cull=True))(from_behind)
+    lit = mesh_renderer(square(), MeshRenderOptions(lights=light))(from_behind)
+    dark = mesh_renderer(square(), MeshRenderOptions(lights=light, two_sided=False))(
+        from_behind
+    )
+    gone = mesh_renderer(square(), MeshRenderOptions(lights=light, cull=True))(from_behind)
     middle = SIZE // 2
     assert float(lit.color[0, middle, middle, 0]) == pytest.approx(GREY, abs=0.11)
     assert float(dark.color[0, middle, middle, 0]) == 0
@@ -173,10 +179,10 @@ def test_backs_are_lit_if_two_sided() -> None:
 
 def test_antialiased_images_are_nearer_to_many_rays_a_pixel() -> None:
     camera = cameras((3, 2, 1), (-2, 3, -1))
-    true = supersampled(mesh_renderer(sphere(2), MeshLook(antialias=False)), 8)(camera)
+    true = supersampled(mesh_renderer(sphere(2), MeshRenderOptions(antialias=False)), 8)(camera)
     errors: list[float] = []
     for antialias in (True, False):
-        found = mesh_renderer(sphere(2), MeshLook(antialias=antialias))(camera)
+        found = mesh_renderer(sphere(2), MeshRenderOptions(antialias=antialias))(camera)
         errors.append(float((found.rgba - true.rgba).abs().sum()))
         assert bool((found.color <= found.opacity[..., None] + 1e-6).all())
         assert bool((found.depth[found.opacity == 0] == 0).all())
@@ -193,8 +199,8 @@ def test_everything_has_gradients() -> None:
     camera = cameras((4, 0, 1))
     pose = camera.world_from_camera.clone().requires_grad_()
     for shading in ("flat", "gouraud", "phong"):
-        look = MeshLook(shading, [light])
-        found = mesh_renderer(Mesh(vertices, mesh.faces, VertexColors(colors)), look)(
+        options = MeshRenderOptions(shading, [light])
+        found = mesh_renderer(Mesh(vertices, mesh.faces, VertexColors(colors)), options)(
             camera.with_poses(pose)
         )
         total = found.color.square().sum() + found.depth.sum()
@@ -209,8 +215,8 @@ def test_the_light_s_gradient_by_finite_differences() -> None:
     camera, step = cameras((4, 0, 1)), 1e-2
 
     def total(position: Tensor) -> Tensor:
-        look = MeshLook(lights=[PointLight(position, 0.6 * WHITE)])
-        return mesh_renderer(sphere(2), look)(camera).color.sum()
+        options = MeshRenderOptions(lights=[PointLight(position, 0.6 * WHITE)])
+        return mesh_renderer(sphere(2), options)(camera).color.sum()
 
     at = place.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(total(at), at)

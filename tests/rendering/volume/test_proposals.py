@@ -3,7 +3,7 @@
 import torch
 
 from unrender.rendering.volume.proposals import (
-    Stretch,
+    RayInterval,
     annealed,
     even_edges,
     finer_edges,
@@ -15,8 +15,10 @@ from unrender.rendering.volume.proposals import (
 def test_spacings() -> None:
     near, far = torch.tensor([1.0]), torch.tensor([4.0])
     s = torch.tensor([[0.0, 0.5, 1.0]])
-    torch.testing.assert_close(Stretch(near, far).distance(s), torch.tensor([[1.0, 2.5, 4.0]]))
-    found = Stretch(near, far, "disparity").distance(s)
+    torch.testing.assert_close(
+        RayInterval(near, far).distance(s), torch.tensor([[1.0, 2.5, 4.0]])
+    )
+    found = RayInterval(near, far, "disparity").distance(s)
     torch.testing.assert_close(1 / found, torch.tensor([[1.0, 0.625, 0.25]]))
 
 
@@ -25,11 +27,11 @@ def test_a_little_light_from_afar_does_not_move_the_distance() -> None:
     near, far = torch.tensor([1.0]), torch.tensor([1e4])
     weights = torch.tensor([[0.99, 0.0, 0.01]])
     edges = torch.tensor([[1.0, 2.0, 9998.0, 1e4]])
-    found = Stretch(near, far, "disparity").mean_distance(
+    found = RayInterval(near, far, "disparity").mean_distance(
         (1 - 1 / edges) / (1 - 1 / far), weights
     )
     assert 1.3 < float(found) < 1.4
-    found = Stretch(near, far).mean_distance((edges - 1) / (far - 1), weights)
+    found = RayInterval(near, far).mean_distance((edges - 1) / (far - 1), weights)
     torch.testing.assert_close(found, torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
 
 

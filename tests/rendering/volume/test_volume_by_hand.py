@@ -18,7 +18,7 @@ from unrender.rendering.volume.medium import (
     soft_solid,
     stratified,
 )
-from unrender.rendering.volume.proposals import Stretch
+from unrender.rendering.volume.proposals import RayInterval
 from unrender.shapes.implicit.sdf import box, sphere, translated
 
 RED, GREEN, BLUE = torch.eye(3)
@@ -94,10 +94,10 @@ def test_a_box_of_fog_has_its_closed_form() -> None:
     fog = soft_solid(translated(box(sides / 2), center), ORANGE, 1.5, 1e-4)
     expected = 1 - (-1.5 * chord(rays, center, sides)).exp()
     assert 0.2 < float((expected > 0).double().mean()) < 1
-    stretch = Stretch(torch.full((200,), 0.5), torch.full((200,), 5.5))
+    interval = RayInterval(torch.full((200,), 0.5), torch.full((200,), 5.5))
     errors = []
     for bins in (50, 500):
-        found = render_medium(fog, rays, even_bins(stretch, bins))
+        found = render_medium(fog, rays, even_bins(interval, bins))
         torch.testing.assert_close(found.color, found.opacity[:, None] * ORANGE)
         errors.append(float((found.opacity - expected).abs().mean()))
     assert errors[1] < 0.003
@@ -113,7 +113,7 @@ def test_stratified_samples_are_right_in_the_mean() -> None:
     origins = torch.zeros(count, 3)
     rays = Rays(origins, RED.expand(count, 3), origins[:, 0], torch.zeros(count).long())
     ball = soft_solid(translated(sphere(0.15), [2.0, 0.0, 0.0]), RED, 0.1, 1e-5)
-    edges = even_bins(Stretch(torch.zeros(count), torch.full((count,), 5.0)), 5)
+    edges = even_bins(RayInterval(torch.zeros(count), torch.full((count,), 5.0)), 5)
     places = stratified(edges, torch.Generator().manual_seed(0))
     assert bool(((edges[:, :-1] <= places) & (places <= edges[:, 1:])).all())
     assert float(render_medium(ball, rays, edges).opacity.max()) < 1e-6
@@ -129,11 +129,11 @@ def test_stratified_samples_are_right_in_the_mean() -> None:
 def test_the_surface_moves_the_picture() -> None:
     """The derivative by centre, sides and density is that of finite differences."""
     rays = some_rays(60)
-    stretch = Stretch(torch.full((60,), 0.5).double(), torch.full((60,), 5.5).double())
+    interval = RayInterval(torch.full((60,), 0.5).double(), torch.full((60,), 5.5).double())
     rays = Rays(
         rays.origins.double(), rays.directions.double(), rays.pixel_radius, rays.camera_index
     )
-    edges = even_bins(stretch, 40)
+    edges = even_bins(interval, 40)
     color = ORANGE.double()
 
     def total(numbers: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ GOLDEN_STEPS = 20
 
 
 @dataclass(frozen=True)
-class SurfaceLook:
+class SurfaceRenderOptions:
     """How a surface is drawn."""
 
     lights: Sequence[Light] = field(default_factory=studio)
@@ -59,7 +59,7 @@ class SurfaceLook:
     marching: Marching = field(default_factory=Marching)
 
 
-def sdf_renderer(shape: SDF | Painted, look: SurfaceLook | None = None) -> Renderer:
+def sdf_renderer(shape: SDF | Painted, options: SurfaceRenderOptions | None = None) -> Renderer:
     """Sphere tracing of a shape in its colours, or grey; with masks, depths and normals.
 
     One ray a pixel: opacity is 0 or 1, and has no gradients (`silhouettes` has); use
@@ -67,7 +67,7 @@ def sdf_renderer(shape: SDF | Painted, look: SurfaceLook | None = None) -> Rende
     cameras and in all that the shape depends on. A camera inside a shape sees it from within,
     normals turned towards it. Rays that run out of steps see nothing.
     """
-    chosen = SurfaceLook() if look is None else look
+    chosen = SurfaceRenderOptions() if options is None else options
     colored = shape if isinstance(shape, Painted) else painted(shape, (GREY, GREY, GREY))
 
     def render(cameras: Cameras) -> Rendering:
@@ -81,15 +81,15 @@ def sdf_renderer(shape: SDF | Painted, look: SurfaceLook | None = None) -> Rende
     return render
 
 
-def render_surface(shape: Painted, rays: Rays, look: SurfaceLook) -> Rendering:
+def render_surface(shape: Painted, rays: Rays, options: SurfaceRenderOptions) -> Rendering:
     """What rays see; differentiable in all but the opacity."""
     found = sphere_trace(
         shape.sdf,
         rays.origins.detach(),
         rays.directions.detach(),
-        look.near,
-        look.far,
-        look.marching,
+        options.near,
+        options.far,
+        options.marching,
     )
     hit = found.mask.nonzero()[:, 0]
     origins, directions = rays.origins[hit], rays.directions[hit]
@@ -99,17 +99,19 @@ def render_surface(shape: Painted, rays: Rays, look: SurfaceLook) -> Rendering:
     points = along(origins, directions, distance)
 
     def normal(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
-        outward = sdf_normals(shape.sdf, points[rows], look.normals)
+        outward = sdf_normals(shape.sdf, points[rows], options.normals)
         return torch.where(found.inside[hit[rows], None], -outward, outward)
 
     normals = _in_parts(normal, points)
-    reach = [_lit(shape.sdf, points, normals, distance, light, look) for light in look.lights]
+    reach = [
+        _lit(shape.sdf, points, normals, distance, light, options) for light in options.lights
+    ]
 
     def shaded(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
         place, toward = points[rows], normals[rows]
         total, shine = torch.zeros_like(place), torch.zeros_like(place)
-        for light, lit in zip(look.lights, reach, strict=True):
-            factor, more = light_on(place, toward, origins[rows], [light], look.material)
+        for light, lit in zip(options.lights, reach, strict=True):
+            factor, more = light_on(place, toward, origins[rows], [light], options.material)
             total, shine = total + factor * lit[rows], shine + more * lit[rows]
         return (shape.color(place) * total + shine).clamp(0, 1)
 
@@ -141,21 +143,24 @@ def _lit(
     normals: Float[Tensor, "hits 3"],
     distance: Float[Tensor, "hits"],
     light: Light,
-    look: SurfaceLook,
+    options: SurfaceRenderOptions,
 ) -> Float[Tensor, "hits 1"]:
     """1 where nothing is between a point and the light, else 0. No gradients flow."""
-    if isinstance(light, AmbientLight) or not look.shadows:
+    if isinstance(light, AmbientLight) or not options.shadows:
         return torch.ones_like(distance)[:, None]
     # Rays begin a little off the surface, which they would otherwise find at once.
-    off = points + (OFF * look.marching.tolerance * distance)[:, None] * normals
+    off = points + (OFF * options.marching.tolerance * distance)[:, None] * normals
     if isinstance(light, PointLight):
         way = light.position.to(off) - off
         far = way.norm(dim=1)
     else:
-        way, far = -light.direction.to(off).expand_as(off), torch.full_like(distance, look.far)
+        way, far = (
+            -light.direction.to(off).expand_as(off),
+            torch.full_like(distance, options.far),
+        )
     facing = ((normals * way).sum(1) > 0).nonzero()[:, 0]
     way = normalize(way[facing], dim=1)
-    found = sphere_trace(sdf, off[facing], way, 0.0, far[facing], look.marching)
+    found = sphere_trace(sdf, off[facing], way, 0.0, far[facing], options.marching)
     lit = torch.zeros_like(distance).index_copy(0, facing, (~found.mask).to(distance))
     return lit[:, None]
 

@@ -21,66 +21,66 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.kernels.rasterize.screen import segments
-from unrender.rendering.mesh.raster import Fragments, Seen
+from unrender.rendering.mesh.raster import CameraSpaceMesh, Fragments
 from unrender.shapes.mesh import Mesh, Meshes, edges_of
 
 
 @dataclass(frozen=True)
-class Sides:
-    """The edges of a mesh, and the corners across from them in the faces there."""
+class EdgeTopology:
+    """The edges of a mesh, and the opposite vertices in the faces adjacent to them."""
 
     vertices: Int[Tensor, "edges 2"]
     opposite: Int[Tensor, "edges 2"]
-    """Of the two faces; the first one's twice where an edge has no second."""
-    alone: Bool[Tensor, "edges"]
-    """Whether it has no second."""
+    """The third vertex of either adjacent face; twice the same at a boundary edge."""
+    boundary: Bool[Tensor, "edges"]
+    """Whether the edge has only one adjacent face."""
 
     @classmethod
-    def of(cls, mesh: Mesh | Meshes) -> "Sides":
-        """Faces that touch count as neighbours, even if the corners there are rows of their
-        own, as they are where a texture has a seam.
+    def of(cls, mesh: Mesh | Meshes) -> "EdgeTopology":
+        """Build the topology. Vertices at the same position count as one vertex, so that
+        texture seams are not boundaries.
         """
         rows = mesh.vertices.detach()
         if isinstance(mesh, Meshes):
             rows = torch.cat([rows, mesh.vertex_mesh[:, None].to(rows.dtype)], dim=1)
         _, same = rows.unique(dim=0, return_inverse=True)
-        # Any of the vertices in a place stands for all.
+        # Any of the vertices at a position stands for all.
         row = torch.empty_like(same).scatter_(
             0, same, torch.arange(len(same), device=same.device)
         )
         faces = row[same][mesh.faces]
         edges = edges_of(faces)
         total = faces.sum(1)
-        alone = edges.num_faces < 2
-        pair = torch.where(alone[:, None], edges.faces[:, :1], edges.faces)
-        # A face's third corner is what its other two leave of the sum.
+        boundary = edges.num_faces < 2
+        pair = torch.where(boundary[:, None], edges.faces[:, :1], edges.faces)
+        # A face's third vertex is the sum of all three minus the edge's two.
         opposite = total[pair] - edges.vertices.sum(1, keepdim=True)
-        return cls(edges.vertices, opposite, alone)
+        return cls(edges.vertices, opposite, boundary)
 
 
 def antialiased(
     image: Float[Tensor, "images height width channels"],
     fragments: Fragments,
-    sides: Sides,
+    topology: EdgeTopology,
 ) -> Float[Tensor, "images height width channels"]:
     """The image with each silhouette's edge blended into the pixels that it crosses.
 
-    All numbers must be premultiplied by coverage, and zero where nothing is seen.
+    All numbers must be premultiplied by coverage, and zero where no surface is visible.
     Differentiable in the image, and through the edges' places in vertices and cameras.
     """
-    seen = fragments.seen
+    camera_mesh = fragments.camera_mesh
     with torch.no_grad():
-        vertices, of_image, inward = _silhouettes(seen, sides)
-    corners = seen.vertices.index_select(0, vertices.flatten()).view(-1, 2, 3)
+        vertices, of_image, inward = _silhouettes(camera_mesh, topology)
+    corners = camera_mesh.vertices.index_select(0, vertices.flatten()).view(-1, 2, 3)
     start, end, start_z, end_z = segments(
-        corners[:, 0], corners[:, 1], seen.cameras.intrinsics[of_image], seen.near
+        corners[:, 0], corners[:, 1], camera_mesh.cameras.intrinsics[of_image], camera_mesh.near
     )
     square = (end - start).square().flip(1)
     weight = square / square.sum(1, keepdim=True).clamp_min(1e-20)
     blends = [
         _blends(
             start, end, start_z, end_z, of_image,
-            inward[:, axis], weight[:, axis], fragments.front, axis,
+            inward[:, axis], weight[:, axis], fragments.zbuf, axis,
         )
         for axis in range(2)
     ]  # fmt: skip
@@ -94,28 +94,28 @@ def antialiased(
 
 
 def _silhouettes(
-    seen: Seen, sides: Sides
+    camera_mesh: CameraSpaceMesh, topology: EdgeTopology
 ) -> tuple[
     Int[Tensor, "silhouettes 2"], Int[Tensor, "silhouettes"], Bool[Tensor, "silhouettes 2"]
 ]:
-    """The edges that have all of their faces on one side, as the images show them.
+    """The silhouette edges: those whose adjacent faces lie on one side of them in the image.
 
-    Returns their vertices in `seen`, their images, and for both axes of the image whether
-    their faces lie in its direction.
+    Returns their vertices in `camera_mesh`, their images, and for both image axes whether their
+    faces lie in its positive direction.
     """
-    ends, of_image = seen.every(sides.vertices)
-    opposite, _ = seen.every(sides.opposite)
-    points = seen.vertices.double()
+    ends, of_image = camera_mesh.in_every_image(topology.vertices)
+    opposite, _ = camera_mesh.in_every_image(topology.opposite)
+    points = camera_mesh.vertices.double()
     start, end = points[ends].unbind(1)
     # Of the plane through the edge and the camera's centre.
     normal = torch.linalg.cross(start, end)
     first, second = (points[opposite] * normal[:, None]).sum(2).unbind(1)
-    alone = sides.alone.repeat(len(ends) // max(len(sides.alone), 1))
-    outer = (first * second > 0) | (alone & (first != 0))
-    outer &= torch.maximum(start[:, 2], end[:, 2]) > seen.near
+    boundary = topology.boundary.repeat(len(ends) // max(len(topology.boundary), 1))
+    outer = (first * second > 0) | (boundary & (first != 0))
+    outer &= torch.maximum(start[:, 2], end[:, 2]) > camera_mesh.near
     outer &= torch.isfinite(first + second)
     ends, of_image, normal, first = (each[outer] for each in (ends, of_image, normal, first))
-    k = seen.cameras.intrinsics.double()[of_image]
+    k = camera_mesh.cameras.intrinsics.double()[of_image]
     x = normal[:, 0] / k[:, 0, 0]
     y = (normal[:, 1] - k[:, 0, 1] * x) / k[:, 1, 1]
     return ends, of_image, torch.stack([x, y], dim=1) * first[:, None] > 0
@@ -129,14 +129,14 @@ def _blends(
     of_image: Int[Tensor, "edges"],
     inward: Bool[Tensor, "edges"],
     weight: Float[Tensor, "edges"],
-    front: Float[Tensor, "images height width"],
+    zbuf: Float[Tensor, "images height width"],
     axis: int,
 ) -> tuple[Int[Tensor, "blends"], Int[Tensor, "blends"], Float[Tensor, "blends"]]:
     """Pixels, others whose colour they take, and how much of it.
 
     Edges are followed along rows of pixel centres (axis 0) or along columns (axis 1).
     """
-    _, height, width = front.shape
+    _, height, width = zbuf.shape
     lines, places = (height, width) if axis == 0 else (width, height)
     # The distance from one pixel to the next on a line, and from line to line.
     step, stride = (1, width) if axis == 0 else (width, 1)
@@ -156,10 +156,10 @@ def _blends(
         kept = (low >= 0) & (low + 1 < places)
         low = low.clamp(0, max(places - 2, 0))
         lower = of_image[edge] * (height * width) + line * stride + low * step
-        upper = (lower + step).clamp_max(front.numel() - 1)
+        upper = (lower + step).clamp_max(zbuf.numel() - 1)
         inner = torch.where(inward[edge], upper, lower)
         outer = torch.where(inward[edge], lower, upper)
-        depth = front.flatten()
+        depth = zbuf.flatten()
         kept &= (depth[inner] < depth[outer]) & (z < depth[outer])
         # Of several edges between two centres the one that is met first from behind: there the
         # other surface ends.

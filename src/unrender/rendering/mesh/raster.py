@@ -1,11 +1,11 @@
-"""Meshes as cameras see them: which face each pixel meets, and where, differentiably.
+"""Differentiable mesh rasterization: which face covers each pixel, and where.
 
-A kernel (kernels/rasterize) finds the faces; it has no gradient. Where a pixel's ray meets its
-face is then computed again from the face's corners, so that depth and whatever is interpolated
-over the face have gradients by the vertices, the poses and the intrinsics. All of that is done
-for hits alone, the pairs of pixel and face that meet, which are rows of packed arrays.
+A kernel (kernels/rasterize) finds the visible faces; it has no gradient. The intersection of a
+pixel's ray with its face is then recomputed from the face's vertices, so that depth and
+interpolated attributes have gradients with respect to vertices, poses and intrinsics. This is
+done for hits only, pairs of a pixel and a face that covers it, which are rows of packed arrays.
 
-Depths here are along the optical axis, as z-buffers hold them.
+Depths here are along the optical axis, as in a z-buffer.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from unrender.kernels.runtime.backend import Backend
 from unrender.shapes.mesh import Mesh, Meshes
 
 NEAR = 1e-3
-"""What is nearer than this, along the optical axis and in scene units, is not seen."""
+"""Depth of the near plane in scene units; nothing in front of it is visible."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A mesh in the frame of each camera that sees it: rows of all images, one by one."""
+class CameraSpaceMesh:
+    """A mesh transformed into the frame of each camera, the images' copies packed in order."""
 
     vertices: Float[Tensor, "vertices 3"]
     """x right, y down, z forward."""
@@ -35,16 +35,18 @@ class Seen:
     first_vertex: Int[Tensor, "offsets"]
     """Image k has the vertices [first_vertex[k], first_vertex[k + 1])."""
     first_face: Int[Tensor, "offsets"]
+    """The same for faces."""
     shared: bool
-    """Whether each image sees the same mesh, or each its own of a batch."""
+    """Whether all images show the same mesh, rather than each its own mesh of a batch."""
     near: float
+    """Depth of the near plane."""
     cameras: Cameras
 
-    def every(
+    def in_every_image(
         self, vertices: Int[Tensor, "rows corners"]
     ) -> tuple[Int[Tensor, "all_rows corners"], Int[Tensor, "all_rows"]]:
-        """Rows of the mesh's vertices as rows of those here, in every image that sees them;
-        and which image that is.
+        """Map vertex indices of the mesh to rows of `vertices` here, once for each image that
+        shows them. Also returns the index of that image.
         """
         if not self.shared:
             first = vertices[:, 0].contiguous()
@@ -56,50 +58,62 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fragments:
-    """The faces that pixels meet, the nearest first, and where they do."""
+    """The faces that cover each pixel, nearest first, and where its ray hits them.
 
-    face: Int[Tensor, "images height width layers"]
-    """Row of the mesh's faces; −1 where there is none."""
-    front: Float[Tensor, "images height width"]
+    Names follow PyTorch3D's `Fragments`, with these differences: `bary`, `depth` and
+    `signed_dist_sq` have one row for each hit (a pair of a pixel and a face) instead of padding
+    to [images, height, width, layers], see `hit` and `spread`; `zbuf` is of the nearest layer;
+    `signed_dist_sq` is in squared pixels instead of NDC, and positive inside; and with one mesh
+    and several cameras `pix_to_face` indexes that mesh's faces in every image.
+    """
+
+    pix_to_face: Int[Tensor, "images height width layers"]
+    """Index into the mesh's faces (packed, for a batch of meshes); −1 where there is none."""
+    zbuf: Float[Tensor, "images height width"]
     """Depth of the nearest face, +inf where there is none; without gradients."""
-    place: Int[Tensor, "hits"]
-    """Of each hit in the flattened `face`, in order."""
-    barycentrics: Float[Tensor, "hits 3"]
-    """Of the point of the face, in space: they interpolate with the right perspective."""
+    hit: Int[Tensor, "hits"]
+    """Index of each hit into the flattened `pix_to_face`, ascending."""
+    bary: Float[Tensor, "hits 3"]
+    """Barycentric coordinates of the hit on its face, in space: interpolation with them is
+    perspective-correct."""
     depth: Float[Tensor, "hits"]
-    inside: Float[Tensor, "hits"] | None
-    """If blurred: squared distance in pixels of the pixel's centre from the face's outline,
-    negative outside."""
-    seen: Seen
+    """Depth of the hit along the optical axis, with gradients."""
+    signed_dist_sq: Float[Tensor, "hits"] | None
+    """Squared distance in pixels from the pixel's center to the face's outline, negative
+    outside; None without blur."""
+    camera_mesh: CameraSpaceMesh
 
     @property
     def hit_face(self) -> Int[Tensor, "hits"]:
-        """Row of the mesh's faces."""
-        return self.face.flatten()[self.place].long()
+        """Index of the face that is hit."""
+        return self.pix_to_face.flatten()[self.hit].long()
 
     @property
     def pixel(self) -> Int[Tensor, "hits"]:
-        """Of each hit, in the flattened images."""
-        return self.place // self.face.shape[3]
+        """Index of the hit's pixel in the flattened images."""
+        return self.hit // self.pix_to_face.shape[3]
 
     @property
     def image(self) -> Int[Tensor, "hits"]:
-        _, height, width, layers = self.face.shape
-        return self.place // (height * width * layers)
+        """Index of the hit's image."""
+        _, height, width, layers = self.pix_to_face.shape
+        return self.hit // (height * width * layers)
 
     def interpolate(
         self, values: Float[Tensor, "vertices channels"], faces: Int[Tensor, "faces 3"]
     ) -> Float[Tensor, "hits channels"]:
-        """Numbers of the mesh's vertices at the hits, linear on each face."""
+        """Vertex attributes interpolated at the hits, linearly on each face."""
         corners = values.index_select(0, faces[self.hit_face].flatten())
-        return (corners.view(-1, 3, values.shape[1]) * self.barycentrics[..., None]).sum(1)
+        return (corners.view(-1, 3, values.shape[1]) * self.bary[..., None]).sum(1)
 
     def spread(
         self, values: Float[Tensor, "hits channels"], empty: float = 0.0
     ) -> Float[Tensor, "images height width layers channels"]:
-        """The hits' numbers where they belong in the images, `empty` elsewhere."""
-        out = values.new_full((self.face.numel(), values.shape[1]), empty)
-        return out.index_copy(0, self.place, values).view(*self.face.shape, values.shape[1])
+        """Scatter values of the hits into images, with `empty` elsewhere."""
+        out = values.new_full((self.pix_to_face.numel(), values.shape[1]), empty)
+        return out.index_copy(0, self.hit, values).view(
+            *self.pix_to_face.shape, values.shape[1]
+        )
 
 
 def rasterize_mesh(
@@ -111,50 +125,51 @@ def rasterize_mesh(
     cull: bool = False,
     backend: Backend = "auto",
 ) -> Fragments:
-    """The `layers` nearest faces of each pixel: one mesh seen by all cameras, or each of a
-    batch by its own.
+    """Rasterize one mesh for all cameras, or a batch of meshes with one camera each.
 
-    Differentiable in vertices, poses and intrinsics, but not in which face is seen. `cull`
-    leaves out faces seen from behind; `blur`, in pixels, also counts faces that near to a
-    pixel's centre, at their outline's nearest point. Faces with corners that are not finite are
-    not seen. InputError if a number is out of range, or the cameras are not as many as meshes.
+    Keeps the `layers` nearest faces of each pixel. Differentiable in vertices, poses and
+    intrinsics, but not in which face is visible. `cull` drops back faces. With `blur`, faces
+    within that many pixels of a pixel's center count as well, at the nearest point of their
+    outline. Faces with vertices that are NaN or Inf are skipped. Raises InputError if a number
+    is out of range, or the numbers of cameras and meshes of a batch differ.
     """
     for name, value, least in (("layers", layers, 1), ("near", near, 1e-12), ("blur", blur, 0)):
         if not value >= least:
             raise InputError(f"{name} {value:g}: give at least {least:g}")
-    seen = _seen(mesh, cameras, near)
+    camera_mesh = _to_camera_space(mesh, cameras, near)
+    vertices, faces = camera_mesh.vertices, camera_mesh.faces
     with torch.no_grad():
         visible = rasterize(
-            # Visibility has no use for more digits, and double precision no fast backend.
-            seen.vertices[seen.faces].float(), seen.first_face, cameras.intrinsics,
+            # Single precision is enough for visibility, and the fast backends have no other.
+            vertices[faces].float(), camera_mesh.first_face, cameras.intrinsics,
             cameras.width, cameras.height, layers, near, blur, cull, backend,
         )  # fmt: skip
-        place = (visible.face.flatten() >= 0).nonzero()[:, 0]
-        packed = visible.face.flatten()[place].long()
-    corners = seen.vertices.index_select(0, seen.faces[packed].flatten()).view(-1, 3, 3)
-    face = visible.face
-    if seen.shared and len(cameras) > 1:
-        face = torch.where(face >= 0, face % max(len(mesh.faces), 1), -1)
-    pixel, inside = _centers(place, face, corners), None
-    image = place // face[0].numel()
+        hit = (visible.face.flatten() >= 0).nonzero()[:, 0]
+        packed = visible.face.flatten()[hit].long()
+    corners = vertices.index_select(0, faces[packed].flatten()).view(-1, 3, 3)
+    pix_to_face = visible.face
+    if camera_mesh.shared and len(cameras) > 1:
+        pix_to_face = torch.where(pix_to_face >= 0, pix_to_face % max(len(mesh.faces), 1), -1)
+    pixel, signed_dist_sq = _centers(hit, pix_to_face, corners), None
+    image = hit // pix_to_face[0].numel()
     if blur:
-        # Once for each face, which has many hits.
-        k = cameras.intrinsics.index_select(0, image_of_face(seen.first_face))
-        sides = outlines(seen.vertices[seen.faces], k, near).to(corners.dtype)
+        # Outlines are computed once for each face, which has many hits.
+        k = cameras.intrinsics.index_select(0, image_of_face(camera_mesh.first_face))
+        edges = outlines(vertices[faces], k, near).to(corners.dtype)
         rays = _rays(pixel, image, cameras.intrinsics)
-        sides = sides.flatten(1).index_select(0, packed).view(-1, 3, 4)
-        pixel, inside = _onto_outline(pixel, rays.detach(), corners, sides, near)
-    barycentrics = _barycentrics(_rays(pixel, image, cameras.intrinsics), corners)
+        edges = edges.flatten(1).index_select(0, packed).view(-1, 3, 4)
+        pixel, signed_dist_sq = _onto_outline(pixel, rays.detach(), corners, edges, near)
+    bary = _barycentrics(_rays(pixel, image, cameras.intrinsics), corners)
     if blur:
-        # A point of the outline lies in the face but for rounding.
-        barycentrics = barycentrics.clamp_min(0)
-        barycentrics = barycentrics / barycentrics.sum(1, keepdim=True)
-    depth = (barycentrics * corners[..., 2]).sum(1)
-    front = visible.depth[..., 0].to(depth.dtype)
-    return Fragments(face, front, place, barycentrics, depth, inside, seen)
+        # Points of the outline are on the face up to rounding.
+        bary = bary.clamp_min(0)
+        bary = bary / bary.sum(1, keepdim=True)
+    depth = (bary * corners[..., 2]).sum(1)
+    zbuf = visible.depth[..., 0].to(depth.dtype)
+    return Fragments(pix_to_face, zbuf, hit, bary, depth, signed_dist_sq, camera_mesh)
 
 
-def _seen(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> Seen:
+def _to_camera_space(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> CameraSpaceMesh:
     number = len(cameras)
     axes, centers = cameras.rotations, cameras.centers[:, None]
     if isinstance(mesh, Mesh):
@@ -162,22 +177,24 @@ def _seen(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> Seen:
         start = torch.arange(number + 1, device=vertices.device)
         first_vertex, first_face = len(mesh.vertices) * start, len(mesh.faces) * start
         faces = (mesh.faces + first_vertex[:-1, None, None]).flatten(0, 1)
-        return Seen(vertices, faces, first_vertex, first_face, True, near, cameras)
+        return CameraSpaceMesh(vertices, faces, first_vertex, first_face, True, near, cameras)
     if len(mesh) != number:
         raise InputError(f"{number} cameras for {len(mesh)} meshes: give one for each")
     parts = mesh.vertices.split(mesh.first_vertex.diff().tolist())
     vertices = torch.cat([(p - c) @ a for p, c, a in zip(parts, centers, axes, strict=True)])
-    return Seen(vertices, mesh.faces, mesh.first_vertex, mesh.first_face, False, near, cameras)
+    return CameraSpaceMesh(
+        vertices, mesh.faces, mesh.first_vertex, mesh.first_face, False, near, cameras
+    )
 
 
 def _centers(
-    place: Int[Tensor, "hits"],
-    face: Int[Tensor, "images height width layers"],
+    hit: Int[Tensor, "hits"],
+    pix_to_face: Int[Tensor, "images height width layers"],
     like: Float[Tensor, "hits 3 3"],
 ) -> Float[Tensor, "hits 2"]:
-    """(x, y) of the hits' pixels."""
-    _, height, width, layers = face.shape
-    pixel = place // layers
+    """Pixel centers (x, y) of the hits."""
+    _, height, width, layers = pix_to_face.shape
+    pixel = hit // layers
     return torch.stack([pixel % width, pixel // width % height], dim=1).to(like.dtype) + 0.5
 
 
@@ -198,10 +215,10 @@ def _rays(
 def _barycentrics(
     rays: Float[Tensor, "hits 2"], corners: Float[Tensor, "hits 3 3"]
 ) -> Float[Tensor, "hits 3"]:
-    """Where rays meet the planes of faces.
+    """Barycentric coordinates of the intersections of rays with the planes of faces.
 
-    Shifted along the ray to z = 0, corners have edge functions of two numbers alone: p × q is
-    d·(b × c). And these numbers are small, which keeps their digits (Woop, Benthin and Wald,
+    With the corners sheared along the ray to z = 0, the edge function d·(b × c) is the 2D cross
+    product p × q. Its operands are small, which avoids cancellation (Woop, Benthin and Wald,
     "Watertight Ray/Triangle Intersection", 2013).
     """
     x, y = (corners[..., :2] - rays[:, None] * corners[..., 2:]).unbind(2)
@@ -213,22 +230,25 @@ def _onto_outline(
     pixel: Float[Tensor, "hits 2"],
     rays: Float[Tensor, "hits 2"],
     corners: Float[Tensor, "hits 3 3"],
-    sides: Float[Tensor, "hits 3 4"],
+    edges: Float[Tensor, "hits 3 4"],
     near: float,
 ) -> tuple[Float[Tensor, "hits 2"], Float[Tensor, "hits"]]:
-    """Pixels, but outside of faces the nearest point of the outline; and `Fragments.inside`."""
-    hidden = sides.isnan().any(2)
-    start, end = torch.where(hidden[..., None], 0.0, sides).split(2, dim=2)
-    side = end - start
-    square = side.square().sum(2)
-    along = ((pixel[:, None] - start) * side).sum(2) / torch.where(square > 0, square, 1.0)
-    point = start + along.clamp(0, 1)[..., None] * side
+    """Move pixel centers outside of their face to the nearest point of its outline.
+
+    Returns the points and `Fragments.signed_dist_sq`.
+    """
+    clipped = edges.isnan().any(2)
+    start, end = torch.where(clipped[..., None], 0.0, edges).split(2, dim=2)
+    edge = end - start
+    square = edge.square().sum(2)
+    along = ((pixel[:, None] - start) * edge).sum(2) / torch.where(square > 0, square, 1.0)
+    point = start + along.clamp(0, 1)[..., None] * edge
     distance = (pixel[:, None] - point).square().sum(2)
-    index = torch.where(hidden, torch.inf, distance.detach()).argmin(1, keepdim=True)
+    index = torch.where(clipped, torch.inf, distance.detach()).argmin(1, keepdim=True)
     distance = distance.gather(1, index)[:, 0]
     point = point.gather(1, index[..., None].expand(-1, 1, 2))[:, 0]
     with torch.no_grad():
-        met = _barycentrics(rays, corners)
-        covered = (met >= 0).all(1) & ((met * corners[..., 2]).sum(1) > near)
-    met_at = torch.where(covered[:, None], pixel, point)
-    return met_at, torch.where(covered, distance, -distance)
+        bary = _barycentrics(rays, corners)
+        inside = (bary >= 0).all(1) & ((bary * corners[..., 2]).sum(1) > near)
+    nearest = torch.where(inside[:, None], pixel, point)
+    return nearest, torch.where(inside, distance, -distance)

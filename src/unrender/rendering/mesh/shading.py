@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.runtime.backend import Backend
-from unrender.rendering.mesh.antialias import Sides, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import NEAR, Fragments, rasterize_mesh
 from unrender.rendering.renderer import Renderer, Rendering, camera_batches, concatenated
 from unrender.shapes.mesh import Mesh, face_normals
@@ -114,7 +114,7 @@ def light_on(
 
 
 @dataclass(frozen=True)
-class MeshLook:
+class MeshRenderOptions:
     """How a mesh is drawn."""
 
     shading: Shading = "phong"
@@ -133,47 +133,49 @@ class MeshLook:
     backend: Backend = "auto"
 
 
-def mesh_renderer(mesh: Mesh, look: MeshLook | None = None) -> Renderer:
+def mesh_renderer(mesh: Mesh, options: MeshRenderOptions | None = None) -> Renderer:
     """The mesh with its texture, or grey without; differentiable in all that it is made of.
 
-    `MeshLook` has the options.
+    `MeshRenderOptions` has the options.
     """
-    chosen = MeshLook() if look is None else look
-    sides = Sides.of(mesh) if chosen.antialias else None
+    chosen = MeshRenderOptions() if options is None else options
+    topology = EdgeTopology.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
         shown = cameras.width * cameras.height * FACES_AT_ONCE // max(len(mesh.faces), 1)
         parts = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
-        return concatenated([_draw(mesh, part, chosen, sides) for part in parts])
+        return concatenated([_draw(mesh, part, chosen, topology) for part in parts])
 
     return render
 
 
-def _draw(mesh: Mesh, cameras: Cameras, look: MeshLook, sides: Sides | None) -> Rendering:
+def _draw(
+    mesh: Mesh, cameras: Cameras, options: MeshRenderOptions, topology: EdgeTopology | None
+) -> Rendering:
     fragments = rasterize_mesh(
-        mesh, cameras, near=look.near, cull=look.cull, backend=look.backend
+        mesh, cameras, near=options.near, cull=options.cull, backend=options.backend
     )
     points = fragments.interpolate(mesh.vertices, mesh.faces)
     eyes = cameras.centers.index_select(0, fragments.image)
     distance = (points - eyes).norm(dim=1, keepdim=True)
     outward = normalize(face_normals(mesh.vertices, mesh.faces), dim=1)
     geometric = outward.index_select(0, fragments.hit_face)
-    behind = ((geometric * (eyes - points)).sum(1, keepdim=True) < 0) & look.two_sided
+    behind = ((geometric * (eyes - points)).sum(1, keepdim=True) < 0) & options.two_sided
     normals = geometric
-    if look.shading != "flat":
+    if options.shading != "flat":
         normals = normalize(fragments.interpolate(mesh.vertex_normals(), mesh.faces), dim=1)
     normals = torch.where(behind, -normals, normals)
     color = _albedo(mesh, fragments)
-    if look.shading == "gouraud":
-        color = _gouraud(mesh, cameras, fragments, look, color)
-    elif look.shading != "none":
-        factor, highlight = light_on(points, normals, eyes, look.lights, look.material)
+    if options.shading == "gouraud":
+        color = _gouraud(mesh, cameras, fragments, options, color)
+    elif options.shading != "none":
+        factor, highlight = light_on(points, normals, eyes, options.lights, options.material)
         color = color * factor + highlight
     ones = torch.ones_like(distance)
     values = torch.cat([color.clamp(0, 1), ones, distance, normals], dim=1)
     image = fragments.spread(values)[..., 0, :]
-    if sides is not None:
-        image = antialiased(image, fragments, sides)
+    if topology is not None:
+        image = antialiased(image, fragments, topology)
     color, opacity, distance, normals = image.split([3, 1, 1, 3], dim=3)
     seen = opacity > 0
     depth = torch.where(seen, distance / torch.where(seen, opacity, 1.0), 0.0)
@@ -181,30 +183,32 @@ def _draw(mesh: Mesh, cameras: Cameras, look: MeshLook, sides: Sides | None) -> 
 
 
 def _albedo(mesh: Mesh, fragments: Fragments) -> Float[Tensor, "hits 3"]:
-    if mesh.texture is None or not len(fragments.place):
-        return torch.full_like(fragments.barycentrics, GREY)
-    return mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.barycentrics)
+    if mesh.texture is None or not len(fragments.hit):
+        return torch.full_like(fragments.bary, GREY)
+    return mesh.texture.sample(mesh.faces, fragments.hit_face, fragments.bary)
 
 
 def _gouraud(
     mesh: Mesh,
     cameras: Cameras,
     fragments: Fragments,
-    look: MeshLook,
+    options: MeshRenderOptions,
     albedo: Float[Tensor, "hits 3"],
 ) -> Float[Tensor, "hits 3"]:
     """Colours under the light of the vertices, which is another one for each camera."""
     rows: list[Tensor] = []
     for center in cameras.centers:
         eyes, normals = center.expand_as(mesh.vertices), mesh.vertex_normals()
-        if look.two_sided:
+        if options.two_sided:
             behind = (normals * (eyes - mesh.vertices)).sum(1, keepdim=True) < 0
             normals = torch.where(behind, -normals, normals)
         rows.append(
-            torch.cat(light_on(mesh.vertices, normals, eyes, look.lights, look.material), 1)
+            torch.cat(
+                light_on(mesh.vertices, normals, eyes, options.lights, options.material), 1
+            )
         )
     values = torch.cat(rows)
     corners = mesh.faces[fragments.hit_face] + len(mesh.vertices) * fragments.image[:, None]
     at_corners = values.index_select(0, corners.flatten()).view(-1, 3, 6)
-    light = (at_corners * fragments.barycentrics[..., None]).sum(1)
+    light = (at_corners * fragments.bary[..., None]).sum(1)
     return albedo * light[:, :3] + light[:, 3:]

@@ -25,7 +25,7 @@ BACKGROUND = 1e-3
 
 def soft_mask(fragments: Fragments, sigma: float) -> Float[Tensor, "images height width"]:
     """How much of each pixel the mesh covers. InputError if the fragments are not blurred."""
-    images, height, width, _ = fragments.face.shape
+    images, height, width, _ = fragments.pix_to_face.shape
     # log(1 − sigmoid(x)) = logsigmoid(−x)
     missed = logsigmoid(-_closeness(fragments, sigma))
     total = missed.new_zeros(images * height * width).index_add(0, fragments.pixel, missed)
@@ -44,7 +44,7 @@ def soft_color(
     Depths count as `nearest` / depth, at most 1. Smaller `gamma` lets nearer faces hide what
     is behind them more. InputError if the fragments are not blurred.
     """
-    images, height, width, _ = fragments.face.shape
+    images, height, width, _ = fragments.pix_to_face.shape
     pixel = fragments.pixel
     exponent = (nearest / fragments.depth).clamp_max(1) / gamma
     # All exponents of a pixel may be lowered alike: the largest is 0 then.
@@ -59,6 +59,6 @@ def soft_color(
 
 
 def _closeness(fragments: Fragments, sigma: float) -> Float[Tensor, "hits"]:
-    if fragments.inside is None:
+    if fragments.signed_dist_sq is None:
         raise InputError("fragments without blur have no soft edges: rasterize with blur > 0")
-    return fragments.inside / sigma
+    return fragments.signed_dist_sq / sigma

@@ -18,7 +18,7 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.rendering.volume.compositing import render_bins
-from unrender.rendering.volume.proposals import Stretch, even_edges
+from unrender.rendering.volume.proposals import RayInterval, even_edges
 from unrender.shapes.implicit.sdf import SDF
 
 Medium = Callable[
@@ -48,10 +48,10 @@ def soft_solid(
     return at
 
 
-def even_bins(stretch: Stretch, bins: int) -> Float[Tensor, "rays edges"]:
-    """Distances of the edges of bins of equal length (or disparity, as the stretch says)."""
-    edges = even_edges(len(stretch.near), bins, None)
-    return stretch.distance(edges.to(stretch.near))
+def even_bins(interval: RayInterval, bins: int) -> Float[Tensor, "rays edges"]:
+    """Distances of the edges of bins of equal length or, by the spacing, equal disparity."""
+    edges = even_edges(len(interval.near), bins, None)
+    return interval.distance(edges.to(interval.near))
 
 
 def stratified(
@@ -98,8 +98,8 @@ def medium_renderer(
         )
 
     def render_rays(rays: Rays) -> Rendering:
-        stretch = Stretch(*through_ball(rays, center.to(rays.origins), radius, 0.0))
-        return render_medium(medium, rays, even_bins(stretch, bins))
+        interval = RayInterval(*through_ball(rays, center.to(rays.origins), radius, 0.0))
+        return render_medium(medium, rays, even_bins(interval, bins))
 
     def render(cameras: Cameras) -> Rendering:
         return render_in_tiles(cameras, RAYS_AT_ONCE, render_rays)

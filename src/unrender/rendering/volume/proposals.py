@@ -18,7 +18,7 @@ Spacing = Literal["linear", "disparity"]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class RayInterval:
     """The part of each ray that is looked at."""
 
     near: Float[Tensor, "rays"]
