@@ -24,6 +24,7 @@ import skimage.data
 import torch
 from record import ROOT
 from torch.nn.functional import interpolate
+from unrender.report.metrics import columns, read_metrics
 
 from unrender.api.field_tasks import evaluate_picture, fit_picture
 from unrender.api.opened_run import open_run
@@ -35,7 +36,6 @@ from unrender.imaging.resize import area_average
 from unrender.methods.image_field import ImageField, ImageFieldModel
 from unrender.report.compare import detailed_crop
 from unrender.report.fields import Appearance, Tile, greys, labelled
-from unrender.report.metrics import columns, read_metrics
 from unrender.report.plots import draw_curves
 from unrender.studies.field_comparison import appearance, compare_fields, photograph_appearance
 from unrender.training.fit import FitOptions

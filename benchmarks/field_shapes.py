@@ -19,6 +19,7 @@ from typing import Any
 import record
 import torch
 from record import ROOT
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import fit_shape, images, shape_of
@@ -35,7 +36,6 @@ from unrender.shapes.points import PointCloud
 from unrender.shapes.sampling import sample_surface
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions
-from unrender.training.run import Run
 
 MESHES = ROOT.parent / "shared/data/meshes"
 TARGETS = {"bunny": MESHES / "stanford-bunny.obj", "cow": MESHES / "spot_textured/cow.obj"}

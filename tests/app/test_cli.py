@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun
 from unrender.app.cli import main
@@ -18,7 +19,6 @@ from unrender.data.formats.camera_files import NamedCameras, read_cameras, write
 from unrender.data.formats.npz import load_npz, save_npz
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
-from unrender.training.run import Run
 
 Command = Callable[..., str]
 

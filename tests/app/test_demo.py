@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+from unrender.training.run import Run
+
 from unrender.app.demo import DemoOptions, run_demo
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.npz import load_npz
-from unrender.training.run import Run
 
 SUMMARY = {
     "scene": {"name", "train_views", "test_views"},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
@@ -18,7 +19,6 @@ from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
-from unrender.training.run import Run
 
 TINY = InstantNGP(
     log2_table_size=10, finest=32, levels=4, width=8, occupancy_cells=16, samples=1 << 10

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
@@ -26,7 +27,6 @@ from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.volsdf import VolSDF
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
-from unrender.training.run import Run
 from unrender.training.surface_method import SurfaceMethod
 
 SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "rate": 0.03, "muon": True}

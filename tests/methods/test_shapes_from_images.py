@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
+from unrender.training.run import Run
 
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, Shapes
@@ -29,7 +30,6 @@ from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import FitOptions, fit
 from unrender.training.image_to_shape import ImageToShape
 from unrender.training.method import Progress
-from unrender.training.run import Run
 
 AnyMethod = ImageToShape[Any]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
@@ -21,7 +22,6 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
 from unrender.training.fit import FitOptions
-from unrender.training.run import Run
 
 SIZE = 64
 STEPS = 40

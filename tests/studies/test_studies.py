@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from unrender.training.run import Run
 
 from unrender.api.opened_run import OpenRun
 from unrender.data.dataset import Dataset
@@ -24,7 +25,6 @@ from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
 from unrender.studies.study import Study, Subject, open_subject
 from unrender.studies.turntable import Turntable
-from unrender.training.run import Run
 
 # A second or so of training each, and few images: what is tested is that all of it is there.
 SHORT: dict[str, Study] = {

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from unrender.training.run import Run
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering
 from unrender.training.fit import FitOptions, fit, pick_device
 from unrender.training.method import Method, Progress, halve
-from unrender.training.run import Run
 
 
 class Line(nn.Module):

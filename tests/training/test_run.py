@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from unrender.training.run import Checkpoint, Run
 
 from unrender.errors import InputError
 from unrender.files import read_json_object, write_json
-from unrender.training.run import Checkpoint, Run
 
 
 def checkpoint(step: int, value: float = 1.0, finished: bool = False) -> Checkpoint:

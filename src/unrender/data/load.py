@@ -2,10 +2,9 @@
 
 import difflib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -50,15 +49,6 @@ class LoadOptions:
     light: BuiltInLight = "direct"
     """Light in a built-in scene: direct, or path for soft shadows and indirect light, which
     takes minutes to render the first time."""
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "LoadOptions":
-        """What config.json says of it; the defaults where it says nothing."""
-        names = [each.name for each in fields(cls)]
-        known: dict[str, Any] = {name: content[name] for name in names if name in content}
-        if known.get("ball") is not None:
-            known["ball"] = tuple(known["ball"])
-        return cls(**known)
 
 
 DEFAULTS = LoadOptions()

@@ -8,16 +8,16 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.training.method import Data, Method, Model, Progress
-from unrender.training.run import Checkpoint, Run
+from unrender.training.progress import Bar, progress_bar
+from unrender.training.run_folder import Checkpoint, Record
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -102,22 +102,22 @@ class _Averages:
         return {name: value / self.count for name, value in self.sums.items()}
 
 
-def fit(
+def train(
     method: Method[Model, Data],
     data: Data,
     options: FitOptions,
-    run: Run,
+    record: Record,
     resume: bool = False,
     show: bool = True,
     watch: Callable[[Model, float], None] | None = None,
 ) -> tuple[Model, FitResult]:
-    """Minimise the method's losses on `data` (already on the device) into `run`.
+    """Minimize the method's losses on `data` (already on the device), and keep the outcome.
 
     `watch` is called with the model and the seconds of training each time a line is logged;
     its own time does not count.
 
-    Continues from the run's last checkpoint with `resume`: bit-identically on one machine when
-    the budget is in steps. A budget in minutes counts the time of all sessions together.
+    Continues from the record's last checkpoint with `resume`: bit-identically on one machine
+    when the budget is in steps. A budget in minutes counts the time of all sessions together.
     """
     keep_freed_memory()
     device = pick_device(options.device)
@@ -125,14 +125,14 @@ def fit(
     model = method.build(data, generator)
     step, seconds, averages = 0, 0.0, _Averages({}, 0)
     checkpoint = None
-    if resume and run.checkpoints():
-        checkpoint = run.load(training=True)
+    if resume and record.started:
+        checkpoint = record.load(training=True)
         model = method.restore(checkpoint.model)
         step, seconds = checkpoint.state["step"], checkpoint.state["seconds"]
         averages = _Averages(checkpoint.state["sums"], checkpoint.state["count"])
         generator.set_state(checkpoint.optimizer["generator"])
     if resume:
-        run.forget_after(step)
+        record.forget_after(step)
     model.to(device)
     data = method.prepare(model, data)
     optimizer = method.optimizer(model)
@@ -151,14 +151,9 @@ def fit(
             "sums": averages.sums,
             "count": averages.count,
         }
-        run.save(Checkpoint(model.state_dict(), tensors, state))
+        record.save(Checkpoint(model.state_dict(), tensors, state))
 
-    bar = tqdm(
-        total=100.0,
-        disable=not show,
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        desc=f"fit {run.path.name}",
-    )
+    bar = progress_bar(100.0, f"fit {record.name}", show=show, percent=True)
     with _interruptible() as interrupted, bar, flushed_denormals():
         while True:
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
@@ -173,7 +168,7 @@ def fit(
             averages.add(losses, _total(losses))
             step += 1
             if step % options.log_every == 0:
-                _log(run, bar, averages, step, time.perf_counter() - began, progress)
+                _log(record, bar, averages, step, time.perf_counter() - began, progress)
                 averages = _Averages({}, 0)
                 if watch is not None:
                     paused = time.perf_counter()
@@ -235,7 +230,7 @@ def _step(
 
 
 def _halved(
-    method: Method[Model, Data], error: torch.OutOfMemoryError, bar: "tqdm[NoReturn]"
+    method: Method[Model, Data], error: torch.OutOfMemoryError, bar: Bar
 ) -> Method[Model, Data]:
     smaller = method.smaller()
     if smaller is None:
@@ -248,8 +243,8 @@ def _halved(
 
 
 def _log(
-    run: Run,
-    bar: "tqdm[NoReturn]",
+    record: Record,
+    bar: Bar,
     averages: _Averages,
     step: int,
     seconds: float,
@@ -258,10 +253,10 @@ def _log(
     means = averages.means()
     if not all(math.isfinite(value) for value in means.values()):
         raise InputError(
-            f"{run.path}: the loss is not finite at step {step}: lower --rate, or look for "
-            "wrong poses in the data"
+            f"{record.name}: the loss is not finite at step {step}: lower the learning rate, or "
+            "look for wrong poses in the data"
         )
-    run.log({"step": step, "seconds": round(seconds, 3), **means})
+    record.log({"step": step, "seconds": round(seconds, 3), **means})
     shown = {name: f"{means[name]:.4g}" for name in ("loss", "psnr") if name in means}
     bar.set_postfix({"step": step, **shown}, refresh=False)
     bar.update(100 * progress.fraction - bar.n)

@@ -1,22 +1,32 @@
-"""What a method owes to the rest of the library."""
+"""What a method provides, and the kind of data that it learns from.
+
+A `Method` is the options of a paper: it builds a model, says what is minimized, and renders. Its
+`data` is a `DataKind`, which says how data are read, described and scored. Both bound to a model
+are a `Fitted` one.
+"""
 
 import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, NoReturn, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from unrender.errors import InputError
+from unrender.evaluation.lpips import LPIPS
+from unrender.evaluation.scores import Scores
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.renderer import Images, PoseEstimate, Rendering
+from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
 from unrender.shapes.shape import Shape
 
 Model = TypeVar("Model", bound=nn.Module)
 Data = TypeVar("Data")
+Source = TypeVar("Source")
+"""All of the data as they are read, with the held-out part where there is one."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +34,9 @@ class Progress:
     """Where a training run stands."""
 
     step: int
-    """Optimiser steps taken before this one."""
+    """Optimizer steps taken before this one."""
     fraction: float
-    """Share of the budget used, in [0, 1): of the steps, or the minutes if they end first."""
+    """Share of the budget used, in [0, 1): of the steps, or of the minutes if they end first."""
 
     def falling(self, last: float) -> float:
         """From 1 at the start to `last` at the end, along half a cosine."""
@@ -34,17 +44,27 @@ class Progress:
 
 
 class Method(ABC, Generic[Model, Data]):
-    """The options of one paper, and what they build, render and minimise.
+    """The options of one paper, and what they build, render and minimize.
 
-    Subclasses are frozen dataclasses: the options that the command line shows are the
-    object that runs. All that changes in training lives in the model: its parameters and
-    its buffers, which are what a checkpoint holds.
+    Subclasses are frozen dataclasses: the options that the command line shows are the object
+    that runs. All that changes in training lives in the model: its parameters and its buffers,
+    which are what a checkpoint holds.
     """
 
+    data: ClassVar["DataKind[Any, Any]"]
+    """The kind of data that the method is fitted to."""
     makes_images: ClassVar[bool] = True
-    """Whether there is anything to `render`."""
+    """Whether the model can be rendered from a camera."""
     any_size: ClassVar[bool] = True
     """Whether images may have any size, or only that of the training views."""
+    finds_poses: ClassVar[bool] = False
+    """Whether the model estimates cameras from images."""
+    has_shape: ClassVar[bool] = False
+    """Whether the model is a shape, not only images of one."""
+    is_solid: ClassVar[bool] = False
+    """Whether that shape has an inside, which is scored too."""
+    predicts_shapes: ClassVar[bool] = False
+    """Whether the model predicts a shape from an image."""
 
     @abstractmethod
     def build(self, data: Data, generator: torch.Generator) -> Model:
@@ -60,21 +80,22 @@ class Method(ABC, Generic[Model, Data]):
     def prepare(self, model: Model, data: Data) -> Data:
         """What `losses` and `finish` are given: called once, on the device, before the steps.
 
-        Also when a run goes on. Here is the place for what every step would repeat.
+        It is called again when a run is resumed. Here is the place for what every step would
+        repeat.
         """
         return data
 
     def learning_rate(self, progress: Progress) -> float | Sequence[float]:
-        """Factor on the optimiser's initial learning rates, or one for each of its groups."""
+        """Factor on the optimizer's initial learning rates, or one for each of its groups."""
         return 1.0
 
     @abstractmethod
     def losses(
         self, model: Model, data: Data, progress: Progress, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
-        """Named terms whose sum is minimised. The method draws its own batch of `data`.
+        """Named terms whose sum is minimized. The method draws its own batch of `data`.
 
-        Terms whose names start with "metric/" are shown and logged but not minimised.
+        Terms whose names start with "metric/" are shown and logged but not minimized.
         """
 
     def after_step(
@@ -89,36 +110,194 @@ class Method(ABC, Generic[Model, Data]):
         """The same method with half the batch, for a GPU that is too small; None at the end."""
         return None
 
-    @abstractmethod
     def render(self, model: Model, cameras: Cameras) -> Rendering:
-        """Whole images, without randomness."""
-
-
-class PoseMethod(Method[Model, Data]):
-    """A method that also goes the other way: a `PoseEstimator` once it is bound to a model."""
-
-    @abstractmethod
-    def estimate_poses(self, model: Model, images: Images) -> PoseEstimate: ...
-
-
-class ShapeMethod(Method[Model, Data]):
-    """A method that answers a photograph with a shape, and makes no images."""
-
-    makes_images: ClassVar[bool] = False
-
-    @abstractmethod
-    def predict(self, model: Model, images: Images) -> list[Shape]:
-        """The shape in each cut-out photograph, of any size. InputError if one is empty."""
-
-    def render(self, model: Model, cameras: Cameras) -> NoReturn:
+        """Whole images, without randomness. InputError where `makes_images` is False."""
         raise InputError(
-            "the run predicts shapes from photographs and makes no images: use "
-            "`unrender predict`, and render the mesh"
+            f"this model, fitted to {self.data.name}, cannot be rendered from a camera"
         )
+
+    def image_size(self, model: Model) -> int:
+        """Pixels per side of the model's images, where `any_size` is False."""
+        raise NotImplementedError
+
+    def estimate_poses(self, model: Model, images: Images) -> PoseEstimate:
+        """Cameras of images. InputError where `finds_poses` is False."""
+        if not self.any_size:
+            raise InputError(
+                "this model renders images of poses but estimates no poses: use a method that "
+                "does, such as sit"
+            )
+        raise InputError(
+            "this model refines poses but does not find them: give starting cameras with "
+            "--start, or a pose flow with --flow"
+        )
+
+    def shape(self, model: Model) -> Shape:
+        """The model as a shape, in the frame of its data. InputError without `has_shape`."""
+        raise InputError("this model holds no shape: name a run of fit-shape")
+
+    def predict(self, model: Model, images: Images) -> list[Shape]:
+        """The shape in each cut-out image, of any size.
+
+        Raises InputError if an image is empty, and where `predicts_shapes` is False.
+        """
+        raise InputError(
+            "this model predicts no shapes: name a run of image-to-mesh, image-to-points, "
+            "image-to-voxels or image-to-occupancy"
+        )
+
+    def score(self, model: Model, count: int, generator: torch.Generator) -> dict[str, float]:
+        """Figures that only this method knows, from `count` random points. Most have none."""
+        return {}
 
 
 def halve(method: "Method[Model, Data]", option: str) -> "Method[Model, Data] | None":
-    """`smaller` for methods whose batch is one whole-number option; None below 2."""
+    """`smaller` for methods whose batch is one integer option; None below 2."""
     size = getattr(method, option)
     assert dataclasses.is_dataclass(method)
     return dataclasses.replace(method, **{option: size // 2}) if size >= 2 else None
+
+
+@dataclass(frozen=True)
+class Fitted(Generic[Model]):
+    """A method bound to the model that it fitted."""
+
+    method: Method[Model, Any]
+    model: Model
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def renderer(self) -> Renderer:
+        """Renders on the model's device and returns the images on the cameras' device."""
+
+        def render(cameras: Cameras) -> Rendering:
+            rendering = self.method.render(self.model, cameras.to(self.device))
+            return rendering.to(cameras.device)
+
+        return render
+
+    @property
+    def image_size(self) -> int | None:
+        """Pixels per side of a pose flow's images; None for models that render any size."""
+        return None if self.method.any_size else self.method.image_size(self.model)
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the model's parameters and buffers, in MB."""
+        tensors = self.model.state_dict().values()
+        return sum(t.numel() * t.element_size() for t in tensors) / 1e6
+
+    @property
+    def num_parameters(self) -> int:
+        """Numbers that training changes."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def estimate_poses(self, images: Images) -> PoseEstimate:
+        """Cameras of images, computed on the model's device. InputError."""
+        estimate = self.method.estimate_poses(self.model, images.to(self.device))
+        return estimate.to(images.device)
+
+    def shape(self) -> Shape:
+        """The shape that the model is, on the CPU. InputError if it is none."""
+        return self.method.shape(self.model).to("cpu")
+
+    def predict(self, images: Images) -> list[Shape]:
+        """The shape in each cut-out image, on the CPU. InputError."""
+        found = self.method.predict(self.model, images.to(self.device))
+        return [shape.to("cpu") for shape in found]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a run records of its data, so that later commands need not read them again."""
+
+    source: dict[str, Any]
+    """Where the data came from and how they were read: `data` in config.json."""
+    cameras: Cameras
+    """From where the model is seen: its training views, or cameras around a shape."""
+    names: tuple[str, ...]
+    """Of the images that belong to these cameras."""
+    tensors: tuple[Tensor, ...]
+    """What tells one data set from another."""
+    background: list[float] | None = None
+    """The constant colour behind RGB images."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on held-out data, and what a report shows beside them."""
+
+    scores: Scores
+    details: Any = None
+    """Images, poses and whatever else the kind of data compared."""
+
+
+class Watcher(ABC):
+    """Follows a fit into a run folder: what the folder gets beside checkpoints."""
+
+    @abstractmethod
+    def watch(self, model: Any, seconds: float) -> None:
+        """Called each time a line is logged."""
+
+    @abstractmethod
+    def write(self, fitted: Fitted[Any], folder: Path) -> None:
+        """Called once, at the end."""
+
+
+class DataKind(ABC, Generic[Source, Data]):
+    """One kind of data: how it is read, described, split and scored."""
+
+    name: ClassVar[str]
+    """In the plural, as in "fitted to posed images"."""
+    options: ClassVar[type[Any]]
+    """A frozen dataclass of how data are read: its fields are options of the command line."""
+
+    @abstractmethod
+    def read(self, source: object, options: Any) -> Source:
+        """Data from a path or a built-in name; data in memory are returned as they are.
+
+        Raises InputError for what this kind of data cannot be read from.
+        """
+
+    @abstractmethod
+    def training(self, data: Source) -> Data:
+        """What training sees."""
+
+    @abstractmethod
+    def describe(self, data: Source) -> Description: ...
+
+    @abstractmethod
+    def evaluate(
+        self, fitted: Fitted[Any], data: Source, lpips: LPIPS | None = None
+    ) -> Evaluation:
+        """Scores on the held-out part. InputError if there is none."""
+
+    def remarks(self, method: Method[Any, Any], data: Source) -> list[str]:
+        """What is assumed of the data, in sentences, to be told before a fit."""
+        return []
+
+    def watcher(
+        self, method: Method[Any, Any], data: Source, device: torch.device
+    ) -> Watcher | None:
+        """What follows a fit into a run folder."""
+        return None
+
+    def read_again(self, recorded: Mapping[str, Any], source: str | None = None) -> Source:
+        """The data that a run records, or `source` read in the same way. InputError."""
+        names = [each.name for each in dataclasses.fields(self.options)]
+        known = {name: _frozen(recorded[name]) for name in names if name in recorded}
+        where = source or recorded.get("source")
+        if where is None:
+            raise InputError(
+                "the run was fitted to data in memory, which are not kept: name the data to "
+                "evaluate it on"
+            )
+        return self.read(str(where), self.options(**known))
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as the tuples that options have."""
+    return tuple(value) if isinstance(value, list) else value

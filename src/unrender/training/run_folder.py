@@ -1,8 +1,11 @@
-"""A run folder: all that is needed to read, resume or repeat one experiment.
+"""What a fit leaves behind, in a folder or in memory.
+
+A run folder has all that is needed to read, resume or repeat one experiment:
 
 config.json         the method and its options, the command, data, commit and versions
-metrics.jsonl       one line a logged step
-evaluation.json     figures on held-out views, once `unrender evaluate` has run
+metrics.jsonl       one line per logged step
+cameras.json        the cameras of the training views
+evaluation.json     scores on held-out data, once `unrender evaluate` has run
 checkpoints/step_…/ model.safetensors, optimizer.safetensors, state.json
 
 Whatever is written is complete before it takes its name, so a process that is killed at any
@@ -15,6 +18,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +30,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unrender import __version__
+from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.errors import InputError
 from unrender.files import folder_in_place, read_json_object, write_atomically, write_json
+from unrender.training.metrics import Entry, read_metrics
+
+CAMERAS = "cameras.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,102 @@ class Checkpoint:
     """The optimiser's tensors by "index.name", with the generator's state as "generator"."""
     state: dict[str, Any]
     """step, seconds, finished, and the averages that the next log line will report."""
+
+
+class Record(ABC):
+    """Where a fit keeps its configuration, its log and its checkpoints."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Shown beside the progress bar."""
+
+    @property
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """The method, its data and the options of the fit, as config.json holds them."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> list[Entry]:
+        """What was logged, oldest first."""
+
+    @property
+    @abstractmethod
+    def cameras(self) -> NamedCameras | None:
+        """The cameras of the training views."""
+
+    @property
+    @abstractmethod
+    def started(self) -> bool:
+        """Whether there is a checkpoint to load."""
+
+    @abstractmethod
+    def log(self, values: Mapping[str, float | int]) -> None:
+        """Append one entry to the metrics."""
+
+    @abstractmethod
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of later steps."""
+
+    @abstractmethod
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint."""
+
+    @abstractmethod
+    def load(self, training: bool = False) -> Checkpoint:
+        """The newest checkpoint; the optimizer's part only for `training`. InputError."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether its fit came to its end; not if it ended before its first checkpoint."""
+        return self.started and bool(self.load().state.get("finished"))
+
+
+class RunInMemory(Record):
+    """A fit that was given no folder: only its last checkpoint is kept."""
+
+    def __init__(
+        self, name: str, config: Mapping[str, Any], cameras: NamedCameras | None = None
+    ) -> None:
+        self._name, self._config, self._cameras = name, dict(config), cameras
+        self._metrics: list[Entry] = []
+        self._checkpoint: Checkpoint | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self._config
+
+    @property
+    def metrics(self) -> list[Entry]:
+        return self._metrics
+
+    @property
+    def cameras(self) -> NamedCameras | None:
+        return self._cameras
+
+    @property
+    def started(self) -> bool:
+        return self._checkpoint is not None
+
+    def log(self, values: Mapping[str, float | int]) -> None:
+        self._metrics.append({name: float(value) for name, value in values.items()})
+
+    def forget_after(self, step: int) -> None:
+        self._metrics = [entry for entry in self._metrics if entry["step"] <= step]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        # The model goes on to change where its checkpoint is not the last one; what it is then
+        # is kept by the next call.
+        self._checkpoint = checkpoint
+
+    def load(self, training: bool = False) -> Checkpoint:
+        assert self._checkpoint is not None, "a fit ends with a checkpoint"
+        return self._checkpoint
 
 
 def processor() -> str:
@@ -76,13 +180,13 @@ def provenance() -> dict[str, object]:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder(Record):
     """A run folder by its path."""
 
     path: Path
 
     @classmethod
-    def create(cls, path: Path, config: Mapping[str, object]) -> "Run":
+    def create(cls, path: Path, config: Mapping[str, object]) -> "RunFolder":
         """A new folder with its config.json; an existing path is refused."""
         if path.exists():
             raise InputError(
@@ -95,7 +199,7 @@ class Run:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: Path) -> "RunFolder":
         """An existing run."""
         if not path.is_dir():
             raise InputError(f"{path}: no run folder is there: give the --out of a fit")
@@ -112,33 +216,47 @@ class Run:
         return read_json_object(self.path / "config.json", "this is not a run folder")
 
     @property
-    def metrics(self) -> Path:
+    def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def metrics(self) -> list[Entry]:
+        return read_metrics(self.metrics_file)
+
+    @property
+    def cameras(self) -> NamedCameras | None:
+        path = self.path / CAMERAS
+        return read_cameras(path) if path.exists() else None
+
+    def keep_cameras(self, cameras: NamedCameras) -> None:
+        """Write cameras.json, unless it is there."""
+        if not (self.path / CAMERAS).exists():
+            write_cameras(self.path / CAMERAS, cameras)
 
     def log(self, values: Mapping[str, float | int]) -> None:
         """Append one line to metrics.jsonl."""
         try:
-            with self.metrics.open("a") as file:
+            with self.metrics_file.open("a") as file:
                 file.write(json.dumps(dict(values)) + "\n")
         except OSError as error:
             raise InputError(
-                f"{self.metrics}: cannot be written ({error.strerror}): free space, then "
+                f"{self.metrics_file}: cannot be written ({error.strerror}): free space, then "
                 "continue with --resume"
             ) from error
 
     def forget_after(self, step: int) -> None:
         """Drop log lines later than `step`, and a last line that a kill cut short."""
-        if not self.metrics.exists():
+        if not self.metrics_file.exists():
             return
         kept: list[str] = []
-        for line in self.metrics.read_text().splitlines():
+        for line in self.metrics_file.read_text().splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue
             if isinstance(entry, dict) and entry.get("step", step + 1) <= step:
                 kept.append(line + "\n")
-        write_atomically(self.metrics, "".join(kept).encode())
+        write_atomically(self.metrics_file, "".join(kept).encode())
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then drop all older ones but the last."""
@@ -157,7 +275,7 @@ class Run:
 
     def discard_if_unused(self) -> None:
         """Remove a folder in which no step was taken, so that its name is free again."""
-        if not self.checkpoints() and not self.metrics.exists():
+        if not self.checkpoints() and not self.metrics_file.exists():
             shutil.rmtree(self.path, ignore_errors=True)
 
     def checkpoints(self) -> list[Path]:
@@ -165,13 +283,21 @@ class Run:
         return sorted((self.path / "checkpoints").glob("step_*"))
 
     @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def started(self) -> bool:
+        return bool(self.checkpoints())
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Steps, seconds and whether the fit is finished, of the newest checkpoint."""
+        return read_json_object(self.checkpoints()[-1] / "state.json", "fit again")
+
+    @property
     def finished(self) -> bool:
-        """Whether its fit came to its end; not if it was killed before its first checkpoint."""
-        found = self.checkpoints()
-        remedy = "fit again"
-        return bool(found) and bool(
-            read_json_object(found[-1] / "state.json", remedy).get("finished")
-        )
+        return self.started and bool(self.state.get("finished"))
 
     def load(self, training: bool = False) -> Checkpoint:
         """The newest checkpoint; the optimiser's part only for `training`."""

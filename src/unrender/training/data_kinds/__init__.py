@@ -1,0 +1,1 @@
+"""The kinds of data that methods are fitted to: one module each."""

@@ -1,0 +1,103 @@
+"""Posed images: what radiance fields, surfaces and pose flows are fitted to."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from unrender.data.dataset import Dataset
+from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.evaluation.lpips import LPIPS
+from unrender.evaluation.poses import PoseScores, score_poses
+from unrender.evaluation.renders import ImageEvaluation, evaluate_images
+from unrender.evaluation.scores import Scores
+from unrender.rendering.renderer import PoseEstimate
+from unrender.training.method import DataKind, Description, Evaluation, Fitted
+
+
+@dataclass(frozen=True)
+class ViewsEvaluation:
+    """A model's images and poses beside the held-out views."""
+
+    views: Views
+    images: ImageEvaluation | None
+    """Of a method that makes images."""
+    estimate: PoseEstimate | None
+    """Of a method that finds poses, and `poses` its errors."""
+    poses: PoseScores | None
+
+
+class PosedImages(DataKind[Dataset, Views]):
+    """Images with the cameras that took them, split into training and held-out views."""
+
+    name: ClassVar[str] = "posed images"
+    options: ClassVar[type[Any]] = LoadOptions
+
+    def read(self, source: object, options: LoadOptions) -> Dataset:
+        if isinstance(source, Dataset):
+            return source
+        if isinstance(source, Views):
+            return Dataset.of_views(source)
+        if isinstance(source, str | Path):
+            return load_dataset(source, options)
+        raise InputError(
+            f"{type(source).__name__}: is not posed images: give a path, the name of a "
+            "built-in scene, a Dataset or Views"
+        )
+
+    def training(self, data: Dataset) -> Views:
+        return data.train
+
+    def describe(self, data: Dataset) -> Description:
+        views = data.train
+        source: dict[str, Any] = {"source": data.source, "scene": data.name}
+        if data.options is not None:
+            source |= dataclasses.asdict(data.options)
+        return Description(
+            {**source, "train_views": len(data.train), "test_views": len(data.test)},
+            views.cameras,
+            views.names or tuple(f"view {k}" for k in range(len(views))),
+            (views.cameras.world_from_camera, views.images),
+            None if views.background is None else views.background.tolist(),
+        )
+
+    def evaluate(
+        self, fitted: Fitted[Any], data: Dataset, lpips: LPIPS | None = None
+    ) -> Evaluation:
+        """PSNR, SSIM and LPIPS of a method that makes images, errors of one that finds poses."""
+        if not len(data.test):
+            raise InputError(
+                f"{data.name}: has no held-out views: name other data to evaluate on"
+            )
+        method, test = fitted.method, data.test
+        size = fitted.image_size
+        if size is not None:
+            test = test.resized(size, size)
+        scores: dict[str, Any] = {
+            "scene": data.name,
+            "num_views": len(test),
+            "width": test.cameras.width,
+            "height": test.cameras.height,
+        }
+        images: ImageEvaluation | None = None
+        if method.makes_images:
+            images = evaluate_images(fitted.renderer, test, lpips)
+            scores |= {
+                "background": images.background,
+                **images.scores.to_json(),
+                "lpips_net": "weights not given" if lpips is None else lpips.net,
+                "seconds_per_view": images.seconds / len(test),
+                "model_mb": fitted.megabytes,
+            }
+        estimate: PoseEstimate | None = None
+        poses: PoseScores | None = None
+        if method.finds_poses:
+            estimate = fitted.estimate_poses(data.test.rgba)
+            poses = score_poses(estimate.cameras, test.cameras)
+            scores["poses"] = poses.to_json()
+        return Evaluation(Scores(scores), ViewsEvaluation(test, images, estimate, poses))
+
+
+POSED_IMAGES = PosedImages()
