@@ -38,6 +38,10 @@ class ShapeTarget:
     """Which cells of the cube are inside, once a method has asked for it."""
     samples: SpaceSamples | None = None
     """Distances in space, once a method has asked for them."""
+    source: str | None = None
+    """The path that it was loaded from; None if it was made in memory."""
+    up: str = "auto"
+    """Which axis of the file was taken to point up."""
 
     @classmethod
     def of_mesh(

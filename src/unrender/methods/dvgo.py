@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int32
@@ -34,7 +35,8 @@ from unrender.kernels.sparse_grid import sparse_sample
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.rendering.volume.compositing import packed_weights
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
 
@@ -144,6 +146,8 @@ class DVGOModel(nn.Module):
 @dataclass(frozen=True)
 class DVGO(Method[DVGOModel, Views]):
     """Post-activated voxels: a coarse grid, then a fine one with a small network (2022)."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     coarse_vertices: int = 100
     """Vertices along each axis of the coarse grid."""

@@ -8,6 +8,7 @@ Rendering of Geometry" (2021), so that neighbours move together and the sphere d
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +24,8 @@ from unrender.shapes.losses import edge_length, laplacian_smoothing, normal_cons
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.sampling import sample_surface
-from unrender.training.method import Progress
-from unrender.training.shape_fit import ShapeFit
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.method import DataKind, Method, Progress
 
 
 class MeshModel(nn.Module):
@@ -41,8 +42,11 @@ class MeshModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class MeshFit(ShapeFit[MeshModel]):
+class MeshFit(Method[MeshModel, ShapeTarget]):
     """An icosphere whose vertices move."""
+
+    data: ClassVar[DataKind[Any, Any]] = SHAPE
+    has_shape: ClassVar[bool] = True
 
     level: int = 4
     """Times that an icosahedron's faces are quartered: 10·4^level + 2 vertices."""

@@ -7,6 +7,7 @@ the shape's, and each of the shape's draws the nearest to itself.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import cloud_renderer
 from unrender.shapes.chamfer import chamfer
 from unrender.shapes.points import PointCloud
-from unrender.training.method import Progress
-from unrender.training.shape_fit import ShapeFit
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.method import DataKind, Method, Progress
 
 
 class PointModel(nn.Module):
@@ -36,8 +37,11 @@ class PointModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class PointFit(ShapeFit[PointModel]):
+class PointFit(Method[PointModel, ShapeTarget]):
     """Points that move until the chamfer distance is least."""
+
+    data: ClassVar[DataKind[Any, Any]] = SHAPE
+    has_shape: ClassVar[bool] = True
 
     points: int = 20_000
     """Of the cloud."""

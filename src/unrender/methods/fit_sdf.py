@@ -81,6 +81,11 @@ class SDFFit(FieldFit):
             "eikonal": self.eikonal * (length - 1).square().mean(),
         }
 
+    def score(
+        self, model: FieldModel, count: int, generator: torch.Generator
+    ) -> dict[str, float]:
+        return {"eikonal_residual": self.residual(model, count, generator)}
+
     def residual(self, model: FieldModel, count: int, generator: torch.Generator) -> float:
         """Mean difference of the gradient's length from 1, at points anywhere in the box."""
         reach = HALF_WIDTH - self.step

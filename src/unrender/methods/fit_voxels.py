@@ -6,6 +6,7 @@ one, which can never say "full" and learns hardly at all.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import lit
 from unrender.rendering.volume.voxels import voxels_renderer
 from unrender.shapes.voxels import VoxelGrid, density_from_occupancy
-from unrender.training.method import Progress
-from unrender.training.shape_fit import ShapeFit
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.method import DataKind, Method, Progress
 
 GREY = (0.7, 0.7, 0.7)
 
@@ -37,8 +38,11 @@ class VoxelModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class VoxelFit(ShapeFit[VoxelModel]):
+class VoxelFit(Method[VoxelModel, ShapeTarget]):
     """Logits of a grid, each told whether it is inside."""
+
+    data: ClassVar[DataKind[Any, Any]] = SHAPE
+    has_shape: ClassVar[bool] = True
 
     resolution: int = 64
     """Cells along each side of the cube."""

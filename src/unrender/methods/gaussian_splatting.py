@@ -14,6 +14,7 @@ moved by the gradient of the error.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -29,7 +30,8 @@ from unrender.kernels.footprint import footprints
 from unrender.kernels.spherical_harmonics import harmonic_colors
 from unrender.kernels.splat import splat
 from unrender.rendering.renderer import Rendering
-from unrender.training.method import Method, Progress
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress
 from unrender.training.pixels import dissimilarity
 
 FIRST_OPACITY = 0.1
@@ -94,6 +96,8 @@ class GaussianSplattingModel(nn.Module):
 @dataclass(frozen=True)
 class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     """Gaussians that move, split and fade until they draw the views (2023)."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     first: int = 100_000
     """Gaussians at the start, at random places of the ball that the cameras look at; where the

@@ -7,7 +7,7 @@ begins at grey. Wide networks of ReLUs learn by Muon, which takes much more of e
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from unrender.data.picture import Picture, pixel_centers
 from unrender.errors import InputError
 from unrender.fields.field import FieldKind, FieldOptions, build_field
-from unrender.geometry.cameras import Cameras
 from unrender.optimizers.muon import Muon
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.image import ONE_IMAGE
+from unrender.training.method import DataKind, Method, Progress, halve
 
 PIXELS_AT_ONCE = 1 << 15
 """Pixels drawn in one go: a hidden layer of 256 units takes 32 MiB."""
@@ -58,6 +58,8 @@ class ImageFieldModel(nn.Module):
 @dataclass(frozen=True)
 class ImageField(Method[ImageFieldModel, Picture]):
     """A photograph as a field over the plane."""
+
+    data: ClassVar[DataKind[Any, Any]] = ONE_IMAGE
 
     makes_images: ClassVar[bool] = False
 
@@ -153,9 +155,3 @@ class ImageField(Method[ImageFieldModel, Picture]):
 
     def smaller(self) -> "Method[ImageFieldModel, Picture] | None":
         return halve(self, "pixels")
-
-    def render(self, model: ImageFieldModel, cameras: Cameras) -> NoReturn:
-        raise InputError(
-            "the run is a picture, which has no cameras: its fitted.png shows it, and "
-            "`unrender evaluate` judges it"
-        )

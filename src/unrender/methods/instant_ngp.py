@@ -7,6 +7,7 @@ Encoding", SIGGRAPH 2022, https://arxiv.org/abs/2201.05989.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -24,7 +25,8 @@ from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 
 GEOMETRY_FEATURES = 16
@@ -142,6 +144,8 @@ def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
 @dataclass(frozen=True)
 class InstantNGP(Method[InstantNGPModel, Views]):
     """Hash grid, occupancy grid and two small networks (2022)."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     levels: int = 8
     """Levels of the hash grid."""

@@ -10,6 +10,7 @@ say moves the surface between them too. Colours are the vertices', the same from
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,8 +29,8 @@ from unrender.shapes.losses import laplacian_smoothing, normal_consistency
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.textures import VertexColors
-from unrender.training.method import Method, Progress
-from unrender.training.shape_fit import HoldsShape
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress
 
 PIXELS_AT_ONCE = 1 << 21
 
@@ -71,8 +72,11 @@ class MeshModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class MeshFromViews(Method[MeshModel, Views], HoldsShape[MeshModel]):
+class MeshFromViews(Method[MeshModel, Views]):
     """An icosphere that deforms until its silhouettes and colours are those of the views."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
+    has_shape: ClassVar[bool] = True
 
     level: int = 4
     """Times that an icosahedron's faces are quartered: 10·4^level + 2 vertices."""

@@ -12,6 +12,7 @@ not look away from the camera (Ref-NeRF, eq. 9 to 11).
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -36,7 +37,8 @@ from unrender.rendering.volume.proposals import (
     finer_edges,
     interlevel_loss,
 )
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 
 PADDING = 0.01
@@ -200,6 +202,8 @@ class NerfactoModel(nn.Module):
 @dataclass(frozen=True)
 class Nerfacto(Method[NerfactoModel, Views]):
     """Hash grids, proposals, contraction, appearance codes and pose corrections (2023)."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     levels: int = 16
     """Levels of the scene's hash grid."""

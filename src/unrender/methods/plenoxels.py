@@ -11,6 +11,7 @@ Total variation keeps what few views see smooth (eq. 3).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -28,7 +29,8 @@ from unrender.kernels.sparse_grid import sparse_sample
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
 
@@ -94,6 +96,8 @@ class PlenoxelsModel(nn.Module):
 @dataclass(frozen=True)
 class Plenoxels(Method[PlenoxelsModel, Views]):
     """Sparse voxels with spherical harmonics, and no network (2022)."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     coarsest: int = 128
     """Vertices along each axis at the start."""

@@ -27,7 +27,7 @@ from unrender.flows.transformer import Shape, SiT
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
 from unrender.rendering.renderer import Images, PoseEstimate
-from unrender.training.method import PoseMethod, Progress
+from unrender.training.method import Progress
 from unrender.training.transformer_method import TransformerMethod
 
 
@@ -66,8 +66,10 @@ def predict(network: SiT, images: Images) -> Float[Tensor, "images 12"]:
 
 
 @dataclass(frozen=True)
-class PoseRegressor(TransformerMethod[RegressorModel], PoseMethod[RegressorModel, Views]):
+class PoseRegressor(TransformerMethod[RegressorModel]):
     """Image-to-pose regressor of the flow's size: a control that makes no images."""
+
+    finds_poses: ClassVar[bool] = True
 
     makes_images: ClassVar[bool] = False
 
@@ -78,7 +80,9 @@ class PoseRegressor(TransformerMethod[RegressorModel], PoseMethod[RegressorModel
         views: tuple[int, int],
         generator: torch.Generator,
     ) -> RegressorModel:
-        return RegressorModel(self.shape(size, 4, outputs=POSE_NUMBERS), views, generator)
+        return RegressorModel(
+            self.transformer_shape(size, 4, outputs=POSE_NUMBERS), views, generator
+        )
 
     def losses(
         self,

@@ -1,15 +1,14 @@
 """Every preset: a method with the options that its name stands for.
 
 `NAME` has the settings of the paper, `NAME-fast` is for minutes on two CPU cores. Nothing here
-imports torch: a preset names the module of its method, which is imported by `Preset.method`, so
-that help texts and lists come at once.
+imports torch: the module of a method is imported by `Preset.method`, so that help texts and
+lists come at once.
 """
 
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
@@ -109,8 +108,9 @@ class Preset:
 
         Raises InputError, with the nearest name, for an option that it does not have.
         """
-        module, name = CLASSES[self.base].split(":")
-        kind = getattr(import_module(f"unrender.methods.{module}"), name)
+        from unrender.methods import method_class  # noqa: PLC0415 - imports torch when called
+
+        kind = method_class(self.base)
         known = [each.name for each in dataclasses.fields(kind)]
         for option in options:
             if option not in known:
@@ -215,7 +215,7 @@ def _presets() -> Iterator[Preset]:
     )  # fmt: skip
     # The cube is many times as wide as what the cameras look at, and begins in front of them.
     yield Preset(
-        "instant-ngp-capture", "instant-ngp", field, f"photographs with a background, {fast}", 5,
+        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {fast}", 5,
         {
             "half_width": 4.0,
             "step_size": 1 / 64,

@@ -11,7 +11,7 @@ image it would make.
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -29,15 +29,17 @@ from unrender.flows.pose_search import PoseSearch
 from unrender.flows.solvers import Solver
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering
-from unrender.training.method import PoseMethod, Progress
+from unrender.training.method import Progress
 from unrender.training.transformer_method import TransformerMethod
 
 PATH = LinearPath()
 
 
 @dataclass(frozen=True)
-class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
+class SiTFlow(TransformerMethod[PoseFlow]):
     """Pose-to-image flow, inverted for image-to-pose (SiT 2024)."""
+
+    finds_poses: ClassVar[bool] = True
 
     lifting: Liftings = "repeat"
     """How a pose becomes an image's tensor: its twelve numbers repeated, or every pixel's ray
@@ -76,7 +78,9 @@ class SiTFlow(TransformerMethod[PoseFlow], PoseMethod[PoseFlow, Views]):
         generator: torch.Generator,
     ) -> PoseFlow:
         lifting = lifting_for(self.lifting, space.channels)
-        return PoseFlow(self.shape(size, lifting.channels), lifting, space, views, generator)
+        return PoseFlow(
+            self.transformer_shape(size, lifting.channels), lifting, space, views, generator
+        )
 
     def prepare(self, model: PoseFlow, data: Views) -> Views:
         """Encode the images once: an autoencoder takes far longer than a step."""

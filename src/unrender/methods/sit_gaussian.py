@@ -67,7 +67,9 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         views: tuple[int, int],
         generator: torch.Generator,
     ) -> GaussianFlow:
-        return GaussianFlow(self.shape(size, 4, condition=POSE_NUMBERS), views, generator)
+        return GaussianFlow(
+            self.transformer_shape(size, 4, condition=POSE_NUMBERS), views, generator
+        )
 
     def losses(
         self,

@@ -24,7 +24,6 @@ COLORS = (
 
 def as_images(
     rendering: Rendering,
-    cameras: Cameras,
     channel: str,
     background: Float[Tensor, "3"],
 ) -> Float[Tensor, "cameras height width 3"]:

@@ -1,14 +1,25 @@
 """The narrow waist: what every renderer returns, and what every pose estimator returns."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.files import write_arrays
 from unrender.geometry.cameras import Cameras
+from unrender.imaging.color import Color, as_color
+from unrender.imaging.save import (
+    check_folder,
+    contact_sheet,
+    png_bytes,
+    save_images,
+    show_image,
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +34,16 @@ class Rendering:
     """Mean distance along the ray in scene units; 0 where nothing is hit."""
     normals: Float[Tensor, "*batch 3"] | None = None
     """Unit length, in the world frame."""
+    cameras: Cameras | None = None
+    """The cameras of whole images, where these are known."""
 
     def to(self, device: torch.device | str) -> "Rendering":
-        normals = None if self.normals is None else self.normals.to(device)
-        return Rendering(
-            self.color.to(device), self.opacity.to(device), self.depth.to(device), normals
+        return dataclasses.replace(
+            self,
+            color=self.color.to(device),
+            opacity=self.opacity.to(device),
+            depth=self.depth.to(device),
+            normals=None if self.normals is None else self.normals.to(device),
         )
 
     @property
@@ -35,8 +51,98 @@ class Rendering:
         """Premultiplied."""
         return torch.cat([self.color, self.opacity[..., None]], dim=-1)
 
-    def over(self, background: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*batch 3"]:
-        return self.color + (1 - self.opacity[..., None]) * background
+    def over(self, background: Color = "white") -> Float[Tensor, "*batch 3"]:
+        """RGB over a background: a color's name, three numbers, or a tensor [..., 3]."""
+        behind = as_color(background).to(self.color)
+        return self.color + (1 - self.opacity[..., None]) * behind
+
+    def __len__(self) -> int:
+        return len(self.color)
+
+    def __getitem__(self, index: int | slice) -> "Rendering":
+        """One image, or several, as a `Rendering`."""
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return Rendering(
+            self.color[rows],
+            self.opacity[rows],
+            self.depth[rows],
+            None if self.normals is None else self.normals[rows],
+            None if self.cameras is None else self.cameras.select(rows),
+        )
+
+    def __iter__(self) -> Iterator["Rendering"]:
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        *batch, height, width = self.opacity.shape if self.opacity.ndim > 2 else (1, 1)
+        if not batch:
+            return f"Rendering({'×'.join(map(str, self.opacity.shape))} rays)"
+        normals = "" if self.normals is None else ", normals"
+        return f"Rendering({'×'.join(map(str, batch))} × {width}×{height}{normals})"
+
+    def images(
+        self, what: str = "color", background: Color = "white"
+    ) -> Float[Tensor, "images height width 3"]:
+        """Whole images in [0, 1] of "color", "depth", "normals" or "opacity". InputError."""
+        from unrender.rendering.channels import as_images  # noqa: PLC0415 - it imports this
+
+        return as_images(self, what, as_color(background))
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        what: str = "color",
+        background: Color = "white",
+        fps: int = 24,
+    ) -> None:
+        """Save images as the ending says.
+
+        Args:
+            path: .png, .jpg or .webp for an image each (several are numbered), .mp4 or .gif for
+                a video, .npz for all numbers (color, opacity, depth, normals and cameras), or a
+                folder for one .png each.
+            what: "color", "depth", "normals" or "opacity"; several with commas between them
+                stand side by side.
+            background: Color behind what is transparent.
+            fps: Frames per second of a video.
+
+        InputError for other endings and places that cannot be written.
+
+        >>> import unrender as ur
+        >>> ur.render(ur.Mesh.torus(), ur.turntable(2), size=32).save("torus.gif")
+        """
+        target = Path(path)
+        if target.suffix.lower() == ".npz":
+            self._save_arrays(target)
+            return
+        shown = [self.images(each, background) for each in what.split(",")]
+        save_images(target, torch.cat(shown, dim=2), fps)
+
+    def show(self, *, what: str = "color", background: Color = "white") -> None:
+        """Show the images: in a notebook inline, on a desktop in a window, else in a file."""
+        show_image(contact_sheet(self.images(what, background)), "rendering")
+
+    def _repr_png_(self) -> bytes | None:
+        if self.opacity.ndim != 3:
+            return None
+        return png_bytes(contact_sheet(self.over().clamp(0, 1)))
+
+    def _save_arrays(self, path: Path) -> None:
+        arrays = {
+            "color": self.color,
+            "opacity": self.opacity,
+            "depth": self.depth,
+            "normals": self.normals,
+        }
+        if self.cameras is not None:
+            arrays |= {
+                "world_from_camera": self.cameras.world_from_camera,
+                "intrinsics": self.cameras.intrinsics,
+            }
+        kept = {name: value for name, value in arrays.items() if value is not None}
+        check_folder(path)
+        write_arrays(path, {k: v.detach().cpu().numpy() for k, v in kept.items()}, True)
 
 
 def concatenated(parts: Sequence[Rendering]) -> Rendering:
@@ -82,6 +188,15 @@ class PoseEstimate:
     ) -> "PoseEstimate":
         """The error about every axis is the same."""
         return cls(cameras, (rotation_error / 3**0.5)[:, None].expand(-1, 3), translation_error)
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def __repr__(self) -> str:
+        images = f"{len(self)} image{'' if len(self) == 1 else 's'}"
+        error = self.rotation_error.rad2deg()
+        expected = f", ±{float(error.median()):.2f}°" if bool(error.isfinite().any()) else ""
+        return f"PoseEstimate({images}{expected})"
 
     @property
     def rotation_error(self) -> Float[Tensor, "cameras"]:

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -20,8 +20,8 @@ from unrender.shapes.implicit.sdf import mesh_sdf
 from unrender.shapes.marching_cubes import zero_surface
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.oriented import cloud_sdf, oriented_normals
-from unrender.training.method import Progress
-from unrender.training.shape_fit import ShapeFit
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.method import DataKind, Method, Progress
 
 HALF_WIDTH = 0.55
 """Of the field's box, in the frame in which the shape's longest side is 1."""
@@ -50,13 +50,17 @@ class FieldModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class FieldFit(ShapeFit[FieldModel]):
+class FieldFit(Method[FieldModel, ShapeTarget]):
     """A field of any kind, and the surface where it changes sign.
 
     Of a mesh, inside is where its faces wind around a point more than half, so that it may have
     holes. Of points, it is behind the plane of the nearest one; where they have no normals,
     these are found first.
     """
+
+    data: ClassVar[DataKind[Any, Any]] = SHAPE
+    has_shape: ClassVar[bool] = True
+    is_solid: ClassVar[bool] = True
 
     slope: ClassVar[float | None] = None
     """The most by which `values` change per unit length, where they are distances."""

@@ -253,8 +253,8 @@ def _log(
     means = averages.means()
     if not all(math.isfinite(value) for value in means.values()):
         raise InputError(
-            f"{record.name}: the loss is not finite at step {step}: lower the learning rate, or "
-            "look for wrong poses in the data"
+            f"{record.name}: the loss is not finite at step {step}: lower the learning "
+            "rate, or look for wrong poses in the data"
         )
     record.log({"step": step, "seconds": round(seconds, 3), **means})
     shown = {name: f"{means[name]:.4g}" for name in ("loss", "psnr") if name in means}

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,8 @@ from unrender.imaging.color import over
 from unrender.optimizers.muon import Muon
 from unrender.rendering.renderer import Images
 from unrender.shapes.shape import Shape
-from unrender.training.method import Method, Progress, ShapeMethod, halve
+from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
+from unrender.training.method import DataKind, Method, Progress, halve
 
 REGIONS = 2
 """Rows and columns of regions over which features are averaged: one for each half of the
@@ -55,8 +56,12 @@ Model = TypeVar("Model", bound=ShapeModel)
 
 
 @dataclass(frozen=True)
-class ImageToShape(ShapeMethod[Model, Shapes]):
+class ImageToShape(Method[Model, Shapes]):
     """Trains an encoder of images and a decoder of shapes."""
+
+    data: ClassVar[DataKind[Any, Any]] = IMAGE_SHAPE_PAIRS
+    makes_images: ClassVar[bool] = False
+    predicts_shapes: ClassVar[bool] = True
 
     encoder_width: int = 64
     """Channels of ResNet-18's first layers; published weights have 64."""

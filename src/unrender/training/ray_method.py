@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from unrender.geometry.cameras import Cameras, Rays
 from unrender.optimizers.muon import Muon
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 
 
 class RayModel(nn.Module):
@@ -42,6 +43,8 @@ AnyRayModel = TypeVar("AnyRayModel", bound=RayModel)
 @dataclass(frozen=True)
 class RayMethod(Method[AnyRayModel, Views]):
     """Trains networks on rays drawn from all views, in one way for all their kinds."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     rays: int = 4096
     """Rays of a training step."""

@@ -44,7 +44,7 @@ class Checkpoint:
 
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
-    """The optimiser's tensors by "index.name", with the generator's state as "generator"."""
+    """The optimizer's tensors by "index.name", with the generator's state as "generator"."""
     state: dict[str, Any]
     """step, seconds, finished, and the averages that the next log line will report."""
 
@@ -74,6 +74,16 @@ class Record(ABC):
 
     @property
     @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """`step`, `seconds` and `finished` of the newest checkpoint."""
+
+    @property
+    @abstractmethod
+    def evaluation(self) -> dict[str, Any]:
+        """The scores that were kept; empty if there are none."""
+
+    @property
+    @abstractmethod
     def started(self) -> bool:
         """Whether there is a checkpoint to load."""
 
@@ -96,7 +106,7 @@ class Record(ABC):
     @property
     def finished(self) -> bool:
         """Whether its fit came to its end; not if it ended before its first checkpoint."""
-        return self.started and bool(self.load().state.get("finished"))
+        return self.started and bool(self.state.get("finished"))
 
 
 class RunInMemory(Record):
@@ -124,6 +134,14 @@ class RunInMemory(Record):
     @property
     def cameras(self) -> NamedCameras | None:
         return self._cameras
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return self.load().state
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        return {}
 
     @property
     def started(self) -> bool:
@@ -190,11 +208,11 @@ class RunFolder(Record):
         """A new folder with its config.json; an existing path is refused."""
         if path.exists():
             raise InputError(
-                f"{path}: exists already: choose another --out, continue it with --resume, "
+                f"{path}: exists already: choose another folder, continue the run with --resume, "
                 "or delete it"
             )
         with folder_in_place(path) as folder:
-            write_json(folder / "config.json", {"format": 1, **config, **provenance()})
+            write_json(folder / "config.json", {"format": 1, **provenance(), **config})
             (folder / "checkpoints").mkdir()
         return cls(path)
 
@@ -292,15 +310,27 @@ class RunFolder(Record):
 
     @property
     def state(self) -> dict[str, Any]:
-        """Steps, seconds and whether the fit is finished, of the newest checkpoint."""
-        return read_json_object(self.checkpoints()[-1] / "state.json", "fit again")
+        found = self.checkpoints()
+        return read_json_object(found[-1] / "state.json", "fit again") if found else {}
 
     @property
-    def finished(self) -> bool:
-        return self.started and bool(self.state.get("finished"))
+    def evaluation(self) -> dict[str, Any]:
+        path = self.path / "evaluation.json"
+        return read_json_object(path, "evaluate again") if path.exists() else {}
+
+    @classmethod
+    def copy(cls, record: Record, path: Path) -> "RunFolder":
+        """A new folder with the configuration, metrics and newest checkpoint of a record."""
+        folder = cls.create(path, record.config)
+        if record.cameras is not None:
+            folder.keep_cameras(record.cameras)
+        for entry in record.metrics:
+            folder.log(entry)
+        folder.save(record.load(training=True))
+        return folder
 
     def load(self, training: bool = False) -> Checkpoint:
-        """The newest checkpoint; the optimiser's part only for `training`."""
+        """The newest checkpoint; the optimizer's part only for `training`."""
         found = self.checkpoints()
         if not found:
             raise InputError(

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -32,8 +32,8 @@ from unrender.shapes.implicit.distance_grid import DistanceGrid
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.method import Method, Progress, halve
-from unrender.training.shape_fit import HoldsShape
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 
 RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
@@ -96,8 +96,11 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
+class SurfaceMethod(Method[SurfaceModel, Views]):
     """Options and losses that NeuS and VolSDF have in common."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
+    has_shape: ClassVar[bool] = True
 
     field: Literal["hash", "mlp"] = "hash"
     """A hash grid with a small network, or a large network alone as in the papers."""

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -17,7 +17,8 @@ from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.precision import multiplies_bfloat16
 from unrender.flows.transformer import Shape
 from unrender.optimizers.muon import Muon
-from unrender.training.method import Method, Progress, halve
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.method import DataKind, Method, Progress, halve
 
 TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
 
@@ -25,6 +26,8 @@ TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
 @dataclass(frozen=True)
 class TransformerMethod(Method[TransformerModel, Views]):
     """Trains a SiT on square RGBA images of one field of view, in one way for all its kinds."""
+
+    data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     any_size: ClassVar[bool] = False
 
@@ -70,7 +73,9 @@ class TransformerMethod(Method[TransformerModel, Views]):
     ) -> TransformerModel:
         """For images of `size` cells; `views`: how many to train on, and how many held out."""
 
-    def shape(self, size: int, channels: int, condition: int = 0, outputs: int = 0) -> Shape:
+    def transformer_shape(
+        self, size: int, channels: int, condition: int = 0, outputs: int = 0
+    ) -> Shape:
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
         return Shape(size, channels, *sizes, condition, outputs, self.qk_norm)
@@ -126,6 +131,9 @@ class TransformerMethod(Method[TransformerModel, Views]):
     def kept(self, progress: Progress) -> float:
         """Share of the averaged weights that this step keeps: less at first, to forget them."""
         return min(self.average_decay, (1 + progress.step) / (10 + progress.step))
+
+    def image_size(self, model: TransformerModel) -> int:
+        return model.image_size
 
     def smaller(self) -> "Method[TransformerModel, Views] | None":
         return halve(self, "batch")

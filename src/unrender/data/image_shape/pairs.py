@@ -165,6 +165,8 @@ class ShapeSet:
     name: str
     train: Shapes
     test: Shapes
+    source: str | None = None
+    """The path that it was loaded from; None if it was made in memory."""
 
 
 def split(name: str, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> ShapeSet:

@@ -15,7 +15,7 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.scores import Scores
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import turntable_poses
+from unrender.geometry.paths import turntable
 from unrender.imaging.files import write_image
 from unrender.training.method import (
     DataKind,
@@ -66,9 +66,10 @@ class OneImage(DataKind[Picture, Picture]):
     def describe(self, data: Picture) -> Description:
         # A run of any kind says from where its images are seen: this one from straight ahead.
         ahead = Cameras.from_focal(
-            turntable_poses(1, 1.0, 0.0), float(data.width), data.width, data.height
+            turntable(1, 1.0, 0.0), float(data.width), data.width, data.height
         )
-        return Description({"source": data.name}, ahead, ("image",), (data.pixels,))
+        source = {"source": data.name}
+        return Description(source, ahead, ("image",), (data.pixels,), keep_cameras=False)
 
     def evaluate(
         self, fitted: Fitted[Any], data: Picture, lpips: LPIPS | None = None

@@ -57,7 +57,8 @@ class ImageShapePairs(DataKind[ShapeSet, Shapes]):
         train = data.train
         names = tuple(f"image {k}" for k in range(len(train.cameras)))
         source = {"source": data.source, "shapes": len(train)}
-        return Description(source, train.cameras, names, (train.images, train.points))
+        tensors = (train.images, train.points)
+        return Description(source, train.cameras, names, tensors, keep_cameras=False)
 
     def evaluate(
         self, fitted: Fitted[Any], data: ShapeSet, lpips: LPIPS | None = None

@@ -66,7 +66,7 @@ class PosedImages(DataKind[Dataset, Views]):
     def evaluate(
         self, fitted: Fitted[Any], data: Dataset, lpips: LPIPS | None = None
     ) -> Evaluation:
-        """PSNR, SSIM and LPIPS of a method that makes images, errors of one that finds poses."""
+        """PSNR, SSIM and LPIPS of rendered images, and errors of estimated poses."""
         if not len(data.test):
             raise InputError(
                 f"{data.name}: has no held-out views: name other data to evaluate on"

@@ -1,6 +1,6 @@
 """A shape in three dimensions: what meshes, points, voxels and fields are fitted to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -153,9 +153,11 @@ def target_of(
 ) -> ShapeTarget:
     """The target that a shape is for a fit. InputError if it has no extent."""
     if isinstance(shape, PointCloud):
-        return ShapeTarget.of_points(name, shape).read_from(source, up)
-    mesh = shape if isinstance(shape, Mesh) else mesh_from_voxels(shape)
-    return ShapeTarget.of_mesh(name, mesh).read_from(source, up)
+        target = ShapeTarget.of_points(name, shape)
+    else:
+        mesh = shape if isinstance(shape, Mesh) else mesh_from_voxels(shape)
+        target = ShapeTarget.of_mesh(name, mesh)
+    return replace(target, source=source, up=up)
 
 
 def _images(renderer: Renderer, cameras: Cameras) -> Float[Tensor, "cameras height width 3"]:

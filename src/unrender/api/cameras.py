@@ -1,0 +1,208 @@
+"""Camera paths of the front door: around what is rendered, or through given cameras."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unrender.data.dataset import Dataset
+from unrender.data.formats.camera_files import read_cameras
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.geometry import paths
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.shapes import cameras_around
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.voxels import VoxelGrid
+
+MAX_SIDE = 8192
+"""Pixels of the longer side of a rendered image, at most."""
+ELEVATION = 30.0
+SHAPE_ELEVATION = 20.0
+"""Degrees above the horizon, by default, around scenes and around shapes."""
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """Cameras that are placed once it is known what they look at.
+
+    `unrender.render` and `Run.render` take one; `cameras(like)` places it.
+
+    >>> import unrender as ur
+    >>> ur.turntable(30)
+    CameraPath(turntable, 30 frames)
+    """
+
+    kind: str
+    frames: int
+    place: Callable[[Any], Cameras]
+
+    def cameras(self, like: Any) -> Cameras:
+        """The cameras around a run, a dataset, views, cameras or a shape. InputError."""
+        return self.place(like)
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def __repr__(self) -> str:
+        return f"CameraPath({self.kind}, {self.frames} frames)"
+
+
+def turntable(
+    frames: int = 60,
+    *,
+    elevation: float | None = None,
+    radius: float | None = None,
+    like: Any = None,
+) -> CameraPath:
+    """A circle around the scene or the shape, upright as the training cameras are.
+
+    Args:
+        frames: Number of cameras.
+        elevation: Degrees above the horizon; by default 30, and 20 around a shape.
+        radius: Distance from the center; by default the training cameras' mean distance, or
+            that from which all of a shape is visible.
+        like: A dataset, run, views, cameras or shape to circle around; by default what is
+            rendered.
+
+    Raises InputError for fewer than one frame or a radius that is not positive.
+
+    >>> import unrender as ur
+    >>> cow = ur.Mesh.torus()
+    >>> len(ur.turntable(8).cameras(cow))
+    8
+    """
+    _check_frames(frames)
+    if radius is not None and not 0 < radius < math.inf:
+        raise InputError(f"radius {radius}: give a positive length")
+
+    def place(target: Any) -> Cameras:
+        about = target if like is None else like
+        if isinstance(about, Mesh | PointCloud | VoxelGrid):
+            angle = math.radians(SHAPE_ELEVATION if elevation is None else elevation)
+            return cameras_around(about, frames, elevation=angle, radius=radius)
+        angle = math.radians(ELEVATION if elevation is None else elevation)
+        size = getattr(about, "image_size", None)
+        if size is not None:  # A pose flow knows only cameras that look at the origin.
+            low, high = about.view_ranges["radius"]
+            poses = paths.turntable(frames, radius or (low + high) / 2, angle)
+            return about.training_like(poses)
+        return paths.orbit(_known(about), frames, angle, radius)
+
+    return CameraPath("turntable", frames, place)
+
+
+def spiral(frames: int = 60, *, turns: float = 2.0, like: Any = None) -> CameraPath:
+    """An ellipse about the mean of cameras that look in one direction (LLFF).
+
+    Args:
+        frames: Number of cameras.
+        turns: How often the ellipse is traversed.
+        like: A dataset, run, views or cameras; by default the run that is rendered.
+
+    >>> import unrender as ur
+    >>> len(ur.spiral(8).cameras(ur.load("bricks")))
+    8
+    """
+    _check_frames(frames)
+
+    def place(target: Any) -> Cameras:
+        return paths.spiral(_known(target if like is None else like), frames, turns)
+
+    return CameraPath("spiral", frames, place)
+
+
+def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
+    """A smooth path through the training cameras in their order.
+
+    Args:
+        frames: Number of cameras.
+        like: A dataset, run, views or cameras; by default the run that is rendered.
+
+    >>> import unrender as ur
+    >>> len(ur.interpolate(12).cameras(ur.load("bricks").train[:4]))
+    12
+    """
+    _check_frames(frames)
+
+    def place(target: Any) -> Cameras:
+        return paths.through(_known(target if like is None else like), frames)
+
+    return CameraPath("interpolation", frames, place)
+
+
+def path_by_name(
+    name: str, frames: int, elevation: float | None = None, radius: float | None = None
+) -> "CameraPath | Cameras | str":
+    """What the command line names: a path, "test" for the held-out views, or a file."""
+    if name == "turntable":
+        return turntable(frames, elevation=elevation, radius=radius)
+    if name == "spiral":
+        return spiral(frames)
+    if name == "interpolate":
+        return interpolate(frames)
+    return name if name == "test" else read_cameras(Path(name)).cameras
+
+
+def as_cameras(
+    cameras: Cameras | CameraPath, target: Any, size: int | tuple[int, int] | None = None
+) -> Cameras:
+    """The cameras to render `target` from, at a size. InputError."""
+    if not isinstance(cameras, Cameras | CameraPath):
+        raise InputError(
+            f"{type(cameras).__name__}: is not cameras: give Cameras, or a path such as "
+            "unrender.turntable(60)"
+        )
+    found = cameras.cameras(target) if isinstance(cameras, CameraPath) else cameras
+    return resized(found, size, getattr(target, "image_size", None))
+
+
+def resized(
+    cameras: Cameras, size: int | tuple[int, int] | None, fixed: int | None = None
+) -> Cameras:
+    """Cameras with `size` pixels on the longer side, or (width, height). InputError.
+
+    `fixed` is the only size that a pose flow renders.
+    """
+    if fixed is not None:
+        if size not in (None, fixed, (fixed, fixed)):
+            raise InputError(f"size {size}: this pose flow renders {fixed}×{fixed} pixels only")
+        return cameras.resized(fixed, fixed)
+    if size is None:
+        return cameras
+    if isinstance(size, int):
+        scale = size / max(cameras.width, cameras.height)
+        width, height = (round(scale * side) for side in (cameras.width, cameras.height))
+        both = (max(1, width), max(1, height))
+    else:
+        both = size
+    if not all(1 <= side <= MAX_SIDE for side in both) or (size == 0):
+        raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
+    return cameras.resized(*both)
+
+
+def _known(about: Any) -> Cameras:
+    """The cameras that a path follows."""
+    if isinstance(about, Cameras):
+        return about
+    if isinstance(about, Dataset):
+        return about.train.cameras
+    if isinstance(about, Views):
+        return about.cameras
+    if isinstance(about, Mesh | PointCloud | VoxelGrid):
+        raise InputError("a shape has no training cameras: use a turntable, or give cameras")
+    found = getattr(about, "cameras", None)
+    if isinstance(found, Cameras):
+        return found
+    raise InputError(
+        f"{type(about).__name__}: has no cameras: give a Dataset, a Run, Views or Cameras"
+    )
+
+
+def _check_frames(frames: int) -> None:
+    if frames < 1:
+        raise InputError(f"frames {frames}: give at least 1")
+
+

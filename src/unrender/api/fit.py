@@ -1,0 +1,329 @@
+"""Fit a method to data: the `fit` and `fit_shape` of the front door."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from unrender.api.run import Run
+from unrender.data.formats.camera_files import NamedCameras
+from unrender.data.make_views import camera_statistics
+from unrender.errors import InputError
+from unrender.kernels.runtime.process import prepare_process
+from unrender.methods import describe, from_description
+from unrender.methods.presets import RENAMED_OPTIONS, find_preset, nearest
+from unrender.training.fit import Device, FitOptions, pick_device, train
+from unrender.training.method import DataKind, Description, Fitted, Method
+from unrender.training.run_folder import Record, RunFolder, RunInMemory, provenance
+
+AnyMethod = Method[Any, Any]
+Watch = Callable[[nn.Module, float], None]
+ShapeKind = Literal["mesh", "points", "voxels", "sdf", "occupancy"]
+SHAPE_PRESETS: dict[ShapeKind, str] = {
+    "mesh": "fit-mesh",
+    "points": "fit-points",
+    "voxels": "fit-voxels",
+    "sdf": "sdf",
+    "occupancy": "occupancy",
+}
+"""What `fit_shape` fits, and the presets that do so."""
+
+
+def fit(
+    method: str | AnyMethod,
+    data: object,
+    *,
+    out: str | Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+    log_every: int = 50,
+    checkpoint_every: int = 1000,
+    progress: bool = True,
+    watch: Watch | None = None,
+    **options: Any,
+) -> Run:
+    """Fit a method to data, and return the fitted model.
+
+    Args:
+        method: A preset's name (`unrender.methods` lists them), or a method with its options.
+        data: What the method is fitted to: for radiance fields and pose flows a `Dataset`,
+            `Views`, a path or the name of a built-in scene; for shapes a shape or its file; for
+            image-field an image; for image-to-… a set of images and shapes.
+        out: A new folder to keep the run in; without it the run stays in memory, and
+            `Run.save` keeps it later.
+        minutes: Training time; without `minutes` and `steps`, 5 minutes.
+        steps: Optimizer steps; with `minutes` too, whichever ends first.
+        seed: Seed of all random numbers.
+        device: "auto" takes a CUDA GPU if there is one, else the CPU.
+        log_every: Steps between entries of the metrics.
+        checkpoint_every: Steps between checkpoints in `out`.
+        progress: Whether to show a progress bar.
+        watch: Called with the model and the seconds of training at every logged step.
+        **options: Options of the method (`levels=12`) and, where `data` is a path, of reading
+            it (`downscale=2`).
+
+    Returns:
+        The fitted `Run`. Ctrl-C ends the fit after the step at hand; the run is then not
+        `finished`, and `Run.resume` continues it.
+
+    Raises InputError, a ValueError, for names and options that do not exist (with the nearest
+    ones), data that the method cannot be fitted to, and folders that exist or cannot be written.
+
+    >>> import unrender as ur
+    >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+    >>> run.steps
+    20
+    """
+    prepare_process()
+    fit_options = FitOptions(steps, minutes, seed, device, log_every, checkpoint_every)
+    chosen, preset, reading = choose(method, options)
+    source = chosen.data.read(data, reading)
+    return fit_to(
+        chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
+    )
+
+
+def fit_shape(
+    shape: object,
+    as_: ShapeKind = "mesh",
+    *,
+    out: str | Path | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    **options: Any,
+) -> Run:
+    """Fit a mesh, points, voxels or a neural field to a shape by gradient descent.
+
+    Args:
+        shape: A `Mesh`, `PointCloud` or `VoxelGrid`, or the path of its file.
+        as_: "mesh" deforms a sphere, "points" moves a point cloud, "voxels" fills cells, and
+            "sdf" and "occupancy" fit a neural field.
+        out: A new folder to keep the run in, with the fitted shape's file and progress.gif.
+        minutes: Training time; without `minutes` and `steps`, 1 minute.
+        steps: Optimizer steps; with `minutes` too, whichever ends first.
+        **options: As for `fit`, and the options of the method.
+
+    Raises InputError.
+
+    >>> import unrender as ur
+    >>> run = ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False)
+    >>> run.shape()
+    PointCloud(20000 points, normals)
+    """
+    if as_ not in SHAPE_PRESETS:
+        raise InputError(f"as_={as_!r}: choose one of {', '.join(SHAPE_PRESETS)}")
+    if minutes is None and steps is None:
+        minutes = 1.0
+    return fit(SHAPE_PRESETS[as_], shape, out=out, minutes=minutes, steps=steps, **options)
+
+
+def choose(
+    method: str | AnyMethod, options: dict[str, Any]
+) -> tuple[AnyMethod, str | None, Any]:
+    """The method with its options, its preset, and the options of reading its data.
+
+    InputError for an option that neither has.
+    """
+    preset = find_preset(method) if isinstance(method, str) else None
+    plain = preset.method() if preset is not None else method
+    assert isinstance(plain, Method), "a preset's name or a method"
+    assert dataclasses.is_dataclass(plain)
+    own = {field.name for field in dataclasses.fields(plain)}
+    reading = {field.name for field in dataclasses.fields(plain.data.options)}
+    for name in options:
+        if name not in own | reading:
+            loop = [field.name for field in dataclasses.fields(FitOptions)]
+            hint = nearest(RENAMED_OPTIONS.get(name, name), [*own, *reading, *loop])
+            label = preset.name if preset is not None else type(plain).__name__
+            raise InputError(f"{label}: has no option {name!r}{hint}")
+    chosen = dataclasses.replace(plain, **{k: v for k, v in options.items() if k in own})
+    read = plain.data.options(**{k: v for k, v in options.items() if k in reading - own})
+    return chosen, None if preset is None else preset.name, read
+
+
+def fit_to(
+    method: AnyMethod,
+    source: Any,
+    options: FitOptions,
+    *,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    record: Record | None = None,
+    progress: bool = True,
+    watch: Watch | None = None,
+) -> Run:
+    """Fit a method to data that were read already; what `fit` does after reading.
+
+    `record` is a fit that is continued, which must have the same method and data. InputError.
+    """
+    kind: DataKind[Any, Any] = method.data
+    device = pick_device(options.device)
+    if out is not None:
+        check_free(Path(out))
+    described = kind.describe(source)
+    config = {
+        "method": describe(method, preset),
+        "fit": dataclasses.asdict(options),
+        "data": described.source,
+        "views": describe_cameras(described),
+    }
+    resumed = record is not None
+    keep = described.keep_cameras and method.any_size
+    cameras = NamedCameras(described.cameras, described.names) if keep else None
+    if record is not None:
+        check_same(record, config["method"], config["views"])
+    elif out is not None:
+        record = RunFolder.create(Path(out), config)
+    else:
+        name = str(config["method"]["preset"])
+        record = RunInMemory(name, {**config, **provenance()}, cameras)
+    for remark in kind.remarks(method, source) if progress else ():
+        print(remark)
+    folder = record if isinstance(record, RunFolder) else None
+    follower = None if folder is None else kind.watcher(method, source, device)
+    watches = [each for each in (watch, follower and follower.watch) if each is not None]
+
+    def watch_all(model: nn.Module, seconds: float) -> None:
+        for each in watches:
+            each(model, seconds)
+
+    try:
+        if folder is not None and cameras is not None:
+            folder.keep_cameras(cameras)
+        part = kind.training(source).to(device)
+        model, result = train(
+            method, part, options, record, resumed, progress, watch_all if watches else None
+        )
+    except InputError:
+        if folder is not None:
+            folder.discard_if_unused()
+        raise
+    run = Run(record, Fitted(method, model), source)
+    if follower is not None and folder is not None and not result.interrupted:
+        follower.write(run.fitted, folder.path)
+    return run
+
+
+def fit_or_open(
+    method: AnyMethod, source: Any, options: FitOptions, out: Path, progress: bool = True
+) -> Run:
+    """The finished run in `out`, or one fitted now; one that was interrupted is continued.
+
+    InputError if the run there has other options of the method, or was fitted to other data.
+    Ctrl-C ends the fit with KeyboardInterrupt, once its checkpoint is written.
+    """
+    record = RunFolder.open(out) if out.exists() else None
+    if record is not None and record.finished:
+        views = describe_cameras(method.data.describe(source))
+        check_same(record, describe(method), views)
+        return Run.open(out, options.device)
+    new = out if record is None else None
+    run = fit_to(method, source, options, out=new, record=record, progress=progress)
+    if not run.finished:
+        raise KeyboardInterrupt
+    return run
+
+
+def resume(
+    path: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    progress: bool = True,
+) -> Run:
+    """Continue the run in a folder from its last checkpoint, as it was begun; see `resume_run`."""
+    return resume_run(RunFolder.open(Path(path)), None, minutes, steps, progress)
+
+
+def resume_run(
+    record: Record,
+    data: Any = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    progress: bool = True,
+    watch: Watch | None = None,
+) -> Run:
+    """Continue a fit from its last checkpoint, with the options that it was begun with.
+
+    `data` are what it was fitted to, read again if they are None. `minutes` or `steps`, if
+    given, replace the budget that it had; they count from the first step, so a larger one also
+    continues a finished run. Raises InputError if the data are no longer there or have changed.
+    """
+    config = record.config
+    source = f"{record.name}: config"
+    method = from_description(config.get("method"), source)
+    fit_config = config.get("fit")
+    known = {field.name for field in dataclasses.fields(FitOptions)}
+    if not isinstance(fit_config, dict) or not set(fit_config) <= known:
+        raise InputError(f"{source}: does not describe how it was fitted: fit again")
+    options = FitOptions(**fit_config)
+    if minutes is not None or steps is not None:
+        options = dataclasses.replace(options, minutes=minutes, steps=steps)
+    source_data = method.data.read_again(config.get("data", {})) if data is None else data
+    preset = config["method"].get("preset")
+    return fit_to(
+        method,
+        source_data,
+        options,
+        preset=preset,
+        record=record,
+        progress=progress,
+        watch=watch,
+    )
+
+
+def check_free(out: Path) -> None:
+    """Refuse an `out` that exists, before any work is done."""
+    if out.exists():
+        raise InputError(
+            f"{out}: exists already: choose another folder, continue the run with --resume, or "
+            "delete it"
+        )
+
+
+def check_same(record: Record, method: dict[str, Any], views: dict[str, Any]) -> None:
+    """InputError unless a run has this method, its options, and these data."""
+    config = record.config
+    before, now = config.get("method", {}), method
+    if any(before.get(key) != now[key] for key in ("name", "options")):
+        raise InputError(
+            f"{record.name}: was fitted with other options of the method: use the "
+            "same ones to resume it, or another folder"
+        )
+    if config.get("views", {}).get("fingerprint") != views["fingerprint"]:
+        raise InputError(
+            f"{record.name}: was fitted to other data: use the same to resume it, or "
+            "another folder"
+        )
+
+
+def describe_cameras(described: Description) -> dict[str, Any]:
+    """What later commands need of the training views, without loading them."""
+    cameras = described.cameras
+    radius, elevation = camera_statistics(cameras)
+    return {
+        "count": len(cameras),
+        "width": cameras.width,
+        "height": cameras.height,
+        "intrinsics": cameras.intrinsics[0].tolist(),
+        "radius": list(radius),
+        "elevation_deg": [math.degrees(angle) for angle in elevation],
+        "fingerprint": fingerprint(described.tensors),
+        "background": described.background,
+    }
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """A hash of numbers, to tell one data set from another."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+

@@ -1,0 +1,446 @@
+"""A fitted model: what `fit` returns and `open` reads."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unrender.api.cameras import CameraPath, as_cameras
+from unrender.api.extract import mesh_of, splats_of
+from unrender.api.pose import find_poses
+from unrender.data.formats.camera_files import NamedCameras
+from unrender.data.make_views import make_views
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.evaluation.lpips import LPIPS
+from unrender.evaluation.renders import render_in_parts
+from unrender.evaluation.scores import Scores, with_unit
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spherical_shell
+from unrender.imaging.color import Color
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.methods import from_description
+from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering, supersampled
+from unrender.shapes.files.splats import Splats
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape
+from unrender.shapes.textures import VertexColors
+from unrender.training.fit import Device, pick_device
+from unrender.training.method import Evaluation, Fitted, Method
+from unrender.training.metrics import Entry
+from unrender.training.progress import told_progress
+from unrender.training.run_folder import Record, RunFolder
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fitted model, which renders, finds poses, becomes a mesh, is scored and kept.
+
+    `unrender.fit` returns one, in memory or in a folder; `unrender.open` reads one.
+
+    >>> import unrender as ur
+    >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+    >>> run
+    Run(instant-ngp-fast on bricks, 20 steps)
+    """
+
+    record: Record
+    """Where its configuration, its metrics and its checkpoint are."""
+    fitted: Fitted[Any]
+    """The method and the model."""
+    data: Any = None
+    """What it was fitted to, as long as that is in memory."""
+
+    @classmethod
+    def open(cls, path: str | Path, device: Device = "auto") -> "Run":
+        """The newest checkpoint of a run folder. InputError if the folder is not a run.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", steps=5, out="runs/box", progress=False)
+        >>> ur.Run.open("runs/box").steps
+        5
+        """
+        record = RunFolder.open(Path(path))
+        source = f"{path}/config.json"
+        config = record.config
+        method = from_description(config.get("method"), source)
+        _check_views(config.get("views"), source)
+        checkpoint = record.load()
+        file = f"{record.checkpoints()[-1]}/model.safetensors"
+        for name, tensor in checkpoint.model.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise InputError(
+                    f"{file}: {name} contains NaN or Inf: fit again with a lower learning rate"
+                )
+        try:
+            model = method.restore(checkpoint.model)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
+        except (RuntimeError, KeyError, IndexError, ValueError) as error:
+            raise InputError(
+                f"{file}: does not hold a model of method {config['method']['name']!r} with "
+                "these options: fit again"
+            ) from error
+        return cls(record, Fitted(method, model.to(pick_device(device))))
+
+    @property
+    def method(self) -> Method[Any, Any]:
+        """The method with its options."""
+        return self.fitted.method
+
+    @property
+    def model(self) -> nn.Module:
+        return self.fitted.model
+
+    @property
+    def preset(self) -> str:
+        """The preset that it was fitted with."""
+        described = self.config["method"]
+        return str(described.get("preset", described["name"]))
+
+    @property
+    def path(self) -> Path | None:
+        """Its folder; None while it is in memory alone."""
+        return self.record.path if isinstance(self.record, RunFolder) else None
+
+    @property
+    def label(self) -> str:
+        """Its folder, or its preset, for messages."""
+        return self.preset if self.path is None else str(self.path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The method, the data and the options of the fit, as config.json holds them."""
+        return self.record.config
+
+    @property
+    def metrics(self) -> list[Entry]:
+        """What was logged while it was fitted: steps, seconds, loss and more."""
+        return self.record.metrics
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken."""
+        return int(self.record.state["step"])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training."""
+        return float(self.record.state["seconds"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the fit came to its end; if not, `resume` continues it."""
+        return self.record.finished
+
+    @property
+    def device(self) -> torch.device:
+        return self.fitted.device
+
+    @property
+    def renderer(self) -> Renderer:
+        """The model as a function from cameras to a `Rendering`, differentiable in the poses."""
+        return self.fitted.renderer
+
+    @property
+    def image_size(self) -> int | None:
+        """Pixels per side of a pose flow's images; None for models that render any size."""
+        return self.fitted.image_size
+
+    @property
+    def source(self) -> str | None:
+        """Path or name of the data that it was fitted to; None if they were in memory."""
+        found = self.config.get("data", {}).get("source")
+        return None if found is None else str(found)
+
+    @property
+    def cameras(self) -> Cameras:
+        """The cameras of the training views. InputError if the run kept none."""
+        return self.named_cameras().cameras
+
+    def named_cameras(self) -> NamedCameras:
+        """The cameras of the training views with the names of these. InputError."""
+        found = self.record.cameras
+        if found is None:
+            raise InputError(f"{self.label}: keeps no cameras of training views")
+        return found
+
+    @property
+    def view_ranges(self) -> dict[str, Any]:
+        """Size, intrinsics, radius and elevation (degrees) of the training views."""
+        return self.config["views"]
+
+    def training_like(self, world_from_camera: torch.Tensor) -> Cameras:
+        """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views."""
+        views = self.view_ranges
+        intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
+        return Cameras(world_from_camera, intrinsics, views["width"], views["height"])
+
+    def with_options(self, **options: Any) -> "Run":
+        """The same model with other options of its method."""
+        method = self.method
+        assert dataclasses.is_dataclass(method)
+        fitted = Fitted(dataclasses.replace(method, **options), self.model)
+        return dataclasses.replace(self, fitted=fitted)
+
+    def render(
+        self,
+        cameras: "Cameras | CameraPath",
+        *,
+        size: int | tuple[int, int] | None = None,
+        supersample: int = 1,
+        progress: bool = True,
+    ) -> Rendering:
+        """Render images from cameras.
+
+        Args:
+            cameras: One or more cameras, or a path such as `unrender.turntable(60)`.
+            size: Pixels of the longer side, or (width, height); by default the cameras' own.
+            supersample: Rays per side of each pixel; more than 1 reduces aliasing.
+            progress: Whether to show a progress bar for more than one camera.
+
+        Returns a `Rendering` on the CPU. InputError for models that make no images.
+
+        >>> import unrender as ur
+        >>> data = ur.load("bricks")
+        >>> run = ur.fit("instant-ngp-fast", data, steps=20, progress=False)
+        >>> run.render(data.test.cameras[0], size=64)
+        Rendering(1 × 64×64)
+        """
+        if not self.method.makes_images:
+            raise InputError(f"{self.label}: makes no images: use its shape or prediction")
+        found = as_cameras(cameras, self, size)
+        renderer = supersampled(self.renderer, 1 if self.image_size else supersample)
+        with told_progress("render", "frame", progress and len(found) > 1) as tell:
+            return render_in_parts(renderer, found, tell).to("cpu")
+
+    def evaluate(self, data: object = None, *, lpips: str | Path | None = None) -> Scores:
+        """Scores on held-out data.
+
+        Args:
+            data: Other data than the held-out part of what the run was fitted to.
+            lpips: File of LPIPS weights (.safetensors); without it LPIPS is left out.
+
+        Nothing is written. InputError if there is no held-out data.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+        >>> sorted(run.evaluate())[:3]
+        ['background', 'height', 'lpips']
+        """
+        return self.evaluation(data, lpips=lpips).scores
+
+    def evaluation(self, data: object = None, *, lpips: str | Path | None = None) -> Evaluation:
+        """Scores on held-out data, and what a report shows beside them."""
+        weights = None if lpips is None else LPIPS.read(Path(lpips))
+        return self.method.data.evaluate(self.fitted, self.load_data(data), weights)
+
+    def load_data(self, data: object = None) -> Any:
+        """What the run was fitted to, or other data, read in the same way. InputError."""
+        kind = self.method.data
+        if data is None and self.data is not None:
+            return self.data
+        if data is None or isinstance(data, str | Path):
+            recorded = self.config.get("data", {})
+            return kind.read_again(recorded, None if data is None else str(data))
+        return kind.read(data, kind.options())
+
+    def pose(
+        self,
+        images: "str | Path | Images | Views | list[str] | list[Path]",
+        *,
+        start: "PoseEstimate | Cameras | Run | str | Path | None" = None,
+        background: "Color | None" = None,
+        options: RenderAndCompare | None = None,
+    ) -> PoseEstimate:
+        """Estimate the cameras of images.
+
+        A pose flow finds them from the images alone. Any other model refines a `start` by
+        render-and-compare (iNeRF).
+
+        Args:
+            images: Files, or a tensor [n, height, width, 3 or 4] in [0, 1]; RGBA with straight
+                alpha in files, premultiplied in tensors.
+            start: What is refined: a pose flow's estimate, cameras, a file of cameras, or the
+                pose flow itself.
+            background: Color behind images without alpha: "white", "black", three numbers, or
+                "opaque" if the background belongs to the scene. By default that of the training
+                views, white where these have alpha.
+            options: The refinement.
+
+        Returns cameras with the error to expect about each axis. InputError.
+
+        >>> import unrender as ur
+        >>> data = ur.load("bricks")
+        >>> run = ur.fit("instant-ngp-fast", data, steps=20, progress=False)
+        >>> flow = ur.fit("sit", run.make_views(40, size=16), steps=2, progress=False)
+        >>> flow.pose(data.test.images[:1]).cameras
+        Cameras(1 × 160×160, fov 39.6°)
+        """
+        return find_poses(self, images, start, background, options or RenderAndCompare())
+
+    def make_views(
+        self,
+        count: int = 2000,
+        *,
+        size: int = 32,
+        radius: tuple[float, float] | None = None,
+        elevation: tuple[float, float] | None = None,
+        roll: float = 0.0,
+        look_at_jitter: float = 0.0,
+        supersample: int = 3,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> Views:
+        """Render posed images from random cameras: a dataset for a pose flow.
+
+        Args:
+            count: Number of views.
+            size: Pixels per side.
+            radius: Range of distances from the origin; by default that of the training cameras.
+            elevation: Range of elevations in degrees; by default that of the training cameras.
+            roll: Largest rotation about the optical axis, either way, in degrees.
+            look_at_jitter: Radius of the ball around the origin that holds the look-at points.
+            supersample: Rays per side of each pixel; 1 aliases.
+            seed: Seed of the cameras.
+            progress: Whether to show a progress bar.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+        >>> len(run.make_views(4, size=16))
+        4
+        """
+        for name, value in (("count", count), ("size", size), ("supersample", supersample)):
+            if value < 1:
+                raise InputError(f"{name} {value}: give at least 1")
+        if not self.method.makes_images:
+            raise InputError(f"{self.label}: makes no images")
+        low, high = elevation or self.view_ranges["elevation_deg"]
+        poses = spherical_shell(
+            count,
+            radius or tuple(self.view_ranges["radius"]),
+            torch.Generator().manual_seed(seed),
+            (math.radians(low), math.radians(high)),
+            roll=math.radians(roll),
+            look_at_jitter=look_at_jitter,
+        )
+        cameras = self.training_like(poses).resized(size, size)
+        with told_progress("render views", "view", progress) as tell:
+            return make_views(self.renderer, cameras, supersample, tell)
+
+    def mesh(
+        self, *, voxels: int = 192, half_width: float | None = None, progress: bool = True
+    ) -> Mesh:
+        """The surface as a mesh with vertex colors.
+
+        A model that is a mesh or voxels gives its own surface. From a radiance field, depths
+        rendered from the training cameras are fused in a grid (Curless and Levoy, 1996).
+
+        Args:
+            voxels: Voxels per side of that grid, 16 to 512.
+            half_width: Half the grid's side in scene units; by default what the cameras see.
+            progress: Whether to show a progress bar.
+
+        InputError for models without a surface, such as pose flows.
+
+        >>> import unrender as ur
+        >>> ur.fit("sit", ur.load("bricks").train, steps=0, progress=False).mesh()
+        Traceback (most recent call last):
+        unrender.errors.InputError: sit: has no depth, so no surface: use a radiance field's run
+        """
+        return mesh_of(self, voxels, half_width, progress)
+
+    def points(self, **options: Any) -> PointCloud:
+        """The surface as a point cloud; options as for `mesh`. InputError.
+
+        >>> import unrender as ur
+        >>> run = ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False)
+        >>> len(run.points())
+        20000
+        """
+        if self.method.has_shape:
+            shape = self.shape()
+            if isinstance(shape, PointCloud):
+                return shape
+        mesh = self.mesh(**options)
+        colors = mesh.texture.colors if isinstance(mesh.texture, VertexColors) else None
+        return PointCloud(mesh.vertices, colors)
+
+    def splats(self) -> Splats:
+        """The Gaussians of gaussian-splatting, which save as .ply. InputError for others."""
+        return splats_of(self)
+
+    def shape(self) -> Shape:
+        """The mesh, points or voxels that a shape was fitted as. InputError for others."""
+        return self.fitted.shape()
+
+    def predict(self, image: "str | Path | Images", *, background: "Color | None" = None) -> Shape:
+        """Predict the shape in one image; see `unrender.predict`. InputError."""
+        from unrender.api.shapes import predict  # noqa: PLC0415 - it imports this module
+
+        return predict(self, image, background=background)
+
+    def resume(
+        self,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        progress: bool = True,
+        watch: Callable[[nn.Module, float], None] | None = None,
+    ) -> "Run":
+        """Continue the fit, bit-identically where the budget is in steps.
+
+        `minutes` or `steps` count from the first step and replace the budget that it had.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", steps=5, progress=False)
+        >>> run.resume(steps=8, progress=False).steps
+        8
+        """
+        from unrender.api.fit import resume_run  # noqa: PLC0415 - it imports this module
+
+        return resume_run(self.record, self.data, minutes, steps, progress, watch)
+
+    def save(self, path: str | Path) -> "Run":
+        """Keep the run in a new folder, which `unrender.open` reads; returns that run.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", steps=5, progress=False).save("runs/kept")
+        >>> ur.open("runs/kept")
+        Run(box on bricks, 5 steps)
+        """
+        folder = RunFolder.copy(self.record, Path(path))
+        return dataclasses.replace(self, record=folder)
+
+    def __repr__(self) -> str:
+        data = self.config.get("data", {})
+        name = data.get("scene") or (Path(self.source).stem if self.source else "data in memory")
+        state = "" if self.finished else ", not finished"
+        scores = self._kept_scores()
+        psnr = scores.get("psnr")
+        quality = f", {with_unit('psnr', psnr)}" if isinstance(psnr, float) else ""
+        return f"Run({self.preset} on {name}, {self.steps} steps{state}{quality})"
+
+    def _repr_html_(self) -> str:
+        """Its training curve and its figures, in a notebook."""
+        from unrender.report.run import run_summary  # noqa: PLC0415 - matplotlib is slow
+
+        return run_summary(repr(self), self.metrics, Scores(self._kept_scores()))
+
+    def _kept_scores(self) -> Mapping[str, Any]:
+        """What evaluation.json holds."""
+        return self.record.evaluation
+
+
+def _check_views(views: object, source: str) -> None:
+    wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
+    if not isinstance(views, dict) or any(
+        not isinstance(views.get(key), kind) for key, kind in wanted.items()
+    ):
+        raise InputError(f"{source}: does not describe the views it was fitted to: fit again")

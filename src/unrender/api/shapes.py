@@ -1,0 +1,131 @@
+"""Shapes of the front door: read, render and predict them."""
+
+from pathlib import Path
+
+
+import torch
+
+from unrender.api.cameras import CameraPath, as_cameras
+from unrender.api.pose import as_images
+from unrender.api.run import Run
+from unrender.errors import InputError
+from unrender.evaluation.renders import render_in_parts
+from unrender.geometry.cameras import Cameras
+from unrender.imaging.color import Color, as_color, matte
+from unrender.rendering.renderer import Images, Rendering, supersampled
+from unrender.rendering.shapes import shape_renderer
+from unrender.shapes.files.shape import Up
+from unrender.shapes.files.shape import load_shape as read
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape
+from unrender.shapes.voxels import VoxelGrid
+from unrender.training.fit import Device, pick_device
+from unrender.training.progress import told_progress
+
+SUPERSAMPLE = 2
+"""Rays per side of each pixel of a shape, by default: edges of meshes alias with one."""
+
+
+def load_shape(path: str | Path, *, up: Up = "auto") -> Shape:
+    """Read a mesh, a point cloud or voxels.
+
+    Args:
+        path: A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or voxels
+            (.binvox, .npz).
+        up: Which axis of a mesh file points up; "auto" takes y for .obj, .glb and .gltf, else
+            z. In memory z is up.
+
+    InputError for files that are missing, damaged or of another kind.
+
+    >>> import unrender as ur
+    >>> ur.Mesh.torus().save("torus.glb")
+    >>> ur.load_shape("torus.glb")
+    Mesh(1152 vertices, 2304 faces, watertight)
+    """
+    return read(Path(path), up)
+
+
+def render(
+    source: "Run | Shape | str | Path",
+    cameras: "Cameras | CameraPath",
+    *,
+    size: int | tuple[int, int] | None = None,
+    supersample: int | None = None,
+    device: Device = "auto",
+    progress: bool = True,
+) -> Rendering:
+    """Render a shape or a fitted model.
+
+    Args:
+        source: A `Mesh`, `PointCloud` or `VoxelGrid`, a `Run`, or the path of either.
+        cameras: One or more cameras, or a path such as `unrender.turntable(30)`.
+        size: Pixels of the longer side, or (width, height); by default the cameras' own, and
+            256 for a path around a shape.
+        supersample: Rays per side of each pixel; by default 2 for shapes and 1 for models.
+        device: Where to compute; a `Run` keeps its device.
+        progress: Whether to show a progress bar for more than one camera.
+
+    Returns a `Rendering` on the CPU. InputError.
+
+    >>> import unrender as ur
+    >>> ur.render(ur.Mesh.torus(), ur.turntable(4), size=32, progress=False)
+    Rendering(4 × 32×32)
+    """
+    if isinstance(source, str | Path):
+        path = Path(source)
+        source = Run.open(path, device) if path.is_dir() else load_shape(path)
+    if isinstance(source, Run):
+        return source.render(
+            cameras, size=size, supersample=supersample or 1, progress=progress
+        )
+    if not isinstance(source, Mesh | PointCloud | VoxelGrid):
+        raise InputError(
+            f"{type(source).__name__}: cannot be rendered: give a Run, a Mesh, a PointCloud, a "
+            "VoxelGrid or a path"
+        )
+    found = as_cameras(cameras, source, size)
+    renderer = shape_renderer(source.to(pick_device(device)))
+    renderer = supersampled(renderer, supersample or SUPERSAMPLE)
+    with told_progress("render", "frame", progress and len(found) > 1) as tell, torch.no_grad():
+        return render_in_parts(renderer, found, tell).to("cpu")
+
+
+def predict(
+    run: "Run | str | Path",
+    image: "str | Path | Images",
+    *,
+    background: Color | None = None,
+    device: Device = "auto",
+) -> Shape:
+    """Predict the shape in one image, by a run of image-to-mesh and its like.
+
+    Args:
+        run: A run that was trained on images and shapes, or its folder.
+        image: An image file or a tensor: with alpha, or with the object on a constant
+            `background`.
+        background: Color behind the object of an image without alpha.
+        device: Where to compute, if `run` is a folder.
+
+    Returns a shape in the frame of what was learned: z up, the front at +y, the longest side 1.
+    InputError for an image without alpha or background, and for other runs.
+
+    >>> import unrender as ur
+    >>> ur.predict(ur.fit("box", "bricks", steps=1, progress=False), torch.zeros(8, 8, 4))
+    Traceback (most recent call last):
+    unrender.errors.InputError: this model predicts no shapes: name a run of image-to-mesh, \
+image-to-points, image-to-voxels or image-to-occupancy
+    """
+    opened = run if isinstance(run, Run) else Run.open(run, device)
+    images = as_images(image)
+    if background is not None:
+        images = matte(images[..., :3], as_color(background))
+    elif opened.method.predicts_shapes and bool((images[..., 3] == 1).all()):
+        label = image if isinstance(image, str | Path) else "the image"
+        raise InputError(
+            f"{label}: has no alpha to tell the object from its background: cut it out, or "
+            "give background white or black"
+        )
+    return opened.fitted.predict(images)[0]
+
+

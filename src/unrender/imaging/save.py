@@ -1,0 +1,123 @@
+"""Images saved by the ending of a file's name, and shown wherever the user is."""
+
+import os
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from unrender.errors import InputError
+from unrender.files import replacing
+from unrender.imaging.files import to_bytes, write_video
+
+STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+VIDEOS = (".mp4", ".gif")
+QUALITY = 95
+"""Of JPEG and WebP."""
+SHEET_IMAGES = 12
+SHEET_PIXELS = 1024
+"""Images and pixels across, at most, of what is shown of many."""
+
+
+def save_images(
+    path: Path, images: Float[Tensor, "frames height width channels"], fps: int = 24
+) -> list[Path]:
+    """Save images in [0, 1] as the ending says; returns the files that were written.
+
+    .png, .jpg and .webp hold one image each: several are numbered, NAME_0000.png and so on.
+    .mp4 and .gif hold all of them as a video. A name without an ending is a folder that gets
+    one .png for each. Files are written whole or not at all. Raises InputError.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEOS:
+        check_folder(path)
+        write_video(path, images[..., :3], fps)
+        return [path]
+    if not suffix:
+        make_folder(path)
+        files = [path / f"{k:04d}.png" for k in range(len(images))]
+    elif suffix not in STILLS:
+        raise InputError(
+            f"{path}: cannot be written as {suffix}: end it in {', '.join((*STILLS, *VIDEOS))}"
+        )
+    elif len(images) == 1:
+        files = [path]
+    else:
+        files = [path.with_name(f"{path.stem}_{k:04d}{suffix}") for k in range(len(images))]
+    check_folder(files[0])
+    for file, image in zip(files, images, strict=True):
+        pixels = Image.fromarray(to_bytes(image).numpy())
+        kind = STILLS[file.suffix.lower()]
+        with replacing(file) as temporary:
+            if kind == "PNG":
+                pixels.save(temporary, kind)
+            else:
+                pixels.convert("RGB").save(temporary, kind, quality=QUALITY)
+    return files
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a file that could not be written before the work is done, not after. InputError."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path}: cannot be written, since {path.parent} is not a writable folder: make it, "
+            "or choose another place"
+        )
+
+
+def make_folder(path: Path) -> None:
+    """A folder with those above it; one that is there already stays as it is. InputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be made ({error.strerror}): choose another folder"
+        ) from error
+
+
+def png_bytes(image: Float[Tensor, "height width channels"]) -> bytes:
+    """An image in [0, 1] as a PNG file."""
+    stream = BytesIO()
+    Image.fromarray(to_bytes(image).numpy()).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def contact_sheet(
+    images: Float[Tensor, "images height width channels"], columns: int = 4
+) -> Float[Tensor, "sheet_height sheet_width channels"]:
+    """Up to twelve of the images in rows, evenly chosen, with white gaps between them."""
+    count = min(SHEET_IMAGES, len(images))
+    chosen = images[torch.linspace(0, len(images) - 1, count).round().long()]
+    columns = min(columns, count)
+    step = -(-chosen.shape[2] * columns // SHEET_PIXELS)
+    chosen = chosen[:, ::step, ::step]
+    gap = max(1, chosen.shape[2] // 40)
+    framed = torch.nn.functional.pad(chosen, (0, 0, gap, gap, gap, gap), value=1.0)
+    missing = -count % columns
+    blank = torch.ones_like(framed[:1]).expand(missing, *framed.shape[1:])
+    rows = torch.cat([framed, blank]).unflatten(0, (-1, columns))
+    return torch.cat([torch.cat(list(row), dim=1) for row in rows])
+
+
+def show_image(image: Float[Tensor, "height width channels"], name: str = "unrender") -> None:
+    """Show an image: in a notebook inline, on a desktop in a window, elsewhere as a file."""
+    if "ipykernel" in sys.modules:
+        from IPython.display import Image as Inline  # noqa: PLC0415 - only in a notebook
+        from IPython.display import display  # noqa: PLC0415
+
+        display(Inline(data=png_bytes(image)))
+        return
+    desktop = sys.platform in ("win32", "darwin") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if desktop:
+        Image.fromarray(to_bytes(image).numpy()).show(name)
+        return
+    path = Path(tempfile.gettempdir()) / f"{name}.png"
+    path.write_bytes(png_bytes(image))
+    print(f"There is no display here: see {path}")
