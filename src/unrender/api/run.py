@@ -444,3 +444,20 @@ def _check_views(views: object, source: str) -> None:
         not isinstance(views.get(key), kind) for key, kind in wanted.items()
     ):
         raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
+
+
+def open_run(path: str | Path, *, device: Device = "auto") -> Run:
+    """Open a run folder: `unrender.open`.
+
+    Args:
+        path: The folder that `fit` was given as `out`, or `Run.save` made.
+        device: "auto" takes a CUDA GPU if there is one, else the CPU.
+
+    Raises InputError for a folder that is not a run.
+
+    >>> import unrender as ur
+    >>> ur.open("no such folder")
+    Traceback (most recent call last):
+    unrender.errors.InputError: no such folder: is not a run folder: give the folder of a fit
+    """
+    return Run.open(path, device)

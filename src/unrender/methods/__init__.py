@@ -1,12 +1,14 @@
 """Every method, one file for each paper; `presets` lists them by name."""
 
 import dataclasses
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.presets import CLASSES, RENAMED, RENAMED_OPTIONS
+from unrender.methods.presets import CLASSES, RENAMED, RENAMED_OPTIONS, Preset, Presets
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
@@ -58,3 +60,41 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
         ):
             raise InputError(f"{source}: option {key} of {name} is {value!r:.60}: {REMEDY}")
     return kind(**given)
+
+
+class _Listing(ModuleType):
+    """This package, which is also the list of its presets: `unrender.methods["nerf-fast"]`."""
+
+    def __getitem__(self, name: str) -> Preset:
+        return Presets()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(Presets())
+
+    def __len__(self) -> int:
+        return len(Presets())
+
+    def __contains__(self, name: object) -> bool:
+        return name in Presets()
+
+    def __repr__(self) -> str:
+        return repr(Presets())
+
+    def _repr_html_(self) -> str:
+        return Presets()._repr_html_()
+
+    def by_task(self) -> list[tuple[str, list[Preset]]]:
+        """Presets under the title of what they are for."""
+        return Presets().by_task()
+
+    def values(self) -> list[Preset]:
+        return list(Presets().values())
+
+    def items(self) -> list[tuple[str, Preset]]:
+        return list(Presets().items())
+
+    def keys(self) -> list[str]:
+        return list(Presets())
+
+
+sys.modules[__name__].__class__ = _Listing

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
@@ -102,6 +103,11 @@ class Preset:
     @property
     def paper(self) -> str:
         return PAPERS[self.base]
+
+    @property
+    def summary(self) -> str:
+        """Purpose, training time and paper in one line."""
+        return f"{self.purpose}; {self.minutes:g} min ({self.paper})"
 
     def method(self, **options: Any) -> "Method[Any, Any]":
         """The method with this preset's options, and `options` over them.
@@ -362,6 +368,50 @@ RENAMED: dict[str, str] = {
 
 RENAMED_OPTIONS: dict[str, str] = {}
 """Options by the names they had before, or have elsewhere: what a message suggests."""
+
+
+class Presets(Mapping[str, Preset]):
+    """Every preset by name: `unrender.methods`.
+
+    >>> import unrender as ur
+    >>> ur.methods["nerf-fast"].paper
+    'Mildenhall et al., ECCV 2020'
+    """
+
+    def __getitem__(self, name: str) -> Preset:
+        return find_preset(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PRESETS)
+
+    def __len__(self) -> int:
+        return len(PRESETS)
+
+    def __repr__(self) -> str:
+        return "\n\n".join(
+            f"{title}\n" + "\n".join(f"  {each.name:26} {each.summary}" for each in presets)
+            for title, presets in self.by_task()
+        )
+
+    def _repr_html_(self) -> str:
+        head = "<tr><th>preset</th><th>paper</th><th>use it for</th><th>minutes</th></tr>"
+        return "".join(
+            f"<h4>{escape(title)}</h4><table>{head}"
+            + "".join(
+                f"<tr><td><code>{each.name}</code></td><td>{escape(each.paper)}</td>"
+                f"<td>{escape(each.purpose)}</td><td>{each.minutes:g}</td></tr>"
+                for each in presets
+            )
+            + "</table>"
+            for title, presets in self.by_task()
+        )
+
+    def by_task(self) -> list[tuple[str, list[Preset]]]:
+        """Presets under the title of what they are for."""
+        return [
+            (title, [preset for preset in PRESETS.values() if preset.task == task])
+            for task, title in TASKS.items()
+        ]
 
 
 def find_preset(name: str) -> Preset:

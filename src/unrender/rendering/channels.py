@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering, pixel_grid
 
@@ -32,6 +33,8 @@ def as_images(
     Depths run from the nearest to the farthest hundredth of all images; normals n are
     (n + 1) / 2 in the world frame.
     """
+    if channel not in CHANNELS:
+        raise InputError(f"{channel!r}: choose one of {', '.join(CHANNELS)}")
     if channel == "color":
         return rendering.over(background).clamp(0, 1)
     if channel == "opacity":
@@ -41,7 +44,11 @@ def as_images(
         image = _colored(rendering.depth, solid)
     else:
         normals = rendering.normals
-        image = ((surface_normals(rendering, cameras) if normals is None else normals) + 1) / 2
+        if normals is None:
+            if rendering.cameras is None:
+                raise InputError("the rendering has no normals, and no cameras to derive them from")
+            normals = surface_normals(rendering, rendering.cameras)
+        image = (normals + 1) / 2
     return torch.where(solid[..., None], image, background)
 
 

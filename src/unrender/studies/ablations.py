@@ -72,8 +72,8 @@ class Ablations(Study):
             small = area_average(large.over(WHITE), subject.size, subject.size)
             made = small.clamp(0, 1)
             images = subject.views.test.rgba
-            read = subject.with_options(flow, refine_steps=0).estimate_poses(images)
-            mode = flow.estimate_poses(images)
+            read = subject.with_options(flow, refine_steps=0).fitted.estimate_poses(images)
+            mode = flow.fitted.estimate_poses(images)
             truth = subject.test.cameras
             records.append(
                 {
@@ -82,7 +82,7 @@ class Ablations(Study):
                     "one step, degrees": score_poses(read.cameras, truth).rotation_deg_median,
                     "mode, degrees": score_poses(mode.cameras, truth).rotation_deg_median,
                     "mode, under 5°": score_poses(mode.cameras, truth).under_5deg,
-                    "steps": flow.run.load().state["step"],
+                    "steps": flow.steps,
                 }
             )
         return Findings(

@@ -9,9 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.api.field_tasks import evaluate_picture, fit_picture
-from unrender.api.opened_run import check_free
-from unrender.api.tasks import make_folder
+from unrender.api.fit import check_free, fit_to
 from unrender.data.picture import Picture, over_white, pixel_centers
 from unrender.evaluation.images import psnr
 from unrender.fields.derivatives import (
@@ -22,6 +20,7 @@ from unrender.fields.derivatives import (
 )
 from unrender.fields.field import IMAGE_KINDS, SMOOTH, FieldKind
 from unrender.imaging.files import write_video
+from unrender.imaging.save import make_folder
 from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
 from unrender.report.fields import (
     Appearance,
@@ -75,7 +74,7 @@ def compare_fields(
     What is recorded on the way does not count as fitting. InputError; KeyboardInterrupt once
     Ctrl-C has ended a fit.
     """
-    check_free(out, resume=False)
+    check_free(out)
     make_folder(out)
     # Without a budget, the one that the loop takes.
     if options.steps is None and options.minutes is None:
@@ -108,22 +107,20 @@ def compare_fields(
 def _fitted(
     picture: Picture, method: ImageField, out: Path, record: _Record, show: bool
 ) -> FittedField:
-    opened, result = fit_picture(
-        picture, method, out, record.options, show=show, watch=record.watch
-    )
-    if result.interrupted:
+    opened = fit_to(method, picture, record.options, out=out, progress=show, watch=record.watch)
+    if not opened.finished:
         raise KeyboardInterrupt
-    figures = evaluate_picture(opened, picture)
+    figures = opened.evaluate()
     assert isinstance(opened.model, ImageFieldModel), "fitted just now"
     return FittedField(
         method.field,
         figures["parameters"],
-        result.steps,
-        result.seconds,
+        opened.steps,
+        opened.seconds,
         figures["mse"],
         math.inf if figures["psnr"] is None else figures["psnr"],
         record.curve,
-        opened.run.metrics,
+        opened.metrics,
         appearance(opened.model),
         method.field in SMOOTH,
     )

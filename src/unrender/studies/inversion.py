@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unrender.api.tasks import refine_on_scene
+from unrender.api.pose import refine
 from unrender.evaluation.detection import risk_coverage
 from unrender.evaluation.poses import PoseScores, rank_correlation, score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
@@ -16,7 +16,6 @@ from unrender.flows.pose_flow import PoseFlow
 from unrender.flows.solvers import SOLVERS, integrate_adaptively, invert_euler
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_log
-from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.rendering.renderer import PoseEstimate, Renderer
 from unrender.report.pictures import Row, evenly
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter
@@ -69,14 +68,14 @@ class Inversion(Study):
                     subject,
                     subject.with_options(
                         refine_steps=0, inversion_steps=steps, solver=solver
-                    ).estimate_poses,
+                    ).fitted.estimate_poses,
                 )
                 for steps in (self.steps if solver == "euler" else self.other_steps)
             }
             for solver in SOLVERS
         }
         read = backward["euler"][self.steps[0]]
-        mode = self._timed(subject, subject.flow.estimate_poses)
+        mode = self._timed(subject, subject.flow.fitted.estimate_poses)
         named = {
             READING: read,
             "dopri5, backward": self._timed(
@@ -237,9 +236,7 @@ class Inversion(Study):
     def _refined(self, subject: Subject, start: Found) -> Found:
         test = subject.views.test
         began = time.perf_counter()
-        found = refine_on_scene(
-            subject.scene, test.opaque, start.estimate, RenderAndCompare(), test.background
-        )
+        found = refine(subject.scene, test.opaque, start.estimate, test.background)
         seconds = start.seconds + (time.perf_counter() - began) / len(test)
         return Found(found, score_poses(found.cameras, test.cameras), seconds)
 

@@ -59,7 +59,7 @@ class Loop(Study):
                     for view, (rotation, translation, decibel) in enumerate(values)
                 ]
                 if number < self.rounds:
-                    cameras = flow.estimate_poses(rendering.rgba.clamp(0, 1)).cameras
+                    cameras = flow.fitted.estimate_poses(rendering.rgba.clamp(0, 1)).cameras
             kept = kept or images
         rounds = list(range(self.rounds + 1))
         chosen = evenly(8, len(begin))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from unrender.api.opened_run import OpenRun
+from unrender.api.run import Run
 from unrender.evaluation.images import score_images
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.renders import WHITE, render_in_parts
@@ -146,12 +146,12 @@ class Reconstruction(Study):
     def _shown(self, subject: Subject) -> list[int]:
         return evenly(8, len(subject.test))
 
-    def _images(self, subject: Subject, flow: OpenRun) -> torch.Tensor:
+    def _images(self, subject: Subject, flow: Run) -> torch.Tensor:
         cameras = subject.test.cameras.select(torch.tensor(self._shown(subject)))
         return render_in_parts(flow.renderer, cameras).over(WHITE).clamp(0, 1)
 
 
-def sampled(flow: OpenRun, seed: int) -> Renderer:
+def sampled(flow: Run, seed: int) -> Renderer:
     """The flow from sampled starts."""
     method, model = flow.method, flow.model
     assert isinstance(method, SiTFlow)

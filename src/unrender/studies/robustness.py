@@ -8,7 +8,7 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
-from unrender.api.opened_run import OpenRun
+from unrender.api.run import Run
 from unrender.data.make_views import camera_statistics
 from unrender.evaluation.detection import auroc
 from unrender.evaluation.images import psnr
@@ -62,7 +62,7 @@ class Robustness(Study):
             truth = subject.render(cameras)
             color = over_white(truth)
             made = render_in_parts(flow.renderer, cameras).over(WHITE).clamp(0, 1)
-            found = flow.estimate_poses(truth.images)
+            found = flow.fitted.estimate_poses(truth.images)
             assert found.misfit is not None
             inside = torch.tensor([sweep.inside(each) for each in value])
             quality, error = psnr(made, color), score_poses(found.cameras, cameras).rotation_deg
@@ -123,7 +123,7 @@ class Robustness(Study):
             Sweep("look-at offset", "", _evenly(0.0, 0.3 * middle, 10), (0.0, 0.0)),
         ]  # fmt: skip
 
-    def _flow(self, subject: Subject, sweeps: list[Sweep]) -> OpenRun:
+    def _flow(self, subject: Subject, sweeps: list[Sweep]) -> Run:
         azimuth, elevation, radius, *_ = sweeps
         poses = spherical_shell(
             self.views,

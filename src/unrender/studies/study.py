@@ -1,6 +1,5 @@
 """What a study is given, and what it owes."""
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.tasks import fit_or_open
+from unrender.api.fit import fit_or_open
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
-from unrender.data.load import load_dataset
 from unrender.data.make_views import camera_statistics, make_views
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -26,7 +24,7 @@ from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import Renderer, supersampled
 from unrender.studies.findings import Findings
-from unrender.training.fit import FitOptions
+from unrender.training.fit import Device, FitOptions
 
 SUPERSAMPLE = 3
 """Rays a side of each pixel of the scene's renders, as the flow's training views have."""
@@ -36,8 +34,8 @@ SUPERSAMPLE = 3
 class Subject:
     """A flow, the scene that it was trained on renders of, and views that neither has seen."""
 
-    flow: OpenRun
-    scene: OpenRun
+    flow: Run
+    scene: Run
     views: Dataset
     """The photographs that the scene was fitted to, and those held out."""
     work: Path
@@ -62,7 +60,7 @@ class Subject:
     @property
     def size(self) -> int:
         """Pixels a side of the flow's images."""
-        return self.flow.cameras["width"]
+        return self.flow.view_ranges["width"]
 
     @cached_property
     def test(self) -> Views:
@@ -83,12 +81,9 @@ class Subject:
         """The scene's images of cameras."""
         return make_views(self.scene.renderer, cameras, SUPERSAMPLE)
 
-    def with_options(self, flow: OpenRun | None = None, **options: Any) -> OpenRun:
+    def with_options(self, flow: Run | None = None, **options: Any) -> Run:
         """The flow, or another one, used with other options."""
-        opened = flow or self.flow
-        assert isinstance(opened.method, SiTFlow)
-        method = dataclasses.replace(opened.method, **options)
-        return dataclasses.replace(opened, method=method)
+        return (flow or self.flow).with_options(**options)
 
     def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
         """Cameras at these poses with the flow's lens and image size."""
@@ -101,7 +96,7 @@ class Subject:
         generator = torch.Generator().manual_seed(seed)
         return self.cameras(spherical_shell(count, radius, generator, elevation))
 
-    def trained(self, name: str, method: SiTFlow, data: Views, options: FitOptions) -> OpenRun:
+    def trained(self, name: str, method: SiTFlow, data: Views, options: FitOptions) -> Run:
         """A flow trained on these views, or the one that was trained before.
 
         What was interrupted goes on from its last checkpoint.
@@ -109,8 +104,8 @@ class Subject:
         out = self.work / name
         if not out.exists():
             self.say(f"Training {name}")
-        scene = Dataset(self.name, data, data)
-        return fit_or_open(method, str(self.scene.run.path), out, options, scene)
+        dataset = Dataset.of_views(data, f"renders of {self.name}")
+        return fit_or_open(method, dataset, options, out)
 
 
 def open_subject(
@@ -119,22 +114,20 @@ def open_subject(
     data: str | None = None,
     work: Path | None = None,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: Device = "auto",
 ) -> Subject:
     """A flow and a scene by their run folders.
 
     `data` are the views to be judged by; by default those that the scene was fitted to. The
     flows that studies train come into `work`, by default studies/runs in the flow's folder.
     """
-    opened, fitted = open_run(flow, device), open_run(scene, device)
+    opened, fitted = Run.open(flow, device), Run.open(scene, device)
     if not isinstance(opened.method, SiTFlow):
         raise InputError(f"{flow}: is no flow of poses: give the --out of `unrender fit sit`")
-    if fitted.fixed_size is not None:
+    if fitted.image_size is not None:
         raise InputError(f"{scene}: is no scene: give the --out of `unrender fit instant-ngp`")
-    source = data or str(fitted.run.config["data"]["source"])
-    return Subject(
-        opened, fitted, load_dataset(source), work or flow / "studies" / "runs", seed
-    )
+    dataset: Dataset = fitted.load_data(data)
+    return Subject(opened, fitted, dataset, work or flow / "studies" / "runs", seed)
 
 
 class Study(ABC):

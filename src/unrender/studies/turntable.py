@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from torch import Tensor
 
-from unrender.api.tasks import refine_on_scene, turntable_cameras
+from unrender.api.pose import refine
 from unrender.evaluation.poses import score_poses
 from unrender.geometry.cameras import Cameras
-from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.geometry.paths import turntable
 from unrender.report.pictures import evenly
 from unrender.report.plots import PALETTE, STYLE, draw_curves
 from unrender.studies.findings import Findings, Plot, Strip, Table
@@ -34,23 +34,24 @@ class Turntable(Study):
     """Whether to refine the poses on the scene, too."""
 
     def run(self, subject: Subject) -> Findings:
-        low, high = subject.scene.cameras["elevation_deg"]
+        low, high = subject.scene.view_ranges["elevation_deg"]
         elevation = min(max(self.elevation, low), high)
-        circle = turntable_cameras(subject.scene, self.frames, elevation, None)
-        truth = subject.cameras(circle.world_from_camera)
+        low, high = subject.scene.view_ranges["radius"]
+        circle = turntable(self.frames, (low + high) / 2, math.radians(elevation))
+        truth = subject.cameras(circle)
         film = subject.render(truth)
         found = {
-            "one backward step": subject.with_options(refine_steps=0).estimate_poses(
+            "one backward step": subject.with_options(refine_steps=0).fitted.estimate_poses(
                 film.images
             ),
-            "energy's mode": subject.flow.estimate_poses(film.images),
+            "energy's mode": subject.flow.fitted.estimate_poses(film.images),
         }
         if self.refine:
             # The scene is compared with what it renders itself: with images of full size.
-            large = subject.scene.cameras["width"], subject.scene.cameras["height"]
+            large = subject.scene.view_ranges["width"], subject.scene.view_ranges["height"]
             fine = subject.render(truth.resized(*large))
-            found["refined on the scene"] = refine_on_scene(
-                subject.scene, fine.images, found["energy's mode"], RenderAndCompare(), None
+            found["refined on the scene"] = refine(
+                subject.scene, fine.images, found["energy's mode"]
             )
         azimuth = [360 * frame / self.frames for frame in range(self.frames)]
         scores = {name: score_poses(each.cameras, truth) for name, each in found.items()}

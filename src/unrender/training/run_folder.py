@@ -220,7 +220,7 @@ class RunFolder(Record):
     def open(cls, path: Path) -> "RunFolder":
         """An existing run."""
         if not path.is_dir():
-            raise InputError(f"{path}: no run folder is there: give the --out of a fit")
+            raise InputError(f"{path}: is not a run folder: give the folder of a fit")
         run = cls(path)
         if run.config.get("format") != 1:
             raise InputError(
