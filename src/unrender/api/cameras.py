@@ -147,15 +147,15 @@ def path_by_name(
 
 
 def as_cameras(
-    cameras: Cameras | CameraPath, target: Any, size: int | tuple[int, int] | None = None
+    cameras: object, target: Any, size: int | tuple[int, int] | None = None
 ) -> Cameras:
     """The cameras to render `target` from, at a size. InputError."""
-    if not isinstance(cameras, Cameras | CameraPath):
+    found = cameras.cameras(target) if isinstance(cameras, CameraPath) else cameras
+    if not isinstance(found, Cameras):
         raise InputError(
             f"{type(cameras).__name__}: is not cameras: give Cameras, or a path such as "
             "unrender.turntable(60)"
         )
-    found = cameras.cameras(target) if isinstance(cameras, CameraPath) else cameras
     return resized(found, size, getattr(target, "image_size", None))
 
 
@@ -204,5 +204,3 @@ def _known(about: Any) -> Cameras:
 def _check_frames(frames: int) -> None:
     if frames < 1:
         raise InputError(f"frames {frames}: give at least 1")
-
-

@@ -35,7 +35,9 @@ def mesh_of(run: Run, voxels: int, half_width: float | None, progress: bool = Tr
     if run.method.predicts_shapes:
         raise InputError(f"{run.label}: predicts shapes from images: use predict")
     if not run.method.makes_images or run.image_size is not None:
-        raise InputError(f"{run.label}: has no depth, so no surface: use a radiance field's run")
+        raise InputError(
+            f"{run.label}: has no depth, so no surface: use a radiance field's run"
+        )
     if not 16 <= voxels <= 512:
         raise InputError(f"voxels {voxels}: give 16 to 512")
     if half_width is not None and not 0 < half_width < float("inf"):

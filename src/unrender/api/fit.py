@@ -21,7 +21,7 @@ from unrender.training.method import DataKind, Description, Fitted, Method
 from unrender.training.run_folder import Record, RunFolder, RunInMemory, provenance
 
 AnyMethod = Method[Any, Any]
-Watch = Callable[[nn.Module, float], None]
+Watch = Callable[[Any, float], None]
 ShapeKind = Literal["mesh", "points", "voxels", "sdf", "occupancy"]
 SHAPE_PRESETS: dict[ShapeKind, str] = {
     "mesh": "fit-mesh",
@@ -325,5 +325,3 @@ def fingerprint(tensors: Iterable[Tensor]) -> str:
     for tensor in tensors:
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()[:16]
-
-

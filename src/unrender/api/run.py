@@ -218,7 +218,8 @@ class Run:
         found = as_cameras(cameras, self, size)
         renderer = supersampled(self.renderer, 1 if self.image_size else supersample)
         with told_progress("render", "frame", progress and len(found) > 1) as tell:
-            return render_in_parts(renderer, found, tell).to("cpu")
+            rendering = render_in_parts(renderer, found, tell).to("cpu")
+        return dataclasses.replace(rendering, cameras=found)
 
     def evaluate(self, data: object = None, *, lpips: str | Path | None = None) -> Scores:
         """Scores on held-out data.
@@ -380,7 +381,9 @@ class Run:
         """The mesh, points or voxels that a shape was fitted as. InputError for others."""
         return self.fitted.shape()
 
-    def predict(self, image: "str | Path | Images", *, background: "Color | None" = None) -> Shape:
+    def predict(
+        self, image: "str | Path | Images", *, background: "Color | None" = None
+    ) -> Shape:
         """Predict the shape in one image; see `unrender.predict`. InputError."""
         from unrender.api.shapes import predict  # noqa: PLC0415 - it imports this module
 
@@ -392,7 +395,7 @@ class Run:
         minutes: float | None = None,
         steps: int | None = None,
         progress: bool = True,
-        watch: Callable[[nn.Module, float], None] | None = None,
+        watch: Callable[[Any, float], None] | None = None,
     ) -> "Run":
         """Continue the fit, bit-identically where the budget is in steps.
 
@@ -420,7 +423,9 @@ class Run:
 
     def __repr__(self) -> str:
         data = self.config.get("data", {})
-        name = data.get("scene") or (Path(self.source).stem if self.source else "data in memory")
+        name = data.get("scene") or (
+            Path(self.source).stem if self.source else "data in memory"
+        )
         state = "" if self.finished else ", not finished"
         scores = self._kept_scores()
         psnr = scores.get("psnr")

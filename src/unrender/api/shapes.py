@@ -1,7 +1,7 @@
 """Shapes of the front door: read, render and predict them."""
 
+from dataclasses import replace
 from pathlib import Path
-
 
 import torch
 
@@ -79,16 +79,23 @@ def render(
         return source.render(
             cameras, size=size, supersample=supersample or 1, progress=progress
         )
-    if not isinstance(source, Mesh | PointCloud | VoxelGrid):
-        raise InputError(
-            f"{type(source).__name__}: cannot be rendered: give a Run, a Mesh, a PointCloud, a "
-            "VoxelGrid or a path"
-        )
-    found = as_cameras(cameras, source, size)
-    renderer = shape_renderer(source.to(pick_device(device)))
+    shape = as_shape(source)
+    found = as_cameras(cameras, shape, size)
+    renderer = shape_renderer(shape.to(pick_device(device)))
     renderer = supersampled(renderer, supersample or SUPERSAMPLE)
     with told_progress("render", "frame", progress and len(found) > 1) as tell, torch.no_grad():
-        return render_in_parts(renderer, found, tell).to("cpu")
+        rendering = render_in_parts(renderer, found, tell).to("cpu")
+    return replace(rendering, cameras=found)
+
+
+def as_shape(source: object) -> Shape:
+    """The shape that was given. InputError if it is none."""
+    if isinstance(source, Mesh | PointCloud | VoxelGrid):
+        return source
+    raise InputError(
+        f"{type(source).__name__}: cannot be rendered: give a Run, a Mesh, a PointCloud, a "
+        "VoxelGrid or a path"
+    )
 
 
 def predict(
@@ -127,5 +134,3 @@ image-to-points, image-to-voxels or image-to-occupancy
             "give background white or black"
         )
     return opened.fitted.predict(images)[0]
-
-

@@ -81,12 +81,16 @@ class Scores(Mapping[str, Any]):
         return f"Scores({', '.join(f'{n}={with_unit(n, flat[n])}' for n in shown)})"
 
     def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """A table of all scores that are one number."""
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td style='text-align:right'>"
             f"{escape(with_unit(name.removeprefix('poses.'), value))}</td></tr>"
             for name, value in self.flat().items()
         )
-        return f"<table>{rows}</table>"
+        return f"<table>{rows}</table>" if rows else ""
 
 
 def with_unit(name: str, value: float) -> str:

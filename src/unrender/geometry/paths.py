@@ -9,7 +9,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.poses import look_at
+from unrender.geometry.poses import look_at, so3_exp, so3_log
 
 UP = (0.0, 0.0, 1.0)
 UPRIGHT = math.radians(30)
@@ -124,6 +124,22 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     way = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
     places = middle + way @ axes
     return _as_the_first(cameras, look_at(places, focus.expand_as(places), up))
+
+
+def through(cameras: Cameras, frames: int) -> Cameras:
+    """A path through all cameras in their order, `frames` of them evenly spaced along it.
+
+    Centers are interpolated linearly and rotations along the geodesic between neighbouring
+    cameras. Sizes and intrinsics are the first camera's.
+    """
+    position = torch.linspace(0, len(cameras) - 1, frames)
+    first = position.floor().long().clamp_max(max(len(cameras) - 2, 0))
+    second = (first + 1).clamp_max(len(cameras) - 1)
+    share = (position - first)[:, None]
+    start, end = cameras.rotations[first], cameras.rotations[second]
+    rotations = start @ so3_exp(share * so3_log(start.mT @ end))
+    centers = torch.lerp(cameras.centers[first], cameras.centers[second], share)
+    return _as_the_first(cameras, torch.cat([rotations, centers[..., None]], dim=2))
 
 
 def _as_the_first(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:

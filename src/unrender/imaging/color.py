@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrender.errors import InputError
 
-Color = str | Sequence[float | int]
+Color = str | Sequence[float | int] | Tensor
 """A colour's name or three display-referred numbers in [0, 1]."""
 COLORS = {
     "white": (255, 255, 255),
@@ -84,7 +84,7 @@ def display_from_linear(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return torch.where(color <= 0.0031308, color * 12.92, power)
 
 
-def as_color(color: Color | Tensor, like: Tensor | None = None) -> Float[Tensor, "*batch 3"]:
+def as_color(color: Color, like: Tensor | None = None) -> Float[Tensor, "*batch 3"]:
     """Display-referred RGB of a colour's name, of three numbers in [0, 1], or of a tensor.
 
     A tensor [..., 3] keeps its values and type. The result is on the device of `like`, and a

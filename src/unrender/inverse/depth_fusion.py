@@ -4,6 +4,7 @@ Curless and Levoy, "A Volumetric Method for Building Complex Models from Range I
 All that is asked of a scene is that it renders colour, opacity and depth.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -129,6 +130,7 @@ def fuse(
     center: Float[Tensor, "3"],
     half_width: float,
     voxels: int,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Volume:
     """What a renderer shows to cameras, in a cube of voxels."""
     volume = Volume.empty(center, half_width, voxels)
@@ -136,4 +138,6 @@ def fuse(
         camera = cameras.select(slice(k, k + 1))
         with torch.no_grad():
             volume.add(camera, renderer(camera).to("cpu"))
+        if on_progress is not None:
+            on_progress(k + 1, len(cameras))
     return volume

@@ -81,7 +81,7 @@ class _Listing(ModuleType):
         return repr(Presets())
 
     def _repr_html_(self) -> str:
-        return Presets()._repr_html_()
+        return Presets().to_html()
 
     def by_task(self) -> list[tuple[str, list[Preset]]]:
         """Presets under the title of what they are for."""

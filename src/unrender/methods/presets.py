@@ -117,6 +117,7 @@ class Preset:
         from unrender.methods import method_class  # noqa: PLC0415 - imports torch when called
 
         kind = method_class(self.base)
+        assert dataclasses.is_dataclass(kind)
         known = [each.name for each in dataclasses.fields(kind)]
         for option in options:
             if option not in known:
@@ -366,7 +367,18 @@ RENAMED: dict[str, str] = {
 }
 """Presets by the names they had before, which still work."""
 
-RENAMED_OPTIONS: dict[str, str] = {}
+RENAMED_OPTIONS: dict[str, str] = {
+    "iters": "steps",
+    "iterations": "steps",
+    "max_steps": "steps",
+    "num_steps": "steps",
+    "epochs": "steps",
+    "time": "minutes",
+    "lr": "learning_rate",
+    "output": "out",
+    "output_dir": "out",
+    "batch_size": "batch",
+}
 """Options by the names they had before, or have elsewhere: what a message suggests."""
 
 
@@ -394,6 +406,10 @@ class Presets(Mapping[str, Preset]):
         )
 
     def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """Tables of all presets, for a notebook."""
         head = "<tr><th>preset</th><th>paper</th><th>use it for</th><th>minutes</th></tr>"
         return "".join(
             f"<h4>{escape(title)}</h4><table>{head}"
@@ -431,5 +447,7 @@ def find_preset(name: str) -> Preset:
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
     """Which known names are like it: the end of an error message."""
+    if name in known:
+        return f". Did you mean {name}?"
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f". Did you mean {' or '.join(close)}?" if close else "."

@@ -46,7 +46,9 @@ def as_images(
         normals = rendering.normals
         if normals is None:
             if rendering.cameras is None:
-                raise InputError("the rendering has no normals, and no cameras to derive them from")
+                raise InputError(
+                    "the rendering has no normals, and no cameras to derive them from"
+                )
             normals = surface_normals(rendering, rendering.cameras)
         image = (normals + 1) / 2
     return torch.where(solid[..., None], image, background)

@@ -22,6 +22,7 @@ from unrender.report.page import (
     table,
 )
 from unrender.report.sections import training_curves
+from unrender.training.metrics import Entry
 
 ZOOM = 4
 """A crop is a ZOOMth of the image's width."""
@@ -39,7 +40,7 @@ class Compared:
     """Of fitting."""
     megabytes: float
     """Of the model's parameters and buffers."""
-    metrics: Path
+    metrics: list[Entry]
     rendered: Float[Tensor, "views height width 3"]
     """The views that are shown."""
 

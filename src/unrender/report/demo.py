@@ -34,6 +34,7 @@ from unrender.report.sections import (
     view_labels,
     with_psnr,
 )
+from unrender.training.metrics import read_metrics
 
 MEANING = {
     "scene.name": "The scene",
@@ -111,8 +112,8 @@ def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: 
                 "How they learnt",
                 training_curves(
                     {
-                        "scene": folder / "scene" / "metrics.jsonl",
-                        "flow": folder / "flow" / "metrics.jsonl",
+                        "scene": read_metrics(folder / "scene" / "metrics.jsonl"),
+                        "flow": read_metrics(folder / "flow" / "metrics.jsonl"),
                     }
                 ),
             ),

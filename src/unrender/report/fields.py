@@ -12,7 +12,6 @@ from torch import Tensor
 
 from unrender.imaging.files import to_bytes
 from unrender.report.compare import detailed_crop, wipe
-from unrender.report.metrics import columns, read_metrics
 from unrender.report.page import (
     Cell,
     Fragment,
@@ -28,6 +27,7 @@ from unrender.report.page import (
     video,
 )
 from unrender.report.plots import curves
+from unrender.training.metrics import Entry, columns
 
 BRIGHTEST = 0.99
 """The share of the photograph's derivatives that pictures of derivatives have room for."""
@@ -61,7 +61,7 @@ class FittedField:
     """Both over all pixels, at the end."""
     curve: Sequence[tuple[int, float, float]]
     """Steps, seconds and PSNR while it was fitted."""
-    metrics: Path
+    metrics: list[Entry]
     appearance: Appearance
     analytic: bool
     """Whether its Laplacian is the field's own, rather than that of its pixels."""
@@ -112,7 +112,7 @@ def _figures(fields: Sequence[FittedField]) -> Fragment:
 
 
 def _learning(fields: Sequence[FittedField]) -> Fragment:
-    logs = {field.kind: read_metrics(field.metrics) for field in fields}
+    logs = {field.kind: field.metrics for field in fields}
     quality = {field.kind: list(zip(*field.curve, strict=True)) for field in fields}
     rows: list[Fragment] = []
     for column, name, axis in ((0, "step", "steps"), (1, "seconds", "seconds of fitting")):

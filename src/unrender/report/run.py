@@ -1,12 +1,14 @@
 """The page of one run: what it was, how it learnt, and how it does on the test views."""
 
 import json
+from html import escape
 from pathlib import Path
 
 from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
+from unrender.evaluation.scores import Scores
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
 from unrender.report.page import (
@@ -33,12 +35,13 @@ from unrender.report.sections import (
     view_labels,
     with_psnr,
 )
-from unrender.training.run import Run
+from unrender.training.metrics import Entry
+from unrender.training.run_folder import Record
 
 
 def write_run_report(
     path: Path,
-    run: Run,
+    run: Record,
     views: Views,
     images: ImageEvaluation | None,
     estimate: PoseEstimate | None,
@@ -52,11 +55,12 @@ def write_run_report(
     """
     config = run.config
     method = config.get("method")
-    name = method.get("name", "?") if isinstance(method, dict) else "?"
+    described = method if isinstance(method, dict) else {}
+    name = str(described.get("preset", described.get("name", "?")))
     cameras = views.cameras
     over = "" if images is None else f", over {background_of(images)}"
     page = Page(
-        f"{run.path.name}: {name}",
+        f"{run.name}: {name}",
         f"Judged on {len(views)} test views of {cameras.width}×{cameras.height} pixels "
         f"that it was not fitted to{over}.",
         (
@@ -69,6 +73,12 @@ def write_run_report(
         ),
     )
     page.write(path)
+
+
+def run_summary(title: str, entries: list[Entry], scores: Scores) -> str:
+    """A run's training curves and scores as HTML for a notebook."""
+    curves = training_curves({"": entries}).markup if entries else ""
+    return f"<b>{escape(title)}</b>{curves}{scores.to_html()}"
 
 
 def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragment:

@@ -13,9 +13,9 @@ from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.rendering.renderer import PoseEstimate
-from unrender.report.metrics import columns, read_metrics
 from unrender.report.page import Fragment, beside, figure, paragraph
 from unrender.report.plots import curves, histogram, scatter
+from unrender.training.metrics import Entry, columns
 
 SHOWN_VIEWS = 6
 ERROR_GAIN = 5
@@ -57,9 +57,8 @@ def error_map(
     return (1 - ERROR_GAIN * error).clamp(0, 1)
 
 
-def training_curves(logs: Mapping[str, Path]) -> Fragment:
+def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:
     """Loss and PSNR over the seconds of fitting, of one or several runs by name."""
-    entries = {name: read_metrics(path) for name, path in logs.items()}
     if not any(entries.values()):
         return paragraph("Nothing was logged while fitting, so there are no curves.")
     loss = {name: columns(lines, "seconds", "loss") for name, lines in entries.items()}

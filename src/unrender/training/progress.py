@@ -73,9 +73,7 @@ class _Silent(_Lines):
 
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook, which displays rich output."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+    return "ipykernel" in sys.modules
 
 
 def progress_bar(

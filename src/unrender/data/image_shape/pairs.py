@@ -171,9 +171,8 @@ class ShapeSet:
 
 def split(name: str, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> ShapeSet:
     """By shape: all images of a shape are on one side."""
-    return ShapeSet(
-        name, *(shapes.select(side.nonzero()[:, 0]) for side in (~held_out, held_out))
-    )
+    train, test = (shapes.select(side.nonzero()[:, 0]) for side in (~held_out, held_out))
+    return ShapeSet(name, train, test)
 
 
 OPTIONAL = ("voxels", "queries", "occupied")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import torch
 
-from unrender.api.opened_run import open_run
-from unrender.api.shape_tasks import describe_shape, shape_of, target_of
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
@@ -15,8 +14,12 @@ from unrender.data.summary import Summary, camera_facts, camera_warnings, summar
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
-from unrender.training.field_fit import FieldFit
-from unrender.training.shape_fit import ShapeFit
+from unrender.shapes.files.shape import load_shape
+from unrender.shapes.mesh import Mesh, is_watertight
+from unrender.shapes.mesh_checks import mesh_problems
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape, bounds
+from unrender.training.data_kinds.shape import SHAPE
 
 REALESTATE_SIZE = (640, 360)
 """Its files give intrinsics in shares of the image, and no size."""
@@ -57,29 +60,50 @@ def inspect(path: Path) -> Inspection:
 
 
 def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
-    """What a run folder holds, by name, and what was assumed of its target. InputError.
-
-    Of a fit to a shape, also the shape; of a field's, what its target's inside was taken for,
-    if the target's file is still there.
-    """
-    opened = open_run(path)
-    state, config = opened.run.load().state, opened.run.config
-    count = sum(p.numel() for p in opened.model.parameters())
+    """What a run folder holds, by name, and what was assumed of its data. InputError."""
+    run = Run.open(path)
+    config = run.config
     facts = {
-        "method": str(config["method"]["name"]),
-        "fitted to": str(config.get("data", {}).get("source", "unknown")),
-        "steps": f"{state['step']}{'' if state.get('finished') else ', not finished'}",
-        "seconds": f"{state['seconds']:.0f}",
-        "parameters": f"{count} ({opened.megabytes:.1f} MB)",
+        "method": run.preset,
+        "fitted to": run.source or "data in memory",
+        "steps": f"{run.steps}{'' if run.finished else ', not finished'}",
+        "seconds": f"{run.seconds:.0f}",
+        "parameters": f"{run.fitted.num_parameters} ({run.fitted.megabytes:.1f} MB)",
     }
-    if not isinstance(opened.method, ShapeFit):
+    if run.method.data is not SHAPE:
         return facts, []
-    facts["shape"] = describe_shape(shape_of(opened))
-    if not isinstance(opened.method, FieldFit):
+    facts["shape"] = describe_shape(run.shape())
+    if not run.method.is_solid:
         return facts, []
-    if not Path(facts["fitted to"]).is_file():
+    if run.source is None or not Path(run.source).is_file():
         return facts, [f"{facts['fitted to']}: is no longer there"]
-    return facts, target_of(opened, None).remarks()
+    target = SHAPE.read_again(config["data"])
+    return facts, SHAPE.remarks(run.method, target)
+
+
+def describe_shape(shape: Shape) -> str:
+    """What it is made of, in words."""
+    if isinstance(shape, Mesh):
+        return f"{len(shape.vertices)} vertices, {len(shape.faces)} faces"
+    if isinstance(shape, PointCloud):
+        return f"{len(shape)} points"
+    cells = "×".join(map(str, shape.values.shape))
+    return f"{cells} cells, {int(shape.filled().sum())} of them filled"
+
+
+def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
+    """What a shape's file holds, by name, and what looks wrong with it. InputError."""
+    shape = load_shape(path)
+    low, high = (", ".join(f"{x:.4g}" for x in corner.tolist()) for corner in bounds(shape))
+    facts = {"shape": describe_shape(shape), "from": low, "to": high}
+    if isinstance(shape, PointCloud):
+        facts["normals"] = "none" if shape.normals is None else "yes"
+    if not isinstance(shape, Mesh):
+        return facts, []
+    texture = shape.texture
+    facts["texture"] = "none" if texture is None else type(texture).__name__
+    facts["watertight"] = "yes" if is_watertight(shape.faces) else "no"
+    return facts, mesh_problems(shape)
 
 
 def _together(scene: Dataset) -> Views:
