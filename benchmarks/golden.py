@@ -40,21 +40,23 @@ from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.process import prepare_process
-from unrender.methods import METHODS, SHAPE_FITS, AnyMethod
-from unrender.methods.image_field import ImageField, ImageFieldModel
+from unrender.methods.image_field import ImageFieldModel
 from unrender.methods.mip_nerf import MipNeRF
+from unrender.methods.presets import PRESETS
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import torus
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.fit import FitOptions, fit
-from unrender.training.method import PoseMethod, ShapeMethod
-from unrender.training.run import Run
-from unrender.training.shape_fit import ShapeFit
+from unrender.training.data_kinds.image import ONE_IMAGE
+from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.fit import FitOptions, train
+from unrender.training.method import Method
+from unrender.training.run_folder import RunFolder
 
 OUT = record.ROOT / "benchmarks/results/golden.json"
-PRESETS: dict[str, AnyMethod] = {**METHODS, **SHAPE_FITS}
+AnyMethod = Method[Any, Any]
 STEPS, SEED, THREADS = 20, 0, 2
 SIZE = 16
 """Pixels a side of the views and of the rendering."""
@@ -193,9 +195,9 @@ def golden_of(name: str) -> Golden:
     case = case_for(method)
     options = FitOptions(steps=STEPS, log_every=1, seed=SEED, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
-        started = Run.create(Path(folder) / "run", {})
-        model, _ = fit(method, case.data, options, started, show=False)
-        rows = [json.loads(line) for line in started.metrics.read_text().splitlines()]
+        started = RunFolder.create(Path(folder) / "run", {})
+        model, _ = train(method, case.data, options, started, show=False)
+        rows = [json.loads(line) for line in started.metrics_file.read_text().splitlines()]
     assert len(rows) == STEPS, f"{name}: {len(rows)} losses were logged, not {STEPS}"
     # Numbers of JSON keep all digits.
     losses = [float(row["loss"]).hex() for row in rows]
@@ -205,7 +207,7 @@ def golden_of(name: str) -> Golden:
 
 def reduced(name: str) -> AnyMethod:
     """A preset with its options within LIMITS."""
-    method = PRESETS[name]
+    method = PRESETS[name].method()
     assert dataclasses.is_dataclass(method), "methods are dataclasses"
     limits: dict[str, int] = {}
     for pattern, own in LIMITS.items():
@@ -240,12 +242,12 @@ class Case:
 
 def case_for(method: AnyMethod) -> Case:
     """By the kind of the method."""
-    if isinstance(method, ImageField):
+    if method.data is ONE_IMAGE:
         return Case(picture(), picture_of)
-    if isinstance(method, ShapeFit):
+    if method.data is SHAPE:
         cameras = cameras_around(target().shape(), 8, SIZE).select(slice(1, 2))
         return Case(target(), lambda model: rendering_of(method, model, cameras))
-    if isinstance(method, ShapeMethod):
+    if method.data is IMAGE_SHAPE_PAIRS:
         return Case(shapes(), lambda model: prediction_of(method, model))
     views = chair()
     if isinstance(method, MipNeRF) and method.by_area:
@@ -254,7 +256,7 @@ def case_for(method: AnyMethod) -> Case:
     if method.makes_images:
         camera = views.cameras.select(slice(0, 1))
         return Case(views, lambda model: rendering_of(method, model, camera))
-    assert isinstance(method, PoseMethod), "what makes no images finds poses"
+    assert method.finds_poses, "what makes no images finds poses"
     return Case(views, lambda model: poses_of(method, model, views.images[:2]))
 
 
@@ -264,7 +266,7 @@ def rendering_of(method: AnyMethod, model: nn.Module, cameras: Cameras) -> list[
     return [drawn.color, drawn.opacity, drawn.depth]
 
 
-def prediction_of(method: ShapeMethod[Any, Any], model: nn.Module) -> list[Tensor]:
+def prediction_of(method: AnyMethod, model: nn.Module) -> list[Tensor]:
     """The shape in one image."""
     first = Draw(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool))
     (found,) = method.predict(model, shapes().rgba(first))
@@ -276,7 +278,7 @@ def prediction_of(method: ShapeMethod[Any, Any], model: nn.Module) -> list[Tenso
     return [found.values]
 
 
-def poses_of(method: PoseMethod[Any, Any], model: nn.Module, images: Tensor) -> list[Tensor]:
+def poses_of(method: AnyMethod, model: nn.Module, images: Tensor) -> list[Tensor]:
     """The poses in images, and their expected errors."""
     found = method.estimate_poses(model, images)
     return [found.cameras.world_from_camera, found.axis_errors, found.translation_error]

@@ -21,9 +21,9 @@ from pathlib import Path
 import record
 import torch
 from record import ROOT
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
 from unrender.data.load import load_dataset

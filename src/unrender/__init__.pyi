@@ -12,6 +12,7 @@ from unrender.api.fit import fit as fit
 from unrender.api.fit import fit_shape as fit_shape
 from unrender.api.pose import read_images as read_images
 from unrender.api.run import Run as Run
+from unrender.api.run import open_run as open
 from unrender.api.shapes import load_shape as load_shape
 from unrender.api.shapes import predict as predict
 from unrender.api.shapes import render as render

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.methods.gaussian_splatting import GaussianSplatting

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
-from unrender.training.run import Run
 
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, Shapes
@@ -27,9 +26,10 @@ from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.fit import FitOptions, fit
+from unrender.training.fit import FitOptions, train
 from unrender.training.image_to_shape import ImageToShape
 from unrender.training.method import Progress
+from unrender.training.run_folder import RunFolder
 
 AnyMethod = ImageToShape[Any]
 
@@ -67,7 +67,7 @@ class Fitted:
     name: str
     method: AnyMethod
     model: nn.Module
-    run: Run
+    run: RunFolder
     least: float
 
     def scores(self, shapes: Shapes, model: nn.Module | None = None) -> PredictedScores:
@@ -77,9 +77,9 @@ class Fitted:
 
 def fit_into(
     method: AnyMethod, shapes: Shapes, out: Path, options: FitOptions, resume: bool = False
-) -> tuple[nn.Module, Run]:
-    run = Run.open(out) if resume else Run.create(out, {})
-    return fit(method, shapes, options, run, resume, show=False)[0], run
+) -> tuple[nn.Module, RunFolder]:
+    run = RunFolder.open(out) if resume else RunFolder.create(out, {})
+    return train(method, shapes, options, run, resume, show=False)[0], run
 
 
 @pytest.fixture(scope="module", params=sorted(TINY))

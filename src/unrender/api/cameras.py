@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.views import Views
@@ -131,6 +133,34 @@ def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
         return paths.through(_known(target if like is None else like), frames)
 
     return CameraPath("interpolation", frames, place)
+
+
+def random_cameras(
+    run: Any,
+    count: int,
+    size: int,
+    radius: tuple[float, float] | None,
+    elevation: tuple[float, float] | None,
+    roll: float,
+    look_at_jitter: float,
+    seed: int,
+) -> Cameras:
+    """Random cameras from where a run's training cameras look; see `Run.make_views`."""
+    for name, value in (("count", count), ("size", size)):
+        if value < 1:
+            raise InputError(f"{name} {value}: give at least 1")
+    if not run.method.makes_images:
+        raise InputError(f"{run.label}: makes no images")
+    low, high = elevation or run.view_ranges["elevation_deg"]
+    poses = paths.spherical_shell(
+        count,
+        radius or tuple(run.view_ranges["radius"]),
+        torch.Generator().manual_seed(seed),
+        (math.radians(low), math.radians(high)),
+        roll=math.radians(roll),
+        look_at_jitter=look_at_jitter,
+    )
+    return run.training_like(poses).resized(size, size)
 
 
 def path_by_name(

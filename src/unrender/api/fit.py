@@ -73,7 +73,8 @@ def fit(
         `finished`, and `Run.resume` continues it.
 
     Raises InputError, a ValueError, for names and options that do not exist (with the nearest
-    ones), data that the method cannot be fitted to, and folders that exist or cannot be written.
+    ones), data that the method cannot be fitted to, and folders that exist or cannot be
+    written.
 
     >>> import unrender as ur
     >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
@@ -83,6 +84,8 @@ def fit(
     prepare_process()
     fit_options = FitOptions(steps, minutes, seed, device, log_every, checkpoint_every)
     chosen, preset, reading = choose(method, options)
+    if out is not None:
+        check_free(Path(out))  # Reading the data may take a while.
     source = chosen.data.read(data, reading)
     return fit_to(
         chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
@@ -184,7 +187,7 @@ def fit_to(
         name = str(config["method"]["preset"])
         record = RunInMemory(name, {**config, **provenance()}, cameras)
     for remark in kind.remarks(method, source) if progress else ():
-        print(remark)
+        print(remark)  # noqa: T201 - like the progress bar, for who runs the fit
     folder = record if isinstance(record, RunFolder) else None
     follower = None if folder is None else kind.watcher(method, source, device)
     watches = [each for each in (watch, follower and follower.watch) if each is not None]
@@ -237,7 +240,7 @@ def resume(
     steps: int | None = None,
     progress: bool = True,
 ) -> Run:
-    """Continue the run in a folder from its last checkpoint, as it was begun; see `resume_run`."""
+    """Continue the run in a folder from its last checkpoint; see `resume_run`."""
     return resume_run(RunFolder.open(Path(path)), None, minutes, steps, progress)
 
 
@@ -255,6 +258,8 @@ def resume_run(
     given, replace the budget that it had; they count from the first step, so a larger one also
     continues a finished run. Raises InputError if the data are no longer there or have changed.
     """
+    if isinstance(record, RunInMemory):
+        record = record.copy()
     config = record.config
     source = f"{record.name}: config"
     method = from_description(config.get("method"), source)

@@ -63,7 +63,7 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
 
 
 class _Listing(ModuleType):
-    """This package, which is also the list of its presets: `unrender.methods["nerf-fast"]`."""
+    """A package that is also the list of its presets: `unrender.methods["nerf-fast"]`."""
 
     def __getitem__(self, name: str) -> Preset:
         return Presets()[name]

@@ -194,11 +194,11 @@ def _presets() -> Iterator[Preset]:
     fast = "on two CPU cores"
     yield Preset(
         "instant-ngp-fast", "instant-ngp", field,
-        f"objects with alpha, {fast}: the default, good in half a minute", 5,
+        f"objects with alpha, {fast}: the default, good in half a minute", 5.0,
     )  # fmt: skip
     yield Preset(
         "gaussian-splatting-fast", "gaussian-splatting", field,
-        f"photographs, 360° and forward-facing captures, {fast}", 5,
+        f"photographs, 360° and forward-facing captures, {fast}", 5.0,
         {
             "first": 5000,
             "most": 30_000,
@@ -208,9 +208,9 @@ def _presets() -> Iterator[Preset]:
             "color_rate": 0.01,
         },
     )  # fmt: skip
-    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30)
+    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30.0)
     yield Preset(
-        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries", 5,
+        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries", 5.0,
         {
             "levels": 16,
             "log2_table_size": 19,
@@ -222,7 +222,7 @@ def _presets() -> Iterator[Preset]:
     )  # fmt: skip
     # The cube is many times as wide as what the cameras look at, and begins in front of them.
     yield Preset(
-        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {fast}", 5,
+        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {fast}", 5.0,
         {
             "half_width": 4.0,
             "step_size": 1 / 64,
@@ -236,103 +236,115 @@ def _presets() -> Iterator[Preset]:
         },
     )  # fmt: skip
     yield Preset(
-        "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
+        "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1.0,
         {"log2_table_size": 15, "finest": 200, "color_layers": 1},
     )  # fmt: skip
-    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", 30)
+    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", 30.0)
     yield Preset(
-        "nerfacto-object", "nerfacto", field, "objects, the paper's size", 30, _OBJECT_NERFACTO
+        "nerfacto-object",
+        "nerfacto",
+        field,
+        "objects, the paper's size",
+        30.0,
+        _OBJECT_NERFACTO,
     )
-    yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {fast}", 10, _FAST_NERFACTO)
+    yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {fast}", 10.0, _FAST_NERFACTO)
     yield Preset(
-        "nerfacto-object-fast", "nerfacto", field, f"objects, {fast}", 10,
+        "nerfacto-object-fast", "nerfacto", field, f"objects, {fast}", 10.0,
         {**_FAST_NERFACTO, **_OBJECT_NERFACTO},
     )  # fmt: skip
-    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", 15)
+    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", 15.0)
     yield Preset(
-        "plenoxels-fast", "plenoxels", field, f"no network; {fast}", 10,
+        "plenoxels-fast", "plenoxels", field, f"no network; {fast}", 10.0,
         {"coarsest": 64, "finest": 256, "rays": 2048},
     )  # fmt: skip
-    yield Preset("dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", 15)
     yield Preset(
-        "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {fast}", 10,
+        "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", 15.0
+    )
+    yield Preset(
+        "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {fast}", 10.0,
         {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
     )  # fmt: skip
-    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", 600)
+    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", 600.0)
     yield Preset(
-        "nerf-fast", "nerf", field, f"to learn how NeRF works; {fast}", 10,
+        "nerf-fast", "nerf", field, f"to learn how NeRF works; {fast}", 10.0,
         {"width": 64, "coarse_bins": 32, "fine_bins": 32, "noise": 1.0, **_FAST},
     )  # fmt: skip
     yield Preset(
-        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", 600
+        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", 600.0
     )
     yield Preset(
-        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", 600,
+        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", 600.0,
         {"by_area": True},
     )  # fmt: skip
     yield Preset(
-        "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {fast}", 10,
+        "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {fast}", 10.0,
         {"width": 96, "bins": 24, "frequencies": 10, **_EMPTY, **_FAST},
     )  # fmt: skip
-    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", 600)
+    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", 600.0)
     yield Preset(
-        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", 600,
+        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", 600.0,
         _OBJECT_360,
     )  # fmt: skip
-    yield Preset("mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {fast}", 10, _FAST_360)
     yield Preset(
-        "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {fast}", 10,
+        "mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {fast}", 10.0, _FAST_360
+    )
+    yield Preset(
+        "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {fast}", 10.0,
         {**_FAST_360, **_OBJECT_360},
     )  # fmt: skip
     yield Preset("box", "box", field, "ten parameters: a first lesson in volume rendering", 0.5)
 
-    yield Preset("neus-fast", "neus", surface, f"a surface by a hash grid; {fast}", 10)
-    yield Preset("neus", "neus", surface, "a surface by the paper's network", 120, _MLP_SURFACE)
-    yield Preset("neus-tiny", "neus", surface, "smallest, for a first try", 2, _TINY_SURFACE)
-    yield Preset("volsdf-fast", "volsdf", surface, f"a surface by a hash grid; {fast}", 10)
+    yield Preset("neus-fast", "neus", surface, f"a surface by a hash grid; {fast}", 10.0)
     yield Preset(
-        "volsdf", "volsdf", surface, "a surface by the paper's network", 120, _MLP_SURFACE
+        "neus", "neus", surface, "a surface by the paper's network", 120.0, _MLP_SURFACE
+    )
+    yield Preset("neus-tiny", "neus", surface, "smallest, for a first try", 2.0, _TINY_SURFACE)
+    yield Preset("volsdf-fast", "volsdf", surface, f"a surface by a hash grid; {fast}", 10.0)
+    yield Preset(
+        "volsdf", "volsdf", surface, "a surface by the paper's network", 120.0, _MLP_SURFACE
     )
     yield Preset(
-        "volsdf-tiny", "volsdf", surface, "smallest, for a first try", 2, _TINY_SURFACE
+        "volsdf-tiny", "volsdf", surface, "smallest, for a first try", 2.0, _TINY_SURFACE
     )
     yield Preset(
         "mesh-from-views", "mesh-from-views", surface,
-        "a closed mesh with vertex colours, from images with alpha", 5,
+        "a closed mesh with vertex colours, from images with alpha", 5.0,
     )  # fmt: skip
 
-    yield Preset("sit", "sit", flow, f"images from poses and poses from images, {fast}", 5)
+    yield Preset("sit", "sit", flow, f"images from poses and poses from images, {fast}", 5.0)
     yield Preset(
-        "sit-plain", "sit", flow, "the same size, trained as textbooks have it", 5, _PLAIN_SIT
+        "sit-plain", "sit", flow, "the same size, trained as textbooks have it", 5.0, _PLAIN_SIT
     )
-    yield Preset("sit-gaussian", "sit-gaussian", flow, "a flow from noise: a baseline", 5)
-    yield Preset("pose-regressor", "pose-regressor", flow, "poses alone: a baseline", 5)
+    yield Preset("sit-gaussian", "sit-gaussian", flow, "a flow from noise: a baseline", 5.0)
+    yield Preset("pose-regressor", "pose-regressor", flow, "poses alone: a baseline", 5.0)
     for name, (width, depth, heads) in _SIT_SIZES.items():
         for patch in (2, 4, 8):
             yield Preset(
                 f"sit-{name}-{patch}", "sit", flow,
-                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}", 600,
+                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}",
+                600.0,
                 {"patch": patch, "width": width, "depth": depth, "heads": heads, "rate": 5e-4},
             )  # fmt: skip
 
     shape = "shape"
-    yield Preset("sdf", "sdf", shape, "a signed distance field; by default a hash grid", 1)
-    yield Preset("occupancy", "occupancy", shape, "an occupancy field", 1)
-    yield Preset("fit-mesh", "fit-mesh", shape, "a sphere of triangles that deforms", 1)
-    yield Preset("fit-points", "fit-points", shape, "a point cloud, by chamfer distance", 1)
-    yield Preset("fit-voxels", "fit-voxels", shape, "an occupancy grid of 64³ cells", 1)
+    yield Preset("sdf", "sdf", shape, "a signed distance field; by default a hash grid", 1.0)
+    yield Preset("occupancy", "occupancy", shape, "an occupancy field", 1.0)
+    yield Preset("fit-mesh", "fit-mesh", shape, "a sphere of triangles that deforms", 1.0)
+    yield Preset("fit-points", "fit-points", shape, "a point cloud, by chamfer distance", 1.0)
+    yield Preset("fit-voxels", "fit-voxels", shape, "an occupancy grid of 64³ cells", 1.0)
 
     yield Preset(
-        "image-field", "image-field", "image", "SIREN, encoded MLP, grid or hash grid", 1
+        "image-field", "image-field", "image", "SIREN, encoded MLP, grid or hash grid", 1.0
     )
 
     for kind in ("mesh", "points", "voxels", "occupancy"):
         name = f"image-to-{kind}"
         yield Preset(
-            name, name, "single image", f"{kind} from one image; the paper's width", 60
+            name, name, "single image", f"{kind} from one image; the paper's width", 60.0
         )
         yield Preset(
-            f"{name}-fast", name, "single image", f"{kind} from one image; {fast}", 15,
+            f"{name}-fast", name, "single image", f"{kind} from one image; {fast}", 15.0,
             {"encoder_width": 32},
         )  # fmt: skip
 

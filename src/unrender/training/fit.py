@@ -39,6 +39,15 @@ class FitOptions:
     checkpoint_every: int = 1000
     """Steps between checkpoints; one is written at the end and on Ctrl-C in any case."""
 
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 0:
+            raise InputError(f"steps {self.steps}: give at least 0")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise InputError(f"minutes {self.minutes:g}: give more than 0")
+        for name in ("log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: give at least 1")
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -203,7 +212,9 @@ def _fraction(options: FitOptions, step: int, seconds: float) -> float:
     minutes = options.minutes
     if options.steps is None and minutes is None:
         minutes = 5.0
-    by_steps = 0.0 if options.steps is None else step / max(options.steps, 1)
+    by_steps = 0.0
+    if options.steps is not None:
+        by_steps = step / options.steps if options.steps else 1.0
     by_time = 0.0 if minutes is None else seconds / max(60 * minutes, 1e-9)
     return max(by_steps, by_time)
 
