@@ -405,6 +405,13 @@ class Presets(Mapping[str, Preset]):
     def __getitem__(self, name: str) -> Preset:
         return find_preset(name)
 
+    def __contains__(self, name: object) -> bool:
+        try:
+            find_preset(str(name))
+        except InputError:
+            return False
+        return True
+
     def __iter__(self) -> Iterator[str]:
         return iter(PRESETS)
 

@@ -20,7 +20,7 @@ class Bar(Protocol):
 
     n: float
 
-    def update(self, n: float = 1) -> bool | None: ...
+    def update(self, n: int | float = 1) -> bool | None: ...
     def set_postfix(self, ordered_dict: Any = None, refresh: bool | None = True) -> None: ...
     def write(self, s: str) -> None: ...
     def close(self) -> None: ...
@@ -31,12 +31,12 @@ class Bar(Protocol):
 class _Lines:
     """A line for every tenth of the work, for logs and pipes."""
 
-    def __init__(self, total: float, desc: str):
+    def __init__(self, total: int | float, desc: str):
         self.total, self.desc = total, desc
         self.n, self._told, self._text = 0.0, 0, ""
         self._began = time.perf_counter()
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int | float = 1) -> None:
         self.n += n
         tenths = int(LINES * self.n / self.total + 1e-9) if self.total else LINES
         if tenths > self._told:
@@ -66,7 +66,7 @@ class _Lines:
 class _Silent(_Lines):
     """No bar at all."""
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int | float = 1) -> None:
         self.n += n
 
     def write(self, s: str) -> None:
@@ -79,7 +79,7 @@ def in_notebook() -> bool:
 
 
 def progress_bar(
-    total: float, desc: str, unit: str = "", show: bool = True, percent: bool = False
+    total: int | float, desc: str, unit: str = "", show: bool = True, percent: bool = False
 ) -> Bar:
     """A bar on stderr: tqdm's in a terminal or a notebook, lines of text elsewhere.
 
