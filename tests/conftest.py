@@ -19,6 +19,7 @@ if not torch.cuda.is_available():
 
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.app import cli
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset

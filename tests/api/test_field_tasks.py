@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-
 from unrender.api.field_tasks import (
     FITTED,
     evaluate_picture,
@@ -16,6 +15,7 @@ from unrender.api.field_tasks import (
     target_picture,
 )
 from unrender.api.opened_run import OpenRun, open_run
+
 from unrender.data.picture import Picture, over_white, pixel_centers, read_picture, straight
 from unrender.errors import InputError
 from unrender.evaluation.images import psnr
@@ -61,7 +61,7 @@ def photo(tmp_path: Path) -> Path:
 def test_each_kind_learns_a_picture_and_opens_again(kind: FieldKind, tmp_path: Path) -> None:
     picture = waves()
     # In so few steps, sines need longer ones.
-    method = replace(SMALL, field=kind, rate=5.0 if kind == "siren" else 1.0)
+    method = replace(SMALL, field=kind, learning_rate=5.0 if kind == "siren" else 1.0)
     opened, result = fit_picture(picture, method, tmp_path / "run", BRIEF, show=False)
     assert result.steps == 60
     figures = evaluate_picture(opened, picture)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from unrender.api.opened_run import OpenRun
 from unrender.training.run import Run
 
-from unrender.api.opened_run import OpenRun
 from unrender.app.cli import main
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras

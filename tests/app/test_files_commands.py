@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.methods.gaussian_splatting import GaussianSplatting
@@ -56,7 +56,7 @@ def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
-    method = GaussianSplatting(first=100, most=100, degree=1)
+    method = GaussianSplatting(initial_gaussians=100, max_gaussians=100, sh_degree=1)
     options = FitOptions(steps=3, device="cpu")
     out = tmp_path_factory.mktemp("runs") / "splats"
     return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import evaluate_fit, fit_shape, shape_of
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.fields.field import FIELD_KINDS, FieldKind
@@ -45,7 +45,7 @@ SMALL = {
     "drawn_cells": 16,
 }
 """A dense grid, which in a few steps learns what needs no detail."""
-SDF = SDFFit(step=0.02, gain=0.3, **{**SMALL, "rate": 1.5})  # pyright: ignore[reportArgumentType]
+SDF = SDFFit(step_size=0.02, gain=0.3, **{**SMALL, "rate": 1.5})  # pyright: ignore[reportArgumentType]
 OCCUPANCY = OccupancyFit(softness=0.02, **SMALL)  # pyright: ignore[reportArgumentType]
 BALL = icosphere(4)
 AWAY = torch.tensor([3.0, -1.0, 0.5])
@@ -154,7 +154,7 @@ def test_the_figures_can_fail(sphere_run: OpenRun) -> None:
 
 @pytest.mark.parametrize("kind", FIELD_KINDS)
 def test_every_kind_of_field_learns(kind: FieldKind) -> None:
-    method = replace(SDF, field=kind, rate=1.0, pool=5000, batch=256)
+    method = replace(SDF, field=kind, learning_rate=1.0, pool_size=5000, batch=256)
     model = method.build(ring(), torch.Generator().manual_seed(0))
     data = method.prepare(model, ring())
     optimizer = method.optimizer(model)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
+
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
@@ -22,7 +22,7 @@ from unrender.methods.mesh_from_views import MeshFromViews
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.training.fit import FitOptions
 
-TINY = MeshFromViews(level=2, views=2, rate=0.2, color_rate=0.1)
+TINY = MeshFromViews(level=2, views=2, learning_rate=0.2, color_learning_rate=0.1)
 
 
 def hotdogs(count: int, seed: int) -> Views:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from unrender.training.run import Run
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
+from unrender.training.run import Run
+
 from unrender.data.dataset import Dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
@@ -78,30 +78,37 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             proposal_bins=16,
             bins=16,
             unbounded=False,
-            pose_rate=0.0,
+            pose_learning_rate=0.0,
             rays=512,
-            rate=0.03,
+            learning_rate=0.03,
         ),
         130,
     ),
     "plenoxels": (
-        Plenoxels(coarsest=24, finest=48, rays=256, step=1.0, color_rate=0.1),
+        Plenoxels(coarsest=24, finest=48, rays=256, step_size=1.0, color_learning_rate=0.1),
         250,
     ),
     "dvgo": (
-        DVGO(coarse_vertices=24, finest=48, width=16, rays=256, step=1.0, grid_rate=0.3),
+        DVGO(
+            coarse_vertices=24,
+            finest=48,
+            width=16,
+            rays=256,
+            step_size=1.0,
+            grid_learning_rate=0.3,
+        ),
         260,
     ),
     "gaussian-splatting": (
         GaussianSplatting(
-            first=200,
-            most=400,
-            degree=1,
+            initial_gaussians=200,
+            max_gaussians=400,
+            sh_degree=1,
             relocate_every=10,
-            mean_rate=2e-3,
-            color_rate=0.05,
-            scale_rate=0.02,
-            rotation_rate=0.005,
+            mean_learning_rate=2e-3,
+            color_learning_rate=0.05,
+            scale_learning_rate=0.02,
+            rotation_learning_rate=0.005,
         ),
         250,
     ),
@@ -164,7 +171,7 @@ def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Da
     method = field.method
     if isinstance(method, SurfaceMethod):
         # Bins move with the pose, and what few of them miss has no gradient.
-        method = replace(method, looks=64, bins=48)
+        method = replace(method, coarse_samples=64, bins=48)
 
     def loss(tangent: Tensor) -> Tensor:
         moved = cameras.with_poses(compose(se3_exp(tangent), cameras.world_from_camera))
@@ -236,8 +243,8 @@ def test_harmonics_come_one_degree_after_the_other() -> None:
     method = GaussianSplatting()
     degrees = [method._degree(Progress(0, f)) for f in (0.0, 0.15, 0.25, 0.9)]
     assert degrees == [0, 1, 2, 3]
-    assert method.learning_rate(Progress(0, 1.0))[0] == pytest.approx(0.01)
-    assert math.prod(method.learning_rate(Progress(0, 0.0))) == 1
+    assert method.schedule(Progress(0, 1.0))[0] == pytest.approx(0.01)
+    assert math.prod(method.schedule(Progress(0, 0.0))) == 1
 
 
 def test_normals_learn_to_face_the_camera(small_scene: Dataset) -> None:

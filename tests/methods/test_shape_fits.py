@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import FILES, evaluate_fit, fit_shape, shape_of
+from unrender.training.shape_fit import ShapeFit
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.methods import SHAPE_FITS, from_description
@@ -21,11 +22,10 @@ from unrender.shapes.primitives import icosphere
 from unrender.shapes.shape import bounds
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import FitOptions
-from unrender.training.shape_fit import ShapeFit
 
 TINY = {
-    "fit-mesh": (MeshFit(level=2, samples=500, rate=0.2), 60, 0.9),
-    "fit-points": (PointFit(points=800, targets=1000, rate=0.03), 60, 0.8),
+    "fit-mesh": (MeshFit(level=2, samples=500, learning_rate=0.2), 60, 0.9),
+    "fit-points": (PointFit(points=800, target_points=1000, learning_rate=0.03), 60, 0.8),
     "fit-voxels": (VoxelFit(resolution=16), 40, 0.8),
 }
 """Small forms, the steps in which they learn, and F1 at a twentieth of the size then."""

@@ -35,11 +35,11 @@ AnyMethod = ImageToShape[Any]
 
 SMALL: dict[str, Any] = {"encoder_width": 8, "batch": 8, "warm_up": 5, "rate": 3e-3}
 TINY: dict[str, tuple[AnyMethod, int, float]] = {
-    "points": (ImageToPoints(points=256, width=64, true_points=256, **SMALL), 80, 0.75),
+    "points": (ImageToPoints(points=256, width=64, target_points=256, **SMALL), 80, 0.75),
     "mesh": (ImageToMesh(level=3, width=64, samples=256, **SMALL), 120, 0.7),
     "voxels": (ImageToVoxels(channels=32, **SMALL), 100, 0.6),
     "occupancy": (
-        ImageToOccupancy(code=32, width=32, blocks=2, places=256, cells=24, **SMALL),
+        ImageToOccupancy(code=32, width=32, blocks=2, query_points=256, cells=24, **SMALL),
         160,
         0.5,
     ),
@@ -193,14 +193,14 @@ def test_begins_with_published_weights(shapes: Shapes, tmp_path: Path) -> None:
 
 def test_the_voxels_loss_sees_logits(shapes: Shapes) -> None:
     """Of sure and wrong answers it is as large as the logits: behind a sigmoid, below 1.5."""
-    method = ImageToVoxels(channels=32, filled_weight=1.0, **SMALL)
+    method = ImageToVoxels(channels=32, occupied_weight=1.0, **SMALL)
     filled = torch.zeros(1, 4, 4, 4)
     assert float(method.entropy(torch.full_like(filled, 30.0), filled)) == pytest.approx(30)
     logits = torch.linspace(-3, 3, 64).view(1, 4, 4, 4)
     filled[:, 1:3] = 1
     wanted = binary_cross_entropy(logits.sigmoid(), filled)
     torch.testing.assert_close(method.entropy(logits, filled), wanted)
-    weighted = replace(method, filled_weight=2.0).entropy(logits, filled)
+    weighted = replace(method, occupied_weight=2.0).entropy(logits, filled)
     each = binary_cross_entropy(logits.sigmoid(), filled, reduction="none")
     torch.testing.assert_close(weighted, (each * (1 + filled)).mean())
     # What the network gives is no probability.

@@ -14,7 +14,8 @@ from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at, so3_distance
 from unrender.methods import sit
-from unrender.methods.sit import SIT_METHODS, SiTFlow
+from unrender.methods.presets import PRESETS
+from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import pixel_grid
 from unrender.training.method import Progress
 
@@ -25,7 +26,7 @@ TINY = SiTFlow(
     depth=2,
     heads=3,
     batch=16,
-    rate=5e-3,
+    learning_rate=5e-3,
     warm_up=10,
     average_decay=0.98,
     source_noise=0.3,
@@ -85,7 +86,7 @@ def resume(
     for step in range(first, last):
         progress = Progress(step, step / 400)
         for group in optimizer.param_groups:
-            group["lr"] = method.rate * method.learning_rate(progress)
+            group["lr"] = method.learning_rate * method.schedule(progress)
         optimizer.zero_grad(set_to_none=True)
         loss = method.losses(model, views, progress, generator)["velocity"]
         loss.backward()
@@ -191,7 +192,7 @@ def test_every_lifting_learns(lifting: Liftings) -> None:
 
 def test_the_plain_flow_has_noise_of_one_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every example's source is lift(P) + ε, at times spread over all of [0, 1]."""
-    plain = SIT_METHODS["sit-plain"]
+    plain = PRESETS["sit-plain"].method()
     assert isinstance(plain, SiTFlow)
     method = dataclasses.replace(plain, patch=4, width=48, depth=1, heads=3, batch=512)
     model = method.build(VIEWS, torch.Generator().manual_seed(0))
@@ -320,7 +321,7 @@ def test_held_out_views_never_enter_training() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [TINY.learning_rate(Progress(step, step / 1000)) for step in range(1000)]
+    rates = [TINY.schedule(Progress(step, step / 1000)) for step in range(1000)]
     top = rates.index(max(rates))
     assert top == TINY.warm_up - 1
     assert rates[: top + 1] == sorted(rates[: top + 1])
@@ -339,7 +340,7 @@ def test_a_smaller_batch_is_half() -> None:
 def test_presets_have_the_sizes_of_the_paper(name: str, patch: int) -> None:
     """Their numbers of parameters are those of table 1, to within the class embedding."""
     millions = {"s": 33, "b": 130, "l": 458, "xl": 675}[name]
-    method = SIT_METHODS[f"sit-{name}-{patch}"]
+    method = PRESETS[f"sit-{name}-{patch}"].method()
     assert method.patch == patch
     blocks = 18 * method.depth * method.width**2
     assert blocks / 1e6 == pytest.approx(millions, rel=0.04)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.training.run import Run
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.tasks import fit_run
+from unrender.training.run import Run
+
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from unrender.api.opened_run import OpenRun
 from unrender.training.run import Run
 
-from unrender.api.opened_run import OpenRun
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance

@@ -106,7 +106,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
     """Units of a hidden layer."""
     blocks: int = 5
     """Residual blocks."""
-    places: int = 512
+    query_points: int = 512
     """Places a shape that a training step asks for."""
     cells: int = 48
     """Cells a side of the grid in which the surface is found."""
@@ -122,7 +122,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         drawn = data.draw(self.batch, generator)
-        places, inside = data.occupancy(drawn, self.places, generator)
+        places, inside = data.occupancy(drawn, self.query_points, generator)
         model.train()
         with self.autocast(data.images.device):
             logits = model.logits(places, model.encode(data.rgba(drawn)))

@@ -44,7 +44,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
     """How many."""
     width: int = 1024
     """Units of a hidden layer."""
-    true_points: int = 1024
+    target_points: int = 1024
     """Points of the true surface that a training step looks at."""
 
     def model(self, size: int, generator: torch.Generator) -> PointsModel:
@@ -73,7 +73,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
         model.train()
         with self.autocast(data.images.device):
             points = model.points(model.encode(data.rgba(drawn)))
-        truth, _ = data.surface(drawn, self.true_points, generator)
+        truth, _ = data.surface(drawn, self.target_points, generator)
         return {"chamfer": chamfer(points.float(), truth, squared=False).distance.mean()}
 
     def decode(self, model: PointsModel, code: Float[Tensor, "images code"]) -> list[Shape]:

@@ -83,15 +83,15 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
     """Entries of a level of the hash grid at most, as a power of two."""
     finest: int = 128
     """Cells a side of its last level."""
-    rate: float = 1.0
+    learning_rate: float = 1.0
     """Factor on the learning rates, which depend on the field."""
     batch: int = 1 << 13
     """Points in space that a step draws."""
-    pool: int = 1 << 19
+    pool_size: int = 1 << 19
     """Points in space of which the distances are found at first, for steps to draw from."""
     cells: int = 256
     """Along each side of the box, when the surface is found."""
-    drawn_cells: int = 128
+    preview_cells: int = 128
     """The same when images are made."""
 
     @abstractmethod
@@ -134,17 +134,17 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
             sdf = cloud_sdf(data.points, normals)
         else:
             sdf = mesh_sdf(data.mesh)
-        samples = SpaceSamples.about(data.points, sdf, self.pool, HALF_WIDTH)
+        samples = SpaceSamples.about(data.points, sdf, self.pool_size, HALF_WIDTH)
         _check_inside(data, samples)
         return replace(data, samples=samples)
 
     def optimizer(self, model: FieldModel) -> torch.optim.Optimizer:
         groups = model.field.parameter_groups()
         for group in groups:
-            group["lr"] *= self.rate
+            group["lr"] *= self.learning_rate
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.01)
 
     def surface(self, model: FieldModel, cells: int) -> Mesh:
@@ -160,7 +160,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
     def shape(self, model: FieldModel) -> Mesh:
         """InputError where the field has no surface, or fills its box."""
         mesh = self.surface(model, self.cells)
-        remedy = "fit longer, or with a lower --rate"
+        remedy = "fit longer, or with a lower --learning-rate"
         if len(mesh.faces) == 0:
             raise InputError(f"the field has no inside, and so no surface: {remedy}")
         place = (mesh.vertices - model.center) / model.size
@@ -170,7 +170,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
 
     def render(self, model: FieldModel, cameras: Cameras) -> Rendering:
         """The surface; nothing as long as there is none."""
-        return mesh_renderer(self.surface(model, self.drawn_cells))(cameras)
+        return mesh_renderer(self.surface(model, self.preview_cells))(cameras)
 
 
 def _check_solid(data: ShapeTarget) -> None:

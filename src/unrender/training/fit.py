@@ -159,7 +159,7 @@ def train(
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
                 break
-            _set_rates(optimizer, rates, method.learning_rate(progress))
+            _set_rates(optimizer, rates, method.schedule(progress))
             try:
                 losses = _step(method, model, data, optimizer, progress, generator)
             except torch.OutOfMemoryError as error:

@@ -70,7 +70,7 @@ class ImageToShape(Method[Model, Shapes]):
     random."""
     batch: int = 32
     """Images of a training step."""
-    rate: float = 1e-3
+    learning_rate: float = 1e-3
     """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
@@ -103,9 +103,9 @@ class ImageToShape(Method[Model, Shapes]):
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = list(model.parameters())
         decay, longest = self.weight_decay, self.max_norm
-        return Muon([], parameters, self.rate, decay, longest, torch.float32)
+        return Muon([], parameters, self.learning_rate, decay, longest, torch.float32)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
         return rise * progress.falling(0.01)
 

@@ -48,9 +48,9 @@ class RayMethod(Method[AnyRayModel, Views]):
 
     rays: int = 4096
     """Rays of a training step."""
-    rate: float = 5e-4
+    learning_rate: float = 5e-4
     """Learning rate after the warm-up; it falls exponentially."""
-    last_rate: float = 0.1
+    learning_rate_decay: float = 0.1
     """Learning rate at the end, as a share of that at the start."""
     warm_up: int = 1
     """Steps over which the learning rate rises."""
@@ -80,11 +80,11 @@ class RayMethod(Method[AnyRayModel, Views]):
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
         # Without decay of the weights, AdamW is Adam.
         longest = self.max_norm or math.inf
-        return Muon(matrices, others, self.rate, 0.0, longest, torch.float32)
+        return Muon(matrices, others, self.learning_rate, 0.0, longest, torch.float32)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * self.last_rate**progress.fraction
+        return rise * self.learning_rate_decay**progress.fraction
 
     def smaller(self) -> "Method[AnyRayModel, Views] | None":
         return halve(self, "rays")

@@ -65,7 +65,12 @@ class SurfaceModel(nn.Module):
                 options.levels, options.log2_table_size, options.coarsest, options.finest
             )
             self.field = HashField(
-                layout, options.first_levels, options.width, features, options.radius, generator
+                layout,
+                options.initial_levels,
+                options.width,
+                features,
+                options.radius,
+                generator,
             )
         else:
             self.field = MLPField(
@@ -76,7 +81,7 @@ class SurfaceModel(nn.Module):
             features, options.color_width, options.color_layers, generator
         )
         # In logarithms, so that steps are shares of it.
-        self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
+        self.log_width = nn.Parameter(torch.tensor(options.initial_width).log())
         self.grid = DistanceGrid(options.cells)
         self.outside = Outside(OUTSIDE_LAYOUT, 32, generator) if opaque else None
 
@@ -106,7 +111,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     """A hash grid with a small network, or a large network alone as in the papers."""
     levels: int = 8
     """Levels of the hash grid."""
-    first_levels: int = 3
+    initial_levels: int = 3
     """Of these, how many are there from the start."""
     detail: float = 0.5
     """Share of the fit by which all levels have come."""
@@ -130,25 +135,25 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     """Hidden layers of the colour network."""
     radius: float = 0.7
     """Of the sphere at the start, in radii of the ball that the cameras look at."""
-    first_width: float = 0.05
+    initial_width: float = 0.05
     """Of the layer in which light is stopped, at the start, in radii of the ball."""
-    last_width: float = 0.003
+    final_width: float = 0.003
     """Of that layer at most at the end; it is learned, below a bound that falls to this."""
     cells: int = 64
     """Cells a side of the grid that says where the surface may be."""
     update_every: int = 16
     """Steps between updates of that grid."""
-    looks: int = 24
+    coarse_samples: int = 24
     """Bins in which a ray is first looked at."""
     bins: int = 16
     """Bins of a ray that are rendered."""
     rays: int = 1024
     """Rays of a training step."""
-    table_rate: float = 0.02
+    table_learning_rate: float = 0.02
     """Learning rate of the hash grid's table at the start."""
-    rate: float = 3e-3
+    learning_rate: float = 3e-3
     """Learning rate of the networks at the start."""
-    width_rate: float = 5e-3
+    width_learning_rate: float = 5e-3
     """Learning rate of the layer's width, as a share of it."""
     mask_weight: float = 1.0
     """Weight of the opacities' cross-entropy, where the views are cut out."""
@@ -203,13 +208,13 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         width = named.pop("log_width")
         tables = [named.pop(name) for name in list(named) if name.endswith("table")]
         groups = [
-            {"params": list(named.values()), "lr": self.rate},
-            {"params": [width], "lr": self.width_rate},
-            {"params": tables, "lr": self.table_rate},
+            {"params": list(named.values()), "lr": self.learning_rate},
+            {"params": [width], "lr": self.width_learning_rate},
+            {"params": tables, "lr": self.table_learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = max((progress.step + 1) / WARM_UP_STEPS, progress.fraction / WARM_UP)
         return min(1.0, rise) * progress.falling(0.05)
 
@@ -317,7 +322,10 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         Fog explains blurred colours well, and left alone its width may never find the way out.
         """
         share = min(fraction / THIN, 1.0)
-        most = self.first_width ** (1 - share) * min(self.last_width, self.first_width) ** share
+        most = (
+            self.initial_width ** (1 - share)
+            * min(self.final_width, self.initial_width) ** share
+        )
         model.log_width.clamp_(max=math.log(most) + SLACK * (1 - share))
 
     def prepare(self, model: SurfaceModel, data: Views) -> Views:

@@ -44,7 +44,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
     """Whether attention normalises queries and keys."""
     batch: int = 32
     """Images of a training step."""
-    rate: float = 4e-3
+    learning_rate: float = 4e-3
     """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
@@ -103,9 +103,11 @@ class TransformerMethod(Method[TransformerModel, Views]):
         ]
         short = multiplies_bfloat16(model.radius.device)
         dtype = torch.bfloat16 if short else torch.float32
-        return Muon(matrices, others, self.rate, self.weight_decay, self.max_norm, dtype)
+        return Muon(
+            matrices, others, self.learning_rate, self.weight_decay, self.max_norm, dtype
+        )
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
         return rise * progress.falling(0.02)
 
