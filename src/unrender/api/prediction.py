@@ -11,7 +11,7 @@ from unrender.api.opened_run import (
     fingerprint,
     fit_into,
 )
-from unrender.data.image_shape.pairs import ShapeSet, load_shapes
+from unrender.data.image_shape.pairs import ImageShapeDataset, load_shapes
 from unrender.data.image_shape.shapenet import load_shapenet
 from unrender.errors import InputError
 from unrender.evaluation.predicted_shapes import evaluate_shapes
@@ -27,7 +27,7 @@ SIZE = 64
 """Pixels a side of what is made of ShapeNet's renderings."""
 
 
-def load_shape_set(path: Path) -> ShapeSet:
+def load_shape_set(path: Path) -> ImageShapeDataset:
     """An .npz of `unrender make-shapes`, or a folder of ShapeNet's models with renderings."""
     if path.is_dir():
         return load_shapenet(path, SIZE)
@@ -45,7 +45,7 @@ def train_predictor(
     out: Path,
     options: FitOptions,
     resume: bool = False,
-    shapes: ShapeSet | None = None,
+    shapes: ImageShapeDataset | None = None,
     show: bool = True,
 ) -> tuple[OpenRun, FitResult]:
     """Train on the shapes that are not held out, into the run folder `out`. InputError."""

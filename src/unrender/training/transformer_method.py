@@ -15,7 +15,7 @@ from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.precision import multiplies_bfloat16
-from unrender.flows.transformer import Shape
+from unrender.flows.transformer import TransformerSize
 from unrender.optimizers.muon import Muon
 from unrender.training.method import Method, Progress, halve
 
@@ -70,10 +70,12 @@ class TransformerMethod(Method[TransformerModel, Views]):
     ) -> TransformerModel:
         """For images of `size` cells; `views`: how many to train on, and how many held out."""
 
-    def shape(self, size: int, channels: int, condition: int = 0, outputs: int = 0) -> Shape:
+    def shape(
+        self, size: int, channels: int, condition: int = 0, outputs: int = 0
+    ) -> TransformerSize:
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
-        return Shape(size, channels, *sizes, condition, outputs, self.qk_norm)
+        return TransformerSize(size, channels, *sizes, condition, outputs, self.qk_norm)
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
         space = self.space()

@@ -14,7 +14,7 @@ from unrender.data.builtin.families import make_shape
 from unrender.data.builtin.families.rays import render_shape
 from unrender.data.builtin.families.solids import Union
 from unrender.data.image_shape.framing import framed_cameras, squares_of_points
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.errors import InputError
 from unrender.files import Array
 from unrender.geometry.cameras import Cameras, concatenate
@@ -57,7 +57,7 @@ def make_shapes(
     size: int,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[Shapes, Bool[Tensor, "shapes"]]:
+) -> tuple[ImageShapePairs, Bool[Tensor, "shapes"]]:
     """Make `count` shapes of a family, `views` images of each, and say which are held out.
 
     Every tenth shape is held out. Images are `size` pixels wide, by cameras at random azimuths
@@ -81,7 +81,7 @@ def make_shapes(
     def stack(arrays: list[Array]) -> Tensor:
         return torch.from_numpy(np.stack(arrays))
 
-    shapes = Shapes(
+    shapes = ImageShapePairs(
         torch.cat([each.images for each in made]),
         concatenate([each.cameras for each in made]),
         torch.arange(count).repeat_interleave(views),

@@ -41,8 +41,8 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Shapes and their images, as compact as on disk."""
+class ImageShapePairs:
+    """Shapes and images of them, as compact as on disk."""
 
     images: UInt8[Tensor, "images height width 4"]
     """RGBA, straight alpha."""
@@ -66,7 +66,7 @@ class Shapes:
         """Pixels a side of the images."""
         return self.images.shape[1]
 
-    def to(self, device: torch.device | str) -> "Shapes":
+    def to(self, device: torch.device | str) -> "ImageShapePairs":
         moved = {
             field.name: getattr(self, field.name).to(device)
             for field in dataclasses.fields(self)
@@ -74,7 +74,7 @@ class Shapes:
         }
         return dataclasses.replace(self, **moved)
 
-    def select(self, chosen: Int[Tensor, "chosen"]) -> "Shapes":
+    def select(self, chosen: Int[Tensor, "chosen"]) -> "ImageShapePairs":
         """Some of the shapes, each once, with all of their images."""
         place = torch.full((len(self),), -1, dtype=torch.long, device=self.points.device)
         place[chosen] = torch.arange(len(chosen), device=place.device)
@@ -83,7 +83,7 @@ class Shapes:
         def pick(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[chosen]
 
-        return Shapes(
+        return ImageShapePairs(
             self.images[kept],
             self.cameras.select(kept),
             place[self.shape_index[kept]],
@@ -159,17 +159,19 @@ def _bits(values: UInt8[Tensor, "batch bytes"]) -> Float[Tensor, "batch bits"]:
 
 
 @dataclass(frozen=True)
-class ShapeSet:
+class ImageShapeDataset:
     """The shapes to learn from and other ones to be judged by."""
 
     name: str
-    train: Shapes
-    test: Shapes
+    train: ImageShapePairs
+    test: ImageShapePairs
 
 
-def split(name: str, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> ShapeSet:
+def split(
+    name: str, shapes: ImageShapePairs, held_out: Bool[Tensor, "shapes"]
+) -> ImageShapeDataset:
     """By shape: all images of a shape are on one side."""
-    return ShapeSet(
+    return ImageShapeDataset(
         name, *(shapes.select(side.nonzero()[:, 0]) for side in (~held_out, held_out))
     )
 
@@ -187,7 +189,7 @@ REQUIRED = (
 )
 
 
-def save_shapes(path: Path, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> None:
+def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "shapes"]) -> None:
     """Write an .npz, whole or not at all. InputError if it exists or cannot be written."""
     if path.suffix != ".npz":
         raise InputError(f"{path}: shapes are written as .npz; change the ending")
@@ -208,7 +210,7 @@ def save_shapes(path: Path, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) ->
     write_arrays(path, arrays, compress=True)
 
 
-def load_shapes(path: Path) -> ShapeSet:
+def load_shapes(path: Path) -> ImageShapeDataset:
     """The shapes of an .npz. InputError for a file that is not as this module says."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
@@ -237,7 +239,7 @@ def load_shapes(path: Path) -> ShapeSet:
     voxels, queries, occupied = (
         torch.from_numpy(arrays[name]) if name in arrays else None for name in OPTIONAL
     )
-    shapes = Shapes(
+    shapes = ImageShapePairs(
         torch.from_numpy(arrays["images"]),
         cameras,
         index,

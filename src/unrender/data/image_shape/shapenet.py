@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from unrender.data.image_shape.framing import framed_cameras, framed_images, squares_of_images
 from unrender.data.image_shape.make_shapes import CELLS, FOCAL, POINTS
-from unrender.data.image_shape.pairs import Shapes, ShapeSet, split
+from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, split
 from unrender.errors import InputError
 from unrender.files import MAX_BYTES, Array
 from unrender.geometry.cameras import Cameras, concatenate
@@ -45,7 +45,7 @@ def find_models(path: Path) -> list[Path]:
     return found or sorted(each.parent.parent for each in path.rglob(f"rendering/{METADATA}"))
 
 
-def load_shapenet(path: Path, size: int) -> ShapeSet:
+def load_shapenet(path: Path, size: int) -> ImageShapeDataset:
     """All models below a folder, their images framed in `size` pixels.
 
     Every fifth one is held out. InputError where files are missing or damaged, or if there are
@@ -62,7 +62,7 @@ def load_shapenet(path: Path, size: int) -> ShapeSet:
     return split(path.resolve().name, load_models(models, size), held_out)
 
 
-def load_models(models: Sequence[Path], size: int) -> Shapes:
+def load_models(models: Sequence[Path], size: int) -> ImageShapePairs:
     """Models by their folders. InputError where files are missing or damaged."""
     count = sum(len(_metadata(model)) for model in models)
     if 4 * count * size**2 > MAX_BYTES:
@@ -100,7 +100,7 @@ def load_models(models: Sequence[Path], size: int) -> Shapes:
             f"{len(models) - len(voxels)} of {len(models)} models have no model.binvox: give "
             "all of them voxels, or none"
         )
-    return Shapes(
+    return ImageShapePairs(
         torch.cat(images),
         concatenate(cameras),
         torch.tensor(owner),
