@@ -44,8 +44,8 @@ PROJECTIVE = "Mitsuba, projective"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one technique made of one scene."""
+class TechniqueResult:
+    """Derivatives of one scene by one technique, and their cost."""
 
     technique: str
     kind: str
@@ -140,7 +140,7 @@ class Gradients(Experiment):
             },
         )
 
-    def _found(self, scene: GradientScene, generator: torch.Generator) -> list[Found]:
+    def _found(self, scene: GradientScene, generator: torch.Generator) -> list[TechniqueResult]:
         side, pixel = self.side, setting_at(torch.zeros(4), self.side).pixel
         certain: list[tuple[str, str, float | None, Draw]] = [
             ("no edges", "no edges", None, rasterized(scene, side, antialias=False)),
@@ -151,7 +151,7 @@ class Gradients(Experiment):
             name = f"soft, blur {blur:g} px"
             certain.append((name, "soft", blur, softened(scene, side, blur)))
         found = [
-            Found(name, kind, width, derivatives(draw), None, *_seconds(draw))
+            TechniqueResult(name, kind, width, derivatives(draw), None, *_seconds(draw))
             for name, kind, width, draw in certain
         ]
         for beta in self.betas:
@@ -162,16 +162,20 @@ class Gradients(Experiment):
             # How often it is timed is chance, and must not change what is drawn after.
             timed = volumetric(scene, side, beta, 2, torch.Generator())
             found.append(
-                Found(name, "volume", beta / pixel, every.mean(0), deviation, *_seconds(timed))
+                TechniqueResult(
+                    name, "volume", beta / pixel, every.mean(0), deviation, *_seconds(timed)
+                )
             )
         return found
 
-    def _projective(self, scene: GradientScene, seed: int) -> Found:
+    def _projective(self, scene: GradientScene, seed: int) -> TechniqueResult:
         runs = [projective(scene, self.side, self.samples, seed + k) for k in range(2)]
         every = torch.stack([rows for rows, _ in runs])
         seconds = min(each for _, each in runs) / len(PARAMETERS)
         deviation = every.var(0).sum((1, 2, 3)).sqrt()
-        return Found(PROJECTIVE, PROJECTIVE, None, every.mean(0), deviation, seconds, 0.0)
+        return TechniqueResult(
+            PROJECTIVE, PROJECTIVE, None, every.mean(0), deviation, seconds, 0.0
+        )
 
     def _advice(self, records: list[Record]) -> list[Part]:
         def mean(technique: str, key: str, *parameters: str) -> float:
@@ -260,7 +264,7 @@ def block_means(rows: Derivatives) -> Float[Tensor, "4 rows columns 3"]:
     return avg_pool2d(rows.permute(0, 3, 1, 2), BLOCK).permute(0, 2, 3, 1)
 
 
-def _measured(scene: str, found: Found, true: Truth, plain: float) -> list[Record]:
+def _measured(scene: str, found: TechniqueResult, true: Truth, plain: float) -> list[Record]:
     """One row for each parameter."""
     ours, real = found.derivatives, true.derivatives
     edges = true.edges[..., None]

@@ -30,8 +30,8 @@ REGIONS = {50: 2.366, 90: 6.251}
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one estimator found, and how long it took."""
+class EstimatorResult:
+    """Poses estimated by one estimator, their errors, and the time it took."""
 
     estimate: PoseEstimate
     scores: PoseScores
@@ -211,7 +211,7 @@ class Inversion(Study):
             {"views": len(subject.test)},
         )
 
-    def _pictures(self, subject: Subject, found: dict[str, Found]) -> list[Row]:
+    def _pictures(self, subject: Subject, found: dict[str, EstimatorResult]) -> list[Row]:
         chosen = evenly(self.shown, len(subject.test))
         index = torch.tensor(chosen)
         rough = found["energy's mode"].estimate.cameras.select(index)
@@ -227,21 +227,23 @@ class Inversion(Study):
             rows.append(("scene at the\nrefined pose", _images(subject.scene.renderer, fine)))
         return rows
 
-    def _timed(self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]) -> Found:
+    def _timed(
+        self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]
+    ) -> EstimatorResult:
         images = subject.views.test.rgba
         began = time.perf_counter()
         found = estimator(images)
         seconds = (time.perf_counter() - began) / len(images)
-        return Found(found, score_poses(found.cameras, subject.test.cameras), seconds)
+        return EstimatorResult(found, score_poses(found.cameras, subject.test.cameras), seconds)
 
-    def _refined(self, subject: Subject, start: Found) -> Found:
+    def _refined(self, subject: Subject, start: EstimatorResult) -> EstimatorResult:
         test = subject.views.test
         began = time.perf_counter()
         found = refine_on_scene(
             subject.scene, test.opaque, start.estimate, RenderAndCompare(), test.background
         )
         seconds = start.seconds + (time.perf_counter() - began) / len(test)
-        return Found(found, score_poses(found.cameras, test.cameras), seconds)
+        return EstimatorResult(found, score_poses(found.cameras, test.cameras), seconds)
 
 
 def _images(renderer: Renderer, cameras: Cameras) -> Tensor:
@@ -281,7 +283,7 @@ def _ends(subject: Subject, images: Tensor) -> Tensor:
     return subject.model.flow_from_images(small.to(subject.flow.device))
 
 
-def _honesty(name: str, found: Found, truth: Cameras) -> Record:
+def _honesty(name: str, found: EstimatorResult, truth: Cameras) -> Record:
     """Shares of the views whose true rotation lies in the regions that the estimate names."""
     poses = found.estimate.cameras.rotations
     error = so3_log(poses.mT @ truth.rotations)
@@ -299,6 +301,6 @@ def _honesty(name: str, found: Found, truth: Cameras) -> Record:
     }
 
 
-def _risk(found: Found) -> tuple[list[float], list[float]]:
+def _risk(found: EstimatorResult) -> tuple[list[float], list[float]]:
     risk = risk_coverage(found.estimate.rotation_error.cpu(), found.scores.rotation_deg)
     return [(n + 1) / len(risk) for n in range(len(risk))], risk.tolist()
