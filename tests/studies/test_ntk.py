@@ -31,9 +31,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def page(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    said: list[str] = []
-    findings = SHORT.run(0, said.append)
-    assert len(said) == 4
+    output: list[str] = []
+    findings = SHORT.run(0, output.append)
+    assert len(output) == 4
     return write_findings(findings, tmp_path_factory.mktemp("page"), "ntk")
 
 

@@ -72,9 +72,9 @@ def test_a_study_writes_all_that_its_page_shows(
 def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> None:
     study = dataclasses.replace(SHORT["ablations"], only=("patch: 16",))
     write_study(study, subject, tmp_path / "a")
-    said: list[str] = []
-    write_study(study, dataclasses.replace(subject, say=said.append), tmp_path / "b")
-    assert not said
+    output: list[str] = []
+    write_study(study, dataclasses.replace(subject, say=output.append), tmp_path / "b")
+    assert not output
     a, b = ((tmp_path / folder / "ablations.csv").read_bytes() for folder in "ab")
     assert a == b
 

@@ -179,7 +179,7 @@ def derivatives(draw: Callable[[Amounts], Tensor]) -> Float[Tensor, "4 *numbers"
     """Of every pixel by every amount at rest, by autograd.
 
     Gradients lead from one number to all inputs, and here many pixels depend on few inputs. But
-    the gradient of Σ v · pixels is linear in v, and its own gradient by v is what is wanted.
+    the gradient of Σ v · pixels is linear in v, and the gradient of that with respect to v is the result.
     """
     start = torch.zeros(4, requires_grad=True)
     image = draw(start)

@@ -302,9 +302,9 @@ def _techniques(records: list[Record]) -> list[str]:
 def _value(
     records: list[Record], technique: str, scene: str, parameter: str, key: str
 ) -> float | None:
-    wanted = {"technique": technique, "scene": scene, "parameter": parameter}
+    key_fields = {"technique": technique, "scene": scene, "parameter": parameter}
     for row in records:
-        if wanted.items() <= row.items():
+        if key_fields.items() <= row.items():
             value = row.get(key)
             return None if value is None else float(value)
     return None

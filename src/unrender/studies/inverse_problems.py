@@ -224,11 +224,13 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
     again = supersampled(mesh_renderer(_ring(found.texture.image), render_options), 3)(held)
     before = supersampled(mesh_renderer(blank, render_options), 3)(held)
-    wanted = renderer(held)
+    expected = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
     seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)
     case, seen_share = f"{options.views} photographs", 100 * float(found.seen.float().mean())
-    held_out, grey = (float(psnr(each.color, wanted.color).mean()) for each in (again, before))
+    held_out, grey = (
+        float(psnr(each.color, expected.color).mean()) for each in (again, before)
+    )
     records = [
         _figure("texture", case, "texels seen", seen_share, "%"),
         _figure("texture", case, "PSNR of seen texels", -10 * float(error.log10()), "dB"),
@@ -244,7 +246,7 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
         ),
         Strip(
             "texture-views",
-            [("held out", wanted.over(WHITE)), ("from what\nwas found", again.over(WHITE))],
+            [("held out", expected.over(WHITE)), ("from what\nwas found", again.over(WHITE))],
             "Views that were held out, under the same light.",
         ),
     ]  # fmt: skip
