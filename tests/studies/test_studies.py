@@ -127,9 +127,9 @@ def test_the_two_runs_cannot_be_exchanged(
     small_scene: Dataset, scene_run: OpenRun, flow_run: OpenRun
 ) -> None:
     flow, scene = flow_run.run.path, scene_run.run.path
-    with pytest.raises(InputError, match="is no flow"):
+    with pytest.raises(InputError, match="is not a pose flow"):
         open_subject(scene, scene)
-    with pytest.raises(InputError, match="is no scene"):
+    with pytest.raises(InputError, match="is not a fitted scene"):
         open_subject(flow, flow)
 
 
