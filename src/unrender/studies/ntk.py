@@ -221,9 +221,9 @@ class TangentKernel(Experiment):
             "steps of gradient descent. Before the first step, the kernel predicts the result: "
             "f(x) + K(x, X) K(X, X)⁻¹ (I − exp(−K(X, X) t)) (y − f(X)), where t is the "
             "learning rate times the number of steps. The table has the RMS error of the "
-            "prediction against the trained network, relative to the RMS of the target: it decreases "
-            "with the width. Without the inverse, K(x, X) y, even with the optimal scale, is a "
-            "blurred target.",
+            "prediction against the trained network, relative to the RMS of the target: it "
+            "decreases with the width. Without the inverse, K(x, X) y, even with the optimal "
+            "scale, is a blurred target.",
             Table(rows),
             Plot(
                 "error",
