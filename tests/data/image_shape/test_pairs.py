@@ -130,12 +130,12 @@ DAMAGES: dict[str, Callable[[Arrays], object]] = {
     "no images": lambda a: a.update(images=a["images"][:0]),
     "an index too large": lambda a: a.update(shape_index=a["shape_index"] + 1),
     "an index below 0": lambda a: a.update(shape_index=a["shape_index"] - 1),
-    "points that are no numbers": lambda a: a["points"].fill(np.nan),
-    "intrinsics that are no numbers": lambda a: a["intrinsics"].fill(np.inf),
-    "poses that are no rotations": lambda a: a["poses"].fill(2),
+    "points of NaN": lambda a: a["points"].fill(np.nan),
+    "infinite intrinsics": lambda a: a["intrinsics"].fill(np.inf),
+    "poses that are not rotations": lambda a: a["poses"].fill(2),
     "too few names": lambda a: a.update(names=a["names"][:5]),
-    "names that are no text": lambda a: a["names"].fill(255),
-    "voxels of no cube": lambda a: a.update(voxels=a["voxels"][:, :-1]),
+    "names that are not text": lambda a: a["names"].fill(255),
+    "voxels that are not a cube": lambda a: a.update(voxels=a["voxels"][:, :-1]),
     "queries alone": lambda a: a.pop("occupied"),
     "fewer bits than queries": lambda a: a.update(occupied=a["occupied"][:, :-1]),
     "nothing held out": lambda a: a["held_out"].fill(0),
@@ -176,7 +176,7 @@ def test_what_is_optional_may_be_absent(file: Path, tmp_path: Path) -> None:
     shapes = load_shapes(tmp_path / "bare.npz").train
     with pytest.raises(InputError, match="without voxels"):
         shapes.voxel_grids(plain([0]))
-    with pytest.raises(InputError, match="without places"):
+    with pytest.raises(InputError, match="without occupancy samples"):
         shapes.occupancy(plain([0]), 5, torch.Generator())
     assert shapes.to("cpu").voxels is None
 
