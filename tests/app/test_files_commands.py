@@ -150,7 +150,9 @@ def test_the_edge_between_two_images_moves(
 ) -> None:
     images = [(name, torch.rand(1, 8, 8, 3)) for name in ("truth", "a <b>", "c")]
     page = tmp_path / "page.html"
-    Page("Two", "of three", (section("Any two", wipe(images, 0, "view")),)).write(page)
+    Page("Two", "of three", (section("Compare two results", wipe(images, 0, "view")),)).write(
+        page
+    )
     document = opened(page)
     assert 'data-ready="true"' in document
     assert document.count("<option>") == 6

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.shape import Shape
@@ -117,7 +117,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
     def losses(
         self,
         model: OccupancyModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.chamfer import chamfer
 from unrender.shapes.points import PointCloud
@@ -50,7 +50,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
     def model(self, size: int, generator: torch.Generator) -> PointsModel:
         return PointsModel(self, size, generator)
 
-    def build(self, data: Shapes, generator: torch.Generator) -> PointsModel:
+    def build(self, data: ImageShapePairs, generator: torch.Generator) -> PointsModel:
         model = super().build(data, generator)
         # Every answer begins as points of all shapes, each of which it then moves a little.
         shape, number = (
@@ -65,7 +65,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
     def losses(
         self,
         model: PointsModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
@@ -69,7 +69,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
     def losses(
         self,
         model: VoxelsModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:

@@ -85,7 +85,7 @@ def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points
 
 
 @dataclass(frozen=True)
-class Look:
+class RenderOutput:
     """What rays see, and what training asks of it."""
 
     rendering: Rendering
@@ -143,7 +143,7 @@ class NerfactoModel(nn.Module):
         codes: Float[Tensor, "rays appearance"],
         fraction: float,
         generator: torch.Generator | None,
-    ) -> Look:
+    ) -> RenderOutput:
         """`fraction`: the share of the training that is over, at first of the proposals'."""
         options = self.options
         stretch = self._stretch(rays)
@@ -181,7 +181,7 @@ class NerfactoModel(nn.Module):
             orientation = (weights * facing.clamp_min(0).square()).sum() / len(t)
         rendering = render_bins(density, color.view(*density.shape, 3), t)
         rendering = replace(rendering, depth=stretch.mean_distance(s, weights))
-        return Look(rendering, rounds, orientation, normals)
+        return RenderOutput(rendering, rounds, orientation, normals)
 
     def _stretch(self, rays: Rays) -> RayInterval:
         near = self.options.near

@@ -79,7 +79,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
     ) -> PoseFlow:
         lifting = lifting_for(self.lifting, space.channels)
         return PoseFlow(
-            self.transformer_shape(size, lifting.channels), lifting, space, views, generator
+            self.transformer_size(size, lifting.channels), lifting, space, views, generator
         )
 
     def prepare(self, model: PoseFlow, data: Views) -> Views:

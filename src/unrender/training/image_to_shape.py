@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from unrender.data.image_shape.framing import framed
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.resnet import ResNet18
 from unrender.flows.precision import multiplies_bfloat16
 from unrender.imaging.color import over
@@ -56,7 +56,7 @@ Model = TypeVar("Model", bound=ShapeModel)
 
 
 @dataclass(frozen=True)
-class ImageToShape(Method[Model, Shapes]):
+class ImageToShape(Method[Model, ImageShapePairs]):
     """Trains an encoder of images and a decoder of shapes."""
 
     data: ClassVar[DataKind[Any, Any]] = IMAGE_SHAPE_PAIRS
@@ -89,7 +89,7 @@ class ImageToShape(Method[Model, Shapes]):
     def decode(self, model: Model, code: Float[Tensor, "images code"]) -> list[Shape]:
         """The shape of each code."""
 
-    def build(self, data: Shapes, generator: torch.Generator) -> Model:
+    def build(self, data: ImageShapePairs, generator: torch.Generator) -> Model:
         model = self.model(data.size, generator)
         if self.weights:
             model.encoder.load_weights(Path(self.weights))
@@ -116,7 +116,7 @@ class ImageToShape(Method[Model, Shapes]):
             short = multiplies_bfloat16(device)
         return torch.autocast(device.type, torch.bfloat16, enabled=short)
 
-    def smaller(self) -> "Method[Model, Shapes] | None":
+    def smaller(self) -> "Method[Model, ImageShapePairs] | None":
         return halve(self, "batch")
 
     @torch.no_grad()

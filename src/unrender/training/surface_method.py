@@ -92,7 +92,7 @@ class SurfaceModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen:
+class RenderOutput:
     """What rays see, and what training asks of it."""
 
     rendering: Rendering
@@ -224,7 +224,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         rays: Rays,
         generator: torch.Generator | None,
         fraction: float = 1.0,
-    ) -> Seen:
+    ) -> RenderOutput:
         """What the rays see; with a generator, bins are moved at random."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
         near, far = model.grid.stretches(origins, directions)
@@ -256,7 +256,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         rendering = Rendering(color, opacity[:, 0], distance[:, 0], normals)
         if model.outside is not None:
             rendering = self._before(rendering, model, model.outside, rays, generator)
-        return Seen(rendering, local)
+        return RenderOutput(rendering, local)
 
     def _before(
         self,

@@ -15,7 +15,7 @@ from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.precision import multiplies_bfloat16
-from unrender.flows.transformer import Shape
+from unrender.flows.transformer import TransformerSize
 from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
@@ -73,12 +73,12 @@ class TransformerMethod(Method[TransformerModel, Views]):
     ) -> TransformerModel:
         """For images of `size` cells; `views`: how many to train on, and how many held out."""
 
-    def transformer_shape(
+    def transformer_size(
         self, size: int, channels: int, condition: int = 0, outputs: int = 0
-    ) -> Shape:
+    ) -> TransformerSize:
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
-        return Shape(size, channels, *sizes, condition, outputs, self.qk_norm)
+        return TransformerSize(size, channels, *sizes, condition, outputs, self.qk_norm)
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
         space = self.space()
