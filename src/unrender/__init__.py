@@ -29,6 +29,7 @@ _HOMES = {
     "unrender.errors": ("InputError",),
     "unrender.evaluation.scores": ("Scores",),
     "unrender.geometry.cameras": ("Cameras",),
+    "unrender.imaging.panels": ("save_panels",),
     "unrender.rendering.renderer": ("PoseEstimate", "Rendering"),
     "unrender.shapes.mesh": ("Mesh",),
     "unrender.shapes.points": ("PointCloud",),
@@ -40,8 +41,8 @@ _PLACES["open"] = "unrender.api.run"
 
 __all__ = ["__version__", "methods", *_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
 
-# Between torch's parallel loops its threads would spin for milliseconds on the cores that our own
-# kernels need by then. OpenMP reads the setting once, when torch is imported.
+# Between torch's parallel loops its threads would spin for milliseconds on the cores that our
+# own kernels need by then. OpenMP reads the setting once, when torch is imported.
 if "torch" not in _sys.modules:
     _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

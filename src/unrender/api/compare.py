@@ -77,8 +77,8 @@ def compare(
         device: Where to compute runs that are given as folders.
         progress: Whether to show a progress bar.
 
-    The runs are only read. InputError for pose flows, whose image size is fixed, and for runs of
-    other data.
+    The runs are only read. InputError for pose flows, whose image size is fixed, and for runs
+    of other data.
 
     >>> import unrender as ur
     >>> data = ur.load("bricks", downscale=4)

@@ -74,7 +74,8 @@ def fit(
         `finished`, and `Run.resume` continues it.
 
     Raises InputError, a ValueError, for names and options that do not exist (with the nearest
-    ones), data that the method cannot be fitted to, and folders that exist or cannot be written.
+    ones), data that the method cannot be fitted to, and folders that exist or cannot be
+    written.
 
     >>> import unrender as ur
     >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
@@ -238,7 +239,7 @@ def resume(
     steps: int | None = None,
     progress: bool = True,
 ) -> Run:
-    """Continue the run in a folder from its last checkpoint, as it was begun; see `resume_run`."""
+    """Continue the run in a folder from its last checkpoint; see `resume_run`."""
     return resume_run(RunFolder.open(Path(path)), None, minutes, steps, progress)
 
 

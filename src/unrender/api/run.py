@@ -145,7 +145,7 @@ class Run:
 
     @property
     def renderer(self) -> Renderer:
-        """The model as a function from cameras to a `Rendering`, differentiable in the poses."""
+        """The model as a function of cameras, differentiable in their poses."""
         return self.fitted.renderer
 
     @property

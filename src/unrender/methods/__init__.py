@@ -64,7 +64,7 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
 
 
 class _Listing(ModuleType):
-    """This package, which is also the list of its presets: `unrender.methods["nerf-fast"]`."""
+    """The package as the list of its presets: `unrender.methods["nerf-fast"]`."""
 
     def __getitem__(self, name: str) -> Preset:
         return Presets()[name]

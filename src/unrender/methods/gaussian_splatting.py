@@ -46,8 +46,8 @@ STIRRED = 5e5
 
 
 class GaussianSplattingModel(nn.Module):
-    """Room for `max_gaussians` Gaussians, of which the first `alive` are used: scenes/gaussians.py says
-    in which numbers.
+    """Room for `max_gaussians` Gaussians, of which the first `alive` are used:
+    scenes/gaussians.py says in which numbers.
     """
 
     alive: Tensor

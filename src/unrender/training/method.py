@@ -1,8 +1,8 @@
 """What a method provides, and the kind of data that it learns from.
 
 A `Method` is the options of a paper: it builds a model, says what is minimized, and renders.
-Its `data` is a `DataKind`, which says how data are read, described and scored. A method bound to
-the model that it fitted is a `Fitted`.
+Its `data` is a `DataKind`, which says how data are read, described and scored. A method bound
+to the model that it fitted is a `Fitted`.
 """
 
 import dataclasses
@@ -36,7 +36,8 @@ class Progress:
     step: int
     """Optimizer steps taken before this one."""
     fraction: float
-    """Share of the budget used, in [0, 1): of the steps, or of the minutes if these end first."""
+    """Share of the budget used, in [0, 1): of the steps, or of the minutes if these end
+    first."""
 
     def falling(self, last: float) -> float:
         """From 1 at the start to `last` at the end, along half a cosine."""

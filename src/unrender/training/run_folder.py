@@ -208,8 +208,8 @@ class RunFolder(Record):
         """A new folder with its config.json; an existing path is refused."""
         if path.exists():
             raise InputError(
-                f"{path}: exists already: choose another folder, continue the run with --resume, "
-                "or delete it"
+                f"{path}: exists already: choose another folder, continue the run with "
+                "--resume, or delete it"
             )
         with folder_in_place(path) as folder:
             write_json(folder / "config.json", {"format": 1, **provenance(), **config})
