@@ -155,7 +155,7 @@ def kinds(arguments: argparse.Namespace) -> record.Figures:
     for kind in FIELD_KINDS:
         method = SDFFit(field=kind)
         if kind in NETWORKS:
-            method = replace(method, rate=1.0, batch=NETWORK_BATCH)
+            method = replace(method, learning_rate=1.0, batch=NETWORK_BATCH)
         opened = fitted(f"kind-{kind}", method, target, arguments, arguments.kind_minutes)
         name = f"sdf_kind_{kind.replace('-', '_')}"
         count = sum(p.numel() for p in opened.model.parameters())

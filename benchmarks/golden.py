@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from unrender.data.builtin import render_scene
 from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import Draw, Shapes
+from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.data.picture import Picture
 from unrender.data.shape_target import ShapeTarget
 from unrender.data.views import Views
@@ -70,14 +70,13 @@ LIMITS: dict[str, dict[str, int]] = {
         "max_rays": 256,
         "batch": 512,
         "pixels": 128,
-        "true_points": 256,
-        "targets": 1024,
+        "target_points": 1024,
         "points": 512,
-        "places": 128,
-        "pool": 8192,
+        "query_points": 128,
+        "pool_size": 8192,
         "log2_table_size": 14,
         "resolution": 32,
-        "drawn_cells": 32,
+        "preview_cells": 32,
         "cells": 32,
         "occupancy_cells": 32,
         "channels": 16,
@@ -89,13 +88,17 @@ LIMITS: dict[str, dict[str, int]] = {
     "plenoxels*": {"coarsest": 24, "finest": 48},
     "dvgo*": {"coarse_vertices": 24, "finest": 32},
     # Gaussians move to others, and new ones join them, within the steps.
-    "gaussian-splatting*": {"first": 300, "most": 600, "relocate_every": 5},
+    "gaussian-splatting*": {
+        "initial_gaussians": 300,
+        "max_gaussians": 600,
+        "relocate_every": 5,
+    },
     # The field is drawn and its occupancy looked at within the steps.
     "neus*": {"update_every": 8},
     "volsdf*": {"update_every": 8},
     "sit*": {"batch": 4, "width": 96, "depth": 2},
     "pose-regressor": {"batch": 4},
-    "image-to-*": {"batch": 4},
+    "image-to-*": {"batch": 4, "target_points": 256},
 }
 """The greatest values of options by presets' names; those that are smaller stay."""
 
@@ -312,7 +315,7 @@ def picture() -> Picture:
 
 
 @cache
-def shapes() -> Shapes:
+def shapes() -> ImageShapePairs:
     """Chairs, two images of each."""
     return make_shapes("chair", 4, 2, 2 * SIZE, SEED)[0]
 

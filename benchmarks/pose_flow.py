@@ -320,7 +320,7 @@ def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
     chosen = set(map(id, matrices))
     others = [p for p in model.network.parameters() if id(p) not in chosen]
     optimizer = PlainOptimizer(
-        matrices, others, method.rate, method.weight_decay, method.max_norm
+        matrices, others, method.learning_rate, method.weight_decay, method.max_norm
     )
     state = [0]
 

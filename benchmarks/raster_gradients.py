@@ -86,11 +86,11 @@ def gradient_errors(
     away = start.clone()
     away[:7] = torch.tensor([0.03, -0.02, 0.02, 0.1, -0.15, 0.1, 0.05]) * size
     with torch.no_grad():
-        wanted = draw(None, *changed(mesh, cameras, away, fields), times)
+        target = draw(None, *changed(mesh, cameras, away, fields), times)
 
     def loss(amounts: Tensor, topology: EdgeTopology | None, times: int) -> Tensor:
         image = draw(topology, *changed(mesh, cameras, amounts, fields), times)
-        return (image - wanted).square().sum()
+        return (image - target).square().sum()
 
     amounts = start.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(amounts, topology, max(antialias, 1)), amounts)

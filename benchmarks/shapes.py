@@ -26,7 +26,13 @@ from unrender.api.shape_tasks import evaluate_fit, fit_shape, images, shape_of
 from unrender.api.tasks import fit_run
 
 from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import Draw, Shapes, ShapeSet, load_shapes, save_shapes
+from unrender.data.image_shape.pairs import (
+    Draw,
+    ImageShapeDataset,
+    ImageShapePairs,
+    load_shapes,
+    save_shapes,
+)
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.renders import WHITE, evaluate_images
@@ -243,7 +249,7 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
     return figures
 
 
-def chairs(arguments: argparse.Namespace) -> ShapeSet:
+def chairs(arguments: argparse.Namespace) -> ImageShapeDataset:
     """The data set, made where it is not there yet."""
     path = arguments.work / "chairs.npz"
     if not path.exists():
@@ -252,7 +258,7 @@ def chairs(arguments: argparse.Namespace) -> ShapeSet:
     return load_shapes(path)
 
 
-def write_predictions(path: Path, opened: OpenRun, shapes: Shapes) -> None:
+def write_predictions(path: Path, opened: OpenRun, shapes: ImageShapePairs) -> None:
     """Eight held-out chairs: the image, and the truth and what was predicted from one side."""
     image = torch.linspace(0, len(shapes.images) - 1, 8).long()
     drawn = Draw(image, torch.zeros(len(image), dtype=torch.bool))

@@ -24,7 +24,7 @@ from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import (
-    eikonal_residual,
+    eikonal_rms,
     psnr_inside,
     score_seen,
     silhouette_iou,
@@ -142,14 +142,14 @@ def fitted(
     assert isinstance(model, SurfaceModel)
     mesh = mesh_of(opened)
     points = sample_surface(mesh, 10_000, torch.Generator().manual_seed(1)).points
-    slope = eikonal_residual(
+    slope = eikonal_rms(
         lambda places: model.field.around(places).gradient, model.ball.to_unit(points)
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
     return opened, {
         "steps": record.figure(result.steps, "steps"),
         "seconds": record.figure(result.seconds, "s"),
-        "eikonal_residual": record.figure(slope, ""),
+        "eikonal_rms": record.figure(slope, ""),
         "layer_width": record.figure(float(model.width.detach()), "radii"),
         "peak_mb": record.figure(peak, "MB"),
     }

@@ -28,7 +28,7 @@ scene = load_dataset(
 )
 with TemporaryDirectory() as folder:
     opened, result = fit_run(
-        MeshFromViews(longest=100), source, Path(folder) / "run", FitOptions(minutes=0.6),
+        MeshFromViews(max_image_side=100), source, Path(folder) / "run", FitOptions(minutes=0.6),
         scene=scene, show=False,
     )  # fmt: skip
     found = evaluate_images(opened.renderer, scene.test)

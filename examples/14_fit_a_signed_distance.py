@@ -50,8 +50,8 @@ targets = {
 }
 # In seconds a dense grid learns what has no fine detail; the default, a hash grid, has more.
 method = SDFFit(
-    field="grid", volume_resolution=32, rate=3.0, step=0.016,
-    batch=4096, pool=1 << 16, cells=96, drawn_cells=48,
+    field="grid", volume_resolution=32, learning_rate=3.0, step_size=0.016,
+    batch=4096, pool_size=1 << 16, cells=96, preview_cells=48,
 )  # fmt: skip
 camera = cameras_around(mesh, 12, SIZE).select(slice(2, 3))
 pictures = [shape_renderer(mesh)(camera).over(torch.ones(3))[0]]

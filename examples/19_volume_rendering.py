@@ -70,7 +70,7 @@ rates = [group["lr"] for group in optimizer.param_groups]
 for step in range(STEPS):
     progress = Progress(step, step / STEPS)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate * method.learning_rate(progress)
+        group["lr"] = rate * method.schedule(progress)
     optimizer.zero_grad()
     method.losses(model, views, progress, generator)["color"].backward()
     optimizer.step()

@@ -6,11 +6,14 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "unrender"
 MODULE_LINES, METHOD_LINES = 400, 300
+LISTS = ("presets.py", "renamed.py")
+"""Tables beside the methods."""
 
 
 def excess(path: Path, source: str) -> str | None:
     """What is too long about a file at `path`, relative to the package."""
-    limit = METHOD_LINES if path.parts[0] == "methods" else MODULE_LINES
+    a_method = path.parts[0] == "methods" and path.name not in LISTS
+    limit = METHOD_LINES if a_method else MODULE_LINES
     count = len(source.splitlines())
     return f"{path}: {count} lines, {limit} at most" if count > limit else None
 

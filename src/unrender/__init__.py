@@ -29,6 +29,7 @@ _HOMES = {
     "unrender.errors": ("InputError",),
     "unrender.evaluation.scores": ("Scores",),
     "unrender.geometry.cameras": ("Cameras",),
+    "unrender.imaging.panels": ("save_panels",),
     "unrender.rendering.renderer": ("PoseEstimate", "Rendering"),
     "unrender.shapes.mesh": ("Mesh",),
     "unrender.shapes.points": ("PointCloud",),
@@ -38,10 +39,10 @@ _HOMES = {
 _PLACES = {name: home for home, names in _HOMES.items() for name in names}
 _PLACES["open"] = "unrender.api.run"
 
-__all__ = ["__version__", "methods", *_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", "methods", *_PLACES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
-# Between torch's parallel loops its threads would spin for milliseconds on the cores that our own
-# kernels need by then. OpenMP reads the setting once, when torch is imported.
+# Between torch's parallel loops its threads would spin for milliseconds on the cores that our
+# own kernels need by then. OpenMP reads the setting once, when torch is imported.
 if "torch" not in _sys.modules:
     _os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

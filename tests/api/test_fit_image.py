@@ -57,7 +57,7 @@ def photo(tmp_path: Path) -> Path:
 def test_each_kind_learns_a_picture_and_opens_again(kind: FieldKind, tmp_path: Path) -> None:
     picture = waves()
     # In so few steps, sines need longer ones.
-    method = replace(SMALL, field=kind, rate=5.0 if kind == "siren" else 1.0)
+    method = replace(SMALL, field=kind, learning_rate=5.0 if kind == "siren" else 1.0)
     opened = fit_to(method, picture, BRIEF, out=tmp_path / "run", progress=False)
     assert opened.steps == 60
     figures = opened.evaluate()

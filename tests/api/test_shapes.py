@@ -12,7 +12,7 @@ from unrender.api.run import Run
 from unrender.api.shapes import load_shape, predict, render
 from unrender.data.dataset import Dataset
 from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import ShapeSet
+from unrender.data.image_shape.pairs import ImageShapeDataset
 from unrender.errors import InputError
 from unrender.imaging.files import write_image
 from unrender.rendering.shapes import cameras_around, shape_renderer
@@ -117,7 +117,7 @@ def predictor() -> Run:
     train, test = (
         make_shapes("chair", count, 2, 32, seed)[0] for count, seed in ((2, 0), (1, 1))
     )
-    data = ShapeSet("chair", train, test)
+    data = ImageShapeDataset("chair", train, test)
     return fit("image-to-points", data, steps=2, device="cpu", progress=False,
                true_points=64, **SMALL)  # fmt: skip
 

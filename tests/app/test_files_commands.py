@@ -56,7 +56,7 @@ def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
-    method = GaussianSplatting(first=100, most=100, degree=1)
+    method = GaussianSplatting(initial_gaussians=100, max_gaussians=100, sh_degree=1)
     options = FitOptions(steps=3, device="cpu")
     out = tmp_path_factory.mktemp("runs") / "splats"
     return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
@@ -150,7 +150,9 @@ def test_the_edge_between_two_images_moves(
 ) -> None:
     images = [(name, torch.rand(1, 8, 8, 3)) for name in ("truth", "a <b>", "c")]
     page = tmp_path / "page.html"
-    Page("Two", "of three", (section("Any two", wipe(images, 0, "view")),)).write(page)
+    Page("Two", "of three", (section("Compare two results", wipe(images, 0, "view")),)).write(
+        page
+    )
     document = opened(page)
     assert 'data-ready="true"' in document
     assert document.count("<option>") == 6

@@ -1,13 +1,16 @@
-"""What is said of a set of views, and that each warning can come."""
+"""Facts about a dataset, and that each warning can occur."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from unrender.data.summary import summarise
+from unrender.data.formats.npz import save_npz
+from unrender.data.load import load_dataset
+from unrender.data.summary import camera_facts, camera_warnings, summarize
 from unrender.data.views import Views
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import turntable
 
 
@@ -20,13 +23,13 @@ def views(count: int = 6) -> Views:
 
 
 def test_facts_of_a_circle() -> None:
-    found = summarise(views())
+    found = summarize(views())
     assert found.warnings == ()
     facts = found.facts
     assert facts["views"] == "6"
     assert facts["size"] == "32×24 pixels"
     assert facts["focal length"].startswith("40 pixels (43.6")
-    assert facts["distance from there"] == "4"
+    assert facts["distance to focus"] == "4"
     assert facts["points"] == "300"
     # Opposite cameras both look down by half a radian.
     assert facts["largest angle between two"] == "123°"
@@ -57,16 +60,59 @@ def lensed(given: Views, row: int, column: int, value: float) -> Views:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda v: v.select(torch.tensor([0])), "one view only"),
+        (lambda v: v.select(torch.tensor([0])), "only one view"),
         (turned, "1 of 6 cameras look away"),
-        (copied, "Views 1 and 3 were taken from one place"),
-        (copied, "Images 1 and 3 are the same picture"),
-        (lambda v: lensed(v, 0, 2, 31.0), "off its middle"),
-        (lambda v: lensed(v, 0, 0, 90.0), "Focal lengths differ by 2.2 times"),
+        (copied, "Same camera position: view 1 and view 3"),
+        (copied, "Same image: view 1 and view 3"),
+        (lambda v: lensed(v, 0, 2, 31.0), "off the centre"),
+        (lambda v: lensed(v, 0, 0, 90.0), "Focal lengths differ by a factor of 2.2"),
         (lambda v: lensed(v, 1, 1, 60.0), "not square"),
-        (lambda v: replace(v, images=torch.ones_like(v.images)), "one colour"),
-        (lambda v: replace(v, points=v.points + 100), "seen by any camera"),
+        (lambda v: replace(v, images=torch.ones_like(v.images)), "One constant colour: view 0"),
+        (lambda v: replace(v, points=v.points + 100), "visible to any camera"),
     ],
 )
 def test_what_looks_wrong_is_said(wrong, sentence: str) -> None:
-    assert any(sentence in each for each in summarise(wrong(views())).warnings)
+    assert any(sentence in each for each in summarize(wrong(views())).warnings)
+
+
+def test_cameras_that_are_close_are_not_copies() -> None:
+    """More cameras than `torch.cdist` computes exactly by default, 0.001 apart at radius 4."""
+    angle = 1.0 + 0.001 / 4 * torch.arange(200, dtype=torch.float64)
+    eyes = 4 * torch.stack([angle.cos(), angle.sin(), 0.3 * torch.ones_like(angle)], dim=1)
+    cameras = Cameras.look_at(eyes.float(), size=(32, 24))
+    facts = camera_facts(cameras)
+    nearest = facts["nearest-camera distance"]
+    assert float(nearest.split()[0]) == pytest.approx(0.001, rel=2e-3)
+    assert nearest.endswith("(median 0.001)")
+    assert not any("Same camera position" in each for each in camera_warnings(cameras))
+
+
+def test_images_that_are_alike_are_not_copies_and_copies_are_found() -> None:
+    given = views(60)
+    flat = torch.full_like(given.images, 0.9)
+    flat[:, 0, 0, 0] = torch.linspace(0, 0.5, 60)
+    alike = replace(given, images=flat)
+    assert not any("Same image" in each for each in summarize(alike).warnings)
+    copied = flat.clone()
+    copied[50] = copied[7]
+    warnings = summarize(replace(given, images=copied)).warnings
+    assert "Same image: view 7 and view 50." in warnings
+
+
+def test_views_of_a_file_are_named_by_their_index_in_it(tmp_path: Path) -> None:
+    """Also where every N-th view is held out, which changes their order."""
+    given = views(12)
+    pose = given.cameras.world_from_camera.clone()
+    pose[7, :, 3] = pose[10, :, 3]
+    cameras, images = given.cameras.with_poses(pose), given.images[..., :3].contiguous()
+    save_npz(tmp_path / "a.npz", Views(cameras, images, torch.ones(3)))
+    data = load_dataset(tmp_path / "a.npz")
+    assert data.test.names == ("view 0", "view 10")
+    order = Views(
+        concatenate([data.train.cameras, data.test.cameras]),
+        torch.cat([data.train.images, data.test.images]),
+        torch.ones(3),
+        names=(*data.train.names, *data.test.names),
+    )
+    warnings = summarize(order).warnings
+    assert "Same camera position: view 7 and view 10; one may be a copy." in warnings

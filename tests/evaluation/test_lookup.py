@@ -41,12 +41,12 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_nearest_row_is_that_of_brute_force() -> None:
     generator = torch.Generator().manual_seed(0)
-    wanted, known = (torch.randn(n, 5, generator=generator) for n in (20, 33))
-    distance = (wanted[:, None] - known).norm(dim=2)
-    assert torch.equal(nearest(wanted, known), distance.argmin(1))
+    expected, known = (torch.randn(n, 5, generator=generator) for n in (20, 33))
+    distance = (expected[:, None] - known).norm(dim=2)
+    assert torch.equal(nearest(expected, known), distance.argmin(1))
     best = distance.argmin(1)
     distance[torch.arange(20), best] = torch.inf
-    assert torch.equal(nearest(wanted, known, best), distance.argmin(1))
+    assert torch.equal(nearest(expected, known, best), distance.argmin(1))
 
 
 def test_the_nearest_view_of_a_view_is_itself() -> None:
@@ -66,10 +66,10 @@ def test_translations_count_in_units_of_the_radius() -> None:
         poses[:, :, 3] *= 1000
         return cameras.with_poses(poses)
 
-    known, wanted = VIEWS.select(torch.arange(30)), VIEWS.cameras.select(slice(30, 40))
+    known, expected = VIEWS.select(torch.arange(30)), VIEWS.cameras.select(slice(30, 40))
     large = dataclasses.replace(known, cameras=scaled(known.cameras))
-    a = nearest_view_renderer(known)(wanted)
-    b = nearest_view_renderer(large)(scaled(wanted))
+    a = nearest_view_renderer(known)(expected)
+    b = nearest_view_renderer(large)(scaled(expected))
     assert torch.equal(a.rgba, b.rgba)
 
 

@@ -78,8 +78,8 @@ def test_the_first_stage_is_the_formula(metric: LPIPS) -> None:
         y = layer(x.permute(0, 3, 1, 2)).detach()
         features.append(y / y.norm(dim=1, keepdim=True).clamp_min(1e-10))
     square = (features[0] - features[1]).square()
-    wanted = (only["lin0.model.1.weight"] * square).sum(1).mean()
-    torch.testing.assert_close(LPIPS(metric.net, only)(a, b)[0], wanted)
+    expected = (only["lin0.model.1.weight"] * square).sum(1).mean()
+    torch.testing.assert_close(LPIPS(metric.net, only)(a, b)[0], expected)
 
 
 def test_what_is_refused(metric: LPIPS, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from unrender.errors import InputError
 from unrender.evaluation.dtu import Observed, in_world, read_observed, read_table, score_scan
 from unrender.evaluation.surfaces import (
-    eikonal_residual,
+    eikonal_rms,
     psnr_inside,
     score_seen,
     seen_points,
@@ -96,7 +96,7 @@ def test_the_residual_is_that_of_the_slope() -> None:
     def gradient(places: torch.Tensor) -> torch.Tensor:
         return 1.2 * torch.nn.functional.normalize(places, dim=1)
 
-    assert eikonal_residual(gradient, points) == pytest.approx(0.2, abs=1e-5)
+    assert eikonal_rms(gradient, points) == pytest.approx(0.2, abs=1e-5)
 
 
 # DTU: a ball of 30 mm that is scanned from above.

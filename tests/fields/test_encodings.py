@@ -65,5 +65,5 @@ def test_variance_along_directions_is_the_quadratic_form() -> None:
     given, _ = gaussians()
     directions = geodesic_directions().double()
     _, variance = along_directions(given, directions)
-    wanted = torch.einsum("di,nij,dj->nd", directions, given.covariance, directions)
-    torch.testing.assert_close(variance, wanted)
+    expected = torch.einsum("di,nij,dj->nd", directions, given.covariance, directions)
+    torch.testing.assert_close(variance, expected)

@@ -25,8 +25,8 @@ def images(pose: Tensor) -> Tensor:
     return (flat @ matrix).sin()
 
 
-def compared_with(wanted: Tensor) -> Residuals:
-    return lambda pose: images(pose) - wanted
+def compared_with(expected: Tensor) -> Residuals:
+    return lambda pose: images(pose) - expected
 
 
 def nowhere(pose: Tensor) -> Prior:
@@ -75,8 +75,8 @@ def test_the_precision_tells_the_error() -> None:
     noise = 0.1
     truth = poses(NUM, 0, 0.5)
     generator = torch.Generator().manual_seed(5)
-    wanted = images(truth) + noise * torch.randn(NUM, NUMBERS, generator=generator)
-    mode = find_mode(compared_with(wanted), truth, nowhere(truth), noise**2, 8, RADIUS)
+    expected = images(truth) + noise * torch.randn(NUM, NUMBERS, generator=generator)
+    mode = find_mode(compared_with(expected), truth, nowhere(truth), noise**2, 8, RADIUS)
     twist = se3_log(compose(truth, invert(mode.world_from_camera)))[..., None]
     distance = (twist.mT @ mode.precision @ twist).flatten()
     assert float(distance.mean()) == pytest.approx(6, rel=0.15)
@@ -86,8 +86,8 @@ def test_the_temperature_is_the_variance_of_the_noise() -> None:
     noise = 0.1
     truth = poses(NUM, 0, 0.5)
     generator = torch.Generator().manual_seed(5)
-    wanted = images(truth) + noise * torch.randn(NUM, NUMBERS, generator=generator)
-    found = fit_temperature(compared_with(wanted), truth, nowhere(truth), truth, RADIUS)
+    expected = images(truth) + noise * torch.randn(NUM, NUMBERS, generator=generator)
+    found = fit_temperature(compared_with(expected), truth, nowhere(truth), truth, RADIUS)
     assert abs(math.log(found / noise**2)) < math.log(1.5)
 
 

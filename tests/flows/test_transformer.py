@@ -6,7 +6,7 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from unrender.flows.transformer import Shape, SiT, modulate, sin_cos_positions
+from unrender.flows.transformer import SiT, TransformerSize, modulate, sin_cos_positions
 
 Arrays = dict[str, np.ndarray]
 CLASSES = 5
@@ -151,7 +151,7 @@ def test_an_original_gives_what_the_paper_says(
 
 def test_sizes_come_from_the_tensors() -> None:
     model = SiT.from_original(original(width=48, depth=3, hidden=100, image_size=12), 4)
-    assert model.shape == Shape(12, 4, 2, 48, 3, 4, 100)
+    assert model.shape == TransformerSize(12, 4, 2, 48, 3, 4, 100)
 
 
 def test_positions_of_the_tensors_are_kept() -> None:
@@ -197,7 +197,9 @@ def test_other_faults_are_named() -> None:
         SiT.from_original(tensors, 3, class_label=-1)
 
 
-SMALL = Shape(image_size=8, channels=4, patch=4, width=16, depth=2, heads=2, hidden=64)
+SMALL = TransformerSize(
+    image_size=8, channels=4, patch=4, width=16, depth=2, heads=2, hidden=64
+)
 
 
 def randomised(model: SiT) -> SiT:
@@ -269,7 +271,7 @@ def test_shapes_are_checked() -> None:
 def test_a_condition_that_embeds_to_nothing_is_none() -> None:
     """What the images are conditioned on is added to the time, and to nothing else."""
     generator = torch.Generator().manual_seed(0)
-    model = SiT(Shape(8, 4, 4, 24, 2, 3, 96, condition=12), generator)
+    model = SiT(TransformerSize(8, 4, 4, 24, 2, 3, 96, condition=12), generator)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.2, generator=generator)
@@ -285,7 +287,7 @@ def test_a_condition_that_embeds_to_nothing_is_none() -> None:
 
 
 def test_outputs_of_another_number_are_a_last_layer_alone() -> None:
-    shapes = [Shape(8, 4, 4, 24, 2, 3, 96, outputs=outputs) for outputs in (0, 12)]
+    shapes = [TransformerSize(8, 4, 4, 24, 2, 3, 96, outputs=outputs) for outputs in (0, 12)]
     whole, other = (SiT(shape, torch.Generator().manual_seed(0)) for shape in shapes)
     for name, tensor in whole.state_dict().items():
         if not name.startswith("final_layer.linear"):
@@ -299,7 +301,7 @@ def test_normalised_queries_and_keys_forget_their_length() -> None:
     """Twice as long queries and keys attend as before; without the norm they do not."""
     x, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(2)
     for qk_norm in (True, False):
-        shape = Shape(8, 4, 2, 32, 1, 2, 64, qk_norm=qk_norm)
+        shape = TransformerSize(8, 4, 2, 32, 1, 2, 64, qk_norm=qk_norm)
         model = SiT(shape, torch.Generator().manual_seed(1))
         generator = torch.Generator().manual_seed(2)
         with torch.no_grad():

@@ -12,10 +12,10 @@ def test_radial_and_tangential_terms() -> None:
         Lens(k1=0.1, k2=0.02, k3=-0.3).distorted(xy),
         xy * (1 + 0.013 + 0.02 * r2**2 - 0.3 * r2**3),
     )
-    wanted = [[x + 2 * 0.01 * x * y, y + 0.01 * (r2 + 2 * y * y)]]
-    torch.testing.assert_close(Lens(p1=0.01).distorted(xy), torch.tensor(wanted))
-    wanted = [[x + 0.01 * (r2 + 2 * x * x), y + 2 * 0.01 * x * y]]
-    torch.testing.assert_close(Lens(p2=0.01).distorted(xy), torch.tensor(wanted))
+    expected = [[x + 2 * 0.01 * x * y, y + 0.01 * (r2 + 2 * y * y)]]
+    torch.testing.assert_close(Lens(p1=0.01).distorted(xy), torch.tensor(expected))
+    expected = [[x + 0.01 * (r2 + 2 * x * x), y + 2 * 0.01 * x * y]]
+    torch.testing.assert_close(Lens(p2=0.01).distorted(xy), torch.tensor(expected))
     assert not Lens()
     assert Lens(k1=1e-9)
 

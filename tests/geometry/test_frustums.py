@@ -22,10 +22,10 @@ def test_moments_are_those_of_the_solid(start: float, length: float, radius: flo
     along = torch.trapezoid(area * (t - mean).square(), t) / total
     across = torch.trapezoid(area * (radius * t).square() / 4, t) / total
     ends = torch.tensor([start, start + length, radius], dtype=torch.float64)
-    for found, wanted in zip(
+    for found, expected in zip(
         frustum_moments(*ends), (mean, along, across), strict=True
     ):  # fmt: skip
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-12)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-12)
 
 
 def test_thin_frustums_keep_their_digits() -> None:

@@ -243,8 +243,8 @@ def test_roll_turns_the_camera_clockwise(eye: Tensor, roll: float) -> None:
 
 def test_quaternions_are_those_of_the_field() -> None:
     quaternion = torch.randn(10, 4, dtype=torch.float64)
-    wanted = Rotation.from_quat(quaternion.roll(-1, 1).numpy()).as_matrix()
-    torch.testing.assert_close(so3_from_quaternion(quaternion), torch.from_numpy(wanted))
+    expected = Rotation.from_quat(quaternion.roll(-1, 1).numpy()).as_matrix()
+    torch.testing.assert_close(so3_from_quaternion(quaternion), torch.from_numpy(expected))
     torch.testing.assert_close(
         so3_from_quaternion(3 * quaternion), so3_from_quaternion(quaternion)
     )

@@ -254,13 +254,13 @@ def test_normals_that_tell_nothing_are_refused() -> None:
 
 def test_a_mesh_moves_until_it_shows_the_normals() -> None:
     ball = icosphere(2)
-    wanted = Mesh(ball.vertices * torch.tensor([1.2, 0.8, 0.9]), ball.faces)
+    expected = Mesh(ball.vertices * torch.tensor([1.2, 0.8, 0.9]), ball.faces)
     cameras = around(6, 32)
-    seen = mesh_renderer(wanted)(cameras)
+    seen = mesh_renderer(expected)(cameras)
     assert seen.normals is not None
     found = mesh_showing_normals(ball, cameras, seen.normals, seen.opacity, steps=60)
     held = around(3, 32, seed=9)
-    masks = [silhouette_renderer(mesh)(held).opacity for mesh in (wanted, found, ball)]
+    masks = [silhouette_renderer(mesh)(held).opacity for mesh in (expected, found, ball)]
     ours, start = ((mask - masks[0]).abs().mean() for mask in masks[1:])
     assert float(ours) < 0.2 * float(start)
 

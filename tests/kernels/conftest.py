@@ -15,8 +15,8 @@ Agree = Callable[..., None]
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Every backend beside the reference; Triton's runs in its interpreter without a GPU."""
     if request.param == "cuda" and not (torch.cuda.is_available() or interpreting()):
-        wanted = "a GPU" if has_triton() else "Triton"
-        pytest.skip(f"the cuda backend needs {wanted}")
+        needed = "a GPU" if has_triton() else "Triton"
+        pytest.skip(f"the cuda backend needs {needed}")
     return request.param
 
 
@@ -47,9 +47,9 @@ def agree(backend: Backend, device: torch.device) -> Agree:
                 for tensor in inputs
             ]
             outputs = function(name, *moved)
-            wanted = [tensor for tensor in moved if tensor.requires_grad]
+            differentiable = [tensor for tensor in moved if tensor.requires_grad]
             gradients: Sequence[Tensor] = ()
-            if wanted:
+            if differentiable:
                 generator = torch.Generator().manual_seed(0)
                 total = torch.stack(
                     [
@@ -57,7 +57,7 @@ def agree(backend: Backend, device: torch.device) -> Agree:
                         for out in outputs
                     ]
                 ).sum()
-                gradients = torch.autograd.grad(total, wanted)
+                gradients = torch.autograd.grad(total, differentiable)
             results.append([tensor.detach().cpu() for tensor in (*outputs, *gradients)])
         for expected, found in zip(*results, strict=True):
             scale = float(expected.abs().max()) + 1e-12 if expected.numel() else 1.0

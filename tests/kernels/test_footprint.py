@@ -54,8 +54,8 @@ def test_the_image_of_a_small_gaussian_is_that_of_its_samples() -> None:
     )
     pixels, _ = CAMERAS.project(torch.zeros(drawn.shape[:2], dtype=torch.long), drawn)
     for k in range(len(means)):
-        wanted = pixels[:, k].T.cov() + BLUR * torch.eye(2)
-        torch.testing.assert_close(covariance[k], wanted, rtol=0.02, atol=2e-3)
+        expected = pixels[:, k].T.cov() + BLUR * torch.eye(2)
+        torch.testing.assert_close(covariance[k], expected, rtol=0.02, atol=2e-3)
 
 
 def test_what_is_behind_the_camera_is_not_seen() -> None:

@@ -60,9 +60,9 @@ def test_against_torch(sizes: tuple[int, ...]) -> None:
     )
     found = grid_sample(grid, points)
     torch.testing.assert_close(found, expected)
-    wanted = torch.autograd.grad(expected.square().sum(), [grid, points])
+    expected_gradients = torch.autograd.grad(expected.square().sum(), [grid, points])
     gradients = torch.autograd.grad(found.square().sum(), [grid, points])
-    for a, b in zip(gradients, wanted, strict=True):
+    for a, b in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(a, b)
 
 

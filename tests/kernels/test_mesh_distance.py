@@ -50,13 +50,13 @@ def test_each_region_of_a_triangle() -> None:
     points = torch.tensor(
         [[0.5, 0.5, 3], [-1, -1, 1], [5, -1, 0], [-1, 5, 2], [1, -2, 1], [-3, 1, 0], [2, 2, 1]]
     ).float()
-    wanted = torch.tensor(
+    expected = torch.tensor(
         [
             [0.5, 0.25, 0.25], [1, 0, 0], [0, 1, 0], [0, 0, 1],
             [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5],
         ]
     )  # fmt: skip
-    torch.testing.assert_close(nearest_barycentrics(points, *corners), wanted)
+    torch.testing.assert_close(nearest_barycentrics(points, *corners), expected)
 
 
 def test_no_sampled_point_is_nearer() -> None:
@@ -80,9 +80,9 @@ def test_nearest_faces_agree_with_brute_force(
 ) -> None:
     vertices, faces = soup(count, seed=count)
     points = torch.cat([around(60), vertices[:20]])
-    wanted = nearest_face(points, vertices, faces, "reference")
+    expected = nearest_face(points, vertices, faces, "reference")
     found = nearest_face(points.to(device), vertices.to(device), faces.to(device), backend)
-    torch.testing.assert_close(found.distance2.cpu(), wanted.distance2, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(found.distance2.cpu(), expected.distance2, atol=1e-6, rtol=1e-4)
 
 
 def test_distance_to_a_sphere(backend: Backend, device: torch.device) -> None:
@@ -91,22 +91,22 @@ def test_distance_to_a_sphere(backend: Backend, device: torch.device) -> None:
         [[0.4], [2.0]]
     ).repeat(15, 1)
     found = nearest_face(points.to(device), vertices.to(device), faces.to(device), backend)
-    wanted = (points.norm(dim=1) - 1).abs()
-    torch.testing.assert_close(found.distance2.sqrt().cpu(), wanted, atol=0.02, rtol=0)
+    expected = (points.norm(dim=1) - 1).abs()
+    torch.testing.assert_close(found.distance2.sqrt().cpu(), expected, atol=0.02, rtol=0)
 
 
 def test_winding_of_a_tetrahedron(backend: Backend, device: torch.device) -> None:
     vertices, faces = (each.to(device) for each in tetrahedron())
     points = torch.tensor([[0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [-0.1, 0.2, 0.2], [9.0, 9, 9]])
     asked = points.to(device)
-    wanted = torch.tensor([1.0, 0, 0, 0])
+    expected = torch.tensor([1.0, 0, 0, 0])
     found = winding_number(asked, vertices, faces, backend).cpu()
-    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     twice = torch.cat([faces, faces])
     found = winding_number(asked, vertices, twice, backend).cpu()
-    torch.testing.assert_close(found, 2 * wanted, atol=2e-4, rtol=0)
+    torch.testing.assert_close(found, 2 * expected, atol=2e-4, rtol=0)
     found = winding_number(asked, vertices, faces.flip(1), backend).cpu()
-    torch.testing.assert_close(found, -wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found, -expected, atol=1e-4, rtol=0)
 
 
 def test_winding_on_a_face_is_one_half(backend: Backend, device: torch.device) -> None:
@@ -128,10 +128,10 @@ def test_winding_is_the_sum_over_all_faces(backend: Backend, device: torch.devic
     """Dipoles are off by a few hundredths at most; of no face, by more than that."""
     vertices, faces = soup(60 if backend == "cuda" else 2000)
     points = around(200)
-    wanted = winding_number(points, vertices, faces, "reference")
+    expected = winding_number(points, vertices, faces, "reference")
     found = winding_number(points.to(device), vertices.to(device), faces.to(device), backend)
-    scale = float(wanted.abs().max())
-    error = (found.cpu() - wanted).abs().max()
+    scale = float(expected.abs().max())
+    error = (found.cpu() - expected).abs().max()
     assert error < (0.03 * scale if backend == "cpu" else 1e-5)
 
 
@@ -191,6 +191,6 @@ def test_a_square_of_faces_has_a_right_distance_at_any_scale(
     for scale in (1e-3, 1.0, 1e3):
         points = scale * torch.tensor([[0.3, 0.4, 2.0], [4.0, 0.5, 0.0], [-3.0, -4.0, 0.0]])
         found = nearest_face(points.to(device), (scale * square).to(device), faces, backend)
-        wanted = scale * torch.tensor([2.0, 3.0, 5.0])
-        torch.testing.assert_close(found.distance2.sqrt().cpu(), wanted, rtol=1e-4, atol=0)
+        expected = scale * torch.tensor([2.0, 3.0, 5.0])
+        torch.testing.assert_close(found.distance2.sqrt().cpu(), expected, rtol=1e-4, atol=0)
     assert math.isfinite(float(found.distance2.sum()))

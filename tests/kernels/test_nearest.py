@@ -25,10 +25,10 @@ def clouds(n: int, m: int, batch: int = 1, seed: int = 0) -> tuple[Tensor, Tenso
 
 def same(backend: Backend, device: torch.device, queries: Tensor, points: Tensor) -> None:
     for k in (1, 3):
-        wanted = k_nearest(queries, points, k, backend="reference")
+        expected = k_nearest(queries, points, k, backend="reference")
         found = k_nearest(queries.to(device), points.to(device), k, backend=backend)
-        torch.testing.assert_close(found.distance2.cpu(), wanted.distance2, rtol=0, atol=0)
-        torch.testing.assert_close(found.index.cpu(), wanted.index)
+        torch.testing.assert_close(found.distance2.cpu(), expected.distance2, rtol=0, atol=0)
+        torch.testing.assert_close(found.index.cpu(), expected.index)
 
 
 def test_the_reference_is_a_loop() -> None:

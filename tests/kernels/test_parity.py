@@ -96,12 +96,12 @@ def test_mlp_activations(agree, activation) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("requires_grad", [True, False])
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [40] * 30, [0]], ids=str)
-def test_mlp_with_a_head(agree, counts: list[int], wanted: bool, precision) -> None:
+def test_mlp_with_a_head(agree, counts: list[int], requires_grad: bool, precision) -> None:
     torch.manual_seed(0)
     offsets = torch.tensor([0, *counts]).cumsum(0)
-    values = torch.randn(len(counts), 9).requires_grad_(wanted)
+    values = torch.randn(len(counts), 9).requires_grad_(requires_grad)
     x = torch.randn(sum(counts), 5, requires_grad=True)
     weights = [torch.randn(b, a).div(4).requires_grad_() for a, b in ((14, 16), (16, 3))]
 

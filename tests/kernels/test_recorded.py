@@ -95,9 +95,9 @@ def test_scenes_are_recorded_whole(seed: int) -> None:
     function, points = scenes(seed), around(1000, seed)
     tape = tape_of(function, points[:200])
     assert tape is not None
-    found, wanted = evaluated(tape, points), function(points)
+    found, expected = evaluated(tape, points), function(points)
     # On the border between copies, rounding decides which is asked.
-    off = (found - wanted).abs()
+    off = (found - expected).abs()
     assert float((off < 1e-5).float().mean()) > 0.99
     assert tape.num_registers - len(tape.constants) < len(tape.code)
 

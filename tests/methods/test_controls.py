@@ -51,7 +51,7 @@ def train(
     for step in range(steps):
         progress = Progress(step, step / steps)
         for group in optimizer.param_groups:
-            group["lr"] = method.rate * method.learning_rate(progress)
+            group["lr"] = method.learning_rate * method.schedule(progress)
         optimizer.zero_grad(set_to_none=True)
         (loss,) = method.losses(model, views, progress, generator).values()
         loss.backward()

@@ -31,7 +31,7 @@ from unrender.training.run_folder import RunFolder
 
 SMALL = {
     "field": "grid",
-    "rate": 3.0,
+    "learning_rate": 3.0,
     "levels": 3,
     "log2_table_size": 12,
     "finest": 32,
@@ -41,12 +41,12 @@ SMALL = {
     "resolution": 16,
     "volume_resolution": 16,
     "batch": 1024,
-    "pool": 20_000,
+    "pool_size": 20_000,
     "cells": 32,
-    "drawn_cells": 16,
+    "preview_cells": 16,
 }
 """A dense grid, which in a few steps learns what needs no detail."""
-SDF = SDFFit(step=0.02, gain=0.3, **{**SMALL, "rate": 1.5})  # pyright: ignore[reportArgumentType]
+SDF = SDFFit(step_size=0.02, gain=0.3, **{**SMALL, "learning_rate": 1.5})  # pyright: ignore[reportArgumentType]
 OCCUPANCY = OccupancyFit(softness=0.02, **SMALL)  # pyright: ignore[reportArgumentType]
 BALL = icosphere(4)
 AWAY = torch.tensor([3.0, -1.0, 0.5])
@@ -159,7 +159,7 @@ def test_the_figures_can_fail(sphere_run: Run) -> None:
 
 @pytest.mark.parametrize("kind", FIELD_KINDS)
 def test_every_kind_of_field_learns(kind: FieldKind) -> None:
-    method = replace(SDF, field=kind, rate=1.0, pool=5000, batch=256)
+    method = replace(SDF, field=kind, learning_rate=1.0, pool_size=5000, batch=256)
     model = method.build(ring(), torch.Generator().manual_seed(0))
     data = method.prepare(model, ring())
     optimizer = method.optimizer(model)

@@ -70,7 +70,9 @@ def test_the_image_is_differentiable_in_the_pose(scene_run: Run, small_scene: Da
     """As finite differences say, once bins are so short that their places hardly matter."""
     model = copy.deepcopy(scene_run.model)
     model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
-    model.options = dataclasses.replace(model.options, dark=math.inf, step_size=0.0014)
+    model.options = dataclasses.replace(
+        model.options, stop_optical_depth=math.inf, step_size=0.0014
+    )
     cameras = small_scene.test.cameras.select(slice(0, 3))
     wanted = small_scene.test.images[:3]
 
@@ -103,7 +105,7 @@ def test_a_wide_scene_looks_the_same_by_disparities(
     """Bins that do not grow yet: colours as before, and depths where surfaces are opaque."""
     model = copy.deepcopy(scene_run.model)
     cameras = small_scene.test.cameras.select(slice(0, 2))
-    model.options = dataclasses.replace(model.options, nearest=0.1)
+    model.options = dataclasses.replace(model.options, near=0.1)
     plain = scene_run.method.render(model, cameras)
     model.options = dataclasses.replace(model.options, growth=1e-6)
     wide = scene_run.method.render(model, cameras)
@@ -123,7 +125,7 @@ def test_a_first_bin_may_begin_behind_the_camera(scene_run: Run, small_scene: Da
     cameras = small_scene.test.cameras.select(slice(0, 1))
     poses = cameras.world_from_camera.clone()
     poses[:, :, 3] = model.ball.center
-    model.options = dataclasses.replace(model.options, nearest=1e-4, growth=1e-6)
+    model.options = dataclasses.replace(model.options, near=1e-4, growth=1e-6)
     seen = scene_run.method.render(model, cameras.with_poses(poses))
     assert seen.opacity.max() > 0.5
     assert seen.rgba.isfinite().all()
@@ -204,10 +206,10 @@ def test_resume_is_bit_identical(small_scene: Dataset, tmp_path: Path) -> None:
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    assert TINY.learning_rate(Progress(0, 0.0)) < 0.05
-    assert TINY.learning_rate(Progress(500, 0.5)) == 1
-    assert TINY.learning_rate(Progress(900, 0.9)) == pytest.approx(0.2)
-    assert TINY.learning_rate(Progress(1000, 1.0)) == 0
+    assert TINY.schedule(Progress(0, 0.0)) < 0.05
+    assert TINY.schedule(Progress(500, 0.5)) == 1
+    assert TINY.schedule(Progress(900, 0.9)) == pytest.approx(0.2)
+    assert TINY.schedule(Progress(1000, 1.0)) == 0
 
 
 def test_the_error_is_the_mean_over_all_backgrounds(small_scene: Dataset) -> None:

@@ -23,7 +23,7 @@ from unrender.training.fit import FitOptions
 from unrender.training.method import Fitted
 from unrender.training.run_folder import RunFolder
 
-TINY = MeshFromViews(level=2, views=2, rate=0.2, color_rate=0.1)
+TINY = MeshFromViews(level=2, views=2, learning_rate=0.2, color_learning_rate=0.1)
 
 
 def hotdogs(count: int, seed: int) -> Views:

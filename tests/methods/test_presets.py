@@ -14,13 +14,12 @@ from unrender.methods.presets import (
     CLASSES,
     PAPERS,
     PRESETS,
-    RENAMED,
-    RENAMED_OPTIONS,
     TASKS,
     Presets,
     find_preset,
     nearest,
 )
+from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 from unrender.training.method import DataKind, Method
 
 

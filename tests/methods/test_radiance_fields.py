@@ -29,12 +29,12 @@ from unrender.training.method import Progress
 from unrender.training.run_folder import RunFolder
 from unrender.training.surface_method import SurfaceMethod
 
-SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "rate": 0.03, "muon": True}
+SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "learning_rate": 0.03, "muon": True}
 EMPTY = {"density_gain": 10.0, "density_shift": -5.0}
 PROPOSED = {"proposal_width": 16, "proposal_depth": 1, "proposal_bins": 12}
 SURFACE = {
     "levels": 4,
-    "first_levels": 2,
+    "initial_levels": 2,
     "log2_table_size": 12,
     "finest": 64,
     "width": 16,
@@ -42,14 +42,14 @@ SURFACE = {
     "color_layers": 1,
     "features": 7,
     "cells": 32,
-    "looks": 12,
+    "coarse_samples": 12,
     "bins": 8,
     "rays": 256,
-    "rate": 0.01,
+    "learning_rate": 0.01,
     "mask_weight": 1.0,
     "eikonal_weight": 0.03,
     # Pixels are a sixteenth of the ball: a layer much thinner has no gradient by the pose.
-    "last_width": 0.05,
+    "final_width": 0.05,
 }
 
 TINY: dict[str, tuple[AnyMethod, int]] = {
@@ -78,30 +78,37 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             proposal_bins=16,
             bins=16,
             unbounded=False,
-            pose_rate=0.0,
+            pose_learning_rate=0.0,
             rays=512,
-            rate=0.03,
+            learning_rate=0.03,
         ),
         130,
     ),
     "plenoxels": (
-        Plenoxels(coarsest=24, finest=48, rays=256, step=1.0, color_rate=0.1),
+        Plenoxels(coarsest=24, finest=48, rays=256, step_size=1.0, color_learning_rate=0.1),
         250,
     ),
     "dvgo": (
-        DVGO(coarse_vertices=24, finest=48, width=16, rays=256, step=1.0, grid_rate=0.3),
+        DVGO(
+            coarse_vertices=24,
+            finest=48,
+            width=16,
+            rays=256,
+            step_size=1.0,
+            grid_learning_rate=0.3,
+        ),
         260,
     ),
     "gaussian-splatting": (
         GaussianSplatting(
-            first=200,
-            most=400,
-            degree=1,
+            initial_gaussians=200,
+            max_gaussians=400,
+            sh_degree=1,
             relocate_every=10,
-            mean_rate=2e-3,
-            color_rate=0.05,
-            scale_rate=0.02,
-            rotation_rate=0.005,
+            mean_learning_rate=2e-3,
+            color_learning_rate=0.05,
+            scale_learning_rate=0.02,
+            rotation_learning_rate=0.005,
         ),
         250,
     ),
@@ -165,7 +172,7 @@ def test_the_image_is_differentiable_in_the_pose(field: Run, small_scene: Datase
     method = field.method
     if isinstance(method, SurfaceMethod):
         # Bins move with the pose, and what few of them miss has no gradient.
-        method = replace(method, looks=64, bins=48)
+        method = replace(method, coarse_samples=64, bins=48)
 
     def loss(tangent: Tensor) -> Tensor:
         moved = cameras.with_poses(compose(se3_exp(tangent), cameras.world_from_camera))
@@ -235,8 +242,8 @@ def test_harmonics_come_one_degree_after_the_other() -> None:
     method = GaussianSplatting()
     degrees = [method._degree(Progress(0, f)) for f in (0.0, 0.15, 0.25, 0.9)]
     assert degrees == [0, 1, 2, 3]
-    assert method.learning_rate(Progress(0, 1.0))[0] == pytest.approx(0.01)
-    assert math.prod(method.learning_rate(Progress(0, 0.0))) == 1
+    assert method.schedule(Progress(0, 1.0))[0] == pytest.approx(0.01)
+    assert math.prod(method.schedule(Progress(0, 0.0))) == 1
 
 
 def test_normals_learn_to_face_the_camera(small_scene: Dataset) -> None:

@@ -28,8 +28,8 @@ from unrender.training.method import Fitted
 from unrender.training.run_folder import RunFolder
 
 TINY: dict[str, tuple[AnyMethod, int, float]] = {
-    "fit-mesh": (MeshFit(level=2, samples=500, rate=0.2), 60, 0.9),
-    "fit-points": (PointFit(points=800, targets=1000, rate=0.03), 60, 0.8),
+    "fit-mesh": (MeshFit(level=2, samples=500, learning_rate=0.2), 60, 0.9),
+    "fit-points": (PointFit(points=800, target_points=1000, learning_rate=0.03), 60, 0.8),
     "fit-voxels": (VoxelFit(resolution=16), 40, 0.8),
 }
 """Small forms, the steps in which they learn, and F1 at a twentieth of the size then."""

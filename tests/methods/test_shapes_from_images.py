@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
 from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import Draw, Shapes
+from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.errors import InputError
 from unrender.evaluation.predicted_shapes import NOTHING, PredictedScores, evaluate_shapes
 from unrender.fields.resnet import ResNet18
@@ -33,13 +33,13 @@ from unrender.training.run_folder import RunFolder
 
 AnyMethod = ImageToShape[Any]
 
-SMALL: dict[str, Any] = {"encoder_width": 8, "batch": 8, "warm_up": 5, "rate": 3e-3}
+SMALL: dict[str, Any] = {"encoder_width": 8, "batch": 8, "warm_up": 5, "learning_rate": 3e-3}
 TINY: dict[str, tuple[AnyMethod, int, float]] = {
-    "points": (ImageToPoints(points=256, width=64, true_points=256, **SMALL), 80, 0.75),
+    "points": (ImageToPoints(points=256, width=64, target_points=256, **SMALL), 80, 0.75),
     "mesh": (ImageToMesh(level=3, width=64, samples=256, **SMALL), 120, 0.7),
     "voxels": (ImageToVoxels(channels=32, **SMALL), 100, 0.6),
     "occupancy": (
-        ImageToOccupancy(code=32, width=32, blocks=2, places=256, cells=24, **SMALL),
+        ImageToOccupancy(code=32, width=32, blocks=2, query_points=256, cells=24, **SMALL),
         160,
         0.5,
     ),
@@ -57,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def shapes() -> Shapes:
+def shapes() -> ImageShapePairs:
     """Four chairs, six images of each."""
     return make_shapes("chair", 4, 6, 32)[0]
 
@@ -70,13 +70,19 @@ class Fitted:
     run: RunFolder
     least: float
 
-    def scores(self, shapes: Shapes, model: nn.Module | None = None) -> PredictedScores:
+    def scores(
+        self, shapes: ImageShapePairs, model: nn.Module | None = None
+    ) -> PredictedScores:
         chosen = model or self.model
         return evaluate_shapes(lambda images: self.method.predict(chosen, images), shapes)
 
 
 def fit_into(
-    method: AnyMethod, shapes: Shapes, out: Path, options: FitOptions, resume: bool = False
+    method: AnyMethod,
+    shapes: ImageShapePairs,
+    out: Path,
+    options: FitOptions,
+    resume: bool = False,
 ) -> tuple[nn.Module, RunFolder]:
     run = RunFolder.open(out) if resume else RunFolder.create(out, {})
     return train(method, shapes, options, run, resume, show=False)[0], run
@@ -84,7 +90,9 @@ def fit_into(
 
 @pytest.fixture(scope="module", params=sorted(TINY))
 def fitted(
-    request: pytest.FixtureRequest, shapes: Shapes, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    shapes: ImageShapePairs,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Fitted:
     method, steps, least = TINY[request.param]
     out = tmp_path_factory.mktemp("runs") / request.param
@@ -92,11 +100,11 @@ def fitted(
     return Fitted(request.param, method, model, run, least)
 
 
-def test_learns_four_shapes(fitted: Fitted, shapes: Shapes) -> None:
+def test_learns_four_shapes(fitted: Fitted, shapes: ImageShapePairs) -> None:
     assert fitted.scores(shapes).f1[-1] > fitted.least
 
 
-def test_the_figure_can_fail(fitted: Fitted, shapes: Shapes) -> None:
+def test_the_figure_can_fail(fitted: Fitted, shapes: ImageShapePairs) -> None:
     """An untrained model, or one that is shown other images, must not pass for a good one."""
     untrained = fitted.method.build(shapes, torch.Generator().manual_seed(0))
     least = fitted.scores(shapes).f1[-1]
@@ -105,7 +113,7 @@ def test_the_figure_can_fail(fitted: Fitted, shapes: Shapes) -> None:
     assert fitted.scores(swapped).f1[-1] < least - 0.1
 
 
-def test_answers_lie_in_the_unit_cube(fitted: Fitted, shapes: Shapes) -> None:
+def test_answers_lie_in_the_unit_cube(fitted: Fitted, shapes: ImageShapePairs) -> None:
     drawn = Draw(torch.arange(3), torch.zeros(3, dtype=torch.bool))
     found = fitted.method.predict(fitted.model, shapes.rgba(drawn))
     kinds = {"points": PointCloud, "mesh": Mesh, "voxels": VoxelGrid, "occupancy": Mesh}
@@ -128,7 +136,7 @@ def surface(shape: Shape) -> Tensor:
     return shape.vertices if isinstance(shape, Mesh) else shape.points
 
 
-def test_photographs_of_any_size_and_place(fitted: Fitted, shapes: Shapes) -> None:
+def test_photographs_of_any_size_and_place(fitted: Fitted, shapes: ImageShapePairs) -> None:
     """The same cut-out elsewhere in a larger photograph gives the same shape."""
     drawn = Draw(torch.tensor([0]), torch.zeros(1, dtype=torch.bool))
     image = shapes.rgba(drawn)
@@ -140,7 +148,9 @@ def test_photographs_of_any_size_and_place(fitted: Fitted, shapes: Shapes) -> No
         fitted.method.predict(fitted.model, torch.zeros(1, 8, 8, 4))
 
 
-def test_predictions_do_not_depend_on_the_batch(fitted: Fitted, shapes: Shapes) -> None:
+def test_predictions_do_not_depend_on_the_batch(
+    fitted: Fitted, shapes: ImageShapePairs
+) -> None:
     drawn = Draw(torch.arange(5), torch.zeros(5, dtype=torch.bool))
     images = shapes.rgba(drawn)
     together = fitted.method.predict(fitted.model, images)
@@ -151,7 +161,9 @@ def test_predictions_do_not_depend_on_the_batch(fitted: Fitted, shapes: Shapes) 
         )
 
 
-def test_a_run_predicts_the_same_without_its_data(fitted: Fitted, shapes: Shapes) -> None:
+def test_a_run_predicts_the_same_without_its_data(
+    fitted: Fitted, shapes: ImageShapePairs
+) -> None:
     again = fitted.method.restore(fitted.run.load().model)
     drawn = Draw(torch.arange(2), torch.zeros(2, dtype=torch.bool))
     for one, two in zip(
@@ -162,7 +174,9 @@ def test_a_run_predicts_the_same_without_its_data(fitted: Fitted, shapes: Shapes
         assert torch.equal(surface(one), surface(two))
 
 
-def test_resume_is_bit_identical(fitted: Fitted, shapes: Shapes, tmp_path: Path) -> None:
+def test_resume_is_bit_identical(
+    fitted: Fitted, shapes: ImageShapePairs, tmp_path: Path
+) -> None:
     options = FitOptions(steps=8, device="cpu", checkpoint_every=5)
     whole, _ = fit_into(fitted.method, shapes, tmp_path / "whole", options)
     _, run = fit_into(fitted.method, shapes, tmp_path / "parts", options)
@@ -181,7 +195,7 @@ def test_makes_no_images(fitted: Fitted) -> None:
         fitted.method.render(fitted.model, cameras)
 
 
-def test_begins_with_published_weights(shapes: Shapes, tmp_path: Path) -> None:
+def test_begins_with_published_weights(shapes: ImageShapePairs, tmp_path: Path) -> None:
     source = ResNet18(torch.Generator().manual_seed(9), width=8, classes=10)
     save_file(source.state_dict(), tmp_path / "resnet.safetensors")
     method = replace(TINY["points"][0], weights=str(tmp_path / "resnet.safetensors"))
@@ -191,16 +205,16 @@ def test_begins_with_published_weights(shapes: Shapes, tmp_path: Path) -> None:
         replace(method, weights=str(tmp_path / "absent")).build(shapes, torch.Generator())
 
 
-def test_the_voxels_loss_sees_logits(shapes: Shapes) -> None:
+def test_the_voxels_loss_sees_logits(shapes: ImageShapePairs) -> None:
     """Of sure and wrong answers it is as large as the logits: behind a sigmoid, below 1.5."""
-    method = ImageToVoxels(channels=32, filled_weight=1.0, **SMALL)
+    method = ImageToVoxels(channels=32, occupied_weight=1.0, **SMALL)
     filled = torch.zeros(1, 4, 4, 4)
     assert float(method.entropy(torch.full_like(filled, 30.0), filled)) == pytest.approx(30)
     logits = torch.linspace(-3, 3, 64).view(1, 4, 4, 4)
     filled[:, 1:3] = 1
     wanted = binary_cross_entropy(logits.sigmoid(), filled)
     torch.testing.assert_close(method.entropy(logits, filled), wanted)
-    weighted = replace(method, filled_weight=2.0).entropy(logits, filled)
+    weighted = replace(method, occupied_weight=2.0).entropy(logits, filled)
     each = binary_cross_entropy(logits.sigmoid(), filled, reduction="none")
     torch.testing.assert_close(weighted, (each * (1 + filled)).mean())
     # What the network gives is no probability.
@@ -210,7 +224,7 @@ def test_the_voxels_loss_sees_logits(shapes: Shapes) -> None:
     assert float(found.min()) < 0
 
 
-def test_the_mean_answer_starts_on_the_shapes(shapes: Shapes) -> None:
+def test_the_mean_answer_starts_on_the_shapes(shapes: ImageShapePairs) -> None:
     method = TINY["points"][0]
     model = method.build(shapes, torch.Generator().manual_seed(0))
     points = model.last.bias.detach().view(-1, 3)
@@ -218,7 +232,7 @@ def test_the_mean_answer_starts_on_the_shapes(shapes: Shapes) -> None:
     assert float(nearest.max()) < 1e-6
 
 
-def test_without_what_a_method_learns_from(shapes: Shapes) -> None:
+def test_without_what_a_method_learns_from(shapes: ImageShapePairs) -> None:
     bare = replace(shapes, voxels=None, queries=None, occupied=None)
     for name, match in (("voxels", "without voxels"), ("occupancy", "without places")):
         method = TINY[name][0]
@@ -233,14 +247,14 @@ def test_half_the_batch_for_a_small_gpu() -> None:
     assert method.batch == 4
 
 
-def test_an_answer_of_nothing_scores_nothing(shapes: Shapes) -> None:
+def test_an_answer_of_nothing_scores_nothing(shapes: ImageShapePairs) -> None:
     nothing = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
     found = evaluate_shapes(lambda images: [nothing] * len(images), shapes)
     assert found.f1 == (0.0,) * 5
     assert found.scores == (NOTHING,) * 4
 
 
-def test_the_truth_scores_all(shapes: Shapes) -> None:
+def test_the_truth_scores_all(shapes: ImageShapePairs) -> None:
     """Its points against others of the same surface, its voxels against themselves."""
     order: list[int] = []
 

@@ -26,7 +26,7 @@ TINY = SiTFlow(
     depth=2,
     heads=3,
     batch=16,
-    rate=5e-3,
+    learning_rate=5e-3,
     warm_up=10,
     average_decay=0.98,
     source_noise=0.3,
@@ -86,7 +86,7 @@ def resume(
     for step in range(first, last):
         progress = Progress(step, step / 400)
         for group in optimizer.param_groups:
-            group["lr"] = method.rate * method.learning_rate(progress)
+            group["lr"] = method.learning_rate * method.schedule(progress)
         optimizer.zero_grad(set_to_none=True)
         loss = method.losses(model, views, progress, generator)["velocity"]
         loss.backward()
@@ -321,7 +321,7 @@ def test_held_out_views_never_enter_training() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [TINY.learning_rate(Progress(step, step / 1000)) for step in range(1000)]
+    rates = [TINY.schedule(Progress(step, step / 1000)) for step in range(1000)]
     top = rates.index(max(rates))
     assert top == TINY.warm_up - 1
     assert rates[: top + 1] == sorted(rates[: top + 1])
@@ -341,7 +341,6 @@ def test_presets_have_the_sizes_of_the_paper(name: str, patch: int) -> None:
     """Their numbers of parameters are those of table 1, to within the class embedding."""
     millions = {"s": 33, "b": 130, "l": 458, "xl": 675}[name]
     method = PRESETS[f"sit-{name}-{patch}"].method()
-    assert isinstance(method, SiTFlow)
     assert method.patch == patch
     blocks = 18 * method.depth * method.width**2
     assert blocks / 1e6 == pytest.approx(millions, rel=0.04)

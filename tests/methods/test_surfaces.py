@@ -59,7 +59,7 @@ def fitted(
 ) -> Run:
     out = tmp_path_factory.mktemp("runs") / request.param
     options = FitOptions(steps=150, device="cpu")
-    method = replace(TINY[request.param], rays=256, rate=0.01, first_width=0.02)
+    method = replace(TINY[request.param], rays=256, learning_rate=0.01, initial_width=0.02)
     return fit_to(method, scene, options, out=out, progress=False)
 
 
@@ -197,7 +197,7 @@ def test_the_layer_is_thin_in_the_end(scene: Dataset) -> None:
         method.losses(model, scene.train, Progress(0, fraction), generator)
         found.append(float(model.width.detach()))
     assert found == sorted(found, reverse=True)
-    assert found[-1] == pytest.approx(method.last_width)
+    assert found[-1] == pytest.approx(method.final_width)
     model.log_width.data.fill_(-9.0)
     method.losses(model, scene.train, Progress(0, 0.9), generator)
     assert float(model.log_width.detach()) == -9
@@ -223,7 +223,7 @@ def test_a_beta_that_keeps_the_bound_is_found() -> None:
 def test_samples_gather_at_the_surface(scene: Dataset) -> None:
     """Of a thin layer, half of the rendered bins lie within a few widths of it."""
     generator = torch.Generator().manual_seed(0)
-    for method in (NeuS(first_width=0.01, cells=32), VolSDF(first_width=0.01, cells=32)):
+    for method in (NeuS(initial_width=0.01, cells=32), VolSDF(initial_width=0.01, cells=32)):
         model = method.build(scene.train, generator)
         origins = torch.tensor([[-2.0, 0.0, 0.0]])
         directions = torch.tensor([[1.0, 0.0, 0.0]])

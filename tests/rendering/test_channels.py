@@ -23,8 +23,8 @@ def wall() -> tuple[Rendering, Cameras]:
 def test_normals_of_a_plane() -> None:
     rendering, cameras = wall()
     found = surface_normals(rendering, cameras)[:, 1:-1, 1:-1]
-    wanted = torch.tensor([0.0, 0, 1]).expand_as(found)
-    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)
+    expected = torch.tensor([0.0, 0, 1]).expand_as(found)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
 
 
 def test_channels_over_a_background() -> None:

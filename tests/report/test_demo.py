@@ -186,7 +186,7 @@ def test_runs_without_a_log_have_no_curves(folder: Path, tmp_path: Path) -> None
     for name in ("scene", "flow"):
         shutil.copy(folder / f"{name}.mp4", tmp_path)
     write_report(tmp_path / "report.html", outcome(), FIGURES, tmp_path)
-    assert "Nothing was logged" in (tmp_path / "report.html").read_text()
+    assert "No training log" in (tmp_path / "report.html").read_text()
 
 
 def test_a_run_has_a_page_of_its_own(tmp_path: Path) -> None:

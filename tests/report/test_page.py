@@ -105,7 +105,7 @@ def everything(tmp_path: Path) -> Page:
                 paragraph("Words."),
                 image_grid([("truth", images[:2])], ["view 0", "view 1"]),
                 beside(figure(plot, "One."), figure(plot, "The same once more.")),
-                *(video(film, "A film.") for film in films),
+                *(video(film, "A video.") for film in films),
                 collapsible("More", table(("a", "b"), [(code("x"), 1.5)])),
             ),
         ),
@@ -210,10 +210,10 @@ def test_numbers_read_well(value: float, shown: str) -> None:
     assert number(value) == shown
 
 
-def test_films_are_inside_the_page(tmp_path: Path) -> None:
+def test_videos_are_inside_the_page(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     write_video(path, torch.rand(3, 32, 32, 3), 10)
-    markup = video(path, "A film.").markup
+    markup = video(path, "A video.").markup
     content = re.search(r"base64,([\w+/=]+)", markup)
     assert content is not None
     assert base64.b64decode(content[1]) == path.read_bytes()
@@ -223,12 +223,12 @@ def test_films_are_inside_the_page(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("film.mp4", None, "cannot be read"),
-        ("film.mp4", b"GIF89a", r"is not the \.mp4 film"),
-        ("film.gif", b"", r"is not the \.gif film"),
-        ("film.html", b"<script>", "is no film"),
+        ("film.mp4", b"GIF89a", r"is not a valid \.mp4"),
+        ("film.gif", b"", r"is not a valid \.gif"),
+        ("film.html", b"<script>", "is not a video"),
     ],
 )
-def test_what_is_no_film_is_refused(
+def test_what_is_not_a_video_is_refused(
     tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / name
@@ -240,7 +240,7 @@ def test_what_is_no_film_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_film_that_is_too_large_is_refused_unread(
+def test_a_video_that_is_too_large_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "film.mp4"

@@ -27,8 +27,8 @@ def test_a_pixel_has_the_colour_of_its_place() -> None:
     draw_pixel_grid(axes, 5, 4)
     image = np.asarray(axes.images[0].get_array())
     assert image.shape == (4, 5, 3)
-    wanted = place_colors(torch.tensor([3.5, 1.5]), 5, 4)
-    np.testing.assert_allclose(image[1, 3], wanted.numpy())
+    expected = place_colors(torch.tensor([3.5, 1.5]), 5, 4)
+    np.testing.assert_allclose(image[1, 3], expected.numpy())
     # (x, y) of the drawing are those of the image: y grows downward.
     assert axes.get_ylim() == (4, 0)
 

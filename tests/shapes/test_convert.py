@@ -55,9 +55,9 @@ def test_meshes_are_in_world_coordinates() -> None:
     shape = sdf.translated(sdf.box((0.3, 0.5, 0.9)), center.tolist())
     like = VoxelGrid(torch.zeros(20, 26, 40), (2.5, -2.65, 0.0), 0.05)
     mesh = mesh_from_sdf(shape, like)
-    wanted = torch.tensor([0.3, 0.5, 0.9])
-    torch.testing.assert_close(mesh.vertices.amin(0), center - wanted, atol=0.01, rtol=0)
-    torch.testing.assert_close(mesh.vertices.amax(0), center + wanted, atol=0.01, rtol=0)
+    expected = torch.tensor([0.3, 0.5, 0.9])
+    torch.testing.assert_close(mesh.vertices.amin(0), center - expected, atol=0.01, rtol=0)
+    torch.testing.assert_close(mesh.vertices.amax(0), center + expected, atol=0.01, rtol=0)
     assert volume(mesh) == pytest.approx(8 * 0.3 * 0.5 * 0.9, rel=0.02)
 
 
@@ -93,8 +93,8 @@ def icosphere() -> Mesh:
 
 def test_a_solid_is_the_cells_whose_centres_are_inside() -> None:
     found = voxels_from_mesh(icosphere(), grid(24))
-    wanted = voxels_from_function(sdf_occupancy(sdf.sphere(0.797)), grid(24))
-    assert found.iou(wanted) > 0.99
+    expected = voxels_from_function(sdf_occupancy(sdf.sphere(0.797)), grid(24))
+    assert found.iou(expected) > 0.99
 
 
 def test_distances_come_back_as_a_mesh() -> None:

@@ -194,7 +194,7 @@ def test_inverse_problems_by_their_command(command: Callable[..., str], tmp_path
 def test_too_little_to_study_is_one_line(
     study: str, option: str, refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    assert "it takes 16 pixels" in refused("study", study, "--out", tmp_path, option, 0)
+    assert "give at least 16 pixels" in refused("study", study, "--out", tmp_path, option, 0)
 
 
 def _whole(out: str, page: Path) -> str:

@@ -31,9 +31,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def page(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    said: list[str] = []
-    findings = SHORT.run(0, said.append)
-    assert len(said) == 4
+    output: list[str] = []
+    findings = SHORT.run(0, output.append)
+    assert len(output) == 4
     return write_findings(findings, tmp_path_factory.mktemp("page"), "ntk")
 
 
@@ -62,20 +62,20 @@ def test_encodings_narrow_the_kernel_and_widen_its_spectrum(page: Path) -> None:
     assert learned[0] < learned[-1]
 
 
-def test_wide_networks_do_as_foretold(page: Path) -> None:
+def test_wide_networks_do_as_predicted(page: Path) -> None:
     rows = records(page, "regression and networks")
     off = {
-        units: [float(r["regression, as many steps"]) for r in rows if r["units"] == units]
+        units: [float(r["regression, same steps"]) for r in rows if r["units"] == units]
         for units in ("16", "128")
     }
     assert sum(off["128"]) < sum(off["16"])
     for row in rows:
-        assert float(row["without the inverse"]) > 2 * float(row["regression, as many steps"])
+        assert float(row["without the inverse"]) > 2 * float(row["regression, same steps"])
 
 
 def test_slow_waves_are_learned_first(page: Path) -> None:
     rows = records(page, "what is learned first")
-    for kind in ("foretold", "seen"):
+    for kind in ("predicted", "measured"):
         for encoding in ("no encoding", "3 octaves"):
             last = [
                 float(r[kind]) for r in rows if r["encoding"] == encoding and r["step"] == "60"
@@ -85,8 +85,8 @@ def test_slow_waves_are_learned_first(page: Path) -> None:
 
 def test_a_seed_says_all(page: Path) -> None:
     _, measured = SHORT._picture(0)
-    told = [row["held out, for ever"] for row in records(page, "a picture")]
-    assert [f"{row['held out, for ever']:.6g}" for row in measured] == told
+    written = [row["held out, converged"] for row in records(page, "an image")]
+    assert [f"{row['held out, converged']:.6g}" for row in measured] == written
     _, other = SHORT._picture(1)
     assert other != measured
 

@@ -70,9 +70,9 @@ def test_a_study_writes_all_that_its_page_shows(
 def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> None:
     study = dataclasses.replace(SHORT["ablations"], only=("patch: 16",))
     write_study(study, subject, tmp_path / "a")
-    said: list[str] = []
-    write_study(study, dataclasses.replace(subject, say=said.append), tmp_path / "b")
-    assert not said
+    output: list[str] = []
+    write_study(study, dataclasses.replace(subject, say=output.append), tmp_path / "b")
+    assert not output
     a, b = ((tmp_path / folder / "ablations.csv").read_bytes() for folder in "ab")
     assert a == b
 
@@ -127,9 +127,9 @@ def test_the_two_runs_cannot_be_exchanged(
     flow, scene = flow_run.path, scene_run.path
     assert flow is not None
     assert scene is not None
-    with pytest.raises(InputError, match="is no flow"):
+    with pytest.raises(InputError, match="is not a pose flow"):
         open_subject(scene, scene)
-    with pytest.raises(InputError, match="is no scene"):
+    with pytest.raises(InputError, match="is not a fitted scene"):
         open_subject(flow, flow)
 
 

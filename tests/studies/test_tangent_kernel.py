@@ -222,5 +222,5 @@ def test_encodings_have_mean_square_one_and_repeat() -> None:
 def test_too_high_a_rate_is_refused() -> None:
     net, x = network(64), middles(8)
     top = float(torch.linalg.eigvalsh(layered_kernel(net, x, x))[-1])
-    with pytest.raises(InputError, match="diverges"):
+    with pytest.raises(InputError, match="diverge"):
         descend(net, x, target(x), 20 / top, 300)

@@ -49,7 +49,7 @@ class ToyMethod(Method[Line, Tensor]):
     def optimizer(self, model: Line) -> torch.optim.Optimizer:
         return torch.optim.Adam(model.parameters(), 0.1)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return 0.1**progress.fraction
 
     def losses(
@@ -230,7 +230,7 @@ class TwoRates(ToyMethod):
         groups = [{"params": [model.weight], "lr": 0.1}, {"params": [self_made], "lr": 0.2}]
         return torch.optim.Adam(groups)
 
-    def learning_rate(self, progress: Progress) -> list[float]:
+    def schedule(self, progress: Progress) -> list[float]:
         return [0.5, 0.0]
 
     def after_step(

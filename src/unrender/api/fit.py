@@ -15,7 +15,8 @@ from unrender.data.make_views import camera_statistics
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods import describe, from_description
-from unrender.methods.presets import RENAMED_OPTIONS, find_preset, nearest
+from unrender.methods.presets import find_preset, nearest
+from unrender.methods.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.method import DataKind, Description, Fitted, Method
 from unrender.training.run_folder import Record, RunFolder, RunInMemory, provenance

@@ -10,7 +10,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
 from unrender.data.load import LoadOptions, load_dataset, recognize
-from unrender.data.summary import Summary, camera_facts, camera_warnings, summarise
+from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
@@ -51,9 +51,9 @@ def inspect(path: Path) -> Inspection:
         else load_dataset(str(path))
     )
     views = _together(scene)
-    found = summarise(views)
+    found = summarize(views)
     held_out = str(len(scene.test))
-    facts = {"format": known.name, **found.facts, "of these held out": held_out}
+    facts = {"format": known.name, **found.facts, "held-out views": held_out}
     if known.name == "idr":
         facts |= _idr_facts(path, views)
     return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)

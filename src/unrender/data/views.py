@@ -41,7 +41,7 @@ class Views:
     background: Float[Tensor, "3"] | None = None
     """The constant colour behind RGB images; None where alpha tells."""
     names: tuple[str, ...] = ()
-    """The files the images came from, where there were any."""
+    """Image files, or `view 0`, `view 1`, … of an .npz; empty for views made in memory."""
     masks: Bool[Tensor, "cameras height width"] | None = None
     depths: Float[Tensor, "cameras height width"] | None = None
     """Distance along the ray in scene units; 0 where nothing is hit."""

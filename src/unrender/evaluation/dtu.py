@@ -86,16 +86,16 @@ def score_scan(
     given = points
     if observed is not None:
         points = points[observed.holds(points)]
-    wanted = scan
+    kept = scan
     if table is not None:
-        wanted = scan[scan @ table[:3] + table[3] > 0]
-    for name, cloud in (("the mesh", points), ("the scan", wanted)):
+        kept = scan[scan @ table[:3] + table[3] > 0]
+    for name, cloud in (("the mesh", points), ("the scan", kept)):
         if len(cloud) == 0:
             raise InputError(
                 f"nothing of {name} is where the scanner looked: are both in one frame, in "
                 "millimetres?"
             )
-    return ScanScores(_mean_distance(points, scan), _mean_distance(wanted, given))
+    return ScanScores(_mean_distance(points, scan), _mean_distance(kept, given))
 
 
 def _sides(mesh: Mesh) -> tuple[Tensor, Tensor]:

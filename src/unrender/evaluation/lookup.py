@@ -33,8 +33,8 @@ def nearest_view_renderer(views: Views) -> Renderer:
     numbers = pose_numbers(views.cameras, radius)
 
     def render(cameras: Cameras) -> Rendering:
-        wanted = pose_numbers(cameras.to(numbers.device), radius)
-        found = images[nearest(wanted, numbers)].to(cameras.device)
+        queries = pose_numbers(cameras.to(numbers.device), radius)
+        found = images[nearest(queries, numbers)].to(cameras.device)
         rgba = area_average(found, cameras.width, cameras.height)
         return Rendering(rgba[..., :3], rgba[..., 3], torch.zeros_like(rgba[..., 3]))
 
@@ -97,25 +97,25 @@ def random_pose_estimator(cameras: Cameras, generator: torch.Generator) -> PoseE
 
 
 def nearest(
-    wanted: Float[Tensor, "wanted numbers"],
+    queries: Float[Tensor, "queries numbers"],
     known: Float[Tensor, "known numbers"],
-    left_out: Int[Tensor, "wanted"] | None = None,
-) -> Int[Tensor, "wanted"]:
-    """Which known row is nearest to each wanted one; `left_out`: one that may not be.
+    left_out: Int[Tensor, "queries"] | None = None,
+) -> Int[Tensor, "queries"]:
+    """Index of the known row nearest to each query, excluding `left_out`.
 
     Rows are compared in groups, so that memory grows with neither number. Where they have more
     than 64 numbers, differences below a thousandth of a row's length are lost in rounding.
     """
     # Products of matrices are fourteen times as fast, and forget the last digits.
-    exact = wanted.shape[1] <= FEW_NUMBERS
+    exact = queries.shape[1] <= FEW_NUMBERS
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
     found: list[Tensor] = []
-    for part in torch.arange(len(wanted), device=wanted.device).split(ROWS_AT_ONCE):
-        least = wanted.new_full((len(part),), torch.inf)
+    for part in torch.arange(len(queries), device=queries.device).split(ROWS_AT_ONCE):
+        least = queries.new_full((len(part),), torch.inf)
         index = torch.zeros_like(part)
         for start in range(0, len(known), ROWS_AT_ONCE):
             group = known[start : start + ROWS_AT_ONCE]
-            distance = torch.cdist(wanted[part], group, compute_mode=mode)
+            distance = torch.cdist(queries[part], group, compute_mode=mode)
             if left_out is not None:
                 column = torch.arange(distance.shape[1], device=part.device) + start
                 distance[left_out[part, None] == column] = torch.inf

@@ -1,11 +1,11 @@
-"""Shapes predicted from images of shapes that were not learned from, against the true ones."""
+"""Shapes predicted from images of held-out shapes, compared with the ground truth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from unrender.data.image_shape.pairs import Draw, Shapes
+from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.evaluation.shapes import THRESHOLDS, ShapeScores, score_shape
 from unrender.rendering.renderer import Images
 from unrender.shapes.shape import Shape, surface_points
@@ -60,7 +60,7 @@ class PredictedScores:
 
 
 def evaluate_shapes(
-    predict: Callable[[Images], list[Shape]], shapes: Shapes, seed: int = 0
+    predict: Callable[[Images], list[Shape]], shapes: ImageShapePairs, seed: int = 0
 ) -> PredictedScores:
     """Score the prediction from one image of each shape, drawn by `seed`."""
     generator = torch.Generator().manual_seed(seed)

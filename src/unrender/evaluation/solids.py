@@ -85,9 +85,11 @@ def _seen_from(drawn: SurfaceSamples, mesh: Mesh) -> tuple[float, float]:
 
 @torch.no_grad()
 def eikonal_residual(sdf: SDF, points: Float[Tensor, "points 3"], step: float) -> float:
-    """Mean of ‖∇f‖ − 1, without its sign: 0 of a distance, but where two walls are as near.
+    """Mean absolute deviation of ‖∇f‖ from 1: 0 for a true distance, except where two surfaces
+    are equally near.
 
-    By central differences, `step` to each side.
+    Gradients are central differences, `step` to each side. `surfaces.eikonal_rms` is the root
+    mean square instead.
     """
     length = central_differences(sdf, points, step).norm(dim=1)
     return float((length - 1).abs().mean())

@@ -109,10 +109,13 @@ def score_seen(mesh: Mesh, truth: Mesh, cameras: Cameras) -> SeenScores:
 
 
 @torch.no_grad()
-def eikonal_residual(
+def eikonal_rms(
     gradient: Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]],
     points: Float[Tensor, "points 3"],
 ) -> float:
-    """The root mean square by which slopes differ from 1, which is 0 of a true distance."""
+    """Root mean square of ‖∇f‖ − 1 at the points; 0 for a true distance.
+
+    `solids.eikonal_residual` is the mean absolute deviation instead.
+    """
     slope = gradient(points).norm(dim=1)
     return float((slope - 1).square().mean().sqrt())

@@ -111,10 +111,10 @@ class ResNet18(nn.Module):
                 f"{path}: cannot be read as .safetensors ({reason}): give weights of ResNet-18 "
                 "that are"
             ) from error
-        wanted = self.state_dict()
+        expected = self.state_dict()
         # Files written by old versions lack the counts, which only training uses.
         optional = ("fc.", "num_batches_tracked")
-        for name, value in wanted.items():
+        for name, value in expected.items():
             if name not in found:
                 if name.startswith(optional[0]) or name.endswith(optional[1]):
                     continue
@@ -125,7 +125,7 @@ class ResNet18(nn.Module):
                     f"{path}: {name} is of shape {shapes[0]}, not {shapes[1]}: give weights of "
                     "a ResNet-18 of this width"
                 )
-        odd = [name for name in found if name not in wanted and not name.startswith("fc.")]
+        odd = [name for name in found if name not in expected and not name.startswith("fc.")]
         if odd:
             raise InputError(f"{path}: has {odd[0]}, which ResNet-18 lacks: give its weights")
-        self.load_state_dict({k: v for k, v in found.items() if k in wanted}, strict=False)
+        self.load_state_dict({k: v for k, v in found.items() if k in expected}, strict=False)

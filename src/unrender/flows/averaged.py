@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from unrender.flows.transformer import Shape, SiT
+from unrender.flows.transformer import SiT, TransformerSize
 from unrender.geometry.cameras import Cameras
 
 IMAGES_AT_ONCE = 256
@@ -27,7 +27,9 @@ class AveragedSiT(nn.Module, ABC):
     training_views: Tensor
     held_out_views: Tensor
 
-    def __init__(self, shape: Shape, views: tuple[int, int], generator: torch.Generator):
+    def __init__(
+        self, shape: TransformerSize, views: tuple[int, int], generator: torch.Generator
+    ):
         """`views`: how many are trained on, and how many are held out."""
         super().__init__()
         self.network = SiT(shape, generator)

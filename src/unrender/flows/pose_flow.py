@@ -19,7 +19,7 @@ from unrender.flows.candidates import MAX_CANDIDATES, Candidates
 from unrender.flows.data_space import Codes, DataSpace
 from unrender.flows.lifting import Lifting, PoseReading
 from unrender.flows.solvers import Solver, integrate
-from unrender.flows.transformer import Shape
+from unrender.flows.transformer import TransformerSize
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, PoseEstimate
 
@@ -38,7 +38,7 @@ class PoseFlow(AveragedSiT):
 
     def __init__(
         self,
-        shape: Shape,
+        shape: TransformerSize,
         lifting: Lifting,
         space: DataSpace,
         views: tuple[int, int],

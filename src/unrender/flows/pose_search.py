@@ -76,9 +76,9 @@ class PoseSearch:
         true, radius = truth.world_from_camera, float(model.radius)
         model.candidates.clear()
         if self.modes:
-            wanted = _codes(model, x1)
+            target = _codes(model, x1)
             candidates = self.candidates(model)
-            model.candidate_temperature.fill_(candidates.fit_temperature(wanted, true))
+            model.candidate_temperature.fill_(candidates.fit_temperature(target, true))
         model.mode_calibration.copy_(AS_SPREAD)
         _, priors = dataclasses.replace(self, modes=0)._starts(model, x1, reading)
         prior = priors.select(torch.arange(len(x1)), torch.zeros(len(x1)).long())
@@ -107,8 +107,8 @@ class PoseSearch:
         if not self.modes:
             return PoseModes(read, read.new_ones(len(read), 1)), _Priors(read, *widths)
         candidates = self.candidates(model)
-        wanted = _codes(model, x1)
-        posterior = candidates.posterior(wanted, float(model.candidate_temperature))
+        target = _codes(model, x1)
+        posterior = candidates.posterior(target, float(model.candidate_temperature))
         chosen, share = candidates.modes(posterior, self.modes)
         poses = candidates.world_from_camera[chosen]
         # The reading is finer than the candidates, so it stands for the mode that it is of.
@@ -155,10 +155,10 @@ class PoseSearch:
 
     def _residuals(self, model: PoseFlow, x1: Ends) -> Residuals:
         """What the flow makes of poses, less the images."""
-        wanted = _codes(model, x1)
+        target = _codes(model, x1)
 
         def residuals(pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images numbers"]:
-            return self._images(model, model.cameras(pose)) - wanted
+            return self._images(model, model.cameras(pose)) - target
 
         return residuals
 

@@ -27,7 +27,7 @@ NORM_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
-class Shape:
+class TransformerSize:
     """All sizes of a SiT."""
 
     image_size: int
@@ -89,7 +89,7 @@ def modulate(
 class PatchEmbedder(nn.Module):
     """Linear map of each patch to a token."""
 
-    def __init__(self, shape: Shape):
+    def __init__(self, shape: TransformerSize):
         super().__init__()
         self.patch = shape.patch
         self.proj = nn.Conv2d(shape.channels, shape.width, shape.patch, stride=shape.patch)
@@ -130,7 +130,7 @@ class ConditionEmbedder(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention, with normalised queries and keys if asked (ViT-22B, 2023)."""
 
-    def __init__(self, shape: Shape):
+    def __init__(self, shape: TransformerSize):
         super().__init__()
         width, self.heads = shape.width, shape.heads
         self.qkv = nn.Linear(width, 3 * width)
@@ -174,7 +174,7 @@ def _norm(width: int) -> nn.LayerNorm:
 class Block(nn.Module):
     """Attention and a two-layer network, each modulated before and gated after (adaLN-zero)."""
 
-    def __init__(self, shape: Shape):
+    def __init__(self, shape: TransformerSize):
         super().__init__()
         width = shape.width
         self.norm1 = _norm(width)
@@ -200,7 +200,7 @@ class Block(nn.Module):
 class FinalLayer(nn.Module):
     """Tokens to patches of the velocity, or to as many numbers as the shape asks for."""
 
-    def __init__(self, shape: Shape):
+    def __init__(self, shape: TransformerSize):
         super().__init__()
         width = shape.width
         self.norm_final = _norm(width)
@@ -221,7 +221,7 @@ class SiT(nn.Module):
 
     pos_embed: Tensor
 
-    def __init__(self, shape: Shape, generator: torch.Generator):
+    def __init__(self, shape: TransformerSize, generator: torch.Generator):
         """Initialised as in the original, on the CPU, with random numbers of `generator`."""
         super().__init__()
         assert shape.image_size % shape.patch == 0, f"{shape.image_size} % {shape.patch}"
@@ -310,7 +310,7 @@ def _tensor(tensors: Mapping[str, Tensor], key: str, ndim: int) -> Tensor:
     return tensors[key]
 
 
-def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> Shape:
+def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> TransformerSize:
     """The sizes that the tensors tell; those that remain are checked against them later."""
     width, channels, patch, _ = _tensor(tensors, "x_embedder.proj.weight", 4).shape
     if num_heads < 1 or width % num_heads:
@@ -322,7 +322,7 @@ def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> Shape:
     blocks = {key.split(".")[1] for key in tensors if key.startswith("blocks.")}
     depth = next(depth for depth in itertools.count() if str(depth) not in blocks)
     hidden = len(_tensor(tensors, "blocks.0.mlp.fc1.weight", 2))
-    return Shape(grid * patch, channels, patch, width, depth, num_heads, hidden)
+    return TransformerSize(grid * patch, channels, patch, width, depth, num_heads, hidden)
 
 
 def _from_original(tensors: Mapping[str, Tensor], num_heads: int, class_label: int) -> SiT:

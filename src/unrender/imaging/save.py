@@ -64,11 +64,11 @@ def save_images(
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a file that could not be written before the work is done, not after. InputError."""
+    """Refuse a file that cannot be written, before the work is done. InputError."""
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make it, "
-            "or choose another place"
+            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
+            "it, or choose another place"
         )
 
 
@@ -120,4 +120,4 @@ def show_image(image: Float[Tensor, "height width channels"], name: str = "unren
         return
     path = Path(tempfile.gettempdir()) / f"{name}.png"
     path.write_bytes(png_bytes(image))
-    print(f"There is no display here: see {path}")
+    print(f"There is no display here: see {path}")  # noqa: T201 - the only way to show it

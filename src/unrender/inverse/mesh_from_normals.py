@@ -39,13 +39,13 @@ def mesh_showing_normals(
     surface = DeformingMesh(mesh.vertices.detach(), mesh.faces, smoothness)
     size = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
     optimizer = UniformAdam([{"params": [surface.coordinates]}], rate * size)
-    wanted = torch.cat([normals * opacity[..., None], opacity[..., None]], dim=3)
+    target = torch.cat([normals * opacity[..., None], opacity[..., None]], dim=3)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * size * 0.1 ** (step / steps)
         seen = mesh_renderer(surface.mesh())(cameras)
         assert seen.normals is not None, "renderers of meshes give normals"
         shown = torch.cat([seen.normals * seen.opacity[..., None], seen.opacity[..., None]], 3)
         optimizer.zero_grad()
-        (shown - wanted).square().mean().backward()
+        (shown - target).square().mean().backward()
         optimizer.step()
     return Mesh(surface.vertices().detach(), mesh.faces)

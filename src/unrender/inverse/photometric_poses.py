@@ -109,8 +109,8 @@ class RenderAndCompare:
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / steps)
             poses = compose(se3_exp(tangent), start.world_from_camera)
-            cameras, wanted = self._lattice(start.with_poses(poses), images, generator)
-            error = _residuals(renderer, cameras, wanted, background)
+            cameras, target = self._lattice(start.with_poses(poses), images, generator)
+            error = _residuals(renderer, cameras, target, background)
             # Huber's loss: what the scene cannot explain must not pull at the pose.
             loss = torch.nn.functional.huber_loss(
                 error, torch.zeros_like(error), delta=0.1, reduction="none"
@@ -145,8 +145,8 @@ class RenderAndCompare:
         H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of pixels: the errors
         of neighbouring pixels go together and count as one. Derivatives: central differences.
         """
-        view, wanted = self._lattice(cameras, images, generator)
-        residual = _residuals(renderer, view, wanted, background)
+        view, target = self._lattice(cameras, images, generator)
+        residual = _residuals(renderer, view, target, background)
         width = 1e-3
         columns: list[Tensor] = []
         for axis in range(6):
@@ -156,7 +156,7 @@ class RenderAndCompare:
                 _residuals(
                     renderer,
                     view.with_poses(compose(se3_exp(sign * step), view.world_from_camera)),
-                    wanted,
+                    target,
                     background,
                 )
                 for sign in (1, -1)
@@ -229,10 +229,10 @@ def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:
 def _residuals(
     renderer: Renderer,
     cameras: Cameras,
-    wanted: Images,
+    target: Images,
     background: Float[Tensor, "3"] | None,
 ) -> Float[Tensor, "cameras height width channels"]:
     rendering = renderer(cameras)
     if background is None:
-        return rendering.rgba - wanted
-    return rendering.over(background) - wanted[..., :3]
+        return rendering.rgba - target
+    return rendering.over(background) - target[..., :3]

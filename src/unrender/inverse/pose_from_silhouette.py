@@ -133,13 +133,13 @@ def _tried(
     cameras = dataclasses.replace(
         lens, world_from_camera=poses, intrinsics=lens.intrinsics.expand(len(poses), 3, 3)
     )
-    wanted = _moments(mask)
+    target = _moments(mask)
     for _ in range(2):
         found = _moments(render(cameras).opacity)
         center, axes = cameras.centers, cameras.rotations
         # Area falls with the distance's square; a camera that goes left sees things go right.
-        nearer = distance * (found[:, :1] / wanted[:, :1]).clamp(0.1, 10).sqrt()
-        aside = torch.cat([(found - wanted)[:, 1:] / focal * nearer, distance - nearer], dim=1)
+        nearer = distance * (found[:, :1] / target[:, :1]).clamp(0.1, 10).sqrt()
+        aside = torch.cat([(found - target)[:, 1:] / focal * nearer, distance - nearer], dim=1)
         center = center + (axes @ aside[..., None])[..., 0]
         distance = nearer
         cameras = cameras.with_poses(torch.cat([axes, center[..., None]], dim=2))

@@ -89,7 +89,7 @@ def _integrated(
         pair = pair[(pair >= 0).all(1)]
         pairs.append(pair)
         differences.append(slopes[pair, axis].mean(1))
-    pair, wanted = torch.cat(pairs), torch.cat(differences).numpy()
+    pair, slope = torch.cat(pairs), torch.cat(differences).numpy()
     a, b = pair.numpy().T
     number, edges = len(slopes), np.arange(len(pair))
     signs = np.repeat([-1.0, 1.0], len(pair))
@@ -105,7 +105,7 @@ def _integrated(
     held = sparse.csr_matrix((np.ones(count), (anchors, anchors)), (number, number))
     found = np.atleast_1d(
         np.asarray(
-            spsolve((system.T @ trust @ system + held).tocsc(), system.T @ (trust @ wanted))
+            spsolve((system.T @ trust @ system + held).tocsc(), system.T @ (trust @ slope))
         )
     )
     means = np.bincount(part, found) / np.bincount(part)

@@ -74,7 +74,7 @@ def texture_from_photographs(
     whole = clean[fragments.pixel]
     face, barycentrics = fragments.hit_face[whole], fragments.bary[whole].detach()
     factor, highlight = factor[whole].detach(), highlight[whole].detach()
-    wanted = images.reshape(-1, 3)[fragments.pixel[whole]] - highlight
+    target = images.reshape(-1, 3)[fragments.pixel[whole]] - highlight
     if not len(face):
         raise InputError("no photograph shows the inside of the mesh: check the cameras")
     if not bool((factor > 0).any()):
@@ -88,7 +88,7 @@ def texture_from_photographs(
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 0.1 * 0.1 ** (step / steps)
         image = logits.sigmoid()
-        misfit = (factor * sampled(image) - wanted).square().sum() / layout.image.numel()
+        misfit = (factor * sampled(image) - target).square().sum() / layout.image.numel()
         roughness = image.diff(dim=0).square().mean() + image.diff(dim=1).square().mean()
         optimizer.zero_grad()
         (misfit + smoothness * roughness).backward()

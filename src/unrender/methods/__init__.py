@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.presets import CLASSES, RENAMED, RENAMED_OPTIONS, Preset, Presets
+from unrender.methods.presets import CLASSES, Preset, Presets
+from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method

@@ -44,7 +44,7 @@ class BoxModel(RayModel):
         self.log_sides = nn.Parameter(torch.full((3,), math.log(FIRST_SIDE)))
         self.log_density = nn.Parameter(torch.tensor(math.log(options.density)))
         self.color = nn.Parameter(torch.zeros(3))
-        self.register_buffer("softness", torch.tensor(options.first_softness))
+        self.register_buffer("softness", torch.tensor(options.initial_softness))
 
     @property
     def center(self) -> Tensor:
@@ -81,19 +81,19 @@ class Box(RayMethod[BoxModel]):
 
     rays: int = 512
     """Rays of a training step."""
-    rate: float = 0.03
+    learning_rate: float = 0.03
     """Learning rate of the shape at the start; both fall exponentially."""
-    look_rate: float = 0.2
+    camera_learning_rate: float = 0.2
     """Learning rate of colour and density at the start."""
-    last_rate: float = 0.02
+    learning_rate_decay: float = 0.02
     """Learning rate at the end, as a share of that at the start."""
     bins: int = 128
     """Bins of a ray."""
     density: float = 10.0
     """Of the first box, per radius of the ball that the cameras look at."""
-    first_softness: float = 0.05
+    initial_softness: float = 0.05
     """Width of the faces at the start, in radii of the ball."""
-    last_softness: float = 0.0003
+    final_softness: float = 0.0003
     """From half of the training on: what is left of it makes sides too short, by several times
     as much."""
 
@@ -101,8 +101,8 @@ class Box(RayMethod[BoxModel]):
         return BoxModel(self)
 
     def optimizer(self, model: BoxModel) -> torch.optim.Optimizer:
-        shape = {"params": [model.offset, model.log_sides], "lr": self.rate}
-        look = {"params": [model.log_density, model.color], "lr": self.look_rate}
+        shape = {"params": [model.offset, model.log_sides], "lr": self.learning_rate}
+        look = {"params": [model.log_density, model.color], "lr": self.camera_learning_rate}
         return torch.optim.Adam([shape, look])
 
     def losses(
@@ -122,5 +122,5 @@ class Box(RayMethod[BoxModel]):
     ) -> None:
         # The second half is left to sides and density, which soft faces had made to fit.
         share = min(1.0, 2 * progress.fraction)
-        hardened = (self.last_softness / self.first_softness) ** share
-        model.softness.fill_(self.first_softness * hardened)
+        hardened = (self.final_softness / self.initial_softness) ** share
+        model.softness.fill_(self.initial_softness * hardened)

@@ -118,7 +118,7 @@ class DVGOModel(nn.Module):
         """The rays' colours, and by how much single samples' colours are off the truth."""
         options = self.options
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
-        grid = self.occupancy.march_grid(options.step * self.voxel)
+        grid = self.occupancy.march_grid(options.step_size * self.voxel)
         bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
         middles = (bins.starts + bins.ends) / 2
         unit = along_rays((origins + 1) / 2, directions / 2, middles, bins.offsets)
@@ -157,7 +157,7 @@ class DVGO(Method[DVGOModel, Views]):
     """Times that the fine grid is made finer, to twice as many vertices each."""
     coarse_share: float = 0.1
     """Share of the fit for the coarse grid."""
-    refined: float = 0.4
+    refine_until: float = 0.4
     """Share of the fit after which the grid is as fine as will be."""
     features: int = 12
     """Numbers of a vertex of the fine grid, beside its density."""
@@ -169,17 +169,17 @@ class DVGO(Method[DVGOModel, Views]):
     """Octaves in which the network sees positions."""
     direction_frequencies: int = 4
     """Octaves in which it sees directions."""
-    kept: float = 1e-3
+    prune_threshold: float = 1e-3
     """Opacity of a voxel below which a vertex is left out, and those next to it."""
-    step: float = 0.5
+    step_size: float = 0.5
     """Length of the bins along a ray, in voxels."""
     rays: int = 8192
     """Rays of a training step."""
-    grid_rate: float = 0.1
+    grid_learning_rate: float = 0.1
     """Learning rate of densities and features."""
-    network_rate: float = 1e-3
+    network_learning_rate: float = 1e-3
     """Learning rate of the network."""
-    last_rate: float = 0.1
+    learning_rate_decay: float = 0.1
     """Learning rates at the end, as a share of those at the start; they fall exponentially."""
     sample_weight: float = 0.1
     """Weight of the errors of single samples' colours; a tenth of it in the fine grid."""
@@ -204,13 +204,13 @@ class DVGO(Method[DVGOModel, Views]):
 
     def optimizer(self, model: DVGOModel) -> torch.optim.Optimizer:
         groups = [
-            {"params": [model.density, model.features], "lr": self.grid_rate},
-            {"params": list(model.network), "lr": self.network_rate},
+            {"params": [model.density, model.features], "lr": self.grid_learning_rate},
+            {"params": list(model.network), "lr": self.network_learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
-        return self.last_rate**progress.fraction
+    def schedule(self, progress: Progress) -> float:
+        return self.learning_rate_decay**progress.fraction
 
     def losses(
         self,
@@ -246,14 +246,14 @@ class DVGO(Method[DVGOModel, Views]):
         # The coarse grid begins nearly empty, and must not be taken for empty.
         if finer or (looks and not model.coarse):
             generator = torch.Generator().manual_seed(progress.step)
-            step = self.step * model.voxel
+            step = self.step_size * model.voxel
             model.occupancy.update(model.density_at, step, generator, everywhere=finer)
 
     def _vertices(self, fraction: float) -> int:
         """Along each axis, at this share of the fit."""
         if fraction < self.coarse_share:
             return self.coarse_vertices
-        done = (fraction - self.coarse_share) / (self.refined - self.coarse_share)
+        done = (fraction - self.coarse_share) / (self.refine_until - self.coarse_share)
         stage = min(self.refinements, int(self.refinements * done))
         return round(self.finest * 2 ** ((stage - self.refinements) / 3))
 
@@ -263,7 +263,7 @@ class DVGO(Method[DVGOModel, Views]):
         full = numbered(torch.ones(size, size, size, dtype=torch.bool))
         points = 2 * vertices(full.to(model.index.device)) - 1
         depth = model.density_at(points) * 2 / (size - 1)
-        there = depth > self.kept
+        there = depth > self.prune_threshold
         if not there.any():
             # Too few steps to have found the scene: the grid stays as it is until it has.
             return False
@@ -286,7 +286,7 @@ class DVGO(Method[DVGOModel, Views]):
     def finish(self, model: DVGOModel, data: Views) -> None:
         """Look at every cell once more, so that renders skip all that turned out empty."""
         generator = torch.Generator().manual_seed(0)
-        model.occupancy.update(model.density_at, self.step * model.voxel, generator, True)
+        model.occupancy.update(model.density_at, self.step_size * model.voxel, generator, True)
 
     def smaller(self) -> "Method[DVGOModel, Views] | None":
         return halve(self, "rays")

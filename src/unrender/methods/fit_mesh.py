@@ -54,7 +54,7 @@ class MeshFit(Method[MeshModel, ShapeTarget]):
     """Points that a step draws on the mesh, and on the shape."""
     smoothness: float = 5.0
     """λ of the coordinates: how far a vertex takes its neighbours along."""
-    rate: float = 0.05
+    learning_rate: float = 0.05
     """Learning rate; it falls to a twentieth along half a cosine."""
     normals: float = 1e-3
     """Weight of the normals' difference, where the shape has normals."""
@@ -79,9 +79,9 @@ class MeshFit(Method[MeshModel, ShapeTarget]):
         return model
 
     def optimizer(self, model: MeshModel) -> torch.optim.Optimizer:
-        return UniformAdam(model.parameters(), self.rate)
+        return UniformAdam(model.parameters(), self.learning_rate)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.05)
 
     def losses(

@@ -23,7 +23,7 @@ from unrender.training.method import Progress
 class OccupancyFit(FieldFit):
     """A probability, and its surface at ½."""
 
-    rate: float = 0.2
+    learning_rate: float = 0.2
     softness: float = 0.004
     """Distance from the surface where the probability is 27% or 73%, in sizes of the shape."""
     gain: float = 10.0

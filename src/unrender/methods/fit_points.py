@@ -45,9 +45,9 @@ class PointFit(Method[PointModel, ShapeTarget]):
 
     points: int = 20_000
     """Of the cloud."""
-    targets: int = 30_000
+    target_points: int = 30_000
     """Points of the shape that a step draws."""
-    rate: float = 5e-3
+    learning_rate: float = 5e-3
     """Learning rate, in sizes of the shape; it falls to a hundredth along half a cosine."""
 
     def build(self, data: ShapeTarget, generator: torch.Generator) -> PointModel:
@@ -67,9 +67,11 @@ class PointFit(Method[PointModel, ShapeTarget]):
         return model
 
     def optimizer(self, model: PointModel) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), self.rate, betas=(0.9, 0.95), fused=True)
+        return torch.optim.Adam(
+            model.parameters(), self.learning_rate, betas=(0.9, 0.95), fused=True
+        )
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.01)
 
     def losses(
@@ -79,7 +81,7 @@ class PointFit(Method[PointModel, ShapeTarget]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        targets, _ = data.sample(self.targets, generator)
+        targets, _ = data.sample(self.target_points, generator)
         return {"chamfer": chamfer(model.points[None], targets[None]).distance[0]}
 
     def shape(self, model: PointModel) -> PointCloud:

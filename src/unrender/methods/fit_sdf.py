@@ -37,18 +37,18 @@ class SDFFit(FieldFit):
     slope: ClassVar[float | None] = 1.5
     """That of a distance is 1, of one that is learned a little more."""
 
-    rate: float = 0.6
+    learning_rate: float = 0.6
     gain: float = 0.1
     """Factor of the field's numbers, which are of the size of 1: distances are smaller."""
     near: float = 0.02
     """Distance at which errors weigh half as much as at the surface, in sizes of the shape."""
-    normals: float = 0.1
+    normal_weight: float = 0.1
     """Weight of the squared difference of gradients on the surface from its normals."""
-    eikonal: float = 0.1
+    eikonal_weight: float = 0.1
     """Weight of the squared difference of gradients' lengths from 1."""
-    share: float = 0.125
+    gradient_share: float = 0.125
     """Of `batch`: points on the surface, and as many anywhere, whose gradients are taken."""
-    step: float = 0.005
+    step_size: float = 0.005
     """Over which gradients are differences, to each side, in sizes of the shape."""
 
     def values(
@@ -66,19 +66,21 @@ class SDFFit(FieldFit):
         assert data.samples is not None, "prepare gives them"
         places, true = data.samples.draw(self.batch, generator)
         error = (self.values(model, places) - true).abs()
-        count = int(self.share * self.batch)
+        count = int(self.gradient_share * self.batch)
         surface, normals = data.sample(count, generator)
         assert normals is not None, "prepare gives them"
         anywhere = HALF_WIDTH * (2 * torch.rand(count, 3, generator=generator) - 1)
         gradients = central_differences(
-            partial(self.values, model), torch.cat([surface, anywhere.to(surface)]), self.step
+            partial(self.values, model),
+            torch.cat([surface, anywhere.to(surface)]),
+            self.step_size,
         )
         turned = (gradients[:count] - normals).square().sum(1)
         length = gradients[count:].norm(dim=1)
         return {
             "distance": (error / (true.abs() + self.near)).mean(),
-            "normals": self.normals * turned.mean(),
-            "eikonal": self.eikonal * (length - 1).square().mean(),
+            "normals": self.normal_weight * turned.mean(),
+            "eikonal": self.eikonal_weight * (length - 1).square().mean(),
         }
 
     def score(
@@ -88,8 +90,8 @@ class SDFFit(FieldFit):
 
     def residual(self, model: FieldModel, count: int, generator: torch.Generator) -> float:
         """Mean difference of the gradient's length from 1, at points anywhere in the box."""
-        reach = HALF_WIDTH - self.step
+        reach = HALF_WIDTH - self.step_size
         points = reach * (2 * torch.rand(count, 3, generator=generator) - 1)
         return eikonal_residual(
-            partial(self.values, model), points.to(model.center.device), self.step
+            partial(self.values, model), points.to(model.center.device), self.step_size
         )

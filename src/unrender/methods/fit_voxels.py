@@ -46,7 +46,7 @@ class VoxelFit(Method[VoxelModel, ShapeTarget]):
 
     resolution: int = 64
     """Cells along each side of the cube."""
-    rate: float = 0.1
+    learning_rate: float = 0.1
     """Learning rate of the logits."""
 
     def build(self, data: ShapeTarget, generator: torch.Generator) -> VoxelModel:
@@ -64,9 +64,9 @@ class VoxelFit(Method[VoxelModel, ShapeTarget]):
         return replace(data, occupancy=data.voxels(self.resolution))
 
     def optimizer(self, model: VoxelModel) -> torch.optim.Optimizer:
-        return torch.optim.Adam(model.parameters(), self.rate, fused=True)
+        return torch.optim.Adam(model.parameters(), self.learning_rate, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.1)
 
     def losses(

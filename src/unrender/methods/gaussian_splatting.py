@@ -46,8 +46,8 @@ STIRRED = 5e5
 
 
 class GaussianSplattingModel(nn.Module):
-    """Room for `most` Gaussians, of which the first `alive` are used: scenes/gaussians.py says
-    in which numbers.
+    """Room for `max_gaussians` Gaussians, of which the first `alive` are used:
+    scenes/gaussians.py says in which numbers.
     """
 
     alive: Tensor
@@ -64,7 +64,7 @@ class GaussianSplattingModel(nn.Module):
         self.register_buffer("alive", torch.zeros((), dtype=torch.long))
 
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
-        """One camera's image, with harmonics up to `degree`."""
+        """One camera's image, with harmonics up to `sh_degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
         seen = footprints(
@@ -99,14 +99,14 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
-    first: int = 100_000
+    initial_gaussians: int = 100_000
     """Gaussians at the start, at random places of the ball that the cameras look at; where the
     views come with points, these are the start."""
-    most: int = 1_000_000
+    max_gaussians: int = 1_000_000
     """Gaussians at the end."""
-    grown: float = 0.5
+    grow_until: float = 0.5
     """Share of the fit after which there are as many as will be."""
-    degree: int = 3
+    sh_degree: int = 3
     """Of the harmonics by which colours depend on the direction."""
     relocate_every: int = 100
     """Steps between rounds in which Gaussians move to others, and new ones join them."""
@@ -116,23 +116,23 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     """Weight of the mean opacity, which frees Gaussians that are not needed."""
     scale_weight: float = 0.01
     """Weight of the mean scale, in radii of the ball."""
-    mean_rate: float = 1.6e-4
+    mean_learning_rate: float = 1.6e-4
     """Learning rate of the means at the start, in radii of the ball."""
-    last_mean_rate: float = 0.01
+    mean_learning_rate_decay: float = 0.01
     """That at the end, as a share of that at the start; it falls exponentially."""
-    last_rate: float = 1.0
+    learning_rate_decay: float = 1.0
     """The other learning rates at the end, as a share of those at the start; 1 in the paper."""
-    scale_rate: float = 5e-3
+    scale_learning_rate: float = 5e-3
     """Learning rate of the scales' logarithms."""
-    rotation_rate: float = 1e-3
+    rotation_learning_rate: float = 1e-3
     """Learning rate of the quaternions."""
-    opacity_rate: float = 0.05
+    opacity_learning_rate: float = 0.05
     """Learning rate of the opacities' logits."""
-    color_rate: float = 2.5e-3
+    color_learning_rate: float = 2.5e-3
     """Learning rate of the colours; that of the harmonics is a twentieth."""
 
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
-        model = GaussianSplattingModel(self.most, self.degree)
+        model = GaussianSplattingModel(self.max_gaussians, self.sh_degree)
         model.ball.look_from(data.cameras, data.ball)
         places, colors = self._places(model.ball, data, generator)
         n = len(places)
@@ -150,9 +150,9 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         self, ball: Ball, data: Views, generator: torch.Generator
     ) -> tuple[Float[Tensor, "first 3"], Float[Tensor, "first 3"]]:
         """The views' own points and colours, or grey ones anywhere in the ball."""
-        most = min(self.first, self.most)
+        most = min(self.initial_gaussians, self.max_gaussians)
         if data.points is not None and len(data.points) >= FEWEST_POINTS:
-            count = min(self.most, len(data.points))
+            count = min(self.max_gaussians, len(data.points))
             chosen = torch.randperm(len(data.points), generator=generator)[:count]
             points, colors = data.points[chosen], data.point_colors
             return points, torch.full_like(points, 0.5) if colors is None else colors[chosen]
@@ -162,26 +162,26 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         return places, torch.full_like(places, 0.5)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> GaussianSplattingModel:
-        model = GaussianSplattingModel(len(tensors["means"]), self.degree)
+        model = GaussianSplattingModel(len(tensors["means"]), self.sh_degree)
         model.load_state_dict(dict(tensors))
         return model
 
     def optimizer(self, model: GaussianSplattingModel) -> torch.optim.Optimizer:
         radius = float(model.ball.radius)
         rates = {
-            model.means: self.mean_rate * radius,
-            model.log_scales: self.scale_rate,
-            model.quaternions: self.rotation_rate,
-            model.opacity_logits: self.opacity_rate,
-            model.colors: self.color_rate,
-            model.harmonics: self.color_rate / 20,
+            model.means: self.mean_learning_rate * radius,
+            model.log_scales: self.scale_learning_rate,
+            model.quaternions: self.rotation_learning_rate,
+            model.opacity_logits: self.opacity_learning_rate,
+            model.colors: self.color_learning_rate,
+            model.harmonics: self.color_learning_rate / 20,
         }
         groups = [{"params": [numbers], "lr": rate} for numbers, rate in rates.items()]
         return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> list[float]:
-        others = self.last_rate**progress.fraction
-        return [self.last_mean_rate**progress.fraction, *[others] * 5]
+    def schedule(self, progress: Progress) -> list[float]:
+        others = self.learning_rate_decay**progress.fraction
+        return [self.mean_learning_rate_decay**progress.fraction, *[others] * 5]
 
     def losses(
         self,
@@ -209,7 +209,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
 
     def _degree(self, progress: Progress) -> int:
         """One degree more with each tenth of the fit: first shape, then gloss."""
-        return min(self.degree, int(10 * progress.fraction))
+        return min(self.sh_degree, int(10 * progress.fraction))
 
     @torch.no_grad()
     def after_step(
@@ -252,9 +252,9 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         n = int(model.alive)
         opacity = model.opacity_logits[:n].sigmoid().cpu()
         dead = (opacity <= LEAST_OPACITY).nonzero()[:, 0]
-        first = min(self.first, self.most)
-        growth = (self.most / first) ** min(1.0, progress.fraction / self.grown)
-        wanted = max(n, min(self.most, int(first * growth)))
+        first = min(self.initial_gaussians, self.max_gaussians)
+        growth = (self.max_gaussians / first) ** min(1.0, progress.fraction / self.grow_until)
+        wanted = max(n, min(self.max_gaussians, int(first * growth)))
         moving = torch.cat([dead, torch.arange(n, wanted)])
         if not len(moving) or len(dead) == n:
             return
@@ -291,7 +291,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         """Differentiable in the cameras' poses where these require gradients."""
         follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
         with torch.set_grad_enabled(follow):
-            images = [model.draw(cameras, k, self.degree) for k in range(len(cameras))]
+            images = [model.draw(cameras, k, self.sh_degree) for k in range(len(cameras))]
         return Rendering(
             torch.stack([image.color for image in images]),
             torch.stack([image.opacity for image in images]),

@@ -67,7 +67,7 @@ class ImageField(Method[ImageFieldModel, Picture]):
     """What the field is made of; ground-plan and triplane have three dimensions."""
     pixels: int = 512
     """Random pixels of each training step."""
-    rate: float = 1.0
+    learning_rate: float = 1.0
     """Factor on the learning rates of the field's kind."""
     width: int = 128
     """Units of the hidden layers of mlp, encoding, fourier and siren."""
@@ -132,14 +132,15 @@ class ImageField(Method[ImageFieldModel, Picture]):
             weights = list(model.field.parameters())
             matrices = [weight for weight in weights[:-2] if weight.ndim == 2]
             others = [weight for weight in weights if all(weight is not m for m in matrices)]
-            rate = self.rate * MUON_RATE
+            rate = self.learning_rate * MUON_RATE
             return Muon(matrices, others, rate, 0.0, 1.0, torch.float32)
         groups: list[dict[str, Any]] = [
-            {**group, "lr": self.rate * group["lr"]} for group in model.field.parameter_groups()
+            {**group, "lr": self.learning_rate * group["lr"]}
+            for group in model.field.parameter_groups()
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.0)
 
     def losses(

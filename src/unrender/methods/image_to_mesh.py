@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.chamfer import chamfer
 from unrender.shapes.losses import (
@@ -90,7 +90,7 @@ class ImageToMesh(ImageToShape[MeshModel]):
     def losses(
         self,
         model: MeshModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.shape import Shape
@@ -106,7 +106,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
     """Units of a hidden layer."""
     blocks: int = 5
     """Residual blocks."""
-    places: int = 512
+    query_points: int = 512
     """Places a shape that a training step asks for."""
     cells: int = 48
     """Cells a side of the grid in which the surface is found."""
@@ -117,12 +117,12 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
     def losses(
         self,
         model: OccupancyModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         drawn = data.draw(self.batch, generator)
-        places, inside = data.occupancy(drawn, self.places, generator)
+        places, inside = data.occupancy(drawn, self.query_points, generator)
         model.train()
         with self.autocast(data.images.device):
             logits = model.logits(places, model.encode(data.rgba(drawn)))

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.chamfer import chamfer
 from unrender.shapes.points import PointCloud
@@ -44,13 +44,13 @@ class ImageToPoints(ImageToShape[PointsModel]):
     """How many."""
     width: int = 1024
     """Units of a hidden layer."""
-    true_points: int = 1024
+    target_points: int = 1024
     """Points of the true surface that a training step looks at."""
 
     def model(self, size: int, generator: torch.Generator) -> PointsModel:
         return PointsModel(self, size, generator)
 
-    def build(self, data: Shapes, generator: torch.Generator) -> PointsModel:
+    def build(self, data: ImageShapePairs, generator: torch.Generator) -> PointsModel:
         model = super().build(data, generator)
         # Every answer begins as points of all shapes, each of which it then moves a little.
         shape, number = (
@@ -65,7 +65,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
     def losses(
         self,
         model: PointsModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
@@ -73,7 +73,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
         model.train()
         with self.autocast(data.images.device):
             points = model.points(model.encode(data.rgba(drawn)))
-        truth, _ = data.surface(drawn, self.true_points, generator)
+        truth, _ = data.surface(drawn, self.target_points, generator)
         return {"chamfer": chamfer(points.float(), truth, squared=False).distance.mean()}
 
     def decode(self, model: PointsModel, code: Float[Tensor, "images code"]) -> list[Shape]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import Layer
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
@@ -60,7 +60,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
 
     channels: int = 128
     """Of the first grid; each doubling of its side halves them."""
-    filled_weight: float = 1.5
+    occupied_weight: float = 1.5
     """How much a filled cell counts in the loss, beside an empty one."""
 
     def model(self, size: int, generator: torch.Generator) -> VoxelsModel:
@@ -69,7 +69,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
     def losses(
         self,
         model: VoxelsModel,
-        data: Shapes,
+        data: ImageShapePairs,
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
@@ -85,7 +85,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
         filled: Float[Tensor, "images x y z"],
     ) -> Float[Tensor, ""]:
         """Binary cross entropy, in nats a cell."""
-        weight = torch.tensor(self.filled_weight, device=logits.device)
+        weight = torch.tensor(self.occupied_weight, device=logits.device)
         return binary_cross_entropy_with_logits(logits, filled, pos_weight=weight)
 
     def decode(self, model: VoxelsModel, code: Float[Tensor, "images code"]) -> list[Shape]:

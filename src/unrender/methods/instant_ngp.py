@@ -108,8 +108,8 @@ class InstantNGPModel(nn.Module):
         """The rays' colours and distortion, and how many samples they took."""
         options = self.options
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
-        grid = self.occupancy.march_grid(options.step_size, options.growth, options.nearest)
-        bins = march(origins, directions, jitter, grid, options.dark)
+        grid = self.occupancy.march_grid(options.step_size, options.growth, options.near)
+        bins = march(origins, directions, jitter, grid, options.stop_optical_depth)
         middles = (bins.starts + bins.ends) / 2
         origins, towards = self.to_unit(origins), directions / (2 * options.half_width)
         features = self.features(along_rays(origins, towards, middles, bins.offsets))
@@ -117,7 +117,7 @@ class InstantNGPModel(nn.Module):
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", head=view)
         starts, ends = bins.starts, bins.ends
-        nearest = options.nearest if options.growth else 0.0
+        nearest = options.near if options.growth else 0.0
         if nearest:
             # In a wide scene, places on a ray are told by 1 − nearest / t: else distortion
             # would mind clouds close before the cameras least of all.
@@ -166,19 +166,19 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Length of the bins along a ray, in radii of the ball."""
     growth: float = 0.0
     """Bins farther away than step_size / growth are as long as growth × distance."""
-    nearest: float = 0.0
+    near: float = 0.0
     """Nothing nearer to a camera is looked at, in radii of the ball."""
     occupancy_cells: int = 128
     """Cells a side of the occupancy grid."""
-    dark: float = 8.0
+    stop_optical_depth: float = 8.0
     """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
     samples: int = 3 << 14
     """Samples of each training step; the number of rays follows from it."""
     max_rays: int = 1 << 15
     """Rays of a training step at most."""
-    rate: float = 1e-2
+    learning_rate: float = 1e-2
     """Learning rate of the networks at the start."""
-    table_rate: float = 0.1
+    table_learning_rate: float = 0.1
     """Learning rate of the hash grid's table at the start. The paper's is that of the networks:
     right for its hundred thousand steps, slow for a thousand."""
     distortion: float = 3.7e-3
@@ -202,12 +202,12 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     def optimizer(self, model: InstantNGPModel) -> torch.optim.Optimizer:
         networks = [*model.density_net, *model.color_net]
         groups = [
-            {"params": [model.table], "lr": self.table_rate},
-            {"params": networks, "lr": self.rate},
+            {"params": [model.table], "lr": self.table_learning_rate},
+            {"params": networks, "lr": self.learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         remaining = 1 - progress.fraction
         return min(1.0, (progress.step + 1) / 50, remaining / self.cooldown)
 

@@ -84,13 +84,13 @@ class MeshFromViews(Method[MeshModel, Views]):
     """Of the sphere at the start, in radii of the ball that the cameras look at."""
     views: int = 4
     """Images that a step draws."""
-    longest: int = 200
+    max_image_side: int = 200
     """Pixels of the longer side of these images; larger views are made smaller."""
     smoothness: float = 10.0
     """λ of the coordinates: how far a vertex takes its neighbours along."""
-    rate: float = 0.05
+    learning_rate: float = 0.05
     """Learning rate of the coordinates; it falls to a twentieth along half a cosine."""
-    color_rate: float = 0.02
+    color_learning_rate: float = 0.02
     """Learning rate of the colours' logits."""
     silhouette: float = 1.0
     """Weight of the opacities' mean square error; that of the colours' absolute error is 1."""
@@ -120,7 +120,7 @@ class MeshFromViews(Method[MeshModel, Views]):
                 "show no silhouettes: cut it out, and name the --masks"
             )
         data = replace(data, images=data.rgba, background=None)
-        scale = self.longest / max(data.cameras.width, data.cameras.height)
+        scale = self.max_image_side / max(data.cameras.width, data.cameras.height)
         if scale < 1:
             sizes = (data.cameras.width, data.cameras.height)
             data = data.resized(*(max(1, round(scale * pixels)) for pixels in sizes))
@@ -128,12 +128,12 @@ class MeshFromViews(Method[MeshModel, Views]):
 
     def optimizer(self, model: MeshModel) -> torch.optim.Optimizer:
         groups = [
-            {"params": [model.surface.coordinates], "lr": self.rate},
-            {"params": [model.colors], "lr": self.color_rate, "uniform": False},
+            {"params": [model.surface.coordinates], "lr": self.learning_rate},
+            {"params": [model.colors], "lr": self.color_learning_rate, "uniform": False},
         ]
-        return UniformAdam(groups, self.rate)
+        return UniformAdam(groups, self.learning_rate)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.05)
 
     def losses(

@@ -85,7 +85,7 @@ def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points
 
 
 @dataclass(frozen=True)
-class Look:
+class RenderOutput:
     """What rays see, and what training asks of it."""
 
     rendering: Rendering
@@ -143,7 +143,7 @@ class NerfactoModel(nn.Module):
         codes: Float[Tensor, "rays appearance"],
         fraction: float,
         generator: torch.Generator | None,
-    ) -> Look:
+    ) -> RenderOutput:
         """`fraction`: the share of the training that is over, at first of the proposals'."""
         options = self.options
         stretch = self._stretch(rays)
@@ -181,7 +181,7 @@ class NerfactoModel(nn.Module):
             orientation = (weights * facing.clamp_min(0).square()).sum() / len(t)
         rendering = render_bins(density, color.view(*density.shape, 3), t)
         rendering = replace(rendering, depth=stretch.mean_distance(s, weights))
-        return Look(rendering, rounds, orientation, normals)
+        return RenderOutput(rendering, rounds, orientation, normals)
 
     def _stretch(self, rays: Rays) -> RayInterval:
         near = self.options.near
@@ -225,15 +225,15 @@ class Nerfacto(Method[NerfactoModel, Views]):
     """Nothing nearer to a camera is looked at, in radii of the ball."""
     appearance: int = 16
     """Numbers of an image's code; renders use the mean code."""
-    pose_rate: float = 1e-4
+    pose_learning_rate: float = 1e-4
     """Learning rate of the cameras' corrections, in radians and radii; 0 trusts the poses."""
     rays: int = 4096
     """Rays of a training step."""
-    rate: float = 1e-2
+    learning_rate: float = 1e-2
     """Learning rate of the networks and codes at the start."""
-    table_rate: float = 5e-2
+    table_learning_rate: float = 5e-2
     """Learning rate of the hash grids' tables at the start."""
-    last_rate: float = 0.01
+    learning_rate_decay: float = 0.01
     """Learning rates at the end, as a share of those at the start; they fall exponentially."""
     distortion: float = 2e-3
     """Weight of how spread the light's origins are along each ray."""
@@ -256,14 +256,14 @@ class Nerfacto(Method[NerfactoModel, Views]):
         networks = [weight for field in fields for weight in field.network]
         networks += [*model.color, *model.normal, model.codes]
         groups = [
-            {"params": [field.table for field in fields], "lr": self.table_rate},
-            {"params": networks, "lr": self.rate},
-            {"params": [model.corrections], "lr": self.pose_rate},
+            {"params": [field.table for field in fields], "lr": self.table_learning_rate},
+            {"params": networks, "lr": self.learning_rate},
+            {"params": [model.corrections], "lr": self.pose_learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
-        return min(1.0, (progress.step + 1) / 50) * self.last_rate**progress.fraction
+    def schedule(self, progress: Progress) -> float:
+        return min(1.0, (progress.step + 1) / 50) * self.learning_rate_decay**progress.fraction
 
     def losses(
         self,
@@ -273,7 +273,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         batch = data.sample_pixels(self.rays, generator)
-        rays = model.corrected(batch.rays) if self.pose_rate else batch.rays
+        rays = model.corrected(batch.rays) if self.pose_learning_rate else batch.rays
         codes = model.codes[rays.camera_index]
         # Proposals are flattened for the first tenth alone.
         found = model.look(rays, codes, min(1.0, 10 * progress.fraction), generator)

@@ -23,7 +23,7 @@ PADDING = 0.01
 class NeuS(SurfaceMethod):
     """Signed distances, unbiased weights by the logistic CDF (2021)."""
 
-    annealed: float = 0.1
+    anneal_until: float = 0.1
     """Share of the fit in which surfaces that face away from a ray count too, ever less."""
 
     def density(
@@ -44,7 +44,9 @@ class NeuS(SurfaceMethod):
     ) -> Float[Tensor, "rays edges"]:
         """Drawn by the weights that the field would have if it was linear between looks."""
         stretch = RayInterval(near, far)
-        t = stretch.distance(even_edges(len(near), self.looks, generator).to(near.device))
+        t = stretch.distance(
+            even_edges(len(near), self.coarse_samples, generator).to(near.device)
+        )
         points = origins[:, None] + t[..., None] * directions[:, None]
         distance = model.field.distance(points.view(-1, 3)).view(t.shape)
         depth = logistic_depth(distance[:, :-1], distance[:, 1:], 1 / model.width)
@@ -66,7 +68,7 @@ class NeuS(SurfaceMethod):
         behind does too, so that all learns.
         """
         cosine = (local.gradient * directions).sum(1)
-        share = min(fraction / self.annealed, 1.0) if self.annealed else 1.0
+        share = min(fraction / self.anneal_until, 1.0) if self.anneal_until else 1.0
         facing = (-cosine).relu()
         if share < 1:
             facing = share * facing + (1 - share) * (0.5 - 0.5 * cosine).relu()

@@ -47,7 +47,7 @@ class PlenoxelsModel(nn.Module):
 
     def __init__(self, index: Int[Tensor, "x y z"], degree: int):
         super().__init__()
-        self.degree = degree
+        self.sh_degree = degree
         rows = int(index.max()) + 1
         self.ball = Ball()
         self.register_buffer("index", index)
@@ -76,14 +76,14 @@ class PlenoxelsModel(nn.Module):
         return sparse_sample(self.density, self.index, (points + 1) / 2)[:, 0].relu()
 
     def render_rays(self, rays: Rays, step: float, jitter: Float[Tensor, "rays"]) -> Rendering:
-        """`step`: the length of bins, in voxels."""
+        """`step_size`: the length of bins, in voxels."""
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(step * self.voxel)
         bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
         middles = (bins.starts + bins.ends) / 2
         unit = along_rays((origins + 1) / 2, directions / 2, middles, bins.offsets)
         density = sparse_sample(self.density, self.index, unit)[:, 0].relu()
-        basis = expand(spherical_harmonics(directions, self.degree), bins.offsets)
+        basis = expand(spherical_harmonics(directions, self.sh_degree), bins.offsets)
         found = sparse_sample(self.harmonics, self.index, unit)
         color = (found.view(len(unit), 3, basis.shape[1]) * basis[:, None]).sum(2)
         # Grey where there are no coefficients.
@@ -105,55 +105,55 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     """Vertices along each axis at the end."""
     refinements: int = 2
     """Times that the grid is made finer, by equal factors."""
-    refined: float = 0.4
+    refine_until: float = 0.4
     """Share of the fit after which it is as fine as will be."""
-    degree: int = 2
+    sh_degree: int = 2
     """Of the harmonics by which colours depend on the direction."""
-    first_density: float = 0.1
+    initial_density: float = 0.1
     """Everywhere at the start, per radius of the ball that the cameras look at."""
-    kept: float = 0.01
+    prune_threshold: float = 0.01
     """Vertices are left out where a voxel has a smaller optical depth than this, and those
     next to it too."""
-    step: float = 0.5
+    step_size: float = 0.5
     """Length of the bins along a ray, in voxels."""
     rays: int = 5000
     """Rays of a training step."""
-    density_rate: float = 30.0
+    density_learning_rate: float = 30.0
     """Learning rate of the densities at the start."""
-    color_rate: float = 0.03
+    color_learning_rate: float = 0.03
     """Learning rate of the harmonics' coefficients at the start."""
-    last_rate: float = 0.05
+    learning_rate_decay: float = 0.05
     """Learning rates at the end, as a share of those at the start; they fall exponentially."""
     density_variation: float = 1e-5
     """Weight of the densities' total variation."""
     color_variation: float = 1e-3
     """Weight of the coefficients' total variation."""
-    varied: float = 0.02
+    variation_share: float = 0.02
     """Share of the vertices, drawn anew for each step, whose variation is looked at."""
 
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
         shape = (self.coarsest,) * 3
-        model = PlenoxelsModel(numbered(torch.ones(shape, dtype=torch.bool)), self.degree)
+        model = PlenoxelsModel(numbered(torch.ones(shape, dtype=torch.bool)), self.sh_degree)
         model.ball.look_from(data.cameras, data.ball)
         with torch.no_grad():
-            model.density[1:] = self.first_density
+            model.density[1:] = self.initial_density
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> PlenoxelsModel:
-        model = PlenoxelsModel(tensors["index"], self.degree)
+        model = PlenoxelsModel(tensors["index"], self.sh_degree)
         model.load_state_dict(dict(tensors))
         return model
 
     def optimizer(self, model: PlenoxelsModel) -> torch.optim.Optimizer:
         groups = [
-            {"params": [model.density], "lr": self.density_rate},
-            {"params": [model.harmonics], "lr": self.color_rate},
+            {"params": [model.density], "lr": self.density_learning_rate},
+            {"params": [model.harmonics], "lr": self.color_learning_rate},
         ]
         # Without momentum Adam is RMSProp, the paper's, corrected for its first steps.
         return torch.optim.Adam(groups, betas=(0.0, 0.95), eps=1e-8, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
-        return self.last_rate**progress.fraction
+    def schedule(self, progress: Progress) -> float:
+        return self.learning_rate_decay**progress.fraction
 
     def losses(
         self,
@@ -164,7 +164,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     ) -> Mapping[str, Tensor]:
         batch = data.sample_pixels(self.rays, generator)
         jitter = torch.rand(self.rays, generator=generator).to(batch.rgba.device)
-        rendering = model.render_rays(batch.rays, self.step, jitter)
+        rendering = model.render_rays(batch.rays, self.step_size, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
         rows, neighbours = self._neighbours(model, generator)
         density, color = (
@@ -182,7 +182,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     ) -> tuple[Int[Tensor, "chosen"], Int[Tensor, "3 chosen"]]:
         """Rows of some vertices, and those of the vertices next to them along each axis."""
         index, count = model.index, len(model.places)
-        number = max(1, int(self.varied * count))
+        number = max(1, int(self.variation_share * count))
         chosen = torch.randint(count, (number,), generator=generator).to(index.device)
         beside = [
             index[tuple((model.places[chosen] + axis).clamp_max(len(index) - 1).T)]
@@ -199,12 +199,12 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
             self._refine(model, optimizer, size)
         if finer or progress.step % 16 == 15:
             generator = torch.Generator().manual_seed(progress.step)
-            step = self.step * model.voxel
+            step = self.step_size * model.voxel
             model.occupancy.update(model.density_at, step, generator, everywhere=finer)
 
     def _vertices(self, fraction: float) -> int:
         """Along each axis, at this share of the fit."""
-        stage = min(self.refinements, int(self.refinements * fraction / self.refined))
+        stage = min(self.refinements, int(self.refinements * fraction / self.refine_until))
         factor = (self.finest / self.coarsest) ** (stage / max(1, self.refinements))
         return round(self.coarsest * factor)
 
@@ -216,7 +216,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         everywhere = numbered(torch.ones(size, size, size, dtype=torch.bool))
         points = vertices(everywhere.to(model.index.device))
         depth = model.density_at(2 * points - 1) * 2 / (size - 1)
-        index = numbered(grown((depth > self.kept).view(size, size, size)))
+        index = numbered(grown((depth > self.prune_threshold).view(size, size, size)))
         for name in ("density", "harmonics"):
             old = getattr(model, name)
             rows = moved_rows(old, model.index, index)
@@ -226,7 +226,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     def finish(self, model: PlenoxelsModel, data: Views) -> None:
         """Look at every cell once more, so that renders skip all that turned out empty."""
         generator = torch.Generator().manual_seed(0)
-        model.occupancy.update(model.density_at, self.step * model.voxel, generator, True)
+        model.occupancy.update(model.density_at, self.step_size * model.voxel, generator, True)
 
     def smaller(self) -> "Method[PlenoxelsModel, Views] | None":
         return halve(self, "rays")
@@ -235,7 +235,9 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         """Differentiable in the cameras' poses where these require gradients."""
 
         def tile(rays: Rays) -> Rendering:
-            return model.render_rays(rays, self.step, torch.full_like(rays.pixel_radius, 0.5))
+            return model.render_rays(
+                rays, self.step_size, torch.full_like(rays.pixel_radius, 0.5)
+            )
 
         return render_in_tiles(cameras, RAYS_AT_ONCE, tile, own_threads=True)
 

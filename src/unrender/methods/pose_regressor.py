@@ -23,7 +23,7 @@ from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.flows.checks import small_squares
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.lifting import POSE_NUMBERS, PoseReading, pose_numbers
-from unrender.flows.transformer import Shape, SiT
+from unrender.flows.transformer import SiT, TransformerSize
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
 from unrender.rendering.renderer import Images, PoseEstimate
@@ -36,7 +36,9 @@ class RegressorModel(AveragedSiT):
 
     calibration: Tensor
 
-    def __init__(self, shape: Shape, views: tuple[int, int], generator: torch.Generator):
+    def __init__(
+        self, shape: TransformerSize, views: tuple[int, int], generator: torch.Generator
+    ):
         """`views`: how many are trained on, and how many are held out."""
         super().__init__(shape, views, generator)
         self.register_buffer("calibration", AS_SPREAD.clone())
@@ -81,7 +83,7 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         generator: torch.Generator,
     ) -> RegressorModel:
         return RegressorModel(
-            self.transformer_shape(size, 4, outputs=POSE_NUMBERS), views, generator
+            self.transformer_size(size, 4, outputs=POSE_NUMBERS), views, generator
         )
 
     def losses(

@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
+from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
@@ -128,7 +129,13 @@ class Preset:
 
 # For minutes on two cores. Networks with biases learn with Muon and from few rays at a time,
 # since the number of steps is what minutes lack.
-_FAST: dict[str, Any] = {"depth": 4, "skip": 0, "rays": 256, "rate": 5e-3, "muon": True}
+_FAST: dict[str, Any] = {
+    "depth": 4,
+    "skip": 0,
+    "rays": 256,
+    "learning_rate": 5e-3,
+    "muon": True,
+}
 _EMPTY: dict[str, Any] = {"density_gain": 10.0, "density_shift": -5.0}
 _FAST_360: dict[str, Any] = {
     "width": 128,
@@ -152,7 +159,11 @@ _FAST_NERFACTO: dict[str, Any] = {
 # For objects on an empty background: no contraction, exact cameras and a single exposure. Most
 # pixels are background, on which an absolute error would concentrate.
 _OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
-_OBJECT_NERFACTO: dict[str, Any] = {"unbounded": False, "appearance": 0, "pose_rate": 0.0}
+_OBJECT_NERFACTO: dict[str, Any] = {
+    "unbounded": False,
+    "appearance": 0,
+    "pose_learning_rate": 0.0,
+}
 _TINY_SURFACE: dict[str, Any] = {
     "levels": 5,
     "log2_table_size": 13,
@@ -161,7 +172,7 @@ _TINY_SURFACE: dict[str, Any] = {
     "color_width": 32,
     "color_layers": 1,
     "cells": 32,
-    "looks": 16,
+    "coarse_samples": 16,
     "bins": 8,
     "rays": 512,
     "resolution": 96,
@@ -173,10 +184,10 @@ _MLP_SURFACE: dict[str, Any] = {
     "cells": 32,
     "update_every": 64,
     "rays": 256,
-    "rate": 1e-3,
+    "learning_rate": 1e-3,
 }
 _PLAIN_SIT: dict[str, Any] = {
-    "rate": 5e-4,
+    "learning_rate": 5e-4,
     "muon": False,
     "source_noise": 1.0,
     "noise_scale": "fixed",
@@ -200,12 +211,12 @@ def _presets() -> Iterator[Preset]:
         "gaussian-splatting-fast", "gaussian-splatting", field,
         f"photographs, 360° and forward-facing captures, {fast}", 5.0,
         {
-            "first": 5000,
-            "most": 30_000,
-            "mean_rate": 6e-4,
-            "scale_rate": 0.02,
-            "rotation_rate": 5e-3,
-            "color_rate": 0.01,
+            "initial_gaussians": 5000,
+            "max_gaussians": 30_000,
+            "mean_learning_rate": 6e-4,
+            "scale_learning_rate": 0.02,
+            "rotation_learning_rate": 5e-3,
+            "color_learning_rate": 0.01,
         },
     )  # fmt: skip
     yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30.0)
@@ -217,7 +228,7 @@ def _presets() -> Iterator[Preset]:
             "finest": 2048,
             "width": 64,
             "samples": 1 << 18,
-            "table_rate": 1e-2,
+            "table_learning_rate": 1e-2,
         },
     )  # fmt: skip
     # The cube is many times as wide as what the cameras look at, and begins in front of them.
@@ -227,12 +238,12 @@ def _presets() -> Iterator[Preset]:
             "half_width": 4.0,
             "step_size": 1 / 64,
             "growth": 1 / 64,
-            "nearest": 0.05,
+            "near": 0.05,
             "levels": 12,
             "log2_table_size": 19,
             "finest": 1024,
             "samples": 3 << 15,
-            "table_rate": 0.02,
+            "table_learning_rate": 0.02,
         },
     )  # fmt: skip
     yield Preset(
@@ -324,7 +335,8 @@ def _presets() -> Iterator[Preset]:
                 f"sit-{name}-{patch}", "sit", flow,
                 f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}",
                 600.0,
-                {"patch": patch, "width": width, "depth": depth, "heads": heads, "rate": 5e-4},
+                {"patch": patch, "width": width, "depth": depth, "heads": heads,
+                 "learning_rate": 5e-4},
             )  # fmt: skip
 
     shape = "shape"
@@ -350,48 +362,6 @@ def _presets() -> Iterator[Preset]:
 
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _presets()}
-
-RENAMED: dict[str, str] = {
-    **{
-        f"{name}-tiny": f"{name}-fast"
-        for name in (
-            "nerf",
-            "mip-nerf",
-            "mip-nerf-360",
-            "mip-nerf-360-object",
-            "nerfacto",
-            "nerfacto-object",
-            "plenoxels",
-            "dvgo",
-            "gaussian-splatting",
-            "image-to-voxels",
-            "image-to-points",
-            "image-to-mesh",
-            "image-to-occupancy",
-        )
-    },
-    "instant-ngp-paper": "instant-ngp",
-    "neus-mlp": "neus",
-    "volsdf-mlp": "volsdf",
-    "mesh": "mesh-from-views",
-    "fit-sdf": "sdf",
-    "fit-occupancy": "occupancy",
-}
-"""Presets by the names they had before, which still work."""
-
-RENAMED_OPTIONS: dict[str, str] = {
-    "iters": "steps",
-    "iterations": "steps",
-    "max_steps": "steps",
-    "num_steps": "steps",
-    "epochs": "steps",
-    "time": "minutes",
-    "lr": "learning_rate",
-    "output": "out",
-    "output_dir": "out",
-    "batch_size": "batch",
-}
-"""Options by the names they had before, or have elsewhere: what a message suggests."""
 
 
 class Presets(Mapping[str, Preset]):

@@ -79,7 +79,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
     ) -> PoseFlow:
         lifting = lifting_for(self.lifting, space.channels)
         return PoseFlow(
-            self.transformer_shape(size, lifting.channels), lifting, space, views, generator
+            self.transformer_size(size, lifting.channels), lifting, space, views, generator
         )
 
     def prepare(self, model: PoseFlow, data: Views) -> Views:
@@ -176,30 +176,3 @@ class SiTFlow(TransformerMethod[PoseFlow]):
 
 def _follows(cameras: Cameras) -> bool:
     return torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
-
-
-def _presets() -> dict[str, SiTFlow]:
-    sizes = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "xl": (1152, 28, 16)}
-    return {
-        f"sit-{name}-{patch}": SiTFlow(patch, width, depth, heads, rate=5e-4)
-        for name, (width, depth, heads) in sizes.items()
-        for patch in (2, 4, 8)
-    }
-
-
-PLAIN = SiTFlow(
-    rate=5e-4,
-    muon=False,
-    source_noise=1.0,
-    noise_scale="fixed",
-    end_share=0.0,
-    start_share=0.0,
-    image_steps=50,
-    inversion_steps=50,
-    refine_steps=0,
-)
-"""As textbooks have it: noise of scale 1 on every source, all times alike, and many steps."""
-
-SIT_METHODS = {"sit": SiTFlow(), "sit-plain": PLAIN, **_presets()}
-"""The default is tiny, for a CPU, and so is its plain form, to be compared with; the others
-have the sizes of the paper."""

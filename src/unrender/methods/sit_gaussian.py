@@ -68,7 +68,7 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         generator: torch.Generator,
     ) -> GaussianFlow:
         return GaussianFlow(
-            self.transformer_shape(size, 4, condition=POSE_NUMBERS), views, generator
+            self.transformer_size(size, 4, condition=POSE_NUMBERS), views, generator
         )
 
     def losses(

@@ -55,7 +55,9 @@ class VolSDF(SurfaceMethod):
             return model.field.distance(points.view(-1, 3)).view(t.shape)
 
         stretch = RayInterval(near, far)
-        t = stretch.distance(even_edges(len(near), self.looks, generator).to(near.device))
+        t = stretch.distance(
+            even_edges(len(near), self.coarse_samples, generator).to(near.device)
+        )
         distance = look(t)
         wanted = model.width.expand(len(near))
         for again in range(self.rounds + 1):
@@ -64,7 +66,7 @@ class VolSDF(SurfaceMethod):
                 break
             # More looks where the bound grows most, and all of them in order again.
             grown = torch.diff(bounds, dim=1, prepend=torch.zeros_like(bounds[:, :1])).relu()
-            more = finer_edges(t, grown + 1e-6, self.looks, generator)
+            more = finer_edges(t, grown + 1e-6, self.coarse_samples, generator)
             t, order = torch.cat([t, more], dim=1).sort(dim=1)
             distance = torch.cat([distance, look(more)], dim=1).gather(1, order)
         beta = bounded_beta(distance, t, wanted, self.tolerance)

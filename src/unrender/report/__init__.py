@@ -2,6 +2,6 @@
 
 import logging
 
-# Matplotlib tells of its font cache at first use, which is no news for whoever wants a report.
-# A program that sets up logging still gets to hear it.
+# Matplotlib announces at first use that it builds its font cache; that message is irrelevant to
+# somebody who wants a report. Programs that configure logging still receive it.
 logging.getLogger("matplotlib").addHandler(logging.NullHandler())

@@ -47,7 +47,7 @@ for (const figure of document.querySelectorAll(".cameras3d:has(canvas)")) {
       if (!boxes[index].checked) return;
       context.strokeStyle = style.getPropertyValue(`--set${index}`);
       context.lineWidth = (index ? 1.3 : 4) * fine;
-      context.globalAlpha = index ? 1 : 0.3; // the truth is a wide, pale line under the others
+      context.globalAlpha = index ? 1 : 0.3; // the ground truth is a wide, pale line under the others
       context.beginPath();
       frusta.forEach((points, i) => {
         if (!points || (points[0][2] <= distance0) !== front) return;

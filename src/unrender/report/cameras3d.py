@@ -1,7 +1,7 @@
-"""Cameras in space: a drawing that stands on its own and that the page's script can turn.
+"""3D view of cameras: a static SVG drawing that the page's script makes rotatable.
 
-A frustum is drawn from its apex (the camera's centre), the four corners of its image, and a tip
-above the upper edge that tells up from down.
+A frustum is drawn from its apex (the camera center), the four corners of its image, and a tip
+above the upper edge that marks the camera's up direction.
 """
 
 import json
@@ -21,26 +21,26 @@ from unrender.rendering.renderer import pixel_grid
 from unrender.report.page import Fragment
 
 WIDTH, HEIGHT = 900, 540
-"""Units of the drawing, and the shape of the canvas."""
+"""Size of the drawing in SVG units, and aspect ratio of the canvas."""
 AZIMUTH, ELEVATION = math.radians(-60), math.radians(24)
-"""Where the drawing is seen from, and where the canvas starts."""
+"""Viewpoint of the drawing, and initial viewpoint of the canvas, in radians."""
 DISTANCE = 3.4
-"""Of the eye from the middle, in extents."""
+"""Distance of the eye from the middle of the scene, in extents."""
 FILLED, FILLED_ACROSS = 0.9, 1.12
-"""How much the true cameras may take up and down, and across, in heights of the drawing."""
+"""Vertical and horizontal size of the true cameras, in heights of the drawing."""
 MAX_CAMERAS = 60
 MAX_POINTS = 4000
 FRUSTUM_SIZE = 0.13
 """Length of a frustum's edges, in extents."""
 STROKES = ((0, 1, 2, 0, 3, 4, 0), (2, 3), (4, 1, 5, 2))
-"""Lines through apex 0, corners 1 to 4 from the upper left clockwise, and tip 5."""
+"""Polylines through apex 0, corners 1 to 4 (clockwise from the upper left), and tip 5."""
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
 class CameraSet:
-    """Cameras that share a colour and a switch. The first set of a drawing is the truth."""
+    """Cameras that share a color and a check box; the first set is the ground truth."""
 
     name: str
     cameras: Cameras
@@ -48,7 +48,7 @@ class CameraSet:
 
 @dataclass(frozen=True)
 class PointCloud:
-    """What the cameras look at."""
+    """Colored points of the scene that the cameras look at."""
 
     points: Float[Tensor, "points 3"]
     colors: Float[Tensor, "points 3"]
@@ -56,7 +56,7 @@ class PointCloud:
 
 
 def point_cloud(evaluation: ImageEvaluation, seed: int = 0) -> PointCloud:
-    """Surface points that a renderer found, in their colours; none if it knows no depth."""
+    """Colored surface points from rendered depth; empty if the renderer has no depth."""
     depth, opacity = evaluation.rendering.depth.cpu(), evaluation.rendering.opacity.cpu()
     solid = ((opacity > 0.95) & (depth > 0)).flatten().nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
@@ -69,7 +69,7 @@ def point_cloud(evaluation: ImageEvaluation, seed: int = 0) -> PointCloud:
 
 
 def frusta(cameras: Cameras, size: float) -> Float[Tensor, "cameras 6 3"]:
-    """Apex, corners and tip of each camera, its edges `size` long, in the world frame."""
+    """Apex, corners and tip of each frustum in the world frame, with edges `size` long."""
     width, height = cameras.width, cameras.height
     pixels = torch.tensor(
         [[0, 0], [width, 0], [width, height], [0, height], [width / 2, -height / 3]],
@@ -84,10 +84,10 @@ def frusta(cameras: Cameras, size: float) -> Float[Tensor, "cameras 6 3"]:
 def camera_view(
     sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
 ) -> Fragment:
-    """Frusta of several sets of cameras, each joined by a line to its partner of the first.
+    """Frusta of several sets of cameras, joined by lines to the same cameras of the first.
 
-    At most 60 cameras of each set are drawn, evenly spaced, and of the recovered ones only
-    those with a finite pose. Switches hide and show the sets.
+    At most 60 evenly spaced cameras of each set are drawn. Cameras whose pose is not finite are
+    left out. Check boxes hide and show the sets.
     """
     scene = _arranged(sets, cloud)
     data = {
@@ -116,7 +116,7 @@ def camera_view(
 def camera_picture(
     sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
 ) -> Fragment:
-    """The same as a square picture that stays as it is."""
+    """The same drawing as a static square image without controls."""
     side = round(1.15 * HEIGHT)
     frame = ((WIDTH - side) // 2, (HEIGHT - side) // 2, side, side)
     drawing = _drawing(_arranged(sets, cloud), frame)
@@ -128,16 +128,16 @@ def camera_picture(
 
 @dataclass(frozen=True)
 class _Arranged:
-    """All that is drawn, about its middle and with its extent as the unit."""
+    """Everything that is drawn, centered at the middle and in units of the extent."""
 
     frusta: list[Array]
     ground: list[Array]
     points: Array
     colors: list[str]
     focal: float
-    """Of the eye, in heights of the drawing."""
+    """Focal length, in heights of the drawing."""
     lift: float
-    """From the drawing's middle up to what it is drawn about, in heights."""
+    """Upward shift of the scene in the drawing, in heights of the drawing."""
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """Drawing coordinates (x, y) and distance from the eye; cameras.js does the same."""
@@ -168,7 +168,7 @@ def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
 
 
 def _json(data: object) -> str:
-    """JSON that cannot end the element that holds it."""
+    """JSON that cannot close the HTML element that contains it."""
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -181,7 +181,7 @@ def _rounded(values: Array) -> list[object]:
 
 
 def _bounds(points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
-    """The middle of the box around the points, and the distance of the furthest from it."""
+    """Center of the points' bounding box, and distance of the farthest point from it."""
     middle = (points.amin(0) + points.amax(0)) / 2
     extent = (points - middle).norm(dim=-1).max().item()
     return middle, extent if extent > 0 else 1.0
@@ -198,7 +198,7 @@ def _ground(middle: Array, extent: float, cameras: Cameras) -> list[Array]:
 
 
 def _seen(points: Array) -> tuple[Array, Array]:
-    """How far right and up of the middle, as tangents, and the distance from the eye."""
+    """Perspective coordinates (right, up), and distance from the eye."""
     cos_a, sin_a = math.cos(AZIMUTH), math.sin(AZIMUTH)
     cos_e, sin_e = math.cos(ELEVATION), math.sin(ELEVATION)
     right = np.array([-sin_a, cos_a, 0.0])
@@ -209,7 +209,7 @@ def _seen(points: Array) -> tuple[Array, Array]:
 
 
 def _switches(sets: Sequence[CameraSet]) -> str:
-    """Check boxes that the style sheet obeys, so that they work without the script."""
+    """Check boxes that the style sheet evaluates, so that they work without the script."""
     boxes = "".join(
         f'<label class="set{index}"><input type="checkbox" value="{index}" checked> '
         f"<span>{escape(each.name)}</span></label>"
@@ -219,7 +219,7 @@ def _switches(sets: Sequence[CameraSet]) -> str:
 
 
 def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
-    """Back to front: ground, cameras behind the middle, points, cameras before it."""
+    """SVG, back to front: ground, cameras behind the middle, points, cameras in front of it."""
     far: list[str] = []
     near: list[str] = []
     truth = scene.frusta[0]

@@ -1,4 +1,4 @@
-"""Several runs on the same views, side by side: one page."""
+"""HTML page that compares several runs on the same test views."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,24 +25,27 @@ from unrender.report.sections import training_curves
 from unrender.training.metrics import Entry
 
 ZOOM = 4
-"""A crop is a ZOOMth of the image's width."""
+"""The side of a crop is the image's width divided by this."""
+
+COMPARE_HINT = "Choose a result for each side, and drag the edge between them."
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One run, judged."""
+    """One evaluated run."""
 
     name: str
     method: str
     figures: dict[str, Any]
-    """As evaluation.json has them."""
+    """Metrics, as in evaluation.json."""
     seconds: float
-    """Of fitting."""
+    """Time of fitting."""
     megabytes: float
-    """Of the model's parameters and buffers."""
+    """Size of the model's parameters and buffers."""
     metrics: list[Entry]
+    """What the run logged."""
     rendered: Float[Tensor, "views height width 3"]
-    """The views that are shown."""
+    """Renders of the views that the page shows."""
 
 
 def write_comparison(
@@ -52,7 +55,10 @@ def write_comparison(
     truth: Float[Tensor, "views height width 3"],
     labels: Sequence[str],
 ) -> None:
-    """Write the page, whole or not at all; `truth` and `labels` are of the views shown."""
+    """Write the page atomically.
+
+    `truth` are the ground-truth images of the views shown, and `labels` their names.
+    """
     rows: list[tuple[Cell, ...]] = [
         (
             run.name,
@@ -65,9 +71,9 @@ def write_comparison(
         )
         for run in sorted(runs, key=lambda run: -float(run.figures["psnr"]))
     ]
-    header = ("run", "method", "PSNR, dB", "SSIM", "fit, s", "image, s", "model, MB")
+    header = ("run", "method", "PSNR (dB)", "SSIM", "fit (s)", "s/image", "model (MB)")
     background = runs[0].figures["background"]
-    all_images = [("truth", truth), *((run.name, run.rendered) for run in runs)]
+    all_images = [("ground truth", truth), *((run.name, run.rendered) for run in runs)]
     crops = [detailed_crop(image) for image in truth]
     zoomed = [
         (name, torch.stack([image[crop] for image, crop in zip(images, crops, strict=True)]))
@@ -76,16 +82,23 @@ def write_comparison(
     page = Page(
         title,
         f"{runs[0].figures['num_views']} test views of {truth.shape[2]}×{truth.shape[1]} "
-        f"pixels that none was fitted to, over {background}.",
+        f"pixels that no run was fitted to, over {background}.",
         (
-            section("Figures", table(header, rows)),
-            section("Any two", *(wipe(all_images, k, name) for k, name in enumerate(labels))),
+            section("Metrics", table(header, rows)),
             section(
-                "The same pixels",
-                paragraph("Where the truth has most detail, enlarged without smoothing."),
+                "Compare two results",
+                paragraph(COMPARE_HINT),
+                *(wipe(all_images, k, name) for k, name in enumerate(labels)),
+            ),
+            section(
+                "Detail crops",
+                paragraph(
+                    "The crop of each view with the most detail in the ground truth, enlarged "
+                    "without smoothing."
+                ),
                 image_grid(zoomed, labels),
             ),
-            section("How they learnt", training_curves({r.name: r.metrics for r in runs})),
+            section("Training curves", training_curves({r.name: r.metrics for r in runs})),
         ),
     )
     page.write(path)
@@ -94,7 +107,11 @@ def write_comparison(
 def wipe(
     versions: Sequence[tuple[str, Float[Tensor, "views height width 3"]]], view: int, label: str
 ) -> Fragment:
-    """Two versions of a view, one over the other, with an edge that the reader moves."""
+    """Two versions of a view with a slider that moves the edge between them.
+
+    The page's script adds the slider, the menus that choose the two versions, and the name of
+    each side. Without the script all versions stand side by side.
+    """
     images = "".join(
         f'<img src="{png_uri(images[view])}" alt="{escape(name)}">' for name, images in versions
     )
@@ -105,7 +122,7 @@ def wipe(
 
 
 def detailed_crop(image: Float[Tensor, "height width 3"]) -> tuple[slice, slice]:
-    """The square of a ZOOMth of the width in which neighbouring pixels differ most."""
+    """The square crop, 1/ZOOM of the width, with the largest differences of adjacent pixels."""
     height, width, _ = image.shape
     side = max(1, min(height, width // ZOOM))
     detail = torch.zeros(height, width)

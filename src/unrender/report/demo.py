@@ -1,4 +1,8 @@
-"""The page of the whole loop: images → scene → views → flow → images and poses."""
+"""HTML page of the whole loop: images → scene → views → flow → images and poses.
+
+"Scene" is the fitted radiance field. "Flow" is a flow-matching transformer (SiT) whose source
+distribution is the camera pose.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,71 +41,73 @@ from unrender.report.sections import (
 from unrender.training.metrics import read_metrics
 
 MEANING = {
-    "scene.name": "The scene",
-    "scene.train_views": "Images that the scene was fitted to",
-    "scene.test_views": "Images that nothing was fitted to; all figures are on these",
-    "fit.method": "What was fitted to the images",
-    "fit.psnr": "PSNR of the scene's renders at full size, in dB, the mean of the views",
-    "fit.ssim": "SSIM of the same renders, window of 11×11 pixels, data range 1",
-    "fit.seconds": "Seconds of fitting the scene",
-    "flow.psnr_mean_start": "PSNR in dB of the flow's images, started at the pose, no noise",
-    "flow.psnr_sampled_start": "The same, started at the pose with noise",
-    "flow.ceiling_psnr": "PSNR in dB of the scene the flow learnt from, at its size",
-    "flow.seconds": "Seconds of training the flow",
-    "flow.train_views": "Images that the scene rendered for the flow to learn from",
-    "pose.rotation_deg_median": "Rotation error of the flow's poses in degrees, the median",
-    "pose.rotation_deg_mean": "Rotation error of the flow's poses in degrees, the mean",
-    "pose.translation_percent_median": "Error of the flow's camera centres in percent of the "
-    "radius, the median",
-    "pose.under_5deg": "Share of the flow's poses whose rotation is less than 5° off",
-    "pose.refined_rotation_deg_median": "The same after refining on the fitted scene",
-    "pose.num_views": "Images whose poses were sought",
-    "total_seconds": "Seconds of everything",
-    "peak_memory_mb": "Largest memory in use, in MB",
-    "nearest_view_psnr": "PSNR in dB of the training view with the nearest pose, looked up",
-    "inversion_20_steps_rotation_deg_median": "Rotation error of the flow run back in 20 steps",
-    "pose_seconds_per_view": "Seconds that the flow takes for one pose",
-    "refine_seconds_per_view": "Seconds that refining takes for one pose",
+    "scene.name": "Name of the dataset",
+    "scene.train_views": "Number of training images",
+    "scene.test_views": "Number of held-out test images; all metrics are computed on these",
+    "fit.method": "Method fitted to the training images",
+    "fit.psnr": "Mean PSNR of the scene's renders at full size, in dB",
+    "fit.ssim": "Mean SSIM of the same renders (11×11 window, data range 1)",
+    "fit.seconds": "Time to fit the scene, in seconds",
+    "flow.psnr_mean_start": "Mean PSNR of the flow's images without noise at the source, in dB",
+    "flow.psnr_sampled_start": "Mean PSNR of the flow's images with noise at the source, in dB",
+    "flow.ceiling_psnr": "Mean PSNR of the fitted scene at the flow's image size, in dB",
+    "flow.seconds": "Time to train the flow, in seconds",
+    "flow.train_views": "Number of rendered training images of the flow",
+    "pose.rotation_deg_median": "Median rotation error of the flow's poses, in degrees",
+    "pose.rotation_deg_mean": "Mean rotation error of the flow's poses, in degrees",
+    "pose.translation_percent_median": "Median error of the flow's camera centers, in percent "
+    "of the radius",
+    "pose.under_5deg": "Share of the flow's poses with a rotation error below 5°",
+    "pose.refined_rotation_deg_median": "Median rotation error after refinement on the fitted "
+    "scene, in degrees",
+    "pose.num_views": "Number of images whose poses were estimated",
+    "total_seconds": "Total time, in seconds",
+    "peak_memory_mb": "Peak memory, in MB",
+    "nearest_view_psnr": "Baseline: PSNR of the training view with the nearest pose, in dB",
+    "inversion_20_steps_rotation_deg_median": "Median rotation error of the flow, inverted in "
+    "20 steps, in degrees",
+    "pose_seconds_per_view": "Time of the flow for one pose, in seconds",
+    "refine_seconds_per_view": "Time of the refinement of one pose, in seconds",
 }
-"""What each figure is, by its dotted key in summary.json or its name in details.json."""
+"""Meaning of each metric, by its dotted key in summary.json or its name in details.json."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that the loop brought forth, on test views that nothing was fitted to."""
+    """Results of the whole loop on the held-out test views."""
 
     scene: Dataset
     fitted: ImageEvaluation
     """The fitted scene at full size."""
     ceiling: ImageEvaluation
-    """The fitted scene at the flow's size: what the flow learnt from."""
+    """The fitted scene at the flow's image size. The flow is trained on such renders."""
     mean_start: ImageEvaluation
-    """The flow, started at the pose without noise."""
+    """Images of the flow, integrated from the pose without noise."""
     sampled_start: ImageEvaluation
-    """The flow, started at the pose with noise."""
+    """Images of the flow, integrated from the pose with noise."""
     estimate: PoseEstimate
-    """Poses that the flow found."""
+    """Poses estimated by the flow."""
     flow_scores: PoseScores
     refined: PoseEstimate
-    """The same, refined on the fitted scene."""
+    """The same poses, refined by rendering the fitted scene."""
     refined_scores: PoseScores
     details: dict[str, Any]
-    """Further figures, by name."""
+    """Further metrics, by name."""
 
 
 def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: Path) -> None:
-    """Write one self-contained page, whole or not at all.
+    """Write one self-contained page, atomically.
 
-    `figures` are those of summary.json; `folder` holds scene/metrics.jsonl, flow/metrics.jsonl,
-    scene.mp4 and flow.mp4. Raises InputError for a film or log that is missing or damaged, and
-    for a path that cannot be written.
+    `figures` are the metrics in summary.json; `folder` contains scene/metrics.jsonl,
+    flow/metrics.jsonl, scene.mp4 and flow.mp4. Raises InputError if a video or log is missing
+    or damaged, or if the path cannot be written.
     """
     scene = outcome.scene
     page = Page(
         f"unrender: {scene.name}",
         f"From {len(scene.train)} images to a scene, from poses to images, and from images "
-        f"back to poses. All figures are on {len(scene.test)} test views that neither the "
-        "scene nor the flow has seen.",
+        f"back to poses. All metrics are on {len(scene.test)} held-out test views, which "
+        "neither the scene nor the flow was trained on.",
         (
             _headline(outcome, figures),
             _directions(outcome, folder),
@@ -109,7 +115,7 @@ def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: 
             _flow_section(outcome),
             _camera_section(outcome),
             section(
-                "How they learnt",
+                "Training curves",
                 training_curves(
                     {
                         "scene": read_metrics(folder / "scene" / "metrics.jsonl"),
@@ -134,10 +140,10 @@ def _headline(outcome: Outcome, figures: dict[str, Any]) -> Fragment:
             (
                 f"{flow.rotation_deg_median:.2f}°",
                 "images → poses",
-                "flow, median rotation error",
+                "median rotation error of the flow",
             ),
-            (f"{refined.rotation_deg_median:.2f}°", "refined poses", "on the scene, median"),
-            (_duration(figures["total_seconds"]), "from start to end", "with all of the above"),
+            (f"{refined.rotation_deg_median:.2f}°", "refined poses", "median rotation error"),
+            (_duration(figures["total_seconds"]), "total time", "of all of the above"),
         ]
     )
 
@@ -157,15 +163,15 @@ def _scene_section(outcome: Outcome) -> Fragment:
         "Images → scene",
         paragraph(
             f"A radiance field was fitted to {len(outcome.scene.train)} images of "
-            f"{cameras.width}×{cameras.height} pixels. Here it is seen from cameras it was not "
-            f"fitted to: {fitted.scores.mean_psnr:.2f} dB PSNR and "
-            f"{fitted.scores.mean_ssim:.3f} SSIM on average over the test views, on "
+            f"{cameras.width}×{cameras.height} pixels. These are renders of held-out views: "
+            f"{fitted.scores.mean_psnr:.2f} dB PSNR and "
+            f"{fitted.scores.mean_ssim:.3f} SSIM on average over the test views, over "
             f"{background_of(fitted)}. The number above each view is its PSNR; white in the "
             "last row means no error."
         ),
         image_grid(
             [
-                ("truth", fitted.truth[indices].cpu()),
+                ("ground truth", fitted.truth[indices].cpu()),
                 ("fitted scene", fitted.rendered[indices].cpu()),
                 ("error ×5", error_map(fitted, indices).cpu()),
             ],
@@ -183,20 +189,20 @@ def _camera_sets(outcome: Outcome) -> tuple[CameraSet, ...]:
 
 
 def _directions(outcome: Outcome, folder: Path) -> Fragment:
-    """The three directions in three pictures."""
+    """One video or drawing for each of the three directions."""
     size = outcome.mean_start.views.cameras.width
     return beside(
-        video(folder / "scene.mp4", "Images → scene: the fitted scene, once around."),
+        video(folder / "scene.mp4", "Images → scene: a turntable of the fitted scene."),
         video(
             folder / "flow.mp4",
-            "Poses → images: the same way around, each frame drawn by the flow from the twelve "
-            f"numbers of its pose, at {size}×{size} pixels.",
+            "Poses → images: the same turntable, each frame generated by the flow from its "
+            f"camera pose, at {size}×{size} pixels.",
         ),
         camera_picture(
             _camera_sets(outcome),
             point_cloud(outcome.fitted),
-            "Images → poses: the cameras of the test images (grey), as the flow finds them "
-            "(orange), and as the scene refines them (blue).",
+            "Images → poses: true cameras of the test images (gray), the flow's estimates "
+            "(orange), and their refinement on the fitted scene (blue).",
         ),
     )
 
@@ -208,19 +214,20 @@ def _flow_section(outcome: Outcome) -> Fragment:
     return section(
         "Poses → images",
         paragraph(
-            "The scene rendered images from random cameras, and a flow learnt to turn the "
-            f"twelve numbers of a pose into the {cameras.width}×{cameras.height} pixels seen "
-            f"from there. It reaches {mean.scores.mean_psnr:.2f} dB when started at the pose "
-            f"itself, and {sampled.scores.mean_psnr:.2f} dB when noise is added first. The "
-            f"scene that it learnt from has {ceiling.scores.mean_psnr:.2f} dB at this size. "
+            "The flow, a flow-matching transformer (SiT) whose source is the camera pose, was "
+            "trained on renders of the scene from random cameras. From a pose it generates the "
+            f"{cameras.width}×{cameras.height} image of that view. It reaches "
+            f"{mean.scores.mean_psnr:.2f} dB when it starts from the pose itself, and "
+            f"{sampled.scores.mean_psnr:.2f} dB when noise is added to the pose. The scene "
+            f"reaches {ceiling.scores.mean_psnr:.2f} dB at this image size. "
             "The number above each view is the PSNR of the flow without noise."
         ),
         image_grid(
             [
-                ("truth", ceiling.truth[indices].cpu()),
+                ("ground truth", ceiling.truth[indices].cpu()),
                 ("fitted scene", ceiling.rendered[indices].cpu()),
                 ("flow, no noise", mean.rendered[indices].cpu()),
-                ("flow, noise", sampled.rendered[indices].cpu()),
+                ("flow, with noise", sampled.rendered[indices].cpu()),
             ],
             [
                 f"{label}\n{psnr}"
@@ -237,11 +244,12 @@ def _camera_section(outcome: Outcome) -> Fragment:
     return section(
         "Images → poses",
         paragraph(
-            "Run backwards, the same flow turns an image into the pose it was taken from, and "
-            "a short search from there finds the pose whose image it would make: "
-            f"{flow.rotation_deg_median:.2f}° off in the median, {flow.under_5deg:.0%} of the "
-            "views less than 5°. Rendering the scene from there, comparing, and following the "
-            f"gradient refines that to {refined.rotation_deg_median:.2f}°."
+            "Integrated backwards, the same flow estimates the camera pose of an image, and a "
+            "short local search improves it to the pose whose generated image matches best. "
+            f"The median rotation error is {flow.rotation_deg_median:.2f}°, and "
+            f"{flow.under_5deg:.0%} of the views are below 5°. Refinement by gradient descent "
+            "on the difference between the image and the rendered scene reduces it to "
+            f"{refined.rotation_deg_median:.2f}°."
         ),
         camera_view(
             _camera_sets(outcome),
@@ -249,7 +257,7 @@ def _camera_section(outcome: Outcome) -> Fragment:
             "The cameras of the test images around the fitted scene. A line joins each "
             "recovered camera to the true one.",
         ),
-        # Refined comes first, so that it has the scene's colour and the flow its own.
+        # The refined poses come first, so that both series keep the colors of the camera view.
         pose_errors(
             {"refined": refined, "flow": flow},
             {"refined": outcome.refined, "flow": outcome.estimate},
@@ -260,10 +268,10 @@ def _camera_section(outcome: Outcome) -> Fragment:
 def _figure_section(outcome: Outcome, figures: dict[str, Any]) -> Fragment:
     details = flattened(outcome.details)
     rows = _rows(flattened(figures))
-    more = [collapsible("Further figures", figure_table(_rows(details)))]
+    more = [collapsible("Further metrics", figure_table(_rows(details)))]
     return section(
-        "All figures",
-        paragraph("As they stand in summary.json."),
+        "Metrics",
+        paragraph("The contents of summary.json."),
         figure_table(rows),
         *(more if details else []),
     )
@@ -274,7 +282,7 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, Cell, str]]:
 
 
 def _cell(value: object) -> Cell:
-    """Numbers as numbers, anything else as text; null stands for a figure that is undefined."""
+    """Numbers as numbers and anything else as text; None is a metric that is undefined."""
     if value is None:
         return "–"
     return value if isinstance(value, int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Fields fitted to one picture, side by side: one page."""
+"""HTML page that compares neural fields fitted to one image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from unrender.imaging.files import to_bytes
-from unrender.report.compare import detailed_crop, wipe
+from unrender.report.compare import COMPARE_HINT, detailed_crop, wipe
 from unrender.report.page import (
     Cell,
     Fragment,
@@ -30,7 +30,7 @@ from unrender.report.plots import curves
 from unrender.training.metrics import Entry, columns
 
 BRIGHTEST = 0.99
-"""The share of the photograph's derivatives that pictures of derivatives have room for."""
+"""Quantile of the target image's derivatives at which images of derivatives saturate."""
 LABEL = 16
 """Pixels that a tile's name is high."""
 Tile = Float[Tensor, "height width 3"]
@@ -38,33 +38,34 @@ Tile = Float[Tensor, "height width 3"]
 
 @dataclass(frozen=True)
 class Appearance:
-    """A picture and its derivatives, of the mean of its colours, a pixel."""
+    """An image and the derivatives of its mean color, per pixel."""
 
     color: Float[Tensor, "height width 3"]
-    """Over white where it is transparent."""
+    """RGB, composited over white."""
     slope: Float[Tensor, "height width"]
-    """Length of the gradient."""
+    """Gradient magnitude."""
     laplacian: Float[Tensor, "height width"]
 
 
 @dataclass(frozen=True)
 class FittedField:
-    """One kind of field after its fit."""
+    """One kind of field after it was fitted."""
 
     kind: str
     parameters: int
     steps: int
     seconds: float
-    """Of fitting alone."""
+    """Time of fitting alone."""
     mse: float
     psnr: float
-    """Both over all pixels, at the end."""
+    """MSE and PSNR over all pixels, at the end."""
     curve: Sequence[tuple[int, float, float]]
-    """Steps, seconds and PSNR while it was fitted."""
+    """(step, seconds, PSNR) during fitting."""
     metrics: list[Entry]
     appearance: Appearance
     analytic: bool
-    """Whether its Laplacian is the field's own, rather than that of its pixels."""
+    """Whether the Laplacian comes from automatic differentiation of the field, rather than from
+    finite differences of its pixels."""
 
 
 def write_field_comparison(
@@ -75,23 +76,27 @@ def write_field_comparison(
     fields: Sequence[FittedField],
     film: Path,
 ) -> None:
-    """Write the page, whole or not at all. `film` shows how the fits came about."""
-    looks = [("photograph", truth), *((field.kind, field.appearance) for field in fields)]
+    """Write the page atomically. `film` is a video of the fits."""
+    looks = [("target", truth), *((field.kind, field.appearance) for field in fields)]
     versions = [(name, look.color[None]) for name, look in looks]
     page = Page(
         title,
         subtitle,
         (
-            section("Figures", _figures(fields)),
-            section("Any two", wipe(versions, 0, "The whole picture.")),
-            section("How they learnt", _learning(fields), video(film, _FILM, wide=True)),
+            section("Metrics", _figures(fields)),
+            section(
+                "Compare two results",
+                paragraph(COMPARE_HINT),
+                wipe(versions, 0, "The whole image."),
+            ),
+            section("Training curves", _learning(fields), video(film, _FILM, wide=True)),
             section("Detail and derivatives", *_looks(truth, fields)),
         ),
     )
     page.write(path)
 
 
-_FILM = "From the first steps to the last, each field at the same share of its budget."
+_FILM = "Progress of the fits: all fields have spent the same share of their budget."
 
 
 def _figures(fields: Sequence[FittedField]) -> Fragment:
@@ -107,7 +112,7 @@ def _figures(fields: Sequence[FittedField]) -> Fragment:
         )
         for field in sorted(fields, key=lambda field: field.mse)
     ]
-    header = ("field", "MSE", "PSNR, dB", "parameters", "steps", "seconds", "ms a step")
+    header = ("field", "MSE", "PSNR (dB)", "parameters", "steps", "time (s)", "ms/step")
     return table(header, rows)
 
 
@@ -115,47 +120,47 @@ def _learning(fields: Sequence[FittedField]) -> Fragment:
     logs = {field.kind: field.metrics for field in fields}
     quality = {field.kind: list(zip(*field.curve, strict=True)) for field in fields}
     rows: list[Fragment] = []
-    for column, name, axis in ((0, "step", "steps"), (1, "seconds", "seconds of fitting")):
+    for column, name, axis in ((0, "step", "steps"), (1, "seconds", "training time (s)")):
         loss = {kind: columns(lines, name, "loss") for kind, lines in logs.items()}
         reached = {kind: (part[column], part[2]) for kind, part in quality.items() if part}
         rows.append(
             beside(
-                figure(curves(loss, axis, "loss", log_y=True), "Mean error of batches."),
-                figure(curves(reached, axis, "PSNR (dB)"), "Of pixels all over the picture."),
+                figure(curves(loss, axis, "loss", log_y=True), "Loss of training batches."),
+                figure(curves(reached, axis, "PSNR (dB)"), "PSNR over the whole image."),
             )
         )
     return group(*rows)
 
 
 def _looks(truth: Appearance, fields: Sequence[FittedField]) -> list[Fragment]:
-    """The picture, its detail and its derivatives: a row each, a column a field."""
+    """Image, derivatives and detail crop; one column for each field."""
     crop = detailed_crop(truth.color)
     looks = [truth, *(field.appearance for field in fields)]
     slopes, laplacians = greys(truth, looks)
     rows = [
-        ("picture", torch.stack([look.color for look in looks])),
+        ("image", torch.stack([look.color for look in looks])),
         ("gradient", torch.stack(slopes)),
         ("Laplacian", torch.stack(laplacians)),
     ]
-    labels = ["photograph", *(field.kind for field in fields)]
+    labels = ["target", *(field.kind for field in fields)]
     own = ", ".join(field.kind for field in fields if field.analytic) or "none"
     return [
         paragraph(
-            "Length of the gradient, and Laplacian, of the mean colour, a pixel: on the "
-            "photograph's scale in all columns, the Laplacian with grey for 0. The "
-            "photograph's are finite differences between pixels. The fields' gradients are "
-            f"their own, by differentiation; so are the Laplacians of: {own}. The other fields "
-            "have creases, where differentiation does not see what turns: their Laplacians are "
-            "finite differences of their pixels."
+            "Gradient magnitude and Laplacian of the mean color, per pixel. All columns share "
+            "the target's scale; gray is 0 in the Laplacian. Derivatives of the target are "
+            "finite differences of its pixels. Gradients of the fields are computed by "
+            f"automatic differentiation, and so are the Laplacians of: {own}. The other fields "
+            "are piecewise smooth, and their second derivatives vanish between the creases: "
+            "their Laplacians are finite differences of their pixels."
         ),
         image_grid(rows, labels),
-        paragraph("Where the photograph has most detail, enlarged without smoothing."),
+        paragraph("The crop with the most detail in the target, enlarged without smoothing."),
         image_grid([("zoom", torch.stack([look.color[crop] for look in looks]))], labels),
     ]
 
 
 def greys(truth: Appearance, looks: Sequence[Appearance]) -> tuple[list[Tile], list[Tile]]:
-    """Gradients' lengths and Laplacians to look at, on the photograph's scale."""
+    """Gray images of gradient magnitudes and Laplacians, on the target's scale."""
     steepest, strongest = (
         max(float(_thinned(each).abs().flatten().quantile(BRIGHTEST)), 1e-6)
         for each in (truth.slope, truth.laplacian)
@@ -184,6 +189,6 @@ def labelled(
 
 
 def _thinned(values: Float[Tensor, "height width"]) -> Float[Tensor, "rows columns"]:
-    """Few enough numbers for a quantile."""
+    """A subsample that is small enough for `torch.quantile`."""
     every = max(1, round((values.numel() / 1e6) ** 0.5))
     return values[::every, ::every]

@@ -1,4 +1,4 @@
-"""A set of views to look at: where the cameras stand, and some of the photographs."""
+"""HTML page and plot of a dataset: its cameras, warnings and some of its images."""
 
 from pathlib import Path
 
@@ -20,15 +20,15 @@ from unrender.report.sections import view_labels
 
 SHOWN_VIEWS, SHOWN_CAMERAS, SHOWN_POINTS = 6, 120, 4000
 EDGES = (0, 1, 2, 0, 3, 4, 0, 3, 2, 1, 4)
-"""A way along all edges from apex 0 and corners 1 to 4."""
+"""A polyline along all edges of a frustum with apex 0 and corners 1 to 4."""
 FRUSTUM = 0.12
-"""Length of a frustum's edges, in distances from the focus."""
+"""Length of a frustum's edges, relative to the median distance from the focus."""
 
 
 def write_inspection(
     folder: Path, title: str, summary: Summary, cameras: Cameras, views: Views | None
 ) -> tuple[Path, Path]:
-    """cameras.png and index.html in the folder, each whole or not at all."""
+    """Write cameras.png and index.html into the folder, atomically; returns their paths."""
     picture, page = folder / "cameras.png", folder / "index.html"
     cloud = _cloud(views)
     drawing = draw_cameras(cameras, cloud)
@@ -36,13 +36,10 @@ def write_inspection(
         drawing.savefig(temporary, format="png", dpi=110, facecolor="white")
     rows: list[tuple[Cell, ...]] = [(name, value) for name, value in summary.facts.items()]
     pieces: list[Fragment] = [
-        section("What it is", table(("", ""), rows)),
+        section("Summary", table(("", ""), rows)),
         section(
-            "What looks wrong",
-            *(
-                paragraph(each)
-                for each in summary.warnings or ("Nothing that was looked for.",)
-            ),
+            "Warnings",
+            *(paragraph(each) for each in summary.warnings or ("No problems found.",)),
         ),
         section("Cameras", camera_view((CameraSet("cameras", cameras),), cloud, "Cameras.")),
     ]
@@ -50,7 +47,7 @@ def write_inspection(
         chosen = evenly(SHOWN_VIEWS, len(views))
         images = views.over(torch.ones(3))[chosen]
         shown = image_grid([("images", images)], view_labels(views, chosen))
-        pieces.append(section("Photographs", shown))
+        pieces.append(section("Images", shown))
     Page(title, f"{len(cameras)} cameras", tuple(pieces)).write(page)
     return picture, page
 
@@ -66,18 +63,18 @@ def _cloud(views: Views | None) -> PointCloud | None:
 
 
 def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
-    """From the side and from above: cameras, points, and the ball that is looked at."""
+    """Cameras, points and the ball that all cameras see, from the side and from above."""
     center, radius = visible_ball(cameras)
     reach = float((cameras.centers - center).norm(dim=1).median())
     chosen = evenly(SHOWN_CAMERAS, len(cameras))
     shapes = frusta(cameras.select(torch.tensor(chosen)), FRUSTUM * reach)
-    # All in one line, which is broken where there is no number.
+    # One polyline for all frusta: NaN breaks it between them.
     gap = torch.full((len(shapes), 1, 3), torch.nan)
     lines = torch.cat([shapes[:, list(EDGES)], gap], dim=1).numpy()
     with rc_context(STYLE):
         figure = Figure(figsize=(11, 5.2), layout="constrained")
         for place, (elevation, azimuth, name) in enumerate(
-            ((15, -60, "from the side"), (90, -90, "from above"))
+            ((15, -60, "side view"), (90, -90, "top view"))
         ):
             axes = figure.add_subplot(1, 2, place + 1, projection="3d")
             assert isinstance(axes, Axes3D)

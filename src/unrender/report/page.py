@@ -1,8 +1,8 @@
-"""One self-contained HTML page, put together from pieces.
+"""Self-contained HTML pages, composed of fragments.
 
 A Fragment is markup that is safe to show; functions turn plain values into fragments and escape
-all text. The page asks nothing of the network: images, films, styles and the script are inside,
-and a content security policy forbids the browser to fetch anything else.
+all text. A page needs no network: images, videos, styles and scripts are embedded, and a
+content security policy forbids the browser to fetch anything else.
 """
 
 import base64
@@ -27,7 +27,7 @@ from unrender.imaging.files import to_bytes
 from unrender.imaging.resize import area_average
 
 MAX_IMAGE_SIDE = 400
-"""Pixels; larger images are averaged down before they go into a page."""
+"""Maximum side of an embedded image in pixels; larger images are downscaled."""
 
 MAX_VIDEO_BYTES = 32_000_000
 
@@ -39,25 +39,25 @@ _VIDEO_STARTS = {".mp4": (4, b"ftyp"), ".gif": (0, b"GIF8")}
 
 @dataclass(frozen=True)
 class Fragment:
-    """Markup whose text is escaped already."""
+    """Markup whose text is already escaped."""
 
     markup: str
 
 
 Cell = str | int | float | Fragment
-"""What a table holds: text, a number or a fragment."""
+"""Content of a table cell: text, a number or a fragment."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report."""
+    """A complete HTML page."""
 
     title: str
     subtitle: str
     pieces: tuple[Fragment, ...] = ()
 
     def html(self) -> str:
-        """The page as text; the same pieces give the same text."""
+        """The page as text; deterministic in its pieces."""
         style = _resource("page.css")
         script = "\n".join(f"{{{_resource(name)}}}" for name in SCRIPTS)
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -90,18 +90,18 @@ class Page:
 """
 
     def write(self, path: Path) -> None:
-        """Put the whole page in place, or leave what was there. InputError if it cannot be."""
+        """Write the page atomically. Raises InputError if the path cannot be written."""
         with replacing(path) as temporary:
             temporary.write_text(self.html(), encoding="utf-8")
 
 
 def group(*pieces: Fragment) -> Fragment:
-    """Pieces one below the other."""
+    """Pieces stacked vertically."""
     return Fragment("\n".join(piece.markup for piece in pieces))
 
 
 def beside(*pieces: Fragment) -> Fragment:
-    """Pieces next to each other where the page is wide enough."""
+    """Pieces side by side where the page is wide enough."""
     return Fragment(f'<div class="beside">{group(*pieces).markup}</div>')
 
 
@@ -119,18 +119,18 @@ def paragraph(text: str) -> Fragment:
 
 
 def code(text: str) -> Fragment:
-    """A name or a command, as typed."""
+    """Inline code, such as a name or a command."""
     return Fragment(f"<code>{escape(text)}</code>")
 
 
 def collapsible(summary: str, *pieces: Fragment) -> Fragment:
-    """Pieces that are hidden until the reader opens them."""
+    """Pieces that are hidden until the reader expands them."""
     inside = group(*pieces).markup
     return Fragment(f"<details><summary>{escape(summary)}</summary>{inside}</details>")
 
 
 def tiles(figures: Sequence[tuple[str, str, str]]) -> Fragment:
-    """The figures to see first: (value with its unit, what it is, how it was measured)."""
+    """Headline metrics: (value with its unit, name, how it was measured)."""
     items = "".join(
         f'<li><b>{escape(value)}</b><span class="what">{escape(what)}</span>'
         f'<span class="how">{escape(how)}</span></li>'
@@ -140,7 +140,7 @@ def tiles(figures: Sequence[tuple[str, str, str]]) -> Fragment:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Fragment:
-    """A row of column titles, then the cells; columns of numbers stand at the right."""
+    """A table with a header row; columns of numbers are right-aligned."""
     numeric = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
     titles = "".join(
         f'<th scope="col"{_NUMBER if right else ""}>{escape(title)}</th>'
@@ -154,15 +154,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Fragment:
 
 
 def figure_table(rows: Sequence[tuple[str, Cell, str]]) -> Fragment:
-    """Figures by name, with what they mean; on a narrow screen the meaning stands below."""
+    """Metrics as (name, value, meaning); on a narrow screen the meaning wraps below."""
     cells = [(code(name), value, meaning) for name, value, meaning in rows]
     return Fragment(
-        f'<div class="figures">{table(("figure", "value", "meaning"), cells).markup}</div>'
+        f'<div class="figures">{table(("metric", "value", "meaning"), cells).markup}</div>'
     )
 
 
 def number(value: int | float) -> str:
-    """A figure as a reader wants it: four digits, whole numbers whole, no powers of ten."""
+    """Format a number with four significant digits, and from 1000 on as an integer."""
     if not math.isfinite(value):
         return "∞" if value == math.inf else "-∞" if value == -math.inf else "–"
     if value == int(value) or abs(value) >= 1000:
@@ -174,11 +174,10 @@ def image_grid(
     rows: Sequence[tuple[str, Float[Tensor, "views height width 3"]]],
     view_labels: Sequence[str],
 ) -> Fragment:
-    """Images of the same views in several versions, such as render, truth and error.
+    """Grid of several versions of the same views, such as render, ground truth and error.
 
-    Each version is a row and each view a column, so that versions of a view lie below each
-    other. A label may have several lines. RGB in [0, 1]; pixels stay sharp however far they
-    are enlarged.
+    Each version is a row and each view a column. A label may have several lines. Images are RGB
+    in [0, 1] and are enlarged without smoothing.
     """
     titles = "".join(f'<th scope="col">{escape(label)}</th>' for label in view_labels)
     body = ""
@@ -199,7 +198,7 @@ def _alternative(label: str, view: str) -> str:
 
 
 def png_uri(image: Float[Tensor, "height width 3"]) -> str:
-    """An RGB image in [0, 1] as the address of itself."""
+    """An RGB image in [0, 1] as a PNG data URI."""
     height, width, _ = image.shape
     scale = MAX_IMAGE_SIDE / max(height, width)
     if scale < 1:
@@ -211,33 +210,33 @@ def png_uri(image: Float[Tensor, "height width 3"]) -> str:
 
 
 def figure(svg: Fragment, caption: str) -> Fragment:
-    """A drawing with the sentence that explains it."""
+    """An SVG drawing with its caption."""
     return Fragment(f"<figure>{svg.markup}<figcaption>{escape(caption)}</figcaption></figure>")
 
 
 def video(path: Path, caption: str, wide: bool = False) -> Fragment:
-    """A small film, mp4 or gif, inside the page, or one as wide as the page.
+    """An embedded video (.mp4 or .gif); `wide` ones fill the width of the page.
 
-    InputError if it is neither, or too large.
+    Raises InputError if the file is neither, cannot be read, or is too large.
     """
     suffix = path.suffix.lower()
     if suffix not in _VIDEO_STARTS:
-        raise InputError(f"{path}: is no film for a page: give an .mp4 or a .gif file")
+        raise InputError(f"{path}: is not a video for a page: give an .mp4 or a .gif file")
     try:
         size = path.stat().st_size
         if size > MAX_VIDEO_BYTES:
             raise InputError(
-                f"{path}: {size} bytes is too much for a page: give a film of at most "
+                f"{path}: {size} bytes is too much for a page: give a video of at most "
                 f"{MAX_VIDEO_BYTES} bytes"
             )
         content = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be read ({error.strerror}): give a film that exists"
+            f"{path}: cannot be read ({error.strerror}): give a video that exists"
         ) from error
     offset, start = _VIDEO_STARTS[suffix]
     if not content[offset:].startswith(start):
-        raise InputError(f"{path}: is not the {suffix} film its name says: make it again")
+        raise InputError(f"{path}: is not a valid {suffix} file: create it again")
     if suffix == ".gif":
         shown = f'<img src="{_data_uri("image/gif", content)}" alt="{escape(caption)}">'
     else:
@@ -250,7 +249,7 @@ def video(path: Path, caption: str, wide: bool = False) -> Fragment:
 
 
 def _cell(value: Cell, right: bool) -> str:
-    """`right`: in a column of numbers."""
+    """A table cell; `right` if it is in a column of numbers."""
     if isinstance(value, Fragment):
         shown = value.markup
     else:
@@ -267,7 +266,7 @@ def _resource(name: str) -> str:
 
 
 def _with_own_ids(markup: str) -> str:
-    """Give each drawing ids of its own: each numbers its parts from 1."""
+    """Make ids unique within the page: each drawing numbers its own elements from 1."""
     numbers = count(1)
 
     def renamed(match: re.Match[str]) -> str:

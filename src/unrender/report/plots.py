@@ -1,7 +1,7 @@
-"""Plots, as figures and as drawings inside a page: curves, histograms, and scatter plots.
+"""Curves, histograms and scatter plots, as matplotlib figures and as SVG for a page.
 
-Matplotlib's figures are made as objects, never through pyplot, which would keep them alive.
-Colours become the page's CSS variables, so that one drawing serves light and dark.
+Figures are created without pyplot, which would keep them alive. In a page, colors become CSS
+variables, so that one drawing works in light and dark mode.
 """
 
 import io
@@ -19,10 +19,10 @@ from matplotlib.typing import RcKeyType
 
 from unrender.report.page import Fragment
 
-# Okabe and Ito 2008, "Color universal design": told apart with any kind of colour vision.
+# Okabe and Ito 2008, "Color universal design": distinguishable with any kind of color vision.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
-# Stand-ins that matplotlib writes out and that the page's own colours then replace.
+# Placeholder colors in matplotlib's SVG, which are replaced by the page's own colors.
 _TEXT, _LINE = "#101112", "#d1d2d3"
 
 STYLE: dict[RcKeyType, Any] = {
@@ -30,7 +30,7 @@ STYLE: dict[RcKeyType, Any] = {
     "svg.hashsalt": "unrender",
     "font.family": "sans-serif",
     "font.size": 10.0,
-    # Names are shown as they are: a dollar sign starts no formula.
+    # Names are shown literally: a dollar sign does not start a formula.
     "text.parse_math": False,
     "text.color": _TEXT,
     "axes.labelcolor": _TEXT,
@@ -50,13 +50,13 @@ STYLE: dict[RcKeyType, Any] = {
 }
 
 MAX_POINTS = 300
-"""A curve of more points is averaged over as many stretches of equal length."""
+"""Curves with more points are averaged over this number of equal segments."""
 
 DECADES_FOR_LOG = 1.5
-"""Positive values that span more powers of ten are drawn on a logarithmic axis."""
+"""Positive values that span more decades than this are drawn on a logarithmic axis."""
 
 COLUMNS_OF_LEGEND = {3: 11, 2: 19}
-"""And the letters that the longest name may have."""
+"""Number of columns of a legend, and the maximum length of the longest label for it."""
 
 Values = Sequence[int | float]
 
@@ -94,10 +94,10 @@ def draw_curves(
     log_x: bool = False,
     marker: str = "",
 ) -> Figure:
-    """Lines through (xs, ys) by name; points that cannot be drawn are left out.
+    """Lines through (xs, ys) by name; points that are not finite are left out.
 
-    A name without points keeps its colour free, so that it has the same one in every plot.
-    Where there are more names than colours, the others' lines are dashed.
+    A name without points still consumes its color, so that every name has the same color in
+    every plot. If there are more names than colors, the remaining lines are dashed.
     """
     with mpl.rc_context(STYLE):
         drawing, axes = _empty(x_label, y_label)
@@ -123,10 +123,10 @@ def draw_curves(
 
 
 def draw_histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Figure:
-    """Counts of the values by name, over shared bins, with the median of each as a line.
+    """Histograms of the values by name over shared bins, with a line at each median.
 
-    Bins are equal in logarithm where positive values span more than a decade and a half; what
-    is not positive is then counted in the first. What is not finite is left out.
+    Bins are logarithmic if positive values span more than 1.5 decades; values that are not
+    positive are then counted in the first bin. Values that are not finite are left out.
     """
     finite = {name: _finite(values, values)[:, 0] for name, values in series.items()}
     everything = np.concatenate([*finite.values(), np.zeros(0)])
@@ -164,9 +164,9 @@ def draw_scatter(
     y_label: str,
     equality: str | None = None,
 ) -> Figure:
-    """Points (x, y) by name. `equality` names the line y = x, where it means something.
+    """Points (x, y) by name. `equality` is the label of the line y = x; None draws no line.
 
-    Both axes are logarithmic where all values are positive and span enough decades.
+    Both axes are logarithmic if all values are positive and span more than 1.5 decades.
     """
     points = {name: _finite(xs, ys) for name, (xs, ys) in series.items()}
     everything = np.concatenate([*points.values(), np.zeros((0, 2))])
@@ -189,7 +189,7 @@ def draw_scatter(
 
 
 def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    # So small that its text stays legible when the drawing is as wide as a telephone.
+    # Small, so that the text stays legible when the drawing is scaled to a phone's width.
     drawing = Figure(figsize=(4.2, 3.0), dpi=72, layout="constrained")
     axes = drawing.add_subplot()
     axes.set_xlabel(x_label)
@@ -199,7 +199,7 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides nothing, in as many columns as its names allow."""
+    """Place the legend above the axes, in as many columns as its labels allow."""
     longest = max((len(label) for label in axes.get_legend_handles_labels()[1]), default=0)
     columns = next((n for n, most in COLUMNS_OF_LEGEND.items() if longest <= most), 1)
     axes.legend(
@@ -238,7 +238,7 @@ def _spans_decades(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) ->
 
 
 def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis whose ticks are plain numbers: 0.01, not a power of ten."""
+    """Make an axis logarithmic, with plain tick labels (0.01 rather than 10⁻²)."""
     if which == "x":
         axes.set_xscale("log")
     else:
@@ -263,9 +263,9 @@ def _checked(drawing: Figure, axes: Axes) -> Figure:
 
 
 def _svg(drawing: Figure) -> Fragment:
-    """The drawing as markup for the middle of a page, in the page's fonts and colours."""
+    """The drawing as inline SVG in the page's fonts and colors."""
     buffer = io.StringIO()
-    # Without these the file names the day and the version, and differs between runs.
+    # Without these, the file contains the date and the version, and differs between runs.
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context(STYLE):
         drawing.savefig(buffer, format="svg", transparent=True, metadata=metadata)
@@ -276,7 +276,7 @@ def _svg(drawing: Figure) -> Fragment:
     svg = re.sub(r'\s(?:xmlns(?::xlink)?="[^"]*"|version="[^"]*")', "", svg)
     svg = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img" class="plot"', svg)
     svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg)
-    # The page says how lines end and which fonts it uses, for all its drawings.
+    # The page's style sheet sets line caps and fonts for all of its drawings.
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*; ?", "", svg)
     svg = svg.replace("xlink:href", "href")

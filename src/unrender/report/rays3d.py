@@ -1,7 +1,7 @@
-"""Rays drawn: a camera's grid of pixels, and in space its rays with the samples on them.
+"""Drawings of a camera's pixel grid, and of its rays in 3D with their samples.
 
-Pixels are coloured by their place: red grows with x, green with y, as on the flat grid, so that
-the two pictures can be read side by side.
+Pixels are colored by their position (red increases with x, green with y) in both drawings, so
+that they can be read side by side.
 """
 
 import torch
@@ -18,19 +18,19 @@ from unrender.rendering.renderer import pixel_grid
 from unrender.report.plots import PALETTE, STYLE
 
 EDGES = [(a, b) for a in range(8) for b in range(a) if a ^ b in (1, 2, 4)]
-"""Pairs of a box' corners, counted in binary, that differ along one axis."""
+"""Edges of a box: pairs of corners, numbered in binary, that differ along one axis."""
 
 
 def place_colors(
     pixels: Float[Tensor, "*batch 2"], width: int, height: int
 ) -> Float[Tensor, "*batch 3"]:
-    """Red by x, green by y, in [0, 1]."""
+    """RGB in [0, 1] of pixel positions: red increases with x, green with y."""
     share = pixels / torch.tensor([width, height])
     return torch.cat([share, torch.full_like(share[..., :1], 0.35)], dim=-1)
 
 
 def draw_pixel_grid(axes: Axes, width: int, height: int) -> None:
-    """Pixels of an image by their place, their centres, and the axes x and y."""
+    """Draw an image's pixels colored by position, their centers, and the axes x and y."""
     centers = pixel_grid(width, height)
     colors = place_colors(centers, width, height)
     axes.imshow(colors.numpy(), extent=(0, width, height, 0), interpolation="nearest")
@@ -40,11 +40,11 @@ def draw_pixel_grid(axes: Axes, width: int, height: int) -> None:
     axes.grid(visible=False)
     axes.grid(which="minor", color="white", linewidth=0.8)
     axes.tick_params(which="minor", length=0)
-    axes.set(xlabel="x", ylabel="y", title="pixels, and their centres at +0.5")
+    axes.set(xlabel="x", ylabel="y", title="pixels, with centers at +0.5")
 
 
 def draw_image_plane(axes: Axes3D, camera: Cameras, size: float) -> None:
-    """The same grid in space, `size` before the camera along its axis; one camera."""
+    """Draw the same grid in 3D, at depth `size` in front of the single camera."""
     width, height = camera.width, camera.height
     corners = torch.cartesian_prod(torch.arange(width + 1.0), torch.arange(height + 1.0))
     plane = _on_plane(camera, corners, size).view(width + 1, height + 1, 3)
@@ -71,7 +71,7 @@ def draw_rays(
     edges: Float[Tensor, "rays edges"],
     samples: Float[Tensor, "rays samples 3"],
 ) -> None:
-    """Rays from their origins to their last edge, and the places that are looked at on them."""
+    """Draw rays from their origins to their last edge, and the samples on them."""
     ends = rays.origins + edges[:, -1:] * rays.directions
     for origin, end, color in zip(rays.origins, ends, colors, strict=True):
         _line(axes, torch.stack([origin, end]), color.tolist(), 0.9)
@@ -86,7 +86,7 @@ def draw_box(
     color: str = PALETTE[0],
     name: str = "",
 ) -> None:
-    """The twelve edges of a box along the axes."""
+    """Draw the twelve edges of an axis-aligned box."""
     signs = torch.cartesian_prod(*[torch.tensor([-0.5, 0.5])] * 3)
     corners = center + signs * sides
     for number, pair in enumerate(EDGES):
@@ -94,7 +94,7 @@ def draw_box(
 
 
 def space(figure: Figure, place: tuple[int, int, int]) -> Axes3D:
-    """Axes in space, in the figure's rows, columns and place; equal once all is drawn."""
+    """3D axes at `place`, (rows, columns, index) as in `Figure.add_subplot`."""
     with rc_context(STYLE):
         axes = figure.add_subplot(*place, projection="3d")
     assert isinstance(axes, Axes3D)
@@ -106,7 +106,7 @@ def space(figure: Figure, place: tuple[int, int, int]) -> Axes3D:
 def _on_plane(
     camera: Cameras, pixels: Float[Tensor, "pixels 2"], size: float
 ) -> Float[Tensor, "pixels 3"]:
-    """Where pixels lie in the plane `size` before the camera."""
+    """Points of pixels in the plane at depth `size` in front of the camera."""
     rays = camera.rays(torch.zeros(len(pixels), dtype=torch.long), pixels)
     along = rays.directions @ camera.rotations[0, :, 2]
     return rays.origins + size / along[:, None] * rays.directions

@@ -1,4 +1,4 @@
-"""The page of one run: what it was, how it learnt, and how it does on the test views."""
+"""HTML page of one run: metrics on the test views, training curves and configuration."""
 
 import json
 from html import escape
@@ -47,11 +47,11 @@ def write_run_report(
     estimate: PoseEstimate | None,
     poses: PoseScores | None,
 ) -> None:
-    """Write one self-contained page, whole or not at all.
+    """Write one self-contained page, atomically.
 
-    `views` are the test views; `images` what a method that makes images makes of them, and
-    `estimate` and `poses` are those of a method that finds poses. Raises InputError for a log
-    that is damaged and a path that cannot be written.
+    `views` are the test views; `images` are the renders of a method that makes images;
+    `estimate` and `poses` are the results of a method that estimates poses. Raises InputError
+    if the log is damaged or the path cannot be written.
     """
     config = run.config
     method = config.get("method")
@@ -61,15 +61,15 @@ def write_run_report(
     over = "" if images is None else f", over {background_of(images)}"
     page = Page(
         f"{run.name}: {name}",
-        f"Judged on {len(views)} test views of {cameras.width}×{cameras.height} pixels "
-        f"that it was not fitted to{over}.",
+        f"Evaluated on {len(views)} held-out test views of {cameras.width}×{cameras.height} "
+        f"pixels{over}.",
         (
             _headline(images, poses),
             *_renders(images),
             *_poses(name, views, images, estimate, poses),
-            section("How it learnt", training_curves({name: run.metrics})),
+            section("Training curves", training_curves({name: run.metrics})),
             _figures(views, images, poses),
-            section("What it was", collapsible("config.json", _config(config))),
+            section("Configuration", collapsible("config.json", _config(config))),
         ),
     )
     page.write(path)
@@ -86,9 +86,9 @@ def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragm
     if images is not None:
         scores, seconds = images.scores, images.seconds / len(images.views)
         shown += [
-            (decibels(scores.mean_psnr), "PSNR", "mean of the test views"),
-            (f"{scores.mean_ssim:.3f}", "SSIM", "mean of the test views"),
-            (f"{seconds:.2g} s", "for one image", "of the test size"),
+            (decibels(scores.mean_psnr), "PSNR", "mean over the test views"),
+            (f"{scores.mean_ssim:.3f}", "SSIM", "mean over the test views"),
+            (f"{seconds:.2g} s", "per image", "at the size of the test views"),
         ]
     if poses is not None:
         shown += [
@@ -105,13 +105,13 @@ def _renders(images: ImageEvaluation | None) -> tuple[Fragment, ...]:
     labels = view_labels(images.views, indices)
     captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     shown = section(
-        "Renders beside the truth",
+        "Renders and ground truth",
         paragraph(
             "The number above each view is its PSNR; white in the last row means no error."
         ),
         image_grid(
             [
-                ("truth", images.truth[indices].cpu()),
+                ("ground truth", images.truth[indices].cpu()),
                 ("render", images.rendered[indices].cpu()),
                 ("error ×5", error_map(images, indices).cpu()),
             ],
@@ -140,33 +140,33 @@ def _poses(
     )
     return (
         section("Recovered cameras", view),
-        section("How far off they are", pose_errors({name: poses}, {name: estimate})),
+        section("Pose errors", pose_errors({name: poses}, {name: estimate})),
     )
 
 
 def _lpips(scores: ImageScores) -> list[tuple[str, Cell, str]]:
     if scores.lpips is None:
         return []
-    return [("lpips", scores.lpips.mean().item(), "LPIPS, the mean of the test views")]
+    return [("lpips", scores.lpips.mean().item(), "LPIPS, mean over the test views")]
 
 
 def _figures(
     views: Views, images: ImageEvaluation | None, poses: PoseScores | None
 ) -> Fragment:
-    """Summary figures, and those of each view to unfold."""
-    rows: list[tuple[str, Cell, str]] = [("num_views", len(views), "Test views")]
+    """Summary metrics, and a collapsed table of the metrics of each view."""
+    rows: list[tuple[str, Cell, str]] = [("num_views", len(views), "Number of test views")]
     header = ["view"]
     columns: list[list[float]] = []
     if images is not None:
         scores = images.scores
         rows += [
-            ("psnr", scores.mean_psnr, "PSNR in dB, the mean of the test views"),
-            ("ssim", scores.mean_ssim, "SSIM, window of 11×11 pixels, data range 1"),
+            ("psnr", scores.mean_psnr, "PSNR in dB, mean over the test views"),
+            ("ssim", scores.mean_ssim, "SSIM, 11×11 window, data range 1"),
             *_lpips(scores),
             (
                 "seconds_per_view",
                 images.seconds / len(views),
-                "Seconds that one image takes to render",
+                "Time to render one image, in seconds",
             ),
         ]
         header += ["PSNR (dB)", "SSIM"]
@@ -179,22 +179,22 @@ def _figures(
             (
                 "poses.rotation_deg_median",
                 poses.rotation_deg_median,
-                "Rotation error in degrees, the median",
+                "Median rotation error, in degrees",
             ),
             (
                 "poses.rotation_deg_mean",
                 poses.rotation_deg_mean,
-                "Rotation error in degrees, the mean",
+                "Mean rotation error, in degrees",
             ),
             (
                 "poses.translation_percent_median",
                 poses.translation_percent_median,
-                "Translation error in percent of the radius, the median",
+                "Median translation error, in percent of the radius",
             ),
             (
                 "poses.under_5deg",
                 poses.under_5deg,
-                "Share of the views whose rotation is less than 5° off",
+                "Share of the views with a rotation error below 5°",
             ),
         ]
         header += ["rotation error (degrees)", "translation error (%)"]
@@ -202,9 +202,9 @@ def _figures(
     names = view_labels(views, list(range(len(views))))
     each = [(name, *values) for name, *values in zip(names, *columns, strict=True)]
     return section(
-        "All figures",
+        "Metrics",
         figure_table(rows),
-        collapsible("Figures of each view", table(header, each)),
+        collapsible("Metrics of each view", table(header, each)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The parts of a report that runs and demos share."""
+"""Sections that the pages of runs and of the demo share."""
 
 import math
 from collections.abc import Mapping
@@ -27,20 +27,20 @@ def evenly_spaced(count: int, shown: int = SHOWN_VIEWS) -> list[int]:
 
 
 def view_labels(views: Views, indices: list[int]) -> list[str]:
-    """What stands above each view: its file's name, or its number from 0."""
+    """Heading of each view: its file name without extension, or its index."""
     names = views.names
     return [Path(names[i]).stem if names else f"view {i}" for i in indices]
 
 
 def background_of(evaluation: ImageEvaluation) -> str:
-    """The background of renders and truth, in words."""
+    """The background of renders and ground truth, in words."""
     if evaluation.background == "white":
         return "white"
-    return f"the background the images have (RGB {evaluation.background})"
+    return f"the background of the images (RGB {evaluation.background})"
 
 
 def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
-    """The PSNR of single views, in words."""
+    """The PSNR of single views as text."""
     return [decibels(evaluation.scores.psnr[i].item()) for i in indices]
 
 
@@ -51,29 +51,29 @@ def decibels(psnr: float) -> str:
 def error_map(
     evaluation: ImageEvaluation, indices: list[int]
 ) -> Float[Tensor, "views height width 3"]:
-    """The channels' mean absolute error, times 5 and inverted: white where there is none."""
+    """Mean absolute error of the channels, times 5 and inverted: white means no error."""
     difference = (evaluation.rendered[indices] - evaluation.truth[indices]).abs()
     error = difference.mean(dim=-1, keepdim=True).expand_as(difference)
     return (1 - ERROR_GAIN * error).clamp(0, 1)
 
 
 def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:
-    """Loss and PSNR over the seconds of fitting, of one or several runs by name."""
+    """Loss and PSNR over training time, of one or several runs by name."""
     if not any(entries.values()):
-        return paragraph("Nothing was logged while fitting, so there are no curves.")
+        return paragraph("No training log, hence no curves.")
     loss = {name: columns(lines, "seconds", "loss") for name, lines in entries.items()}
     quality = {name: columns(lines, "seconds", "psnr") for name, lines in entries.items()}
     pieces = [
         figure(
-            curves(loss, "seconds of fitting", "loss", log_y=True),
-            "What each run minimises. Losses of different methods are not comparable.",
+            curves(loss, "training time (s)", "loss", log_y=True),
+            "Training loss. Losses of different methods are not comparable.",
         )
     ]
     if any(xs for xs, _ in quality.values()):
         pieces.append(
             figure(
-                curves(quality, "seconds of fitting", "PSNR of training batches (dB)"),
-                "On the batches a run learns from, so not the figure that judges it.",
+                curves(quality, "training time (s)", "PSNR of training batches (dB)"),
+                "PSNR of training batches, which is not the PSNR of the test views.",
             )
         )
     return beside(*pieces)
@@ -82,7 +82,7 @@ def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:
 def pose_errors(
     scores: Mapping[str, PoseScores], estimates: Mapping[str, PoseEstimate]
 ) -> Fragment:
-    """Histograms of both errors, and what each estimate expected of itself."""
+    """Histograms of both errors, and actual over expected errors."""
     rotation = {name: each.rotation_deg.tolist() for name, each in scores.items()}
     translation = {name: each.translation_percent.tolist() for name, each in scores.items()}
     expected = {name: each.rotation_error.cpu().rad2deg() for name, each in estimates.items()}
@@ -98,12 +98,12 @@ def pose_errors(
     return beside(
         figure(
             histogram(rotation, "rotation error (degrees)"),
-            "Angle between the recovered and the true rotation, one count a test view.",
+            "Angle between the estimated and the true rotation, for all test views.",
         ),
         figure(
             histogram(translation, "translation error (% of the radius)"),
-            "Distance between the camera centres, in percent of the true one's distance from "
-            "the origin.",
+            "Distance between the estimated and the true camera center, in percent of the true "
+            "center's distance from the origin.",
         ),
         figure(
             scatter(
@@ -112,8 +112,8 @@ def pose_errors(
                 "actual rotation error (degrees)",
                 "as expected",
             ),
-            "Each estimate comes with the error it expects to have; points above the line were "
-            f"too sure of themselves. Rank correlation: {correlations}.",
+            "Each estimate has a predicted error; estimates above the line are overconfident. "
+            f"Rank correlation: {correlations}.",
         ),
     )
 

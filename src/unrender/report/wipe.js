@@ -1,6 +1,6 @@
 "use strict";
-// Two images of a set, one over the other, with an edge between them that moves. Without this
-// script all of the set's images stand side by side.
+// Two images of a set, one over the other, with a movable edge between them. Without this script
+// all images of the set are shown side by side.
 for (const figure of document.querySelectorAll(".wipe")) {
   const images = [...figure.querySelectorAll("img")];
   const stage = document.createElement("div"), bar = document.createElement("input");
@@ -25,11 +25,15 @@ for (const figure of document.querySelectorAll(".wipe")) {
   stage.className = "wipe-stage";
   bar.type = "range";
   bar.value = 50;
-  bar.setAttribute("aria-label", "where the edge is, in percent");
-  choices.forEach((select, i) => select.setAttribute("aria-label", ["left", "right"][i]));
+  bar.setAttribute("aria-label", "position of the edge, in percent");
+  const labels = choices.map((select, i) => {
+    const label = document.createElement("label");
+    label.append(["left: ", "right: "][i], select);
+    return label;
+  });
   for (const part of [bar, ...choices]) part.addEventListener("input", show);
   stage.append(under, over);
-  figure.prepend(choices[0], choices[1], stage, bar);
+  figure.prepend(...labels, stage, bar);
   figure.classList.add("live");
   figure.dataset.ready = "true";
   show();

@@ -135,10 +135,10 @@ def _slabs(
         values = torch.full((block + 1, side, side), torch.nan)
         values[0] = shared
         cells = here.repeat_interleave(block, 0).repeat_interleave(block, 1)
-        wanted = torch.zeros(side, side, dtype=torch.bool)
+        needed = torch.zeros(side, side, dtype=torch.bool)
         for y, z in itertools.product((0, 1), repeat=2):
-            wanted[y : side - 1 + y, z : side - 1 + z] |= cells
-        asked = (wanted & values.isnan()).nonzero()
+            needed[y : side - 1 + y, z : side - 1 + z] |= cells
+        asked = (needed & values.isnan()).nonzero()
         asked[:, 0] += number * block
         values[asked[:, 0] - number * block, asked[:, 1], asked[:, 2]] = lattice.values(asked)
         shared = values[block]

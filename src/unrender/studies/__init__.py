@@ -1,6 +1,6 @@
-"""Every study by name: one question, one command, one page.
+"""Studies and experiments by name: one question, one command, one page each.
 
-Studies look at a flow; experiments make what they look at.
+Studies evaluate a trained flow; experiments need no run and create their own data.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def write_study(study: Study, subject: Subject, folder: Path) -> Path:
-    """Carry a study out, and write its page, table and pictures; returns the page's path."""
+    """Run a study, and write its page, CSV table and images; returns the page's path."""
     name = next(name for name, each in STUDIES.items() if type(each) is type(study))
     return write_findings(study.run(subject), folder, name)
 
@@ -46,6 +46,6 @@ def write_study(study: Study, subject: Subject, folder: Path) -> Path:
 def write_experiment(
     experiment: Experiment, folder: Path, seed: int = 0, say: Callable[[str], None] = print
 ) -> Path:
-    """Carry an experiment out, and write its page, table and pictures; the page's path."""
+    """Run an experiment, and write its page, CSV table and images; returns the page's path."""
     name = next(name for name, each in EXPERIMENTS.items() if type(each) is type(experiment))
     return write_findings(experiment.run(seed, say), folder, name)

@@ -1,4 +1,4 @@
-"""Which of the flow's ideas pay: it is trained anew without them, or with others."""
+"""Ablations: the flow retrained with one design choice removed or replaced at a time."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -37,21 +37,21 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "AdamW with QK-norm": {"muon": False, "rate": 1.5e-3, "qk_norm": True},
 }
 DATA = (300, 1000)
-"""Smaller numbers of training views."""
+"""Numbers of training views of the variants with fewer training views."""
 
 
 @dataclass(frozen=True)
 class Ablations(Study):
-    """The flow trained anew with one option changed at a time, all for the same time."""
+    """The flow retrained with one option changed at a time, all for the same time."""
 
     minutes: float = 2.0
-    """Training of each."""
+    """Training time of each variant, in minutes."""
     views: int = 4000
-    """Training views."""
+    """Number of training views."""
     only: tuple[str, ...] = ()
-    """Names of the variants; by default all."""
+    """Names of the variants to train; by default all."""
     autoencoder: str = ""
-    """Folder of an AutoencoderKL, for a variant in its latents; by default there is none."""
+    """Folder of an AutoencoderKL for a latent-space variant, which is left out by default."""
 
     def run(self, subject: Subject) -> Findings:
         variants = self._variants()
@@ -60,7 +60,7 @@ class Ablations(Study):
         records: list[Record] = []
         for name, (options, count) in variants.items():
             method = dataclasses.replace(subject.method, **options)
-            # Latents are as many as the pixels that they are compared with.
+            # The latent variant has as many latents as the other variants have pixels.
             size = subject.size * method.space().scale
             if size not in rendered:
                 rendered[size] = subject.render(cameras.resized(size, size))
@@ -88,16 +88,16 @@ class Ablations(Study):
         return Findings(
             f"Ablations: {subject.name}",
             [
-                f"Each flow was trained for {self.minutes:g} minutes, so what costs more a "
-                f"step takes fewer of them, and judged on {len(subject.test)} held-out "
-                "photographs: PSNR of the image of the pose (mean start, one step), and the "
-                "median rotation error of the pose of the image, by one backward step and by "
-                "the energy's mode.",
+                f"Each flow was trained for {self.minutes:g} minutes, so variants with slower "
+                f"steps take fewer of them, and evaluated on {len(subject.test)} held-out "
+                "images: PSNR of the images generated from poses (mean start, one step), and "
+                "the median rotation error of the poses estimated from images, by one backward "
+                "step and by the energy's mode.",
                 Table(records),
                 Plot(
                     "variants",
                     _draw(records),
-                    "The dashed lines are those of the flow as it is.",
+                    "Dashed lines mark the flow as studied.",
                 ),
             ],
             records,
@@ -105,7 +105,7 @@ class Ablations(Study):
         )
 
     def _variants(self) -> dict[str, tuple[Mapping[str, Any], int]]:
-        """By name: the options, and the number of training views."""
+        """Options and number of training views of each variant, by name."""
         everything = {name: (options, self.views) for name, options in VARIANTS.items()}
         everything |= {f"training views: {n}": ({}, n) for n in DATA if n < self.views}
         if self.autoencoder:
@@ -113,12 +113,12 @@ class Ablations(Study):
         for name in self.only:
             if name not in everything:
                 known = ", ".join(map(repr, everything))
-                raise InputError(f"--only {name!r}: is no variant: choose among {known}")
+                raise InputError(f"--only {name!r}: is not a variant: choose among {known}")
         return {name: everything[name] for name in self.only or everything}
 
 
 def _draw(records: list[Record]) -> Figure:
-    """A dot for each variant in three columns."""
+    """Dot plot of all variants, with one panel for each metric."""
     columns = ("PSNR, dB", "one step, degrees", "mode, degrees")
     names = [str(record["variant"]) for record in records]
     with mpl.rc_context(STYLE):

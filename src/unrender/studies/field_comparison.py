@@ -1,4 +1,4 @@
-"""All kinds of fields of two dimensions, fitted to one picture with one budget."""
+"""Comparison of all kinds of 2D fields, fitted to one image with the same budget."""
 
 import math
 from collections.abc import Sequence
@@ -32,13 +32,13 @@ from unrender.report.fields import (
 from unrender.training.fit import FitOptions
 
 SHOTS = 24
-"""Moments of a fit that are recorded."""
+"""Number of frames that are recorded during a fit."""
 TILE = 160
-"""Pixels of the longer side, at most, of what is recorded: every second, third … pixel."""
+"""Maximum of a recorded frame's longer side, in pixels; larger images are subsampled."""
 
 
 class _Record:
-    """What a fit looks like on the way, at SHOTS moments that grow rarer."""
+    """Records PSNR and images during a fit, at SHOTS moments that become sparser."""
 
     def __init__(self, picture: Picture, options: FitOptions):
         self.every = -(-max(picture.width, picture.height) // TILE)
@@ -52,7 +52,7 @@ class _Record:
         steps, minutes = self.options.steps, self.options.minutes
         by_steps = 0.0 if steps is None else self.step / steps
         by_time = 0.0 if minutes is None else seconds / (60 * minutes)
-        # Most happens at the beginning.
+        # The image changes most at the beginning, so frames are denser there.
         if max(by_steps, by_time) < (len(self.frames) / SHOTS) ** 2:
             return
         seen = model.picture(self.every).cpu()
@@ -68,15 +68,15 @@ def compare_fields(
     kinds: Sequence[FieldKind] = IMAGE_KINDS,
     show: bool = True,
 ) -> Path:
-    """Fit each kind of field with one budget, and write the page that compares them.
+    """Fit each kind of field with the same budget, and write the page that compares them.
 
-    `out` gets a run folder for each kind, progress.gif and index.html, whose path is returned.
-    What is recorded on the way does not count as fitting. InputError; KeyboardInterrupt once
-    Ctrl-C has ended a fit.
+    `out` receives a run folder for each kind, progress.gif and index.html, whose path is
+    returned. Recording does not count as fitting time. Raises InputError if `out` is not free
+    or cannot be written, and KeyboardInterrupt if a fit was interrupted by Ctrl-C.
     """
     check_free(out)
     make_folder(out)
-    # Without a budget, the one that the loop takes.
+    # Without a budget, the default of the training loop.
     if options.steps is None and options.minutes is None:
         options = replace(options, minutes=5.0)
     often = 20 if options.steps is None else max(1, options.steps // 200)
@@ -95,8 +95,8 @@ def compare_fields(
         page,
         f"{Path(picture.name).stem}: {len(fields)} fields",
         f"{picture.width}×{picture.height} pixels; {' or '.join(budget)} of {pixels:,} random "
-        f"pixels a step for each field, seed {options.seed}. There is no held-out set: a field "
-        "is asked for what it was shown.",
+        f"pixels per step for each field, seed {options.seed}. There is no held-out set: the "
+        "fields are evaluated on the pixels that they were fitted to.",
         photograph_appearance(picture.pixels),
         fields,
         film,
@@ -127,13 +127,13 @@ def _fitted(
 
 
 def _write_film(path: Path, records: dict[FieldKind, _Record]) -> None:
-    """All fits at once, beside the photograph; those that took few steps wait at their end."""
+    """Video of all fits beside the target; fits with fewer frames repeat their last one."""
     taken = {kind: record.frames for kind, record in records.items() if record.frames}
     truth = over_white(next(iter(records.values())).truth)
     frames = [
         labelled(
             [
-                ("photograph", truth),
+                ("target", truth),
                 *((kind, own[min(shot, len(own) - 1)]) for kind, own in taken.items()),
             ],
             columns=4,
@@ -144,7 +144,11 @@ def _write_film(path: Path, records: dict[FieldKind, _Record]) -> None:
 
 
 def appearance(model: ImageFieldModel) -> Appearance:
-    """A fitted field's picture and derivatives; its own where that says much."""
+    """Image and derivatives of a fitted field.
+
+    Gradients are computed by automatic differentiation, and so are Laplacians of smooth fields;
+    Laplacians of the other fields are finite differences of pixels.
+    """
     seen = photograph_appearance(model.picture().cpu())
     height, width, _ = model.size.tolist()
     scale = torch.tensor([1 / width, 1 / height], device=model.size.device)
@@ -167,7 +171,7 @@ def appearance(model: ImageFieldModel) -> Appearance:
 
 
 def photograph_appearance(pixels: Float[Tensor, "height width channels"]) -> Appearance:
-    """Pixels and their finite differences."""
+    """Appearance of an image, with derivatives by finite differences."""
     color = over_white(pixels)
     grey = color.mean(-1)
     return Appearance(color, pixel_gradient(grey).norm(dim=0), pixel_laplacian(grey))

@@ -1,4 +1,4 @@
-"""What a study found, and the page, table and pictures that it writes."""
+"""Results of a study, and how they are written as Markdown, CSV and images."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from unrender.training.run_folder import processor, provenance
 
 DOTS_AN_INCH = 130
 PLOT_SIZE = (6.4, 3.8)
-"""Inches, with room for the names of long series."""
+"""Size of a single plot in inches, with room for long labels in the legend."""
 
 Cell = str | float | int | None
 Record = Mapping[str, Cell]
@@ -25,7 +25,7 @@ Record = Mapping[str, Cell]
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot, the name of its file, and the sentence under it."""
+    """A plot, the name of its file, and its caption."""
 
     name: str
     drawing: Figure
@@ -34,37 +34,37 @@ class Plot:
 
 @dataclass(frozen=True)
 class Strip:
-    """Rows of small pictures, the name of their file, and the sentence under them."""
+    """Rows of small images, the name of their file, and their caption."""
 
     name: str
     rows: Sequence[Row]
     caption: str
     heads: Sequence[str] = ()
-    """What stands over the columns."""
+    """Titles of the columns."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with the same keys, which head its columns."""
+    """Rows with the same keys, which are the column titles."""
 
     rows: Sequence[Record]
 
 
 Part = str | Table | Plot | Strip
-"""A paragraph, a table, a plot or pictures."""
+"""A paragraph, a table, a plot or a strip of images."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What one study found."""
+    """Results of one study."""
 
     title: str
     parts: Sequence[Part]
-    """In the order in which they are read."""
+    """Content of the page, in order."""
     records: Sequence[Record]
     """Every single measurement, for the CSV."""
     settings: Mapping[str, Cell]
-    """What it was measured with: runs, budgets, numbers of views, seeds."""
+    """Settings of the measurement: runs, budgets, numbers of views, seeds."""
 
 
 def write_findings(findings: Findings, folder: Path, name: str) -> Path:
@@ -81,9 +81,9 @@ def write_findings(findings: Findings, folder: Path, name: str) -> Path:
             _write_png(folder / file, _drawn(part))
             lines += [f"![{part.caption}]({file})", "", f"*{part.caption}*", ""]
     made = provenance()
-    told = "; ".join(f"{key}: {_shown(value)}" for key, value in findings.settings.items())
+    settings = "; ".join(f"{key}: {_shown(value)}" for key, value in findings.settings.items())
     lines += [
-        f"Every measurement: [{name}.csv]({name}.csv). {told}; commit {made['commit']}; "
+        f"All measurements: [{name}.csv]({name}.csv). {settings}; commit {made['commit']}; "
         f"{processor()}. `{made['command']}`",
         "",
     ]
@@ -94,7 +94,7 @@ def write_findings(findings: Findings, folder: Path, name: str) -> Path:
 
 
 def markdown_table(rows: Sequence[Record]) -> list[str]:
-    """The lines of a table; numbers to the right, with four digits."""
+    """Lines of a Markdown table; numbers are right-aligned with four significant digits."""
     heads = list(rows[0])
     right = [all(not isinstance(row[head], str) for row in rows) for head in heads]
     lines = [

@@ -1,4 +1,4 @@
-"""Derivatives of pixels as pictures, and their errors as plots."""
+"""Images of pixel derivatives, and plots of their errors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ from unrender.studies.gradient_techniques import Truth
 def diverging(
     values: Float[Tensor, "*batch height width"], limit: float
 ) -> Float[Tensor, "*batch height width 3"]:
-    """Blue below 0, white there and red above it; full at ±limit."""
+    """Diverging color map: blue below 0, white at 0, red above; saturates at ±limit."""
     colors = mpl.colormaps["RdBu_r"]((values / limit).clamp(-1, 1).numpy() / 2 + 0.5)
     return torch.from_numpy(colors[..., :3]).float()
 
@@ -25,7 +25,7 @@ def diverging(
 def derivative_images(
     name: str, true: Truth, found: Mapping[str, Float[Tensor, "4 height width 3"]]
 ) -> Strip:
-    """Of each technique a row, of each parameter a column, which has one scale."""
+    """Derivative images: a row for each technique, a column and scale for each parameter."""
     limits = true.derivatives.mean(3).abs().flatten(1).quantile(0.995, dim=1)
 
     def row(rows: Float[Tensor, "4 height width 3"]) -> Float[Tensor, "4 height width 3"]:
@@ -37,7 +37,7 @@ def derivative_images(
         )
 
     shown = torch.cat([true.image[None].clamp(0, 1), row(true.derivatives)])
-    rows: list[Row] = [("truth", shown)]
+    rows: list[Row] = [("ground truth", shown)]
     blank = torch.ones_like(shown[:1])
     rows += [
         (technique.replace(", ", "\n"), torch.cat([blank, row(own)]))
@@ -46,14 +46,14 @@ def derivative_images(
     return Strip(
         name.replace(" ", "-"),
         rows,
-        f"The {name}: the image, and what its pixels do by {', '.join(PARAMETERS)}: red grows, "
-        "blue falls, and each column has one scale.",
+        f"The {name}: the image and its derivatives by {', '.join(PARAMETERS)}. Red is "
+        "positive, blue negative; each column has one scale.",
         ["image", *PARAMETERS],
     )
 
 
 def width_and_cost(records: Sequence[Record]) -> list[Plot]:
-    """Errors by position, over the width of an edge and over the cost."""
+    """Error of the derivative by position over the width of an edge, and over the cost."""
     widths: dict[str, tuple[list[float], list[float]]] = {}
     costs: dict[str, tuple[list[float], list[float]]] = {}
     for row in records:
@@ -71,15 +71,15 @@ def width_and_cost(records: Sequence[Record]) -> list[Plot]:
         Plot(
             "widths",
             draw_curves(
-                widths, "width of an edge: blur or β, in pixels", "relative error, position",
+                widths, "width of an edge: blur or β (pixels)", "relative error, position",
                 log_x=True, marker="o",
             ),
-            "Wide edges are biased, and narrower ones than a pixel are met by luck; where "
-            "faces are as small as the blur, soft ones mix.",
+            "Wide edges are biased; edges narrower than a pixel are hit only by chance, which "
+            "raises the variance. Soft rasterization blends faces as small as the blur.",
         ),
         Plot(
             "cost",
-            draw_scatter(costs, "cost, over a plain image", "relative error, position"),
-            "What a derivative by position costs, and how wrong it is: a point for each scene.",
+            draw_scatter(costs, "cost (plain images)", "relative error, position"),
+            "Error of the derivative by position over its cost; one point for each scene.",
         ),
     ]  # fmt: skip

@@ -1,12 +1,13 @@
-"""Three small scenes whose images have known derivatives: a triangle, a sphere, a ring and box.
+"""Three small test scenes for image derivatives: a triangle, a sphere, and a ring with a box.
 
-Each is a mesh and the signed distance of the same solid, so that rasterizers and volumes draw
-the same thing. Four numbers change what is seen, the *amounts*, all 0 at rest: position (a move
-to the image's right, in scene units), rotation (about an oblique axis, in radians), colour (of
-the albedo, a share of it) and light (a turn of its direction about z, in radians).
+Each is a mesh and a signed distance function of the same solid, so that rasterizers and volume
+renderers draw the same object. Four parameters, the *amounts*, change the image; all are 0 at
+rest: position (translation to the image's right, in scene units), rotation (about an oblique
+axis, in radians), colour (relative change of the albedo) and light (rotation of its direction
+about z, in radians).
 
-An object that moves is a camera and a light that move the other way: everything is computed in
-the object's own frame, where meshes and distances stay as they are.
+Moving the object is the same as moving camera and light the opposite way: everything is
+computed in the object's frame, where mesh and signed distance are constant.
 """
 
 import math
@@ -25,55 +26,55 @@ from unrender.shapes.primitives import cube, icosphere, torus, triangle
 
 PARAMETERS = ("position", "rotation", "colour", "light")
 AXIS = (0.6, 0.0, 0.8)
-"""Of the rotation, in the world."""
+"""Rotation axis, in the world frame."""
 EYE = (0.0, -4.6, 2.0)
 VIEW = math.radians(30)
-"""Field of view of the camera, which looks at the origin."""
+"""Field of view of the camera in radians; the camera looks at the origin."""
 TO_LIGHT = (-0.5, -0.7, 0.5)
 AMBIENT, DIFFUSE = 0.3, 0.65
-"""Of the light: together less than 1, so that no colour is ever cut off."""
+"""Intensities of the light; their sum is below 1, so that no color is clipped."""
 REACH = 1.25
-"""All of every scene lies within this radius of the origin."""
+"""Radius around the origin that contains every scene."""
 SLAB = 0.02
 """Half the thickness of the triangle as a solid, in scene units."""
 
 
 @dataclass(frozen=True)
 class GradientScene:
-    """One object in its own frame, twice: as triangles and as a signed distance."""
+    """One object in its own frame, as a mesh and as a signed distance function."""
 
     name: str
     mesh: Mesh
-    """With normals of its vertices."""
+    """Mesh with vertex normals."""
     distance: sdf.SDF
     turn: float = 0.2
-    """Step of finite differences by the rotation, in pixels at distance 1 from the middle."""
+    """Finite-difference step of the rotation, in pixels at distance 1 from the center."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Camera and light in the object's frame, and how bright its colours are."""
+    """Camera and light in the object's frame, and the brightness of its albedo."""
 
     cameras: Cameras
-    """Just one."""
+    """A single camera."""
     to_light: Float[Tensor, "3"]
     brightness: Float[Tensor, ""]
 
     @property
     def pixel(self) -> float:
-        """A pixel's width at the object's middle, in scene units."""
+        """A pixel's width at the object's center, in scene units."""
         return math.hypot(*EYE) / float(self.cameras.focal[0])
 
 
 def world_from_object(amounts: Float[Tensor, "4"]) -> Float[Tensor, "3 4"]:
-    """The object's pose."""
+    """The object's pose at the given amounts."""
     right = amounts.new_tensor([1.0, 0.0, 0.0])
     turned = so3_exp(amounts[1] * amounts.new_tensor(AXIS))
     return torch.cat([turned, (amounts[0] * right)[:, None]], dim=1)
 
 
 def setting_at(amounts: Float[Tensor, "4"], side: int) -> Setting:
-    """What changes with the amounts, differentiably; images are `side` pixels wide and high."""
+    """Camera and light at the given amounts, differentiably; images have `side`² pixels."""
     pose = world_from_object(amounts)
     eye = amounts.new_tensor(EYE)
     world_from_camera = look_at(eye, torch.zeros_like(eye), amounts.new_tensor([0.0, 0, 1]))
@@ -91,7 +92,7 @@ def setting_at(amounts: Float[Tensor, "4"], side: int) -> Setting:
 def shaded(
     points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"], setting: Setting
 ) -> Float[Tensor, "points 3"]:
-    """Lambert's colours of a surface with a smooth pattern that is fixed to it, in [0, 1]."""
+    """Lambertian shading of a surface with a smooth albedo pattern; colors in [0, 1]."""
     waves = points.new_tensor([[3.0, 1.0, 2.0], [2.5, -1.5, 2.0], [2.0, 1.0, -3.0]])
     albedo = points.new_tensor([0.65, 0.5, 0.4]) + 0.25 * (points @ waves.mT).sin()
     facing = (normals @ setting.to_light).clamp_min(0)[:, None]
@@ -99,9 +100,9 @@ def shaded(
 
 
 def gradient_scenes() -> tuple[GradientScene, ...]:
-    """The triangle, the sphere, and the mesh: a box within a ring, which hide each other."""
-    # A sphere's silhouette stays where it is as it turns, but that of its triangles flickers:
-    # a longer step leaves more of the pattern and less of them.
+    """The triangle, the sphere, and a box within a ring, which occlude each other."""
+    # The silhouette of a rotating sphere is constant, but that of its triangles flickers: a
+    # larger step reduces this flicker relative to the pattern's motion.
     ball = icosphere(3)
     return (
         GradientScene("triangle", _facing(triangle()), _upright(_slab())),
@@ -114,7 +115,7 @@ def _ring_and_box() -> GradientScene:
     major, minor, half = 0.85, 0.22, 0.36
     ring = torus(major, minor, 16, 48)
     flat = normalize(ring.vertices * ring.vertices.new_tensor([1.0, 1.0, 0.0]), dim=1)
-    # Each side of the box has corners of its own, whose normals are the side's.
+    # Each side of the box has its own vertices, with the side's normal.
     box = cube()
     corners = 2 * half * box.vertices[box.faces]
     sides = normalize(face_normals(box.vertices, box.faces), dim=1)
@@ -135,7 +136,7 @@ def _with(mesh: Mesh, normals: Float[Tensor, "vertices 3"]) -> Mesh:
 
 
 def _facing(mesh: Mesh) -> Mesh:
-    """A flat mesh of the xy plane, stood up so that it faces −y and leans back a little."""
+    """A flat mesh in the xy plane, rotated to face −y and lean back a little."""
     turn = _standing()
     vertices = mesh.vertices @ turn.mT
     return _with(Mesh(vertices, mesh.faces), face_normals(vertices, mesh.faces).expand(3, 3))
@@ -150,7 +151,7 @@ def _standing() -> Float[Tensor, "3 3"]:
 
 
 def _slab() -> sdf.SDF:
-    """The unit triangle with sharp sides: its incircle has radius ½."""
+    """The unit triangle as a thin solid; its incircle has radius ½."""
     sides = [
         sdf.plane((-math.cos(a), -math.sin(a), 0.0), 0.5)
         for a in (0.0, 2 * math.pi / 3, 4 * math.pi / 3)

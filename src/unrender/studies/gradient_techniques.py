@@ -1,8 +1,8 @@
-"""Ways to draw a scene so that its pixels have derivatives, and the derivatives.
+"""Differentiable rendering techniques, and derivatives of their pixels.
 
-All give colours over white of one camera, [height, width, 3], and draw the same surface with
-the same light (gradient_scenes.py): what differs is how they treat its edges. All but `truth`
-are differentiated by autograd.
+All techniques render RGB over white for one camera, [height, width, 3], of the same surface
+with the same light (gradient_scenes.py); they differ in how they treat silhouettes. All except
+`truth` are differentiated by autograd.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
 
 GAMMA = 1e-2
-"""How much nearer faces hide what is behind them in soft rasterization: smaller hides more."""
+"""γ of soft rasterization (SoftRas, eq. 3): smaller values give sharper occlusion."""
 JUMP = 0.25
-"""Surfaces that are farther apart within a pixel, in scene units, meet at a silhouette."""
+"""Depth difference within a pixel, in scene units, from which it counts as a silhouette."""
 COARSE, FINE = 40, 24
-"""Bins along each ray: even ones, and those that carry gradients."""
+"""Bins along each ray: evenly spaced ones, and resampled ones that carry gradients."""
 
 Image = Float[Tensor, "height width 3"]
 Amounts = Float[Tensor, "4"]
@@ -42,10 +42,10 @@ def rasterized(
     antialias: bool = True,
     offset: Float[Tensor, "2"] | None = None,
 ) -> Draw:
-    """One face for each ray, of which a pixel has `rays`²; edges blended after Laine et al.
+    """Rasterization with `rays`² rays per pixel and analytic antialiasing (Laine et al. 2020).
 
-    Without `antialias` only what lies within faces has derivatives: edges have none. `offset`
-    moves the rays, in shares of the distance between them.
+    Without `antialias`, derivatives are only those of the shading: silhouettes have none.
+    `offset` moves the rays, in units of the distance between them.
     """
     topology = EdgeTopology.of(scene.mesh) if antialias else None
 
@@ -68,9 +68,9 @@ def rasterized(
 def softened(scene: GradientScene, side: int, blur: float) -> Draw:
     """Soft rasterization with σ = blur², so that `blur` is in pixels.
 
-    Colours are the mean of the faces near the pixel, by SoftRas, eq. 2, and cover it as its
-    soft mask does: with the background in the mean, as the paper has it, they would cover all
-    that any face reaches.
+    Colors are the weighted mean over the faces near the pixel (SoftRas, eq. 2), composited with
+    the soft mask. If the background were part of the mean, as in the paper, the object would be
+    opaque in every pixel that any face reaches.
     """
     layers = most_layers(scene, side, blur)
 
@@ -88,7 +88,7 @@ def softened(scene: GradientScene, side: int, blur: float) -> Draw:
 
 
 def most_layers(scene: GradientScene, side: int, blur: float) -> int:
-    """So many that no face near to a pixel is left out."""
+    """A number of layers at which no face near a pixel is left out."""
     cameras, layers = setting_at(torch.zeros(4), side).cameras, 16
     while layers < len(scene.mesh.faces):
         face = rasterize_mesh(scene.mesh, cameras, layers, blur=3 * blur).pix_to_face
@@ -105,11 +105,11 @@ def volumetric(
     rays: int = 1,
     generator: torch.Generator | None = None,
 ) -> Draw:
-    """The signed distance as a density, (1/β) Ψ(−distance / β), with Laplace's CDF Ψ.
+    """Volume rendering with density (1/β) Ψ(−distance / β), where Ψ is Laplace's CDF.
 
     Yariv et al., "Volume Rendering of Neural Implicit Surfaces" (2021), eq. 2 and 3; β in scene
-    units. Normals are the distance's gradient. With a generator, rays and samples are drawn at
-    random, stratified: then it is stochastic.
+    units. Normals are the gradient of the signed distance. With a generator, rays and samples
+    are stratified random, and the image is stochastic.
     """
 
     def draw(amounts: Amounts) -> Image:
@@ -155,7 +155,7 @@ def _marched(
         middle = -(origins * directions).sum(1)
         interval = RayInterval((middle - REACH).detach(), (middle + REACH).detach())
         s = even_edges(count, COARSE, generator).to(origins)
-        # Bins wider than β would miss the surface: it is looked for with a wider one first.
+        # Bins wider than β could miss the surface, so it is first located with a larger β.
         for rough in (REACH / COARSE, REACH / COARSE / 6):
             edges = interval.distance(s)
             wide = origins.new_tensor(max(beta, rough))
@@ -176,10 +176,11 @@ def _marched(
 
 
 def derivatives(draw: Callable[[Amounts], Tensor]) -> Float[Tensor, "4 *numbers"]:
-    """Of every pixel by every amount at rest, by autograd.
+    """Derivatives of all pixels by the four amounts at rest, by autograd.
 
-    Gradients lead from one number to all inputs, and here many pixels depend on few inputs. But
-    the gradient of Σ v · pixels is linear in v, and its own gradient by v is what is wanted.
+    Reverse mode computes gradients of one number by all inputs, but here many pixels depend on
+    few inputs. The gradient of Σ v · pixels is linear in v, so differentiating it by v gives
+    the forward-mode derivatives.
     """
     start = torch.zeros(4, requires_grad=True)
     image = draw(start)
@@ -191,25 +192,25 @@ def derivatives(draw: Callable[[Amounts], Tensor]) -> Float[Tensor, "4 *numbers"
 
 @dataclass(frozen=True)
 class Truth:
-    """Derivatives that know nothing of how edges are made differentiable."""
+    """Ground-truth image and derivatives, by finite differences."""
 
     image: Image
     derivatives: Float[Tensor, "4 height width 3"]
     noise: Float[Tensor, "4"]
-    """Root of the sum of the squared standard errors, as a share of the derivatives' norm."""
+    """Norm of the standard errors, relative to the norm of the derivatives."""
     edges: Bool[Tensor, "height width"]
-    """Pixels that a silhouette crosses, and their neighbours."""
+    """Pixels crossed by a silhouette, and their neighbors."""
 
 
 @torch.no_grad()
 def truth(
     scene: GradientScene, side: int, generator: torch.Generator, rays: int = 10, passes: int = 3
 ) -> Truth:
-    """Central differences of images with `rays`² rays a pixel, in the mean of several passes.
+    """Central differences of images with `rays`² rays per pixel, averaged over several passes.
 
-    In each pass the rays stand elsewhere in the pixel, and so the passes tell what their mean
-    is worth. A step moves silhouettes by a fifth of a pixel either way, so that differences
-    are means over that little; colour and light, which move none, need fewer rays.
+    Each pass uses a different subpixel offset of the rays, so that the variance of the passes
+    gives the standard error of their mean. A step moves silhouettes by a fifth of a pixel in
+    each direction. Color and light do not move silhouettes and need fewer rays.
     """
     pixel = setting_at(torch.zeros(4), side).pixel
     steps = torch.tensor([0.2 * pixel, scene.turn * pixel, 0.1, 0.02])
@@ -234,7 +235,7 @@ def truth(
 
 
 def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, "height width"]:
-    """Pixels in which what is seen ends or another surface begins, and their neighbours."""
+    """Pixels with a depth discontinuity or the object's outline, and their neighbors."""
     cameras = setting_at(torch.zeros(4), side).cameras.resized(side * rays, side * rays)
     depth = rasterize_mesh(scene.mesh, cameras).zbuf[0]
     depth = torch.where(depth.isfinite(), depth, 10 * REACH)[None]

@@ -1,10 +1,10 @@
-"""Derivatives of pixels, by every technique there is here, against finite differences.
+"""Derivatives of pixels by several differentiable renderers, against finite differences.
 
-The scenes and what is changed in them are in gradient_scenes.py, the techniques in
-gradient_techniques.py. Errors are relative, ‖found − true‖ / ‖true‖ over pixels and channels: 0
-is right, 1 is what a technique that finds nothing has. They are given for all pixels, for those
-at silhouettes and for the rest, and once more for the means of blocks of pixels, which forgive
-a derivative that is spread over its neighbours but not one that is wrong.
+The scenes and their parameters are in gradient_scenes.py, the techniques in
+gradient_techniques.py. Errors are relative, ‖estimated − true‖ / ‖true‖ over pixels and
+channels: 0 is exact, 1 is the error of an all-zero gradient. They are computed over all pixels,
+over pixels at silhouettes and over the rest, and over means of blocks of pixels, which tolerate
+a derivative that is spread over neighboring pixels but not one that is wrong.
 """
 
 import time
@@ -39,27 +39,27 @@ from unrender.studies.study import Experiment
 
 Derivatives = Float[Tensor, "4 height width 3"]
 BLOCK = 8
-"""Pixels a side of the blocks whose means are compared as well."""
+"""Side, in pixels, of the blocks whose means are compared as well."""
 PROJECTIVE = "Mitsuba, projective"
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one technique made of one scene."""
+class TechniqueResult:
+    """Derivatives of one scene by one technique."""
 
     technique: str
     kind: str
-    """Of technique: those of a kind differ in one number."""
+    """Family of the technique; techniques of a kind differ in one setting."""
     width: float | None
-    """That number, as pixels over which it spreads an edge."""
+    """Width of an edge in pixels, which that setting determines."""
     derivatives: Derivatives
-    """In the mean of the runs, if it is stochastic."""
+    """Averaged over the runs, if the technique is stochastic."""
     spread: Float[Tensor, "4"] | None
-    """Standard deviation of one run, as a share of the true derivatives' norm."""
+    """Standard deviation of one run, relative to the norm of the true derivatives."""
     forward: float
-    """Seconds of one image."""
+    """Time of one image, in seconds."""
     backward: float
-    """Seconds of the gradient of one number made of it."""
+    """Time of the gradient of a scalar loss of the image, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -67,29 +67,29 @@ class Gradients(Experiment):
     """Derivatives of pixels by six techniques: pictures, bias, variance and cost."""
 
     side: int = 64
-    """Pixels a side of the images."""
+    """Side of the images, in pixels."""
     blurs: tuple[float, ...] = (0.3, 1.0, 2.0)
     """√σ of soft rasterization, in pixels."""
     betas: tuple[float, ...] = (0.03, 0.01, 0.003)
-    """β of the density of signed distances, in scene units; objects have radius 1."""
+    """β of the volume density, in scene units; objects have radius 1."""
     runs: int = 3
-    """Of what is stochastic."""
+    """Runs of each stochastic technique."""
     rays: int = 12
-    """A side of each pixel, of the images whose finite differences are the truth."""
+    """Square root of the rays per pixel of the ground truth's images."""
     samples: int = 256
-    """A pixel, of Mitsuba."""
+    """Samples per pixel of Mitsuba."""
     mitsuba: bool = True
-    """Whether Mitsuba is asked, if it is there."""
+    """Whether to include Mitsuba, if it is installed."""
 
     def run(self, seed: int, say: Callable[[str], None]) -> Findings:
         if self.side < 16 or self.runs < 2 or not self.blurs or not self.betas:
             raise InputError(
                 f"gradients: {self.side} pixels, {self.runs} runs, {len(self.blurs)} blurs and "
-                f"{len(self.betas)} betas: it takes 16 pixels, 2 runs, a blur and a beta"
+                f"{len(self.betas)} betas: give at least 16 pixels, 2 runs, a blur and a beta"
             )
         records: list[Record] = []
         strips: list[Part] = []
-        absent: str | None = None if self.mitsuba else "it was not asked"
+        absent: str | None = None if self.mitsuba else "disabled by option"
         noises: list[str] = []
         for scene in gradient_scenes():
             say(f"Differentiating the {scene.name}")
@@ -111,36 +111,37 @@ class Gradients(Experiment):
         return Findings(
             "Gradients of pixels",
             [
-                "What a pixel's colour does when an object moves or turns, or its colour or "
-                "its light changes, by autograd through several ways to draw it. The truth is "
-                f"finite differences of images with {self.rays}² rays a pixel. Errors are "
-                "‖found − true‖ / ‖true‖ over all pixels, in the mean of the scenes: **0 is "
-                "right, and 1 is what finding nothing has**.",
+                "Derivatives of pixel colors by an object's position, rotation, colour and "
+                "light, computed by autograd through several differentiable renderers. The "
+                f"ground truth is finite differences of images with {self.rays}² rays per "
+                "pixel. Errors are ‖estimated − true‖ / ‖true‖ over all pixels, averaged over "
+                "the scenes: **0 is exact, and 1 is what an all-zero gradient scores**.",
                 Table(_summary(records, "error")),
-                "The cost is that of an image and its gradient, over that of an image without "
-                "edges; volumes have four random rays a pixel. Where the errors by position "
-                "come from: pixels at silhouettes, and the others.",
+                "The cost is the time of an image and its gradient, relative to one plain "
+                "image (rasterized without antialiasing); volumes use four random rays per "
+                "pixel. The error by position, split into pixels at silhouettes and all "
+                "others:",
                 Table(_split(records)),
-                f"And the errors of means of {BLOCK}×{BLOCK} pixels. An optimiser sums over "
-                "pixels, and is served by a derivative that lies a pixel beside its place; "
-                "what is still large here leads it astray.",
+                f"Errors of the means over {BLOCK}×{BLOCK} pixels. An optimizer sums over "
+                "pixels, so a derivative that is displaced by one pixel still helps it; "
+                "errors that remain large here mislead it.",
                 Table(_summary(records, "block error")),
                 *self._advice(records),
                 *strips,
                 *width_and_cost(records),
-                "The truth has noise of its own, its standard error as a share of its norm, by "
-                f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. No error below it means "
-                "anything." + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
+                "The ground truth is noisy. Its standard error, relative to its norm, by "
+                f"{', '.join(PARAMETERS)}: {'; '.join(noises)}. Errors below this are not "
+                "significant." + (f" {PROJECTIVE}, is left out: {absent}." if absent else ""),
             ],
             records,
             {
                 "seed": seed,
-                "pixels a side": self.side,
-                "runs of what is stochastic": self.runs,
+                "image side, pixels": self.side,
+                "runs of stochastic techniques": self.runs,
             },
         )
 
-    def _found(self, scene: GradientScene, generator: torch.Generator) -> list[Found]:
+    def _found(self, scene: GradientScene, generator: torch.Generator) -> list[TechniqueResult]:
         side, pixel = self.side, setting_at(torch.zeros(4), self.side).pixel
         certain: list[tuple[str, str, float | None, Draw]] = [
             ("no edges", "no edges", None, rasterized(scene, side, antialias=False)),
@@ -151,7 +152,7 @@ class Gradients(Experiment):
             name = f"soft, blur {blur:g} px"
             certain.append((name, "soft", blur, softened(scene, side, blur)))
         found = [
-            Found(name, kind, width, derivatives(draw), None, *_seconds(draw))
+            TechniqueResult(name, kind, width, derivatives(draw), None, *_seconds(draw))
             for name, kind, width, draw in certain
         ]
         for beta in self.betas:
@@ -159,19 +160,23 @@ class Gradients(Experiment):
             every = torch.stack([derivatives(draw) for _ in range(self.runs)])
             deviation = every.var(0).sum((1, 2, 3)).sqrt()
             name = f"volume, β {beta:g}"
-            # How often it is timed is chance, and must not change what is drawn after.
+            # The number of timed runs varies, and must not change later random samples.
             timed = volumetric(scene, side, beta, 2, torch.Generator())
             found.append(
-                Found(name, "volume", beta / pixel, every.mean(0), deviation, *_seconds(timed))
+                TechniqueResult(
+                    name, "volume", beta / pixel, every.mean(0), deviation, *_seconds(timed)
+                )
             )
         return found
 
-    def _projective(self, scene: GradientScene, seed: int) -> Found:
+    def _projective(self, scene: GradientScene, seed: int) -> TechniqueResult:
         runs = [projective(scene, self.side, self.samples, seed + k) for k in range(2)]
         every = torch.stack([rows for rows, _ in runs])
         seconds = min(each for _, each in runs) / len(PARAMETERS)
         deviation = every.var(0).sum((1, 2, 3)).sqrt()
-        return Found(PROJECTIVE, PROJECTIVE, None, every.mean(0), deviation, seconds, 0.0)
+        return TechniqueResult(
+            PROJECTIVE, PROJECTIVE, None, every.mean(0), deviation, seconds, 0.0
+        )
 
     def _advice(self, records: list[Record]) -> list[Part]:
         def mean(technique: str, key: str, *parameters: str) -> float:
@@ -190,48 +195,50 @@ class Gradients(Experiment):
         soft, volume = f"soft, blur {self.blurs[0]:g} px", f"volume, β {self.betas[-1]:g}"
         hard, twice = "edges antialiased", "antialiased, 2×2 rays"
         return [
-            "**What follows**, in the mean of the scenes:",
-            "- Colour and light need no edges: plain rasterization is right to "
+            "**Conclusions**, on average over the scenes:",
+            "- Derivatives by colour and light do not depend on silhouettes: plain "
+            "rasterization has an error of "
             f"{mean('no edges', 'inner error', 'colour', 'light'):.1%} within surfaces. By "
-            "position it misses the silhouettes, nearly all there is: its error is "
-            f"{mean('no edges', 'error', 'position'):.2f}.\n"
-            "- To move a mesh, take antialiased edges: error "
-            f"{mean(hard, 'error', *moved):.2f} a pixel and "
-            f"{mean(hard, 'block error', *moved):.2f} a block, for {costs[hard]:.1f} times a "
-            f"plain image; with 2×2 rays {mean(twice, 'error', *moved):.2f} and "
-            f"{mean(twice, 'block error', *moved):.2f} for {costs[twice]:.1f} times. A crease "
-            "is no silhouette: where light differs on its two sides, what its motion does is "
-            "missed (see the ring and box, inside).\n"
-            "- Soft rasterization reaches farther than an edge's own pixel, which helps where "
-            "a start is off by several. It pays with bias: where two faces meet each covers "
-            "half, both together three quarters, and such seams move along; faces that are "
-            "smaller than the blur cover more than they do; and as its sigmoid is of the "
-            "squared distance, the derivative is 0 on the edge itself and largest on either "
-            f"side of it. With a {soft[6:]}: "
-            f"{mean(soft, 'error', *moved):.2f} a pixel, "
-            f"{mean(soft, 'block error', *moved):.2f} a block, {costs[soft]:.1f} times. "
-            "Use it on meshes of few faces, and lower the blur as the fit goes on.\n"
-            "- A volume makes edges out of its density alone, so that no mesh is needed and "
-            "holes may open. Its edges lie a few β outside of the surface, what is thinner "
-            "than β is transparent, and a ray meets an edge far narrower than a pixel by luck. "
-            f"With {volume[8:]}: {mean(volume, 'error', *moved):.2f} a pixel, "
-            f"{mean(volume, 'block error', *moved):.2f} a block, {costs[volume]:.0f} times. "
-            "Begin with a large β and let it fall.\n"
-            "- Finite differences need two images for each parameter, with hundreds of rays a "
-            "pixel: right for a test or a few parameters, out of the question for the vertices "
-            "of a mesh, for which one backward pass serves all.",
+            "position it misses the silhouettes, which carry nearly all of the gradient: its "
+            f"error is {mean('no edges', 'error', 'position'):.2f}.\n"
+            "- To move a mesh, use antialiased edges: error "
+            f"{mean(hard, 'error', *moved):.2f} per pixel and "
+            f"{mean(hard, 'block error', *moved):.2f} per block, at {costs[hard]:.1f} times "
+            "the cost of a plain image; with 2×2 rays "
+            f"{mean(twice, 'error', *moved):.2f} and "
+            f"{mean(twice, 'block error', *moved):.2f} at {costs[twice]:.1f} times. A crease "
+            "is not a silhouette: the derivative of a moving crease between differently lit "
+            "faces is missed (see the ring and box, inside).\n"
+            "- Soft rasterization has gradients beyond an edge's own pixel, which helps if the "
+            "start is off by several pixels. It is biased: where two faces meet, each covers "
+            "half of a pixel but both together three quarters, and such seams move with the "
+            "mesh; faces smaller than the blur cover more than their area; and since its "
+            "sigmoid is of the squared distance, the derivative is 0 on the edge itself and "
+            f"largest on either side of it. With a {soft[6:]}: "
+            f"{mean(soft, 'error', *moved):.2f} per pixel, "
+            f"{mean(soft, 'block error', *moved):.2f} per block, {costs[soft]:.1f} times. "
+            "Use it on meshes with few faces, and reduce the blur during the fit.\n"
+            "- Volume rendering gets edges from its density alone, so it needs no mesh and "
+            "the topology may change. Its edges lie a few β outside of the surface, parts "
+            "thinner than β are transparent, and a ray hits an edge far narrower than a pixel "
+            f"only by chance. With {volume[8:]}: {mean(volume, 'error', *moved):.2f} per "
+            f"pixel, {mean(volume, 'block error', *moved):.2f} per block, "
+            f"{costs[volume]:.0f} times. Begin with a large β and reduce it.\n"
+            "- Finite differences need two images for each parameter, with hundreds of rays "
+            "per pixel: suitable for tests or a few parameters, but not for the vertices of a "
+            "mesh, which take one backward pass together.",
         ]
 
 
 def _seconds(draw: Draw, spent: float = 0.5) -> tuple[float, float]:
-    """Least seconds of an image, and of the gradient of the sum of its squares.
+    """Minimum CPU seconds of an image, and of the gradient of the sum of its squares.
 
-    Of the processor, over all threads: the clock also tells what else the machine does. The
-    least of at least two times, and of as many as fit into `spent` seconds.
+    CPU time of all threads, since wall time also depends on other processes. The minimum over
+    at least two runs, and over as many as fit into `spent` seconds.
     """
     forward = backward = float("inf")
     start, rounds, threads = time.process_time(), 0, torch.get_num_threads()
-    # Threads that wait for each other count as work, the more so on a busy machine.
+    # Threads that wait for each other use CPU time, especially on a busy machine.
     torch.set_num_threads(1)
     try:
         while rounds < 2 or time.process_time() - start < spent:
@@ -251,17 +258,17 @@ def _seconds(draw: Draw, spent: float = 0.5) -> tuple[float, float]:
 def relative_errors(
     found: Float[Tensor, "4 rows columns 3"], true: Float[Tensor, "4 rows columns 3"]
 ) -> Float[Tensor, "4"]:
-    """‖found − true‖ / ‖true‖ of each parameter."""
+    """‖found − true‖ / ‖true‖ for each parameter."""
     return (found - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
 
 
 def block_means(rows: Derivatives) -> Float[Tensor, "4 rows columns 3"]:
-    """Means of blocks of pixels; what does not fill one is left out."""
+    """Means of blocks of pixels; incomplete blocks are left out."""
     return avg_pool2d(rows.permute(0, 3, 1, 2), BLOCK).permute(0, 2, 3, 1)
 
 
-def _measured(scene: str, found: Found, true: Truth, plain: float) -> list[Record]:
-    """One row for each parameter."""
+def _measured(scene: str, found: TechniqueResult, true: Truth, plain: float) -> list[Record]:
+    """One record for each parameter."""
     ours, real = found.derivatives, true.derivatives
     edges = true.edges[..., None]
     columns: dict[str, Tensor] = {
@@ -287,7 +294,7 @@ def _measured(scene: str, found: Found, true: Truth, plain: float) -> list[Recor
 
 
 def _finite(value: Tensor) -> float | None:
-    """None for a share of nothing: a small triangle has no pixel that no edge is near."""
+    """None for 0/0: every pixel of a small triangle is near an edge."""
     return float(value) if bool(value.isfinite()) else None
 
 
@@ -298,9 +305,9 @@ def _techniques(records: list[Record]) -> list[str]:
 def _value(
     records: list[Record], technique: str, scene: str, parameter: str, key: str
 ) -> float | None:
-    wanted = {"technique": technique, "scene": scene, "parameter": parameter}
+    key_fields = {"technique": technique, "scene": scene, "parameter": parameter}
     for row in records:
-        if wanted.items() <= row.items():
+        if key_fields.items() <= row.items():
             value = row.get(key)
             return None if value is None else float(value)
     return None
@@ -311,7 +318,7 @@ def _scenes(records: list[Record]) -> list[str]:
 
 
 def _summary(records: list[Record], key: str) -> list[Record]:
-    """A row for each technique: the mean over the scenes by each parameter, and the cost."""
+    """A row for each technique: mean over the scenes for each parameter, and the cost."""
     rows: list[Record] = []
     for technique in _techniques(records):
         own = [row for row in records if row["technique"] == technique]
@@ -331,7 +338,7 @@ def _summary(records: list[Record], key: str) -> list[Record]:
 
 
 def _split(records: list[Record]) -> list[Record]:
-    """Errors by position at silhouettes and elsewhere, of each scene."""
+    """Errors by position at silhouettes and elsewhere, for each scene."""
     return [
         {
             "technique": technique,

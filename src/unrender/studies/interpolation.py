@@ -1,4 +1,4 @@
-"""Images along the geodesic between two poses."""
+"""Study: images generated along the geodesic between two poses."""
 
 from dataclasses import dataclass
 
@@ -19,27 +19,27 @@ from unrender.studies.study import Study, Subject, over_white
 def geodesic(
     start: Float[Tensor, "3 4"], end: Float[Tensor, "3 4"], frames: int
 ) -> Float[Tensor, "{frames} 3 4"]:
-    """Poses at equal steps of the one screw motion that leads from `start` to `end`."""
+    """Evenly spaced poses on the screw motion from `start` to `end`."""
     twist = se3_log(compose(end, invert(start)))
     share = torch.linspace(0, 1, frames)
     return compose(se3_exp(share[:, None] * twist), start.expand(frames, 3, 4))
 
 
 def _roll_deg(cameras: Cameras) -> Float[Tensor, "cameras"]:
-    """How far each camera's right side is from level, in degrees from 0 to 90."""
+    """Angle between each camera's x axis and the horizontal plane, in degrees from 0 to 90."""
     return cameras.rotations[:, 2, 0].clamp(-1, 1).asin().abs().rad2deg()
 
 
 @dataclass(frozen=True)
 class Interpolation(Study):
-    """Images along the geodesic between two poses, beside the scene's own."""
+    """Images generated along the geodesic between two poses, against renders of the scene."""
 
     frames: int = 33
-    """Poses from one end to the other."""
+    """Poses on each path."""
     pairs: int = 3
-    """Pairs of neighbouring held-out poses."""
+    """Pairs of held-out poses."""
     shown: int = 9
-    """Frames of the pictures."""
+    """Frames that are shown."""
 
     def run(self, subject: Subject) -> Findings:
         rows: list[Row] = []
@@ -73,21 +73,20 @@ class Interpolation(Study):
         return Findings(
             f"Interpolation: {subject.name}",
             [
-                "What the flow makes of poses on the screw motion (a geodesic of SE(3)) "
-                f"between two held-out cameras. Over {self.pairs} paths of {self.frames} poses "
-                f"its images are **{mean:.1f} dB** from the scene's own in the mean, and "
-                f"{least:.1f} dB at worst.",
-                f"On its way a screw motion turns the cameras by up to {most:.1f}° about their "
-                "optical axes, out of the level; those of training are turned by "
-                f"{float(_roll_deg(subject.views.train.cameras).max()):.1f}° at most.",
-                Strip("frames", rows, "The flow's images above the scene's own."),
+                "Images that the flow generates from poses on the screw motion (a geodesic of "
+                f"SE(3)) between two held-out cameras. Over {self.pairs} paths of "
+                f"{self.frames} poses, their PSNR against renders of the scene is "
+                f"**{mean:.1f} dB** on average, and {least:.1f} dB in the worst case.",
+                f"Between its ends, the screw motion rolls the cameras by up to {most:.1f}°; "
+                "the roll of the training cameras is at most "
+                f"{float(_roll_deg(subject.views.train.cameras).max()):.1f}°.",
+                Strip("frames", rows, "Images of the flow (upper) and of the scene (lower)."),
                 Plot(
                     "psnr",
-                    draw_curves(curves, "share of the way", "PSNR against the scene (dB)"),
-                    "A path that is as good between its ends as at them has learned the space, "
-                    "not the views.",
+                    draw_curves(curves, "position on the path", "PSNR vs. the scene (dB)"),
+                    "PSNR along each path, from one held-out pose (0) to the other (1).",
                 ),
             ],
             records,
-            {"paths": self.pairs, "poses a path": self.frames},
+            {"paths": self.pairs, "poses per path": self.frames},
         )

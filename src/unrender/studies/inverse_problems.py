@@ -1,8 +1,8 @@
-"""Four inverse problems by differentiable rendering, each judged by what it was not given.
+"""Four inverse problems solved by differentiable rendering, evaluated against the ground truth.
 
-A pose from a silhouette, a light from shading, a texture from photographs, and a shape from
-normals. Each begins with images that another renderer made (many rays a pixel, no antialiased
-edges), so that none is solved by its own mistakes.
+Pose from a silhouette, light from shading, texture from images, and shape from normals. The
+input images come from a different renderer (many rays per pixel, no antialiased edges), so that
+no solver can exploit the errors of its own renderer.
 """
 
 import math
@@ -51,12 +51,12 @@ from unrender.studies.study import Experiment
 WHITE = torch.ones(3)
 MATTE = Material(specular=0.0)
 RAYS = 4
-"""A side of each pixel of the images that are given."""
+"""Square root of the rays per pixel of the input images."""
 
 
 @dataclass(frozen=True)
 class Solved:
-    """One problem: its figures, and what the page says of it."""
+    """One solved problem: its measurements, and its part of the page."""
 
     records: list[Record]
     parts: list[Part]
@@ -64,30 +64,28 @@ class Solved:
 
 @dataclass(frozen=True)
 class InverseProblems(Experiment):
-    """A pose from a silhouette, a light from shading, a texture from photographs, a shape from
-    normals.
-    """
+    """Pose from a silhouette, light from shading, texture from images, shape from normals."""
 
     side: int = 64
-    """Pixels a side of the images."""
+    """Side of the images, in pixels."""
     poses: int = 3
-    """Silhouettes whose poses are recovered."""
+    """Number of silhouettes whose poses are estimated."""
     views: int = 12
-    """Photographs that the texture is found from, and as many images of normals."""
+    """Number of images for the texture, and of normal maps for the shape."""
     steps: int = 150
-    """Of the descents to a texture and to a mesh."""
+    """Steps of gradient descent for the texture and for the mesh."""
 
     def run(self, seed: int, say: Callable[[str], None]) -> Findings:
         if self.side < 16 or min(self.poses, self.views, self.steps) < 1:
             raise InputError(
                 f"inverse-problems: {self.side} pixels, {self.poses} poses, {self.views} views "
-                f"and {self.steps} steps: it takes 16 pixels, and one of each other"
+                f"and {self.steps} steps: give at least 16 pixels, and at least 1 of the others"
             )
         solved: list[Solved] = []
         problems = {
             "a pose from a silhouette": pose_problem,
             "a light from shading": light_problem,
-            "a texture from photographs": texture_problem,
+            "a texture from images": texture_problem,
             "a shape from normals": shape_problem,
         }
         for name, problem in problems.items():
@@ -97,18 +95,18 @@ class InverseProblems(Experiment):
         return Findings(
             "Inverse problems",
             [
-                "What made an image, from the image. The images that are given have "
-                f"{RAYS * RAYS} rays a pixel, without antialiased edges; figures are against "
-                "the truth, and of views that were held out.",
+                "Four scene parameters, estimated from images by differentiable rendering. The "
+                f"input images have {RAYS * RAYS} rays per pixel and no antialiased edges. "
+                "Errors are against the ground truth, and PSNR is on held-out views.",
                 *(part for each in solved for part in each.parts),
             ],
             records,
-            {"seed": seed, "pixels a side": self.side, "steps": self.steps},
+            {"seed": seed, "image side, pixels": self.side, "steps": self.steps},
         )
 
 
 def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
-    """A chair's pose, from its silhouette alone."""
+    """Estimate a chair's pose from its silhouette alone."""
     mesh = make_shape("chair", 3).mesh()
     poses = spherical_shell(options.poses, (2.3, 3.0), generator, roll=1.0)
     cameras = Cameras.from_focal(poses, 1.6 * options.side, options.side, options.side)
@@ -120,16 +118,16 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
     for k, mask in enumerate(masks):
         camera = cameras.select(slice(k, k + 1))
         found = pose_from_silhouette(mesh, mask, camera)
-        assert found.misfit is not None, "poses from silhouettes tell their misfit"
+        assert found.misfit is not None, "poses from silhouettes have a misfit"
         best = found.cameras.select(slice(0, 1))
         turn = so3_distance(best.rotations, camera.rotations)
         away = (best.centers - camera.centers).norm()
         case = f"silhouette {k}"
         records += [
             _figure("pose", case, "rotation error", math.degrees(float(turn)), "degrees"),
-            _figure("pose", case, "camera's distance", float(away), "scene units"),
+            _figure("pose", case, "camera position error", float(away), "scene units"),
             _figure("pose", case, "misfit", float(found.misfit[0])),
-            _figure("pose", case, "misfit of the next pose", float(found.misfit[1])),
+            _figure("pose", case, "misfit of the second-best pose", float(found.misfit[1])),
         ]
         with torch.no_grad():
             drawn = silhouette_renderer(mesh)(found.cameras.select(slice(0, 2))).opacity
@@ -138,21 +136,21 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
         "pose",
         [(f"silhouette {k}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
          for k, rows in enumerate(shown)],
-        "The silhouette, the mesh at the best pose and at the next, and how the best differs: "
-        "grey where it does not.",
-        ["silhouette", "best pose", "next pose", "difference"],
+        "The silhouette, the mesh at the best and at the second-best pose, and the difference "
+        "of the best (gray: none).",
+        ["silhouette", "best pose", "second best", "difference"],
     )  # fmt: skip
     text = (
-        "## A pose from a silhouette\n\nThe mesh and the lens are known, the pose is not: 720 "
-        "poses are tried, 16 descend on small images and 4 on the mask. The misfit of the "
-        "next best pose tells whether the silhouette could have been another one. Lengths "
-        "are in scene units; the chair's longest side is 1."
+        "## Pose from a silhouette\n\nThe mesh and the intrinsics are known, the pose is not. "
+        "720 candidate poses are scored, 16 of them are optimized on small images and 4 on the "
+        "full mask. A silhouette is ambiguous if the second-best pose has a misfit close to "
+        "the best one's. Lengths are in scene units; the chair's longest side is 1."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
 
 def light_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
-    """One light by its direction, and an environment, from one image of a blob."""
+    """Estimate a directional light and an environment from one image of a blob."""
     blob, camera = _blob(), _about(1, options.side, generator)
     direction = normalize(torch.tensor([0.7, -0.3, -0.6]), dim=0)
     color, ambient = torch.tensor([0.7, 0.6, 0.5]), torch.tensor([0.1, 0.15, 0.2])
@@ -173,7 +171,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
             _figure("light", name, "colour error", 100 * float(off), "%"),
             _figure("light", name, "ambient error", 100 * float(even_off), "%"),
         ]
-    # Many lights at once are an environment, judged by another view of the same surface.
+    # Many lights form an environment, which is evaluated on another view of the same surface.
     many: tuple[Light, ...] = (
         AmbientLight(ambient),
         *(DirectionalLight(row, 0.35 * torch.rand(3, generator=generator))
@@ -193,21 +191,21 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     strip = Strip(
         "light",
         [("under six\nlights", torch.stack([draw(camera).color[0], relit]))],
-        "A surface under six lights, and under the environment of nine numbers a colour that "
-        "was found in that image.",
-        ["given", "found"],
+        "A surface under six lights, and under the environment (nine spherical harmonics per "
+        "color channel) estimated from that image.",
+        ["input", "estimate"],
     )
     text = (
-        "## A light from shading\n\nNormals and albedo are known. One directional light with "
-        "an even one is found in closed form, and so is an environment in nine harmonics, "
-        "which stands for as many lights as there are. One image shows half of all normals: "
-        "for the others, of another view, nothing is known, and little is right."
+        "## Light from shading\n\nNormals and albedo are known. A directional light with "
+        "ambient light is estimated in closed form, and so is an environment of nine spherical "
+        "harmonics, which represents any number of lights. One image shows only half of all "
+        "normals, so the environment generalizes poorly to another view."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
 
 def texture_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
-    """A photograph laid on a ring, found again from images of the ring."""
+    """Estimate the texture of a ring, a photograph, from images of the ring."""
     picture = torch.from_numpy(photographs.astronaut().copy()).float() / 255
     truth = 0.02 + 0.96 * area_average(picture[None], 64, 64)[0]
     ring = _ring(truth)
@@ -224,39 +222,44 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     found = texture_from_photographs(blank, given, images, lights, MATTE, options.steps)
     again = supersampled(mesh_renderer(_ring(found.texture.image), render_options), 3)(held)
     before = supersampled(mesh_renderer(blank, render_options), 3)(held)
-    wanted = renderer(held)
+    expected = renderer(held)
     error = (found.texture.image - truth)[found.seen].square().mean()
     seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)
-    case, seen_share = f"{options.views} photographs", 100 * float(found.seen.float().mean())
-    held_out, grey = (float(psnr(each.color, wanted.color).mean()) for each in (again, before))
+    case, seen_share = f"{options.views} images", 100 * float(found.seen.float().mean())
+    held_out, grey = (
+        float(psnr(each.color, expected.color).mean()) for each in (again, before)
+    )
     records = [
-        _figure("texture", case, "texels seen", seen_share, "%"),
-        _figure("texture", case, "PSNR of seen texels", -10 * float(error.log10()), "dB"),
+        _figure("texture", case, "visible texels", seen_share, "%"),
+        _figure("texture", case, "PSNR of visible texels", -10 * float(error.log10()), "dB"),
         _figure("texture", case, "PSNR of held-out views", held_out, "dB"),
-        _figure("texture", case, "PSNR of a grey texture", grey, "dB"),
+        _figure("texture", case, "PSNR of a gray texture", grey, "dB"),
     ]
     strips = [
         Strip(
             "texture",
             [("texture", torch.stack([truth, found.texture.image, seen]))],
-            "The picture laid on the ring, what was found of it, and where it was seen.",
-            ["true", "found", "seen"],
+            "The true texture, the estimate, and the texels that are visible in some image.",
+            ["ground truth", "estimate", "visible"],
         ),
         Strip(
             "texture-views",
-            [("held out", wanted.over(WHITE)), ("from what\nwas found", again.over(WHITE))],
-            "Views that were held out, under the same light.",
+            [
+                ("ground truth", expected.over(WHITE)),
+                ("estimated\ntexture", again.over(WHITE)),
+            ],
+            "Held-out views under the same light.",
         ),
     ]  # fmt: skip
     text = (
-        "## An albedo texture from photographs\n\nMesh, cameras and lights are known; the "
-        "texture has 64×64 texels. Only pixels that no edge crosses count."
+        "## Albedo texture from images\n\nMesh, cameras and lights are known; the texture has "
+        "64×64 texels. Pixels crossed by an edge are excluded."
     )
     return Solved(records, [text, Table(_cases(records)), *strips])
 
 
 def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solved:
-    """A blob's depth from one image of its normals, and the blob from many."""
+    """Estimate a blob's depth from one normal map, and its mesh from several."""
     blob = _blob()
     draw = mesh_renderer(blob, MeshRenderOptions(antialias=False))
     camera = _about(1, options.side, generator)
@@ -295,13 +298,13 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
     strip = Strip(
         "shape",
         [("a blob", torch.stack(pictures))],
-        "An image of normals; from a view that was held out the true shape, the sphere at the "
-        "start and what became of it; and from there the depth of the first image.",
-        ["normals", "true", "start", "found", "one depth"],
+        "One of the normal maps; from a held-out view the true shape, the initial sphere and "
+        "the estimated mesh; and the mesh of the depth integrated from the first normal map.",
+        ["normal map", "ground truth", "start", "estimate", "depth, 1 view"],
     )
     text = (
-        "## A shape from normals\n\nOne image of normals is integrated to depth, up to a "
-        "factor; with several, a sphere's vertices move until it shows them all."
+        "## Shape from normals\n\nOne normal map is integrated to depth, up to a scale factor. "
+        "With several, the vertices of a sphere are optimized to reproduce all of them."
     )
     return Solved(records, [text, Table(_cases(records)), strip])
 
@@ -309,7 +312,7 @@ def shape_problem(options: InverseProblems, generator: torch.Generator) -> Solve
 def supersampled_normals(
     mesh: Mesh, cameras: Cameras
 ) -> tuple[Float[Tensor, "views height width 3"], Float[Tensor, "views height width"]]:
-    """Mean normals of the pixels' rays, and the share that meets the mesh."""
+    """Mean normals over each pixel's rays, and the share of rays that hit the mesh."""
 
     def draw(cameras: Cameras) -> Rendering:
         seen = mesh_renderer(mesh, MeshRenderOptions(antialias=False))(cameras)
@@ -321,7 +324,7 @@ def supersampled_normals(
 
 
 def _blob() -> Mesh:
-    """A sphere with waves on it."""
+    """A sphere whose radius is modulated by waves."""
     ball = icosphere(4)
     x, y, z = ball.vertices.unbind(1)
     radius = 0.85 + 0.12 * (3 * x + 1).sin() + 0.1 * (4 * y).sin() * (3 * z).cos()
@@ -329,7 +332,7 @@ def _blob() -> Mesh:
 
 
 def _ring(image: Float[Tensor, "height width 3"]) -> Mesh:
-    """A torus with an image once around it both ways."""
+    """A torus textured with an image that wraps once in each direction."""
 
     def surface(u: Tensor, v: Tensor) -> Tensor:
         around, tube = 2 * math.pi * u, 2 * math.pi * v
@@ -353,7 +356,7 @@ def _about(count: int, side: int, generator: torch.Generator) -> Cameras:
 def _pixels(
     seen: Rendering,
 ) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
-    """Colours, normals and the albedo of pixels that show the grey surface."""
+    """Colors, normals and albedo of the pixels that show the gray surface."""
     assert seen.normals is not None, "renderers of meshes give normals"
     there = seen.opacity > 0.5
     colors = seen.color[there]

@@ -1,4 +1,4 @@
-"""How the flow is inverted, and how sure it may be of it."""
+"""Study: pose estimation by inversion of the flow, and calibration of its predicted errors."""
 
 import time
 from collections.abc import Callable
@@ -23,19 +23,20 @@ from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 
 READING = "one backward step"
-"""Among the solvers it is Euler's method with one step."""
+"""Euler's method with one step."""
 REGIONS = {50: 2.366, 90: 6.251}
-"""Of how many percent, and the square of its radius: quantiles of chi-squared of 3 degrees."""
+"""Squared radius of the confidence region of each percentage: quantiles of χ² with 3 degrees of
+freedom."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one estimator found, and how long it took."""
+class EstimatorResult:
+    """Poses of one estimator, their errors and run time."""
 
     estimate: PoseEstimate
     scores: PoseScores
     seconds: float
-    """A view."""
+    """Time per view."""
 
     def row(self, name: str) -> Record:
         return {
@@ -44,22 +45,22 @@ class Found:
             "mean, degrees": self.scores.rotation_deg_mean,
             "under 5°": self.scores.under_5deg,
             "median, % of the radius": self.scores.translation_percent_median,
-            "seconds a view": self.seconds,
+            "s/view": self.seconds,
         }
 
 
 @dataclass(frozen=True)
 class Inversion(Study):
-    """Pose errors by estimator, solver and steps, and what they are expected to be."""
+    """Pose errors by estimator, solver and number of steps, and calibration of the errors."""
 
     steps: tuple[int, ...] = (1, 2, 5, 20, 50, 200)
-    """Steps backwards from the image to the source."""
+    """Numbers of Euler steps backwards from the image to the source."""
     other_steps: tuple[int, ...] = (1, 2, 5, 20)
-    """The same for the solvers of higher order."""
+    """Numbers of steps of the higher-order solvers."""
     refine: bool = True
-    """Whether to refine on the scene, too."""
+    """Whether to also refine the poses on the fitted scene."""
     shown: int = 6
-    """Views of the pictures."""
+    """Number of views that are shown."""
 
     def run(self, subject: Subject) -> Findings:
         backward = {
@@ -111,18 +112,18 @@ class Inversion(Study):
         return Findings(
             f"Inversion: {subject.name}",
             [
-                f"The poses of {len(subject.test)} held-out photographs, each by itself, "
-                "against the true ones. One step back from the image reads the pose, since at "
-                "t = 1 the best velocity is the image less the mean of all sources that lead "
-                "there; the pose whose image the flow would make (the energy's mode) is "
-                f"nearer: **{mode.scores.rotation_deg_median:.2f}°** after "
+                f"Pose errors of {len(subject.test)} held-out images, estimated one by one. "
+                "One backward step from the image yields the pose, since at t = 1 the optimal "
+                "velocity is the image minus the mean of the sources that lead to it. The pose "
+                "whose generated image matches best (the energy's mode) is more accurate: "
+                f"median rotation error **{mode.scores.rotation_deg_median:.2f}°** vs. "
                 f"{read.scores.rotation_deg_median:.2f}°; {last}: "
                 f"{named[last].scores.rotation_deg_median:.3f}°.",
                 Strip(
                     "images",
                     self._pictures(subject, named),
-                    "Image to pose to image: held-out photographs, and what the flow and the "
-                    "scene make of the poses that were found.",
+                    "Image to pose to image: held-out images, and renders of the flow and of "
+                    "the scene at the estimated poses.",
                 ),
                 Table(rows),
                 Plot(
@@ -135,13 +136,13 @@ class Inversion(Study):
                             )
                             for solver, many in backward.items()
                         },
-                        "steps from the image back to the source",
+                        "backward steps from image to source",
                         "median rotation error (degrees)",
                         log_x=True,
                         marker="o",
                     ),
-                    "Many small steps follow a path without noise, which training seldom "
-                    "showed, and drift from it.",
+                    "With many small steps the path stays free of noise, which is rare in "
+                    "training, and the errors accumulate.",
                 ),
                 Plot(
                     "histogram",
@@ -149,21 +150,22 @@ class Inversion(Study):
                         {name: f.scores.rotation_deg.tolist() for name, f in shown.items()},
                         "rotation error (degrees)",
                     ),
-                    "Errors of single views.",
+                    "Rotation errors of all views.",
                 ),
-                "Each estimate comes with the error that it is expected to have about each "
-                "axis. Where these are right, a region of 50% holds the truth for half of the "
-                "views, and errors fall when the estimates that are least sure are left out.",
+                "Each estimate has a predicted error about each axis. If these are calibrated, "
+                "the 50% region contains the true rotation for half of the views, and the mean "
+                "error falls when the least certain estimates are left out.",
                 Table([_honesty(name, f, subject.test.cameras) for name, f in shown.items()]),
                 Plot(
                     "risk",
                     draw_curves(
                         {name: _risk(f) for name, f in shown.items()},
-                        "share of the views kept, the surest first",
+                        "share of views kept, most certain first",
                         "mean rotation error (degrees)",
                         log_y=True,
                     ),
-                    "Risk against coverage: rising curves know their errors.",
+                    "Risk vs. coverage: a rising curve means that predicted errors rank the "
+                    "actual ones.",
                 ),
                 Plot(
                     "expected",
@@ -179,7 +181,7 @@ class Inversion(Study):
                         "actual rotation error (degrees)",
                         "as expected",
                     ),
-                    "Single views.",
+                    "Actual vs. expected errors of all views.",
                 ),
             ],
             [
@@ -210,14 +212,14 @@ class Inversion(Study):
             {"views": len(subject.test)},
         )
 
-    def _pictures(self, subject: Subject, found: dict[str, Found]) -> list[Row]:
+    def _pictures(self, subject: Subject, found: dict[str, EstimatorResult]) -> list[Row]:
         chosen = evenly(self.shown, len(subject.test))
         index = torch.tensor(chosen)
         rough = found["energy's mode"].estimate.cameras.select(index)
         rows: list[Row] = [
-            ("photograph\n(never seen)", over_white(subject.views.test)[chosen]),
+            ("held-out\nimage", over_white(subject.views.test)[chosen]),
             (
-                "flow at the\npose it found",
+                "flow at its\nestimated pose",
                 _images(subject.flow.renderer, rough.resized(subject.size, subject.size)),
             ),
         ]
@@ -226,19 +228,21 @@ class Inversion(Study):
             rows.append(("scene at the\nrefined pose", _images(subject.scene.renderer, fine)))
         return rows
 
-    def _timed(self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]) -> Found:
+    def _timed(
+        self, subject: Subject, estimator: Callable[[Tensor], PoseEstimate]
+    ) -> EstimatorResult:
         images = subject.views.test.rgba
         began = time.perf_counter()
         found = estimator(images)
         seconds = (time.perf_counter() - began) / len(images)
-        return Found(found, score_poses(found.cameras, subject.test.cameras), seconds)
+        return EstimatorResult(found, score_poses(found.cameras, subject.test.cameras), seconds)
 
-    def _refined(self, subject: Subject, start: Found) -> Found:
+    def _refined(self, subject: Subject, start: EstimatorResult) -> EstimatorResult:
         test = subject.views.test
         began = time.perf_counter()
         found = refine(subject.scene, test.opaque, start.estimate, test.background)
         seconds = start.seconds + (time.perf_counter() - began) / len(test)
-        return Found(found, score_poses(found.cameras, test.cameras), seconds)
+        return EstimatorResult(found, score_poses(found.cameras, test.cameras), seconds)
 
 
 def _images(renderer: Renderer, cameras: Cameras) -> Tensor:
@@ -246,11 +250,11 @@ def _images(renderer: Renderer, cameras: Cameras) -> Tensor:
 
 
 _UNCALIBRATED = ("dopri5, backward", "inverse of 4 Euler steps", "nearest candidate")
-"""Estimators that do not know their errors."""
+"""Estimators without predicted errors."""
 
 
 def _unknown(cameras: Cameras) -> PoseEstimate:
-    """Poses of whose errors nothing is known."""
+    """A pose estimate without predicted errors (NaN)."""
     nothing = torch.full((len(cameras),), torch.nan)
     return PoseEstimate.isotropic(cameras, nothing, nothing)
 
@@ -258,7 +262,7 @@ def _unknown(cameras: Cameras) -> PoseEstimate:
 def _by_source(
     subject: Subject, images: Tensor, source: Callable[[PoseFlow, Tensor], Tensor]
 ) -> PoseEstimate:
-    """The poses of the sources that a solver finds of the images' ends."""
+    """Poses of the sources that a solver computes from the images."""
     model = subject.model
     with torch.no_grad():
         poses = model.unlift(source(model, _ends(subject, images))).world_from_camera
@@ -266,20 +270,20 @@ def _by_source(
 
 
 def _candidate(subject: Subject, images: Tensor) -> PoseEstimate:
-    """The training poses whose images by the flow are nearest."""
+    """The training poses whose images, generated by the flow, are nearest."""
     model, search = subject.model, subject.method.search
     poses = search.nearest_candidates(model, _ends(subject, images))
     return _unknown(model.cameras(poses).to("cpu"))
 
 
 def _ends(subject: Subject, images: Tensor) -> Tensor:
-    """The images where the flow ends, on its device."""
+    """The images at the flow's end (t = 1), on its device."""
     small = small_squares(subject.model, images)
     return subject.model.flow_from_images(small.to(subject.flow.device))
 
 
-def _honesty(name: str, found: Found, truth: Cameras) -> Record:
-    """Shares of the views whose true rotation lies in the regions that the estimate names."""
+def _honesty(name: str, found: EstimatorResult, truth: Cameras) -> Record:
+    """Calibration: shares of views whose true rotation is inside the predicted regions."""
     poses = found.estimate.cameras.rotations
     error = so3_log(poses.mT @ truth.rotations)
     square = (error / found.estimate.axis_errors).square().sum(1)
@@ -296,6 +300,6 @@ def _honesty(name: str, found: Found, truth: Cameras) -> Record:
     }
 
 
-def _risk(found: Found) -> tuple[list[float], list[float]]:
+def _risk(found: EstimatorResult) -> tuple[list[float], list[float]]:
     risk = risk_coverage(found.estimate.rotation_error.cpu(), found.scores.rotation_deg)
     return [(n + 1) / len(risk) for n in range(len(risk))], risk.tolist()

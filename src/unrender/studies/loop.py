@@ -1,4 +1,4 @@
-"""Pose to image to pose to image: how far the flow drifts from where it began."""
+"""Study: drift of repeated cycles from pose to image and back to a pose."""
 
 from dataclasses import dataclass
 
@@ -18,12 +18,12 @@ Images = Float[Tensor, "views height width 3"]
 
 @dataclass(frozen=True)
 class Loop(Study):
-    """Pose to image to pose to image: the drift over many rounds."""
+    """Drift over repeated cycles: pose to image, and image back to a pose."""
 
     rounds: int = 10
-    """Times that the flow makes an image of its own pose and a pose of its own image."""
+    """Number of cycles."""
     shown: tuple[int, ...] = (0, 1, 3, 10)
-    """Rounds whose images are shown."""
+    """Cycles whose images are shown."""
 
     def run(self, subject: Subject) -> Findings:
         estimators = {
@@ -67,7 +67,7 @@ class Loop(Study):
             {
                 "estimator": name,
                 **{
-                    f"after {number}, degrees": values[number]
+                    f"cycle {number}, degrees": values[number]
                     for number in (1, 2, 5, self.rounds)
                     if number <= self.rounds
                 },
@@ -78,31 +78,31 @@ class Loop(Study):
         return Findings(
             f"Loop: {subject.name}",
             [
-                f"From {len(begin)} held-out poses: the flow makes an image of the pose, finds "
-                f"the pose of that image, makes an image of this one, and so on. After "
-                f"{self.rounds} rounds the rotation has drifted by **{last:.2f}°** in the "
-                "median.",
+                f"Starting from {len(begin)} held-out poses, the flow generates an image of "
+                "the pose, estimates the pose of that image, generates an image of the "
+                f"estimate, and so on. After {self.rounds} cycles the median drift of the "
+                f"rotation is **{last:.2f}°**.",
                 Table(rows),
                 Plot(
                     "drift",
                     draw_curves(
                         {name: (rounds, values) for name, values in drift.items()},
-                        "rounds",
-                        "median drift of the rotation (degrees)",
+                        "cycles",
+                        "median rotation drift (degrees)",
                         marker="o",
                     ),
-                    "A flow that inverts itself exactly would stay at zero.",
+                    "The drift of an exactly inverted flow would be zero.",
                 ),
                 Strip(
                     "images",
                     [
-                        (f"round {number}", kept[number][chosen])
+                        (f"cycle {number}", kept[number][chosen])
                         for number in self.shown
                         if number <= self.rounds
                     ],
-                    "What the flow makes of its own poses, by the energy's mode.",
+                    "Images generated from the flow's own pose estimates (energy's mode).",
                 ),
             ],
             records,
-            {"views": len(begin), "rounds": self.rounds},
+            {"views": len(begin), "cycles": self.rounds},
         )

@@ -1,8 +1,9 @@
-"""The neural tangent kernel: what a network will learn, and in which order, before training.
+"""Neural tangent kernel: predicts before training what a network learns, and in which order.
 
-The kernel says how a training step at one point moves the network at another. If wide, the
-network smooths and learns slowly what varies fast; if narrow, it learns detail, and stays near
-where it began between its training points. Encodings of the coordinates set its width.
+The kernel describes how a training step at one point changes the network at another. A network
+with a wide kernel is smooth and learns high frequencies slowly; one with a narrow kernel learns
+detail, and stays near its initialization between the training points. The width is set by the
+encoding of the coordinates.
 """
 
 import math
@@ -33,25 +34,25 @@ from unrender.studies.tangent_kernel import (
     random_waves,
 )
 
-PLACES = 257
-"""Points of the unit interval at which kernels, about the middle one, and networks are seen."""
+GRID = 257
+"""Points of the unit interval at which kernels and networks are plotted."""
 SPECTRUM = 128
-"""Points of the matrices whose eigenvalues are shown."""
+"""Number of points of the kernel matrices whose eigenvalues are shown."""
 TRAINED = 24
-"""Points that networks of different widths are trained on."""
+"""Number of training points of the networks of different widths."""
 ORDERED, CYCLES = 64, (1, 4, 12)
-"""Points of the target that shows what is learned first; its frequencies over the interval."""
-FORETOLD = ("regression, as many steps", "regression, for ever", "without the inverse")
+"""Number of training points, and frequencies of the target, that show what is learned first."""
+PREDICTIONS = ("regression, same steps", "regression, converged", "without the inverse")
 OCTAVES_TRAINED = 3
-"""Of the encoding before the networks that are trained on the interval."""
+"""Octaves of the encoding of the networks that are trained on the interval."""
 RATE = 0.5
-"""Learning rate, times the largest eigenvalue of the kernel: at 2 training diverges."""
+"""Learning rate times the largest eigenvalue of the kernel; training diverges at 2."""
 PICTURE_TRAINED = ("no encoding", "3 octaves", "6 octaves", "waves of 2")
-"""Encodings with which a network is trained on the picture, too."""
+"""Encodings with which a network is also trained on the image."""
 PICTURE_WIDTH = 256
-"""Units of its hidden layers."""
+"""Hidden units of the networks that are trained on the image."""
 WAVES = 256
-"""Random frequencies of an encoding by waves."""
+"""Number of random frequencies of an encoding by waves."""
 
 Section = tuple[list[Part], list[Record]]
 Curve = tuple[list[float], list[float]]
@@ -60,24 +61,24 @@ Values = Float[Tensor, "*places"]
 
 @dataclass(frozen=True)
 class TangentKernel(Experiment):
-    """The neural tangent kernel: its width by the encoding, and what it foretells."""
+    """The neural tangent kernel: its width for each encoding, and what it predicts."""
 
     octaves: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7, 8)
-    """Frequencies of the positional encodings; 0 is no encoding."""
+    """Numbers of octaves of the positional encodings; 0 is no encoding."""
     scales: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
-    """Spreads of random frequencies, in cycles over the unit interval."""
+    """Standard deviations of the random frequencies, in cycles over the unit interval."""
     widths: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
-    """Units of a hidden layer, of the networks that are trained."""
+    """Hidden units of the networks that are trained."""
     depth: int = 2
-    """Hidden layers."""
+    """Number of hidden layers."""
     bias: float = 0.3
-    """Scale of the biases; that of the weights is 1."""
+    """Scale of the biases, relative to that of the weights."""
     steps: int = 600
     """Steps of gradient descent."""
     repeats: int = 3
-    """Networks of each width."""
+    """Number of networks of each width."""
     size: int = 32
-    """Pixels a side of the picture."""
+    """Side of the image, in pixels."""
 
     def run(self, seed: int, say: Callable[[str], None]) -> Findings:
         self._check()
@@ -87,9 +88,9 @@ class TangentKernel(Experiment):
             ("kernels", self._kernels),
             ("regression and networks", self._regression),
             ("what is learned first", self._order),
-            ("a picture", self._picture),
+            ("an image", self._picture),
         ):
-            say(f"The tangent kernel: {name}")
+            say(f"Tangent kernel: {name}")
             found, measured = section(seed)
             parts += found
             records += [{"part": name, **record} for record in measured]
@@ -124,8 +125,8 @@ class TangentKernel(Experiment):
         return TangentNetwork(encoding, 1, width, self.depth, generator, self.bias)
 
     def _kernels(self, seed: int) -> Section:
-        """Shape, width and spectrum of kernels, by the encoding."""
-        places, few, width = _places(PLACES), _middles(SPECTRUM), self.widths[-1]
+        """Shape, width and spectrum of the kernel for each encoding."""
+        grid, few, width = _grid(GRID), _middles(SPECTRUM), self.widths[-1]
         shapes: dict[str, Curve] = {}
         spectra: dict[str, Curve] = {}
         finite: list[float] = []
@@ -133,11 +134,11 @@ class TangentKernel(Experiment):
         rows: list[Record] = []
         for name, encoding in self._encodings(1, seed).items():
             networks = [self._network(encoding, width, seed + k) for k in range(self.repeats)]
-            seen = [_middle_row(layered_kernel(each, places, places)) for each in networks]
-            limit = _middle_row(limit_kernel(networks[0], places, places))
-            widths = [full_width(places[:, 0], row) for row in seen]
+            measured = [_middle_row(layered_kernel(each, grid, grid)) for each in networks]
+            limit = _middle_row(limit_kernel(networks[0], grid, grid))
+            widths = [full_width(grid[:, 0], row) for row in measured]
             finite.append(sum(widths) / len(widths))
-            infinite.append(full_width(places[:, 0], limit))
+            infinite.append(full_width(grid[:, 0], limit))
             values = torch.linalg.eigvalsh(layered_kernel(networks[0], few, few)).flip(0)
             learned = RATE * self.steps * values / values[0] > math.log(10)
             rows.append(
@@ -148,8 +149,8 @@ class TangentKernel(Experiment):
                     f"learned, of {SPECTRUM} directions": int(learned.sum()),
                 }
             )
-            shapes[name] = places[:, 0].tolist(), seen[0].tolist()
-            # What lies below is rounding.
+            shapes[name] = grid[:, 0].tolist(), measured[0].tolist()
+            # Smaller eigenvalues are rounding errors.
             share = (values / values[0]).clamp_min(1e-9).tolist()
             spectra[name] = [1.0 + k for k in range(SPECTRUM)], share
         shown = [*map(octaves_name, self.octaves[::2]), list(shapes)[-1]]
@@ -161,79 +162,80 @@ class TangentKernel(Experiment):
         }
         parts: list[Part] = [
             "## The kernel",
-            "The wider it is, the more a step at one point moves the network at others: what "
-            "varies within its width is learned slowly. Each octave narrows it. The table's "
-            f"last column counts the eigenvectors of which {self.steps} steps leave less than "
-            "a tenth, at a rate of one half over the largest eigenvalue.",
+            "The wider the kernel, the more a step at one point changes the network at others: "
+            "variation within its width is learned slowly. Each octave narrows the kernel. The "
+            "table's last column counts the eigenvectors of which less than a tenth remains "
+            f"after {self.steps} steps, at a learning rate of 0.5 / the largest eigenvalue.",
             Table(rows),
             Plot(
                 "shapes",
                 draw_curves({name: shapes[name] for name in shown}, "x", "kernel"),
-                f"Kernel of 0.5 and x of networks with {width} units as they begin, as a "
-                "correlation.",
+                f"Kernel between 0.5 and x of untrained networks with {width} units, "
+                "normalized to a correlation.",
             ),
             Plot(
                 "widths",
                 draw_curves(by_count, "octaves", "full width", log_y=True, marker="o"),
-                "Full width of the kernel, half way between its peak and its lowest value.",
+                "Full width of the kernel at half height between its minimum and its peak.",
             ),
             Plot(
                 "spectra",
                 draw_curves(
                     {name: spectra[name] for name in shown},
                     "eigenvector",
-                    "eigenvalue over the largest",
+                    "eigenvalue / largest eigenvalue",
                     log_y=True,
                     log_x=True,
                 ),
-                f"Spectra of the kernels of {SPECTRUM} points. A direction is learned as fast "
-                "as its eigenvalue says.",
+                f"Spectra of the kernels of {SPECTRUM} points. The learning rate of an "
+                "eigenvector is proportional to its eigenvalue.",
             ),
         ]
         return parts, rows
 
     def _regression(self, seed: int) -> Section:
-        """What regression foretells, against networks that were trained, as these grow wide."""
+        """Predictions by kernel regression against trained networks, for each width."""
         curves: dict[str, Values] = {}
         records: list[Record] = []
-        off = torch.zeros(len(self.widths), self.repeats, len(FORETOLD))
+        off = torch.zeros(len(self.widths), self.repeats, len(PREDICTIONS))
         for row, width in enumerate(self.widths):
             for repeat in range(self.repeats):
-                curves = self._foretold_and_trained(width, seed + repeat)
+                curves = self._predicted_and_trained(width, seed + repeat)
                 size = curves["target"].norm()
-                for head, name in enumerate(FORETOLD):
+                for head, name in enumerate(PREDICTIONS):
                     away = curves[name] - curves["trained network"]
                     off[row, repeat, head] = away.norm() / size
-                found = dict(zip(FORETOLD, off[row, repeat].tolist(), strict=True))
+                found = dict(zip(PREDICTIONS, off[row, repeat].tolist(), strict=True))
                 records.append({"units": width, "network": repeat, **found})
         means = off.mean(1)
         rows: list[Record] = [
-            {"units": width, **dict(zip(FORETOLD, mean, strict=True))}
+            {"units": width, **dict(zip(PREDICTIONS, mean, strict=True))}
             for width, mean in zip(self.widths, means.tolist(), strict=True)
         ]
         units = [float(width) for width in self.widths]
-        lines = {name: (units, means[:, k].tolist()) for k, name in enumerate(FORETOLD)}
-        xs = _places(PLACES)[:, 0].tolist()
+        lines = {name: (units, means[:, k].tolist()) for k, name in enumerate(PREDICTIONS)}
+        xs = _grid(GRID)[:, 0].tolist()
         parts: list[Part] = [
-            "## Regression with the kernel is training",
-            f"Networks with {OCTAVES_TRAINED} octaves learn {TRAINED} points by {self.steps} "
-            "steps of gradient descent. Before the first step, the kernel foretells them: "
-            "f(x) + K(x, X) K(X, X)⁻¹ (I − exp(−K(X, X) t)) (y − f(X)), with the learning rate "
-            "times the steps for t. The table has the root mean square of what it is off by, "
-            "over that of the target: it falls as networks grow wide. Without the inverse, "
-            "even at its best scale, K(x, X) y is a blur of the target.",
+            "## Training is regression with the kernel",
+            f"Networks with {OCTAVES_TRAINED} octaves learn {TRAINED} points in {self.steps} "
+            "steps of gradient descent. Before the first step, the kernel predicts the result: "
+            "f(x) + K(x, X) K(X, X)⁻¹ (I − exp(−K(X, X) t)) (y − f(X)), where t is the "
+            "learning rate times the number of steps. The table has the RMS error of the "
+            "prediction against the trained network, relative to the RMS of the target: it "
+            "decreases with the width. Without the inverse, K(x, X) y, even with the optimal "
+            "scale, is a blurred target.",
             Table(rows),
             Plot(
                 "error",
                 draw_curves(
                     lines,
-                    "units of a hidden layer",
-                    "off the trained network by",
+                    "hidden units",
+                    "relative error of the prediction",
                     log_y=True,
                     log_x=True,
                     marker="o",
                 ),
-                f"What was foretold, against trained networks: means of {self.repeats}.",
+                f"Predictions against trained networks: means of {self.repeats}.",
             ),
             Plot(
                 "regression",
@@ -241,38 +243,38 @@ class TangentKernel(Experiment):
                     {
                         name: (xs, each.tolist())
                         for name, each in curves.items()
-                        if name != FORETOLD[1]
+                        if name != PREDICTIONS[1]
                     },
                     "x",
                     "f",
                 ),
-                f"The last network of {self.widths[-1]} units.",
+                f"Target, trained network and predictions at {self.widths[-1]} units.",
             ),
         ]
         return parts, records
 
-    def _foretold_and_trained(self, width: int, seed: int) -> dict[str, Values]:
-        points, places = _middles(TRAINED), _places(PLACES)
-        targets, truth = _smooth(points), _smooth(places)
+    def _predicted_and_trained(self, width: int, seed: int) -> dict[str, Values]:
+        points, grid = _middles(TRAINED), _grid(GRID)
+        targets, truth = _smooth(points), _smooth(grid)
         network = self._network(octaves(OCTAVES_TRAINED), width, seed)
         kernel = layered_kernel(network, points, points)
-        across = layered_kernel(network, places, points)
+        across = layered_kernel(network, grid, points)
         rate = RATE / float(torch.linalg.eigvalsh(kernel)[-1])
         with torch.no_grad():
-            start, errors = network(places), targets - network(points)
+            start, errors = network(grid), targets - network(points)
         soon = start + kernel_regression(kernel, across, errors, rate * self.steps)
         ever = start + kernel_regression(kernel, across, errors)
         blur = across @ targets
-        # Its own scale is that of the kernel: the best one is the most that can be said for it.
+        # Its scale is arbitrary (that of the kernel), so the least-squares scale is used.
         blur = blur * (blur @ truth) / (blur @ blur)
         descend(network, points, targets, rate, self.steps)
         with torch.no_grad():
-            trained = network(places)
-        foretold = dict(zip(FORETOLD, (soon, ever, blur), strict=True))
-        return {"target": truth, "trained network": trained, **foretold}
+            trained = network(grid)
+        predicted = dict(zip(PREDICTIONS, (soon, ever, blur), strict=True))
+        return {"target": truth, "trained network": trained, **predicted}
 
     def _order(self, seed: int) -> Section:
-        """What is left of each frequency of the target, as foretold and as seen."""
+        """Remaining amplitude of each frequency of the target, predicted and measured."""
         points = _middles(ORDERED)
         waves = torch.stack([(2 * math.pi * c * points[:, 0]).sin() for c in CYCLES])
         targets = waves.sum(0)
@@ -288,23 +290,29 @@ class TangentKernel(Experiment):
             with torch.no_grad():
                 errors = targets - network(points)
             left = targets - descend(network, points, targets, rate, self.steps)[steps]
-            foretold = torch.stack(
+            predicted = torch.stack(
                 [errors - kernel_regression(kernel, kernel, errors, rate * n) for n in steps]
             )
-            # At the middles of equal cells these sines are orthogonal.
-            panels[name] = foretold @ waves.T * 2 / ORDERED, left @ waves.T * 2 / ORDERED
+            # At the centers of equal cells these sines are orthogonal.
+            panels[name] = predicted @ waves.T * 2 / ORDERED, left @ waves.T * 2 / ORDERED
             for k, cycles in enumerate(CYCLES):
                 halved = [_first_below_half(steps, each[:, k]) for each in panels[name]]
                 rows.append(
                     {
                         "encoding": name,
                         "cycles": cycles,
-                        "steps to half, foretold": halved[0],
-                        "seen": halved[1],
+                        "steps to half, predicted": halved[0],
+                        "steps to half, measured": halved[1],
                     }
                 )
                 records += [
-                    {"encoding": name, "cycles": cycles, "step": n, "foretold": a, "seen": b}
+                    {
+                        "encoding": name,
+                        "cycles": cycles,
+                        "step": n,
+                        "predicted": a,
+                        "measured": b,
+                    }
                     for n, a, b in zip(
                         steps, *(each[:, k].tolist() for each in panels[name]), strict=True
                     )
@@ -312,16 +320,17 @@ class TangentKernel(Experiment):
         parts: list[Part] = [
             "## What is learned first",
             f"The target is a sum of waves of {', '.join(map(str, CYCLES))} cycles over the "
-            f"interval, each of amplitude 1, at {ORDERED} points. What is left of each after a "
-            "number of steps is foretold by exp(−K t): slow ones go first, and an encoding "
-            "brings fast ones forward. The fastest are learned later than foretold: their "
-            f"eigenvalues are small, and the kernel of {self.widths[-1]} units does not keep "
-            "still to that precision while it learns the rest.",
+            f"interval, each of amplitude 1, at {ORDERED} points. The remaining amplitude of "
+            "each after a number of steps is predicted by exp(−K t): low frequencies are "
+            "learned first, and an encoding makes high frequencies faster. The highest are "
+            "learned later than predicted: their eigenvalues are small, and the kernel of "
+            f"{self.widths[-1]} units is not constant to that precision during training.",
             Table(rows),
             Plot(
                 "order",
                 _draw_order(steps, panels),
-                f"What is left of each wave: foretold (dashed) and seen in {self.steps} steps.",
+                f"Remaining amplitude of each wave over {self.steps} steps: predicted (dashed) "
+                "and measured.",
             ),
         ]
         return parts, records
@@ -341,12 +350,12 @@ def octaves_name(count: int) -> str:
     return f"{count} octave{'s' if count > 1 else ''}" if count else "no encoding"
 
 
-def _places(count: int) -> Float[Tensor, "count 1"]:
+def _grid(count: int) -> Float[Tensor, "count 1"]:
     return torch.linspace(0, 1, count, dtype=torch.float64)[:, None]
 
 
 def _middles(count: int) -> Float[Tensor, "count 1"]:
-    """The middles of equal cells of the unit interval."""
+    """Centers of equal cells of the unit interval."""
     return ((torch.arange(count) + 0.5) / count).double()[:, None]
 
 
@@ -355,7 +364,7 @@ def _middle_row(kernel: Float[Tensor, "places places"]) -> Float[Tensor, "places
 
 
 def _smooth(points: Float[Tensor, "points 1"]) -> Values:
-    """A target that a few points determine."""
+    """A smooth target that is determined by a few points."""
     x = points[:, 0]
     return (2 * math.pi * x).sin() + 0.5 * (6 * math.pi * x + 0.5).sin()
 
@@ -368,14 +377,14 @@ def _draw_order(steps: list[int], panels: Mapping[str, tuple[Values, Values]]) -
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.4 * len(panels), 3.4), layout="constrained")
         grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (name, (foretold, seen)) in zip(grid, panels.items(), strict=True):
+        for axes, (name, (predicted, measured)) in zip(grid, panels.items(), strict=True):
             for k, (cycles, color) in enumerate(zip(CYCLES, PALETTE, strict=False)):
                 label = f"{cycles} cycle{'s' if cycles > 1 else ''}"
-                axes.plot(steps, seen[:, k].tolist(), color=color, label=label)
-                axes.plot(steps, foretold[:, k].tolist(), "--", color=color, linewidth=1)
+                axes.plot(steps, measured[:, k].tolist(), color=color, label=label)
+                axes.plot(steps, predicted[:, k].tolist(), "--", color=color, linewidth=1)
             log_axis(axes, "x")
             axes.set_xlabel("step")
             axes.set_title(name, fontsize=10)
-        grid[0].set_ylabel("amplitude left")
+        grid[0].set_ylabel("remaining amplitude")
         grid[0].legend()
         return figure

@@ -1,4 +1,4 @@
-"""Half of a picture's pixels, and what the tangent kernel makes of the other half."""
+"""Prediction of half of an image's pixels from the other half, by the tangent kernel."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,16 @@ from unrender.studies.tangent_kernel import (
 )
 
 FACE_TOP, FACE_LEFT, FACE_SIZE = 10, 140, 170
-"""The part of scikit-image's astronaut that is the picture."""
+"""Crop of scikit-image's astronaut that is used as the image."""
+
+HEADS = ("kernel", "trained", "predicted", "converged", "target")
+"""Titles of the columns of the images."""
 
 Pixels = Float[Tensor, "pixels"]
 
 
 def face(size: int) -> Float[Tensor, "size size"]:
-    """Grey, in [0, 1]."""
+    """The grayscale image, in [0, 1]."""
     rows = slice(FACE_TOP, FACE_TOP + FACE_SIZE)
     photograph = skimage.data.astronaut()[rows, FACE_LEFT : FACE_LEFT + FACE_SIZE]
     image = torch.from_numpy(photograph.copy()).double().mean(2, keepdim=True) / 255
@@ -44,9 +47,10 @@ def picture_section(
     size: int,
     seed: int,
 ) -> tuple[list[Part], list[Record]]:
-    """Networks by the names of their encodings; only `trained` ones are trained, too.
+    """Report section about networks by the names of their encodings.
 
-    `rate` is the learning rate times the largest eigenvalue of the kernel.
+    Predictions are made for all networks; those in `trained` are also trained. `rate` is the
+    learning rate times the largest eigenvalue of the kernel.
     """
     picture = face(size).flatten()
     points = pixel_grid(size, size).double().flatten(0, 1) / size
@@ -63,16 +67,16 @@ def picture_section(
     rows: list[Row] = []
     for name, network in networks.items():
         limit = limit_kernel(network, points, points[known])
-        soon, ever = _foretold(limit, known, targets, rate, steps)
+        soon, ever = _predicted(limit, known, targets, rate, steps)
         record = {
             "encoding": name,
-            f"seen, {steps} steps": score(soon, known),
+            f"training, {steps} steps": score(soon, known),
             f"held out, {steps} steps": score(soon, hidden),
-            "held out, for ever": score(ever, hidden),
+            "held out, converged": score(ever, hidden),
         }
         if name in trained:
             own = layered_kernel(network, points, points)
-            soon, ever = _foretold(own[:, known], known, targets, rate, steps)
+            soon, ever = _predicted(own[:, known], known, targets, rate, steps)
             with torch.no_grad():
                 start = network(points)
             step = rate / _largest(own[known][:, known])
@@ -86,34 +90,35 @@ def picture_section(
             grey = images.clamp(0, 1).view(5, size, size, 1).expand(-1, -1, -1, 3)
             rows.append((name, grey))
         records.append(record)
-    # The columns of a network that was trained as well.
+    # Networks that were also trained have one more column.
     heads = max(records, key=len)
     parts: list[Part] = [
-        "## A picture",
-        f"Half of the pixels of a picture of {size}², drawn at random, are learned, and the "
-        "others foretold: PSNR in dB, by the kernel of infinitely wide networks that begin at "
-        "the mean. With too few octaves it stays a blur; with too many it is learned by heart, "
-        "and what lies between stays as it was. What a trained network began with is taken "
-        "off.",
+        "## An image",
+        f"A random half of the pixels of a {size}×{size} image is learned, and the other half "
+        "is predicted. The table has the PSNR in dB, by the kernel of infinitely wide networks "
+        "whose initial output is the mean. With too few octaves the image stays blurred; with "
+        "too many the training pixels are memorized and the others keep their initial value. "
+        "The initial output of trained networks is subtracted.",
         Table([{**dict.fromkeys(heads), **record} for record in records]),
     ]
     if rows:
         caption = (
-            "From left to right: the kernel of the middle pixel; what a network learned in "
-            f"{steps} steps; what its kernel had foretold of that, and for ever; the picture."
+            "Kernel of the central pixel; network trained for "
+            f"{steps} steps; prediction of its kernel for these steps and at convergence; "
+            "target."
         )
-        parts.append(Strip("picture", rows, caption))
+        parts.append(Strip("picture", rows, caption, HEADS))
     return parts, records
 
 
-def _foretold(
+def _predicted(
     kernel: Float[Tensor, "pixels known"],
     known: Int[Tensor, "known"],
     targets: Float[Tensor, "known"],
     rate: float,
     steps: int,
 ) -> tuple[Pixels, Pixels]:
-    """After so many steps, and for ever."""
+    """Outputs after the given number of steps, and at convergence."""
     own = kernel[known]
     time = rate / _largest(own) * steps
     soon, ever = (kernel_regression(own, kernel, targets, each) for each in (time, math.inf))

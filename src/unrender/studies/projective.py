@@ -1,14 +1,13 @@
-"""Derivatives of pixels by Mitsuba's projective integrator, in a process of its own.
+"""Derivatives of pixels by Mitsuba's projective integrator, in a separate process.
 
 Zhang et al., "Projective Sampling for Differentiable Rendering of Geometry" (2023),
-https://doi.org/10.1145/3618385: the integral over silhouettes, which derivatives of images
-have and images have not, is sampled for itself. Mitsuba is an extra (`pip install
-"unrender[mitsuba]"`). Its differentiable variants need the system's libLLVM, and where that
-does not suit the processor they end the process: hence another one.
+https://doi.org/10.1145/3618385: the boundary integral over silhouettes, which occurs in
+derivatives of images only, is sampled separately. Mitsuba is an extra (`pip install
+"unrender[mitsuba]"`). Its differentiable variants need the system's libLLVM and crash the
+process if that does not support the CPU: hence the separate process.
 
-The surface's colours, which light has been put on already, are given to Mitsuba as its own
-light, so that both draw the same image; how vertices and colours go with the amounts is given
-as their derivatives.
+The surface's shaded colors are given to Mitsuba as emission, so that both renderers draw the
+same image. The dependence of vertices and colors on the amounts is given by their derivatives.
 """
 
 import math
@@ -36,21 +35,23 @@ from unrender.studies.gradient_scenes import (
 from unrender.studies.gradient_techniques import Amounts, derivatives
 
 LONGEST_EDGE = 0.2
-"""Colours are linear between vertices: longer edges are halved, in scene units."""
+"""Maximum edge length in scene units, since colors are interpolated linearly between vertices;
+longer edges are halved."""
 SECONDS = 60.0
-"""A process that takes longer is ended."""
+"""Time limit of the process."""
 
 
 class AbsentError(Exception):
-    """Why Mitsuba's derivatives cannot be had here."""
+    """Mitsuba's derivatives are not available on this machine; the message says why."""
 
 
 def projective(
     scene: GradientScene, side: int, samples: int, seed: int
 ) -> tuple[Float[Tensor, "4 height width 3"], float]:
-    """Derivatives by the four amounts, and seconds for all of them once things are compiled.
+    """Derivatives by the four amounts, and total seconds without compilation.
 
-    `samples` a pixel, of the image and of silhouettes. Raises AbsentError with the reason.
+    `samples` per pixel are used for the image and for silhouettes. Raises AbsentError with the
+    reason if Mitsuba cannot run.
     """
     with TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "asked.npz", Path(folder) / "answer.npz"
@@ -74,7 +75,7 @@ def projective(
 
 
 def request(scene: GradientScene, side: int) -> dict[str, Any]:
-    """The surface at rest and how it changes, as arrays."""
+    """The surface at rest and its derivatives by the amounts, as arrays."""
     mesh = _halved(scene.mesh)
     assert mesh.normals is not None, "the scenes' meshes have normals"
     points, normals = mesh.vertices, mesh.normals
@@ -95,7 +96,7 @@ def request(scene: GradientScene, side: int) -> dict[str, Any]:
 
 
 def _halved(mesh: Mesh) -> Mesh:
-    """Faces with long edges quartered, until there are none; what touched may come apart."""
+    """Subdivide faces with long edges until there are none; the result may have T-junctions."""
     assert mesh.normals is not None, "the scenes' meshes have normals"
     values = torch.cat([mesh.vertices, mesh.normals], dim=1)[mesh.faces]
     done: list[Tensor] = []
@@ -112,7 +113,7 @@ def _halved(mesh: Mesh) -> Mesh:
 
 
 def load_dataset(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) -> Any:
-    """The scene of Mitsuba, in whatever variant is set."""
+    """The Mitsuba scene, in the current variant."""
     surface, faces = given["surface"].astype(np.float32), given["faces"]
     mesh = mi.Mesh("object", len(surface[0]), len(faces))
     parameters = mi.traverse(mesh)
@@ -140,7 +141,7 @@ def load_dataset(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) 
                 "type": "perspective",
                 "fov": math.degrees(VIEW),
                 "to_world": mi.ScalarTransform4f(pose),
-                # What Mitsuba derives by where a ray leaves the image needs a border.
+                # Derivatives at the image's border need samples beyond it.
                 "film": film | {"pixel_format": "rgb", "sample_border": True},
                 "sampler": {"type": "independent", "sample_count": samples},
             },
@@ -149,7 +150,7 @@ def load_dataset(mi: Any, given: Mapping[str, Any], folder: Path, samples: int) 
 
 
 def _answer(asked: Path, answer: Path) -> None:
-    """What the other process does: read what is asked, and write the derivatives."""
+    """Entry point of the separate process: read the request and write the derivatives."""
     import drjit as dr  # noqa: PLC0415 - an extra
     import mitsuba as mi  # noqa: PLC0415 - an extra
 
@@ -165,7 +166,7 @@ def _answer(asked: Path, answer: Path) -> None:
     names = ["object.vertex_positions", "object.vertex_color"]
     rows: list[Any] = []
     seconds: list[float] = []
-    # The first is done twice: once to compile.
+    # The first one is run twice: the first time includes compilation.
     for changes in [given["changes"][0], *given["changes"]]:
         began = time.perf_counter()
         amount = mi.Float(0.0)

@@ -1,6 +1,5 @@
-"""How good images are that the flow makes of poses."""
+"""Study: quality of the images that the flow generates from poses."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -20,17 +19,22 @@ from unrender.training.fit import FitOptions
 
 @dataclass(frozen=True)
 class Quality:
-    """How near images come to what they should be: the mean over views."""
+    """Mean image quality over the views."""
 
     psnr_truth: float
-    """Against the photographs, in dB."""
+    """PSNR against the held-out images, in dB."""
     ssim_truth: float
     psnr_scene: float
-    """Against the fitted scene's renders, in dB."""
+    """PSNR against the fitted scene's renders, in dB."""
     ssim_scene: float
 
     def record(self) -> Record:
-        return dataclasses.asdict(self)
+        return {
+            "PSNR, dB": self.psnr_truth,
+            "SSIM": self.ssim_truth,
+            "PSNR vs. scene, dB": self.psnr_scene,
+            "SSIM vs. scene": self.ssim_scene,
+        }
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,11 @@ class Reconstruction(Study):
     """PSNR and SSIM of the flow's images, by steps and by the number of training views."""
 
     steps: tuple[int, ...] = (1, 2, 4, 8, 20, 50)
-    """Steps from a pose to its image."""
+    """Numbers of Euler steps from a pose to its image."""
     views: tuple[int, ...] = (100, 300, 1000, 4000)
-    """Numbers of training views; each trains a flow anew. Empty: none does."""
+    """Numbers of training views; a new flow is trained for each. Empty: no flow is trained."""
     minutes: float = 3.0
-    """Training of each of these flows."""
+    """Training time of each of these flows, in minutes."""
 
     def run(self, subject: Subject) -> Findings:
         by_steps = {start: self._by_steps(subject, start) for start in ("mean", "sampled")}
@@ -58,14 +62,14 @@ class Reconstruction(Study):
             for steps, quality in found.items()
         ]
         parts: list[Part] = [
-            f"Images that the flow makes of {len(subject.test)} held-out poses, over white, at "
-            f"{subject.size}×{subject.size} pixels, against the photographs (the truth) and "
-            "against the fitted scene's renders, which the flow learned from. From the pose "
-            f"itself (mean start) in {self.steps[0]} step it reaches "
-            f"**{mean[self.steps[0]].psnr_truth:.2f} dB**; the "
-            f"scene's own renders reach {ceiling.psnr_truth:.2f} dB, which is the ceiling. "
+            f"Images that the flow generates from {len(subject.test)} held-out poses, over "
+            f"white, at {subject.size}×{subject.size} pixels, against the held-out images "
+            "(ground truth) and against renders of the fitted scene, on which the flow was "
+            f"trained. From the pose itself (mean start), {self.steps[0]} step reaches "
+            f"**{mean[self.steps[0]].psnr_truth:.2f} dB**; renders of the scene reach "
+            f"{ceiling.psnr_truth:.2f} dB, which is the upper limit. "
             f"{least} {'step is' if least == 1 else 'steps are'} within 0.1 dB of "
-            f"{self.steps[-1]}.",
+            f"{self.steps[-1]} steps.",
             Table(records),
             Plot(
                 "steps",
@@ -75,17 +79,17 @@ class Reconstruction(Study):
                         for start, found in by_steps.items()
                     },
                     "Euler steps",
-                    "PSNR against the truth (dB)",
+                    "PSNR vs. ground truth (dB)",
                     log_x=True,
                     marker="o",
                 ),
-                "From the pose itself, and from the pose under the noise of training, which "
-                "hides it in part.",
+                "Starting from the pose itself (mean start), and from the pose with the noise "
+                "of training, which partly hides it (sampled start).",
             ),
             Strip(
                 "images",
                 [
-                    ("photograph", over_white(subject.test)[self._shown(subject)]),
+                    ("ground truth", over_white(subject.test)[self._shown(subject)]),
                     ("scene", over_white(subject.rendered_test)[self._shown(subject)]),
                     ("flow, 1 step", self._images(subject, subject.flow)),
                     *pictures,
@@ -94,7 +98,7 @@ class Reconstruction(Study):
             ),
         ]
         rows: list[Record] = [
-            {"training_views": count, **quality.record(), "psnr_nearest_view": nearest}
+            {"training views": count, **quality.record(), "nearest view, PSNR, dB": nearest}
             for count, (quality, nearest) in by_views.items()
         ]
         if rows:
@@ -103,18 +107,18 @@ class Reconstruction(Study):
                 "flow": (counts, [quality.psnr_truth for quality, _ in found]),
                 "nearest view": (counts, [nearest for _, nearest in found]),
             }
-            label = "PSNR against the truth (dB)"
+            label = "PSNR vs. ground truth (dB)"
             parts += [
-                f"By the number of training views, each flow trained for {self.minutes:g} "
-                "minutes. Looking up the nearest training view is what it has to beat.",
+                f"By number of training views, each flow trained for {self.minutes:g} "
+                "minutes. Baseline: the training view with the nearest pose.",
                 Table(rows),
                 Plot(
                     "views",
                     draw_curves(curves, "training views", label, log_x=True, marker="o"),
-                    "More views help until the time to learn from them runs out.",
+                    "More views help as long as the training time suffices to learn them.",
                 ),
             ]
-        settings = {"views": len(subject.test), "minutes a flow": self.minutes}
+        settings = {"views": len(subject.test), "minutes per flow": self.minutes}
         title = f"Reconstruction: {subject.name}"
         return Findings(title, parts, [*records, *rows], settings)
 
@@ -127,7 +131,7 @@ class Reconstruction(Study):
         return found
 
     def _by_views(self, subject: Subject) -> tuple[dict[int, tuple[Quality, float]], list[Row]]:
-        """Of each number: the flow, and the nearest training view's PSNR."""
+        """Quality of the flow and PSNR of the nearest view, for each number of views."""
         found: dict[int, tuple[Quality, float]] = {}
         pictures: list[Row] = []
         if not self.views:
@@ -140,7 +144,9 @@ class Reconstruction(Study):
             nearest = _quality(nearest_view_renderer(data), subject)
             found[count] = _quality(flow.renderer, subject), nearest.psnr_truth
             if count == min(self.views):
-                pictures.append((f"flow of\n{count} views", self._images(subject, flow)))
+                pictures.append(
+                    (f"flow trained on\n{count} views", self._images(subject, flow))
+                )
         return found, pictures
 
     def _shown(self, subject: Subject) -> list[int]:
@@ -152,7 +158,7 @@ class Reconstruction(Study):
 
 
 def sampled(flow: Run, seed: int) -> Renderer:
-    """The flow from sampled starts."""
+    """Renderer of the flow with noise at the source (sampled start)."""
     method, model = flow.method, flow.model
     assert isinstance(method, SiTFlow)
     assert isinstance(model, PoseFlow)

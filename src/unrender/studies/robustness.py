@@ -1,4 +1,4 @@
-"""How the flow fares away from the poses that it was trained on."""
+"""Study: generalization of the flow to poses outside of the training distribution."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from unrender.training.fit import FitOptions
 
 @dataclass(frozen=True)
 class Sweep:
-    """Values of one parameter of the cameras, and which of them training has seen."""
+    """Values of one camera parameter, and the range of its training values."""
 
     name: str
     unit: str
@@ -40,16 +40,16 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Robustness(Study):
-    """PSNR, pose errors and the energy where no training view was."""
+    """PSNR, pose errors and the energy outside of the range of training poses."""
 
     views: int = 4000
-    """Training views of the flow that is studied, all within bounds."""
+    """Number of training views, all within the training range."""
     minutes: float = 6.0
-    """Its training."""
+    """Training time, in minutes."""
     wedge: float = 90.0
-    """Degrees of azimuth that training leaves out."""
+    """Range of azimuth that is left out of training, in degrees."""
     count: int = 12
-    """Cameras at each value of each parameter."""
+    """Number of cameras at each value of each parameter."""
 
     def run(self, subject: Subject) -> Findings:
         sweeps = self._sweeps(subject)
@@ -92,17 +92,17 @@ class Robustness(Study):
         return Findings(
             f"Robustness: {subject.name}",
             [
-                f"A flow was trained for {self.minutes:g} minutes on {self.views} renders "
-                f"within bounds: a wedge of {self.wedge:g}° of azimuth is left out, and so is "
-                "what is above a part of the elevations, nearer or farther than a quarter of "
-                "the radius, turned about the optical axis, or looking beside the object. Each "
-                "parameter is then taken beyond its bounds by itself. The energy (root mean "
-                "square of the image's difference from the best that the flow can make) is "
-                "what an image tells by itself: the AUROC says how well it finds the images "
-                "from beyond the bounds.",
+                f"A flow was trained for {self.minutes:g} minutes on {self.views} renders with "
+                f"a restricted range of poses: a wedge of {self.wedge:g}° of azimuth is left "
+                "out, and so are high elevations, radii more than 25% from the middle one, "
+                "roll, and look-at points off the object's center. Each parameter is then "
+                "swept beyond its training range while the others stay inside. The energy is "
+                "the RMS difference between an image and the best image that the flow can "
+                "generate. It needs no ground truth, and the AUROC measures how well it "
+                "detects images from outside of the training range.",
                 Table(summary),
-                Plot("sweeps", _draw(sweeps, records), "Medians; grey is what was trained on."),
-                Strip("images", strips, "From the least to the greatest value of each."),
+                Plot("sweeps", _draw(sweeps, records), "Medians; gray is the training range."),
+                Strip("images", strips, "Images from the smallest to the largest value."),
             ],
             records,
             {"minutes": self.minutes, "training views": self.views, "cameras": self.count},
@@ -114,7 +114,7 @@ class Robustness(Study):
         low, high = (math.degrees(angle) for angle in elevation)
         half, top = self.wedge / 2, 0.4 * low + 0.6 * high
         return [
-            # From the middle of the wedge, which is at 0, to its opposite.
+            # From the middle of the wedge, at 0, to the opposite side.
             Sweep("azimuth", "degrees", _evenly(0.0, 180.0, 13), (half, 180.0)),
             Sweep("elevation", "degrees", _evenly(low, high, 13), (low, top)),
             Sweep("radius", "", _evenly(0.3 * middle, 1.75 * middle, 13),
@@ -139,7 +139,7 @@ class Robustness(Study):
     def _cameras(
         self, subject: Subject, sweeps: list[Sweep], number: int
     ) -> tuple[Cameras, list[float]]:
-        """`count` cameras for each value; all other parameters are as in training."""
+        """`count` cameras for each value; all other parameters are in the training range."""
         generator = torch.Generator().manual_seed(1000 + number)
         swept = sweeps[number]
         value = torch.tensor(swept.values).repeat_interleave(self.count)
@@ -173,7 +173,7 @@ def _radians(degrees: tuple[float, float]) -> tuple[float, float]:
 
 
 def _draw(sweeps: list[Sweep], records: list[Record]) -> Figure:
-    """One column a parameter; one row each for PSNR, pose error and energy."""
+    """Grid of plots: a column for each parameter; rows are PSNR, pose error and energy."""
     rows = {
         "psnr": "PSNR (dB)",
         "rotation_deg": "pose error (degrees)",

@@ -1,4 +1,4 @@
-"""What a study is given, and what it owes."""
+"""Base classes of studies and experiments, and the subject that a study evaluates."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -27,19 +27,19 @@ from unrender.studies.findings import Findings
 from unrender.training.fit import Device, FitOptions
 
 SUPERSAMPLE = 3
-"""Rays a side of each pixel of the scene's renders, as the flow's training views have."""
+"""Square root of the rays per pixel of the scene's renders, as in the flow's training views."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A flow, the scene that it was trained on renders of, and views that neither has seen."""
+    """A flow, the fitted scene on whose renders it was trained, and held-out views."""
 
     flow: Run
     scene: Run
     views: Dataset
-    """The photographs that the scene was fitted to, and those held out."""
+    """The dataset that the scene was fitted to, with its held-out views."""
     work: Path
-    """Folder for the flows that a study trains; finished ones are used again."""
+    """Folder for the flows that a study trains; finished ones are reused."""
     seed: int = 0
     say: Callable[[str], None] = print
 
@@ -59,47 +59,47 @@ class Subject:
 
     @property
     def size(self) -> int:
-        """Pixels a side of the flow's images."""
+        """Side of the flow's images, in pixels."""
         return self.flow.view_ranges["width"]
 
     @cached_property
     def test(self) -> Views:
-        """The held-out photographs at the flow's size."""
+        """The held-out views at the flow's image size."""
         return self.views.test.resized(self.size, self.size)
 
     @property
     def scene_renderer(self) -> Renderer:
-        """The scene, as the flow's training views were rendered."""
+        """Supersampled renderer of the scene, as for the flow's training views."""
         return supersampled(self.scene.renderer, SUPERSAMPLE)
 
     @cached_property
     def rendered_test(self) -> Views:
-        """What the scene makes of the held-out cameras, at the flow's size."""
+        """Renders of the scene from the held-out cameras, at the flow's image size."""
         return self.render(self.test.cameras)
 
     def render(self, cameras: Cameras) -> Views:
-        """The scene's images of cameras."""
+        """Renders of the scene from the given cameras."""
         return make_views(self.scene.renderer, cameras, SUPERSAMPLE)
 
     def with_options(self, flow: Run | None = None, **options: Any) -> Run:
-        """The flow, or another one, used with other options."""
+        """The flow (by default the studied one) with some options replaced."""
         return (flow or self.flow).with_options(**options)
 
     def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
-        """Cameras at these poses with the flow's lens and image size."""
+        """Cameras at the given poses with the flow's intrinsics and image size."""
         intrinsics = self.test.cameras.intrinsics[:1].expand(len(world_from_camera), 3, 3)
         return Cameras(world_from_camera, intrinsics, self.size, self.size)
 
     def shell(self, count: int, seed: int) -> Cameras:
-        """Random cameras that stand where the scene's training cameras do."""
+        """Random cameras with the distribution of the scene's training cameras."""
         radius, elevation = camera_statistics(self.views.train.cameras)
         generator = torch.Generator().manual_seed(seed)
         return self.cameras(spherical_shell(count, radius, generator, elevation))
 
     def trained(self, name: str, method: SiTFlow, data: Views, options: FitOptions) -> Run:
-        """A flow trained on these views, or the one that was trained before.
+        """A flow trained on the given views; a finished run in `work` is reused.
 
-        What was interrupted goes on from its last checkpoint.
+        An interrupted run resumes from its last checkpoint.
         """
         out = self.work / name
         if not out.exists():
@@ -116,29 +116,32 @@ def open_subject(
     seed: int = 0,
     device: Device = "auto",
 ) -> Subject:
-    """A flow and a scene by their run folders.
+    """Open a flow and a scene by their run folders.
 
-    `data` are the views to be judged by; by default those that the scene was fitted to. The
-    flows that studies train come into `work`, by default studies/runs in the flow's folder.
+    `data` is the dataset for evaluation, by default the one that the scene was fitted to.
+    Flows that studies train are written to `work`, by default studies/runs in the flow's
+    folder. Raises InputError if either run is of the wrong kind.
     """
     opened, fitted = Run.open(flow, device), Run.open(scene, device)
     if not isinstance(opened.method, SiTFlow):
-        raise InputError(f"{flow}: is no flow of poses: give the --out of `unrender fit sit`")
+        raise InputError(f"{flow}: is not a pose flow: give the --out of `unrender fit sit`")
     if fitted.image_size is not None:
-        raise InputError(f"{scene}: is no scene: give the --out of `unrender fit instant-ngp`")
+        raise InputError(
+            f"{scene}: is not a fitted scene: give the --out of `unrender fit instant-ngp-fast`"
+        )
     dataset: Dataset = fitted.load_data(data)
     return Subject(opened, fitted, dataset, work or flow / "studies" / "runs", seed)
 
 
 class Study(ABC):
-    """One question about a flow. Subclasses are frozen dataclasses of its options."""
+    """One question about a flow. Subclasses are frozen dataclasses of the study's options."""
 
     @abstractmethod
     def run(self, subject: Subject) -> Findings: ...
 
 
 class Experiment(ABC):
-    """One question that needs no run: it makes what it looks at. A frozen dataclass, too."""
+    """One question that needs no run. Subclasses are frozen dataclasses of its options."""
 
     @abstractmethod
     def run(self, seed: int, say: Callable[[str], None]) -> Findings: ...

@@ -2,8 +2,8 @@
 
 A network f with parameters θ has the kernel Θ(x, y) = Σ_θ ∂f(x)/∂θ ∂f(y)/∂θ. Gradient descent
 on ½ Σ (f(X) − targets)² moves its outputs by df/dt = −Θ(·, X) (f(X) − targets). The wider the
-network, the less Θ changes meanwhile; where it does not change at all, training is regression
-with the kernel, and known before it begins.
+network, the less Θ changes during training; in the infinite limit it is constant, and training
+is kernel regression, whose result is known in advance.
 
 Jacot, Gabriel, Hongler, "Neural Tangent Kernel" (2018), https://arxiv.org/abs/1806.07572; Lee
 et al., "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent"
@@ -25,10 +25,10 @@ from unrender.errors import InputError
 from unrender.fields.encodings import positional_encoding
 
 Encoding = Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points features"]]
-"""From coordinates in [0, 1] to features whose mean square is about 1."""
+"""Maps coordinates in [0, 1] to features whose mean square is about 1."""
 
 NUMBERS_AT_ONCE = 1 << 24
-"""Derivatives that `tangent_kernel` holds at a time, for either side."""
+"""Number of derivatives that `tangent_kernel` keeps in memory at a time, for either side."""
 SINGULAR = 1e-13
 """Eigenvalues below this share of the largest one are rounding errors."""
 
@@ -36,7 +36,7 @@ SINGULAR = 1e-13
 def octaves(frequencies: int) -> Encoding:
     """Sines and cosines of 2^l π x for l < frequencies (NeRF, eq. 4), times √2.
 
-    For 0 frequencies no encoding: the coordinates, in [−1, 1].
+    With 0 frequencies, the coordinates themselves, scaled to [−1, 1].
     """
     if frequencies == 0:
         return lambda points: 2 * points - 1
@@ -60,11 +60,11 @@ def random_waves(
 
 
 class TangentNetwork(nn.Module):
-    """Fully connected with ReLU, one output, in the kernel's own parametrisation.
+    """Fully connected ReLU network with one output, in the NTK parametrization.
 
-    All parameters begin as standard normal numbers, and each layer scales its sums by
-    gain / √inputs (Jacot et al., sec. 2, with gain √2 behind a ReLU), so that kernels of all
-    widths have one scale.
+    All parameters are initialized as standard normal, and each layer scales its sums by
+    gain / √inputs (Jacot et al., sec. 2, with gain √2 after a ReLU), so that the kernel's scale
+    does not depend on the width.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TangentNetwork(nn.Module):
         generator: torch.Generator,
         bias_scale: float = 1.0,
     ):
-        """`depth` hidden layers of `width` units, for points of so many `dimensions`."""
+        """`depth` hidden layers of `width` units, for points with `dimensions` coordinates."""
         super().__init__()
         features = encoding(torch.zeros(1, dimensions, dtype=torch.float64)).shape[1]
         self.encoding, self.depth, self.bias_scale = encoding, depth, bias_scale
@@ -98,12 +98,12 @@ class TangentNetwork(nn.Module):
     def sums(
         self, layer: int, inputs: Float[Tensor, "points inputs"]
     ) -> Float[Tensor, "points outputs"]:
-        """A layer before its ReLU."""
+        """Pre-activations of a layer."""
         weight = self.weights[layer] * self.gain(layer)
         return inputs @ weight.T + self.bias_scale * self.biases[layer]
 
     def gain(self, layer: int) -> float:
-        """What a layer's weights are multiplied by."""
+        """Factor that multiplies a layer's weights."""
         return ((1 if layer == 0 else 2) / self.weights[layer].shape[1]) ** 0.5
 
 
@@ -112,9 +112,9 @@ def tangent_kernel(
     x: Float[Tensor, "points dimensions"],
     y: Float[Tensor, "others dimensions"],
 ) -> Float[Tensor, "points others"]:
-    """Θ of any network that torch.func can follow, by its derivatives in all parameters.
+    """Θ of any network that supports torch.func, from its derivatives by all parameters.
 
-    Of several outputs it is the mean over them. In blocks, so that memory is bounded.
+    With several outputs, the mean over them. Computed in blocks to bound the memory.
     """
     parameters = {name: value.detach() for name, value in network.named_parameters()}
     buffers = dict(network.named_buffers())
@@ -146,10 +146,10 @@ def layered_kernel(
     x: Float[Tensor, "points dimensions"],
     y: Float[Tensor, "others dimensions"],
 ) -> Float[Tensor, "points others"]:
-    """The same for fully connected networks, in products as small as their layers.
+    """Θ of fully connected networks, from one pair of matrix products for each layer.
 
-    The derivative in a layer's weights is the outer product of what comes into the layer, a,
-    and what the output owes to its sums, δ: Θ is Σ (gain² a·a' + bias_scale²) δ·δ'.
+    The derivative by a layer's weights is the outer product of the layer's inputs a and the
+    output's derivatives δ by its pre-activations: Θ is Σ (gain² a·a' + bias_scale²) δ·δ'.
     """
     kernel = x.new_zeros(len(x), len(y))
     sides = zip(_inputs_and_owed(network, x), _inputs_and_owed(network, y), strict=True)
@@ -162,7 +162,7 @@ def layered_kernel(
 def _inputs_and_owed(
     network: TangentNetwork, points: Float[Tensor, "points dimensions"]
 ) -> list[tuple[Tensor, Tensor]]:
-    """Of each layer, from first to last: what comes in, and ∂f by its sums."""
+    """Inputs of each layer, first to last, and derivatives of f by its pre-activations."""
     passed = [network.encoding(points)]
     for layer in range(network.depth):
         passed.append(network.sums(layer, passed[-1]).relu())
@@ -178,16 +178,16 @@ def limit_kernel(
     x: Float[Tensor, "points dimensions"],
     y: Float[Tensor, "others dimensions"],
 ) -> Float[Tensor, "points others"]:
-    """What Θ tends to as the network's hidden layers grow wide; its weights do not matter.
+    """Infinite-width limit of Θ, which does not depend on the network's weights.
 
     Layer by layer Σ ← √(Σ_xx Σ_yy) κ₁(ρ) + bias² and Θ ← Σ + Θ κ₀(ρ), where ρ is the
-    correlation of the sums before a ReLU (Jacot et al., theorem 1) and κ₀, κ₁ are arc-cosine
+    correlation of the pre-activations (Jacot et al., theorem 1) and κ₀, κ₁ are arc-cosine
     kernels (Cho and Saul, "Kernel Methods for Deep Learning", 2009, eq. 6).
     """
     a, b = network.encoding(x), network.encoding(y)
     bias = network.bias_scale**2
     covariance = a @ b.T / a.shape[1] + bias
-    # A layer only adds its bias to the variances: κ₁(1) = 1.
+    # Each layer only adds its bias to the variances, since κ₁(1) = 1.
     own, other = (side.square().mean(1) + bias for side in (a, b))
     theta = covariance
     for _ in range(network.depth):
@@ -209,12 +209,12 @@ def kernel_regression(
     errors: Float[Tensor, "train"],
     time: float = math.inf,
 ) -> Float[Tensor, "test"]:
-    """What training adds to outputs: Θ(x, X) Θ(X, X)⁻¹ (I − exp(−Θ(X, X) t)) errors.
+    """Change of the outputs by training: Θ(x, X) Θ(X, X)⁻¹ (I − exp(−Θ(X, X) t)) errors.
 
     `kernel` is Θ(X, X), `across` Θ(x, X), and `errors` are targets − f(X) before the first
     step; `time` is the learning rate × steps of gradient descent on half the sum of squared
-    errors, by default without end (Lee et al., eq. 10 and 11). InputError for a kernel that has
-    no inverse, if all is to be learned.
+    errors, by default infinite (Lee et al., eq. 10 and 11). Raises InputError if the kernel has
+    no inverse and the time is infinite.
     """
     values, vectors = torch.linalg.eigh(kernel)
     if math.isinf(time):
@@ -222,12 +222,12 @@ def kernel_regression(
         if not least > SINGULAR * most:
             raise InputError(
                 f"a kernel of {len(values)} points with eigenvalues from {least:.1e} to "
-                f"{most:.1e} has no inverse: give a finite time, fewer points, none of them "
-                "twice, a wider network, or an encoding that tells the points apart"
+                f"{most:.1e} has no inverse: give a finite time, fewer points without "
+                "duplicates, a wider network, or an encoding that separates the points"
             )
         learned = 1 / values
     else:
-        # At λ = 0 it is t; no kernel at all, of a network that is dead, learns nothing.
+        # The limit at λ = 0 is t; a zero kernel, of a network with dead units, learns nothing.
         tiny = torch.finfo(values.dtype).tiny
         positive = values.clamp_min(max(SINGULAR * float(values[-1]), tiny))
         learned = -torch.expm1(-positive * time) / positive
@@ -241,10 +241,10 @@ def descend(
     rate: float,
     steps: int,
 ) -> Float[Tensor, "steps_plus_one train"]:
-    """Train by plain gradient descent on ½ Σ (f(X) − targets)², all points in every step.
+    """Train in place by full-batch gradient descent on ½ Σ (f(X) − targets)².
 
-    The network is changed. Returns its outputs at the points, before the first step and after
-    each. InputError if the rate is too large, so that they grow without bound.
+    Returns the outputs at the points, before the first step and after each. Raises InputError
+    if the learning rate is so large that training diverges.
     """
     outputs: list[Tensor] = []
     parameters = list(network.parameters())
@@ -260,23 +260,23 @@ def descend(
         outputs.append(network(points))
     if not bool(torch.isfinite(outputs[-1]).all()):
         raise InputError(
-            f"gradient descent at the rate {rate:g} diverges: stay below 2 over the largest "
+            f"learning rate {rate:g} makes gradient descent diverge: stay below 2 / largest "
             "eigenvalue of the kernel"
         )
     return torch.stack(outputs)
 
 
 def correlations(kernel: Float[Tensor, "points points"]) -> Float[Tensor, "points points"]:
-    """Θ(x, y) / √(Θ(x, x) Θ(y, y)): 1 on the diagonal, however long the derivatives are."""
+    """Θ(x, y) / √(Θ(x, x) Θ(y, y)), which is 1 on the diagonal."""
     length = kernel.diagonal().sqrt()
     return kernel / (length[:, None] * length)
 
 
 def full_width(places: Float[Tensor, "places"], kernel: Float[Tensor, "places"]) -> float:
-    """The full width at half maximum of a kernel with one centre, in the unit of `places`.
+    """Full width at half maximum of one row of a kernel, in the unit of `places`.
 
-    Half way between its peak and its lowest value: a constant part of a kernel only learns the
-    mean. Where it does not fall so far on a side, that side ends where the places end.
+    The level is half way between the row's peak and its minimum, since a constant part of the
+    kernel only learns the mean. If a side does not fall that far, it ends at the last place.
     """
     peak = int(kernel.argmax())
     half = float(kernel[peak] + kernel.min()) / 2

@@ -1,4 +1,4 @@
-"""A full circle around the scene: the recovered path of the camera against the true one."""
+"""Study: estimated against true camera path of a full circle around the scene."""
 
 import math
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from unrender.studies.findings import Findings, Plot, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 
 EXAGGERATED = 10
-"""How many times errors are drawn as long as they are."""
+"""Factor by which errors are exaggerated in the drawing."""
 
 
 @dataclass(frozen=True)
 class Turntable(Study):
-    """A full circle: the recovered path of the camera against the true one."""
+    """Estimated against true camera path of a full circle around the scene."""
 
     frames: int = 72
-    """Images of the circle."""
+    """Number of images."""
     elevation: float = 30.0
-    """Degrees above the horizon."""
+    """Elevation in degrees, clamped to the range of the scene's training cameras."""
     refine: bool = True
-    """Whether to refine the poses on the scene, too."""
+    """Whether to also refine the poses on the fitted scene."""
 
     def run(self, subject: Subject) -> Findings:
         low, high = subject.scene.view_ranges["elevation_deg"]
@@ -47,7 +47,7 @@ class Turntable(Study):
             "energy's mode": subject.flow.fitted.estimate_poses(film.images),
         }
         if self.refine:
-            # The scene is compared with what it renders itself: with images of full size.
+            # Refinement compares renders of the scene with its own images at full size.
             large = subject.scene.view_ranges["width"], subject.scene.view_ranges["height"]
             fine = subject.render(truth.resized(*large))
             found["refined on the scene"] = refine(
@@ -76,17 +76,17 @@ class Turntable(Study):
         return Findings(
             f"Turntable: {subject.name}",
             [
-                f"{self.frames} renders of the scene from a full circle at {elevation:.0f}° of "
-                "elevation, each image by itself: nothing joins one frame to the next. "
-                f"{best[0].upper()}{best[1:]}, the path is "
-                f"**{scores[best].rotation_deg_median:.3f}°** off in the median and "
-                f"{scores[best].rotation_deg.max().item():.2f}° at worst.",
+                f"{self.frames} renders of the scene from a full circle at {elevation:.0f}° "
+                "elevation. The pose of each image is estimated independently of the other "
+                f"frames. Rotation error, {best}: median "
+                f"**{scores[best].rotation_deg_median:.3f}°**, maximum "
+                f"{scores[best].rotation_deg.max().item():.2f}°.",
                 Table(
                     [
                         {
                             "estimator": name,
                             "median, degrees": score.rotation_deg_median,
-                            "worst, degrees": score.rotation_deg.max().item(),
+                            "maximum, degrees": score.rotation_deg.max().item(),
                             "median, % of the radius": score.translation_percent_median,
                         }
                         for name, score in scores.items()
@@ -95,8 +95,8 @@ class Turntable(Study):
                 Plot(
                     "path",
                     _draw_paths(truth, {n: each.cameras for n, each in found.items()}),
-                    f"The recovered camera centres, {EXAGGERATED} times as far from the true "
-                    "ones (grey) as they are, and joined to them.",
+                    f"Estimated and true (gray) camera centers. Errors are drawn {EXAGGERATED} "
+                    "times as large as they are.",
                 ),
                 Plot(
                     "errors",
@@ -106,12 +106,12 @@ class Turntable(Study):
                         "rotation error (degrees)",
                         log_y=True,
                     ),
-                    "Where on the circle the errors are.",
+                    "Rotation error along the circle.",
                 ),
                 Strip(
                     "frames",
                     [("input", over_white(film)[evenly(9, self.frames)])],
-                    "Some of the images.",
+                    "Some of the input images.",
                 ),
             ],
             records,
@@ -120,7 +120,7 @@ class Turntable(Study):
 
 
 def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
-    """Two circles in space for each estimator, seen from above at a slant."""
+    """3D plot of the true and the estimated circle for each estimator."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * len(found), 3.3), layout="constrained")
         for number, (name, cameras) in enumerate(found.items()):
@@ -129,7 +129,7 @@ def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
             true = _closed(truth.centers)
             ours = true + EXAGGERATED * (_closed(cameras.centers) - true)
             axes.plot(*true.T.tolist(), color="#888888", linewidth=1, label="true")
-            axes.plot(*ours.T.tolist(), ".", color=PALETTE[0], markersize=4, label="recovered")
+            axes.plot(*ours.T.tolist(), ".", color=PALETTE[0], markersize=4, label="estimated")
             for a, b in zip(true.tolist(), ours.tolist(), strict=True):
                 axes.plot(*zip(a, b, strict=True), color=PALETTE[1], linewidth=0.8)
             extent = 1.05 * truth.centers.norm(dim=1).max().item()

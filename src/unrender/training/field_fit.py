@@ -1,4 +1,4 @@
-"""What fits of a field to a shape have in common: the field, its box, and its surface."""
+"""Base of methods that fit a neural field to a shape: the field, its box and its surface."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -24,16 +24,16 @@ from unrender.training.data_kinds.shape import SHAPE
 from unrender.training.method import DataKind, Method, Progress
 
 HALF_WIDTH = 0.55
-"""Of the field's box, in the frame in which the shape's longest side is 1."""
+"""Half the side of the field's box, in the frame in which the shape's longest side is 1."""
 
 FLAT = 1e-4
-"""Extent of points across a plane in that along it, below which they are flat."""
+"""Ratio of the extents across and along a plane below which points count as flat."""
 WALL = 0.95
-"""Places farther out than this, in half widths of the box, are outside of every shape."""
+"""Points farther out than this, in half widths of the box, are outside every shape."""
 
 
 class FieldModel(nn.Module):
-    """A field about the unit frame, and where that lies in the file's."""
+    """A field in the unit frame, and the transform to the frame of the shape's file."""
 
     center: Tensor
     size: Tensor
@@ -45,7 +45,7 @@ class FieldModel(nn.Module):
         self.register_buffer("size", torch.ones(()))
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Raw numbers of the field, at points of the unit frame."""
+        """Raw output of the field at points of the unit frame."""
         return self.field(points / (2 * HALF_WIDTH) + 0.5)[:, 0]
 
 
@@ -53,9 +53,9 @@ class FieldModel(nn.Module):
 class FieldFit(Method[FieldModel, ShapeTarget]):
     """A field of any kind, and the surface where it changes sign.
 
-    Of a mesh, inside is where its faces wind around a point more than half, so that it may have
-    holes. Of points, it is behind the plane of the nearest one; where they have no normals,
-    these are found first.
+    The inside of a mesh is where its generalized winding number exceeds 1/2, so that the mesh
+    may have holes. The inside of a point cloud is behind the tangent plane of the nearest
+    point; missing normals are estimated first.
     """
 
     data: ClassVar[DataKind[Any, Any]] = SHAPE
@@ -63,42 +63,42 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
     is_solid: ClassVar[bool] = True
 
     slope: ClassVar[float | None] = None
-    """The most by which `values` change per unit length, where they are distances."""
+    """Lipschitz bound on `values` used for sphere tracing, where they are distances."""
 
     field: FieldKind = "hash"
-    """What the function is made of."""
+    """Representation of the field: mlp, encoding, fourier, siren, grid, hash and others."""
     width: int = 128
     """Units of the hidden layers of mlp, encoding, fourier and siren."""
     depth: int = 4
-    """Hidden layers of these."""
+    """Hidden layers of these networks."""
     small_width: int = 32
     """Units of the two hidden layers behind grids of features."""
     resolution: int = 128
-    """Vertices a side of the grids of ground-plan and triplane."""
+    """Vertices per side of the grids of ground-plan and triplane."""
     volume_resolution: int = 64
-    """Vertices a side of the grids of grid and hybrid."""
+    """Vertices per side of the grids of grid and hybrid."""
     levels: int = 6
-    """Of the hash grid."""
+    """Levels of the hash grid."""
     log2_table_size: int = 17
-    """Entries of a level of the hash grid at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries per level."""
     finest: int = 128
-    """Cells a side of its last level."""
-    rate: float = 1.0
-    """Factor on the learning rates, which depend on the field."""
+    """Cells per side of the finest level."""
+    learning_rate: float = 1.0
+    """Factor on the learning rates of the field's kind."""
     batch: int = 1 << 13
-    """Points in space that a step draws."""
-    pool: int = 1 << 19
-    """Points in space of which the distances are found at first, for steps to draw from."""
+    """Points in space per training step."""
+    pool_size: int = 1 << 19
+    """Points whose true distances are precomputed, and from which steps sample."""
     cells: int = 256
-    """Along each side of the box, when the surface is found."""
-    drawn_cells: int = 128
-    """The same when images are made."""
+    """Cells per side of the grid for extracting the surface."""
+    preview_cells: int = 128
+    """Cells per side of that grid for rendered images."""
 
     @abstractmethod
     def values(
         self, model: FieldModel, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points"]:
-        """Negative inside, 0 on the surface, at points of the unit frame."""
+        """Values at points of the unit frame: negative inside, 0 on the surface."""
 
     def build(self, data: ShapeTarget, generator: torch.Generator) -> FieldModel:
         model = FieldModel(self._field(generator))
@@ -126,7 +126,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
         return build_field(self.field, 3, 1, generator, options)
 
     def prepare(self, model: FieldModel, data: ShapeTarget) -> ShapeTarget:
-        """InputError for a shape that has no inside, or no outside."""
+        """Precompute true distances. InputError for a shape without an inside or an outside."""
         if data.mesh is None:
             _check_solid(data)
             normals = oriented_normals(data.points) if data.normals is None else data.normals
@@ -134,21 +134,21 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
             sdf = cloud_sdf(data.points, normals)
         else:
             sdf = mesh_sdf(data.mesh)
-        samples = SpaceSamples.about(data.points, sdf, self.pool, HALF_WIDTH)
+        samples = SpaceSamples.about(data.points, sdf, self.pool_size, HALF_WIDTH)
         _check_inside(data, samples)
         return replace(data, samples=samples)
 
     def optimizer(self, model: FieldModel) -> torch.optim.Optimizer:
         groups = model.field.parameter_groups()
         for group in groups:
-            group["lr"] *= self.rate
+            group["lr"] *= self.learning_rate
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         return progress.falling(0.01)
 
     def surface(self, model: FieldModel, cells: int) -> Mesh:
-        """In the file's frame; without faces where the field is nowhere negative."""
+        """The surface in the file's frame; without faces if the field is nowhere negative."""
         device = model.center.device
 
         def values(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -158,19 +158,19 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
         return mesh.with_vertices(mesh.vertices * model.size + model.center)
 
     def shape(self, model: FieldModel) -> Mesh:
-        """InputError where the field has no surface, or fills its box."""
+        """The surface. InputError if the field has none, or fills its box."""
         mesh = self.surface(model, self.cells)
-        remedy = "fit longer, or with a lower --rate"
+        remedy = "fit longer, or with a lower --learning-rate"
         if len(mesh.faces) == 0:
-            raise InputError(f"the field has no inside, and so no surface: {remedy}")
+            raise InputError(f"the field is nowhere negative, so it has no surface: {remedy}")
         place = (mesh.vertices - model.center) / model.size
         if float(place.abs().amax(1).min()) > HALF_WIDTH * (1 - 4 / self.cells):
-            raise InputError(f"the field is inside everywhere, and fills its box: {remedy}")
+            raise InputError(f"the field is negative everywhere and fills its box: {remedy}")
         return mesh
 
     def render(self, model: FieldModel, cameras: Cameras) -> Rendering:
-        """The surface; nothing as long as there is none."""
-        return mesh_renderer(self.surface(model, self.drawn_cells))(cameras)
+        """Render the surface; empty images if there is none yet."""
+        return mesh_renderer(self.surface(model, self.preview_cells))(cameras)
 
 
 def _check_solid(data: ShapeTarget) -> None:
@@ -193,12 +193,12 @@ def _check_inside(data: ShapeTarget, samples: SpaceSamples) -> None:
             else "its normals are all 0"
         )
         raise InputError(
-            f"{data.name}: no place is inside of it, for {why}: correct it, or use fit-shape "
+            f"{data.name}: no point is inside it, since {why}: correct it, or use fit-shape "
             "--as points"
         )
     walls = samples.points.abs().amax(1) > WALL * HALF_WIDTH
     if float(inside[walls].float().mean()) > 0.5:
         raise InputError(
-            f"{data.name}: its inside is all around it, for its normals point inward: turn "
+            f"{data.name}: its normals point inward, so that its inside surrounds it: flip "
             "them round, or leave them out"
         )

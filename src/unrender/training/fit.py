@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop that all methods share."""
 
 import dataclasses
 import math
@@ -27,15 +27,15 @@ class FitOptions:
     """Options of the training loop, the same for every method."""
 
     steps: int | None = None
-    """Optimiser steps. Without --steps and --minutes, 5 minutes."""
+    """Optimizer steps; without steps and minutes, training takes 5 minutes."""
     minutes: float | None = None
-    """Minutes of training; with --steps too, whichever ends first."""
+    """Minutes of training; with steps too, whichever ends first."""
     seed: int = 0
-    """Seed of all that is drawn at random."""
+    """Seed of all random numbers."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one."""
     log_every: int = 50
-    """Steps between lines of metrics.jsonl."""
+    """Steps between entries of the training log."""
     checkpoint_every: int = 1000
     """Steps between checkpoints; one is written at the end and on Ctrl-C in any case."""
 
@@ -60,7 +60,7 @@ class FitResult:
 
 
 def pick_device(device: Device) -> torch.device:
-    """The device by its option; a GPU that is not there is the user's error."""
+    """The device for an option. InputError for a GPU that is not available."""
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "--device cuda: torch finds no CUDA GPU here: use --device cpu, or install a CUDA "
@@ -73,7 +73,7 @@ def pick_device(device: Device) -> torch.device:
 
 @contextmanager
 def _interruptible() -> Generator[Callable[[], bool]]:
-    """Ctrl-C ends the loop after the step at hand; a second one ends it at once."""
+    """Let Ctrl-C end the loop after the current step; a second one ends it at once."""
     seen = False
 
     def note(_signal: int, _frame: FrameType | None) -> None:
@@ -96,7 +96,7 @@ def _interruptible() -> Generator[Callable[[], bool]]:
 
 
 class _Averages:
-    """Means of what each step reports since the last line of the log."""
+    """Means of the losses and metrics since the last entry of the log."""
 
     def __init__(self, sums: Mapping[str, float | int], count: int):
         self.sums, self.count = dict(sums), count
@@ -168,7 +168,7 @@ def train(
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
                 break
-            _set_rates(optimizer, rates, method.learning_rate(progress))
+            _set_rates(optimizer, rates, method.schedule(progress))
             try:
                 losses = _step(method, model, data, optimizer, progress, generator)
             except torch.OutOfMemoryError as error:
@@ -188,7 +188,7 @@ def train(
         stopped = interrupted()
         state = {} if checkpoint is None else checkpoint.state
         if state.get("finished") and state["step"] == step:
-            # It stays as it is: only a larger budget gives it more steps.
+            # A finished fit stays as it is: only a larger budget gives it more steps.
             return model, FitResult(step, state["seconds"], interrupted=False)
         if not stopped:
             method.finish(model, data)
@@ -201,7 +201,7 @@ def train(
 def _set_rates(
     optimizer: torch.optim.Optimizer, rates: list[float], factors: float | Sequence[float]
 ) -> None:
-    """Learning rates as multiples of those at the start: one for all groups, or one each."""
+    """Scale the initial learning rates: one factor for all groups, or one each."""
     if isinstance(factors, float | int):
         factors = [factors] * len(rates)
     for group, rate, factor in zip(optimizer.param_groups, rates, factors, strict=True):
@@ -283,7 +283,7 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put saved moments back; the groups' options come from the method as it is now."""
+    """Restore saved moments; the options of the groups come from the method."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key != "generator":

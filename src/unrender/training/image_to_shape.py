@@ -1,8 +1,8 @@
-"""What the methods share that read a shape from one image: encoder, optimiser, schedule.
+"""Base of methods that predict a shape from one image: encoder, optimizer, schedule.
 
-The shape comes out in the frame of its family (z up, the front at +y), not the camera's, as
-Pix2Vox and most others on ShapeNet have it: the network also has to see from which side the
-photograph was taken.
+The shape is predicted in the canonical frame of its category (z up, the front at +y), not in
+the camera's, as Pix2Vox and most others on ShapeNet do: the network also has to infer the
+viewpoint.
 """
 
 from abc import abstractmethod
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from unrender.data.image_shape.framing import framed
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.resnet import ResNet18
 from unrender.flows.precision import multiplies_bfloat16
 from unrender.imaging.color import over
@@ -28,25 +28,25 @@ from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
 from unrender.training.method import DataKind, Method, Progress, halve
 
 REGIONS = 2
-"""Rows and columns of regions over which features are averaged: one for each half of the
-image, since where a part is seen says where it is."""
+"""Rows and columns of regions over which features are averaged, since the position of a part in
+the image tells its position in space."""
 IMAGES_AT_ONCE = 32
 
 
 class ShapeModel(nn.Module):
-    """An encoder; methods add what makes a shape of its code."""
+    """An image encoder; methods add the decoder of its code."""
 
     size: Tensor
 
     def __init__(self, size: int, encoder_width: int, generator: torch.Generator):
-        """`size`: pixels a side of the images."""
+        """`size`: pixels per side of the images."""
         super().__init__()
         self.register_buffer("size", torch.tensor(size))
         self.encoder = ResNet18(generator, encoder_width, classes=None)
         self.code_size = REGIONS**2 * self.encoder.channels
 
     def encode(self, images: Images) -> Float[Tensor, "images {self.code_size}"]:
-        """Codes of images, laid over white."""
+        """Codes of images composited over white."""
         white = torch.ones(3, device=images.device)
         features = self.encoder.features(over(images, white).permute(0, 3, 1, 2))
         return adaptive_avg_pool2d(features, REGIONS).flatten(1)
@@ -56,8 +56,8 @@ Model = TypeVar("Model", bound=ShapeModel)
 
 
 @dataclass(frozen=True)
-class ImageToShape(Method[Model, Shapes]):
-    """Trains an encoder of images and a decoder of shapes."""
+class ImageToShape(Method[Model, ImageShapePairs]):
+    """Options and optimization shared by networks from one image to a shape."""
 
     data: ClassVar[DataKind[Any, Any]] = IMAGE_SHAPE_PAIRS
     makes_images: ClassVar[bool] = False
@@ -66,30 +66,30 @@ class ImageToShape(Method[Model, Shapes]):
     encoder_width: int = 64
     """Channels of ResNet-18's first layers; published weights have 64."""
     weights: str = ""
-    """A .safetensors file of published weights of ResNet-18 to begin with; by default they are
-    random."""
+    """A .safetensors file of pretrained ResNet-18 weights; by default they are random."""
     batch: int = 32
-    """Images of a training step."""
-    rate: float = 1e-3
-    """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
+    """Images per training step."""
+    learning_rate: float = 1e-3
+    """Learning rate after the warm-up; it decays to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.02
-    """Decay of the weights, as a share of the learning rate."""
+    """Weight decay of AdamW."""
     max_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
+    """Maximum gradient norm."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
+    """Precision of matrix products in training; auto takes bfloat16 where hardware supports
+    it."""
 
     @abstractmethod
     def model(self, size: int, generator: torch.Generator) -> Model:
-        """For images of `size` pixels a side."""
+        """The untrained model for images of `size` pixels per side."""
 
     @abstractmethod
     def decode(self, model: Model, code: Float[Tensor, "images code"]) -> list[Shape]:
         """The shape of each code."""
 
-    def build(self, data: Shapes, generator: torch.Generator) -> Model:
+    def build(self, data: ImageShapePairs, generator: torch.Generator) -> Model:
         model = self.model(data.size, generator)
         if self.weights:
             model.encoder.load_weights(Path(self.weights))
@@ -103,20 +103,20 @@ class ImageToShape(Method[Model, Shapes]):
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
         parameters = list(model.parameters())
         decay, longest = self.weight_decay, self.max_norm
-        return Muon([], parameters, self.rate, decay, longest, torch.float32)
+        return Muon([], parameters, self.learning_rate, decay, longest, torch.float32)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
         return rise * progress.falling(0.01)
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """The context in which training's products are made."""
+        """Context of the chosen precision for matrix products in training."""
         short = self.precision == "bfloat16"
         if self.precision == "auto":
             short = multiplies_bfloat16(device)
         return torch.autocast(device.type, torch.bfloat16, enabled=short)
 
-    def smaller(self) -> "Method[Model, Shapes] | None":
+    def smaller(self) -> "Method[Model, ImageShapePairs] | None":
         return halve(self, "batch")
 
     @torch.no_grad()

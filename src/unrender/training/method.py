@@ -85,7 +85,7 @@ class Method(ABC, Generic[Model, Data]):
         """
         return data
 
-    def learning_rate(self, progress: Progress) -> float | Sequence[float]:
+    def schedule(self, progress: Progress) -> float | Sequence[float]:
         """Factor on the optimizer's initial learning rates, or one for each of its groups."""
         return 1.0
 

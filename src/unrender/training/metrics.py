@@ -1,4 +1,4 @@
-"""What a run logged while it was fitted."""
+"""Reading of metrics.jsonl, the training log of a run."""
 
 import json
 from pathlib import Path
@@ -8,35 +8,35 @@ from unrender.errors import InputError
 MAX_BYTES = 100_000_000
 
 Entry = dict[str, float]
-"""One line of metrics.jsonl: `step`, `seconds`, `loss` and whatever else the method says."""
+"""One line of metrics.jsonl: `step`, `seconds`, `loss` and further metrics of the method."""
 
 
 def read_metrics(path: Path) -> list[Entry]:
-    """The lines of a metrics.jsonl, oldest first; none if nothing was logged yet.
+    """The entries of a metrics.jsonl, oldest first; empty if the file does not exist.
 
-    A last line that a kill cut short is left out. InputError for anything else that is not an
-    object of numbers.
+    A last line without a line break was truncated by an interruption and is ignored. Raises
+    InputError if any other line is not a JSON object of numbers.
     """
     try:
         if not path.exists():
             return []
         if path.stat().st_size > MAX_BYTES:
             raise InputError(
-                f"{path}: {path.stat().st_size} bytes is more than the {MAX_BYTES} a log may "
-                "have: delete lines in its middle"
+                f"{path}: {path.stat().st_size} bytes is more than the maximum of {MAX_BYTES} "
+                "for a log: delete lines in its middle"
             )
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}): make it readable"
         ) from error
-    # Each complete line ends in a line break, so what follows the last one was cut short.
+    # Every complete line ends in a line break: text after the last one is truncated.
     numbered = enumerate(lines[:-1], start=1)
     return [_entry(f"{path}:{number}", line) for number, line in numbered if line.strip()]
 
 
 def columns(entries: list[Entry], x: str, y: str) -> tuple[list[float], list[float]]:
-    """The values of two columns, from the lines that have both."""
+    """The values of two columns, from the entries that have both."""
     both = [entry for entry in entries if x in entry and y in entry]
     return [entry[x] for entry in both], [entry[y] for entry in both]
 
@@ -53,4 +53,4 @@ def _entry(place: str, line: str) -> Entry:
     try:
         return {name: float(value) for name, value in content.items()}
     except OverflowError as error:
-        raise InputError(f"{place}: holds too large a number: delete this line") from error
+        raise InputError(f"{place}: contains a number too large: delete this line") from error

@@ -1,4 +1,4 @@
-"""Parameters whose shape changes in training."""
+"""Parameters whose shape changes during training."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 def replace_parameter(
     optimizer: torch.optim.Optimizer, old: nn.Parameter, values: Tensor
 ) -> nn.Parameter:
-    """A new parameter in the old one's place, in its group; what the optimiser knew is gone."""
+    """Replace a parameter in its group by a new one; its optimizer state is discarded."""
     new = nn.Parameter(values.detach().clone())
     optimizer.state.pop(old, None)
     for group in optimizer.param_groups:

@@ -1,4 +1,4 @@
-"""The error of rendered pixels, and of whole images."""
+"""Losses on rendered pixels and on whole images."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from unrender.rendering.renderer import Rendering
 
 SSIM_SIGMA = 1.5
 STRIP = 64
-"""Pixels that are blurred in one product: the window's band is a small part of a larger one."""
+"""Pixels blurred in one matrix product: in a longer strip the window is a smaller part."""
 K1, K2 = 0.01**2, 0.03**2
 """SSIM's constants for images in [0, 1], squared."""
 
@@ -22,10 +22,10 @@ def pixel_errors(
     rgba: Float[Tensor, "pixels 4"],
     background: Float[Tensor, "3"] | None,
 ) -> Float[Tensor, "pixels"]:
-    """Mean squared error of each pixel's colour over the views' background.
+    """Mean squared error of each pixel's color over the background of the views.
 
-    Where alpha tells (None), it is the mean over all background colours: over a constant one,
-    a wrong opacity could hide.
+    For images with alpha (None), it is averaged over all background colors: over a constant
+    one, a wrong opacity could go unnoticed.
     """
     color = rendering.color - rgba[:, :3]
     opacity = (rendering.opacity - rgba[:, 3])[:, None]
@@ -37,9 +37,9 @@ def pixel_errors(
 def dissimilarity(
     image: Float[Tensor, "height width channels"], truth: Float[Tensor, "height width channels"]
 ) -> Float[Tensor, ""]:
-    """1 − SSIM, differentiable: evaluation/images.py says of which kind.
+    """1 − SSIM, differentiable; the variant is that of evaluation/images.py.
 
-    The borders of half a window are left out; images smaller than a window have none of it.
+    A border of half a window is left out; images smaller than the window have no SSIM loss.
     """
     if min(image.shape[:2]) < SSIM_WINDOW:
         return image.new_zeros(())
@@ -53,7 +53,7 @@ def dissimilarity(
 
 
 def blurred(images: Float[Tensor, "*n height width"]) -> Float[Tensor, "*n rows columns"]:
-    """Means under SSIM's window at every place where it fits: half a window less each side."""
+    """Means under the SSIM window wherever it fits: half a window less on each side."""
     half = SSIM_WINDOW // 2
     at = torch.arange(SSIM_WINDOW, device=images.device) - half
     weight = (-(at / SSIM_SIGMA).square() / 2).exp()
@@ -61,7 +61,7 @@ def blurred(images: Float[Tensor, "*n height width"]) -> Float[Tensor, "*n rows 
 
 
 class _Blur(torch.autograd.Function):
-    """Its transpose is the same again, of a gradient with zeros around it."""
+    """A blur: its backward pass is the same blur of the zero-padded gradient."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ class _Blur(torch.autograd.Function):
 
 
 def _blur(images: Tensor, weight: Tensor) -> Tensor:
-    """Along the last axis: strips of it by the band that sums up what the window covers.
+    """Blur along the last axis, as products of strips with a banded matrix.
 
-    A product of matrices, which is much faster on the CPU than a convolution of one channel.
+    Matrix products are much faster on the CPU than a convolution of one channel.
     """
     window, width = len(weight), images.shape[-1]
     outputs = width - window + 1
@@ -90,7 +90,7 @@ def _blur(images: Tensor, weight: Tensor) -> Tensor:
     offset = place[:, None] - place[:strip]
     inside = (offset >= 0) & (offset < window)
     band = torch.where(inside, weight[offset.clamp(0, window - 1)], 0.0)
-    # One product of two matrices, not one for each row of an image.
+    # One product of two matrices instead of one for each row of an image.
     pieces = images.unfold(-1, strip + window - 1, strip)
     found = pieces.reshape(-1, strip + window - 1) @ band
     return found.view(*images.shape[:-1], -1)[..., :outputs]

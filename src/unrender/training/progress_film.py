@@ -1,4 +1,4 @@
-"""A film of a fit: what it should become on the left, and how it does so on the right."""
+"""Video of a fit: the ground truth on the left, the model during training on the right."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ Frame = Float[Tensor, "height width 3"]
 
 
 class ProgressFilm(Generic[Model]):
-    """Frames of a model while it learns: give `watch` to the loop."""
+    """Collects frames of a model during training: pass `watch` to the training loop."""
 
     def __init__(self, truth: Frame, draw: Callable[[Model], Frame], most: int = 60):
         self.truth, self.draw, self.most = truth, draw, most
@@ -23,7 +23,7 @@ class ProgressFilm(Generic[Model]):
         self._calls, self._every = 0, 1
 
     def watch(self, model: Model, _seconds: float) -> None:
-        """Keep the model's image, but never more than `most`: each second one goes then."""
+        """Append a frame; beyond `most`, drop every second one and record half as often."""
         if self._calls % self._every == 0:
             with torch.no_grad():
                 self.frames.append(torch.cat([self.truth, self.draw(model)], dim=1).cpu())
@@ -35,7 +35,7 @@ class ProgressFilm(Generic[Model]):
     def write(
         self, path: Path, last: Float[Tensor, "frames height width 3"], fps: int = 12
     ) -> None:
-        """The fit, and then `last`, which is such frames of the outcome."""
+        """Write the video: the recorded frames, followed by the frames `last` of the result."""
         write_video(
             path, torch.cat([torch.stack(self.frames), last]) if self.frames else last, fps
         )

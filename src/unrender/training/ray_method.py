@@ -1,4 +1,4 @@
-"""What methods share that train networks on rays drawn from posed images."""
+"""Base of methods that train networks on rays sampled from posed images: NeRF and its kin."""
 
 import math
 from abc import abstractmethod
@@ -21,7 +21,7 @@ from unrender.training.method import DataKind, Method, Progress, halve
 
 
 class RayModel(nn.Module):
-    """Networks that render rays, in the ball that the scene's cameras look at."""
+    """Networks that render rays, inside the bounding sphere that the cameras look at."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,10 +29,10 @@ class RayModel(nn.Module):
 
     @abstractmethod
     def render(self, rays: Rays) -> Rendering:
-        """The rays' colours, without randomness."""
+        """Render rays without randomness."""
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weights between hidden layers, and from the input to the first."""
+        """Weight matrices of the hidden layers, which Muon can update."""
         trunks = [module for module in self.modules() if isinstance(module, Trunk)]
         return [weight for trunk in trunks for weight in trunk.parameters() if weight.ndim == 2]
 
@@ -42,27 +42,27 @@ AnyRayModel = TypeVar("AnyRayModel", bound=RayModel)
 
 @dataclass(frozen=True)
 class RayMethod(Method[AnyRayModel, Views]):
-    """Trains networks on rays drawn from all views, in one way for all their kinds."""
+    """Options and optimization shared by methods that train networks on random rays."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     rays: int = 4096
-    """Rays of a training step."""
-    rate: float = 5e-4
-    """Learning rate after the warm-up; it falls exponentially."""
-    last_rate: float = 0.1
-    """Learning rate at the end, as a share of that at the start."""
+    """Rays per training step."""
+    learning_rate: float = 5e-4
+    """Learning rate after the warm-up; it decays exponentially."""
+    learning_rate_decay: float = 0.1
+    """Final learning rate, as a fraction of the initial one."""
     warm_up: int = 1
     """Steps over which the learning rate rises."""
     max_norm: float = 0.0
-    """Gradients longer than this are shortened to it, those of Muon apart; 0 shortens none."""
+    """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
     muon: bool = False
-    """Whether Muon updates the matrices of hidden layers, and Adam the rest, instead of Adam
-    all: not in the papers, and faster."""
+    """Whether Muon updates the matrices of hidden layers and Adam the rest; the papers use Adam
+    throughout, which is slower."""
 
     @abstractmethod
     def model(self, generator: torch.Generator) -> AnyRayModel:
-        """Before it is told where the scene is."""
+        """The untrained model, before its bounding sphere is set."""
 
     def build(self, data: Views, generator: torch.Generator) -> AnyRayModel:
         model = self.model(generator)
@@ -78,17 +78,17 @@ class RayMethod(Method[AnyRayModel, Views]):
         matrices = model.matrices() if self.muon else []
         chosen = {id(matrix) for matrix in matrices}
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
-        # Without decay of the weights, AdamW is Adam.
+        # Without weight decay, AdamW is Adam.
         longest = self.max_norm or math.inf
-        return Muon(matrices, others, self.rate, 0.0, longest, torch.float32)
+        return Muon(matrices, others, self.learning_rate, 0.0, longest, torch.float32)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * self.last_rate**progress.fraction
+        return rise * self.learning_rate_decay**progress.fraction
 
     def smaller(self) -> "Method[AnyRayModel, Views] | None":
         return halve(self, "rays")
 
     def render(self, model: AnyRayModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
         return render_in_tiles(cameras, self.rays, model.render)

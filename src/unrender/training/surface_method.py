@@ -1,7 +1,8 @@
-"""What methods share that learn a surface, as a signed distance, from posed photographs.
+"""Base of methods that learn a signed distance from posed images: NeuS and VolSDF.
 
-Along a ray, a grid of distances says where matter may be; there the field is looked at coarsely
-and without gradients, and from what it finds a method chooses the few bins that are rendered.
+Along a ray, a grid of distances tells which intervals may contain the surface. There the field
+is sampled coarsely and without gradients, and from these samples a method chooses the few bins
+that are rendered.
 """
 
 import math
@@ -38,25 +39,25 @@ from unrender.training.method import DataKind, Method, Progress, halve
 RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
 WARM_UP_STEPS, WARM_UP = 100, 0.02
-"""Steps, or the share of the fit, in which learning rates rise: whatever ends first."""
+"""Steps, or the fraction of training, of the warm-up: whichever is shorter."""
 THIN = 0.7
-"""Share of the fit by which the layer is as thin as it must become."""
+"""Fraction of training after which the bound on the layer's width has reached its minimum."""
 SLACK = 0.2
-"""How far the bound begins above the first width, as a logarithm."""
+"""Logarithm of the ratio of the initial bound to the initial width."""
 OUTSIDE_BINS = 24
 OUTSIDE_LAYOUT = HashGridLayout(6, 15, 16, 256)
 FAR = 1e3
-"""Where what lies around the ball ends, in its radii."""
+"""Far end of the background, in radii of the bounding sphere."""
 
 
 class SurfaceModel(nn.Module):
-    """The field, the colours, and how thick a layer stops light.
+    """Signed distance, color, and the width of the layer around the surface that absorbs light.
 
-    Lengths are in radii of the ball that the cameras look at.
+    Lengths are in radii of the bounding sphere that the cameras look at.
     """
 
     def __init__(self, options: "SurfaceMethod", opaque: bool, generator: torch.Generator):
-        """`opaque`: whether photographs show what lies around the ball, too."""
+        """`opaque`: whether the images also show a background around the bounding sphere."""
         super().__init__()
         self.ball = Ball()
         features = options.features
@@ -65,7 +66,12 @@ class SurfaceModel(nn.Module):
                 options.levels, options.log2_table_size, options.coarsest, options.finest
             )
             self.field = HashField(
-                layout, options.first_levels, options.width, features, options.radius, generator
+                layout,
+                options.initial_levels,
+                options.width,
+                features,
+                options.radius,
+                generator,
             )
         else:
             self.field = MLPField(
@@ -75,93 +81,93 @@ class SurfaceModel(nn.Module):
         self.color = SurfaceColor(
             features, options.color_width, options.color_layers, generator
         )
-        # In logarithms, so that steps are shares of it.
-        self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
+        # Stored as a logarithm, so that steps are relative.
+        self.log_width = nn.Parameter(torch.tensor(options.initial_width).log())
         self.grid = DistanceGrid(options.cells)
         self.outside = Outside(OUTSIDE_LAYOUT, 32, generator) if opaque else None
 
     @property
     def width(self) -> Float[Tensor, ""]:
-        """Of the layer in which light is stopped."""
+        """Width of the layer around the surface that absorbs light."""
         return self.log_width.exp()
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What rays see, and what training asks of it."""
+class RenderOutput:
+    """Rendered rays, and what the losses need of them."""
 
     rendering: Rendering
     local: Local
-    """At all bins' middles."""
+    """Field values at the midpoints of all bins."""
 
 
 @dataclass(frozen=True)
 class SurfaceMethod(Method[SurfaceModel, Views]):
-    """Options and losses that NeuS and VolSDF have in common."""
+    """Options and losses shared by NeuS and VolSDF."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
     has_shape: ClassVar[bool] = True
 
     field: Literal["hash", "mlp"] = "hash"
-    """A hash grid with a small network, or a large network alone as in the papers."""
+    """hash: a hash grid with a small network; mlp: a large network, as in the papers."""
     levels: int = 8
     """Levels of the hash grid."""
-    first_levels: int = 3
-    """Of these, how many are there from the start."""
+    initial_levels: int = 3
+    """Levels that are active from the start (coarse to fine, as in Neuralangelo)."""
     detail: float = 0.5
-    """Share of the fit by which all levels have come."""
+    """Fraction of training after which all levels are active."""
     log2_table_size: int = 17
-    """Entries of a level at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries per level."""
     coarsest: int = 16
-    """Cells a side of the coarsest level."""
+    """Cells per side of the coarsest level."""
     finest: int = 512
-    """Cells a side of the finest level."""
+    """Cells per side of the finest level."""
     width: int = 64
     """Units of the field's hidden layers."""
     depth: int = 6
     """Hidden layers of the field without a hash grid."""
     frequencies: int = 6
-    """Octaves in which the field without a hash grid sees positions."""
+    """Octaves of the positional encoding, without a hash grid."""
     features: int = 15
-    """Numbers that the field tells the colour network about a place."""
+    """Features per point that the distance network passes to the color network."""
     color_width: int = 64
-    """Units of the colour network's hidden layers."""
+    """Units of the color network's hidden layers."""
     color_layers: int = 2
-    """Hidden layers of the colour network."""
+    """Hidden layers of the color network."""
     radius: float = 0.7
-    """Of the sphere at the start, in radii of the ball that the cameras look at."""
-    first_width: float = 0.05
-    """Of the layer in which light is stopped, at the start, in radii of the ball."""
-    last_width: float = 0.003
-    """Of that layer at most at the end; it is learned, below a bound that falls to this."""
+    """Radius of the initial sphere, in radii of the bounding sphere."""
+    initial_width: float = 0.05
+    """Initial width of the layer that absorbs light, in radii of the bounding sphere."""
+    final_width: float = 0.003
+    """Upper bound on that width at the end of training; below it, the width is learned."""
     cells: int = 64
-    """Cells a side of the grid that says where the surface may be."""
+    """Cells per side of the grid that locates the surface for ray marching."""
     update_every: int = 16
     """Steps between updates of that grid."""
-    looks: int = 24
-    """Bins in which a ray is first looked at."""
+    coarse_samples: int = 24
+    """Coarse samples per ray, without gradients."""
     bins: int = 16
-    """Bins of a ray that are rendered."""
+    """Bins per ray that are rendered."""
     rays: int = 1024
-    """Rays of a training step."""
-    table_rate: float = 0.02
-    """Learning rate of the hash grid's table at the start."""
-    rate: float = 3e-3
-    """Learning rate of the networks at the start."""
-    width_rate: float = 5e-3
-    """Learning rate of the layer's width, as a share of it."""
+    """Rays per training step."""
+    table_learning_rate: float = 0.02
+    """Initial learning rate of the hash grid."""
+    learning_rate: float = 3e-3
+    """Initial learning rate of the networks."""
+    width_learning_rate: float = 5e-3
+    """Learning rate of the logarithm of the layer's width."""
     mask_weight: float = 1.0
-    """Weight of the opacities' cross-entropy, where the views are cut out."""
+    """Weight of the cross entropy between opacity and mask, for images with alpha."""
     eikonal_weight: float = 0.1
-    """Weight of the squared difference of slopes from 1."""
+    """Weight of the eikonal loss, (‖∇f‖ − 1)²."""
     resolution: int = 192
-    """Cells a side of the grid on which the mesh is made."""
+    """Cells per side of the grid for extracting the mesh."""
 
     @abstractmethod
     def density(
         self, model: SurfaceModel, distance: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
-        """The most light a place at that distance can absorb, per radius; no gradient flows."""
+        """Upper bound on the density at that distance, per radius; no gradient flows."""
 
     @abstractmethod
     def edges(
@@ -173,7 +179,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         far: Float[Tensor, "rays"],
         generator: torch.Generator | None,
     ) -> Float[Tensor, "rays edges"]:
-        """Of the bins to render, by a look at the field; in radii along the ray."""
+        """Edges of the bins to render, chosen from coarse samples; in radii along the ray."""
 
     @abstractmethod
     def optical_depth(
@@ -184,7 +190,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         length: Float[Tensor, "points"],
         fraction: float,
     ) -> Float[Tensor, "points"]:
-        """Of bins around points, after this share of the fit."""
+        """Optical depths of the bins around points, at this fraction of training."""
 
     def build(self, data: Views, generator: torch.Generator) -> SurfaceModel:
         opaque = not data.has_alpha and data.background is None
@@ -203,13 +209,13 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         width = named.pop("log_width")
         tables = [named.pop(name) for name in list(named) if name.endswith("table")]
         groups = [
-            {"params": list(named.values()), "lr": self.rate},
-            {"params": [width], "lr": self.width_rate},
-            {"params": tables, "lr": self.table_rate},
+            {"params": list(named.values()), "lr": self.learning_rate},
+            {"params": [width], "lr": self.width_learning_rate},
+            {"params": tables, "lr": self.table_learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = max((progress.step + 1) / WARM_UP_STEPS, progress.fraction / WARM_UP)
         return min(1.0, rise) * progress.falling(0.05)
 
@@ -219,8 +225,8 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         rays: Rays,
         generator: torch.Generator | None,
         fraction: float = 1.0,
-    ) -> Seen:
-        """What the rays see; with a generator, bins are moved at random."""
+    ) -> RenderOutput:
+        """Render rays; with a generator, bins are jittered."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
         near, far = model.grid.stretches(origins, directions)
         hit = (far > near).nonzero()[:, 0]
@@ -251,7 +257,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         rendering = Rendering(color, opacity[:, 0], distance[:, 0], normals)
         if model.outside is not None:
             rendering = self._before(rendering, model, model.outside, rays, generator)
-        return Seen(rendering, local)
+        return RenderOutput(rendering, local)
 
     def _before(
         self,
@@ -261,7 +267,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         rays: Rays,
         generator: torch.Generator | None,
     ) -> Rendering:
-        """The object before what lies around the ball."""
+        """Composite the object over the background."""
         _, leave = model.ball.crossed(rays, 0.05)
         near = leave / model.ball.radius
         stretch = RayInterval(near, torch.full_like(near, FAR), "disparity")
@@ -312,16 +318,20 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
 
     @torch.no_grad()
     def _bound_width(self, model: SurfaceModel, fraction: float) -> None:
-        """The layer is at most so wide: from first_width to last_width geometrically.
+        """Bound the layer's width, which falls geometrically from initial_width to final_width.
 
-        Fog explains blurred colours well, and left alone its width may never find the way out.
+        A wide layer (fog) explains blurred colors well, and its width may never shrink by
+        itself.
         """
         share = min(fraction / THIN, 1.0)
-        most = self.first_width ** (1 - share) * min(self.last_width, self.first_width) ** share
+        most = (
+            self.initial_width ** (1 - share)
+            * min(self.final_width, self.initial_width) ** share
+        )
         model.log_width.clamp_(max=math.log(most) + SLACK * (1 - share))
 
     def prepare(self, model: SurfaceModel, data: Views) -> Views:
-        """What is cut out stands before black; photographs before one colour are cut out."""
+        """Put objects with alpha over black; cut out objects on a constant background."""
         if model.outside is not None:
             return data
         return replace(data, images=data.rgba, background=None)
@@ -337,7 +347,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         model.grid.update(model.field.distance, density)
 
     def finish(self, model: SurfaceModel, data: Views) -> None:
-        """Look once more, so that renders skip all that turned out empty."""
+        """Update the distance grid once more, so that rendering skips all empty space."""
         self._update(model)
 
     def smaller(self) -> "Method[SurfaceModel, Views] | None":
@@ -345,9 +355,10 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
 
     @torch.no_grad()
     def shape(self, model: SurfaceModel) -> Mesh:
-        """The level set 0 in the ball, with colours as seen head on. InputError if it is empty.
+        """The zero level set in the bounding sphere, with colors as seen along the normal.
 
-        The field is asked finely only near to where the grid of distances has a surface.
+        The field is evaluated finely only near the surface of the distance grid. InputError if
+        the level set is empty.
         """
         coarse = model.grid.distances(model.field.distance)
         if not bool((coarse < 0).any()) or not bool((coarse > 0).any()):
@@ -375,7 +386,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         return Mesh(vertices, mesh.faces, VertexColors(torch.cat(colors)))
 
     def render(self, model: SurfaceModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
             return self.look(model, rays, None).rendering

@@ -1,4 +1,4 @@
-"""What methods share that train a SiT on posed images: sizes, optimiser, schedule, average."""
+"""Base of methods that train a SiT on posed images: sizes, optimizer, schedule, averaging."""
 
 import math
 from abc import abstractmethod
@@ -15,7 +15,7 @@ from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.precision import multiplies_bfloat16
-from unrender.flows.transformer import Shape
+from unrender.flows.transformer import TransformerSize
 from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
@@ -25,42 +25,44 @@ TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
 
 @dataclass(frozen=True)
 class TransformerMethod(Method[TransformerModel, Views]):
-    """Trains a SiT on square RGBA images of one field of view, in one way for all its kinds."""
+    """Options and optimization of a SiT trained on square RGBA images of one field of view."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     any_size: ClassVar[bool] = False
 
     patch: int = 8
-    """Pixels a side of the transformer's patches, or latents. The time of a step goes with the
-    number of patches: for images of 64 take 16, and for those of 128 take 32."""
+    """Pixels (or latents) per side of a patch. The time of a step is proportional to the number
+    of patches: use 16 for images of 64 pixels, and 32 for images of 128."""
     width: int = 256
-    """Numbers of a token."""
+    """Width of a token."""
     depth: int = 4
-    """Blocks of the transformer."""
+    """Transformer blocks."""
     heads: int = 4
-    """Heads of its attention."""
+    """Attention heads."""
     qk_norm: bool = False
-    """Whether attention normalises queries and keys."""
+    """Whether attention normalizes queries and keys."""
     batch: int = 32
-    """Images of a training step."""
-    rate: float = 4e-3
-    """Learning rate after the warm-up; it falls to nearly 0 along a cosine."""
+    """Images per training step."""
+    learning_rate: float = 4e-3
+    """Learning rate after the warm-up; it decays to nearly 0 along a cosine."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.01
-    """Decay of the weights, as a share of the learning rate."""
+    """Weight decay of AdamW and Muon."""
     muon: bool = True
-    """Whether Muon updates the blocks' matrices; AdamW updates the rest, or all."""
+    """Whether Muon updates the matrices of the blocks; AdamW updates the rest, or
+    everything."""
     max_norm: float = 1.0
-    """Gradients longer than this are shortened to it, those of Muon apart."""
+    """Maximum gradient norm, except for Muon's matrices."""
     average_decay: float = 0.998
-    """Share of the averaged weights that each step keeps; these are used after training."""
+    """Decay of the exponential moving average of the weights, which is used after training."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Of the products in training; auto takes bfloat16 where the processor multiplies it."""
+    """Precision of matrix products in training; auto takes bfloat16 where hardware supports
+    it."""
 
     def space(self) -> DataSpace:
-        """What the images are made of."""
+        """The space in which the flow works: pixels, or latents."""
         return Pixels()
 
     @abstractmethod
@@ -71,14 +73,16 @@ class TransformerMethod(Method[TransformerModel, Views]):
         views: tuple[int, int],
         generator: torch.Generator,
     ) -> TransformerModel:
-        """For images of `size` cells; `views`: how many to train on, and how many held out."""
+        """The untrained model for images of `size` cells; `views`: numbers of training and
+        held-out views.
+        """
 
-    def transformer_shape(
+    def transformer_size(
         self, size: int, channels: int, condition: int = 0, outputs: int = 0
-    ) -> Shape:
+    ) -> TransformerSize:
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
-        return Shape(size, channels, *sizes, condition, outputs, self.qk_norm)
+        return TransformerSize(size, channels, *sizes, condition, outputs, self.qk_norm)
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
         space = self.space()
@@ -103,21 +107,23 @@ class TransformerMethod(Method[TransformerModel, Views]):
         ]
         short = multiplies_bfloat16(model.radius.device)
         dtype = torch.bfloat16 if short else torch.float32
-        return Muon(matrices, others, self.rate, self.weight_decay, self.max_norm, dtype)
+        return Muon(
+            matrices, others, self.learning_rate, self.weight_decay, self.max_norm, dtype
+        )
 
-    def learning_rate(self, progress: Progress) -> float:
+    def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)
         return rise * progress.falling(0.02)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator
     ) -> Int[Tensor, "{self.batch}"]:
-        """Which views make the next batch: training views, with replacement."""
+        """Sample the views of the next batch from the training views, with replacement."""
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
         return model.training_views[drawn.to(data.images.device)]
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """The context in which training's products are made."""
+        """Context of the chosen precision for matrix products in training."""
         short = self.precision == "bfloat16"
         if self.precision == "auto":
             short = multiplies_bfloat16(device)
@@ -129,7 +135,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
         model.follow(self.kept(progress))
 
     def kept(self, progress: Progress) -> float:
-        """Share of the averaged weights that this step keeps: less at first, to forget them."""
+        """Decay of the moving average at this step: smaller at first."""
         return min(self.average_decay, (1 + progress.step) / (10 + progress.step))
 
     def image_size(self, model: TransformerModel) -> int:

@@ -152,7 +152,7 @@ def test_the_second_time_comes_from_the_cache(
 ):
     first = make_scene("chair", 16, 3, 2, 1)
     assert (len(first.train), len(first.test)) == (3, 2)
-    assert "rendering the built-in scene chair" in capsys.readouterr().err
+    assert "of the built-in scene chair" in capsys.readouterr().err
     assert len(os.listdir(folder)) == 1
     with monkeypatch.context() as patch:
         patch.setattr(procedural, "render_scene", None)
@@ -175,7 +175,7 @@ def test_a_damaged_cache_is_made_again(
     file.write_bytes(data[:length])
     capsys.readouterr()
     again = make_scene("chair", 16, 2, 1, 1)
-    assert "making the scene again" in capsys.readouterr().err
+    assert "rendering the scene again" in capsys.readouterr().err
     assert torch.equal(whole.train.images, again.train.images)
     assert file.read_bytes()[:4] == data[:4]
 
@@ -186,7 +186,7 @@ def test_without_a_writable_cache_the_scene_is_made_all_the_same(
     (tmp_path / "file").touch()
     monkeypatch.setenv("UNRENDER_CACHE", str(tmp_path / "file" / "cache"))
     assert len(make_scene("chair", 16, 2, 1, 1).train) == 2
-    assert "not kept for the next time" in capsys.readouterr().err
+    assert "the scene is not cached" in capsys.readouterr().err
 
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch):

@@ -79,5 +79,5 @@ def test_unknown_names_and_no_cells_are_refused() -> None:
         surface_mesh("teapot")
     with pytest.raises(InputError, match="bricks, chair, hotdog"):
         scene_sdf("teapot")
-    with pytest.raises(InputError, match="2 or more"):
+    with pytest.raises(InputError, match="resolution 1: give at least 2"):
         surface_mesh("chair", 1)

@@ -315,8 +315,8 @@ def test_realestate10k_cameras_move_smoothly() -> None:
     local = torch.tensor(first[7:].reshape(3, 4)).float() @ torch.tensor([0.3, -0.2, 5.0, 1])
     pixel, depth = cameras.project(torch.tensor([0]), world)
     torch.testing.assert_close(depth[0], local[2])
-    wanted = local[:2] / local[2] * torch.tensor([first[1] * 320, first[2] * 180]).float()
-    torch.testing.assert_close(pixel[0], wanted + torch.tensor([160.0, 90.0]))
+    expected = local[:2] / local[2] * torch.tensor([first[1] * 320, first[2] * 180]).float()
+    torch.testing.assert_close(pixel[0], expected + torch.tensor([160.0, 90.0]))
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_multiscale_views_are_one_view_at_each_size() -> None:
 
 
 def test_formats_are_told_apart() -> None:
-    for name, wanted in {
+    for name, expected in {
         "real_scenes/fern_llff": "llff",
         "real_scenes/mouse_colmap": "colmap",
         "dtu/scan65_400x300": "idr",
@@ -362,7 +362,7 @@ def test_formats_are_told_apart() -> None:
         "nerf_synthetic/lego_200": "blender",
         "nerf_synthetic/lego_multiscale_sample": "multiscale",
     }.items():
-        assert recognize(sample(name)).name == wanted
+        assert recognize(sample(name)).name == expected
     with pytest.raises(InputError, match=r"poses_bounds\.npy"):
         recognize(DATA)
 

@@ -9,18 +9,20 @@ import torch
 
 from unrender.data.builtin.families import make_shape
 from unrender.data.image_shape.make_shapes import CELLS, make_shapes
-from unrender.data.image_shape.pairs import Draw, Shapes, load_shapes, save_shapes
+from unrender.data.image_shape.pairs import Draw, ImageShapePairs, load_shapes, save_shapes
 from unrender.errors import InputError
 from unrender.files import write_arrays
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Shapes, torch.Tensor]:
+def made() -> tuple[ImageShapePairs, torch.Tensor]:
     return make_shapes("chair", 12, 3, 24)
 
 
 @pytest.fixture(scope="module")
-def file(made: tuple[Shapes, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(
+    made: tuple[ImageShapePairs, torch.Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("shapes") / "chairs.npz"
     save_shapes(path, *made)
     return path
@@ -31,7 +33,7 @@ def plain(images: list[int], mirrored: bool = False) -> Draw:
 
 
 def test_the_same_again_and_other_ones_by_another_seed(
-    made: tuple[Shapes, torch.Tensor],
+    made: tuple[ImageShapePairs, torch.Tensor],
 ) -> None:
     again, _ = make_shapes("chair", 12, 3, 24)
     other, _ = make_shapes("chair", 12, 3, 24, seed=1)
@@ -41,7 +43,7 @@ def test_the_same_again_and_other_ones_by_another_seed(
     assert not torch.equal(again.points, other.points)
 
 
-def test_comes_back_from_disk(made: tuple[Shapes, torch.Tensor], file: Path) -> None:
+def test_comes_back_from_disk(made: tuple[ImageShapePairs, torch.Tensor], file: Path) -> None:
     shapes, held_out = made
     loaded = load_shapes(file)
     assert loaded.name == "chairs"
@@ -68,7 +70,7 @@ def test_held_out_shapes_are_others(file: Path) -> None:
     )
 
 
-def test_what_is_stored_is_the_shape(made: tuple[Shapes, torch.Tensor]) -> None:
+def test_what_is_stored_is_the_shape(made: tuple[ImageShapePairs, torch.Tensor]) -> None:
     shapes, _ = made
     for k, name in enumerate(shapes.names[:4]):
         family, seed = name.split("-")
@@ -87,7 +89,7 @@ def test_what_is_stored_is_the_shape(made: tuple[Shapes, torch.Tensor]) -> None:
         assert within.mean() > 0.97
 
 
-def test_mirrors_mirror_all_alike(made: tuple[Shapes, torch.Tensor]) -> None:
+def test_mirrors_mirror_all_alike(made: tuple[ImageShapePairs, torch.Tensor]) -> None:
     shapes, _ = made
     straight, turned = plain([0, 4]), plain([0, 4], mirrored=True)
     assert torch.equal(shapes.rgba(turned), shapes.rgba(straight).flip(2))
@@ -104,7 +106,7 @@ def test_mirrors_mirror_all_alike(made: tuple[Shapes, torch.Tensor]) -> None:
         assert float(grid[i, j, k].mean()) > 0.6
 
 
-def test_draws_follow_the_generator(made: tuple[Shapes, torch.Tensor]) -> None:
+def test_draws_follow_the_generator(made: tuple[ImageShapePairs, torch.Tensor]) -> None:
     shapes, _ = made
     one, two = (shapes.draw(400, torch.Generator().manual_seed(2)) for _ in range(2))
     assert torch.equal(one.image, two.image)
@@ -112,7 +114,7 @@ def test_draws_follow_the_generator(made: tuple[Shapes, torch.Tensor]) -> None:
     assert set(one.image.tolist()) == set(range(36))
 
 
-def test_images_are_premultiplied(made: tuple[Shapes, torch.Tensor]) -> None:
+def test_images_are_premultiplied(made: tuple[ImageShapePairs, torch.Tensor]) -> None:
     rgba = made[0].rgba(plain([0, 1, 2]))
     assert bool((rgba[..., :3] <= rgba[..., 3:] + 1e-6).all())
     assert rgba.dtype == torch.float32
@@ -128,12 +130,12 @@ DAMAGES: dict[str, Callable[[Arrays], object]] = {
     "no images": lambda a: a.update(images=a["images"][:0]),
     "an index too large": lambda a: a.update(shape_index=a["shape_index"] + 1),
     "an index below 0": lambda a: a.update(shape_index=a["shape_index"] - 1),
-    "points that are no numbers": lambda a: a["points"].fill(np.nan),
-    "intrinsics that are no numbers": lambda a: a["intrinsics"].fill(np.inf),
-    "poses that are no rotations": lambda a: a["poses"].fill(2),
+    "points of NaN": lambda a: a["points"].fill(np.nan),
+    "infinite intrinsics": lambda a: a["intrinsics"].fill(np.inf),
+    "poses that are not rotations": lambda a: a["poses"].fill(2),
     "too few names": lambda a: a.update(names=a["names"][:5]),
-    "names that are no text": lambda a: a["names"].fill(255),
-    "voxels of no cube": lambda a: a.update(voxels=a["voxels"][:, :-1]),
+    "names that are not text": lambda a: a["names"].fill(255),
+    "voxels that are not a cube": lambda a: a.update(voxels=a["voxels"][:, :-1]),
     "queries alone": lambda a: a.pop("occupied"),
     "fewer bits than queries": lambda a: a.update(occupied=a["occupied"][:, :-1]),
     "nothing held out": lambda a: a["held_out"].fill(0),
@@ -174,12 +176,14 @@ def test_what_is_optional_may_be_absent(file: Path, tmp_path: Path) -> None:
     shapes = load_shapes(tmp_path / "bare.npz").train
     with pytest.raises(InputError, match="without voxels"):
         shapes.voxel_grids(plain([0]))
-    with pytest.raises(InputError, match="without places"):
+    with pytest.raises(InputError, match="without occupancy samples"):
         shapes.occupancy(plain([0]), 5, torch.Generator())
     assert shapes.to("cpu").voxels is None
 
 
-def test_writing_refuses(made: tuple[Shapes, torch.Tensor], file: Path, tmp_path: Path) -> None:
+def test_writing_refuses(
+    made: tuple[ImageShapePairs, torch.Tensor], file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="exists already"):
         save_shapes(file, *made)
     with pytest.raises(InputError, match=r"written as \.npz"):

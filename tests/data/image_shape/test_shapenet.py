@@ -186,9 +186,9 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
 
 def test_too_few_models(tmp_path: Path) -> None:
     assert find_models(tmp_path) == []
-    with pytest.raises(InputError, match="holds 0 models"):
+    with pytest.raises(InputError, match="has 0 ShapeNet models"):
         load_shapenet(tmp_path, 16)
-    with pytest.raises(InputError, match="holds 1 models"):
+    with pytest.raises(InputError, match="has 1 ShapeNet models"):
         load_shapenet(model(tmp_path / "one"), 16)
     without = model(tmp_path / "two")
     (tmp_path / "one" / "model.binvox").write_bytes(binvox(np.ones((4, 4, 4), bool)))

@@ -20,14 +20,14 @@ expand(torch.ones(2, 3), torch.tensor([0, 1, 2]))
 def test_the_first_call_says_what_it_is_doing(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", CALL]
-    said = [
+    output = [
         subprocess.run(
             command, env=environment, capture_output=True, text=True, check=True
         ).stderr
         for _ in range(2)
     ]
     first = "Compiling kernels.expand.cpu for this processor (kept for later runs)\n"
-    assert said == [first, ""]
+    assert output == [first, ""]
 
 
 def test_kernels_have_as_many_threads_as_torch() -> None:

@@ -63,9 +63,9 @@ def test_a_sphere_is_met_where_the_quadratic_says() -> None:
     clear = root.abs() > 0.02
     assert torch.equal(found.mask[clear], root[clear] > 0)
     hit = found.mask & clear
-    wanted = -b - root.clamp_min(0).sqrt()
-    assert float((found.distance - wanted)[hit].abs().max()) < 1e-3
-    assert float((found.distance - wanted)[hit].abs().mean()) < 1e-5
+    expected = -b - root.clamp_min(0).sqrt()
+    assert float((found.distance - expected)[hit].abs().max()) < 1e-3
+    assert float((found.distance - expected)[hit].abs().mean()) < 1e-5
     assert float(found.distance[~found.mask].abs().sum()) == 0
     assert not bool(found.exhausted.any() | found.inside.any())
 
@@ -76,14 +76,14 @@ def test_nothing_is_stepped_over(marching: Marching) -> None:
     function = scene()
     origins, directions = rays(500, seed=1)
     found = sphere_trace(function, origins, directions, 0.0, 8.0, marching)
-    wanted = first_crossing(function, origins, directions)
+    expected = first_crossing(function, origins, directions)
     assert not bool(found.exhausted.any())
     # Rays that only graze something may be counted either way.
-    sure = (wanted > 0) == found.mask
+    sure = (expected > 0) == found.mask
     assert float(sure.float().mean()) > 0.995
-    both = found.mask & (wanted > 0)
+    both = found.mask & (expected > 0)
     assert float(both.float().mean()) > 0.25
-    assert float((found.distance - wanted)[both].abs().quantile(0.98)) < FINE + 1e-4
+    assert float((found.distance - expected)[both].abs().quantile(0.98)) < FINE + 1e-4
     values = function(along(origins, directions, found.distance))[found.mask]
     assert float(values.abs().max()) < 2e-3
 
@@ -106,14 +106,14 @@ def test_a_function_that_is_no_distance_needs_its_lipschitz_constant() -> None:
         return 1.5 * function(points)
 
     plain = Marching(relaxed=False)
-    wanted = sphere_trace(function, origins, directions, 0.0, 8.0, plain)
+    expected = sphere_trace(function, origins, directions, 0.0, 8.0, plain)
     wrong = sphere_trace(steep, origins, directions, 0.0, 8.0, plain)
     right = sphere_trace(
         steep, origins, directions, 0.0, 8.0, Marching(relaxed=False, lipschitz=1.5)
     )
-    assert float((wrong.mask == wanted.mask).float().mean()) < 0.99
-    assert torch.equal(right.mask, wanted.mask)
-    torch.testing.assert_close(right.distance, wanted.distance, atol=2e-3, rtol=0)
+    assert float((wrong.mask == expected.mask).float().mean()) < 0.99
+    assert torch.equal(right.mask, expected.mask)
+    torch.testing.assert_close(right.distance, expected.distance, atol=2e-3, rtol=0)
     # What it does find is on the surface all the same: by brackets.
     off = function(along(origins, directions, wrong.distance))[wrong.mask]
     assert float(off.abs().max()) < 2e-3
@@ -214,8 +214,8 @@ def test_what_the_kernel_cannot_do_the_function_does() -> None:
     chosen = bounded(part, (0.5, 0.0, 0.0), 0.5)
     assert tape_of(chosen, origins) is None
     found = sphere_trace(chosen, origins, directions, 0.0, 9.0)
-    wanted = sphere_trace(part, origins, directions, 0.0, 9.0)
-    assert float((found.mask == wanted.mask).float().mean()) > 0.998
+    expected = sphere_trace(part, origins, directions, 0.0, 9.0)
+    assert float((found.mask == expected.mask).float().mean()) > 0.998
 
     def broken(points: Tensor) -> Tensor:
         distance = sdf.sphere(0.5)(points)
@@ -329,9 +329,9 @@ def test_the_hit_moves_as_finite_differences_say(name: str) -> None:
         there = sphere_trace(f, o[hit], d[hit], 0.0, 9.0, fine)
         assert bool(there.mask.all())
         shifted.append(outcome(f, o[hit], d[hit], there.distance).detach())
-    wanted = ((shifted[0] - shifted[1]) / (2 * size)).sum(0)
-    torch.testing.assert_close(torch.stack(rows), wanted, atol=2e-3, rtol=2e-3)
-    assert float(wanted.abs().max()) > 0.1
+    expected = ((shifted[0] - shifted[1]) / (2 * size)).sum(0)
+    torch.testing.assert_close(torch.stack(rows), expected, atol=2e-3, rtol=2e-3)
+    assert float(expected.abs().max()) > 0.1
 
 
 WARPS: dict[str, Callable[[], SDF]] = {
@@ -349,8 +349,8 @@ def test_warped_shapes_are_met_where_they_are(name: str) -> None:
     function = WARPS[name]()
     origins, directions = rays(300, seed=7)
     found = sphere_trace(function, origins, directions, 0.0, 8.0)
-    wanted = first_crossing(function, origins, directions)
-    assert float(((wanted > 0) == found.mask).float().mean()) > 0.99
-    both = found.mask & (wanted > 0)
+    expected = first_crossing(function, origins, directions)
+    assert float(((expected > 0) == found.mask).float().mean()) > 0.99
+    both = found.mask & (expected > 0)
     assert float(both.float().mean()) > 0.05
-    assert float((found.distance - wanted)[both].abs().quantile(0.95)) < FINE + 2e-3
+    assert float((found.distance - expected)[both].abs().quantile(0.95)) < FINE + 2e-3

@@ -173,8 +173,8 @@ def test_colours_move_with_the_shape_as_finite_differences_say() -> None:
         for channel in range(4):
             (slope,) = torch.autograd.grad(total[channel], by, retain_graph=True)
             found = float(slope if by is radius else (slope * way).sum())
-            wanted = float((rate[..., channel] * calm).sum())
-            assert found == pytest.approx(wanted, rel=0.05, abs=0.5)
+            expected = float((rate[..., channel] * calm).sum())
+            assert found == pytest.approx(expected, rel=0.05, abs=0.5)
 
 
 def test_a_soft_mask_is_half_at_the_rim_and_sharp_far_from_it() -> None:

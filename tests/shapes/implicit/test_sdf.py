@@ -58,7 +58,7 @@ def test_a_distance_has_slope_one_and_leads_to_the_surface(name: str) -> None:
 
 def test_known_distances() -> None:
     points = torch.tensor([[2.0, 0, 0], [0.0, 0, 3], [0.1, 0, 0]])
-    for shape, wanted in (
+    for shape, expected in (
         (sdf.sphere(1.0), [1, 2, -0.9]),
         (sdf.box((1.0, 1.0, 1.0)), [1, 2, -0.9]),
         (sdf.torus(1.0, 0.5), [0.5, 10**0.5 - 0.5, 0.4]),
@@ -68,7 +68,7 @@ def test_known_distances() -> None:
         (sdf.translated(sdf.sphere(1.0), (2.0, 0.0, 0.0)), [-1, 13**0.5 - 1, 0.9]),
         (sdf.scaled(sdf.sphere(1.0), 2.0), [0, 1, -1.9]),
     ):
-        torch.testing.assert_close(shape(points), torch.tensor(wanted).float())
+        torch.testing.assert_close(shape(points), torch.tensor(expected).float())
 
 
 def test_rotations_turn_the_shape() -> None:
@@ -104,8 +104,8 @@ def icosphere(subdivisions: int = 4) -> Mesh:
 
 def test_a_mesh_of_a_sphere_is_nearly_a_sphere() -> None:
     points = around(500)
-    found, wanted = sdf.mesh_sdf(icosphere())(points), sdf.sphere(1.0)(points)
-    torch.testing.assert_close(found, wanted, atol=3e-3, rtol=0)
+    found, expected = sdf.mesh_sdf(icosphere())(points), sdf.sphere(1.0)(points)
+    torch.testing.assert_close(found, expected, atol=3e-3, rtol=0)
     assert torch.equal(mesh_occupancy(icosphere())(points) > 0.5, found < 0)
 
 
@@ -149,8 +149,8 @@ def test_occupancies() -> None:
     assert torch.equal(hard > 0.5, soft > 0.5)
     assert set(hard.tolist()) == {0.0, 1.0}
     surface = torch.tensor([[0.8, 0.0, 0.0], [0.9, 0.0, 0.0]])
-    wanted = torch.tensor([0.5, 1 / (1 + math.e)])
-    torch.testing.assert_close(sdf_occupancy(shape, 0.1)(surface), wanted)
+    expected = torch.tensor([0.5, 1 / (1 + math.e)])
+    torch.testing.assert_close(sdf_occupancy(shape, 0.1)(surface), expected)
     grid = VoxelGrid.cube(torch.zeros(32, 32, 32), 1.0)
     values = sdf_occupancy(shape, 0.1)(grid.centers().view(-1, 3)).view(32, 32, 32)
     found = grid_occupancy(grid.with_values(values))

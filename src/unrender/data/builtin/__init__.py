@@ -1,8 +1,8 @@
 """Three built-in scenes that need no files: `bricks`, `chair` and `hotdog`.
 
-Solids given by signed distances, lit and sphere-traced at first use: with them come what
-photographs lack, exact coverage, depth and normals. z is up; each fits a ball of radius 1.4.
-Their light is direct, or followed from surface to surface (path_light.py).
+They are defined by signed distances and sphere-traced on first use, with exact alpha, depth and
+normals. z is up; each scene fits into a ball of radius 1.4 about the origin. They are rendered
+with direct light or by path tracing (path_light.py).
 """
 
 import hashlib
@@ -30,14 +30,14 @@ from unrender.kernels.runtime.jit import num_threads, run_threads, shares
 
 NAMES = ("bricks", "chair", "hotdog")
 BuiltInLight = Literal["direct", "path"]
-"""`path` is slower, and has soft shadows and light from one surface on another."""
+"""`path` is slower, with soft shadows and indirect light."""
 PATHS = 4
-"""Paths of light for each ray, by default."""
+"""Default number of light paths per ray."""
 
 RADIUS = 4.0
 """Distance of the cameras from the origin."""
 FIELD_OF_VIEW = 0.6911112
-"""Horizontal, in radians: that of NeRF's synthetic scenes."""
+"""Horizontal, in radians, as in NeRF's synthetic scenes."""
 ELEVATION = (0.0, math.radians(85))
 TRAIN_SEED, TEST_SEED = 1, 2
 
@@ -51,10 +51,10 @@ def make_scene(
     light: BuiltInLight = "direct",
     paths: int = PATHS,
 ) -> Dataset:
-    """Make a built-in scene's views, or read them where they were made before.
+    """Render a built-in scene's training and test views, or read them from the cache.
 
-    Cameras are uniform over a spherical band and look at the origin; `light` and `paths` as
-    `render_scene` takes them. Raises InputError for names that are not in `NAMES`.
+    Cameras are uniformly distributed over a spherical band and look at the origin. `light` and
+    `paths` are those of `render_scene`. Raises InputError if `name` is not in `NAMES`.
     """
     cameras = concatenate(
         [_shell(num_train, size, TRAIN_SEED), _shell(num_test, size, TEST_SEED)]
@@ -71,12 +71,12 @@ def render_scene(
     light: BuiltInLight = "direct",
     paths: int = PATHS,
 ) -> Views:
-    """Render the true scene from any cameras outside its ball.
+    """Render a built-in scene from any cameras outside its ball.
 
-    Images are RGBA, the mean of `supersample`² rays a pixel; masks, depths and normals belong
-    to the ray through each pixel's centre, and like alpha are the same in any light. With
-    `light="path"` each ray has `paths` paths of light, and the image the noise of their mean.
-    InputError for a name that there is not, or fewer than one path.
+    Images are RGBA, averaged over `supersample`² rays per pixel. Masks, depths and normals are
+    those of the ray through each pixel's centre and, like alpha, do not depend on the light.
+    With `light="path"`, each ray is shaded by `paths` random light paths, so images are noisy.
+    Raises InputError if `name` is not in `NAMES` or `paths` is below 1.
     """
     if paths < 1:
         raise InputError(f"paths {paths}: give at least 1")
@@ -164,22 +164,22 @@ def _cache_file(
 def _cached(
     name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
 ) -> Views:
-    """Read the views from the cache, or make and keep them; its failures are only told."""
+    """Read the views from the cache, or render and cache them; warn if that fails."""
     _scene_index(name)
     path = _cache_file(name, cameras, supersample, light, paths)
     if path.is_file():
         try:
             return _read(path, cameras)
         except InputError as error:
-            _warn(f"{error}; making the scene again")
+            _warn(f"{error}; rendering the scene again")
     by = " by path tracing" if light == "path" else ""
-    _warn(f"rendering the built-in scene {name}{by}, {len(cameras)} views, once")
+    _warn(f"rendering {len(cameras)} views of the built-in scene {name}{by} (cached for later)")
     encoded = _encode(render_scene(name, cameras, supersample, light, paths))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_arrays(path, encoded, compress=True)
     except (OSError, InputError) as error:
-        _warn(f"{error}; the scene is not kept for the next time")
+        _warn(f"{error}; the scene is not cached")
     return _decode(encoded, cameras)
 
 
@@ -188,7 +188,7 @@ def _warn(message: str) -> None:
 
 
 def _encode(views: Views) -> dict[str, Array]:
-    """16 bits for colours and normals: a third of the size, and finer than any display."""
+    """Quantize colours and normals to 16 bits: finer than any display, a third of the size."""
     assert views.depths is not None
     assert views.normals is not None
     return {
@@ -199,7 +199,7 @@ def _encode(views: Views) -> dict[str, Array]:
 
 
 def _decode(arrays: dict[str, Array], cameras: Cameras) -> Views:
-    """The same views whether they come from the cache or from the renderer."""
+    """Undo `_encode`. New renders pass through it too, so that they equal cached ones."""
     normals = arrays["normals"].astype(np.float32)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return _views(

@@ -9,7 +9,7 @@ from unrender.data.builtin.solids import box, cylinder, ramp
 from unrender.data.builtin.source import part
 
 PITCH = 0.28
-"""Between the middles of neighbouring studs. Real bricks: 8 mm; the rest is in proportion."""
+"""Distance between neighbouring studs: 8 mm in real bricks, whose proportions these have."""
 BRICK_HEIGHT = 1.2 * PITCH
 PLATE_HEIGHT = 0.4 * PITCH
 STUD_RADIUS = 0.3 * PITCH
@@ -39,7 +39,7 @@ LAYOUT = np.array(
     dtype=np.int64,
 )
 
-# Middle in x, y and z and half the size of every brick.
+# Centre (x, y, z) and half sizes of every brick.
 BOXES = np.stack(
     [
         (LAYOUT[:, 0] + LAYOUT[:, 2] / 2 - PLATE_STUDS / 2) * PITCH,
@@ -69,7 +69,7 @@ COLORS = np.array(
 @part
 @no_type_check
 def _studs(x, y, z, first_x, first_y, num_x, num_y, top):
-    """The nearest of a block of studs that stand on z = top."""
+    """Distance to the nearest of a grid of studs that stand on z = top."""
     i = min(max(math.floor((x - first_x) / PITCH + 0.5), 0.0), num_x - 1.0)
     j = min(max(math.floor((y - first_y) / PITCH + 0.5), 0.0), num_y - 1.0)
     return cylinder(
@@ -85,7 +85,7 @@ def _studs(x, y, z, first_x, first_y, num_x, num_y, top):
 @part
 @no_type_check
 def _brick(index, x, y, z, nearest):
-    """Distance to one brick, or any not below `nearest` where it is no nearer than that."""
+    """Distance to a brick, or some value ≥ `nearest` if the brick is not closer than that."""
     half_x, half_y, half_z = BOXES[index, 3], BOXES[index, 4], BOXES[index, 5]
     x, y, z = x - BOXES[index, 0], y - BOXES[index, 1], z - BOXES[index, 2]
     if max(abs(x) - half_x, max(abs(y) - half_y, abs(z) - half_z - STUD_HEIGHT)) >= nearest:
@@ -105,7 +105,7 @@ def _brick(index, x, y, z, nearest):
 @part
 @no_type_check
 def _nearest(x, y, z):
-    """Distance, and which brick is nearest: -1 for the plate."""
+    """Distance to the nearest brick or plate, and the brick's index, -1 for the plate."""
     half = PLATE_STUDS * PITCH / 2
     top = FLOOR + PLATE_HEIGHT
     best = box(x, y, z - FLOOR - PLATE_HEIGHT / 2, half, half, PLATE_HEIGHT / 2, 0.014)
@@ -129,7 +129,7 @@ def distance(x, y, z):
 @part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
-    """Linear RGB, strength and exponent of the highlight."""
+    """Linear RGB, and strength and exponent of the highlight."""
     _, which = _nearest(x, y, z)
     if which < 0:
         return COLORS[6, 0], COLORS[6, 1], COLORS[6, 2], 0.25, 40.0
@@ -139,7 +139,7 @@ def material(x, y, z, nx, ny, nz):
     height = (z - BOXES[which, 2]) / BRICK_HEIGHT + 0.5
     kind = LAYOUT[which, 6]
     if abs(nz) < 0.3 and 0.06 < height < 0.94:
-        # Prints on the upright faces; `along` runs about them in studs.
+        # Prints on the vertical faces; `along` is the horizontal coordinate in studs.
         along = ((x - left) if abs(ny) > abs(nx) else (y - front)) / PITCH
         ink = 0.0
         if kind == CHECKER:

@@ -7,10 +7,10 @@ from unrender.data.builtin.solids import blend, box, cone, noise, ramp, smooth_m
 from unrender.data.builtin.source import part
 
 SCALE = 0.93
-"""The parts below are this much larger than the chair, which fits every image whole."""
+"""Scale from the parts below to the chair, so that all of it is inside every image."""
 SEAT = -0.10
 LEAN = 0.16
-"""The back leans this many radians from the upright."""
+"""Angle of the back from the vertical, in radians."""
 COS, SIN = math.cos(LEAN), math.sin(LEAN)
 
 LEGS, SEAT_BOARD, BACK, SPINDLES, CUSHION = range(5)
@@ -25,7 +25,7 @@ BLUE = (0.03, 0.07, 0.27)
 @part
 @no_type_check
 def _back_frame(y, z):
-    """Coordinates along the leaning back: forth and up, from where it leaves the seat."""
+    """Coordinates across and along the leaning back, from where it joins the seat."""
     forth, up = y - 0.42, z - SEAT
     return COS * forth - SIN * up, SIN * forth + COS * up
 
@@ -46,7 +46,7 @@ def _cushion(x, y, z):
 @part
 @no_type_check
 def _nearest(x, y, z):
-    """Distance, and the part that is nearest."""
+    """Distance to the nearest part, and that part."""
     side = abs(x)
     best = cone(side, y, z, 0.42, -0.38, SEAT, 0.48, -0.45, -1.12, 0.055, 0.034)
     best = min(best, cone(side, y, z, 0.41, 0.38, SEAT, 0.46, 0.53, -1.12, 0.055, 0.034))
@@ -59,7 +59,7 @@ def _nearest(x, y, z):
         best, part = board, SEAT_BOARD
 
     forth, up = _back_frame(y, z)
-    # The back bows: its middle stands behind its posts.
+    # The back is curved: its middle is behind its posts.
     bent = min(side, 0.55)
     bow = forth - 0.10 * (1 - (bent / 0.46) ** 2) * ramp(-0.2, 0.9, up)
     posts = cone(side, forth, up, 0.42, 0.0, -0.02, 0.47, 0.0, 1.16, 0.046, 0.036)
@@ -87,7 +87,7 @@ def distance(x, y, z):
 @part
 @no_type_check
 def _wood(along, a, b, shift):
-    """Rings about an axis that lies a little outside the plank, disturbed by noise."""
+    """Wood grain: growth rings about an axis a little outside the plank, disturbed by noise."""
     wobble = noise(1.3 * along + shift, 4 * a, 4 * b + shift)
     ring = 13 * math.sqrt((a + 0.6) ** 2 + (b + 0.35 + 0.05 * along) ** 2) + 1.6 * wobble
     saw = ring % 1.0
@@ -99,7 +99,7 @@ def _wood(along, a, b, shift):
 @part
 @no_type_check
 def _cloth(x, y):
-    """A tartan whose stripes differ in x and y, so that no quarter turn repeats it."""
+    """A tartan whose stripes differ in x and y, so that it has no rotational symmetry."""
     color = CREAM
     wide_x = 1.0 if (x * 4.6 + 0.2) % 1.0 < 0.42 else 0.0
     wide_y = 1.0 if (y * 4.6 + 0.1) % 1.0 < 0.42 else 0.0
@@ -112,7 +112,7 @@ def _cloth(x, y):
 @part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
-    """Linear RGB, strength and exponent of the highlight."""
+    """Linear RGB, and strength and exponent of the highlight."""
     x, y, z = x / SCALE, y / SCALE, z / SCALE
     _, part = _nearest(x, y, z)
     if part == CUSHION:

@@ -12,17 +12,17 @@ SAUSAGE_Z = BUN_Z + 0.16
 SAUSAGE_RADIUS = 0.135
 SAUCE_RADIUS = 0.036
 TURN = 0.3
-"""The hot dogs lie at this angle, in radians, so that nothing is aligned with the axes."""
+"""Rotation of the hot dogs in radians, so that nothing is aligned with the axes."""
 COS, SIN = math.cos(TURN), math.sin(TURN)
 
 PLATE, PICKLE, BUN, SAUSAGE, SAUCE = 0, 1, 2, 4, 6
-"""Parts; of bun, sausage and sauce the second hot dog's is one more."""
+"""Part numbers; bun, sausage and sauce of the second hot dog have the next number."""
 
 
 @part
 @no_type_check
 def _plate(x, y, z):
-    """A turned profile: a flat middle and a rim that rises."""
+    """A surface of revolution: flat in the middle, with a rising rim."""
     r, h = math.sqrt(x * x + y * y), z - PLATE_Z
     flat = math.sqrt(max(r - 0.86, 0.0) ** 2 + h * h)
     t = min(max(((r - 0.86) * 0.42 + h * 0.13) / (0.42 * 0.42 + 0.13 * 0.13), 0.0), 1.0)
@@ -47,7 +47,7 @@ def _pickles(x, y, z):
 @part
 @no_type_check
 def _local(x, y, which):
-    """Coordinates along and across one of the two hot dogs."""
+    """Coordinates along and across hot dog `which`, 0 or 1."""
     along, across = COS * x + SIN * y, COS * y - SIN * x
     return (along - 0.05, across + 0.20) if which == 0 else (along + 0.07, across - 0.47)
 
@@ -62,7 +62,7 @@ def _rise(along):
 @part
 @no_type_check
 def _sauce_path(along, which):
-    """How far to the side the wave of sauce is, and its slope."""
+    """Sideways offset of the wavy sauce line, and its slope."""
     speed = 17.0 if which == 0 else 24.0
     width = 0.068 if which == 0 else 0.05
     return width * math.sin(speed * along), width * speed * math.cos(speed * along)
@@ -71,7 +71,7 @@ def _sauce_path(along, which):
 @part
 @no_type_check
 def _bun(along, across, z):
-    """Two soft lobes that are one piece below."""
+    """Two soft lobes, joined below."""
     side = abs(across)
     h = z - BUN_Z
     stretch = 1.12 * h if h > 0 else h
@@ -83,7 +83,7 @@ def _bun(along, across, z):
 @part
 @no_type_check
 def _nearest(x, y, z):
-    """Distance, and the part that is nearest."""
+    """Distance to the nearest part, and that part."""
     best, part = _plate(x, y, z), PLATE
     pickles = _pickles(x, y, z)
     if pickles < best:
@@ -149,7 +149,7 @@ def _bun_color(along, across, z):
 @part
 @no_type_check
 def material(x, y, z, nx, ny, nz):
-    """Linear RGB, strength and exponent of the highlight."""
+    """Linear RGB, and strength and exponent of the highlight."""
     _, part = _nearest(x, y, z)
     if part == PLATE:
         r = math.sqrt(x * x + y * y)

@@ -1,10 +1,9 @@
-"""The built-in scenes under light that is followed from surface to surface: `light="path"`.
+"""Path tracing of the built-in scenes: `light="path"` (Kajiya 1986).
 
-The same sun, fill light and sky as in tracer.py. But the first two are discs, whose shadows
-have soft edges, the sky is what a path meets that leaves the scene, and light that one surface
-sends on colours the next (Kajiya 1986). Surfaces are matte but for the highlight toward the
-camera. Every pixel has random numbers of its own, by its place and the camera's: the same view
-is always the same image.
+Key light, fill light and sky are those of tracer.py, but the two lights are discs with soft
+shadows, and paths that leave the scene receive the sky's radiance. Surfaces are diffuse except
+for the highlight towards the camera. Random numbers depend on the pixel and the camera position
+only, so that a view is always the same image.
 """
 
 import math
@@ -29,23 +28,23 @@ from unrender.data.builtin.tracer import (
 from unrender.kernels.runtime.jit import jit
 
 BOUNCES = 4
-"""Surfaces that light may meet on its way to the camera."""
+"""Maximum number of surface points on a light path."""
 KEY_COSINE, FILL_COSINE = math.cos(math.radians(4)), math.cos(math.radians(25))
-"""Of the angle from the middle of each light's disc to its rim."""
+"""Cosines of the angular radii of the two light discs."""
 FILL_SHARE = 0.25
-"""Of the rays to a light, how many go to the fill light."""
+"""Probability of sampling the fill light rather than the key light."""
 OFF = 0.004
-"""How far from a surface rays start, which they would otherwise find at once."""
+"""Offset of ray origins from the surface, which the rays would otherwise hit at once."""
 MASK = 0xFFFFFFFF
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71)
 STEPS = np.sqrt(np.array(PRIMES)) % 1.0
-"""One for each random number of a path: five a bounce."""
+"""Step of each dimension of a path's random numbers, five per bounce."""
 
 
 @part
 @no_type_check
 def _mixed(h):
-    """32 bits that look like chance (the finalizer of MurmurHash3)."""
+    """A 32-bit hash (the finalizer of MurmurHash3)."""
     h = ((h ^ (h >> 16)) * 0x85EBCA6B) & MASK
     h = ((h ^ (h >> 13)) * 0xC2B2AE35) & MASK
     return h ^ (h >> 16)
@@ -54,10 +53,11 @@ def _mixed(h):
 @part
 @no_type_check
 def _uniform(seed, dimension, sample):
-    """The sample's number in [0, 1): multiples of the dimension's step, begun at random.
+    """Quasi-random number in [0, 1): a multiple of the dimension's step plus a random offset.
 
-    They fill the cube of all dimensions evenly, since no sum of steps is whole (Weyl, 1916);
-    a start of its own makes each pixel's mean right (Cranley and Patterson, 1976).
+    The multiples are equidistributed in the cube of all dimensions, because no integer
+    combination of steps is an integer (Weyl, 1916); the offset, a Cranley-Patterson rotation
+    (1976), makes each pixel's mean unbiased.
     """
     start = _mixed((seed + dimension * 0x9E3779B1) & MASK) / 4294967296.0
     return (start + sample * STEPS[dimension]) % 1.0
@@ -66,7 +66,7 @@ def _uniform(seed, dimension, sample):
 @part
 @no_type_check
 def _around(axis, z, turn):
-    """The direction at that cosine from a unit axis, turned about it."""
+    """The direction with cosine `z` to a unit axis and azimuth `turn` about it."""
     ax, ay, az = axis
     # Duff et al., "Building an Orthonormal Basis, Revisited" (2017).
     sign = -1.0 if az < 0 else 1.0
@@ -84,7 +84,7 @@ def _around(axis, z, turn):
 @part
 @no_type_check
 def _sky(dz):
-    """The sky's radiance by height."""
+    """The sky's radiance by the z component of the direction."""
     up = 0.5 + 0.5 * dz
     return (
         GROUND[0] + up * (SKY[0] - GROUND[0]),
@@ -96,7 +96,7 @@ def _sky(dz):
 @part
 @no_type_check
 def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
-    """Linear RGB that one path finds from a surface point, seen along (dx, dy, dz)."""
+    """Linear RGB of one light path from a surface point viewed along (dx, dy, dz)."""
     total_r = total_g = total_b = 0.0
     carry_r = carry_g = carry_b = 1.0
     highlight = 0.0
@@ -122,7 +122,7 @@ def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
                 glint = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
                 shine = strength * min(1.0, 8 * facing) * glint**exponent
                 highlight = shine / (1 - FILL_SHARE)
-        # On by the cosine: then what comes from there counts as it is.
+        # Cosine-weighted sampling cancels the cosine of the reflection integral.
         up = math.sqrt(1 - _uniform(seed, d + 3, sample))
         turn = 2 * math.pi * _uniform(seed, d + 4, sample)
         dx, dy, dz = _around((nx, ny, nz), up, turn)
@@ -139,14 +139,14 @@ def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
 
 
 def _outermost(version: str) -> Function:
-    """As tracer.py's."""
+    """`light_view`; naming `version` makes it part of its cache key."""
 
     @jit
     @no_type_check
     def light_view(scene, grid, pose, intrinsics, supersample, paths, rgba):
-        """Fill one view's RGBA: `paths` for each of supersample² rays of a pixel.
+        """Fill one view's RGBA: `paths` light paths for each of supersample² rays per pixel.
 
-        What was there before is written over where the scene is seen.
+        Pixels that show the scene are overwritten, others are left as they are.
         """
         assert version
         height, width = rgba.shape[:2]
@@ -173,7 +173,7 @@ def _outermost(version: str) -> Function:
                             scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, ray * paths + k
                         )
                         red, green, blue = red + r, green + g, blue + b
-                # The mean of the light is shown, not the mean of what single paths would show.
+                # Average light before the tone curve, not the display values of single paths.
                 if hits > 0:
                     rgba[row, column, 0] = hits * share * display(red / (hits * paths))
                     rgba[row, column, 1] = hits * share * display(green / (hits * paths))

@@ -1,6 +1,6 @@
-"""Signed distances of solids and the noise that colours them: negative inside, 1-Lipschitz.
+"""Signed distances of solids (negative inside, 1-Lipschitz) and noise for their colours.
 
-All in scene units; compiled for single points, because the tracer asks for one at a time.
+All in scene units; compiled for single points, because the tracer queries one at a time.
 """
 
 import math
@@ -23,7 +23,7 @@ def box(x, y, z, half_x, half_y, half_z, radius):
 @part
 @no_type_check
 def cylinder(x, y, z, radius, half_z, rounding):
-    """A disc of that radius about the z axis, its edges rounded."""
+    """A cylinder about the z axis with its edges rounded by `rounding`."""
     a = math.sqrt(x * x + y * y) - radius + rounding
     b = abs(z) - half_z + rounding
     return math.sqrt(max(a, 0.0) ** 2 + max(b, 0.0) ** 2) + min(max(a, b), 0.0) - rounding
@@ -32,9 +32,9 @@ def cylinder(x, y, z, radius, half_z, rounding):
 @part
 @no_type_check
 def cone(x, y, z, ax, ay, az, bx, by, bz, radius_a, radius_b):
-    """A round stick from a to b whose thickness changes evenly between its ends.
+    """A round cone from a to b, whose radius changes linearly from `radius_a` to `radius_b`.
 
-    A bound from below: exact for equal radii, and for others scaled by the cone's slope.
+    A lower bound of the distance, exact for equal radii.
     """
     ux, uy, uz = bx - ax, by - ay, bz - az
     vx, vy, vz = x - ax, y - ay, z - az
@@ -90,7 +90,7 @@ def ramp(low, high, value):
 @part
 @no_type_check
 def blend(a, b, share):
-    """Colour `a` with that share of colour `b`."""
+    """Linear interpolation from colour `a` (share 0) to colour `b` (share 1)."""
     return (
         a[0] + share * (b[0] - a[0]),
         a[1] + share * (b[1] - a[1]),

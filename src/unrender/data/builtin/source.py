@@ -1,8 +1,8 @@
-"""How the scenes are compiled, and what tells one version of them from another.
+"""Compilation of the scenes, and the hash of their sources.
 
-Numba keeps machine code by the source of the outermost function alone: a change in a function
-that it calls, in another file, would go unseen. So only the outermost are kept, under a key
-that holds the hash of all sources.
+Numba's cache checks the source file of the outermost function only, and would miss changes of
+functions that it calls from other files. Only outermost functions are therefore cached, under
+a key that includes the hash of all sources.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ Function = Callable[..., Any]
 
 
 def part(function: Function) -> Function:
-    """Compile a function as a part of those that call it; it is not kept by itself."""
+    """Compile a function for use in other compiled functions; it is not cached by itself."""
     compiler = numba.njit(nogil=True, fastmath=True, error_model="numpy")
     return cast(Function, compiler(function))
 
 
 @cache
 def version() -> str:
-    """Hash the sources of all scenes."""
+    """SHA-256 of the sources of all scenes."""
     digest = hashlib.sha256()
     for source in sorted(
         files("unrender.data.builtin").iterdir(), key=lambda entry: entry.name

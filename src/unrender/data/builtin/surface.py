@@ -1,8 +1,8 @@
-"""The surfaces of the built-in scenes, to judge reconstructions by.
+"""Ground-truth surfaces of the built-in scenes, for evaluating reconstructions.
 
-The scenes' functions are 0 on the surface, negative inside and 1-Lipschitz, but only bounds of
-the distance elsewhere: some solids are bent or scaled. True distances are those to a fine mesh
-whose vertices lie on the surface.
+The scenes' functions are 0 on the surface, negative inside and 1-Lipschitz, but elsewhere only
+bound the distance, because some solids are bent or scaled. True distances are computed to a
+fine mesh whose vertices lie on the surface.
 """
 
 from functools import cache
@@ -26,19 +26,19 @@ from unrender.shapes.sampling import sample_surface
 from unrender.shapes.voxels import VoxelGrid
 
 RESOLUTION = 256
-"""Cells along each axis of the mesh that distances are to: one is 0.011 scene units, 0.4% of
-the diameter of the scenes' ball."""
+"""Grid cells per axis for the mesh that distances are computed to: a cell is 0.011 scene units,
+0.4% of the diameter of the scenes' ball."""
 BLOCK = 8
-"""Cells along each side of the blocks that are skipped far from the surface."""
+"""Cells per side of the blocks that are skipped far from the surface."""
 NEWTON_STEPS = 4
 GRADIENT_STEP = 1e-4
 
 
 def scene_sdf(name: str) -> SDF:
-    """A built-in scene's own function: 0 on the surface, negative inside, a bound elsewhere.
+    """A built-in scene's signed distance bound: 0 on the surface, negative inside.
 
-    Safe to step by along rays. On the CPU in double precision, and without gradients.
-    InputError for names that are not in `NAMES`.
+    It never exceeds the distance, so it is safe for sphere tracing. Computed on the CPU in
+    double precision, without gradients. Raises InputError if `name` is not in `NAMES`.
     """
     scene = _index(name)
 
@@ -58,10 +58,11 @@ def scene_sdf(name: str) -> SDF:
 def distance(
     name: str, points: Float[Tensor, "points 3"], resolution: int = RESOLUTION
 ) -> Float[Tensor, "points"]:
-    """Distance to the surface of a built-in scene, in scene units, negative inside.
+    """Signed distance to the surface of a built-in scene, in scene units, negative inside.
 
-    That to `surface_mesh`, whose faces miss the surface by about cell² / (8 radius) where it is
-    curved with that radius. InputError for names that are not in `NAMES`.
+    It is the distance to `surface_mesh`, whose faces deviate from the surface by about
+    cell² / (8 r) where the radius of curvature is r. Raises InputError if `name` is not in
+    `NAMES`.
     """
     away = safe_sqrt(point_to_mesh_distance2(points, surface_mesh(name, resolution)))
     return torch.where(scene_sdf(name)(points) < 0, -away, away)
@@ -69,14 +70,15 @@ def distance(
 
 @cache
 def surface_mesh(name: str, resolution: int = RESOLUTION) -> Mesh:
-    """The surface of a built-in scene by marching cubes, with its normals, its vertices on it.
+    """A built-in scene's surface by marching cubes, with vertices on the surface and normals.
 
-    `resolution` cells along each side of the ball's cube, at least 2; gaps narrower than a cell
-    (those between the bricks have 0.01) may close. What no camera sees is part of it, such as
-    the undersides. InputError for names that are not in `NAMES`, or too few cells.
+    `resolution` is the number of cells per side of the ball's cube, at least 2; gaps narrower
+    than a cell (those between bricks are 0.01 wide) may close. Parts that no camera sees, such
+    as the undersides, are included. Raises InputError if `name` is not in `NAMES`, or if
+    `resolution` is below 2.
     """
     if resolution < 2:
-        raise InputError(f"a grid of {resolution} cells a side has no surface: give 2 or more")
+        raise InputError(f"resolution {resolution}: give at least 2")
     scene = _index(name)
     grid = VoxelGrid.cube(torch.empty((resolution,) * 3), tracer.BALL)
 
@@ -91,9 +93,9 @@ def surface_mesh(name: str, resolution: int = RESOLUTION) -> Mesh:
 
 
 def surface_points(name: str, count: int, generator: torch.Generator) -> PointCloud:
-    """Points spread evenly over the surface of a built-in scene, on it, with its normals.
+    """Uniform random points on the surface of a built-in scene, with normals.
 
-    InputError for names that are not in `NAMES`.
+    Raises InputError if `name` is not in `NAMES`.
     """
     drawn = sample_surface(surface_mesh(name), count, generator)
     cell = 2 * tracer.BALL / RESOLUTION
@@ -104,14 +106,14 @@ def surface_points(name: str, count: int, generator: torch.Generator) -> PointCl
 def _on_surface(
     sdf: SDF, points: Float[Tensor, "points 3"], reach: float
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points 3"]]:
-    """Points moved to the surface by Newton's steps, at most `reach` far, and unit normals."""
+    """Points projected to the surface by Newton steps, by at most `reach`, and unit normals."""
     start = points.double()
     places = start
     for _ in range(NEWTON_STEPS):
         slope = _slope(sdf, places)
         square = slope.square().sum(1, keepdim=True).clamp_min(0.1)
         moved = places - sdf(places)[:, None] * slope / square
-        # At an edge the steps may run off along it: such points stay where they were.
+        # At an edge the steps may drift along it: such points are not moved.
         near = (moved - start).norm(dim=1, keepdim=True) < reach
         places = torch.where(
             near & (sdf(moved).abs() < sdf(places).abs())[:, None], moved, places
@@ -137,7 +139,7 @@ def _index(name: str) -> int:
 
 
 def _outermost(version: str) -> tuple[Function, Function]:
-    """`fill_points` and `fill_near`; that they name `version` makes it part of their key."""
+    """`fill_points` and `fill_near`; naming `version` makes it part of their cache key."""
 
     @jit
     @no_type_check
@@ -150,9 +152,10 @@ def _outermost(version: str) -> tuple[Function, Function]:
     @jit
     @no_type_check
     def fill_near(scene, values, cell, half_width, start, stop):
-        """The function at the middles of cells, for blocks [start, stop) of x.
+        """The function at cell centres, for blocks [start, stop) of x.
 
-        Blocks without surface have the value at their own middle: right in sign.
+        Blocks without surface are filled with the value at their centre, which has the right
+        sign.
         """
         assert version
         size = values.shape[0]

@@ -1,8 +1,8 @@
-"""Sphere tracing of the built-in scenes, and their light.
+"""Sphere tracing and direct lighting of the built-in scenes.
 
-Sphere tracing: a ray may always advance by the distance to the nearest surface (Hart 1996).
-A coarse grid of distances answers far from surfaces, where the exact distance, which costs
-tens of times more, would not change the step.
+In sphere tracing, a ray advances by the distance to the nearest surface (Hart 1996). Far from
+surfaces, a coarse grid of distances replaces the exact distance, which costs tens of times more
+and would hardly change the step.
 """
 
 import math
@@ -20,11 +20,11 @@ CELL = 2 * BALL / GRID
 HALF_DIAGONAL = 0.5 * math.sqrt(3.0) * CELL
 
 HIT = 1e-4
-"""A ray has arrived when the surface is nearer than this."""
+"""A ray hits the surface when the distance is below this."""
 MAX_STEPS = 300
 NORMAL_STEP = 2e-4
 
-# To the lights, unit length: the key light casts shadows, the fill light does not.
+# Unit vectors to the lights: the key light casts shadows, the fill light does not.
 KEY = (-0.4581, -0.5498, 0.6985)
 FILL = (0.7682, 0.3841, 0.5121)
 KEY_LIGHT = 1.75
@@ -32,13 +32,14 @@ FILL_LIGHT = 0.22
 SKY = (0.36, 0.39, 0.44)
 GROUND = (0.20, 0.17, 0.15)
 SHADOW_SHARPNESS = 14.0
-"""Larger is a smaller light: distance passed over distance gone, where shadow begins."""
+"""Inverse angular size of the key light: shadow begins where the ray's clearance, times this,
+is less than the distance travelled."""
 
 
 @part
 @no_type_check
 def distance(scene, x, y, z):
-    """Signed distance to the surface, or a bound from below outside it."""
+    """Signed distance to the surface; outside it may be a lower bound."""
     if scene == 0:
         return bricks.distance(x, y, z)
     if scene == 1:
@@ -59,7 +60,7 @@ def material(scene, x, y, z, nx, ny, nz):
 @part
 @no_type_check
 def normal(scene, x, y, z):
-    """Unit gradient of the distance, from four points of a tetrahedron."""
+    """Normalized gradient of the distance, from four points of a tetrahedron."""
     h = NORMAL_STEP
     a = distance(scene, x + h, y - h, z - h)
     b = distance(scene, x - h, y - h, z + h)
@@ -73,7 +74,7 @@ def normal(scene, x, y, z):
 @part
 @no_type_check
 def _bound(scene, grid, x, y, z):
-    """A distance that is safe to advance: from the grid where that is enough."""
+    """A safe step along a ray: from the grid far from surfaces, else the exact distance."""
     i = min(max(int((x + BALL) / CELL), 0), GRID - 1)
     j = min(max(int((y + BALL) / CELL), 0), GRID - 1)
     k = min(max(int((z + BALL) / CELL), 0), GRID - 1)
@@ -84,7 +85,7 @@ def _bound(scene, grid, x, y, z):
 @part
 @no_type_check
 def _ball(ox, oy, oz, dx, dy, dz):
-    """Where the ray enters and leaves the ball; the exit is negative if it misses."""
+    """Distances where a ray enters and leaves the ball; the exit is negative if it misses."""
     b = ox * dx + oy * dy + oz * dz
     root = b * b - (ox * ox + oy * oy + oz * oz - BALL * BALL)
     if root <= 0:
@@ -96,7 +97,7 @@ def _ball(ox, oy, oz, dx, dy, dz):
 @part
 @no_type_check
 def trace(scene, grid, ox, oy, oz, dx, dy, dz):
-    """Distance along the ray to the surface, or 0 where it meets none."""
+    """Distance along the ray to the surface, or 0 if it hits none."""
     t, end = _ball(ox, oy, oz, dx, dy, dz)
     for _ in range(MAX_STEPS):
         if t > end:
@@ -111,7 +112,7 @@ def trace(scene, grid, ox, oy, oz, dx, dy, dz):
 @part
 @no_type_check
 def _lit(scene, grid, x, y, z):
-    """Share of the key light that arrives: soft where the ray passes close to something."""
+    """Visible share of the key light; below 1 if the ray to it passes close to a surface."""
     t, share = 0.02, 1.0
     dx, dy, dz = KEY
     for _ in range(80):
@@ -129,7 +130,7 @@ def _lit(scene, grid, x, y, z):
 @part
 @no_type_check
 def _open(scene, x, y, z, nx, ny, nz):
-    """Share of the sky that is seen: less where surfaces are near along the normal."""
+    """Ambient occlusion: the share of the sky not blocked by surfaces near along the normal."""
     blocked = 0.0
     for i in range(3):
         away = 0.03 + 0.09 * i
@@ -141,7 +142,7 @@ def _open(scene, x, y, z, nx, ny, nz):
 @part
 @no_type_check
 def display(value):
-    """Linear light to sRGB, highlights compressed so that they do not clip."""
+    """Linear light to sRGB, with highlights compressed to avoid clipping."""
     value = max(value, 0.0)
     value = value * (1 + value / 6.0) / (1 + value) * 1.25
     value = min(value, 1.0)
@@ -153,9 +154,9 @@ def display(value):
 @part
 @no_type_check
 def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
-    """Display-referred RGB of a surface point seen along (dx, dy, dz) (Blinn 1977)."""
+    """Display-referred RGB of a surface point viewed along (dx, dy, dz) (Blinn 1977)."""
     red, green, blue, strength, exponent = material(scene, x, y, z, nx, ny, nz)
-    # Shadow rays start off the surface, which they would otherwise find at once.
+    # Shadow rays start off the surface, which they would otherwise hit at once.
     sx, sy, sz = x + 0.004 * nx, y + 0.004 * ny, z + 0.004 * nz
     facing = nx * KEY[0] + ny * KEY[1] + nz * KEY[2]
     key = 0.0
@@ -180,7 +181,7 @@ def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
 @part
 @no_type_check
 def direction(pose, intrinsics, px, py):
-    """The unit vector through a pixel position, in the world frame."""
+    """Unit direction of the ray through a pixel position, in the world frame."""
     y = (py - intrinsics[1, 2]) / intrinsics[1, 1]
     x = (px - intrinsics[0, 2] - intrinsics[0, 1] * y) / intrinsics[0, 0]
     length = math.sqrt(x * x + y * y + 1)
@@ -192,12 +193,12 @@ def direction(pose, intrinsics, px, py):
 
 
 def _outermost(version: str) -> tuple[Function, Function]:
-    """`fill_grid` and `render_view`; that they name `version` makes it part of their key."""
+    """`fill_grid` and `render_view`; naming `version` makes it part of their cache key."""
 
     @jit
     @no_type_check
     def fill_grid(scene, grid, start, stop):
-        """Distances at the middles of cells, for slices [start, stop) of x."""
+        """Distances at cell centres, for slices [start, stop) of x."""
         assert version
         for i in range(start, stop):
             x = (i + 0.5) * CELL - BALL

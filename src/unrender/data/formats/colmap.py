@@ -321,12 +321,12 @@ def _cameras_text(path: Path) -> dict[int, ColmapCamera]:
     found: dict[int, ColmapCamera] = {}
     for fields in filter(None, _lines(path)):
         name = fields[1] if len(fields) > 1 else ""
-        wanted = _parameters(path, name)
+        parameters = _parameters(path, name)
         identity, width, height, *values = _numbers(
-            path, [fields[0], *fields[2:]], 3 + len(wanted)
+            path, [fields[0], *fields[2:]], 3 + len(parameters)
         )
         found[int(identity)] = ColmapCamera(
-            int(width), int(height), dict(zip(wanted, values, strict=True))
+            int(width), int(height), dict(zip(parameters, values, strict=True))
         )
     return found
 

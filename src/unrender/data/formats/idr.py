@@ -108,8 +108,8 @@ def read_idr_matrices(
         )
     scaled = all(f"scale_mat_{k}" in names for k in found)
     kinds = ("world", "scale") if scaled else ("world",)
-    wanted = tuple(f"{kind}_mat_{k}" for kind in kinds for k in found)
-    arrays = read_arrays(file, wanted, _check)
+    matrix_names = tuple(f"{kind}_mat_{k}" for kind in kinds for k in found)
+    arrays = read_arrays(file, matrix_names, _check)
     tables = [
         torch.stack([torch.from_numpy(arrays[f"{kind}_mat_{k}"]).double() for k in found])
         for kind in kinds

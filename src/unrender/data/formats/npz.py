@@ -44,16 +44,18 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
         height,
     )
     values = _images(path, images)
+    # Indices in the file, which a split into training and test views would lose.
+    names = tuple(f"view {index}" for index in range(num))
     if values.shape[-1] == 4:
-        return Views(cameras, premultiply(values))
+        return Views(cameras, premultiply(values), names=names)
     if background == "opaque":
-        return Views(cameras, opaque(values))
+        return Views(cameras, opaque(values), names=names)
     if background == "auto" and "background" in arrays:
         behind = torch.from_numpy(arrays["background"]).float()
         if not bool(((behind >= 0) & (behind <= 1)).all()):
             raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
-        return Views(cameras, values, behind)
-    return Views(cameras, values, find_background(str(path), values, background))
+        return Views(cameras, values, behind, names)
+    return Views(cameras, values, find_background(str(path), values, background), names)
 
 
 def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:

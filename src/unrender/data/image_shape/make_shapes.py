@@ -1,4 +1,4 @@
-"""Data sets of procedural shapes: images from random cameras, surfaces, voxels, occupancy."""
+"""Datasets of procedural shapes: images from random cameras, points, voxels, occupancy."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from unrender.data.builtin.families import make_shape
 from unrender.data.builtin.families.rays import render_shape
 from unrender.data.builtin.families.solids import Union
 from unrender.data.image_shape.framing import framed_cameras, squares_of_points
-from unrender.data.image_shape.pairs import Shapes
+from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.errors import InputError
 from unrender.files import Array
 from unrender.geometry.cameras import Cameras, concatenate
@@ -24,22 +24,23 @@ from unrender.imaging.files import to_bytes
 from unrender.kernels.runtime.jit import run_threads
 
 DISTANCE = 2.2
-"""Of the cameras from the cube's centre: at R2N2's field of view it holds any unit cube."""
+"""Distance of the cameras from the cube's centre: with 3D-R2N2's field of view, any unit cube
+is inside the image."""
 FOCAL = 35 / 32
-"""Of R2N2's cameras, in widths of an image."""
+"""Focal length of 3D-R2N2's cameras, in image widths."""
 ELEVATION = (0.0, math.radians(40))
 SUPERSAMPLE = 3
 POINTS, QUERIES, CELLS = 4096, 4096, 32
 SPREAD = 0.55
 """Half of the queries are uniform in a cube of this half side, the others near the surface."""
 NEAR = 0.03
-"""Standard deviation of those about the surface."""
+"""Standard deviation of the distance from the surface of the latter."""
 SHAPES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class _Made:
-    """All that is kept of one shape."""
+    """The data of one shape."""
 
     images: Tensor
     cameras: Cameras
@@ -57,17 +58,18 @@ def make_shapes(
     size: int,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[Shapes, Bool[Tensor, "shapes"]]:
-    """Make `count` shapes of a family, `views` images of each, and say which are held out.
+) -> tuple[ImageShapePairs, Bool[Tensor, "shapes"]]:
+    """Make `count` shapes of a family with `views` images each, and the mask of held-out ones.
 
-    Every tenth shape is held out. Images are `size` pixels wide, by cameras at random azimuths
-    and elevations of 0° to 40° that look at the shape, framed. `on_progress` is told the
-    shapes done and the shapes in all. InputError where there would be no shapes.
+    Every tenth shape is held out. Images have `size`×`size` pixels, cropped to the shape, from
+    cameras at random azimuths and elevations of 0° to 40° that look at it. `on_progress`
+    receives the number of shapes made and the total. Raises InputError if `count`, `views` or
+    `size` is too small.
     """
     for name, value, least in (("count", count, 2), ("views", views, 1), ("size", size, 8)):
         if value < least:
             raise InputError(f"--{name} {value}: give at least {least}")
-    # Numbers that no other seed's shapes have.
+    # Shape numbers that no other seed uses.
     numbers = [seed * 1_000_003 + k for k in range(count)]
     made: list[_Made] = []
     for start in range(0, count, SHAPES_AT_ONCE):
@@ -81,7 +83,7 @@ def make_shapes(
     def stack(arrays: list[Array]) -> Tensor:
         return torch.from_numpy(np.stack(arrays))
 
-    shapes = Shapes(
+    shapes = ImageShapePairs(
         torch.cat([each.images for each in made]),
         concatenate([each.cameras for each in made]),
         torch.arange(count).repeat_interleave(views),
@@ -100,7 +102,7 @@ def _make(family: str, number: int, views: int, size: int) -> _Made:
     random = np.random.default_rng([number, 1])
     generator = torch.Generator().manual_seed(number)
     cameras = _cameras(shape, views, size, generator)
-    # From the camera's side and above, as photographers place it.
+    # The light comes from the camera's side and above, as in product photography.
     ahead = -cameras.rotations[:, :, 2]
     light = normalize(
         ahead + torch.tensor([0, 0, 0.6]) + 0.5 * torch.randn(views, 3, generator=generator),

@@ -1,13 +1,14 @@
-"""Images of many shapes, and the shapes: what networks from an image to a shape learn from.
+"""Pairs of images and shapes: training data of networks that predict a shape from an image.
 
-Shapes lie in the cube [-0.5, 0.5]³, their longest side 1, in a frame that all of a family
-share: z up, the front at +y. Images are framed, as `unrender.data.image_shape.framing` says.
+Shapes lie in the cube [-0.5, 0.5]³ with a longest side of 1, in the canonical frame of their
+family: z up, the front at +y. Images are cropped to the object (see
+`unrender.data.image_shape.framing`).
 
-On disk, one .npz: `images` [images, h, w, 4], bytes, straight alpha; `poses` [images, 3, 4],
-world_from_camera in OpenGL axes; `intrinsics` [images, 3, 3]; `shape_index` [images]; `points`
-[shapes, n, 3] on the surfaces, `normals` in units of 1/127; `voxels`, the bits of n³ cells by
-x, y and z; `queries` [shapes, n, 3], points of which `occupied` holds a bit each; `held_out`
-[shapes]; `names`, lines of text as bytes.
+File format: one .npz with `images` [images, h, w, 4], uint8, straight alpha; `poses`
+[images, 3, 4], world_from_camera in OpenGL axes; `intrinsics` [images, 3, 3]; `shape_index`
+[images]; `points` [shapes, n, 3], surface samples; `normals`, in units of 1/127; `voxels`, n³
+bits in the order x, y, z; `queries` [shapes, n, 3], points in space; `occupied`, one bit for
+each of them; `held_out` [shapes]; `names`, UTF-8 text, one line per shape.
 """
 
 import dataclasses
@@ -30,10 +31,10 @@ from unrender.rendering.renderer import Images
 
 @dataclass(frozen=True)
 class Draw:
-    """Images drawn for a batch, each as it is or as in a mirror.
+    """Randomly sampled images of a batch, each either original or mirrored.
 
-    The mirror image of a photograph of a shape is a photograph of the shape mirrored in x: a
-    second data set for free.
+    The mirror image of an image of a shape shows the shape mirrored in x, which doubles the
+    training data.
     """
 
     image: Int[Tensor, "batch"]
@@ -41,16 +42,16 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """Shapes and their images, as compact as on disk."""
+class ImageShapePairs:
+    """Images and the shapes they show, stored as compactly as on disk."""
 
     images: UInt8[Tensor, "images height width 4"]
     """RGBA, straight alpha."""
     cameras: Cameras
     shape_index: Int[Tensor, "images"]
-    """Which shape each image shows."""
+    """Index of the shape that each image shows."""
     points: Float16[Tensor, "shapes points 3"]
-    """Spread evenly over each surface."""
+    """Uniform samples of each surface."""
     normals: Int8[Tensor, "shapes points 3"]
     """Outward, in units of 1/127."""
     voxels: UInt8[Tensor, "shapes bytes"] | None
@@ -63,10 +64,10 @@ class Shapes:
 
     @property
     def size(self) -> int:
-        """Pixels a side of the images."""
+        """Side of the square images, in pixels."""
         return self.images.shape[1]
 
-    def to(self, device: torch.device | str) -> "Shapes":
+    def to(self, device: torch.device | str) -> "ImageShapePairs":
         moved = {
             field.name: getattr(self, field.name).to(device)
             for field in dataclasses.fields(self)
@@ -74,8 +75,8 @@ class Shapes:
         }
         return dataclasses.replace(self, **moved)
 
-    def select(self, chosen: Int[Tensor, "chosen"]) -> "Shapes":
-        """Some of the shapes, each once, with all of their images."""
+    def select(self, chosen: Int[Tensor, "chosen"]) -> "ImageShapePairs":
+        """The chosen shapes, each once, with all of their images."""
         place = torch.full((len(self),), -1, dtype=torch.long, device=self.points.device)
         place[chosen] = torch.arange(len(chosen), device=place.device)
         kept = (place[self.shape_index] >= 0).nonzero()[:, 0]
@@ -83,7 +84,7 @@ class Shapes:
         def pick(values: Tensor | None) -> Tensor | None:
             return None if values is None else values[chosen]
 
-        return Shapes(
+        return ImageShapePairs(
             self.images[kept],
             self.cameras.select(kept),
             place[self.shape_index[kept]],
@@ -96,13 +97,13 @@ class Shapes:
         )
 
     def draw(self, count: int, generator: torch.Generator) -> Draw:
-        """Images for a batch, with replacement, and half of them mirrored."""
+        """Sample images for a batch with replacement; each is mirrored with probability 1/2."""
         image = torch.randint(len(self.images), (count,), generator=generator)
         mirrored = torch.rand(count, generator=generator) < 0.5
         return Draw(image.to(self.images.device), mirrored.to(self.images.device))
 
     def rgba(self, drawn: Draw) -> Images:
-        """Premultiplied."""
+        """The sampled images as premultiplied RGBA in [0, 1]."""
         images = premultiply(self.images[drawn.image].float() / 255)
         return torch.where(drawn.mirrored[:, None, None, None], images.flip(2), images)
 
@@ -121,7 +122,7 @@ class Shapes:
         return points, normals / 127
 
     def voxel_grids(self, drawn: Draw) -> Float[Tensor, "batch x y z"]:
-        """0 or 1 for each cell of the cube [-0.5, 0.5]³. InputError if there are none."""
+        """Occupancy, 0 or 1, of the cells of [-0.5, 0.5]³. InputError if none exist."""
         if self.voxels is None:
             raise InputError(f"{self.names[0]}: the shapes come without voxels; add them")
         cells = round((8 * self.voxels.shape[1]) ** (1 / 3))
@@ -131,11 +132,11 @@ class Shapes:
     def occupancy(
         self, drawn: Draw, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "batch {count} 3"], Float[Tensor, "batch {count}"]]:
-        """Random places, and 1 where they lie inside, else 0. InputError if there are none."""
+        """Random points and their occupancy, 1 inside, 0 outside. InputError if none exist."""
         if self.queries is None or self.occupied is None:
             raise InputError(
-                f"{self.names[0]}: the shapes come without places inside and outside; fit "
-                "another method, or make shapes with `unrender make-shapes`"
+                f"{self.names[0]}: the shapes come without occupancy samples; fit another "
+                "method, or make shapes with `unrender make-shapes`"
             )
         shape = self.shape_index[drawn.image]
         number = torch.randint(
@@ -153,26 +154,28 @@ def _mirrored(vectors: Float[Tensor, "batch n 3"], drawn: Draw) -> Float[Tensor,
 
 
 def _bits(values: UInt8[Tensor, "batch bytes"]) -> Float[Tensor, "batch bits"]:
-    """The highest bit of a byte first."""
+    """The bits of each byte, most significant first."""
     shift = torch.arange(7, -1, -1, dtype=torch.uint8, device=values.device)
     return (values[..., None] >> shift & 1).flatten(1).float()
 
 
 @dataclass(frozen=True)
-class ShapeSet:
-    """The shapes to learn from and other ones to be judged by."""
+class ImageShapeDataset:
+    """Pairs to train on, and pairs of held-out shapes to evaluate on."""
 
     name: str
-    train: Shapes
-    test: Shapes
+    train: ImageShapePairs
+    test: ImageShapePairs
     source: str | None = None
     """The path that it was loaded from; None if it was made in memory."""
 
 
-def split(name: str, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> ShapeSet:
-    """By shape: all images of a shape are on one side."""
+def split(
+    name: str, shapes: ImageShapePairs, held_out: Bool[Tensor, "shapes"]
+) -> ImageShapeDataset:
+    """Split by shape: all images of a shape are on the same side."""
     train, test = (shapes.select(side.nonzero()[:, 0]) for side in (~held_out, held_out))
-    return ShapeSet(name, train, test)
+    return ImageShapeDataset(name, train, test)
 
 
 OPTIONAL = ("voxels", "queries", "occupied")
@@ -188,8 +191,8 @@ REQUIRED = (
 )
 
 
-def save_shapes(path: Path, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) -> None:
-    """Write an .npz, whole or not at all. InputError if it exists or cannot be written."""
+def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "shapes"]) -> None:
+    """Write an .npz file atomically. InputError if it exists or cannot be written."""
     if path.suffix != ".npz":
         raise InputError(f"{path}: shapes are written as .npz; change the ending")
     if path.exists():
@@ -209,8 +212,8 @@ def save_shapes(path: Path, shapes: Shapes, held_out: Bool[Tensor, "shapes"]) ->
     write_arrays(path, arrays, compress=True)
 
 
-def load_shapes(path: Path) -> ShapeSet:
-    """The shapes of an .npz. InputError for a file that is not as this module says."""
+def load_shapes(path: Path) -> ImageShapeDataset:
+    """Load an .npz file. Raises InputError if it does not follow the format of this module."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     arrays = read_arrays(path, REQUIRED, _check_headers, OPTIONAL)
@@ -218,12 +221,12 @@ def load_shapes(path: Path) -> ShapeSet:
     names = _names(path, arrays["names"], len(arrays["points"]))
     index = torch.from_numpy(arrays["shape_index"].astype(np.int64))
     if not bool(((index >= 0) & (index < len(names))).all()):
-        raise InputError(
-            f"{path}: `shape_index` names shapes that are not there; make it again"
-        )
+        raise InputError(f"{path}: `shape_index` is out of range; make the file again")
     for name in ("points", "queries", "intrinsics"):
         if name in arrays and not float(np.abs(arrays[name]).max(initial=0)) < 1e4:
-            raise InputError(f"{path}: `{name}` holds numbers that are none; make it again")
+            raise InputError(
+                f"{path}: `{name}` contains NaN, Inf or values ≥ 10⁴; make the file again"
+            )
     poses = check_poses(
         torch.from_numpy(arrays["poses"].astype(np.float32)),
         lambda image: f"{path}: pose {image} of {number}",
@@ -231,14 +234,14 @@ def load_shapes(path: Path) -> ShapeSet:
     intrinsics = torch.from_numpy(arrays["intrinsics"].astype(np.float32))
     cameras = Cameras(opencv_from_opengl(poses), intrinsics, size, size)
     held_out = torch.from_numpy(arrays["held_out"] != 0)
-    for side, kind in ((held_out, "held out"), (~held_out, "to learn from")):
+    for side, kind in ((held_out, "held-out"), (~held_out, "training")):
         if not bool(side[index].any()):
-            raise InputError(f"{path}: has no image of shapes {kind}; make more shapes")
+            raise InputError(f"{path}: has no image of {kind} shapes; make more shapes")
 
     voxels, queries, occupied = (
         torch.from_numpy(arrays[name]) if name in arrays else None for name in OPTIONAL
     )
-    shapes = Shapes(
+    shapes = ImageShapePairs(
         torch.from_numpy(arrays["images"]),
         cameras,
         index,
@@ -256,9 +259,11 @@ def _names(path: Path, raw: Array, number: int) -> tuple[str, ...]:
     try:
         names = tuple(raw.tobytes().decode().split("\n"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: `names` is no text; make it again") from error
+        raise InputError(f"{path}: `names` is not UTF-8 text; make the file again") from error
     if len(names) != number:
-        raise InputError(f"{path}: has {len(names)} names for {number} shapes; make it again")
+        raise InputError(
+            f"{path}: has {len(names)} names for {number} shapes; make the file again"
+        )
     return names
 
 
@@ -279,7 +284,9 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         cells = round((8 * headers["voxels"][0][-1]) ** (1 / 3))
         kinds["voxels"] = ((*shapes, cells**3 // 8), "u1")
     if ("queries" in headers) != ("occupied" in headers):
-        raise InputError(f"{path}: has only one of `queries` and `occupied`; make it again")
+        raise InputError(
+            f"{path}: has only one of `queries` and `occupied`; make the file again"
+        )
     if "queries" in headers:
         count = headers["occupied"][0][-1:]
         kinds["queries"] = ((*shapes, *(8 * each for each in count), 3), "f2")
@@ -289,5 +296,5 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         if found != shape or dtype != np.dtype(kind) or min(found, default=0) == 0:
             raise InputError(
                 f"{path}: `{name}` is {dtype} of shape {found}; it must be "
-                f"{np.dtype(kind)} of shape {shape}: make it with `unrender make-shapes`"
+                f"{np.dtype(kind)} of shape {shape}: make it by `unrender make-shapes`"
             )

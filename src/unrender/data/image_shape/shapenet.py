@@ -1,11 +1,10 @@
-"""ShapeNet's models with 3D-R2N2's renderings of them.
+"""ShapeNet models with the renderings of 3D-R2N2.
 
 Choy et al., "3D-R2N2", ECCV 2016: https://arxiv.org/abs/1604.00449. A model's folder holds
 `rendering/` with 00.png … 23.png and rendering_metadata.txt, a line an image: azimuth,
-elevation and in-plane rotation in degrees, distance as a share of `FARTHEST`, field of view
-(which the renderer did not obey: all images have the one of `FOCAL`). Beside it lie points of
-the surface (model_normal.xyz or model.xyz) or the surface itself (model.obj), and maybe
-model.binvox.
+elevation and in-plane rotation in degrees, distance as a fraction of `FARTHEST`, field of view
+(which the renderer ignored: all images have that of `FOCAL`). The folder also holds surface
+points (model_normal.xyz or model.xyz) or the mesh (model.obj), and optionally model.binvox.
 
 The files have y up and the front at −z; here z is up and the front at +y.
 """
@@ -21,7 +20,7 @@ from torch.nn.functional import normalize
 
 from unrender.data.image_shape.framing import framed_cameras, framed_images, squares_of_images
 from unrender.data.image_shape.make_shapes import CELLS, FOCAL, POINTS
-from unrender.data.image_shape.pairs import Shapes, ShapeSet, split
+from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, split
 from unrender.errors import InputError
 from unrender.files import MAX_BYTES, Array
 from unrender.geometry.cameras import Cameras, concatenate
@@ -34,36 +33,36 @@ from unrender.shapes.sampling import sample_surface
 
 METADATA = "rendering_metadata.txt"
 FARTHEST = 1.75
-"""Distance of a camera from the origin for the share 1, in the models' units."""
+"""Distance of a camera from the origin for the fraction 1, in the models' units."""
 HOLD_OUT = 5
 """Every fifth model is held out, as 3D-R2N2 does with 20% of them."""
 
 
 def find_models(path: Path) -> list[Path]:
-    """The folders of models at or below `path`, in order."""
+    """The model folders at or below `path`, sorted."""
     found = [path] if (path / "rendering" / METADATA).is_file() else []
     return found or sorted(each.parent.parent for each in path.rglob(f"rendering/{METADATA}"))
 
 
-def load_shapenet(path: Path, size: int) -> ShapeSet:
-    """All models below a folder, their images framed in `size` pixels.
+def load_shapenet(path: Path, size: int) -> ImageShapeDataset:
+    """All models below a folder, their images cropped to the object in `size`×`size` pixels.
 
-    Every fifth one is held out. InputError where files are missing or damaged, or if there are
-    fewer than two models.
+    Every fifth model is held out. Raises InputError if files are missing or damaged, or if
+    there are fewer than two models.
     """
     models = find_models(path)
     if len(models) < 2:
         raise InputError(
-            f"{path}: holds {len(models)} models of ShapeNet with renderings, a folder each "
-            f"with rendering/{METADATA}: give at least 2, to learn from and to hold out"
+            f"{path}: has {len(models)} ShapeNet models (folders with rendering/{METADATA}): "
+            "give at least 2, one to train on and one to test on"
         )
     every = min(HOLD_OUT, len(models))
     held_out = torch.arange(len(models)) % every == every - 1
     return split(path.resolve().name, load_models(models, size), held_out)
 
 
-def load_models(models: Sequence[Path], size: int) -> Shapes:
-    """Models by their folders. InputError where files are missing or damaged."""
+def load_models(models: Sequence[Path], size: int) -> ImageShapePairs:
+    """Load model folders. Raises InputError if files are missing or damaged."""
     count = sum(len(_metadata(model)) for model in models)
     if 4 * count * size**2 > MAX_BYTES:
         raise InputError(f"{count} images of {size}×{size} do not fit in memory: give fewer")
@@ -77,9 +76,7 @@ def load_models(models: Sequence[Path], size: int) -> Shapes:
         low, high = points.amin(0), points.amax(0)
         middle, length = (low + high) / 2, float((high - low).max())
         if not length > 0:
-            raise InputError(
-                f"{model}: all points of its surface are in one place; copy it again"
-            )
+            raise InputError(f"{model}: all surface points coincide; copy the model again")
         surfaces.append(((points - middle) / length, normals))
         seen = read_renderings(model)
         poses = seen[1].world_from_camera.clone()
@@ -92,15 +89,15 @@ def load_models(models: Sequence[Path], size: int) -> Shapes:
             filled = read_voxels(model / "model.binvox").filled().numpy()
             if not filled.any():
                 raise InputError(
-                    f"{model}/model.binvox: has no filled cell; leave the model out"
+                    f"{model}/model.binvox: has no occupied cell; remove the model"
                 )
             voxels.append(torch.from_numpy(np.packbits(centred(filled, CELLS))))
     if voxels and len(voxels) < len(models):
         raise InputError(
             f"{len(models) - len(voxels)} of {len(models)} models have no model.binvox: give "
-            "all of them voxels, or none"
+            "all of them one, or none"
         )
-    return Shapes(
+    return ImageShapePairs(
         torch.cat(images),
         concatenate(cameras),
         torch.tensor(owner),
@@ -126,7 +123,7 @@ def read_renderings(model: Path) -> tuple[Float[Tensor, "images height width 4"]
             )
     azimuth, elevation, roll, share = views[:, :4].T
     azimuth, elevation, roll = (each.deg2rad() for each in (azimuth, elevation, roll))
-    # The model turns by its azimuth before a camera that stands still.
+    # 3D-R2N2 rotates the model by the azimuth and keeps the camera in place.
     ring = elevation.cos()
     place = torch.stack([ring * azimuth.cos(), -ring * azimuth.sin(), elevation.sin()], dim=1)
     eye = FARTHEST * share[:, None] * place
@@ -139,16 +136,16 @@ def _metadata(model: Path) -> Float[Tensor, "images 5"]:
     path = model / "rendering" / METADATA
     views = torch.from_numpy(_read_table(path, (5,)))
     if not bool(((views[:, 3] > 0) & (views[:, 1].abs() <= 90)).all()):
-        raise InputError(f"{path}: has distances or elevations that none can be; copy it again")
+        raise InputError(f"{path}: has a distance ≤ 0 or an elevation beyond ±90°; check it")
     return views
 
 
 def read_surface(
     model: Path, seed: int = 0
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points 3"]]:
-    """`POINTS` points of a model's surface and their normals, z up, in the model's units.
+    """`POINTS` surface points of a model and their normals, z up, in the model's units.
 
-    Normals are 0 where the files have none.
+    Normals are 0 if the files have none. Raises InputError if no file has a surface.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, columns in (("model_normal.xyz", 6), ("model.xyz", 3)):
@@ -156,7 +153,7 @@ def read_surface(
             table = torch.from_numpy(_read_table(model / name, (3, 6)))
             if table.shape[1] != columns:
                 raise InputError(
-                    f"{model / name}: has {table.shape[1]} numbers a line, not {columns}"
+                    f"{model / name}: has {table.shape[1]} numbers per line, not {columns}"
                 )
             drawn = torch.randperm(len(table), generator=generator)
             table = table[drawn[torch.arange(POINTS) % len(table)]]
@@ -172,13 +169,13 @@ def read_surface(
 
 
 def upright(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """From y up and the front at −z to z up and the front at +y."""
+    """Convert from y up with the front at −z to z up with the front at +y."""
     x, y, z = vectors.unbind(-1)
     return torch.stack([x, -z, y], dim=-1)
 
 
 def _read_table(path: Path, columns: tuple[int, ...]) -> Array:
-    """Lines of finite numbers, as many on each."""
+    """A text file's table of finite numbers. Raises InputError if it is not one."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     try:
@@ -190,25 +187,25 @@ def _read_table(path: Path, columns: tuple[int, ...]) -> Array:
         raise
     except (ValueError, OSError) as error:
         raise InputError(
-            f"{path}: is no table of numbers ({' '.join(str(error).split())[:120]}); "
+            f"{path}: is not a table of numbers ({' '.join(str(error).split())[:120]}); "
             "copy it again"
         ) from error
     if table.shape[1] not in columns or not np.isfinite(table).all():
         raise InputError(
-            f"{path}: has {table.shape[1]} numbers a line, or some that are not finite; it "
-            f"must have {' or '.join(map(str, columns))}"
+            f"{path}: has {table.shape[1]} numbers per line, or NaN or Inf; give "
+            f"{' or '.join(map(str, columns))} finite numbers per line"
         )
     return table
 
 
 def centred(filled: Bool[np.ndarray, "x y z"], cells: int) -> Bool[np.ndarray, "u v w"]:
-    """The same solid with z up, its box in the middle and its longest side from end to end."""
+    """Voxels with z up, the bounding box centred and its longest side filling the grid."""
     there = np.argwhere(filled)
     low, high = there.min(0), there.max(0) + 1
     middle, longest = (low + high) / 2, (high - low).max()
     at = (np.arange(cells) + 0.5) / cells - 0.5
     place = np.stack(np.meshgrid(at, at, at, indexing="ij"), axis=-1)
-    # x, y, z with y up, of a place with z up.
+    # The position's coordinates in the file's frame, with y up.
     turned = np.stack([place[..., 0], place[..., 2], -place[..., 1]], axis=-1)
     index = np.floor(turned * longest + middle).astype(np.int64)
     inside = ((index >= 0) & (index < len(filled))).all(-1)

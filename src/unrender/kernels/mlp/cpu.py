@@ -297,13 +297,13 @@ class _MLP(torch.autograd.Function):
         g_head = rows.new_empty(head.shape[1], rows.shape[1] if want_head else 0)
         inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
         kept, gradient = hidden.numpy(), above.numpy()
-        wanted = want_head, g_head.numpy(), want_x, g_x.numpy()
+        outputs = want_head, g_head.numpy(), want_x, g_x.numpy()
         widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
         heights = widest, last, hidden.shape[2] - 1, widest
         run_threads(
             lambda slot: _backward(
                 *inputs, packed, sizes, *parts[slot], kept, gradient,
-                *map(_panels, heights), totals[slot], *wanted,
+                *map(_panels, heights), totals[slot], *outputs,
             ),
             range(len(parts)),
         )  # fmt: skip

@@ -304,9 +304,9 @@ class _MLP(torch.autograd.Function):
         for layer in reversed(range(len(shapes))):
             outputs, inputs = shapes[layer]
             below = hidden[layer - 1] if layer else x
-            wanted = layer > 0 or ctx.needs_input_grad[0]
+            needs_grad = layer > 0 or ctx.needs_input_grad[0]
             # By hidden layers it is point-major; by the network's input, feature-major.
-            shape = below.shape if wanted else (0, 0)
+            shape = below.shape if needs_grad else (0, 0)
             by_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
             shares = x.new_empty(num_programs, outputs, inputs)
             if num_points:
@@ -328,7 +328,7 @@ class _MLP(torch.autograd.Function):
                         OUTPUTS=outputs,
                         ACTIVATION=activation,
                         BELOW_IS_HIDDEN=layer > 0,
-                        WANT_INPUT=wanted,
+                        WANT_INPUT=needs_grad,
                         BLOCK=block,
                         **options,
                     )

@@ -37,13 +37,13 @@ def tape_of(
         tape = recorded(function)
     except Unrecordable:
         return None
-    wanted = function(checked_at)
-    if wanted.shape != checked_at.shape[:1]:
+    expected = function(checked_at)
+    if expected.shape != checked_at.shape[:1]:
         return None
     found = evaluated(tape, checked_at)
-    same = (found - wanted).abs() <= AGREE * wanted.abs().clamp_min(1)
+    same = (found - expected).abs() <= AGREE * expected.abs().clamp_min(1)
     # At the borders of cells, either side is right.
-    return tape if float((same | (found == wanted)).float().mean()) > 0.98 else None
+    return tape if float((same | (found == expected)).float().mean()) > 0.98 else None
 
 
 def evaluated(tape: Tape, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:

@@ -27,8 +27,8 @@ def _sample(t, w, u, num_bins, num_samples, out, SAMPLES: tl.constexpr, BINS: tl
     cdf = tl.cumsum(weight, axis=0)
     total = tl.sum(weight, axis=0)
     last = tl.max(tl.where(weight > 0, bins, 0), axis=0)
-    wanted = tl.load(u + ray * num_samples + at, mask=used, other=0.0)
-    target = wanted * total
+    quantile = tl.load(u + ray * num_samples + at, mask=used, other=0.0)
+    target = quantile * total
     # Bins that end at the target or in front of it; the last one with mass takes all the rest.
     passed = (cdf[None, :] <= target[:, None]) & (bins < last)[None, :]
     index = tl.sum(passed.to(tl.int32), axis=1)
@@ -41,7 +41,7 @@ def _sample(t, w, u, num_bins, num_samples, out, SAMPLES: tl.constexpr, BINS: tl
     edges = t + ray * (num_bins + 1)
     begin = tl.load(edges + tl.where(some, index, 0), mask=used, other=0.0)
     end = tl.load(edges + tl.where(some, index + 1, num_bins), mask=used, other=0.0)
-    share = tl.where(some, share, wanted)
+    share = tl.where(some, share, quantile)
     value = (1 - share) * begin + share * end
     tl.store(out + ray * num_samples + at, value, mask=used)
 

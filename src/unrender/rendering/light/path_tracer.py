@@ -41,8 +41,8 @@ from unrender.rendering.renderer import Renderer, Rendering
 
 BATCH = 1 << 15
 """Paths that take their steps together: as many as stay in cache."""
-MOST = 0.95
-"""With which a path goes on at most, once its end is left to the lot."""
+MAX_SURVIVAL = 0.95
+"""Cap on the Russian-roulette survival probability."""
 SHORTER = 1 - 1e-4
 """Of the way to a light, what must be free: the light itself lies at its end."""
 
@@ -332,7 +332,7 @@ def _survivors(paths: _Paths, by_lot: bool, generator: torch.Generator) -> _Path
     if not by_lot:
         keep = (left > 0).nonzero()[:, 0]
         return paths if len(keep) == len(left) else paths.select(keep)
-    share = left.clamp_max(MOST)
+    share = left.clamp_max(MAX_SURVIVAL)
     lot = torch.rand(len(left), generator=generator, device=left.device)
     keep = (lot < share).nonzero()[:, 0]
     kept = paths.select(keep)

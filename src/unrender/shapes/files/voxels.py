@@ -71,9 +71,9 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         raise InputError(
             f"{path}: `values` is of shape {shape}; it must be x, y, z, at most {MAX_CELLS:,}"
         )
-    for name, wanted in (("low", (3,)), ("cell", ())):
-        if headers[name][0] != wanted:
-            raise InputError(f"{path}: `{name}` is of shape {headers[name][0]}, not {wanted}")
+    for name, expected in (("low", (3,)), ("cell", ())):
+        if headers[name][0] != expected:
+            raise InputError(f"{path}: `{name}` is of shape {headers[name][0]}, not {expected}")
 
 
 def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
@@ -116,13 +116,15 @@ def _read_binvox(path: Path) -> VoxelGrid:
     return VoxelGrid(values.float().contiguous(), (x, y, z), fields["scale"][0] / size)
 
 
-def _numbers(path: Path, name: str, words: list[str], wanted: int) -> list[float]:
+def _numbers(path: Path, name: str, words: list[str], expected: int) -> list[float]:
     try:
         numbers = [float(word) for word in words]
     except ValueError:
         numbers = []
-    if len(numbers) != wanted or not all(map(math.isfinite, numbers)):
-        raise InputError(f"{path}: `{name}` is {' '.join(words)[:60]!r}, not {wanted} numbers")
+    if len(numbers) != expected or not all(map(math.isfinite, numbers)):
+        raise InputError(
+            f"{path}: `{name}` is {' '.join(words)[:60]!r}, not {expected} numbers"
+        )
     return numbers
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from unrender.data.image_shape.pairs import Shapes, ShapeSet, load_shapes
+from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, load_shapes
 from unrender.data.image_shape.shapenet import load_shapenet
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
@@ -25,14 +25,14 @@ class PairOptions:
     """Pixels per side of the images that are made of ShapeNet's renderings."""
 
 
-class ImageShapePairs(DataKind[ShapeSet, Shapes]):
+class ImagesWithShapes(DataKind[ImageShapeDataset, ImageShapePairs]):
     """An .npz of `unrender make-shapes`, or a folder of ShapeNet's models with renderings."""
 
     name: ClassVar[str] = "images paired with shapes"
     options: ClassVar[type[Any]] = PairOptions
 
-    def read(self, source: object, options: PairOptions) -> ShapeSet:
-        if isinstance(source, ShapeSet):
+    def read(self, source: object, options: PairOptions) -> ImageShapeDataset:
+        if isinstance(source, ImageShapeDataset):
             return source
         if not isinstance(source, str | Path):
             raise InputError(f"{type(source).__name__}: is not a set of shapes: give a path")
@@ -50,10 +50,10 @@ class ImageShapePairs(DataKind[ShapeSet, Shapes]):
             )
         return dataclasses.replace(found, source=str(path))
 
-    def training(self, data: ShapeSet) -> Shapes:
+    def training(self, data: ImageShapeDataset) -> ImageShapePairs:
         return data.train
 
-    def describe(self, data: ShapeSet) -> Description:
+    def describe(self, data: ImageShapeDataset) -> Description:
         train = data.train
         names = tuple(f"image {k}" for k in range(len(train.cameras)))
         source = {"source": data.source, "shapes": len(train)}
@@ -61,7 +61,7 @@ class ImageShapePairs(DataKind[ShapeSet, Shapes]):
         return Description(source, train.cameras, names, tensors, keep_cameras=False)
 
     def evaluate(
-        self, fitted: Fitted[Any], data: ShapeSet, lpips: LPIPS | None = None
+        self, fitted: Fitted[Any], data: ImageShapeDataset, lpips: LPIPS | None = None
     ) -> Evaluation:
         """Scores of held-out shapes, each predicted from one image. InputError."""
         shapes = data.test
@@ -69,4 +69,4 @@ class ImageShapePairs(DataKind[ShapeSet, Shapes]):
         return Evaluation(Scores({"shapes": len(shapes), "seed": SEED, **found.to_json()}))
 
 
-IMAGE_SHAPE_PAIRS = ImageShapePairs()
+IMAGE_SHAPE_PAIRS = ImagesWithShapes()

@@ -129,8 +129,8 @@ def test_voxels_are_the_cells_that_are_touched(family: str, seed: int) -> None:
     shape = make_shape(family, seed)
     fine = (np.arange(48) + 0.5) / 48 - 0.5
     points = np.stack(np.meshgrid(fine, fine, fine, indexing="ij"), -1).reshape(-1, 3)
-    wanted = shape.occupied(points).reshape(12, 4, 12, 4, 12, 4).any((1, 3, 5))
-    assert (shape.voxels(12) == wanted).all()
+    expected = shape.occupied(points).reshape(12, 4, 12, 4, 12, 4).any((1, 3, 5))
+    assert (shape.voxels(12) == expected).all()
 
 
 def test_a_cube_fills_its_voxels() -> None:

@@ -1,7 +1,7 @@
-"""Families of shapes that need no files: thousands of chairs, tables, lamps and cars.
+"""Procedural families of shapes that need no files: chairs, tables, lamps and cars.
 
-Each is a union of convex solids, drawn from a seed, in the cube [-0.5, 0.5]³ with its longest
-side 1. z is up, and what has a front has it at +y.
+Each shape is a union of convex solids generated from a seed, in the cube [-0.5, 0.5]³ with a
+longest side of 1. z is up, and the front, if there is one, is at +y.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], list[Solid]]] = {
 
 
 def make_shape(family: str, seed: int) -> Union:
-    """The shape of that number in its family, always the same. InputError for other names."""
+    """The shape of a family for a seed. InputError if `family` is not in `FAMILIES`."""
     if family not in FAMILIES:
         raise InputError(
             f"{family}: no such family of shapes; choose from {', '.join(FAMILIES)}"

@@ -1,4 +1,4 @@
-"""Cars, vans, pick-ups and buses. They head for +y and stand on z = 0, before any scaling."""
+"""Cars, vans, pick-ups and buses, facing +y on z = 0 before normalization to the unit cube."""
 
 from itertools import pairwise
 
@@ -8,14 +8,14 @@ from unrender.data.builtin.families.colors import any_color
 from unrender.data.builtin.families.solids import Color, Solid, loft, slab, stick
 
 KINDS = {"saloon": 0.3, "hatch": 0.22, "van": 0.14, "pickup": 0.12, "bus": 0.1, "sports": 0.12}
-"""And how often they are drawn."""
+"""Kinds of cars and their probabilities."""
 GLASS = (0.13, 0.16, 0.2)
 TYRE = (0.06, 0.06, 0.06)
 CHROME = (0.6, 0.6, 0.62)
 
 
 def car(random: np.random.Generator) -> list[Solid]:
-    """A car of any kind, 1 long."""
+    """A car of a random kind, of length 1."""
     kind = str(random.choice(list(KINDS), p=list(KINDS.values())))
     paint = any_color(random)
     half = random.uniform(0.17, 0.22)
@@ -42,7 +42,7 @@ def car(random: np.random.Generator) -> list[Solid]:
 def _cabin(
     half: float, low: float, high: float, ends: tuple[float, float, float, float], paint: Color
 ) -> list[Solid]:
-    """Glass with a roof on it; `ends` are y at its foot behind and ahead, and at its roof."""
+    """Glass with a roof; `ends` are its back and front y at the bottom and at the roof."""
     back, front, roof_back, roof_front = ends
     narrow = 0.8 * half
 

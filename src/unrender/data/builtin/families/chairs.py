@@ -1,4 +1,4 @@
-"""Chairs, stools and armchairs. They face +y and stand on z = 0, before they are scaled."""
+"""Chairs, stools and armchairs, facing +y on z = 0 before normalization to the unit cube."""
 
 import math
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LEGS = {
     "cantilever": 0.06,
     "block": 0.12,
 }
-"""Ways to stand, and how often they are drawn."""
+"""Kinds of support and their probabilities."""
 BACKS = {
     "panel": 0.2,
     "slats": 0.17,
@@ -31,31 +31,31 @@ BACKS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What the parts of a chair agree on, in units in which it is about as high as 1."""
+    """Parameters shared by the parts of a chair, which is about 1 high."""
 
     width: float
     depth: float
     seat: float
     """Height of the seat's upper side."""
     thick: float
-    """Of the seat."""
+    """Thickness of the seat."""
     back: float
     """Height of the back above the seat."""
     lean: float
-    """How far the back's upper end stands behind its lower one."""
+    """Horizontal offset of the back's upper end behind its lower end."""
     frame: Color
     cloth: Color
     legs: str
     style: str
-    """Of the back."""
+    """Kind of back, a key of `BACKS`."""
     bar: float
     """Half the thickness of legs and posts."""
     sides: int
-    """Of the legs' cross-section."""
+    """Number of sides of the legs' cross-section."""
 
 
 def chair(random: np.random.Generator) -> list[Solid]:
-    """A chair of any kind."""
+    """A chair of a random kind."""
     plan = _plan(random)
     solids = _seat(plan, random) + _legs(plan, random) + _back(plan, random)
     if plan.style != "none" and random.random() < (0.7 if plan.legs == "block" else 0.35):
@@ -139,7 +139,7 @@ def _legs(plan: Plan, random: np.random.Generator) -> list[Solid]:
 
 
 def _runners(plan: Plan) -> list[Solid]:
-    """A bent tube a side: legs on a runner, which a cantilever has at the front alone."""
+    """A bent tube on each side: legs on a runner, at the front only for a cantilever."""
     x, y, top = plan.width / 2 - plan.bar, plan.depth / 2 - plan.bar, plan.seat - plan.thick / 2
     bar, color, sides = plan.bar, plan.frame, plan.sides
     sled = plan.legs == "sled"
@@ -190,7 +190,7 @@ def _four_legs(plan: Plan, random: np.random.Generator) -> list[Solid]:
 
 
 def _star(plan: Plan, random: np.random.Generator) -> list[Solid]:
-    """The foot of an office chair: arms from a column, with or without castors."""
+    """The base of an office chair: arms around a column, with or without castors."""
     number, reach = int(random.choice([4, 5, 5, 6])), random.uniform(0.2, 0.32)
     castor = random.choice([0.0, random.uniform(0.02, 0.035)])
     hub, dark = 2 * castor + random.uniform(0.03, 0.08), (0.12, 0.12, 0.13)
@@ -227,7 +227,7 @@ def _back(plan: Plan, random: np.random.Generator) -> list[Solid]:
         return _curved(plan, random)
 
     def beam(left: float, right: float, start: float, stop: float, depth: float) -> Solid:
-        """Between two x and two shares of the back's height, leaning as the back does."""
+        """A bar between two x and two fractions of the back's height, leaning with it."""
         at, rise = y - start * plan.lean, high - low
         return slab(
             (left, at - depth, low + start * rise),
@@ -276,7 +276,7 @@ def _back(plan: Plan, random: np.random.Generator) -> list[Solid]:
 
 
 def _curved(plan: Plan, random: np.random.Generator) -> list[Solid]:
-    """A back bent about the sitter, of flat pieces that overlap a little."""
+    """A curved back, made of flat pieces that overlap a little."""
     turn, thick = random.uniform(0.6, 1.5), random.uniform(0.012, 0.03)
     radius = plan.width / 2 / math.sin(min(turn, math.pi / 2))
     middle = -plan.depth / 2 + radius + thick

@@ -1,4 +1,4 @@
-"""Colours of things: woods, metals and paints, none of them as light as a white background."""
+"""Random colours of woods, metals and paints, all darker than a white background."""
 
 import colorsys
 
@@ -8,7 +8,7 @@ from unrender.data.builtin.families.solids import Color
 
 
 def any_color(random: np.random.Generator) -> Color:
-    """A wood, a grey or a paint."""
+    """A random colour of wood, metal (grey) or paint."""
     kind = random.random()
     if kind < 0.35:
         hue, strength = random.uniform(0.04, 0.1), random.uniform(0.3, 0.75)
@@ -21,6 +21,6 @@ def any_color(random: np.random.Generator) -> Color:
 
 
 def two_colors(random: np.random.Generator) -> tuple[Color, Color]:
-    """One for all parts, or two."""
+    """Two random colours, which are equal with probability 0.3."""
     first = any_color(random)
     return first, first if random.random() < 0.3 else any_color(random)

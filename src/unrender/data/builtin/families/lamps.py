@@ -1,4 +1,4 @@
-"""Lamps for tables, floors, desks and ceilings, before they are scaled."""
+"""Table, floor, desk and hanging lamps, before normalization to the unit cube."""
 
 import math
 
@@ -8,11 +8,11 @@ from unrender.data.builtin.families.colors import any_color, two_colors
 from unrender.data.builtin.families.solids import Color, Solid, ball, lathe, slab, stick
 
 KINDS = {"table": 0.35, "floor": 0.25, "desk": 0.2, "hanging": 0.2}
-"""And how often they are drawn."""
+"""Kinds of lamps and their probabilities."""
 
 
 def lamp(random: np.random.Generator) -> list[Solid]:
-    """A lamp of any kind."""
+    """A lamp of a random kind."""
     kind = str(random.choice(list(KINDS), p=list(KINDS.values())))
     metal, shade = any_color(random), two_colors(random)[1]
     if kind == "desk":
@@ -52,7 +52,7 @@ def _foot(random: np.random.Generator, reach: float, color: Color) -> list[Solid
 
 
 def _vase(random: np.random.Generator, height: float, color: Color) -> list[Solid]:
-    """A turned body that swells and narrows up to the shade."""
+    """A body of revolution that widens and then narrows towards the shade."""
     wide, narrow = random.uniform(0.07, 0.16), random.uniform(0.02, 0.05)
     belly = random.uniform(0.2, 0.7) * height
     profile = [
@@ -82,7 +82,7 @@ def _shade(random: np.random.Generator, radius: float, low: float, color: Color)
 
 
 def _desk(random: np.random.Generator, metal: Color, shade: Color) -> list[Solid]:
-    """Two arms with a joint, which reach towards +y."""
+    """A desk lamp: two arms with a joint, extending towards +y."""
     solids = _foot(random, random.uniform(0.1, 0.18), metal)
     first, second = random.uniform(0.3, 0.5), random.uniform(0.25, 0.45)
     tilt, reach = random.uniform(-0.7, 0.1), random.uniform(0.3, 1.2)

@@ -1,4 +1,4 @@
-"""Images of unions of convex solids, by rays: each solid is met where its planes say."""
+"""Ray casting of unions of convex solids, by intersection with their planes."""
 
 import math
 from typing import no_type_check
@@ -14,18 +14,18 @@ from unrender.kernels.runtime.jit import jit
 from unrender.rendering.renderer import Images
 
 AMBIENT, KEY, SKY = 0.4, 0.5, 0.15
-"""Light that comes from everywhere, that falls straight in, and that comes from above."""
+"""Intensities of ambient light, directional light and light from above."""
 FAR = 1e30
-"""Depth where nothing is; infinities are not numbers to a kernel."""
+"""Depth of empty pixels; kernels compiled with fast math do not support infinities."""
 
 
 def render_shape(
     shape: Union, cameras: Cameras, light: Float[Tensor, "cameras 3"], supersample: int
 ) -> Images:
-    """Images of a shape by matte reflection (Lambert), `supersample`² rays a pixel.
+    """Render a shape with Lambertian shading and `supersample`² rays per pixel.
 
-    `light`: unit vectors to where the light of each image comes from. Cameras stand outside the
-    shape's box and have no skew.
+    `light` are unit vectors towards the light of each image. Cameras are outside the shape's
+    bounding box and have no skew.
     """
     found = np.zeros((len(cameras), cameras.height, cameras.width, 4), np.float32)
     poses = cameras.world_from_camera.double().numpy()
@@ -57,7 +57,7 @@ def _render(  # noqa: PLR0912 - the branches are those of one loop
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
     ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
     count = planes.shape[0]
-    # A plane as the camera sees it: its normal, and how high the camera stands above it.
+    # Planes in camera coordinates: the normal, and the camera's height above the plane.
     seen = np.empty((count, 4))
     shade = np.empty(count)
     for p in range(count):

@@ -1,9 +1,9 @@
 """Convex solids, and shapes that are unions of them.
 
-A solid is a loft: rings of as many points each, one over the other, whose corresponding sides
-are parallel, so that all of its faces are flat. Being convex, it is also where all of its
-planes' heights are negative, and whatever is asked of a union is answered exactly: what lies
-inside, which parts of the surface are seen, which cells are touched.
+A solid is a loft: a stack of rings with equal numbers of points, whose corresponding sides are
+parallel, so that all faces are flat. Because solids are convex, they are intersections of the
+half-spaces of their planes, and queries of a union are exact: which points are inside, which
+parts of the surface are visible, which voxels are occupied.
 """
 
 import math
@@ -25,14 +25,14 @@ Color = tuple[float, float, float]
 Point = Sequence[float | int]
 
 CLEAR = 1e-4
-"""A point of a face is hidden if the place this far in front of it lies in another solid."""
+"""A point of a face is hidden if the point this far in front of it is inside another solid."""
 FINE = 4
-"""A cell of voxels is touched where one of this many cubed points in it is inside."""
+"""A voxel is occupied if one of this number cubed of points in it is inside."""
 
 
 @dataclass(frozen=True)
 class Solid:
-    """One loft. Its rings turn counterclockwise as seen from the last ring."""
+    """One loft, with rings in counterclockwise order as seen from the last ring."""
 
     rings: Float[np.ndarray, "rings sides 3"]
     color: Color
@@ -40,24 +40,24 @@ class Solid:
 
 @dataclass(frozen=True)
 class Union:
-    """Solids as one shape."""
+    """A shape made of several convex solids."""
 
     vertices: Float[np.ndarray, "vertices 3"]
     first_vertex: Int[np.ndarray, "offsets"]
-    """Solid k has the vertices [first_vertex[k], first_vertex[k + 1])."""
+    """Solid k owns the vertices [first_vertex[k], first_vertex[k + 1])."""
     colors: Float[np.ndarray, "solids 3"]
     """RGB in [0, 1]."""
     faces: Int[np.ndarray, "faces 3"]
     planes: Float[np.ndarray, "planes 4"]
-    """a, b, c, d with a x + b y + c z + d the height above a face, in units of length."""
+    """a, b, c, d, where a x + b y + c z + d is the height of a point above a face."""
     first_plane: Int[np.ndarray, "offsets"]
-    """Solid k has the planes [first_plane[k], first_plane[k + 1])."""
+    """Solid k owns the planes [first_plane[k], first_plane[k + 1])."""
     boxes: Float[np.ndarray, "solids 2 3"]
-    """The lowest and the highest corner of each solid's box."""
+    """Minimum and maximum corner of each solid's bounding box."""
 
     @classmethod
     def of(cls, solids: Sequence[Solid]) -> "Union":
-        """The shape in the unit cube: its box centred at 0, the longest side 1."""
+        """The union, its bounding box scaled to a longest side of 1 and centred at 0."""
         flat = [solid.rings.reshape(-1, 3) for solid in solids]
         vertices = np.concatenate(flat)
         low, high = vertices.min(0), vertices.max(0)
@@ -86,7 +86,7 @@ class Union:
         )
 
     def mesh(self) -> Mesh:
-        """The surfaces of all solids, each of them closed, with the colour of each vertex."""
+        """The closed surfaces of all solids as one mesh with vertex colours."""
         colors = np.repeat(self.colors, np.diff(self.first_vertex), axis=0)
         return Mesh(
             torch.from_numpy(self.vertices).float(),
@@ -95,7 +95,7 @@ class Union:
         )
 
     def occupied(self, points: Float[np.ndarray, "points 3"]) -> Bool[np.ndarray, "points"]:
-        """Which points lie inside."""
+        """Whether each point is inside the shape."""
         found = np.zeros(len(points), np.bool_)
         _occupied(points.astype(np.float64), self.planes, self.first_plane, self.boxes, found)
         return found
@@ -103,9 +103,9 @@ class Union:
     def surface(
         self, count: int, random: np.random.Generator
     ) -> tuple[Float[np.ndarray, "{count} 3"], Float[np.ndarray, "{count} 3"]]:
-        """Points spread evenly over the surface, and their outward normals.
+        """Uniform random points on the surface, and their outward normals.
 
-        What lies inside the union, where solids overlap, is no part of its surface.
+        Faces inside the union, where solids overlap, are not part of its surface.
         """
         corners = self.vertices[self.faces]
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -127,9 +127,9 @@ class Union:
         return np.concatenate(points)[:count], np.concatenate(outward)[:count]
 
     def voxels(self, cells: int) -> Bool[np.ndarray, "{cells} {cells} {cells}"]:
-        """The cells of the cube [-0.5, 0.5]³, by x, y and z, that the shape touches.
+        """Occupancy of the cells of [-0.5, 0.5]³, indexed by x, y and z.
 
-        A cell that it only grazes, between `FINE`³ points in it, does not count.
+        A cell is occupied if any of `FINE`³ regularly spaced points in it is inside.
         """
         found = np.zeros((cells,) * 3, np.bool_)
         _touched(self.planes, self.first_plane, self.boxes, FINE, found)
@@ -140,7 +140,7 @@ class Union:
 def _layout(
     rings: int, sides: int
 ) -> tuple[Int[np.ndarray, "triangles 3"], Int[np.ndarray, "flat 3"]]:
-    """The triangles of a loft, and three corners of each of its flat faces."""
+    """The triangles of a loft, and three vertices of each of its flat faces."""
     i, k = np.meshgrid(np.arange(rings - 1), np.arange(sides), indexing="ij")
     i, k, after = i.ravel(), k.ravel(), ((k + 1) % sides).ravel()
     a, b = i * sides + k, i * sides + after
@@ -150,7 +150,7 @@ def _layout(
     roof = np.stack([np.zeros_like(fan), fan, fan + 1], 1) + (rings - 1) * sides
     walls = np.stack([a, b, c], 1)
     triangles = np.concatenate([walls, np.stack([a, c, d], 1), floor, roof])
-    # Corners far apart tell a cap's plane best.
+    # Vertices far apart determine a cap's plane most accurately.
     third = [0, sides // 3, 2 * sides // 3]
     caps = np.array([third[::-1], [(rings - 1) * sides + corner for corner in third]])
     return triangles, np.concatenate([walls, caps])
@@ -222,7 +222,7 @@ def slab(
     top: tuple[float, float] = (1.0, 1.0),
     bevel: float = 0.0,
 ) -> Solid:
-    """A box from one corner to the other.
+    """A box between two opposite corners.
 
     Its upper face is moved by `shift` and scaled by `top`, in x and y; `bevel` cuts its edges.
     """
@@ -254,7 +254,7 @@ def lathe(
     sides: int = 14,
     squash: float = 1.0,
 ) -> list[Solid]:
-    """What a lathe turns about a vertical axis: (radius, z) from below to above.
+    """A surface of revolution about a vertical axis; `profile` has (radius, z) from below.
 
     `squash` scales it in y.
     """
@@ -264,7 +264,7 @@ def lathe(
         np.column_stack([radius * circle + np.array(center), np.full(sides, z)])
         for radius, z in profile
     ]
-    # One solid a stretch: the profile need not be convex.
+    # One solid per segment, since the profile need not be convex.
     return [Solid(np.stack(pair), color) for pair in pairwise(rings)]
 
 
@@ -293,9 +293,9 @@ def stick(
     sides: int = 8,
     flat: float = 1.0,
 ) -> Solid:
-    """A stick from a to b, of one radius or one at each end; square with four sides.
+    """A stick from a to b with one radius, or one for each end; square if it has four sides.
 
-    `flat` scales it across, in the horizontal direction that the stick does not take.
+    `flat` scales its cross-section in one direction.
     """
     begin, stop = radius if isinstance(radius, tuple) else (radius, radius)
     start, end = np.array(a, np.float64), np.array(b, np.float64)
@@ -305,7 +305,7 @@ def stick(
     across /= np.linalg.norm(across)
     aside = np.cross(across, along)
     turn = 2 * np.pi * (np.arange(sides) + 0.5) / sides
-    # A square's radius is half its side, not to its corner.
+    # The radius of a square is half its side, not half its diagonal.
     grow = math.sqrt(2) if sides == 4 else 1.0
     circle = np.cos(turn)[:, None] * flat * aside + np.sin(turn)[:, None] * across
     rings = [place + grow * r * circle for place, r in ((start, begin), (end, stop))]

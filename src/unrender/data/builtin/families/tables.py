@@ -1,4 +1,4 @@
-"""Tables and desks. They stand on z = 0, before they are scaled."""
+"""Tables and desks, standing on z = 0 before normalization to the unit cube."""
 
 import math
 
@@ -8,11 +8,11 @@ from unrender.data.builtin.families.colors import two_colors
 from unrender.data.builtin.families.solids import Color, Solid, lathe, slab, stick
 
 LEGS = {"four": 0.4, "pedestal": 0.17, "panels": 0.15, "trestle": 0.14, "desk": 0.14}
-"""Ways to stand, and how often they are drawn."""
+"""Kinds of support and their probabilities."""
 
 
 def table(random: np.random.Generator) -> list[Solid]:
-    """A table of any kind."""
+    """A table of a random kind."""
     legs = str(random.choice(list(LEGS), p=list(LEGS.values())))
     wood, board = two_colors(random)
     x, y = random.uniform(0.3, 0.5), random.uniform(0.2, 0.4)

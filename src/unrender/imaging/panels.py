@@ -1,0 +1,98 @@
+"""Images side by side with a label above each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from unrender.imaging.save import save_images
+
+FONT = 14
+"""Height of the labels' letters, in pixels."""
+GAP = 6
+"""White pixels between panels."""
+MIN_SIDE = 160
+"""Panels narrower than this are enlarged by an integer factor, without smoothing."""
+
+
+def panels(
+    images: Mapping[str, Float[Tensor, "height width 3"]], columns: int | None = None
+) -> Float[Tensor, "sheet_height sheet_width 3"]:
+    """RGB images in [0, 1] in rows of `columns` (by default one row), each below its label.
+
+    All panels get the height and width of the largest; smaller ones are centered on white.
+    """
+    enlarged = {name: _enlarged(image.detach().cpu().clamp(0, 1)) for name, image in
+                images.items()}  # fmt: skip
+    height = max(image.shape[0] for image in enlarged.values())
+    width = max(image.shape[1] for image in enlarged.values())
+    tiles = [_tile(name, image, height, width) for name, image in enlarged.items()]
+    columns = min(columns or len(tiles), len(tiles))
+    tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [torch.cat(tiles[k : k + columns], dim=1) for k in range(0, len(tiles), columns)]
+    return torch.cat(rows)
+
+
+def save_panels(
+    path: str | Path,
+    images: Mapping[str, Float[Tensor, "height width 3"]],
+    *,
+    columns: int | None = None,
+) -> None:
+    """Save images side by side with a label above each, as one picture.
+
+    Args:
+        path: A .png, .jpg or .webp file.
+        images: RGB images [height, width, 3] in [0, 1] by their labels.
+        columns: Panels in a row; by default all of them.
+
+    Raises InputError for other endings and places that cannot be written.
+
+    >>> import torch
+    >>> import unrender as ur
+    >>> ur.save_panels("two.png", {"black": torch.zeros(9, 9, 3), "white": torch.ones(9, 9, 3)})
+    """
+    save_images(Path(path), panels(images, columns)[None])
+
+
+def _enlarged(image: Float[Tensor, "height width 3"]) -> Float[Tensor, "tall wide 3"]:
+    factor = max(1, -(-MIN_SIDE // max(image.shape[:2])))
+    batch = image.permute(2, 0, 1)[None]
+    return interpolate(batch, scale_factor=factor, mode="nearest")[0].permute(1, 2, 0)
+
+
+def _tile(
+    label: str, image: Float[Tensor, "height width 3"], height: int, width: int
+) -> Float[Tensor, "tile_height tile_width 3"]:
+    tall, wide = height - image.shape[0], width - image.shape[1]
+    left, top = GAP // 2 + wide // 2, tall // 2
+    sides = (0, 0, left, GAP + wide - left, top, GAP + tall - top)
+    framed = pad(image, sides, value=1.0)
+    font = ImageFont.load_default(FONT)
+    lines = _wrapped(label, font, framed.shape[1] - GAP)
+    header = Image.new("RGB", (framed.shape[1], 2 * (FONT + 4) + 4), "white")
+    text = "\n".join(lines[:2])
+    draw = ImageDraw.Draw(header)
+    middle = (header.width / 2, header.height - 5)
+    draw.multiline_text(middle, text, "black", font, anchor="md", align="center", spacing=4)
+    above = torch.from_numpy(np.asarray(header, dtype=np.float32) / 255)
+    return torch.cat([above, framed])
+
+
+def _wrapped(
+    label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> list[str]:
+    """The label in lines that are no wider than `width` pixels where words allow it."""
+    lines: list[str] = []
+    for word in label.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
