@@ -10,11 +10,9 @@ import pytest
 from unrender import methods
 from unrender.errors import InputError
 from unrender.methods import describe, from_description, method_class
+from unrender.methods.catalog import CLASSES, PAPERS, TASKS
 from unrender.methods.presets import (
-    CLASSES,
-    PAPERS,
     PRESETS,
-    TASKS,
     Presets,
     find_preset,
     nearest,

@@ -205,10 +205,10 @@ def resized(
     if isinstance(size, int):
         scale = size / max(cameras.width, cameras.height)
         width, height = (round(scale * side) for side in (cameras.width, cameras.height))
-        both = (max(1, width), max(1, height))
+        both = (max(1, width), max(1, height)) if size > 0 else (size, size)
     else:
         both = size
-    if not all(1 <= side <= MAX_SIDE for side in both) or (size == 0):
+    if not all(1 <= side <= MAX_SIDE for side in both):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
     return cameras.resized(*both)
 

@@ -13,78 +13,11 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
+from unrender.methods.catalog import PAPERS, TASKS, method_class
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
-
-TASKS = {
-    "radiance field": "Radiance fields, from posed images",
-    "surface": "Surfaces and meshes, from posed images",
-    "pose flow": "Poses and images: flow matching between camera poses and images",
-    "shape": "Shapes, from a mesh, points or voxels",
-    "image": "One image as a neural field",
-    "single image": "Shapes from a single image",
-}
-"""What a method is for: the groups in which presets are listed."""
-
-CLASSES = {
-    "box": "box:Box",
-    "nerf": "nerf:NeRF",
-    "mip-nerf": "mip_nerf:MipNeRF",
-    "mip-nerf-360": "mip_nerf_360:MipNeRF360",
-    "instant-ngp": "instant_ngp:InstantNGP",
-    "nerfacto": "nerfacto:Nerfacto",
-    "plenoxels": "plenoxels:Plenoxels",
-    "dvgo": "dvgo:DVGO",
-    "gaussian-splatting": "gaussian_splatting:GaussianSplatting",
-    "mesh-from-views": "mesh_from_views:MeshFromViews",
-    "neus": "neus:NeuS",
-    "volsdf": "volsdf:VolSDF",
-    "sit": "sit:SiTFlow",
-    "sit-gaussian": "sit_gaussian:SiTGaussian",
-    "pose-regressor": "pose_regressor:PoseRegressor",
-    "fit-mesh": "fit_mesh:MeshFit",
-    "fit-points": "fit_points:PointFit",
-    "fit-voxels": "fit_voxels:VoxelFit",
-    "sdf": "fit_sdf:SDFFit",
-    "occupancy": "fit_occupancy:OccupancyFit",
-    "image-field": "image_field:ImageField",
-    "image-to-voxels": "image_to_voxels:ImageToVoxels",
-    "image-to-points": "image_to_points:ImageToPoints",
-    "image-to-mesh": "image_to_mesh:ImageToMesh",
-    "image-to-occupancy": "image_to_occupancy:ImageToOccupancy",
-}
-"""Module in `unrender.methods` and class of each method."""
-
-PAPERS = {
-    "box": "one box, fitted as NeRF is",
-    "nerf": "Mildenhall et al., ECCV 2020",
-    "mip-nerf": "Barron et al., ICCV 2021",
-    "mip-nerf-360": "Barron et al., CVPR 2022",
-    "instant-ngp": "Müller et al., SIGGRAPH 2022",
-    "nerfacto": "Tancik et al., SIGGRAPH 2023",
-    "plenoxels": "Yu et al., CVPR 2022",
-    "dvgo": "Sun et al., CVPR 2022",
-    "gaussian-splatting": "Kerbl et al., SIGGRAPH 2023; Kheradmand et al., NeurIPS 2024",
-    "mesh-from-views": "Laine et al. 2020; Nicolet et al. 2021",
-    "neus": "Wang et al., NeurIPS 2021",
-    "volsdf": "Yariv et al., NeurIPS 2021",
-    "sit": "Ma et al., ECCV 2024; Lipman et al., ICLR 2023",
-    "sit-gaussian": "Ma et al., ECCV 2024",
-    "pose-regressor": "baseline: the same transformer, trained to regress poses",
-    "fit-mesh": "Wang et al., ECCV 2018; Nicolet et al. 2021",
-    "fit-points": "Fan et al., CVPR 2017",
-    "fit-voxels": "weighted cross entropy of cells",
-    "sdf": "Gropp et al., ICML 2020; Müller et al., SIGGRAPH 2022",
-    "occupancy": "Mescheder et al., CVPR 2019",
-    "image-field": "Tancik et al. 2020; Sitzmann et al. 2020; Müller et al. 2022",
-    "image-to-voxels": "Xie et al., ICCV 2019",
-    "image-to-points": "Fan et al., CVPR 2017",
-    "image-to-mesh": "Wang et al., ECCV 2018; Gkioxari et al., ICCV 2019",
-    "image-to-occupancy": "Mescheder et al., CVPR 2019",
-}
-
 
 @dataclass(frozen=True)
 class Preset:
@@ -97,7 +30,7 @@ class Preset:
     """What it is for, a key of `TASKS`."""
     purpose: str
     """When to use it, in one line."""
-    minutes: float
+    minutes: int | float
     """Training time to plan for on two CPU cores, or on one GPU for the paper's sizes."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -115,8 +48,6 @@ class Preset:
 
         Raises InputError, with the nearest name, for an option that it does not have.
         """
-        from unrender.methods import method_class  # noqa: PLC0415 - imports torch when called
-
         kind = method_class(self.base)
         assert dataclasses.is_dataclass(kind)
         known = [each.name for each in dataclasses.fields(kind)]
@@ -205,11 +136,11 @@ def _presets() -> Iterator[Preset]:
     fast = "on two CPU cores"
     yield Preset(
         "instant-ngp-fast", "instant-ngp", field,
-        f"objects with alpha, {fast}: the default, good in half a minute", 5.0,
+        f"objects with alpha, {fast}: the default, good in half a minute", 5,
     )  # fmt: skip
     yield Preset(
         "gaussian-splatting-fast", "gaussian-splatting", field,
-        f"photographs, 360° and forward-facing captures, {fast}", 5.0,
+        f"photographs, 360° and forward-facing captures, {fast}", 5,
         {
             "initial_gaussians": 5000,
             "max_gaussians": 30_000,
@@ -219,9 +150,9 @@ def _presets() -> Iterator[Preset]:
             "color_learning_rate": 0.01,
         },
     )  # fmt: skip
-    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30.0)
+    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30)
     yield Preset(
-        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries", 5.0,
+        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries", 5,
         {
             "levels": 16,
             "log2_table_size": 19,
@@ -233,7 +164,7 @@ def _presets() -> Iterator[Preset]:
     )  # fmt: skip
     # The cube is many times as wide as what the cameras look at, and begins in front of them.
     yield Preset(
-        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {fast}", 5.0,
+        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {fast}", 5,
         {
             "half_width": 4.0,
             "step_size": 1 / 64,
@@ -247,116 +178,104 @@ def _presets() -> Iterator[Preset]:
         },
     )  # fmt: skip
     yield Preset(
-        "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1.0,
+        "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
         {"log2_table_size": 15, "finest": 200, "color_layers": 1},
     )  # fmt: skip
-    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", 30.0)
+    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", 30)
     yield Preset(
-        "nerfacto-object",
-        "nerfacto",
-        field,
-        "objects, the paper's size",
-        30.0,
-        _OBJECT_NERFACTO,
+        "nerfacto-object", "nerfacto", field, "objects, the paper's size", 30, _OBJECT_NERFACTO
     )
-    yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {fast}", 10.0, _FAST_NERFACTO)
+    yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {fast}", 10, _FAST_NERFACTO)
     yield Preset(
-        "nerfacto-object-fast", "nerfacto", field, f"objects, {fast}", 10.0,
+        "nerfacto-object-fast", "nerfacto", field, f"objects, {fast}", 10,
         {**_FAST_NERFACTO, **_OBJECT_NERFACTO},
     )  # fmt: skip
-    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", 15.0)
+    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", 15)
     yield Preset(
-        "plenoxels-fast", "plenoxels", field, f"no network; {fast}", 10.0,
+        "plenoxels-fast", "plenoxels", field, f"no network; {fast}", 10,
         {"coarsest": 64, "finest": 256, "rays": 2048},
     )  # fmt: skip
+    yield Preset("dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", 15)
     yield Preset(
-        "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", 15.0
-    )
-    yield Preset(
-        "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {fast}", 10.0,
+        "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {fast}", 10,
         {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
     )  # fmt: skip
-    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", 600.0)
+    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", 600)
     yield Preset(
-        "nerf-fast", "nerf", field, f"to learn how NeRF works; {fast}", 10.0,
+        "nerf-fast", "nerf", field, f"to learn how NeRF works; {fast}", 10,
         {"width": 64, "coarse_bins": 32, "fine_bins": 32, "noise": 1.0, **_FAST},
     )  # fmt: skip
     yield Preset(
-        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", 600.0
+        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", 600
     )
     yield Preset(
-        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", 600.0,
+        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", 600,
         {"by_area": True},
     )  # fmt: skip
     yield Preset(
-        "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {fast}", 10.0,
+        "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {fast}", 10,
         {"width": 96, "bins": 24, "frequencies": 10, **_EMPTY, **_FAST},
     )  # fmt: skip
-    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", 600.0)
+    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", 600)
     yield Preset(
-        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", 600.0,
+        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", 600,
         _OBJECT_360,
     )  # fmt: skip
+    yield Preset("mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {fast}", 10, _FAST_360)
     yield Preset(
-        "mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {fast}", 10.0, _FAST_360
-    )
-    yield Preset(
-        "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {fast}", 10.0,
+        "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {fast}", 10,
         {**_FAST_360, **_OBJECT_360},
     )  # fmt: skip
     yield Preset("box", "box", field, "ten parameters: a first lesson in volume rendering", 0.5)
 
-    yield Preset("neus-fast", "neus", surface, f"a surface by a hash grid; {fast}", 10.0)
+    yield Preset("neus-fast", "neus", surface, f"a surface by a hash grid; {fast}", 10)
+    yield Preset("neus", "neus", surface, "a surface by the paper's network", 120, _MLP_SURFACE)
+    yield Preset("neus-tiny", "neus", surface, "smallest, for a first try", 2, _TINY_SURFACE)
+    yield Preset("volsdf-fast", "volsdf", surface, f"a surface by a hash grid; {fast}", 10)
     yield Preset(
-        "neus", "neus", surface, "a surface by the paper's network", 120.0, _MLP_SURFACE
-    )
-    yield Preset("neus-tiny", "neus", surface, "smallest, for a first try", 2.0, _TINY_SURFACE)
-    yield Preset("volsdf-fast", "volsdf", surface, f"a surface by a hash grid; {fast}", 10.0)
-    yield Preset(
-        "volsdf", "volsdf", surface, "a surface by the paper's network", 120.0, _MLP_SURFACE
+        "volsdf", "volsdf", surface, "a surface by the paper's network", 120, _MLP_SURFACE
     )
     yield Preset(
-        "volsdf-tiny", "volsdf", surface, "smallest, for a first try", 2.0, _TINY_SURFACE
+        "volsdf-tiny", "volsdf", surface, "smallest, for a first try", 2, _TINY_SURFACE
     )
     yield Preset(
         "mesh-from-views", "mesh-from-views", surface,
-        "a closed mesh with vertex colours, from images with alpha", 5.0,
+        "a closed mesh with vertex colours, from images with alpha", 5,
     )  # fmt: skip
 
-    yield Preset("sit", "sit", flow, f"images from poses and poses from images, {fast}", 5.0)
+    yield Preset("sit", "sit", flow, f"images from poses and poses from images, {fast}", 5)
     yield Preset(
-        "sit-plain", "sit", flow, "the same size, trained as textbooks have it", 5.0, _PLAIN_SIT
+        "sit-plain", "sit", flow, "the same size, trained as textbooks have it", 5, _PLAIN_SIT
     )
-    yield Preset("sit-gaussian", "sit-gaussian", flow, "a flow from noise: a baseline", 5.0)
-    yield Preset("pose-regressor", "pose-regressor", flow, "poses alone: a baseline", 5.0)
+    yield Preset("sit-gaussian", "sit-gaussian", flow, "a flow from noise: a baseline", 5)
+    yield Preset("pose-regressor", "pose-regressor", flow, "poses alone: a baseline", 5)
     for name, (width, depth, heads) in _SIT_SIZES.items():
+        size = {"width": width, "depth": depth, "heads": heads}
         for patch in (2, 4, 8):
             yield Preset(
                 f"sit-{name}-{patch}", "sit", flow,
-                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}",
-                600.0,
-                {"patch": patch, "width": width, "depth": depth, "heads": heads,
-                 "learning_rate": 5e-4},
+                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}", 600,
+                {**size, "patch": patch, "learning_rate": 5e-4},
             )  # fmt: skip
 
     shape = "shape"
-    yield Preset("sdf", "sdf", shape, "a signed distance field; by default a hash grid", 1.0)
-    yield Preset("occupancy", "occupancy", shape, "an occupancy field", 1.0)
-    yield Preset("fit-mesh", "fit-mesh", shape, "a sphere of triangles that deforms", 1.0)
-    yield Preset("fit-points", "fit-points", shape, "a point cloud, by chamfer distance", 1.0)
-    yield Preset("fit-voxels", "fit-voxels", shape, "an occupancy grid of 64³ cells", 1.0)
+    yield Preset("sdf", "sdf", shape, "a signed distance field; by default a hash grid", 1)
+    yield Preset("occupancy", "occupancy", shape, "an occupancy field", 1)
+    yield Preset("fit-mesh", "fit-mesh", shape, "a sphere of triangles that deforms", 1)
+    yield Preset("fit-points", "fit-points", shape, "a point cloud, by chamfer distance", 1)
+    yield Preset("fit-voxels", "fit-voxels", shape, "an occupancy grid of 64³ cells", 1)
 
     yield Preset(
-        "image-field", "image-field", "image", "SIREN, encoded MLP, grid or hash grid", 1.0
+        "image-field", "image-field", "image", "SIREN, encoded MLP, grid or hash grid", 1
     )
 
     for kind in ("mesh", "points", "voxels", "occupancy"):
         name = f"image-to-{kind}"
         yield Preset(
-            name, name, "single image", f"{kind} from one image; the paper's width", 60.0
+            name, name, "single image", f"{kind} from one image; the paper's width", 60
         )
         yield Preset(
-            f"{name}-fast", name, "single image", f"{kind} from one image; {fast}", 15.0,
+            f"{name}-fast", name, "single image", f"{kind} from one image; {fast}", 15,
             {"encoder_width": 32},
         )  # fmt: skip
 
@@ -376,11 +295,7 @@ class Presets(Mapping[str, Preset]):
         return find_preset(name)
 
     def __contains__(self, name: object) -> bool:
-        try:
-            find_preset(str(name))
-        except InputError:
-            return False
-        return True
+        return _current(str(name)) in PRESETS
 
     def __iter__(self) -> Iterator[str]:
         return iter(PRESETS)
@@ -424,14 +339,18 @@ def find_preset(name: str) -> Preset:
 
     Raises InputError with the nearest names if there is none.
     """
-    wanted = name.replace("_", "-").lower()
-    wanted = RENAMED.get(wanted, wanted)
+    wanted = _current(name)
     if wanted not in PRESETS:
         raise InputError(
             f"{name!r}: is not a method{nearest(wanted, PRESETS)} `unrender fit --help` lists "
             "all, and so does `unrender.methods` in Python"
         )
     return PRESETS[wanted]
+
+
+def _current(name: str) -> str:
+    plain = name.replace("_", "-").lower()
+    return RENAMED.get(plain, plain)
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
