@@ -19,6 +19,7 @@ from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 if TYPE_CHECKING:
     from unrender.training.method import Method
 
+
 @dataclass(frozen=True)
 class Preset:
     """A method with chosen options, by name."""
