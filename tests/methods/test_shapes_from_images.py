@@ -191,7 +191,7 @@ def test_resume_is_bit_identical(
 def test_makes_no_images(fitted: Fitted) -> None:
     assert not fitted.method.makes_images
     cameras = Cameras.from_focal(torch.eye(4)[None, :3], 10.0, 8, 8)
-    with pytest.raises(InputError, match="makes no images"):
+    with pytest.raises(InputError, match="cannot be rendered"):
         fitted.method.render(fitted.model, cameras)
 
 
