@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.api.tasks import fit_run
+
 from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images
 from unrender.methods.instant_ngp import InstantNGP

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.api.opened_run import open_run
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-
 from unrender.api.field_tasks import FITTED
+
 from unrender.app.cli_fields import compare_fields
 from unrender.errors import InputError
 from unrender.fields.field import IMAGE_KINDS

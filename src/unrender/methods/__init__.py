@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.presets import CLASSES, Preset, Presets
+from unrender.methods.listing import Presets
+from unrender.methods.presets import BASES, Preset
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ REMEDY = "use the version of unrender that wrote it"
 
 
 def method_class(name: str) -> "type[Method[Any, Any]]":
-    """The class of a method, a key of `CLASSES`; its module is imported here."""
-    module, kind = CLASSES[name].split(":")
+    """The class of a method, a key of `BASES`; its module is imported here."""
+    module, kind = BASES[name][0].split(":")
     return getattr(import_module(f"unrender.methods.{module}"), kind)
 
 
@@ -27,7 +28,7 @@ def describe(method: "Method[Any, Any]", preset: str | None = None) -> dict[str,
     """A method as config.json holds it: its name, the preset it came from, and its options."""
     kind = type(method)
     place = f"{kind.__module__.rsplit('.', 1)[-1]}:{kind.__name__}"
-    name = next((name for name, value in CLASSES.items() if value == place), kind.__name__)
+    name = next((name for name, (value, _) in BASES.items() if value == place), kind.__name__)
     assert dataclasses.is_dataclass(method)
     return {"name": name, "preset": preset or name, "options": dataclasses.asdict(method)}
 
@@ -41,7 +42,7 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
         raise InputError(f"{source}: names no method: {REMEDY}")
     name, options = description.get("name"), description.get("options")
     name = RENAMED.get(str(name), name)
-    if name not in CLASSES or not isinstance(options, Mapping):
+    if name not in BASES or not isinstance(options, Mapping):
         raise InputError(f"{source}: method {name!r:.60} is not known: {REMEDY}")
     kind = method_class(str(name))
     defaults = kind()
