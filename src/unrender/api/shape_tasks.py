@@ -25,6 +25,7 @@ from unrender.files import write_json
 from unrender.geometry.cameras import Cameras
 from unrender.methods import AnyMethod
 from unrender.methods.fit_sdf import SDFFit
+from unrender.rendering.mesh.shading import studio
 from unrender.rendering.renderer import Renderer
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.progress import ProgressFilm
@@ -83,7 +84,7 @@ def fit_shape(
     cameras = cameras_around(wanted, FILM_TURN, FILM_SIZE)
     views = describe_cameras(cameras, fingerprint((target.points,)))
     run = begin_run(method, out, options, {"source": str(source), "up": up}, views, resume)
-    truth = images(shape_renderer(wanted), cameras)
+    truth = images(shape_renderer(wanted, studio()), cameras)
     three_quarters = cameras.select(slice(FILM_TURN // 8, FILM_TURN // 8 + 1))
 
     def draw(model: Any) -> Float[Tensor, "height width 3"]:
