@@ -17,8 +17,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jaxtyping
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 torch.set_num_threads(1)
 
@@ -225,3 +227,16 @@ def opened(tmp_path: Path) -> Callable[[Path], str]:
         return result.stdout
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def cropped() -> Callable[[Path], bool]:
+    """Whether a dark pixel touches a drawing's edge, as those of text that is cut off do."""
+
+    def found(path: Path) -> bool:
+        with Image.open(path) as image:
+            gray = np.asarray(image.convert("L"))
+        sides = (gray[0], gray[-1], gray[:, 0], gray[:, -1])
+        return min(int(side.min()) for side in sides) < 200
+
+    return found
