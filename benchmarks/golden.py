@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from unrender.data.builtin import render_scene
 from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import Draw, Shapes
+from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.data.picture import Picture
 from unrender.data.shape_target import ShapeTarget
 from unrender.data.views import Views
@@ -310,7 +310,7 @@ def picture() -> Picture:
 
 
 @cache
-def shapes() -> Shapes:
+def shapes() -> ImageShapePairs:
     """Chairs, two images of each."""
     return make_shapes("chair", 4, 2, 2 * SIZE, SEED)[0]
 
