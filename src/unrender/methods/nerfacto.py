@@ -238,7 +238,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
     distortion: float = 2e-3
     """Weight of the distortion loss along each ray."""
     orientation: float = 0.0
-    """Weight of the orientation loss; predicted normals weigh ten times as much; 0 saves time."""
+    """Weight of the orientation loss; predicted normals weigh ten times that; 0 saves time."""
 
     def build(self, data: Views, generator: torch.Generator) -> NerfactoModel:
         model = NerfactoModel(self, len(data), generator)
