@@ -28,7 +28,7 @@ demo: $(INSTALLED)
 	$(BIN)/unrender demo $(ARGS)
 
 test: $(INSTALLED_DEV)
-	$(BIN)/python -m pytest -m "not slow and not golden"
+	$(BIN)/python -m pytest
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import record
+import tables
 import torch
 import trimesh
 from record import ROOT
@@ -32,7 +33,6 @@ from unrender.report.pictures import write_picture
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/captures.json"
-PAGE = ROOT / "docs/captures.md"
 DATA = ROOT.parent / "shared/data"
 HOLD_OUT = 8
 FRAMES = 72
@@ -96,7 +96,7 @@ def main() -> None:
             measured=measured, minutes=arguments.minutes,
         )  # fmt: skip
     if committed:
-        record.fill(PAGE, "table", table(figures, measured))
+        tables.rewrite("captures")
 
 
 def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.Figures:
@@ -169,20 +169,6 @@ def picture(file: Path, camera: Cameras) -> torch.Tensor:
     ]
     images = [half.color + (1 - half.opacity)[..., None] for half in halves]
     return torch.cat(images)[::2, ::2].clamp(0, 1)
-
-
-def table(figures: record.Figures, measured: dict[str, dict[str, str]]) -> list[str]:
-    """A row a scene and method."""
-    rows = ["| scene | method | PSNR, dB | SSIM | steps | image, s | commit |"]
-    rows.append("|---|---|---:|---:|---:|---:|---|")
-    for name, capture in CAPTURES.items():
-        for method in capture.methods:
-            own = [figures.get(f"{name}_{method}_{kind}") for kind in
-                   ("psnr", "ssim", "steps", "image_seconds")]  # fmt: skip
-            cells = ["" if f is None else f"{float(f['value']):.4g}" for f in own]
-            commit = measured.get(name, {}).get("commit", "")
-            rows.append(f"| {name} | `{method}` | {' | '.join(cells)} | {commit} |")
-    return rows
 
 
 if __name__ == "__main__":

@@ -19,19 +19,13 @@ import field_images
 import field_shapes
 import record
 import surfaces_from_images
+import tables
 from path_against_mitsuba import path_figures
 from pixel_gradients import gradient_figures
 from record import ROOT
 from sphere_trace_scene import sphere_trace_figures
 
 RESULTS = ROOT / "benchmarks/results/fields_surfaces.json"
-TABLES = {
-    "fields": ("image_", "sdf_", "occupancy_"),
-    "light": ("path_",),
-    "surfaces": ("sphere_trace_", "neus_", "volsdf_", "synthetic_", "weights_"),
-    "gradients": ("gradient_", "inverse_"),
-}
-"""Pages of the docs, and how the names of the figures in their tables begin."""
 
 
 def main() -> None:
@@ -47,11 +41,9 @@ def main() -> None:
     committed = not arguments.quick and arguments.out == RESULTS
     arguments.pictures = ROOT / "docs" if committed else arguments.work
     arguments.work.mkdir(parents=True, exist_ok=True)
-    figures, measured = record.merge(PARTS, arguments)
+    record.merge(PARTS, arguments)
     if committed:
-        for page, prefixes in TABLES.items():
-            own = {name: each for name, each in figures.items() if name.startswith(prefixes)}
-            record.fill(ROOT / f"docs/{page}.md", "table", record.table(own, measured))
+        tables.rewrite("fields", "light", "surfaces", "gradients")
 
 
 def images(arguments: argparse.Namespace) -> record.Figures:

@@ -33,6 +33,7 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere
 from unrender.studies.spectrum import spectrum, spectrum_scene
 
+STRATEGIES = {"light": "light sampling", "surface": "BSDF sampling", "both": "both (MIS)"}
 COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 
 
@@ -68,13 +69,13 @@ def draw_strategies(out: Path, mesh: Path) -> None:
         lamp = replace(lamp, vertices=radius * lamp.vertices + place)
         light = torch.full((3,), 0.3) / radius**2
         objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), emission=light))
-    cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 240, 1.6)
+    cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 480, 1.6)
     room = build(Scene(objects))
     tiles: list[tuple[str, Tensor]] = []
-    for strategy in ("light", "surface", "both"):
+    for strategy, name in STRATEGIES.items():
         options = PathOptions(samples=16, max_depth=2, strategy=strategy)
         image = _shown(path_radiance(room, cameras, options).color[0])
-        tiles.append((f'strategy="{strategy}"', image[10:230]))
+        tiles.append((name, image[20:460]))
     write_image(out / "strategies.png", labelled(tiles, 3))
 
 
@@ -102,11 +103,11 @@ def draw_functions(out: Path, mesh: Path) -> None:
     sky = sky.expand(rows, 2 * rows, 3).clone()
     sky[8:20, 62:84] = torch.tensor([9.0, 7.5, 5.7])
     eye = torch.tensor([[0.6, -4.6, 1.7]])
-    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 300, 1.3)
+    cameras = _camera(eye, torch.tensor([[0.05, 0.0, 0.4]]), 600, 1.3)
     scene = Scene(objects, [Environment(sky)], reach=12.0)
     options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[68:248])
+    write_image(out / "functions.png", image[136:496])
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:

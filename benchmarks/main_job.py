@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import record
+import tables
 from record import ROOT
 
 BUILT_IN = ("bricks", "chair", "hotdog")
@@ -78,7 +79,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     record.write(arguments.out, arguments.seed, seconds, figures)
     if not arguments.quick:
-        write_table(figures, ROOT / "docs/main_job.md")
+        tables.rewrite("main_job")
     record.show(figures)
 
 
@@ -120,20 +121,6 @@ def figure(key: str, value: float, scene: str, quick: bool) -> dict[str, object]
     unit, kind, bound = WANTED.get(key, (UNITS.get(key, ""), "", 0.0))
     bounded = kind and not quick and (scene == "lego" or key in BOUNDS_OF_BUILT_IN)
     return {"value": value, "unit": unit, **({kind: bound} if bounded else {})}
-
-
-def write_table(figures: dict[str, dict[str, object]], page: Path) -> None:
-    """Put the figures of all scenes between the marks of the page."""
-    scenes = ["lego", *BUILT_IN]
-    rows = ["| figure | unit | asked of lego | " + " | ".join(["lego_200", *BUILT_IN]) + " |"]
-    rows.append("|---|---|---|" + "---:|" * len(scenes))
-    for key, own in figures.items():
-        if key.split(".")[0] in BUILT_IN:
-            continue
-        found = [figures.get(key if s == "lego" else f"{s}.{key}") for s in scenes]
-        cells = ["" if f is None else f"{float(f['value']):.4g}" for f in found]
-        rows.append(f"| `{key}` | {own['unit']} | {record.asked(own)} | {' | '.join(cells)} |")
-    record.fill(page, "table", rows)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from unittest.mock import patch
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import record
+import tables
 import torch
 from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_convolution
 from record import ROOT, Figures, figure
@@ -125,16 +126,7 @@ def main() -> None:
             )  # fmt: skip
             record.show(found)
     if not arguments.quick and arguments.out == RESULTS:
-        record.fill(ROOT / "docs/pose_flow.md", "table", table(figures))
-
-
-def table(figures: Figures) -> list[str]:
-    """The rows of the page's table."""
-    rows = ["| figure | unit | asked | measured |", "|---|---|---|---:|"]
-    return rows + [
-        f"| `{key}` | {own['unit']} | {record.asked(own)} | {own['value']:.4g} |"
-        for key, own in figures.items()
-    ]
+        tables.rewrite("pose_flow")
 
 
 def without_bounds(one: dict[str, object]) -> dict[str, object]:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import record
+import tables
 import torch
 from record import ROOT
 from unrender.api.opened_run import OpenRun
@@ -36,7 +37,6 @@ from unrender.report.plots import draw_curves
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"
-PAGE = ROOT / "docs/radiance_fields.md"
 MULTISCALE = ROOT.parent / "shared/data/nerf_synthetic/lego_multiscale_sample"
 
 PRESETS = {
@@ -108,9 +108,8 @@ def main() -> None:
         )  # fmt: skip
         record.show(found["figures"])
     if not arguments.quick and arguments.out == RESULTS:
-        record.fill(PAGE, "table", table(figures, measured))
-        record.fill(PAGE, "scales", scales(figures))
-        draw(curves, PAGE.parent / "images/radiance_fields.png")
+        tables.rewrite("radiance_fields")
+        draw(curves, ROOT / "docs/images/radiance_fields.png")
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
@@ -188,39 +187,6 @@ def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
 
 def judged(opened: OpenRun, views: Views) -> float:
     return evaluate_images(opened.renderer, views).scores.mean_psnr
-
-
-def table(figures: record.Figures, measured: dict[str, dict[str, str]]) -> list[str]:
-    """A row a method; empty where it was not measured yet."""
-    kinds = {
-        "psnr": "PSNR, dB",
-        "ssim": "SSIM",
-        "fit_seconds": "fit, s",
-        "steps": "steps",
-        "image_seconds": "image, s",
-        "size_mb": "size, MB",
-        "memory_gb": "memory, GB",
-    }
-    rows = [f"| method | asked, dB | {' | '.join(kinds.values())} | commit |"]
-    rows.append("|---|---:|" + "---:|" * len(kinds) + "---|")
-    for name, preset in PRESETS.items():
-        own = [figures.get(f"{name}_{kind}") for kind in kinds]
-        values = [None if f is None else float(f["value"]) for f in own]
-        cells = ["" if v is None else f"{v:.4g}" if v < 1000 else f"{v:.0f}" for v in values]
-        commit = measured.get(name, {}).get("commit", "")
-        rows.append(f"| `{preset}` | ≥ {WANTED[name]:g} | {' | '.join(cells)} | {commit} |")
-    return rows
-
-
-def scales(figures: record.Figures) -> list[str]:
-    """NeRF and mip-NeRF by the width of the images that they are judged on."""
-    rows = ["| width, pixels | NeRF, dB | mip-NeRF, dB |", "|---:|---:|---:|"]
-    ours = [key for key in figures if key.startswith("multiscale_mip_nerf_")]
-    for width in sorted((int(key.split("_")[3]) for key in ours), reverse=True):
-        keys = [f"multiscale_{name}_{width}_psnr" for name in ("nerf", "mip_nerf")]
-        nerf, mip_nerf = (float(figures[key]["value"]) for key in keys)
-        rows.append(f"| {width} | {nerf:.2f} | {mip_nerf:.2f} |")
-    return rows
 
 
 def draw(curves: dict[str, list[list[float]]], path: Path) -> None:

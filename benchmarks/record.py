@@ -1,9 +1,9 @@
-"""What every benchmark's results file says, and how the docs' tables are filled from it.
+"""Results files of the benchmarks, and the marks of the docs' tables that tables.py fills.
 
     {"command", "commit", "machine", "seed", "seconds", "figures": {name: figure}, …}
 
-A figure is {"value", "unit"} with "at_least" or "at_most" where a bound is asked of it, and
-with the "reason" where there is no value.
+A figure is {"value", "unit"} with "at_least" or "at_most" if it has an acceptance bound, and
+with a "reason" if there is no value.
 """
 
 import argparse
@@ -21,23 +21,24 @@ from unrender.training.run_folder import processor
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
 Figures = dict[str, dict[str, Any]]
-BOUNDS = {"at_least": ("≥", 1), "at_most": ("≤", -1)}
+BOUNDS = {"at_least": 1, "at_most": -1}
+"""Kinds of acceptance bounds, and the sign of a value that exceeds them."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """What the file holds; nothing where there is none yet."""
+    """Content of a results file; empty if it does not exist."""
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def registers() -> str:
-    """The kind of processor that ratios of speeds, and the last bits of sums, depend on."""
+    """Width of the vector registers, on which speed ratios and rounding of sums depend."""
     return f"{32 * simd.LANES} bits"
 
 
 def write(
     path: Path, seed: int, seconds: float, figures: Mapping[str, Any], **more: Any
 ) -> None:
-    """Write the results, with what made them."""
+    """Write the results with command, commit, machine and seed."""
     content = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "commit": COMMIT,
@@ -54,10 +55,10 @@ def write(
 def merge(
     parts: Mapping[str, Callable[[argparse.Namespace], Figures]],
     arguments: argparse.Namespace,
-) -> tuple[Figures, dict[str, str]]:
+) -> Figures:
     """Measure the parts of `arguments.only`, each merged into the file `arguments.out`.
 
-    Returns all figures of the file, and the commit that each was measured at.
+    The file also records the commit of each figure. Returns all figures of the file.
     """
     began = time.perf_counter()
     earlier = read(arguments.out)
@@ -70,43 +71,24 @@ def merge(
         measured |= dict.fromkeys(found, COMMIT)
         seconds = time.perf_counter() - began
         write(arguments.out, arguments.seed, seconds, figures, measured=measured)
-    return figures, measured
-
-
-def table(figures: Figures, measured: Mapping[str, str]) -> list[str]:
-    """A row a figure, those with a bound first."""
-    rows = ["| figure | value | asked | commit |", "|---|---:|---:|---|"]
-    for name in sorted(figures, key=lambda n: not asked(figures[n])):
-        own = figures[name]
-        value = own.get("reason", "")
-        if own["value"] is not None:
-            value = f"{own['value']:.4g} {own['unit']}".strip()
-        rows.append(f"| `{name}` | {value} | {asked(own)} | {measured.get(name, '')} |")
-    return rows
+    return figures
 
 
 def figure(
     value: float | None, unit: str, reason: str | None = None, **bound: float
 ) -> dict[str, Any]:
-    """One figure as the results hold it; `bound` is at_least or at_most."""
-    assert (value is None) == (reason is not None), "what is missing has a reason"
+    """One figure of the results; `bound` is at_least or at_most."""
+    assert (value is None) == (reason is not None), "a missing value needs a reason"
     return {"value": value, "unit": unit, **bound, **({"reason": reason} if reason else {})}
 
 
 def verdict(figure: Mapping[str, Any]) -> str:
-    """Whether a figure keeps its bound."""
-    for kind, (_, sign) in BOUNDS.items():
+    """Whether a figure is within its acceptance bound, as text."""
+    for kind, sign in BOUNDS.items():
         if kind in figure and figure["value"] is not None:
             kept = sign * (float(figure["value"]) - float(figure[kind])) >= 0
-            return f"({kind} {figure[kind]:g}: {'kept' if kept else 'MISSED'})"
+            return f"({kind} {figure[kind]:g}: {'passed' if kept else 'MISSED'})"
     return f"({figure['reason']})" if "reason" in figure else ""
-
-
-def asked(figure: Mapping[str, Any]) -> str:
-    """A figure's bound, as a table shows it."""
-    return " ".join(
-        f"{sign} {figure[kind]:g}" for kind, (sign, _) in BOUNDS.items() if kind in figure
-    )
 
 
 def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
@@ -117,7 +99,7 @@ def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def fill(page: Path, name: str, rows: Iterable[str]) -> None:
-    """Put rows between the marks of that name on a page."""
+    """Replace the lines between the marks of that name on a page."""
     begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     before, rest = page.read_text().split(begin)
     after = rest.split(end)[1]
@@ -125,7 +107,7 @@ def fill(page: Path, name: str, rows: Iterable[str]) -> None:
 
 
 def commit() -> str:
-    """The commit measured, marked if code differs from it; what was measured before may."""
+    """The current commit, marked as dirty if the code differs from it."""
     git = ["git", "-C", str(ROOT)]
     found, changed = (
         subprocess.run([*git, *command], capture_output=True, text=True, check=False).stdout
@@ -138,4 +120,4 @@ def commit() -> str:
 
 
 COMMIT = commit()
-"""When the benchmark began: the tree may go on while it runs."""
+"""Taken when the benchmark starts: the checkout may change while it runs."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import record
+import tables
 import torch
 from raster_brute_force import raster_seconds
 from raster_gradients import gradient_errors
@@ -50,7 +51,6 @@ from unrender.shapes.textures import VertexColors
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/shapes.json"
-PAGE = ROOT / "docs/shapes.md"
 DATA = ROOT.parent / "shared/data"
 TARGETS = {
     "cow": DATA / "meshes/spot_textured/cow.obj",
@@ -77,11 +77,11 @@ def main() -> None:
     arguments.pictures = ROOT / "docs/shapes" if committed else arguments.work
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.pictures.mkdir(parents=True, exist_ok=True)
-    figures, measured = record.merge(PARTS, arguments)
+    figures = record.merge(PARTS, arguments)
     if any(part.startswith("predict") for part in arguments.only):
         write_curves(arguments.pictures / "predict-f1.png", figures)
     if committed:
-        record.fill(PAGE, "table", record.table(figures, measured))
+        tables.rewrite("shapes")
 
 
 def raster(arguments: argparse.Namespace) -> record.Figures:

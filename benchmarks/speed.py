@@ -27,6 +27,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import limits
 import record
+import tables
 import torch
 from kernel_cases import (
     CASES,
@@ -85,6 +86,7 @@ def main() -> None:
         from speed_pictures import draw  # noqa: PLC0415 - matplotlib is slow to import
 
         draw(ROOT)
+        tables.rewrite("speed")
 
 
 def _stem(device: str) -> str:

@@ -1,4 +1,4 @@
-"""The pictures and tables of docs/speed.md, from the results' files alone."""
+"""The plots of docs/speed.md, from the committed results alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ import record
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from tables import LIMIT_NAMES
 
 from unrender.report.plots import PALETTE
 
@@ -32,18 +33,12 @@ PART_NAMES = {
     "occupancy": "occupancy grid",
 }
 ONE_WAY = ("march", "occupancy")
-LIMIT_NAMES = {
-    "products": "matrix products",
-    "bandwidth": "memory bandwidth",
-    "gathers": "random gathers and updates",
-    "all in turn": "all three, one after the other",
-}
 LIMIT_COLORS = dict(zip(LIMIT_NAMES, PALETTE, strict=False))
 
 
 def draw(root: Path, ending: str = "svg") -> None:
-    """Draw whatever the results hold, and fill the tables."""
-    results, images, page = root / "benchmarks/results", root / "docs/images", root / "docs"
+    """Draw the plots of all results that exist."""
+    results, images = root / "benchmarks/results", root / "docs/images"
     speed = record.read(results / "speed.json")
     quality = record.read(results / "time_to_quality.json")
     pictures = {
@@ -57,16 +52,6 @@ def draw(root: Path, ending: str = "svg") -> None:
             with mpl.rc_context(STYLE):
                 made = make(content)
                 made.savefig(images / f"{name}.{ending}", dpi=150, metadata={"Date": None})
-    figures = {**speed.get("figures", {}), **quality.get("figures", {})}
-    if figures:
-        record.fill(page / "speed.md", "figures", figure_rows(figures))
-    if "kernels" in speed:
-        record.fill(page / "speed.md", "kernels", kernel_rows(speed))
-        record.fill(page / "speed.md", "limits", limit_rows(speed["limits"]))
-    on_gpu = record.read(results / "speed_cuda.json")
-    if "kernels" in on_gpu:
-        rows = [on_gpu["gpu"], "", *kernel_rows(on_gpu), "", *limit_rows(on_gpu["limits"])]
-        record.fill(page / "speed.md", "gpu", [*rows, "", *figure_rows(on_gpu["figures"])])
 
 
 # Pictures.
@@ -272,65 +257,3 @@ def draw_quality(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.legend(loc="lower right", fontsize=8.5)
     axes.set_title("Test PSNR of instant-ngp by its seconds of training", loc="left")
     return figure
-
-
-# Tables.
-
-
-def figure_rows(figures: record.Figures) -> list[str]:
-    """The figures on record, with what was asked of them."""
-    rows = ["| figure | value | unit | asked | kept |", "|---|---:|---|---|---|"]
-    for name, own in figures.items():
-        value = f"– ({own['reason']})" if own["value"] is None else _number(own["value"])
-        kept = {True: "no", False: "yes"}["MISSED" in record.verdict(own)]
-        kept = kept if own["value"] is not None and record.asked(own) else ""
-        rows.append(f"| `{name}` | {value} | {own['unit']} | {record.asked(own)} | {kept} |")
-    return rows
-
-
-def kernel_rows(speed: Mapping[str, Any]) -> list[str]:
-    """Each kernel beside its reference and the machine."""
-    rows = [
-        "| kernel | size | ms | a second | × reference | share of the limit | GB/s | GFLOP/s "
-        "| peak MB (reference) | first call, s | noise |",
-        "|---|---|---:|---:|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    first = speed.get("first_calls", {})
-    for name, row in speed["kernels"].items():
-        share = f"{row['share_of_limit']:.0%} of {LIMIT_NAMES[row['limit']]}"
-        peaks = [
-            _number(row[key]) if row[key] is not None else "–"
-            for key in ("peak_mb", "reference_peak_mb")
-        ]
-        cells = [
-            name,
-            f"{row['count']:,} {row['unit']}",
-            _number(1e3 * row["seconds"]),
-            f"{row['per_second'] / 1e6:.3g} M",
-            f"{row['ratio']:.1f}",
-            share,
-            _number(row["bytes_per_second"] / 1e9),
-            _number(row["flops_per_second"] / 1e9),
-            f"{peaks[0]} ({peaks[1]})",
-            _number(first[name]) if name in first else "–",
-            f"{row['noise']:.2f}",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
-
-
-def limit_rows(limits: Mapping[str, Any]) -> list[str]:
-    """What the machine can do at most."""
-    rows = ["| limit | measured |", "|---|---|"]
-    rows.append(f"| matrix products | {limits['flops'] / 1e9:.0f} GFLOP/s |")
-    rows.append(f"| copying, read and written | {limits['bytes'] / 1e9:.1f} GB/s |")
-    for kind in ("gathers", "updates"):
-        sizes = [8 * 2 ** int(log2) / 2**10 for log2 in limits[kind]]
-        named = [f"{size / 1024:g} MiB" if size >= 1024 else f"{size:g} KiB" for size in sizes]
-        rates = ", ".join(f"{rate / 1e9:.2f}" for rate in limits[kind].values())
-        rows.append(f"| random {kind}, tables of {', '.join(named)} | {rates} G/s |")
-    return rows
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import record
+import tables
 import torch
 from peers import nerfstudio
 from record import ROOT, Figures, figure
@@ -73,6 +74,7 @@ def main() -> None:
         from speed_pictures import draw  # noqa: PLC0415 - matplotlib is slow to import
 
         draw(ROOT)
+        tables.rewrite("speed")
 
 
 def measure_curve(

@@ -4,14 +4,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # As the command does (see unrender/__main__.py), before anything imports torch.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# Each of two test processes computes on one thread: pools of two threads each would spend more
+# time waiting for one another than computing. Commands that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jaxtyping
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+torch.set_num_threads(1)
 
 # Without a GPU, the GPU's kernels are tested in Triton's interpreter.
 if not torch.cuda.is_available():
@@ -33,6 +44,39 @@ from unrender.training.fit import FitOptions
 
 SIZE = 32
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@contextmanager
+def unchecked(here: bool) -> Iterator[None]:
+    """Without the checks of shapes and types, which make a fit a third slower."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", before or here)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    with unchecked(item.get_closest_marker("fit") is not None):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+    """What several tests share is a fitted model: they are checked, and the fit is not."""
+    with unchecked(fixturedef.scope in ("session", "module")):
+        return (yield)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Work is split over two threads, as on the smallest machine that users have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def chair_views(count: int, seed: int) -> Views:
@@ -185,3 +229,16 @@ def opened(tmp_path: Path) -> Callable[[Path], str]:
         return result.stdout
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def cropped() -> Callable[[Path], bool]:
+    """Whether a dark pixel touches a drawing's edge, as those of text that is cut off do."""
+
+    def found(path: Path) -> bool:
+        with Image.open(path) as image:
+            gray = np.asarray(image.convert("L"))
+        sides = (gray[0], gray[-1], gray[:, 0], gray[:, -1])
+        return min(int(side.min()) for side in sides) < 200
+
+    return found

@@ -39,7 +39,7 @@ _HOMES = {
 _PLACES = {name: home for home, names in _HOMES.items() for name in names}
 _PLACES["open"] = "unrender.api.run"
 
-__all__ = ["__version__", "methods", *_PLACES]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", "methods", *_PLACES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 # Between torch's parallel loops its threads would spin for milliseconds on the cores that our
 # own kernels need by then. OpenMP reads the setting once, when torch is imported.

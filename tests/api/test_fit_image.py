@@ -140,7 +140,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("size", "content", "said"),
     [
-        ((1, 1), None, "1×1 pixels: give a picture of at least 2×2"),
+        ((1, 1), None, "1×1 pixels: give an image of at least 2×2"),
         ((5, 1), None, "5×1 pixels"),
         (None, None, "no such image"),
         (None, b"hello", "cannot be read as an image"),

@@ -46,8 +46,8 @@ def test_an_inspection_is_drawn(command: Command, scene_folder: Path, tmp_path: 
     command("inspect", scene_folder, "--out", tmp_path / "look")
     assert (tmp_path / "look/cameras.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "look/index.html").read_text()
-    assert "Photographs" in page
-    assert "What looks wrong" in page
+    assert "<h2>Images</h2>" in page
+    assert "<h2>Warnings</h2>" in page
 
 
 def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> None:

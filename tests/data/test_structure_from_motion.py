@@ -74,7 +74,11 @@ def test_the_sharpest_frames_of_a_film_are_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("nothing", "no such folder"), ("film.txt", "is no film"), ("film.mp4", "cannot be read")],
+    [
+        ("nothing", "no such folder"),
+        ("film.txt", "neither a folder nor a video"),
+        ("film.mp4", "cannot be decoded"),
+    ],
 )
 def test_what_is_neither_is_refused(tmp_path: Path, name: str, message: str) -> None:
     pytest.importorskip("pycolmap")

@@ -11,6 +11,34 @@ from unrender.kernels.runtime.backend import Backend, has_triton, interpreting
 Agree = Callable[..., None]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Triton's interpreter is slow: it runs the cases that a test's mark `interpreted` names by
+    their ids, and the others are marked `thorough`. A GPU runs all of them.
+    """
+    if torch.cuda.is_available():
+        return
+    quick: dict[str, list[bool]] = {}
+    for item in items:
+        mark = item.get_closest_marker("interpreted")
+        if mark is None or not isinstance(item, pytest.Function):
+            continue
+        case = item.callspec.id
+        if case.startswith("cuda-"):
+            named = case.removeprefix("cuda-") in mark.args
+            quick.setdefault(item.nodeid.split("[")[0], []).append(named)
+            if not named:
+                item.add_marker("thorough")
+    for test, cases in quick.items():
+        if len(cases) > 2 and not any(cases):
+            raise pytest.UsageError(f"{test}: its mark `interpreted` names none of its cases")
+
+
+@pytest.fixture(autouse=True)
+def split_over_threads(two_threads: None) -> None:
+    """A kernel splits its work over threads, and its laws hold of the parts put together."""
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Every backend beside the reference; Triton's runs in its interpreter without a GPU."""

@@ -42,6 +42,7 @@ def test_the_reference_is_a_loop() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (5, 16), (33, 17), (200, 150), (3, 500)])
+@pytest.mark.interpreted("33-17", "1-1")
 def test_agrees_with_brute_force(
     backend: Backend, device: torch.device, n: int, m: int
 ) -> None:

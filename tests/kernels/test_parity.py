@@ -51,6 +51,7 @@ def packed(counts: list[int], seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("count", [0, 1, 255, 257, 1000])
 @pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.interpreted("3d-257", "2d-0")
 def test_hash_grid(agree, backend: Backend, name: str, count: int) -> None:
     if backend == "cuda":
         count = min(count, 300)  # Enough for several blocks, and interpreted in seconds.
@@ -79,9 +80,11 @@ SIZES = [[16, 32, 16], [32, 32, 32, 3], [5, 7, 1], [3, 2], [27, 128, 64, 4], [32
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 40_000])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.interpreted("[5, 7, 1]-1000", "[16, 32, 16]-0")
 def test_mlp(agree, backend: Backend, count: int, sizes: list[int]) -> None:
     if backend == "cuda":
-        count = min(count, 300)  # Enough for several blocks, and interpreted in seconds.
+        # Enough for several blocks, and interpreted in seconds.
+        count = {1000: 300, 40_000: 513}.get(count, count)
     torch.manual_seed(0)
     x = torch.randn(count, sizes[0], requires_grad=True)
     weights = [torch.randn(b, a).requires_grad_() for a, b in pairwise(sizes)]
@@ -98,6 +101,7 @@ def test_mlp_activations(agree, activation) -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("requires_grad", [True, False])
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [40] * 30, [0]], ids=str)
+@pytest.mark.interpreted("[3, 0, 1, 7]-True-float32", "[0]-True-bfloat16")
 def test_mlp_with_a_head(agree, counts: list[int], requires_grad: bool, precision) -> None:
     torch.manual_seed(0)
     offsets = torch.tensor([0, *counts]).cumsum(0)
@@ -112,6 +116,7 @@ def test_mlp_with_a_head(agree, counts: list[int], requires_grad: bool, precisio
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.interpreted("[5, 7, 1]")
 def test_mlp_bfloat16(agree, sizes: list[int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(200, sizes[0], requires_grad=True)
@@ -128,6 +133,7 @@ def test_mlp_bfloat16(agree, sizes: list[int]) -> None:
 
 @pytest.mark.parametrize("stop", [0.0, 0.2])
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
+@pytest.mark.interpreted("counts0-0.2", "counts1-0.0")
 def test_composite(agree, backend: Backend, counts: list[int], stop: float) -> None:
     if backend == "cuda":
         counts = counts[:30]  # Interpreted in a second.
@@ -174,6 +180,7 @@ def test_composite_dense(agree, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
+@pytest.mark.interpreted("counts0", "counts1")
 def test_expand(agree, backend: Backend, counts: list[int]) -> None:
     if backend == "cuda":
         counts = counts[:30]
@@ -183,6 +190,7 @@ def test_expand(agree, backend: Backend, counts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])
+@pytest.mark.interpreted("counts0", "counts1")
 def test_along_rays(agree, counts: list[int]) -> None:
     starts, _, offsets = packed(counts)
     origins, directions = (torch.randn(len(counts), 3).requires_grad_() for _ in range(2))
@@ -191,6 +199,7 @@ def test_along_rays(agree, counts: list[int]) -> None:
 
 @pytest.mark.parametrize("filled", [0.0, 0.01, 0.2, 1.0])
 @pytest.mark.parametrize("count", [0, 1, 3000])
+@pytest.mark.interpreted("3000-0.2", "0-0.2")
 def test_march(backend: Backend, device: torch.device, filled: float, count: int) -> None:
     if backend == "cuda":
         count = min(count, 33)  # One more than a program's rays, and interpreted in seconds.
@@ -199,6 +208,7 @@ def test_march(backend: Backend, device: torch.device, filled: float, count: int
 
 @pytest.mark.parametrize("filled", [0.01, 1.0])
 @pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.interpreted("True-0.01")
 def test_march_in_bins_that_grow(
     backend: Backend, device: torch.device, filled: float, inside: bool
 ) -> None:
@@ -224,6 +234,7 @@ def agree_on_bins(
 
 @pytest.mark.parametrize("cells", [1, 5, 32])
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 10.0])
+@pytest.mark.interpreted("0.01-5", "0.0-1")
 def test_occupancy(
     backend: Backend, device: torch.device, cells: int, threshold: float
 ) -> None:

@@ -37,6 +37,7 @@ def rays(count: int, seed: int = 1) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     "mesh", [soup(1), soup(LEAF), soup(5), soup(300), torus(1.0, 0.3, 9, 12)]
 )
+@pytest.mark.interpreted("mesh3", "mesh0")
 def test_agrees_with_every_face(backend: Backend, device: torch.device, mesh: Mesh) -> None:
     origins, directions = rays(2000)
     # Half of them toward the faces.

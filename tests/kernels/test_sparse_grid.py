@@ -36,6 +36,7 @@ def test_it_is_the_dense_grid_that_it_stands_for(
 
 @pytest.mark.parametrize("channels", [1, 3, 12, 28])
 @pytest.mark.parametrize("count", [0, 1, 500])
+@pytest.mark.interpreted("500-3", "0-12")
 def test_agrees_with_the_reference(agree, channels: int, count: int) -> None:
     rows, index = grid(channels)
     given = [rows.requires_grad_(), points(count).requires_grad_()]

@@ -66,6 +66,7 @@ def test_gradients_match_finite_differences() -> None:
 
 @pytest.mark.parametrize("degree", range(MAX_DEGREE + 1))
 @pytest.mark.parametrize("count", [0, 1, 300])
+@pytest.mark.interpreted("300-2", "0-4")
 def test_backends_agree(agree, degree: int, count: int) -> None:
     directions = unit_vectors(count).requires_grad_()
     agree(lambda b, d: [spherical_harmonics(d, degree, b)], [directions])
@@ -99,6 +100,7 @@ def test_colors_are_sums_over_the_harmonics(degree: int) -> None:
 
 @pytest.mark.parametrize("degree", range(1, MAX_DEGREE + 1))
 @pytest.mark.parametrize("count", [0, 1, 300])
+@pytest.mark.interpreted("300-2", "0-4")
 def test_backends_agree_on_colors(agree, degree: int, count: int) -> None:
     """Also with coefficients of degrees that are not used yet, whose gradient is zero."""
     torch.manual_seed(count)

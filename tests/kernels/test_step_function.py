@@ -91,6 +91,7 @@ def test_samples_stop_gradients() -> None:
 @pytest.mark.parametrize("bins", [1, 2, 7, 64])
 @pytest.mark.parametrize("samples", [0, 1, 33])
 @pytest.mark.parametrize("rays", [0, 1, 20])
+@pytest.mark.interpreted("20-33-7", "0-33-7")
 def test_backends_agree_on_samples(agree, rays: int, bins: int, samples: int) -> None:
     inputs = [*histograms(rays, bins), stratified(rays, samples)]
     agree(lambda b, t, w, u: [sample(t, w, u, b)], inputs)
@@ -147,6 +148,7 @@ def test_outer_gradients_match_finite_differences() -> None:
 @pytest.mark.parametrize("bins", [1, 2, 33])
 @pytest.mark.parametrize("intervals", [1, 7, 64])
 @pytest.mark.parametrize("rays", [0, 1, 20])
+@pytest.mark.interpreted("20-7-33", "0-7-33")
 def test_backends_agree_on_outer(agree, rays: int, bins: int, intervals: int) -> None:
     t0, w0 = histograms(rays, bins)
     t1, _ = histograms(rays, intervals, seed=1)

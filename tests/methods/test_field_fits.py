@@ -221,8 +221,8 @@ def test_what_is_assumed_is_said() -> None:
     assert cloud(True).remarks() == []
     assert "no normals" in cloud(False).remarks()[0]
     (said,) = cut().remarks()
-    assert "is not closed" in said
-    assert "wind around" in said
+    assert "is open (" in said
+    assert "winding number" in said
 
 
 def test_descriptions_are_of_their_own_kind() -> None:
@@ -283,7 +283,7 @@ def test_both_commands_fit_and_the_others_know_the_run(
     short = ("--steps", 40, "--device", "cpu")
     one, two = tmp_path / "one", tmp_path / "two"
     said = command("fit-shape", cut_file, "--as", kind, "--out", one, *short)
-    assert said.count("is not closed") == 1
+    assert said.count("is open (") == 1
     assert "chamfer_percent" in said
     given = [
         text
@@ -291,13 +291,13 @@ def test_both_commands_fit_and_the_others_know_the_run(
         for text in (f"--{name.replace('_', '-')}", value)
     ]
     said = command("fit", kind, *given, "--data", cut_file, "--out", two, *short)
-    assert said.count("is not closed") == 1
+    assert said.count("is open (") == 1
     first, second = (Run.open(run, "cpu").model.state_dict() for run in (one, two))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert "iou" in command("evaluate", two)
     said = command("inspect", two)
     assert "40" in said
-    assert "is not closed" in said
+    assert "is open (" in said
     command("export", two, "--to", tmp_path / "again.ply")
     again, shape = load_shape(tmp_path / "again.ply"), Run.open(one, "cpu").shape()
     assert isinstance(again, Mesh)

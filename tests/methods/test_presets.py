@@ -10,10 +10,11 @@ import pytest
 from unrender import methods
 from unrender.errors import InputError
 from unrender.methods import describe, from_description, method_class
-from unrender.methods.catalog import CLASSES, PAPERS, TASKS
+from unrender.methods.listing import Presets
 from unrender.methods.presets import (
+    BASES,
     PRESETS,
-    Presets,
+    TASKS,
     find_preset,
     nearest,
 )
@@ -21,7 +22,7 @@ from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 from unrender.training.method import DataKind, Method
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", BASES)
 def test_every_class_is_where_its_name_says(name: str) -> None:
     kind = method_class(name)
     assert issubclass(kind, Method)
@@ -44,9 +45,9 @@ def test_every_preset_builds() -> None:
 
 
 def test_the_tables_have_the_same_methods() -> None:
-    assert set(CLASSES) == set(PAPERS) == {preset.base for preset in PRESETS.values()}
+    assert set(BASES) == {preset.base for preset in PRESETS.values()}
     modules = {file.stem for file in Path(methods.__path__[0]).glob("*.py")}
-    named = {place.split(":")[0] for place in CLASSES.values()}
+    named = {place.split(":")[0] for place, _ in BASES.values()}
     assert named <= modules
 
 
@@ -105,7 +106,7 @@ def test_options_over_those_of_the_preset() -> None:
 
 def test_options_of_other_names_lead_to_options_that_exist() -> None:
     loop = {"steps", "minutes", "out"}
-    fields = [dataclasses.fields(method_class(name)) for name in CLASSES]
+    fields = [dataclasses.fields(method_class(name)) for name in BASES]
     known = loop | {field.name for each in fields for field in each}
     for old, new in RENAMED_OPTIONS.items():
         assert new in known, f"{old} is said to be {new} now"
@@ -137,7 +138,7 @@ def test_the_module_is_the_listing() -> None:
 
 def test_the_list_comes_without_torch() -> None:
     code = (
-        "import sys; from unrender.methods import presets; repr(presets.Presets()); "
+        "import sys; from unrender.methods import listing, presets; repr(listing.Presets()); "
         "import unrender; repr(unrender.methods); presets.find_preset('nerf'); "
         "sys.exit('torch' in sys.modules)"
     )

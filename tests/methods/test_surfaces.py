@@ -19,6 +19,7 @@ from unrender.geometry.paths import spherical_shell
 from unrender.methods.neus import NeuS
 from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import VolSDF, bounded_beta
+from unrender.rendering.mesh.shading import studio
 from unrender.rendering.shapes import shape_renderer
 from unrender.rendering.volume.surface_density import opacity_error_bounds
 from unrender.shapes.mesh import Mesh, is_watertight
@@ -45,7 +46,7 @@ def photographs(count: int, seed: int) -> Views:
     poses = spherical_shell(count, (4.0, 4.0), generator, (-1.2, 1.2))
     poses[:, :, 3] += 0.3
     cameras = Cameras.from_focal(poses, 1.6 * SIZE, SIZE, SIZE)
-    return Views(cameras, shape_renderer(ball())(cameras).rgba.detach())
+    return Views(cameras, shape_renderer(ball(), studio())(cameras).rgba.detach())
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,8 @@ def test_the_mesh_is_the_ball(fitted: Run, scene: Dataset) -> None:
     mesh = mesh_of(fitted)
     assert is_watertight(mesh.faces)
     assert score_seen(mesh, ball(), scene.test.cameras).chamfer_percent < 3
-    truth = shape_renderer(ball())(scene.test.cameras).color
-    drawn = shape_renderer(mesh)(scene.test.cameras).color
+    truth = shape_renderer(ball(), studio())(scene.test.cameras).color
+    drawn = shape_renderer(mesh, studio())(scene.test.cameras).color
     assert float((drawn - truth).abs().mean()) < 0.08
 
 

@@ -188,7 +188,7 @@ def fit_to(
         name = str(config["method"]["preset"])
         record = RunInMemory(name, {**config, **provenance()}, cameras)
     for remark in kind.remarks(method, source) if progress else ():
-        print(remark)  # noqa: T201 - like the progress bar, for who runs the fit
+        print(remark)
     folder = record if isinstance(record, RunFolder) else None
     follower = None if folder is None else kind.watcher(method, source, device)
     watches = [each for each in (watch, follower and follower.watch) if each is not None]

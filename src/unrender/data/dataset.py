@@ -1,4 +1,4 @@
-"""Posed images, split into those to learn from and those to be evaluated on."""
+"""Posed images, split into training and test views."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +22,9 @@ class Dataset:
     train: Views
     test: Views
     source: str | None = None
-    """The path or built-in name that it was loaded from; None if it was made in memory."""
+    """Path or built-in name that it was loaded from; None if it was made in memory."""
     options: Any = None
-    """How it was read: the `LoadOptions`, where it was loaded."""
+    """The `LoadOptions` it was read with, if it was loaded."""
 
     def __repr__(self) -> str:
         """Name, number and size of the training views, and number of test views.
@@ -39,5 +39,5 @@ class Dataset:
 
     @classmethod
     def of_views(cls, views: Views, name: str = "views") -> "Dataset":
-        """All of these views to train on, and none held out."""
+        """A dataset with all of these views for training and none held out."""
         return cls(name, views, views.select(torch.zeros(0, dtype=torch.long)))

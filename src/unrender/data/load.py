@@ -1,4 +1,4 @@
-"""Posed images from wherever they are: a built-in scene, a file, a folder of a known layout."""
+"""Loading of posed images: a built-in scene, a file, or a folder in a supported format."""
 
 import difflib
 import math
@@ -56,17 +56,17 @@ DEFAULTS = LoadOptions()
 
 @dataclass(frozen=True)
 class Format:
-    """A layout of posed images on disk."""
+    """A file format of posed images."""
 
     name: str
     what: str
-    """How one tells it: shown where nothing was recognised."""
+    """How to recognize it, shown if no format is recognized."""
     recognizes: Callable[[Path], bool]
     load: Callable[[Path, LoadOptions], Dataset]
 
 
 def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, LoadOptions], Dataset]:
-    """Of a capture, whose background is a part of it, and which has no test split."""
+    """Loader of a capture without a test split, whose background belongs to the scene."""
     return lambda path, options: hold_out(path.resolve().name, load(path), options.hold_out)
 
 
@@ -75,7 +75,7 @@ def _is_blender(path: Path) -> bool:
     return path.suffix == ".json" or any((path / name).is_file() for name in names)
 
 
-# Where a folder holds several, the first: LLFF scenes come with the COLMAP model behind them.
+# The first match is used: LLFF scenes also contain the COLMAP model they were made from.
 FORMATS = (
     Format(
         "npz",
@@ -125,7 +125,7 @@ FORMATS = (
 
 
 def recognize(path: Path) -> Format:
-    """The layout of a file or folder. InputError if it is none that is known."""
+    """The format of a file or folder. Raises InputError if none is recognized."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
     for known in FORMATS:
@@ -139,23 +139,23 @@ def recognize(path: Path) -> Format:
             f"{path} --out SCENE`, or unrender.process in Python, which finds them by COLMAP"
         )
     raise InputError(
-        f"{path}: is not a data set that can be read; give {'; '.join(k.what for k in FORMATS)}"
+        f"{path}: is not in a supported format; give {'; '.join(k.what for k in FORMATS)}"
     )
 
 
 def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset:
-    """Load the views to train on and to test on.
+    """Load training and test views.
 
-    `source` is the name of a built-in scene or a path, which comes before a name. Raises
-    InputError.
+    `source` is a path or the name of a built-in scene; a path takes precedence. Raises
+    InputError if nothing can be loaded, or if options do not fit the data.
     """
     path = _path(source)
     if path is None:
         data = make_scene(str(source), light=options.light)
     elif options.light != "direct":
         raise InputError(
-            f"--light {options.light}: {source} has the light it was taken in: leave it out or "
-            f"name a built-in scene, {', '.join(NAMES)}"
+            f"--light {options.light}: {source} is not a built-in scene: leave out --light, or "
+            f"give one of {', '.join(NAMES)}"
         )
     else:
         data = recognize(path).load(path, options)
@@ -172,7 +172,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
 
 
 def _check_distinct(source: str, scene: Dataset) -> None:
-    """InputError if two views have one pose: then one of them has another's, or is its copy."""
+    """Raise InputError if two views have the same pose: one is wrong, or is a copy."""
     both = (scene.train, scene.test)
     poses = torch.cat([views.cameras.world_from_camera for views in both]).flatten(1)
     names = [
@@ -184,8 +184,8 @@ def _check_distinct(source: str, scene: Dataset) -> None:
     for k in (count[group] > 1).nonzero()[:1, 0].tolist():
         same = [names[j] for j in (group == group[k]).nonzero()[:, 0].tolist()]
         raise InputError(
-            f"{source}: {same[0]} and {same[1]} have the very same pose: correct one of them "
-            "or remove it"
+            f"{source}: {same[0]} and {same[1]} have exactly the same pose: correct or remove "
+            "one of them"
         )
 
 
@@ -201,25 +201,25 @@ def _smaller(scene: Dataset, downscale: int) -> Dataset:
 
 
 def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
-    """The views of a scene whose place is known. InputError if no camera looks there."""
+    """The views with a given bounding sphere. InputError if no camera sees it."""
     center, radius = torch.tensor(ball[:3]), ball[3]
     if not (bool(center.isfinite().all()) and 0 < radius < math.inf):
-        raise InputError(f"--ball {ball}: give three finite numbers and a radius above 0")
+        raise InputError(f"--ball {ball}: give a finite centre and a radius above 0")
     cameras = views.cameras
     count = len(cameras)
     pixel, depth = cameras.project(torch.arange(count), center.expand(count, 3))
-    # How far the ball reaches in each image, and whether it is in front of the camera.
+    # Radius of the ball in each image, in pixels.
     reach = cameras.focal * radius / depth.clamp_min(1e-6)
     size = torch.tensor([cameras.width, cameras.height])
     off = torch.maximum(-pixel, pixel - size).amax(1)
     inside = (cameras.centers - center).norm(dim=1) <= radius
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
-        raise InputError(f"--ball {ball}: no camera sees any of it: check its place and unit")
+        raise InputError(f"--ball {ball}: no camera sees any of it: check its centre and unit")
     return replace(views, ball=torch.tensor(ball))
 
 
 def load_views(source: str | Path, background: Background = "auto") -> Views:
-    """Load all views of an .npz, or the training views of anything else. Raises InputError."""
+    """Load all views of an .npz or json file, else the training views. Raises InputError."""
     path = _path(source)
     if path is None:
         return make_scene(str(source)).train
@@ -231,7 +231,7 @@ def load_views(source: str | Path, background: Background = "auto") -> Views:
 
 
 def _path(source: str | Path) -> Path | None:
-    """None for a built-in scene."""
+    """The source as a path, or None for a built-in scene."""
     path = Path(source)
     if path.exists():
         return path
@@ -240,6 +240,6 @@ def _path(source: str | Path) -> Path | None:
     close = difflib.get_close_matches(str(source), NAMES, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise InputError(
-        f"{source}: is neither a file or folder nor a built-in scene{hint}; give a path or one "
+        f"{source}: is neither a file, a folder nor a built-in scene{hint}; give a path or one "
         f"of {', '.join(NAMES)}"
     )

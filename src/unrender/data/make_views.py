@@ -1,4 +1,4 @@
-"""Data sets rendered by a scene: from any renderer and any cameras to posed images."""
+"""Posed images rendered from a model, for use as a dataset."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Renderer, camera_batches, supersampled
 
 PIXELS_AT_ONCE = 2**17
-"""Rays in flight: enough to keep a machine busy, few enough for any memory."""
+"""Rays per batch: enough to use the machine fully, few enough to fit into memory."""
 
 
 def make_views(
@@ -19,9 +19,9 @@ def make_views(
     supersample: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Views:
-    """Render RGBA views on the CPU from every camera, `supersample`² rays a pixel.
+    """Render RGBA views, on the CPU, of every camera with `supersample`² rays per pixel.
 
-    `on_progress` is told the views done and the views in all, after each batch.
+    `on_progress` receives the number of views done and the total, after each batch.
     """
     assert supersample >= 1, f"supersample must be at least 1, not {supersample}"
     render = supersampled(renderer, supersample)
@@ -37,14 +37,14 @@ def make_views(
 
 
 def camera_statistics(cameras: Cameras) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Measure the ranges of distance from the origin and of elevation (radians) above z = 0.
+    """The cameras' ranges of distance from the origin and of elevation (radians) above z = 0.
 
-    New cameras drawn from them stand where these do. Each range is (lowest, highest).
+    Each range is (lowest, highest). New cameras can be sampled from them.
     """
     centers = cameras.centers.detach().double()
     radius = centers.norm(dim=-1)
     elevation = torch.asin((centers[:, 2] / radius.clamp_min(1e-12)).clamp(-1, 1))
-    assert math.isfinite(radius.sum().item()), "cameras stand at finite places"
+    assert math.isfinite(radius.sum().item()), "camera positions are finite"
     return (
         (radius.min().item(), radius.max().item()),
         (elevation.min().item(), elevation.max().item()),

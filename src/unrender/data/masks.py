@@ -1,4 +1,4 @@
-"""Masks: which pixels of a photograph show the scene."""
+"""Masks: which pixels of an image show the object."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +12,23 @@ from unrender.errors import InputError
 
 
 def cut_out(views: Views, folder: Path) -> Views:
-    """The views with what their masks leave: an image of the same name, whatever its ending.
+    """Apply the masks of a folder: images with the views' names, with any file ending.
 
-    A mask's brightness is the alpha of its pixel. InputError where a mask is missing, empty, or
-    of another size.
+    A mask's brightness becomes the alpha of the pixel. Raises InputError if a mask is missing,
+    empty, or of another size than its image.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder of masks: check --masks")
+        raise InputError(f"{folder}: is not a folder: give the folder of the masks as --masks")
     if not views.names:
-        raise InputError(f"{folder}: these views have no names that masks could have too")
+        raise InputError(
+            f"{folder}: the views have no names to match with masks: leave out --masks"
+        )
     known = {path.stem: path for path in list_photographs(folder)}
     paths: list[Path] = []
     for name in views.names:
         stem = Path(name).stem
         if stem not in known:
-            raise InputError(f"{folder}: has no mask of {name}: add one named {stem}")
+            raise InputError(f"{folder}: has no mask for {name}: add an image named {stem}")
         paths.append(known[stem])
     return replace(views, images=masked(views.images, folder, paths), background=None)
 
@@ -34,13 +36,15 @@ def cut_out(views: Views, folder: Path) -> Views:
 def masked(
     images: Float[Tensor, "views height width channels"], folder: Path, paths: list[Path]
 ) -> Float[Tensor, "views height width 4"]:
-    """Premultiplied RGBA by the masks of these files. InputError."""
+    """Premultiplied RGBA with the masks of `paths` as alpha. Raises InputError."""
     cut = read_photographs(str(folder), paths)[..., :3].mean(3)
     if cut.shape != images.shape[:3]:
         raise InputError(
             f"{folder}: {len(cut)} masks of {cut.shape[2]}x{cut.shape[1]} for {len(images)} "
-            f"images of {images.shape[2]}x{images.shape[1]}: they must be as many and as large"
+            f"images of {images.shape[2]}x{images.shape[1]}: give one of equal size per image"
         )
     for k in (cut.amax((1, 2)) == 0).nonzero()[:1, 0].tolist():
-        raise InputError(f"{paths[k]}: the mask is empty: draw it")
+        raise InputError(
+            f"{paths[k]}: the mask is empty: draw the object in white, or remove the image"
+        )
     return opaque(images) * cut[..., None]

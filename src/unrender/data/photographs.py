@@ -1,4 +1,4 @@
-"""Reading the images of a set of views, all of one size."""
+"""Reading the images of a dataset, all of one size."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,22 +19,23 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 Straighten = Callable[[int, Tensor], Tensor]
-"""What is done to an image as it is read, by its number: it keeps its size."""
+"""A function of an image's index and the image, applied after reading; it keeps the size."""
 
 
 def read_photographs(
     source: str, paths: list[Path]
 ) -> Float[Tensor, "images height width channels"]:
-    """RGB, or premultiplied RGBA, in [0, 1]; `source` names the set in messages.
+    """Read images as RGB, or premultiplied RGBA, in [0, 1]; messages name `source`.
 
-    InputError where sizes differ, where only some have alpha, or where they do not fit.
+    Raises InputError if sizes differ, if only some images have alpha, or if they need too much
+    memory.
     """
     sizes = _sizes(paths)
     for path, size in zip(paths, sizes, strict=True):
         if size != sizes[0]:
             raise InputError(
                 f"{path}: is {size[0]}x{size[1]} but {paths[0].name} is "
-                f"{sizes[0][0]}x{sizes[0][1]}; all images of a scene need one size"
+                f"{sizes[0][0]}x{sizes[0][1]}; all images of a dataset need one size"
             )
     return _read(source, paths, sizes[0], lambda _index, image: image)
 
@@ -42,9 +43,9 @@ def read_photographs(
 def read_turned_photographs(
     source: str, paths: list[Path], straighten: Straighten
 ) -> tuple[Float[Tensor, "images height width channels"], list[bool]]:
-    """The same of photographs upright and across, of which the fewer are turned clockwise.
+    """Read portrait and landscape images; the minority is rotated clockwise by 90°.
 
-    Also which were turned: geometry/conventions.py turns their cameras.
+    Also returns which were rotated: geometry/conventions.py rotates their cameras.
     """
     sizes = _sizes(paths)
     (size, _), *_ = Counter(sizes).most_common()
@@ -53,7 +54,7 @@ def read_turned_photographs(
         if each not in (size, size[::-1]):
             raise InputError(
                 f"{path}: is {each[0]}x{each[1]} but most are {size[0]}x{size[1]}; all images "
-                "of a scene need one size, upright or across"
+                "of a dataset need one size, in portrait or landscape"
             )
 
     def prepare(index: int, image: Tensor) -> Tensor:
@@ -64,13 +65,13 @@ def read_turned_photographs(
 
 
 def _sizes(paths: list[Path]) -> list[tuple[int, int]]:
-    """Widths and heights. InputError where only some images have alpha."""
+    """Widths and heights. Raises InputError if only some images have alpha."""
     headers = [image_header(path) for path in paths]
     for path, header in zip(paths, headers, strict=True):
         if header[2] != headers[0][2]:
             raise InputError(
                 f"{path}: has {header[2]} channels but {paths[0].name} has {headers[0][2]}; "
-                "give all images alpha or none"
+                "give all images alpha, or none"
             )
     return [header[:2] for header in headers]
 
@@ -95,15 +96,15 @@ def _read(
 def opaque(
     images: Float[Tensor, "images height width channels"],
 ) -> Float[Tensor, "images height width 4"]:
-    """Photographs as what they are: everything in them belongs to the scene."""
+    """RGBA images; images without alpha get an alpha of 1."""
     if images.shape[-1] == 4:
         return images
     return torch.cat([images, torch.ones_like(images[..., :1])], dim=-1)
 
 
 def list_photographs(folder: Path) -> list[Path]:
-    """The folder's images by name. InputError if there are none."""
+    """The images in a folder, sorted by name. Raises InputError if there are none."""
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not found:
-        raise InputError(f"{folder}: holds no images ({', '.join(ENDINGS)}): check the path")
+        raise InputError(f"{folder}: contains no images ({', '.join(ENDINGS)}): check the path")
     return found

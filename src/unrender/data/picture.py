@@ -1,4 +1,4 @@
-"""One photograph as what a field over the plane is fitted to."""
+"""A single image as the target of a 2D field."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from unrender.imaging.files import read_image
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels over [0, 1]²: x to the right, y down, whatever the picture's shape."""
+    """An image over [0, 1]², x to the right and y down, whatever its aspect ratio."""
 
     name: str
     pixels: Float[Tensor, "height width channels"]
@@ -22,10 +22,10 @@ class Picture:
 
     def __post_init__(self) -> None:
         height, width, channels = self.pixels.shape
-        assert channels in (3, 4), f"a picture has 3 or 4 channels, not {channels}"
+        assert channels in (3, 4), f"an image has 3 or 4 channels, not {channels}"
         if min(height, width) < 2:
             raise InputError(
-                f"{self.name}: has {width}×{height} pixels: give a picture of at least 2×2"
+                f"{self.name}: has {width}×{height} pixels: give an image of at least 2×2"
             )
 
     @property
@@ -38,13 +38,13 @@ class Picture:
 
     @property
     def colors(self) -> Float[Tensor, "pixels channels"]:
-        """Of all pixels, row by row."""
+        """The colours of all pixels, row by row."""
         return self.pixels.flatten(0, 1)
 
     def sample(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "sampled 2"], Float[Tensor, "sampled channels"]]:
-        """The centres of random pixels, which may come twice, and their colours.
+        """Centres and colours of pixels sampled uniformly with replacement.
 
         `generator` is on the CPU, as everywhere in training.
         """
@@ -59,18 +59,18 @@ class Picture:
 def pixel_centers(
     index: Int[Tensor, "pixels"], height: int, width: int
 ) -> Float[Tensor, "pixels 2"]:
-    """Where in [0, 1]² the pixels lie that come at these places row by row."""
+    """Centres in [0, 1]² of the pixels with these row-major indices."""
     x, y = (index % width + 0.5) / width, (index // width + 0.5) / height
     return torch.stack([x, y], dim=1)
 
 
 def read_picture(path: Path) -> Picture:
-    """A photograph, upright, as its camera noted it.
+    """Read an image, rotated as its EXIF orientation says.
 
-    Grey becomes three equal channels. 16 bits of grey are read in full, of colours with 16 bits
-    the upper eight. Alpha becomes a fourth channel, colours premultiplied, unless it is 1
-    everywhere. InputError for a file that is missing, no image or damaged, and for pictures
-    narrower or lower than two pixels.
+    Greyscale images get three equal channels. 16-bit greyscale is read in full precision,
+    16-bit colour is reduced to 8 bits. An image with alpha becomes premultiplied RGBA, unless
+    alpha is 1 everywhere. Raises InputError if the file is missing, damaged or not an image, or
+    if a side is shorter than two pixels.
     """
     pixels = read_image(path, upright=True)
     if pixels.shape[2] == 4:
@@ -81,7 +81,7 @@ def read_picture(path: Path) -> Picture:
 def straight(
     pixels: Float[Tensor, "height width channels"],
 ) -> Float[Tensor, "height width channels"]:
-    """As files hold it: in [0, 1], and RGBA with colours as without their transparency."""
+    """Pixels as stored in files: clamped to [0, 1], with straight alpha."""
     pixels = pixels.clamp(0, 1)
     return unpremultiply(pixels).clamp(0, 1) if pixels.shape[2] == 4 else pixels
 
@@ -89,7 +89,7 @@ def straight(
 def over_white(
     pixels: Float[Tensor, "*batch channels"],
 ) -> Float[Tensor, "*batch 3"]:
-    """To look at: RGB, with white behind what is transparent."""
+    """RGB, with a white background behind transparent pixels."""
     if pixels.shape[-1] == 3:
         return pixels
     return pixels[..., :3] + 1 - pixels[..., 3:]

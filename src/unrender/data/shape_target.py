@@ -1,4 +1,4 @@
-"""A shape that is to be fitted: points of its surface, in a frame of unit size."""
+"""The target of a shape fit: surface points, normalized to unit size."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ from unrender.shapes.sampling import sample_surface
 from unrender.shapes.voxels import VoxelGrid
 
 POINTS = 200_000
-"""Drawn of a mesh, from which each step takes some."""
+"""Number of points sampled on a mesh; each training step uses some of them."""
 
 
 @dataclass(frozen=True)
 class ShapeTarget:
-    """A surface whose box is centred at 0, its longest side 1, and where it was before."""
+    """A surface with its bounding box centred at 0 and a longest side of 1."""
 
     name: str
     points: Float[Tensor, "points 3"]
-    """Spread evenly over the surface."""
+    """Uniform samples of the surface."""
     normals: Float[Tensor, "points 3"] | None
     colors: Float[Tensor, "points 3"] | None
     center: Float[Tensor, "3"]
-    """Of the box, in the frame of the file."""
+    """Centre of the bounding box, in the file's frame."""
     size: float
-    """Of the box' longest side, there."""
+    """Length of the bounding box's longest side, in the file's frame."""
     mesh: Mesh | None = None
-    """In the unit frame; None where only points are known."""
+    """The normalized mesh; None if only points are given."""
     occupancy: Float[Tensor, "x y z"] | None = None
-    """Which cells of the cube are inside, once a method has asked for it."""
+    """Occupancy of the unit cube's cells, once a method has computed it."""
     samples: SpaceSamples | None = None
-    """Distances in space, once a method has asked for them."""
+    """Signed distances of points in space, once a method has computed them."""
     source: str | None = None
     """The path that it was loaded from; None if it was made in memory."""
     up: str = "auto"
@@ -47,7 +47,7 @@ class ShapeTarget:
     def of_mesh(
         cls, name: str, mesh: Mesh, count: int = POINTS, seed: int = 0
     ) -> "ShapeTarget":
-        """InputError if the mesh has no extent, or no area."""
+        """Sample a mesh uniformly. Raises InputError if it has no extent or no area."""
         center, size = _box(name, mesh.vertices)
         moved = mesh.with_vertices((mesh.vertices - center) / size)
         drawn = sample_surface(moved, count, torch.Generator().manual_seed(seed))
@@ -55,7 +55,7 @@ class ShapeTarget:
 
     @classmethod
     def of_points(cls, name: str, cloud: PointCloud) -> "ShapeTarget":
-        """InputError if all points are in one place."""
+        """A target of the cloud's points. Raises InputError if all points coincide."""
         center, size = _box(name, cloud.points)
         points = (cloud.points - center) / size
         return cls(name, points, cloud.normals, cloud.colors, center, size)
@@ -81,35 +81,35 @@ class ShapeTarget:
     def sample(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count 3"] | None]:
-        """Points drawn of the surface, with their normals if these are known."""
+        """Random surface points, with their normals if these are known."""
         chosen = torch.randint(len(self), (count,), generator=generator).to(self.points.device)
         return self.points[chosen], None if self.normals is None else self.normals[chosen]
 
     def shape(self) -> Mesh | PointCloud:
-        """In the frame of the file."""
+        """The mesh or points in the file's frame."""
         if self.mesh is not None:
             return self.mesh.with_vertices(self.mesh.vertices * self.size + self.center)
         return PointCloud(self.points * self.size + self.center, self.colors, self.normals)
 
     def remarks(self) -> list[str]:
-        """What is assumed of its inside, in sentences; none where nothing is."""
+        """Sentences about assumptions that are made to tell inside from outside, if any."""
         if self.mesh is None:
             if self.normals is not None:
                 return []
             return [
-                f"{self.name}: has no normals: for an inside, they are those of planes through "
-                "neighbours, turned outward from point to point"
+                f"{self.name}: has no normals: they are estimated from neighbouring points and "
+                "oriented consistently, to tell inside from outside"
             ]
         edges = int((edges_of(self.mesh.faces).num_faces != 2).sum())
         if edges == 0:
             return []
         return [
-            f"{self.name}: is not closed, at {edges} edges: inside is where its faces wind "
-            "around a point more than half"
+            f"{self.name}: is open ({edges} edges without exactly two faces): points with a "
+            "generalized winding number above 0.5 count as inside"
         ]
 
     def voxels(self, resolution: int) -> Float[Tensor, "x y z"]:
-        """1 for cells of the unit cube that are inside: of the mesh, or that hold a point."""
+        """1 for cells of the unit cube inside the mesh, or that contain a point."""
         device = self.points.device
         cells = VoxelGrid.cube(torch.zeros((resolution,) * 3, device=device), 0.5)
         if self.mesh is not None:
@@ -118,8 +118,10 @@ class ShapeTarget:
 
 
 def _box(name: str, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
-    """Centre and longest side."""
+    """Centre and longest side of the bounding box."""
     size = float((points.amax(0) - points.amin(0)).max()) if len(points) else 0.0
     if size == 0:
-        raise InputError(f"{name}: has no extent: give a shape of more than one point")
+        raise InputError(
+            f"{name}: has no extent: give a shape with more than one distinct point"
+        )
     return (points.amin(0) + points.amax(0)) / 2, size

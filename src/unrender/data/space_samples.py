@@ -1,4 +1,4 @@
-"""Places in space about a surface, each with its signed distance: what a field is taught."""
+"""Points around a surface with signed distances: training data of distance fields."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from torch import Tensor
 from unrender.shapes.implicit.sdf import SDF
 
 SPREADS = (0.002, 0.01, 0.05)
-"""Standard deviations of the distance from the surface, of equally many points each."""
+"""Standard deviations of the offsets from the surface, for equal numbers of points."""
 ANYWHERE = 0.25
-"""Share of the points that lie anywhere in the box."""
+"""Fraction of the points that are uniform in the box."""
 
 
 @dataclass(frozen=True)
 class SpaceSamples:
-    """Points of a box, most of them near the surface, in no order."""
+    """Points in a box, most of them near the surface, in no particular order."""
 
     points: Float[Tensor, "points 3"]
     distances: Float[Tensor, "points"]
-    """From the surface, negative inside."""
+    """Signed distances to the surface, negative inside."""
 
     @classmethod
     @torch.no_grad()
@@ -32,7 +32,7 @@ class SpaceSamples:
         half_width: float,
         seed: int = 0,
     ) -> "SpaceSamples":
-        """So many, about points of a surface and in the box [−half_width, half_width]³."""
+        """`count` points near points of a surface and in the box [−half_width, half_width]³."""
         generator = torch.Generator().manual_seed(seed)
         anywhere = int(ANYWHERE * count)
         near = surface[
@@ -50,7 +50,7 @@ class SpaceSamples:
     def draw(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count"]]:
-        """Some of them, with their distances."""
+        """Random points and their signed distances."""
         chosen = torch.randint(len(self.points), (count,), generator=generator)
         chosen = chosen.to(self.points.device)
         return self.points[chosen], self.distances[chosen]

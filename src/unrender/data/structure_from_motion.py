@@ -1,4 +1,4 @@
-"""From photographs or a film to a COLMAP model, by pycolmap (extra `sfm`).
+"""Structure from motion: photographs or a video to a COLMAP model, by pycolmap (extra `sfm`).
 
 Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap.github.io.
 """
@@ -22,37 +22,37 @@ from unrender.files import folder_in_place
 from unrender.imaging.files import image_header, read_image, write_image
 from unrender.imaging.resize import area_average
 
-FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 THUMBNAIL = 320
 """Pixels of a frame's longer side where its sharpness is measured."""
 EXHAUSTIVE = 120
-"""More photographs than this are matched each with those that follow it."""
+"""With more images than this, each is matched only with the following ones."""
 FEWEST = 3
 ENOUGH = 0.5
-"""Share of the photographs that must find their place."""
+"""Fraction of the images that must be registered."""
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 Stage = Callable[[str, int, int], None]
-"""What is being done, how far it is, and how much there is."""
+"""Progress callback: name of the stage, items done, items in total."""
 
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """How a reconstruction ended."""
+    """Statistics of a reconstruction."""
 
     photographs: int
     registered: int
     points: int
     reprojection: float
-    """Mean error in pixels."""
+    """Mean reprojection error in pixels."""
 
 
 def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Reconstructed:
-    """Make a scene's folder, images/ and sparse/0/, of a folder of photographs or a film.
+    """Reconstruct the cameras of a folder of photographs or a video, as images/ and sparse/0/.
 
-    Of a film, `frames` frames are taken; images larger than `size` pixels are made smaller.
-    The folder appears whole or not at all. InputError without pycolmap, and where too few
-    photographs find their place.
+    `frames` frames are extracted from a video; images whose longer side exceeds `size` pixels
+    are downscaled. `out` is written atomically. Raises InputError if pycolmap is missing, or if
+    too few images can be registered.
     """
     if importlib.util.find_spec("pycolmap") is None:
         raise InputError("process: pycolmap is not installed: pip install 'unrender[sfm]'")
@@ -73,7 +73,7 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
 
 def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
     if not source.is_dir():
-        raise InputError(f"{source}: no such folder or film: check the path")
+        raise InputError(f"{source}: no such folder or video: check the path")
     paths = list_photographs(source)
     for k, path in enumerate(paths):
         image = read_image(path)[..., :3]
@@ -88,9 +88,9 @@ def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
 
 
 def _from_film(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
-    """The sharpest frame of each of as many equal stretches of the film."""
-    if source.suffix.lower() not in FILMS:
-        raise InputError(f"{source}: is no film ({', '.join(FILMS)}) and no folder")
+    """Write the sharpest frame of each of `frames` equal intervals of a video."""
+    if source.suffix.lower() not in VIDEOS:
+        raise InputError(f"{source}: is neither a folder nor a video; give {', '.join(VIDEOS)}")
     if frames < FEWEST:
         raise InputError(f"--frames {frames}: give at least {FEWEST}")
     sharpness = [_sharpness(frame) for frame in _read_film(source, THUMBNAIL)]
@@ -108,11 +108,11 @@ def _from_film(source: Path, target: Path, frames: int, size: int, stage: Stage)
 
 
 def _read_film(source: Path, size: int) -> Iterator[Frame]:
-    """The frames [height, width, 3] in bytes, the longer side at most `size`."""
+    """The frames as uint8 [height, width, 3], downscaled to a longer side of at most `size`."""
     scale = f"scale='min({size},iw)':'min({size},ih)':force_original_aspect_ratio=decrease"
     command = [
         *(imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-vf", scale),
-        # Each frame says its own size: P6, width and height, 255, then its bytes.
+        # Each frame is a PPM image: P6, width and height, 255, then the pixels.
         *("-f", "image2pipe", "-vcodec", "ppm", "-"),
     ]
     found = False
@@ -127,11 +127,11 @@ def _read_film(source: Path, size: int) -> Iterator[Frame]:
             yield np.frombuffer(raw, np.uint8).reshape(height, width, 3)
             found = True
     if not found:
-        raise InputError(f"{source}: cannot be read as a film: make it again")
+        raise InputError(f"{source}: cannot be decoded as a video: convert it to .mp4")
 
 
 def _sharpness(frame: Frame) -> float:
-    """The variance of the Laplacian: motion blur lowers it."""
+    """Variance of the Laplacian, which motion blur lowers."""
     grey = frame.astype(np.float32).mean(2)
     inner = grey[1:-1, 1:-1]
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
@@ -152,7 +152,7 @@ def _reconstruct(
     stage("features", 0, count)
     done = 0
     for names in sizes.values():
-        # One lens for all photographs of a size: those upright, and those across.
+        # Images of one size share a camera; portrait and landscape images get one each.
         pycolmap.extract_features(
             database,
             images,
@@ -183,8 +183,8 @@ def _reconstruct(
     registered = 0 if best is None else int(best.num_reg_images())
     if best is None or registered < max(FEWEST, ENOUGH * count):
         raise InputError(
-            f"{source}: only {registered} of {count} photographs found their place: take more, "
-            "with two thirds of each in the next, of something with texture, in steady light"
+            f"{source}: only {registered} of {count} images could be registered: take more, "
+            "of a textured scene, in constant light, each overlapping the next by two thirds"
         )
     stage("cameras", registered, count)
     for leftover in folder.iterdir():

@@ -1,4 +1,4 @@
-"""What every loader asks of poses, sizes and backgrounds."""
+"""Checks of poses, sizes and backgrounds that all loaders share."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,20 +11,20 @@ from unrender.errors import InputError
 from unrender.files import MAX_BYTES
 
 Background = Literal["auto", "black", "white", "opaque"]
-"""What is behind images without alpha: a colour, which "auto" looks for at their borders, or
-nothing but the scene itself, as in photographs."""
+"""Background of images without alpha: a colour, which "auto" detects at the borders of the
+images, or opaque, where the background is part of the scene, as in photographs."""
 
 ROTATION_TOLERANCE = 1e-3
-"""Largest entry of RᵀR - I that a rotation read from a file may have."""
+"""Largest absolute entry of RᵀR - I that is accepted for a rotation read from a file."""
 
 BACKGROUND_TOLERANCE = 8 / 255
-"""Lossy formats move a black or white background by this much."""
+"""Deviation from black or white that is accepted, because of lossy image formats."""
 
 
 def check_poses(
     poses: Float[Tensor, "poses rows 4"], label: Callable[[int], str]
 ) -> Float[Tensor, "poses 3 4"]:
-    """[R | t] in float32 of 3×4 or 4×4 rigid motions; `label` names one of them in messages."""
+    """[R | t] in float32 of 3×4 or 4×4 rigid motions; `label` names a pose in messages."""
     single = poses.to(torch.float32)
     for index in (~single.isfinite()).any(-1).any(-1).nonzero()[:1, 0].tolist():
         raise InputError(f"{label(index)}: the pose has NaN or infinite entries; correct it")
@@ -33,7 +33,7 @@ def check_poses(
     error = (rotation.mT @ rotation - identity).abs().amax((-2, -1))
     for index in (error > ROTATION_TOLERANCE).nonzero()[:1, 0].tolist():
         raise InputError(
-            f"{label(index)}: the pose is no rotation: RᵀR is off the identity by "
+            f"{label(index)}: the pose is not a rotation: RᵀR deviates from the identity by "
             f"{error[index].item():.3g}; remove scale and shear"
         )
     for index in (torch.linalg.det(rotation) < 0).nonzero()[:1, 0].tolist():
@@ -52,19 +52,19 @@ def check_poses(
 
 
 def check_memory(source: str, num_images: int, width: int, height: int, channels: int) -> None:
-    """Refuse a set of float32 images that would not fit, before any is allocated."""
+    """Raise InputError if float32 images would exceed the memory limit, before allocation."""
     size = 4 * num_images * width * height * channels
     if size > MAX_BYTES:
         raise InputError(
             f"{source}: {num_images} images of {width}x{height} take {size / 2**30:.1f} GiB, "
-            f"more than {MAX_BYTES / 2**30:.0f}; use fewer or smaller ones"
+            f"more than the limit of {MAX_BYTES / 2**30:.0f} GiB; use fewer or smaller images"
         )
 
 
 def find_background(
     source: str, images: Float[Tensor, "images height width 3"], background: Background
 ) -> Float[Tensor, "3"]:
-    """Find the constant colour behind RGB images: as told, or of half their border."""
+    """The background as given; for "auto", the colour of at least half of the border pixels."""
     if background == "black":
         return torch.zeros(3)
     if background == "white":
@@ -82,7 +82,7 @@ def find_background(
     if max(black, white) < 0.5:
         raise InputError(
             f"{source}: the images have no alpha, and their borders are neither black "
-            f"({black:.0%}) nor white ({white:.0%}); say --background black or white, "
-            "or opaque where all that they show is the scene"
+            f"({black:.0%}) nor white ({white:.0%}); give --background black or white, "
+            "or opaque if the background belongs to the scene"
         )
     return torch.zeros(3) if black > white else torch.ones(3)

@@ -16,11 +16,11 @@ from unrender.imaging.resize import area_average
 
 @dataclass(frozen=True)
 class PixelBatch:
-    """Pixels drawn from views, with the rays that saw them."""
+    """Pixels sampled from views, with their rays."""
 
     rays: Rays
     rgba: Float[Tensor, "pixels 4"]
-    """Premultiplied. Opacity is 1 where the images have no alpha."""
+    """Premultiplied. Alpha is 1 if the images have none."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Views:
     images: Float[Tensor, "cameras height width channels"]
     """In [0, 1], display-referred: RGBA premultiplied, or RGB on `background`."""
     background: Float[Tensor, "3"] | None = None
-    """The constant colour behind RGB images; None where alpha tells."""
+    """Constant background colour of RGB images; None for RGBA."""
     names: tuple[str, ...] = ()
     """Image files, or `view 0`, `view 1`, … of an .npz; empty for views made in memory."""
     masks: Bool[Tensor, "cameras height width"] | None = None
@@ -48,14 +48,14 @@ class Views:
     normals: Float[Tensor, "cameras height width 3"] | None = None
     """Unit length, in the world frame; 0 where nothing is hit."""
     codes: Float[Tensor, "cameras channels rows columns"] | None = None
-    """The images as the autoencoder of a method writes them, once it has done so."""
+    """Latent codes of the images, once the autoencoder of a method has encoded them."""
     points: Float[Tensor, "points 3"] | None = None
-    """Of the scene's surface, in the world frame, where a reconstruction found some."""
+    """Surface points in the world frame, if the dataset comes with a reconstruction."""
     point_colors: Float[Tensor, "points 3"] | None = None
     ball: Float[Tensor, "4"] | None = None
-    """Centre and radius of the part of space that the scene fills, where that was told."""
+    """Centre and radius of the scene's bounding sphere, if it is known."""
     smaller: tuple["Views", ...] = ()
-    """The same views at other sizes, whose pixels training sees as well."""
+    """The same views at smaller sizes, which are used for training too."""
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -142,7 +142,7 @@ class Views:
         )
 
     def resized(self, width: int, height: int) -> "Views":
-        """The same photographs at another size, each pixel the mean over its area."""
+        """The views at another image size, resampled by area averaging."""
         return dataclasses.replace(
             self,
             cameras=self.cameras.resized(width, height),
@@ -156,15 +156,15 @@ class Views:
 
     @property
     def rgba(self) -> Float[Tensor, "cameras height width 4"]:
-        """Premultiplied; images without alpha are cut out of their background."""
+        """Premultiplied RGBA; in RGB images, pixels of the background's colour get alpha 0."""
         if self.has_alpha:
             return self.images
-        assert self.background is not None, "RGB views know their background"
+        assert self.background is not None, "RGB views need a background"
         return matte(self.images, self.background)
 
     @property
     def opaque(self) -> Float[Tensor, "cameras height width 4"]:
-        """RGBA as it is; RGB with an alpha of 1, its background a part of the picture."""
+        """Premultiplied RGBA; RGB images get an alpha of 1, including their background."""
         if self.has_alpha:
             return self.images
         return torch.cat([self.images, torch.ones_like(self.images[..., :1])], dim=-1)
@@ -186,7 +186,7 @@ class Views:
         return color + (1 - self.images[..., 3:]) * behind if self.has_alpha else color
 
     def sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
-        """Pixels drawn uniformly over all views, of all sizes."""
+        """Pixels sampled uniformly from all views, of all sizes."""
         if not self.smaller:
             return self._sample_pixels(count, generator)
         scales = (self, *self.smaller)
@@ -224,7 +224,7 @@ class Views:
     def sample_images(
         self, count: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, "count"], Float[Tensor, "count height width channels"]]:
-        """Whole images drawn with replacement, and which ones they are."""
+        """Indices and pixels of images sampled with replacement."""
         index = torch.randint(
             len(self), (count,), generator=generator, device=generator.device
         ).to(self.images.device)

@@ -120,4 +120,4 @@ def show_image(image: Float[Tensor, "height width channels"], name: str = "unren
         return
     path = Path(tempfile.gettempdir()) / f"{name}.png"
     path.write_bytes(png_bytes(image))
-    print(f"There is no display here: see {path}")  # noqa: T201 - the only way to show it
+    print(f"There is no display here: see {path}")

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.catalog import CLASSES
-from unrender.methods.catalog import method_class as method_class
-from unrender.methods.presets import Preset, Presets
+from unrender.methods.listing import Presets
+from unrender.methods.presets import BASES, Preset
+from unrender.methods.presets import method_class as method_class
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def describe(method: "Method[Any, Any]", preset: str | None = None) -> dict[str,
     """A method as config.json holds it: its name, the preset it came from, and its options."""
     kind = type(method)
     place = f"{kind.__module__.rsplit('.', 1)[-1]}:{kind.__name__}"
-    name = next((name for name, value in CLASSES.items() if value == place), kind.__name__)
+    name = next((name for name, (value, _) in BASES.items() if value == place), kind.__name__)
     assert dataclasses.is_dataclass(method)
     return {"name": name, "preset": preset or name, "options": dataclasses.asdict(method)}
 
@@ -36,7 +36,7 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
         raise InputError(f"{source}: names no method: {REMEDY}")
     name, options = description.get("name"), description.get("options")
     name = RENAMED.get(str(name), name)
-    if name not in CLASSES or not isinstance(options, Mapping):
+    if name not in BASES or not isinstance(options, Mapping):
         raise InputError(f"{source}: method {name!r:.60} is not known: {REMEDY}")
     kind = method_class(str(name))
     defaults = kind()
@@ -59,7 +59,7 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
 
 
 class _Listing(ModuleType):
-    """A package that is also the list of its presets: `unrender.methods["nerf-fast"]`."""
+    """The package as the list of its presets: `unrender.methods["nerf-fast"]`."""
 
     def __getitem__(self, name: str) -> Preset:
         return Presets()[name]

@@ -1,12 +1,12 @@
-"""A box: the smallest radiance field, ten numbers found by volume rendering.
+"""A box: the smallest radiance field, ten parameters estimated by volume rendering.
 
 It is fitted as NeRF is (Mildenhall et al. 2020, https://arxiv.org/abs/2003.08934): rays of the
-photographs are cut into bins, each is looked at somewhere, what the ray shows is summed up by
-eq. 3, and its error flows back. Only that here the density is that of a box along the axes,
-known by its centre and the lengths of its sides, and of one colour.
+images are divided into bins, the density is sampled in each, colors are composited by eq. 3,
+and the error is backpropagated. Here the density is that of an axis-aligned box of one color,
+given by its center and the lengths of its sides.
 
-At first its faces are soft, so that rays which pass at a distance know where it is; they harden
-while it is found.
+At first its faces are soft, so that rays passing at a distance have gradients too; they harden
+during training.
 """
 
 import math
@@ -27,13 +27,13 @@ from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
 
 NEAREST = 0.05
-"""Nothing nearer to a camera is looked at, in radii of the ball."""
+"""Near plane of the rays, in radii of the bounding sphere."""
 FIRST_SIDE = 0.5
-"""Length of the first box' sides, in radii of the ball."""
+"""Length of the initial box's sides, in radii of the bounding sphere."""
 
 
 class BoxModel(RayModel):
-    """Lengths are in radii of the ball that the cameras look at, from its centre."""
+    """The box's parameters, in the frame of the bounding sphere that the cameras look at."""
 
     softness: Tensor
 
@@ -48,7 +48,7 @@ class BoxModel(RayModel):
 
     @property
     def center(self) -> Tensor:
-        """In the world."""
+        """Center in the world frame."""
         return self.ball.center + self.ball.radius * self.offset
 
     @property
@@ -66,7 +66,7 @@ class BoxModel(RayModel):
         )
 
     def look(self, rays: Rays, generator: torch.Generator | None) -> Rendering:
-        """With a generator, at a random place of each bin."""
+        """Render rays; with a generator, at a random position in each bin."""
         stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_bins(stretch, self.options.bins)
         return render_medium(self.medium(), rays, edges, generator)
@@ -77,25 +77,25 @@ class BoxModel(RayModel):
 
 @dataclass(frozen=True)
 class Box(RayMethod[BoxModel]):
-    """A box along the axes: the smallest radiance field, to learn from."""
+    """An axis-aligned box: the smallest radiance field, to learn from."""
 
     rays: int = 512
-    """Rays of a training step."""
+    """Rays per training step."""
     learning_rate: float = 0.03
-    """Learning rate of the shape at the start; both fall exponentially."""
+    """Initial learning rate of the shape; both learning rates decay exponentially."""
     camera_learning_rate: float = 0.2
-    """Learning rate of colour and density at the start."""
+    """Initial learning rate of color and density."""
     learning_rate_decay: float = 0.02
-    """Learning rate at the end, as a share of that at the start."""
+    """Final learning rate, as a fraction of the initial one."""
     bins: int = 128
-    """Bins of a ray."""
+    """Bins per ray."""
     density: float = 10.0
-    """Of the first box, per radius of the ball that the cameras look at."""
+    """Initial density, per radius of the bounding sphere."""
     initial_softness: float = 0.05
-    """Width of the faces at the start, in radii of the ball."""
+    """Initial width of the faces, in radii of the bounding sphere."""
     final_softness: float = 0.0003
-    """From half of the training on: what is left of it makes sides too short, by several times
-    as much."""
+    """Width of the faces from half of the training on; any remaining softness makes the
+    estimated sides too short by several times its size."""
 
     def model(self, generator: torch.Generator) -> BoxModel:
         return BoxModel(self)
@@ -120,7 +120,7 @@ class Box(RayMethod[BoxModel]):
     def after_step(
         self, model: BoxModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        # The second half is left to sides and density, which soft faces had made to fit.
+        # The second half of training corrects sides and density, which soft faces had biased.
         share = min(1.0, 2 * progress.fraction)
         hardened = (self.final_softness / self.initial_softness) ** share
         model.softness.fill_(self.initial_softness * hardened)

@@ -3,10 +3,10 @@
 Sun, Sun, Chen, "Direct Voxel Grid Optimization: Super-fast Convergence for Radiance Fields
 Reconstruction", CVPR 2022, https://arxiv.org/abs/2111.11215.
 
-What a grid holds is interpolated first and activated afterwards (sec. 4, "post-activation"), so
-that a surface can pass between vertices. A coarse grid of densities and colours finds where the
-scene is; it begins nearly empty, and learns slowly where few views see (sec. 5.1). A fine one
-there holds densities and features, from which a small network makes the colours (sec. 5.2).
+Densities are interpolated first and activated afterwards (sec. 4, "post-activation"), so that a
+sharp surface can lie between vertices. A coarse grid of densities and colors locates the scene;
+it starts almost empty, and learns slowly where few views observe it (sec. 5.1). A fine grid
+there stores densities and features, from which a small network predicts colors (sec. 5.2).
 """
 
 import math
@@ -41,9 +41,9 @@ from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
 
 DARK = 8.0
-"""Optical depth behind which a ray ends."""
+"""Optical depth at which a ray ends."""
 NOTHING = -15.0
-"""A density before activation where the grid has no vertex."""
+"""Raw density (before activation) where the grid has no vertex."""
 OCCUPANCY_CELLS = 96
 RAYS_AT_ONCE = 1 << 12
 COARSE_ALPHA, FINE_ALPHA = 1e-6, 1e-2
@@ -51,10 +51,7 @@ COARSE_ALPHA, FINE_ALPHA = 1e-6, 1e-2
 
 
 class DVGOModel(nn.Module):
-    """A cube around the ball that the cameras look at; lengths are in radii of the ball.
-
-    While it is coarse, a vertex' features are its colour.
-    """
+    """A cube around the bounding sphere that the cameras look at; lengths are in its radii."""
 
     index: Tensor
     scale: Tensor
@@ -71,7 +68,7 @@ class DVGOModel(nn.Module):
         self.register_buffer("index", index)
         self.density = nn.Parameter(torch.zeros(rows, 1))
         self.features = nn.Parameter(torch.zeros(rows, channels))
-        # The share of the views that see a vertex, by which its densities' steps are scaled.
+        # Fraction of views in which a vertex is visible: scales its learning rate.
         self.register_buffer("scale", torch.ones(rows, 1))
         self.register_buffer("coarse", torch.tensor(True))
         sizes = [
@@ -92,7 +89,7 @@ class DVGOModel(nn.Module):
 
     @property
     def voxel(self) -> float:
-        """Its side."""
+        """Side of a voxel."""
         return 2 / (len(self.index) - 1)
 
     def activated(self, raw: Float[Tensor, "points 1"]) -> Float[Tensor, "points"]:
@@ -103,19 +100,19 @@ class DVGOModel(nn.Module):
         return softplus(raw[:, 0] + NOTHING + shift) / self.voxel
 
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Per radius."""
+        """Density per radius of the bounding sphere, at points of its frame."""
         return self.activated(sparse_sample(self.rows, self.index, (points + 1) / 2))
 
     @property
     def rows(self) -> Float[Tensor, "rows 1"]:
-        """What is interpolated: the densities before activation, above those of nothing."""
+        """What is interpolated: raw densities relative to that of empty space."""
         rows = self.density * self.scale - NOTHING
         return torch.cat([torch.zeros_like(rows[:1]), rows[1:]])
 
     def render_rays(
         self, rays: Rays, jitter: Float[Tensor, "rays"], truth: Float[Tensor, "rays 3"] | None
     ) -> tuple[Rendering, Float[Tensor, ""]]:
-        """The rays' colours, and by how much single samples' colours are off the truth."""
+        """Render rays; also the error of the colors of single samples (per-point rgb loss)."""
         options = self.options
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(options.step_size * self.voxel)
@@ -151,39 +148,39 @@ class DVGO(Method[DVGOModel, Views]):
     coarse_vertices: int = 100
     """Vertices along each axis of the coarse grid."""
     finest: int = 160
-    """Vertices along each axis of the fine grid at the end."""
+    """Final number of vertices along each axis of the fine grid."""
     refinements: int = 2
-    """Times that the fine grid is made finer, to twice as many vertices each."""
+    """Times that the fine grid is refined, each time to twice as many vertices."""
     coarse_share: float = 0.1
-    """Share of the fit for the coarse grid."""
+    """Fraction of training for the coarse grid."""
     refine_until: float = 0.4
-    """Share of the fit after which the grid is as fine as will be."""
+    """Fraction of training after which the grid has its final resolution."""
     features: int = 12
-    """Numbers of a vertex of the fine grid, beside its density."""
+    """Features per vertex of the fine grid, besides its density."""
     width: int = 128
     """Units of the network's hidden layers."""
     layers: int = 2
     """Hidden layers of the network."""
     frequencies: int = 5
-    """Octaves in which the network sees positions."""
+    """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
-    """Octaves in which it sees directions."""
+    """Octaves of the positional encoding of directions."""
     prune_threshold: float = 1e-3
-    """Opacity of a voxel below which a vertex is left out, and those next to it."""
+    """Opacity of a voxel below which a vertex is pruned, unless a neighbor is above it."""
     step_size: float = 0.5
     """Length of the bins along a ray, in voxels."""
     rays: int = 8192
-    """Rays of a training step."""
+    """Rays per training step."""
     grid_learning_rate: float = 0.1
     """Learning rate of densities and features."""
     network_learning_rate: float = 1e-3
     """Learning rate of the network."""
     learning_rate_decay: float = 0.1
-    """Learning rates at the end, as a share of those at the start; they fall exponentially."""
+    """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
     sample_weight: float = 0.1
-    """Weight of the errors of single samples' colours; a tenth of it in the fine grid."""
+    """Weight of the per-point color loss; a tenth of it in the fine stage."""
     entropy_weight: float = 1e-3
-    """Weight of the entropy of opacities, which draws them to 0 or 1."""
+    """Weight of the entropy of opacities, which pushes them to 0 or 1."""
 
     def build(self, data: Views, generator: torch.Generator) -> DVGOModel:
         shape = (self.coarse_vertices,) * 3
@@ -220,7 +217,7 @@ class DVGO(Method[DVGOModel, Views]):
     ) -> Mapping[str, Tensor]:
         batch = data.sample_pixels(self.rays, generator)
         jitter = torch.rand(self.rays, generator=generator).to(batch.rgba.device)
-        # Where alpha tells, colours of what is there; no background is part of them.
+        # For images with alpha, the object's own colors without any background.
         opacity = batch.rgba[:, 3:].clamp_min(1e-3)
         truth = (batch.rgba[:, :3] / opacity).clamp_max(1)
         rendering, off = model.render_rays(batch.rays, jitter, truth)
@@ -242,14 +239,14 @@ class DVGO(Method[DVGOModel, Views]):
         finer = size != len(model.index) and (looks or not model.coarse)
         if finer:
             finer = self._refine(model, optimizer, size)
-        # The coarse grid begins nearly empty, and must not be taken for empty.
+        # The coarse grid starts almost empty, and must not be mistaken for empty space.
         if finer or (looks and not model.coarse):
             generator = torch.Generator().manual_seed(progress.step)
             step = self.step_size * model.voxel
             model.occupancy.update(model.density_at, step, generator, everywhere=finer)
 
     def _vertices(self, fraction: float) -> int:
-        """Along each axis, at this share of the fit."""
+        """Vertices along each axis, at this fraction of training."""
         if fraction < self.coarse_share:
             return self.coarse_vertices
         done = (fraction - self.coarse_share) / (self.refine_until - self.coarse_share)
@@ -258,18 +255,18 @@ class DVGO(Method[DVGOModel, Views]):
 
     @torch.no_grad()
     def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, size: int) -> bool:
-        """Take a grid of `size` vertices along each axis where there is something, if so."""
+        """Resample the occupied region to `size` vertices along each axis, if there is any."""
         full = numbered(torch.ones(size, size, size, dtype=torch.bool))
         points = 2 * vertices(full.to(model.index.device)) - 1
         depth = model.density_at(points) * 2 / (size - 1)
         there = depth > self.prune_threshold
         if not there.any():
-            # Too few steps to have found the scene: the grid stays as it is until it has.
+            # The scene has not emerged yet: the grid stays as it is until it has.
             return False
         index = numbered(grown(there.view(size, size, size)))
         density = moved_rows(model.rows, model.index, index) + NOTHING
         if model.coarse:
-            # The same densities by the fine grid's activation, of another voxel's size.
+            # The same densities under the fine stage's activation and voxel size.
             wanted = model.activated(density - NOTHING) * 2 / (size - 1)
             shift = math.log(math.expm1(-math.log1p(-FINE_ALPHA)))
             density = (wanted.clamp(1e-6, 20).expm1().log() - shift)[:, None]
@@ -283,7 +280,7 @@ class DVGO(Method[DVGOModel, Views]):
         return True
 
     def finish(self, model: DVGOModel, data: Views) -> None:
-        """Look at every cell once more, so that renders skip all that turned out empty."""
+        """Update the whole occupancy grid, so that rendering skips all empty space."""
         generator = torch.Generator().manual_seed(0)
         model.occupancy.update(model.density_at, self.step_size * model.voxel, generator, True)
 
@@ -291,7 +288,7 @@ class DVGO(Method[DVGOModel, Views]):
         return halve(self, "rays")
 
     def render(self, model: DVGOModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
             jitter = torch.full_like(rays.pixel_radius, 0.5)

@@ -1,9 +1,10 @@
-"""A sphere of triangles that deforms into a shape: chamfer distance, and smoothness.
+"""A sphere of triangles that deforms into a shape, by chamfer distance and smoothness losses.
 
-Points drawn on the mesh and on the shape attract each other as in Wang et al., "Pixel2Mesh"
-(2018), https://arxiv.org/abs/1804.01654, sec. 3.4, whose normal, Laplacian and edge losses are
-here too. Vertices descend in the coordinates of Nicolet et al., "Large Steps in Inverse
-Rendering of Geometry" (2021), so that neighbours move together and the sphere does not crumple.
+The chamfer distance between points sampled on the mesh and on the shape is minimized, with the
+normal, Laplacian and edge losses of Wang et al., "Pixel2Mesh" (2018),
+https://arxiv.org/abs/1804.01654, sec. 3.4. Vertices are optimized in the coordinates of Nicolet
+et al., "Large Steps in Inverse Rendering of Geometry" (2021), so that neighbors move together
+and the sphere does not crumple.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from unrender.training.method import DataKind, Method, Progress
 
 
 class MeshModel(nn.Module):
-    """A deforming mesh in the unit frame, and where that lies in the file's."""
+    """A deforming mesh in the unit frame, and the transform to the file's frame."""
 
     center: Tensor
     size: Tensor
@@ -43,27 +44,27 @@ class MeshModel(nn.Module):
 
 @dataclass(frozen=True)
 class MeshFit(Method[MeshModel, ShapeTarget]):
-    """An icosphere whose vertices move."""
+    """An icosphere that deforms into a shape (2018, 2021)."""
 
     data: ClassVar[DataKind[Any, Any]] = SHAPE
     has_shape: ClassVar[bool] = True
 
     level: int = 4
-    """Times that an icosahedron's faces are quartered: 10·4^level + 2 vertices."""
+    """Subdivision level of the icosphere, which has 10·4^level + 2 vertices."""
     samples: int = 10_000
-    """Points that a step draws on the mesh, and on the shape."""
+    """Points sampled per step on the mesh, and on the shape."""
     smoothness: float = 5.0
-    """λ of the coordinates: how far a vertex takes its neighbours along."""
+    """λ of the preconditioner: how strongly neighboring vertices move together."""
     learning_rate: float = 0.05
-    """Learning rate; it falls to a twentieth along half a cosine."""
+    """Learning rate; it decays to a twentieth along half a cosine."""
     normals: float = 1e-3
-    """Weight of the normals' difference, where the shape has normals."""
+    """Weight of the normal loss, where the shape has normals."""
     laplacian: float = 1e-4
-    """Weight of the distance of vertices from the middle of their neighbours."""
+    """Weight of Laplacian smoothing: distances of vertices from the mean of their neighbors."""
     consistency: float = 1e-5
-    """Weight of the bend between neighbouring faces."""
+    """Weight of normal consistency between adjacent faces."""
     edges: float = 1e-3
-    """Weight of the edges' squared length."""
+    """Weight of the squared edge lengths."""
 
     def build(self, data: ShapeTarget, generator: torch.Generator) -> MeshModel:
         sphere = icosphere(self.level)

@@ -1,9 +1,9 @@
-"""A field that is the probability of being inside a shape.
+"""A neural field fitted to the occupancy of a shape.
 
-Mescheder et al., "Occupancy Networks", CVPR 2019, sec. 3.3: cross-entropy at places in space,
-most of them near the surface. There a place may be a little of both: what is asked for is the
-sigmoid of −distance / softness, whose logit passes through 0 in a straight line, so that
-between the corners of cells the surface is found where it is.
+Mescheder et al., "Occupancy Networks", CVPR 2019, sec. 3.3: cross entropy at points in space,
+most of them near the surface. The target is soft, the sigmoid of −distance / softness, whose
+logit is linear across the surface, so that interpolation between grid corners locates it
+precisely.
 """
 
 from collections.abc import Mapping
@@ -21,24 +21,24 @@ from unrender.training.method import Progress
 
 @dataclass(frozen=True)
 class OccupancyFit(FieldFit):
-    """A probability, and its surface at ½."""
+    """An occupancy field: the probability of being inside, with the surface at ½."""
 
     learning_rate: float = 0.2
     softness: float = 0.004
     """Distance from the surface where the probability is 27% or 73%, in sizes of the shape."""
     gain: float = 10.0
-    """Factor of the field's numbers: logits are of that size."""
+    """Factor on the field's output: the magnitude of logits."""
 
     def values(
         self, model: FieldModel, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points"]:
-        """Logits of being outside."""
+        """Logits of the probability of being outside."""
         return self.gain * model(points)
 
     def probability(
         self, model: FieldModel, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points"]:
-        """Of being inside, at points of the unit frame."""
+        """Logits of the probability of being inside, at points of the unit frame."""
         return (-self.values(model, points)).sigmoid()
 
     def losses(

@@ -1,8 +1,8 @@
-"""A cloud of points that spreads over a shape, by the chamfer distance.
+"""A point cloud fitted to a shape by the chamfer distance.
 
 Fan, Su, Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single
-Image" (2017), https://arxiv.org/abs/1612.00603, sec. 3.2: each point is drawn to the nearest of
-the shape's, and each of the shape's draws the nearest to itself.
+Image" (2017), https://arxiv.org/abs/1612.00603, sec. 3.2: each point is attracted by the
+nearest target point, and each target point attracts the nearest point.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from unrender.training.method import DataKind, Method, Progress
 
 
 class PointModel(nn.Module):
-    """Points in the unit frame, and where that lies in the file's."""
+    """Points in the unit frame, and the transform to the frame of the shape's file."""
 
     center: Tensor
     size: Tensor
@@ -38,21 +38,21 @@ class PointModel(nn.Module):
 
 @dataclass(frozen=True)
 class PointFit(Method[PointModel, ShapeTarget]):
-    """Points that move until the chamfer distance is least."""
+    """Points that move to minimize the chamfer distance (2017)."""
 
     data: ClassVar[DataKind[Any, Any]] = SHAPE
     has_shape: ClassVar[bool] = True
 
     points: int = 20_000
-    """Of the cloud."""
+    """Points of the cloud."""
     target_points: int = 30_000
-    """Points of the shape that a step draws."""
+    """Target points sampled per training step."""
     learning_rate: float = 5e-3
-    """Learning rate, in sizes of the shape; it falls to a hundredth along half a cosine."""
+    """Learning rate, in sizes of the shape; it decays to a hundredth along half a cosine."""
 
     def build(self, data: ShapeTarget, generator: torch.Generator) -> PointModel:
         model = PointModel(self.points)
-        # A ball: random directions, and radii that fill it evenly.
+        # Uniform in a ball: random directions, and radii that fill it evenly.
         directions = normalize(torch.randn(self.points, 3, generator=generator), dim=1)
         radii = 0.5 * torch.rand(self.points, 1, generator=generator) ** (1 / 3)
         with torch.no_grad():

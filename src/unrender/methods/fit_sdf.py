@@ -1,14 +1,14 @@
-"""A field that is the signed distance to a shape.
+"""A neural field fitted to the signed distance of a shape.
 
-At places in space it is told the distance, the more exactly the nearer the surface is (relative
-errors, as Müller et al., SIGGRAPH 2022, sec. 5.2, do it). On the surface it is told the normal,
-and anywhere that its gradient has length 1: the eikonal equation of every distance (Gropp et
-al., "Implicit Geometric Regularization for Learning Shapes", ICML 2020, eq. 2; Sitzmann et al.,
-2020, sec. 4.2). Both are told by differences over a cell of a grid (Li et al., "Neuralangelo",
-CVPR 2023, sec. 3.2), which serve every kind of field.
+Distances at points in space are supervised by a relative error, which weights points near the
+surface more strongly (Müller et al., SIGGRAPH 2022, sec. 5.2). A normal loss supervises the
+gradient on the surface and an eikonal loss (‖∇f‖ = 1) everywhere (Gropp et al., "Implicit
+Geometric Regularization for Learning Shapes", ICML 2020, eq. 2; Sitzmann et al., 2020, sec.
+4.2). Gradients are central differences over a grid cell (Li et al., "Neuralangelo", CVPR 2023,
+sec. 3.2), which suit every kind of field.
 
-What is learned is the difference from the distance to a sphere: from its first step, whatever
-the field, it has one inside and one outside (Atzmon and Lipman, "SAL", CVPR 2020, sec. 4).
+The field predicts the difference from the distance to a sphere, so that from the first step it
+has one inside and one outside (Atzmon and Lipman, "SAL", CVPR 2020, sec. 4).
 """
 
 from collections.abc import Mapping
@@ -27,29 +27,30 @@ from unrender.training.field_fit import HALF_WIDTH, FieldFit, FieldModel
 from unrender.training.method import Progress
 
 BALL = 0.35
-"""Radius of the sphere from which a field begins."""
+"""Radius of the initial sphere."""
 
 
 @dataclass(frozen=True)
 class SDFFit(FieldFit):
-    """A signed distance, negative inside; 0 is the surface."""
+    """A signed distance field: negative inside, 0 on the surface."""
 
     slope: ClassVar[float | None] = 1.5
-    """That of a distance is 1, of one that is learned a little more."""
+    """Bound on the learned SDF's Lipschitz constant used for sphere tracing."""
 
     learning_rate: float = 0.6
     gain: float = 0.1
-    """Factor of the field's numbers, which are of the size of 1: distances are smaller."""
+    """Factor on the field's output, which is of order 1, whereas distances are smaller."""
     near: float = 0.02
-    """Distance at which errors weigh half as much as at the surface, in sizes of the shape."""
+    """Distance at which errors have half their weight on the surface, in sizes of the shape."""
     normal_weight: float = 0.1
-    """Weight of the squared difference of gradients on the surface from its normals."""
+    """Weight of the normal loss: squared differences of gradients and normals on the
+    surface."""
     eikonal_weight: float = 0.1
-    """Weight of the squared difference of gradients' lengths from 1."""
+    """Weight of the eikonal loss, (‖∇f‖ − 1)²."""
     gradient_share: float = 0.125
-    """Of `batch`: points on the surface, and as many anywhere, whose gradients are taken."""
+    """Fraction of `batch` for gradients: points on the surface, and as many anywhere."""
     step_size: float = 0.005
-    """Over which gradients are differences, to each side, in sizes of the shape."""
+    """Step of the central differences, in sizes of the shape."""
 
     def values(
         self, model: FieldModel, points: Float[Tensor, "points 3"]
@@ -89,7 +90,7 @@ class SDFFit(FieldFit):
         return {"eikonal_residual": self.residual(model, count, generator)}
 
     def residual(self, model: FieldModel, count: int, generator: torch.Generator) -> float:
-        """Mean difference of the gradient's length from 1, at points anywhere in the box."""
+        """Mean of |‖∇f‖ − 1| at random points in the box."""
         reach = HALF_WIDTH - self.step_size
         points = reach * (2 * torch.rand(count, 3, generator=generator) - 1)
         return eikonal_residual(

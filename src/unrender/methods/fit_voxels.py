@@ -1,7 +1,7 @@
-"""A grid of cells that fill until they are a shape: weighted cross-entropy with logits.
+"""A voxel grid fitted to a shape by weighted cross entropy with logits.
 
-What is optimised are logits, and the loss takes logits: a sigmoid in between would be a second
-one, which can never say "full" and learns hardly at all.
+The parameters are logits, and so are the inputs of the loss: an additional sigmoid in between
+could never reach probability 1, and its gradients would vanish.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ GREY = (0.7, 0.7, 0.7)
 
 
 class VoxelModel(nn.Module):
-    """Logits in a cube about the unit frame, and where that lies in the file's."""
+    """Logits in a cube around the unit frame, and the transform to the frame of the file."""
 
     center: Tensor
     size: Tensor
@@ -39,13 +39,13 @@ class VoxelModel(nn.Module):
 
 @dataclass(frozen=True)
 class VoxelFit(Method[VoxelModel, ShapeTarget]):
-    """Logits of a grid, each told whether it is inside."""
+    """Logits of a grid, supervised by whether each cell is inside."""
 
     data: ClassVar[DataKind[Any, Any]] = SHAPE
     has_shape: ClassVar[bool] = True
 
     resolution: int = 64
-    """Cells along each side of the cube."""
+    """Cells per side of the cube."""
     learning_rate: float = 0.1
     """Learning rate of the logits."""
 
@@ -77,13 +77,13 @@ class VoxelFit(Method[VoxelModel, ShapeTarget]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         assert data.occupancy is not None, "prepare gives the cells"
-        # Few cells are inside: they weigh as much together as all the others.
+        # Few cells are inside: together they get the weight of all the others.
         weight = (1 - data.occupancy).sum() / data.occupancy.sum()
         loss = binary_cross_entropy_with_logits(model.logits, data.occupancy, pos_weight=weight)
         return {"entropy": loss}
 
     def shape(self, model: VoxelModel) -> VoxelGrid:
-        """Probabilities."""
+        """Occupancy probabilities."""
         size = float(model.size)
         x, y, z = (model.center - size / 2).tolist()
         values = model.logits.detach().sigmoid()

@@ -1,14 +1,14 @@
-"""Gaussian splatting: a scene as coloured Gaussians that are drawn instead of marched through.
+"""Gaussian splatting: a scene as colored Gaussians that are rasterized.
 
 Kerbl, Kopanas, Leimkühler, Drettakis, "3D Gaussian Splatting for Real-Time Radiance Field
 Rendering", SIGGRAPH 2023, https://arxiv.org/abs/2308.04079; with Kheradmand et al., "3D
 Gaussian Splatting as Markov Chain Monte Carlo", NeurIPS 2024, https://arxiv.org/abs/2404.09591,
-for the choice of where Gaussians live: those that nobody sees move to where others are, which
-share their light with them, and all are stirred by noise; and with the antialiasing of Yu et
-al., "Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
+for densification: nearly transparent Gaussians are relocated to opaque ones, which split their
+opacity with them, and noise is added to all means; and with the antialiasing of Yu et al.,
+"Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
 
-An image at a time: Gaussians are projected (kernels/footprint), drawn (kernels/splat), and
-moved by the gradient of the error.
+Each step renders one image: Gaussians are projected (kernels/footprint), splatted
+(kernels/splat), and updated by the gradient of the loss.
 """
 
 import math
@@ -36,19 +36,18 @@ from unrender.training.pixels import dissimilarity
 
 FIRST_OPACITY = 0.1
 LEAST_OPACITY = 0.005
-"""Gaussians below it are as good as gone, and move to where others are (MCMC, sec. 4.3)."""
+"""Opacity below which a Gaussian is dead and is relocated (MCMC, sec. 4.3)."""
 FEWEST_POINTS = 100
-"""Fewer points of a reconstruction are not worth beginning with."""
+"""Fewest points of a reconstruction that are used as initialization."""
 CONSTANT = 0.28209479177387814
-"""The harmonic of degree 0."""
+"""The spherical harmonic of degree 0."""
 STIRRED = 5e5
-"""The noise on the means, in their learning rate times their covariance (MCMC, eq. 10)."""
+"""Scale of the noise on the means, relative to their learning rate and covariance (MCMC, eq.
+10)."""
 
 
 class GaussianSplattingModel(nn.Module):
-    """Room for `max_gaussians` Gaussians, of which the first `alive` are used:
-    scenes/gaussians.py says in which numbers.
-    """
+    """Buffers for `max_gaussians` Gaussians, the first `alive` in use (fields/gaussians.py)."""
 
     alive: Tensor
 
@@ -64,7 +63,7 @@ class GaussianSplattingModel(nn.Module):
         self.register_buffer("alive", torch.zeros((), dtype=torch.long))
 
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
-        """One camera's image, with harmonics up to `sh_degree`."""
+        """Render one camera, with spherical harmonics up to `sh_degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
         seen = footprints(
@@ -95,41 +94,42 @@ class GaussianSplattingModel(nn.Module):
 
 @dataclass(frozen=True)
 class GaussianSplatting(Method[GaussianSplattingModel, Views]):
-    """Gaussians that move, split and fade until they draw the views (2023)."""
+    """3D Gaussians, optimized by rasterization and densified by MCMC (2023, 2024)."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     initial_gaussians: int = 100_000
-    """Gaussians at the start, at random places of the ball that the cameras look at; where the
-    views come with points, these are the start."""
+    """Initial number of Gaussians, at random positions in the bounding sphere; where the
+    dataset has points of a reconstruction, these are the initialization."""
     max_gaussians: int = 1_000_000
-    """Gaussians at the end."""
+    """Maximum number of Gaussians."""
     grow_until: float = 0.5
-    """Share of the fit after which there are as many as will be."""
+    """Fraction of training after which their number no longer grows."""
     sh_degree: int = 3
-    """Of the harmonics by which colours depend on the direction."""
+    """Degree of the spherical harmonics of view-dependent color."""
     relocate_every: int = 100
-    """Steps between rounds in which Gaussians move to others, and new ones join them."""
+    """Steps between relocations of dead Gaussians and additions of new ones."""
     similarity: float = 0.2
-    """Weight of 1 − SSIM; that of the absolute error is the rest."""
+    """Weight λ of 1 − SSIM; the L1 loss has weight 1 − λ."""
     opacity_weight: float = 0.01
-    """Weight of the mean opacity, which frees Gaussians that are not needed."""
+    """Weight of the mean opacity, which lets unneeded Gaussians die."""
     scale_weight: float = 0.01
-    """Weight of the mean scale, in radii of the ball."""
+    """Weight of the mean scale, in radii of the bounding sphere."""
     mean_learning_rate: float = 1.6e-4
-    """Learning rate of the means at the start, in radii of the ball."""
+    """Initial learning rate of the means, in radii of the bounding sphere."""
     mean_learning_rate_decay: float = 0.01
-    """That at the end, as a share of that at the start; it falls exponentially."""
+    """Final learning rate of the means, as a fraction of the initial one."""
     learning_rate_decay: float = 1.0
-    """The other learning rates at the end, as a share of those at the start; 1 in the paper."""
+    """Final value of the other learning rates, as a fraction of the initial ones; 1 in the
+    paper."""
     scale_learning_rate: float = 5e-3
-    """Learning rate of the scales' logarithms."""
+    """Learning rate of the logarithms of the scales."""
     rotation_learning_rate: float = 1e-3
     """Learning rate of the quaternions."""
     opacity_learning_rate: float = 0.05
-    """Learning rate of the opacities' logits."""
+    """Learning rate of the logits of the opacities."""
     color_learning_rate: float = 2.5e-3
-    """Learning rate of the colours; that of the harmonics is a twentieth."""
+    """Learning rate of the base color; that of higher harmonics is a twentieth of it."""
 
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
         model = GaussianSplattingModel(self.max_gaussians, self.sh_degree)
@@ -149,7 +149,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     def _places(
         self, ball: Ball, data: Views, generator: torch.Generator
     ) -> tuple[Float[Tensor, "first 3"], Float[Tensor, "first 3"]]:
-        """The views' own points and colours, or grey ones anywhere in the ball."""
+        """Points and colors of the reconstruction, or gray points at random in the sphere."""
         most = min(self.initial_gaussians, self.max_gaussians)
         if data.points is not None and len(data.points) >= FEWEST_POINTS:
             count = min(self.max_gaussians, len(data.points))
@@ -193,7 +193,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         index = int(torch.randint(len(data), (), generator=generator))
         background = data.background
         if background is None:
-            # Over a constant colour, a wrong opacity could hide.
+            # Over a constant color, a wrong opacity could go unnoticed.
             background = torch.rand(3, generator=generator).to(data.images.device)
         image = model.draw(data.cameras, index, self._degree(progress)).over(background)
         truth = data.select(torch.tensor([index])).over(background)[0]
@@ -208,7 +208,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         }
 
     def _degree(self, progress: Progress) -> int:
-        """One degree more with each tenth of the fit: first shape, then gloss."""
+        """Degree of the harmonics: one more with each tenth of training."""
         return min(self.sh_degree, int(10 * progress.fraction))
 
     @torch.no_grad()
@@ -226,7 +226,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     def _stir(
         self, model: GaussianSplattingModel, rate: float, generator: torch.Generator
     ) -> None:
-        """Move means at random in the shape of their Gaussians, those alone that few see."""
+        """Add noise to the means of transparent Gaussians, shaped by their covariance."""
         n = int(model.alive)
         faint = (model.opacity_logits[:n].sigmoid() < 5 * LEAST_OPACITY).nonzero()[:, 0]
         if not len(faint):
@@ -248,7 +248,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         progress: Progress,
         generator: torch.Generator,
     ) -> None:
-        """Those that nobody sees, and new ones, join others drawn by their opacity."""
+        """Relocate dead Gaussians, and add new ones, at hosts sampled by opacity."""
         n = int(model.alive)
         opacity = model.opacity_logits[:n].sigmoid().cpu()
         dead = (opacity <= LEAST_OPACITY).nonzero()[:, 0]
@@ -270,7 +270,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         moving: Int[Tensor, "moving"],
         hosts: Int[Tensor, "moving"],
     ) -> None:
-        """Put Gaussians where their hosts are, each host and its guests as bright together."""
+        """Place Gaussians at their hosts, so that together they look as the host did."""
         device = model.means.device
         who, guests = hosts.unique(return_counts=True)
         who, guests, moving, hosts = (each.to(device) for each in (who, guests, moving, hosts))
@@ -288,7 +288,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
                     state[who] = 0
 
     def render(self, model: GaussianSplattingModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
         follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
         with torch.set_grad_enabled(follow):
             images = [model.draw(cameras, k, self.sh_degree) for k in range(len(cameras))]

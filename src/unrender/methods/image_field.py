@@ -1,8 +1,8 @@
-"""A field over the plane that becomes one photograph: mean squared error at random pixels.
+"""A neural field fitted to one image by the mean squared error at random pixels.
 
 The first experiment of most papers on fields: Tancik et al. 2020, sec. 6; Sitzmann et al.
-2020, sec. 4.1; Müller et al. 2022, sec. 5.1. The field's outputs are 2 × colour − 1, so that it
-begins at grey. Wide networks of ReLUs learn by Muon, which takes much more of each step.
+2020, sec. 4.1; Müller et al. 2022, sec. 5.1. The field's outputs are 2 × color − 1, so that it
+starts at gray. Wide ReLU networks are trained with Muon, which needs far fewer steps.
 """
 
 from collections.abc import Mapping
@@ -21,30 +21,30 @@ from unrender.training.data_kinds.image import ONE_IMAGE
 from unrender.training.method import DataKind, Method, Progress, halve
 
 PIXELS_AT_ONCE = 1 << 15
-"""Pixels drawn in one go: a hidden layer of 256 units takes 32 MiB."""
+"""Pixels evaluated at once: a hidden layer of 256 units takes 32 MiB."""
 BY_MUON: tuple[FieldKind, ...] = ("mlp", "encoding", "fourier")
 MUON_RATE = 1e-2
 
 
 class ImageFieldModel(nn.Module):
-    """A field, and the size of the picture it is fitted to."""
+    """A field, and the size of the image that it is fitted to."""
 
     size: Tensor
 
     def __init__(self, options: "ImageField", size: Tensor, generator: torch.Generator):
-        """`size`: height, width and channels, whole numbers."""
+        """`size`: height, width and channels, integers."""
         super().__init__()
         channels = int(size[2])
         self.field = build_field(options.field, 2, channels, generator, options.sizes())
         self.register_buffer("size", size)
 
     def forward(self, points: Float[Tensor, "points 2"]) -> Float[Tensor, "points channels"]:
-        """Colours, before they are cut off at 0 and 1."""
+        """Colors before clamping to [0, 1]."""
         return (self.field(points) + 1) / 2
 
     @torch.no_grad()
     def picture(self, every: int = 1) -> Float[Tensor, "height width channels"]:
-        """All pixels in [0, 1], or the first of each square of every × every."""
+        """All pixels in [0, 1], or every N-th in both directions."""
         height, width, channels = self.size.tolist()
         rows = torch.arange(0, height, every, device=self.size.device)
         columns = torch.arange(0, width, every, device=self.size.device)
@@ -57,49 +57,49 @@ class ImageFieldModel(nn.Module):
 
 @dataclass(frozen=True)
 class ImageField(Method[ImageFieldModel, Picture]):
-    """A photograph as a field over the plane."""
+    """One image as a neural field (2020, 2022)."""
 
     data: ClassVar[DataKind[Any, Any]] = ONE_IMAGE
 
     makes_images: ClassVar[bool] = False
 
     field: FieldKind = "siren"
-    """What the field is made of; ground-plan and triplane have three dimensions."""
+    """Representation of the field; ground-plan and triplane are for three dimensions."""
     pixels: int = 512
-    """Random pixels of each training step."""
+    """Random pixels per training step."""
     learning_rate: float = 1.0
     """Factor on the learning rates of the field's kind."""
     width: int = 128
     """Units of the hidden layers of mlp, encoding, fourier and siren."""
     depth: int = 5
-    """Hidden layers of these."""
+    """Hidden layers of these networks."""
     frequencies: int = 8
-    """Of the positional encoding: half a wave over the picture, then twice as many each."""
+    """Octaves of the positional encoding, from half a period across the image."""
     fourier_features: int = 128
-    """Random waves of fourier."""
+    """Random Fourier features of fourier."""
     fourier_scale: float = 10.0
-    """Standard deviation of their frequencies, in waves over the picture."""
+    """Standard deviation of their frequencies, in periods across the image."""
     omega: float = 30.0
-    """Factor within the sines of siren."""
+    """Frequency factor ω₀ of siren."""
     resolution: int = 192
-    """Vertices a side of grid and hybrid."""
+    """Vertices per side of grid and hybrid."""
     features: int = 8
-    """Numbers at a vertex of hybrid."""
+    """Features per vertex of hybrid."""
     small_width: int = 64
     """Units of the hidden layers of hybrid and hash."""
     small_depth: int = 2
-    """Hidden layers of these."""
+    """Hidden layers of these networks."""
     levels: int = 8
     """Levels of the hash grid."""
     log2_table_size: int = 15
-    """Entries of a level at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries per level."""
     coarsest: int = 16
-    """Cells a side of the coarsest level."""
+    """Cells per side of the coarsest level."""
     finest: int = 512
-    """Cells a side of the finest level."""
+    """Cells per side of the finest level."""
 
     def sizes(self) -> FieldOptions:
-        """The field's own options."""
+        """The options of the field."""
         return FieldOptions(
             width=self.width,
             depth=self.depth,

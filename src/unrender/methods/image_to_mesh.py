@@ -1,9 +1,9 @@
-"""A closed mesh from one image: a sphere whose vertices are moved.
+"""A closed mesh from one image: a deformed sphere.
 
 Wang et al., "Pixel2Mesh", ECCV 2018, https://arxiv.org/abs/1804.01654, for the losses; fully
-connected layers give all offsets at once, as the "Sphere FC" baseline of Gkioxari, Malik,
-Johnson, "Mesh R-CNN", ICCV 2019, https://arxiv.org/abs/1906.02739. Points drawn from the mesh,
-not its vertices, are held against points of the true surface, so that faces move too.
+connected layers predict all offsets at once, as the "Sphere FC" baseline of Gkioxari, Malik,
+Johnson, "Mesh R-CNN", ICCV 2019, https://arxiv.org/abs/1906.02739. The chamfer distance
+compares points sampled on the mesh, not its vertices, with points of the true surface.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 
 RADIUS = 0.35
-"""Of the sphere that all meshes begin as."""
+"""Radius of the initial sphere."""
 
 
 class MeshModel(ShapeModel):
-    """An encoder, and layers to the offsets of a sphere's vertices."""
+    """An encoder, and a decoder to the offsets of a sphere's vertices."""
 
     sphere: Tensor
     faces: Tensor
@@ -49,7 +49,7 @@ class MeshModel(ShapeModel):
         self.second = Layer(options.width, options.width, generator)
         self.last = Layer(options.width, template.vertices.numel(), generator)
         with torch.no_grad():
-            # Neighbours begin as neighbours.
+            # Neighboring vertices start with similar offsets.
             self.last.weight.mul_(0.01)
 
     def vertices(
@@ -61,7 +61,7 @@ class MeshModel(ShapeModel):
 
 @cache
 def _topology(level: int, count: int, device: torch.device) -> Topology:
-    """Of so many spheres side by side; each batch has the same."""
+    """Topology of `count` icospheres side by side; each batch has the same."""
     sphere = icosphere(level)
     vertices = sphere.vertices.expand(count, -1, -1)
     return Topology.of(Meshes.sharing(vertices.to(device), sphere.faces.to(device)))
@@ -69,20 +69,20 @@ def _topology(level: int, count: int, device: torch.device) -> Topology:
 
 @dataclass(frozen=True)
 class ImageToMesh(ImageToShape[MeshModel]):
-    """A closed mesh from one image, by moving a sphere's vertices (2018)."""
+    """A closed mesh from one image, by deforming a sphere (2018, 2019)."""
 
     level: int = 4
-    """Of the icosphere: it has 10·4^level + 2 vertices."""
+    """Subdivision level of the icosphere, which has 10·4^level + 2 vertices."""
     width: int = 1024
-    """Units of a hidden layer."""
+    """Units per hidden layer."""
     samples: int = 1536
-    """Points of the mesh and of the true surface that a training step looks at."""
+    """Points sampled per step on the mesh and on the true surface."""
     laplacian: float = 0.1
-    """Weight of the vertices' distances from the means of their neighbours."""
+    """Weight of Laplacian smoothing."""
     normal: float = 0.001
-    """Weight of how faces bend about their edges."""
+    """Weight of normal consistency between adjacent faces."""
     edge: float = 0.2
-    """Weight of the edges' squared lengths."""
+    """Weight of the squared edge lengths."""
 
     def model(self, size: int, generator: torch.Generator) -> MeshModel:
         return MeshModel(self, size, generator)

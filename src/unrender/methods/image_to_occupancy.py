@@ -1,9 +1,9 @@
-"""A function that is 1 inside a shape and 0 outside, from one image.
+"""An occupancy function from one image.
 
 Mescheder, Oechsle, Niemeyer, Nowozin, Geiger, "Occupancy Networks: Learning 3D Reconstruction
-in Function Space", CVPR 2019, https://arxiv.org/abs/1812.03828: a network of residual blocks
-reads a place, normalised layer by layer with scales and shifts that the image's code gives. Its
-binary cross entropy at random places is minimised, and marching cubes finds the surface.
+in Function Space", CVPR 2019, https://arxiv.org/abs/1812.03828: residual blocks map a point in
+space to an occupancy logit, with batch normalization conditioned on the image's code. Training
+minimizes the binary cross entropy at random points; marching cubes extracts the surface.
 """
 
 from collections.abc import Mapping
@@ -23,21 +23,21 @@ from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 
 HALF = 0.55
-"""Half the side of the cube in which the function is asked."""
+"""Half the side of the cube in which the function is evaluated."""
 SURFACE = 0.0
-"""The logit there."""
+"""Logit on the surface."""
 PLACES_AT_ONCE = 1 << 16
 
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose scale and shift are affine in a code (the supplement)."""
+    """Batch normalization with scale and shift affine in a code (supplement)."""
 
     def __init__(self, code_size: int, width: int, generator: torch.Generator):
         super().__init__()
         self.norm = nn.BatchNorm1d(width, affine=False)
         self.scale = Layer(code_size, width, generator)
         self.shift = Layer(code_size, width, generator)
-        # It begins as a plain normalisation.
+        # Initialized as plain normalization.
         for layer, start in ((self.scale, 1.0), (self.shift, 0.0)):
             nn.init.zeros_(layer.weight)
             nn.init.constant_(layer.bias, start)
@@ -71,7 +71,7 @@ class ResidualBlock(nn.Module):
 
 
 class OccupancyModel(ShapeModel):
-    """An encoder, and a network from a place and a code to a logit."""
+    """An encoder, and a network from a point and a code to a logit."""
 
     def __init__(self, options: "ImageToOccupancy", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
@@ -88,7 +88,7 @@ class OccupancyModel(ShapeModel):
         places: Float[Tensor, "images places 3"],
         code: Float[Tensor, "images code"],
     ) -> Float[Tensor, "images places"]:
-        """Of each place lying inside."""
+        """Logits of the points being inside."""
         code = self.code(code)
         x = self.first(places / HALF)
         for block in self.blocks:
@@ -98,18 +98,18 @@ class OccupancyModel(ShapeModel):
 
 @dataclass(frozen=True)
 class ImageToOccupancy(ImageToShape[OccupancyModel]):
-    """A function of inside and outside from one image, and its surface (2019)."""
+    """An occupancy function from one image, and its surface (2019)."""
 
     code: int = 256
-    """Numbers in which the image is told to the network."""
+    """Size of the image's code."""
     width: int = 128
-    """Units of a hidden layer."""
+    """Units per hidden layer."""
     blocks: int = 5
     """Residual blocks."""
     query_points: int = 512
-    """Places a shape that a training step asks for."""
+    """Query points per shape and training step."""
     cells: int = 48
-    """Cells a side of the grid in which the surface is found."""
+    """Cells per side of the grid for extracting the surface."""
 
     def model(self, size: int, generator: torch.Generator) -> OccupancyModel:
         return OccupancyModel(self, size, generator)

@@ -1,9 +1,9 @@
-"""Points from one image.
+"""A point cloud from one image.
 
 Fan, Su, Guibas, "A Point Set Generation Network for 3D Object Reconstruction from a Single
-Image", CVPR 2017, https://arxiv.org/abs/1612.00603: fully connected layers on an encoder's
-code give the coordinates of all points at once, and the chamfer distance to points of the true
-surface, which asks for no order, is minimised.
+Image", CVPR 2017, https://arxiv.org/abs/1612.00603: fully connected layers decode an image's
+code to the coordinates of all points at once, trained by the chamfer distance to points of the
+true surface, which is invariant to their order.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from unrender.training.method import Progress
 
 
 class PointsModel(ShapeModel):
-    """An encoder, and layers to the coordinates of all points."""
+    """An encoder, and a decoder to the coordinates of all points."""
 
     def __init__(self, options: "ImageToPoints", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
@@ -38,21 +38,21 @@ class PointsModel(ShapeModel):
 
 @dataclass(frozen=True)
 class ImageToPoints(ImageToShape[PointsModel]):
-    """Points of a surface from one image, as one layer's numbers (2017)."""
+    """A point cloud from one image, as the output of one layer (2017)."""
 
     points: int = 1024
-    """How many."""
+    """Points of the predicted cloud."""
     width: int = 1024
-    """Units of a hidden layer."""
+    """Units per hidden layer."""
     target_points: int = 1024
-    """Points of the true surface that a training step looks at."""
+    """Points of the true surface sampled per step."""
 
     def model(self, size: int, generator: torch.Generator) -> PointsModel:
         return PointsModel(self, size, generator)
 
     def build(self, data: ImageShapePairs, generator: torch.Generator) -> PointsModel:
         model = super().build(data, generator)
-        # Every answer begins as points of all shapes, each of which it then moves a little.
+        # Predictions start as points of all training shapes, which the network then offsets.
         shape, number = (
             torch.randint(size, (self.points,), generator=generator)
             for size in data.points.shape[:2]

@@ -1,9 +1,8 @@
-"""Voxels from one image.
+"""A voxel grid from one image.
 
 Xie et al., "Pix2Vox: Context-aware 3D Reconstruction from Single and Multi-view Images", ICCV
-2019, https://arxiv.org/abs/1901.11153: transposed convolutions in three dimensions double a
-small grid of features until it has 32³ cells, and the binary cross entropy of each cell is
-minimised. It is computed from logits: a sigmoid stands only behind the answer.
+2019, https://arxiv.org/abs/1901.11153: 3D transposed convolutions upsample a small feature grid
+to 32³ cells, trained by the binary cross entropy of each cell, which is computed from logits.
 """
 
 from collections.abc import Mapping
@@ -23,23 +22,23 @@ from unrender.training.image_to_shape import ImageToShape, ShapeModel
 from unrender.training.method import Progress
 
 FIRST = 4
-"""Cells a side of the grid that the code becomes; each of three convolutions doubles it."""
+"""Cells per side of the initial feature grid; each of three convolutions doubles it."""
 
 
 class VoxelsModel(ShapeModel):
-    """An encoder, and convolutions to the logits of all cells."""
+    """An encoder, and a convolutional decoder to the logits of all cells."""
 
     def __init__(self, options: "ImageToVoxels", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
         channels = (options.channels, options.channels // 2, options.channels // 4, 1)
         self.first = Layer(self.code_size, channels[0] * FIRST**3, generator)
         self.norms = nn.ModuleList(nn.BatchNorm3d(number) for number in channels[:-1])
-        # The norms do without a bias before them.
+        # Layers before a batch normalization need no bias.
         doublings = [
             nn.ConvTranspose3d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(channels)
         ]
         for layer in doublings:
-            # Each cell of a doubled grid sees 2³ of the 4³ weights.
+            # Each cell of an upsampled grid receives 2³ of the 4³ weights.
             deviation = (2 / (8 * layer.in_channels)) ** 0.5
             nn.init.normal_(layer.weight, 0, deviation, generator=generator)
         self.doublings = nn.ModuleList(doublings)
@@ -47,7 +46,7 @@ class VoxelsModel(ShapeModel):
         self.bias = nn.Parameter(torch.tensor(-2.0))
 
     def logits(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images x y z"]:
-        """Of each cell being filled."""
+        """Logits of the occupancy of each cell."""
         grid = self.first(code).unflatten(1, (-1, FIRST, FIRST, FIRST))
         for norm, double in zip(self.norms, self.doublings, strict=True):
             grid = double(norm(grid).relu())
@@ -56,12 +55,12 @@ class VoxelsModel(ShapeModel):
 
 @dataclass(frozen=True)
 class ImageToVoxels(ImageToShape[VoxelsModel]):
-    """32³ voxels from one image, by convolutions (2019)."""
+    """A 32³ voxel grid from one image, by convolutions (2019)."""
 
     channels: int = 128
-    """Of the first grid; each doubling of its side halves them."""
+    """Channels of the initial grid; each upsampling halves them."""
     occupied_weight: float = 1.5
-    """How much a filled cell counts in the loss, beside an empty one."""
+    """Weight of an occupied cell in the loss, relative to an empty one."""
 
     def model(self, size: int, generator: torch.Generator) -> VoxelsModel:
         return VoxelsModel(self, size, generator)
@@ -84,7 +83,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
         logits: Float[Tensor, "images x y z"],
         filled: Float[Tensor, "images x y z"],
     ) -> Float[Tensor, ""]:
-        """Binary cross entropy, in nats a cell."""
+        """Binary cross entropy, in nats per cell."""
         weight = torch.tensor(self.occupied_weight, device=logits.device)
         return binary_cross_entropy_with_logits(logits, filled, pos_weight=weight)
 

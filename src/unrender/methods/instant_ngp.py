@@ -33,13 +33,13 @@ GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
 SAMPLES_AT_ONCE = 1 << 16
-"""Samples that rendering aims at in one go: enough to fill a machine, little memory."""
+"""Samples per chunk when rendering: enough for throughput, little memory."""
 
 
 class _Density(torch.autograd.Function):
-    """exp of the first feature, cut at MAX_LOG_DENSITY where its gradient is not lost.
+    """exp of the first feature, clamped at MAX_LOG_DENSITY with the gradient passed through.
 
-    It hands on all features too, so that both gradients meet without an array of zeros.
+    All features are returned too, so that both gradients are added without an array of zeros.
     """
 
     @staticmethod
@@ -59,9 +59,9 @@ class _Density(torch.autograd.Function):
 
 
 class InstantNGPModel(nn.Module):
-    """Density and colour at points of the cube [−half_width, half_width]³.
+    """Density and color at points of the cube [−half_width, half_width]³.
 
-    Its frame is that of the ball that the cameras look at: lengths are in radii of the ball.
+    Its frame is that of the bounding sphere that the cameras look at: lengths are in its radii.
     """
 
     samples_a_ray: Tensor
@@ -81,23 +81,23 @@ class InstantNGPModel(nn.Module):
         hidden = [width] * options.color_layers
         self.color_net = _weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator)
         self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells)
-        # As the last step found it; at first, that of a ray through a full grid.
+        # Updated by each step; initially that of a ray through a full grid.
         self.register_buffer("samples_a_ray", torch.tensor(256.0))
 
     def features(self, unit: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
-        """What the density network says of points of the unit cube."""
+        """Outputs of the density network at points of the unit cube."""
         return mlp(hash_grid(unit, self.table, self.layout), list(self.density_net))
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Per radius, at points in the ball's frame."""
+        """Density per radius, at points in the frame of the bounding sphere."""
         return _Density.apply(self.features(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
 
     def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-        """Points of the cube in [0, 1]³."""
+        """Map points of the cube to [0, 1]³."""
         return (points / self.options.half_width + 1) / 2
 
     def rays_at_once(self) -> int:
-        """Rays that come to about SAMPLES_AT_ONCE, by how full the occupancy grid is."""
+        """Rays with about SAMPLES_AT_ONCE samples, by how full the occupancy grid is."""
         filled = float(self.occupancy.occupied.float().mean())
         bins = 2 * self.options.half_width / self.options.step_size
         return max(1 << 10, int(SAMPLES_AT_ONCE / max(bins * filled, 4.0)))
@@ -105,7 +105,7 @@ class InstantNGPModel(nn.Module):
     def render_rays(
         self, rays: Rays, jitter: Float[Tensor, "rays"]
     ) -> tuple[Rendering, Float[Tensor, "rays"], int]:
-        """The rays' colours and distortion, and how many samples they took."""
+        """Render rays; also their distortion and the total number of samples."""
         options = self.options
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(options.step_size, options.growth, options.near)
@@ -119,10 +119,10 @@ class InstantNGPModel(nn.Module):
         starts, ends = bins.starts, bins.ends
         nearest = options.near if options.growth else 0.0
         if nearest:
-            # In a wide scene, places on a ray are told by 1 − nearest / t: else distortion
-            # would mind clouds close before the cameras least of all.
+            # In a wide scene, distances are measured by 1 − near / t: else the distortion loss
+            # would hardly penalize floaters close to the cameras.
             density = density * (ends - starts)
-            # A first bin's middle is no nearer than that, but its start may be.
+            # The midpoint of the first bin is beyond the near plane, but its start may not be.
             starts = starts.clamp_min(nearest / 2)
             starts, ends = 1 - nearest / starts, 1 - nearest / ends
             density = density / (ends - starts)
@@ -133,7 +133,7 @@ class InstantNGPModel(nn.Module):
 
 
 def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He initialisation; colours start near grey."""
+    """He initialization; colors start near gray."""
     weights = [
         torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
     ]
@@ -150,42 +150,43 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     levels: int = 8
     """Levels of the hash grid."""
     log2_table_size: int = 17
-    """Entries of a level at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries per level."""
     coarsest: int = 16
-    """Cells a side of the coarsest level."""
+    """Cells per side of the coarsest level."""
     finest: int = 400
-    """Cells a side of the finest level: about two for each of the images' pixels."""
+    """Cells per side of the finest level: about two per pixel of the images."""
     width: int = 32
     """Units of the networks' hidden layers."""
     color_layers: int = 2
-    """Hidden layers of the colour network."""
+    """Hidden layers of the color network."""
     half_width: float = 0.82
-    """Half the side of the cube in which the scene is, in radii of the ball that the cameras
-    look at: what is inside their images from all around. A ball that is given fits in."""
+    """Half the side of the cube that contains the scene, in radii of the bounding sphere that
+    the cameras look at."""
     step_size: float = 0.0082
-    """Length of the bins along a ray, in radii of the ball."""
+    """Length of the bins along a ray, in radii of the bounding sphere."""
     growth: float = 0.0
-    """Bins farther away than step_size / growth are as long as growth × distance."""
+    """Ratio of the length of a bin to its distance, beyond step_size / growth (cone
+    marching)."""
     near: float = 0.0
-    """Nothing nearer to a camera is looked at, in radii of the ball."""
+    """Near plane of the rays, in radii of the bounding sphere."""
     occupancy_cells: int = 128
-    """Cells a side of the occupancy grid."""
+    """Cells per side of the occupancy grid."""
     stop_optical_depth: float = 8.0
-    """Optical depth, as the occupancy grid estimates it, behind which a ray ends."""
+    """Optical depth, as estimated by the occupancy grid, at which a ray ends."""
     samples: int = 3 << 14
-    """Samples of each training step; the number of rays follows from it."""
+    """Samples per training step; the number of rays follows from it."""
     max_rays: int = 1 << 15
-    """Rays of a training step at most."""
+    """Maximum number of rays per training step."""
     learning_rate: float = 1e-2
-    """Learning rate of the networks at the start."""
+    """Initial learning rate of the networks."""
     table_learning_rate: float = 0.1
-    """Learning rate of the hash grid's table at the start. The paper's is that of the networks:
-    right for its hundred thousand steps, slow for a thousand."""
+    """Initial learning rate of the hash grid. The paper uses that of the networks, which suits
+    a hundred thousand steps but is slow for a thousand."""
     distortion: float = 3.7e-3
-    """Weight of how spread the light's origins are along each ray, which keeps empty space
-    empty (Mip-NeRF 360, eq. 15; not in instant-ngp)."""
+    """Weight of the distortion loss along each ray, which keeps empty space empty (Mip-NeRF
+    360, eq. 15; not in instant-ngp)."""
     cooldown: float = 0.5
-    """Share of the fit, its last, over which the learning rates fall to zero."""
+    """Final fraction of training over which the learning rates decay to zero."""
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
         model = InstantNGPModel(self, generator)
@@ -224,7 +225,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         jitter = torch.rand(num_rays, generator=generator).to(batch.rgba.device)
         rendering, distortion, num_samples = model.render_rays(batch.rays, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
-        # No less than half of what it was: the grid may be young, and the next rays others.
+        # At least half of the previous value: the grid may be young, and the next rays differ.
         found = num_samples / num_rays
         model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
         return {
@@ -243,7 +244,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
             model.occupancy.update(model.density, self.step_size, generator, everywhere)
 
     def finish(self, model: InstantNGPModel, data: Views) -> None:
-        """Look at every cell once more, so that renders skip all that turned out empty."""
+        """Update the whole occupancy grid, so that rendering skips all empty space."""
         generator = torch.Generator().manual_seed(0)
         model.occupancy.update(model.density, self.step_size, generator, everywhere=True)
 
@@ -251,7 +252,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         return halve(self, "samples")
 
     def render(self, model: InstantNGPModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
             jitter = torch.full_like(rays.pixel_radius, 0.5)

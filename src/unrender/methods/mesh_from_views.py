@@ -1,11 +1,11 @@
-"""A mesh from photographs of an object that is cut out: by silhouettes and colours.
+"""A mesh from images with alpha, by differentiable rasterization.
 
-A sphere of triangles is drawn (rendering/raster.py), its edges antialiased after Laine et al.,
-"Modular Primitives for High-Performance Differentiable Rendering" (2020),
-https://arxiv.org/abs/2011.03277, so that images have gradients by where silhouettes are. Its
-vertices descend in the coordinates of Nicolet, Jacobson, Jakob, "Large Steps in Inverse
-Rendering of Geometry" (2021), https://doi.org/10.1145/3478513.3480501, so that what silhouettes
-say moves the surface between them too. Colours are the vertices', the same from everywhere.
+A sphere of triangles is rasterized (rendering/mesh/raster.py) with edges antialiased after
+Laine et al., "Modular Primitives for High-Performance Differentiable Rendering" (2020),
+https://arxiv.org/abs/2011.03277, so that images have gradients at silhouettes. Vertices are
+optimized in the coordinates of Nicolet, Jacobson, Jakob, "Large Steps in Inverse Rendering of
+Geometry" (2021), https://doi.org/10.1145/3478513.3480501, so that the gradients at silhouettes
+move the surface in between, too. Colors belong to vertices and do not depend on the view.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ PIXELS_AT_ONCE = 1 << 21
 
 
 class MeshModel(nn.Module):
-    """A deforming mesh in the frame of the ball that the cameras look at, and its colours."""
+    """A deforming mesh with vertex colors, in the frame of the bounding sphere."""
 
     def __init__(self, surface: DeformingMesh):
         super().__init__()
@@ -47,19 +47,19 @@ class MeshModel(nn.Module):
 
     @property
     def sides(self) -> EdgeTopology:
-        """Of the faces, on the device where they are."""
+        """Edges and their adjacent faces, on the device of the faces."""
         device = self.surface.faces.device
         if self._sides is None or self._sides.vertices.device != device:
             self._sides = EdgeTopology.of(self.surface.mesh())
         return self._sides
 
     def mesh(self) -> Mesh:
-        """In the world, with its colours."""
+        """The mesh with its colors, in the world frame."""
         vertices = self.ball.center + self.ball.radius * self.surface.vertices()
         return Mesh(vertices, self.surface.faces, VertexColors(self.colors.sigmoid()))
 
     def draw(self, mesh: Mesh, cameras: Cameras) -> Float[Tensor, "cameras height width 5"]:
-        """Colour and opacity, premultiplied, and the distance along the ray times opacity."""
+        """Premultiplied color and opacity, and the distance along the ray times opacity."""
         assert isinstance(mesh.texture, VertexColors), "a mesh of this model"
         fragments = rasterize_mesh(mesh, cameras)
         ones = torch.ones_like(mesh.vertices[:, :1])
@@ -73,31 +73,31 @@ class MeshModel(nn.Module):
 
 @dataclass(frozen=True)
 class MeshFromViews(Method[MeshModel, Views]):
-    """An icosphere that deforms until its silhouettes and colours are those of the views."""
+    """An icosphere that deforms to match silhouettes and colors (2020, 2021)."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
     has_shape: ClassVar[bool] = True
 
     level: int = 4
-    """Times that an icosahedron's faces are quartered: 10·4^level + 2 vertices."""
+    """Subdivision level of the icosphere, which has 10·4^level + 2 vertices."""
     radius: float = 0.5
-    """Of the sphere at the start, in radii of the ball that the cameras look at."""
+    """Radius of the initial sphere, in radii of the bounding sphere."""
     views: int = 4
-    """Images that a step draws."""
+    """Images per training step."""
     max_image_side: int = 200
-    """Pixels of the longer side of these images; larger views are made smaller."""
+    """Maximum side of these images in pixels; larger views are downscaled."""
     smoothness: float = 10.0
-    """λ of the coordinates: how far a vertex takes its neighbours along."""
+    """λ of the preconditioner: how strongly neighboring vertices move together."""
     learning_rate: float = 0.05
-    """Learning rate of the coordinates; it falls to a twentieth along half a cosine."""
+    """Learning rate of the coordinates; it decays to a twentieth along half a cosine."""
     color_learning_rate: float = 0.02
-    """Learning rate of the colours' logits."""
+    """Learning rate of the logits of the colors."""
     silhouette: float = 1.0
-    """Weight of the opacities' mean square error; that of the colours' absolute error is 1."""
+    """Weight of the squared error of opacity; the L1 loss of colors has weight 1."""
     laplacian: float = 1e-3
-    """Weight of the distance of vertices from the middle of their neighbours."""
+    """Weight of Laplacian smoothing: distances of vertices from the mean of their neighbors."""
     consistency: float = 1e-3
-    """Weight of the bend between neighbouring faces."""
+    """Weight of normal consistency between adjacent faces."""
 
     def build(self, data: Views, generator: torch.Generator) -> MeshModel:
         sphere = icosphere(self.level)
@@ -164,7 +164,7 @@ class MeshFromViews(Method[MeshModel, Views]):
         return Mesh(mesh.vertices.detach(), mesh.faces, colors)
 
     def render(self, model: MeshModel, cameras: Cameras) -> Rendering:
-        """Without light: the colours hold it. Differentiable in the cameras' poses."""
+        """Render unlit vertex colors; differentiable in camera poses."""
         mesh = self.shape(model)
         parts = [model.draw(mesh, part) for part in camera_batches(cameras, PIXELS_AT_ONCE)]
         color, opacity, distance = torch.cat(parts).split([3, 1, 1], dim=3)

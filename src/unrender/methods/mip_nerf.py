@@ -1,12 +1,13 @@
-"""mip-NeRF: pixels as cones, so that a scene looks right at every scale.
+"""mip-NeRF: pixels as cones, which antialiases a scene at every scale.
 
 Barron, Mildenhall, Tancik, Hedman, Martin-Brualla, Srinivasan, "Mip-NeRF: A Multiscale
 Representation for Anti-Aliasing Neural Radiance Fields", ICCV 2021,
 https://arxiv.org/abs/2103.13415.
 
-A pixel sees a cone. Each bin of it is a frustum, which is encoded as the Gaussian of the same
-mean and covariance (eq. 7 to 14): frequencies finer than the frustum fade out. One network
-serves the even bins and, by their weights, the finer ones.
+A pixel is a cone. Each bin along it is a conical frustum, which is encoded as the Gaussian of
+the same mean and covariance (integrated positional encoding, eq. 7 to 14): frequencies finer
+than the frustum fade out. One network serves the coarse bins and the fine ones resampled from
+their weights.
 """
 
 from collections.abc import Mapping
@@ -30,13 +31,14 @@ from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
 
 NEAREST = 0.05
-"""Nothing nearer to a camera is looked at, in radii of the ball."""
+"""Near plane of the rays, in radii of the bounding sphere."""
 PADDING = 0.01
-"""Added to the weights that are resampled, so that no bin is forgotten (sec. 3.2)."""
+"""Padding of the weights for resampling, so that every bin keeps some probability (sec.
+3.2)."""
 
 
 class MipNeRFModel(RayModel):
-    """One network for both rounds of bins."""
+    """One network for coarse and fine bins."""
 
     def __init__(self, options: "MipNeRF", generator: torch.Generator):
         super().__init__()
@@ -48,7 +50,7 @@ class MipNeRFModel(RayModel):
     def look(
         self, rays: Rays, generator: torch.Generator | None
     ) -> tuple[Rendering, Rendering]:
-        """By the even bins, and by the finer ones; with a generator, at random places."""
+        """Render rays with coarse and with fine bins; with a generator, samples are random."""
         stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_edges(len(rays.origins), self.options.bins, generator)
         edges = edges.to(rays.origins.device)
@@ -76,33 +78,33 @@ class MipNeRFModel(RayModel):
 
 @dataclass(frozen=True)
 class MipNeRF(RayMethod[MipNeRFModel]):
-    """Cones encoded as Gaussians, one network for both rounds of bins (2021)."""
+    """Cones encoded as Gaussians, one network for coarse and fine bins (2021)."""
 
     width: int = 256
-    """Units of a hidden layer."""
+    """Units per hidden layer."""
     depth: int = 8
     """Hidden layers."""
     skip: int = 5
-    """The layer that sees the position again."""
+    """Layer that receives the encoded position again (skip connection)."""
     frequencies: int = 16
-    """Octaves in which positions are encoded."""
+    """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
-    """Octaves in which directions are encoded."""
+    """Octaves of the positional encoding of directions."""
     bins: int = 128
-    """Bins of a ray, the even ones and the finer ones alike."""
+    """Bins per ray, both coarse and fine."""
     coarse_weight: float = 0.1
-    """Weight of the even bins' error."""
+    """Weight of the loss of the coarse bins."""
     density_gain: float = 1.0
-    """What the network's output is multiplied by before softplus makes it a density, per radius
-    of the ball that the cameras look at: with more, fewer steps make something opaque."""
+    """Factor on the network's output before the softplus that makes it a density, per radius of
+    the bounding sphere: a larger factor makes matter opaque in fewer steps."""
     density_shift: float = -1.0
-    """What is added to it: below −1, the scene begins as good as empty, from which short fits
-    learn much sooner than from a fog."""
+    """Shift of the network's output before the softplus: below −1 the scene starts almost
+    empty, from which short fits converge much faster than from fog."""
     by_area: bool = False
-    """Whether a pixel's error counts by its area, in pixels of the largest images: so images
-    of all sizes matter alike (sec. 4.1)."""
-    last_rate: float = 0.01
-    """Learning rate at the end, as a share of that at the start."""
+    """Whether a pixel's loss is weighted by its area, in pixels of the largest images, so that
+    images of all sizes count alike (sec. 4.1)."""
+    learning_rate_decay: float = 0.01
+    """Final learning rate, as a fraction of the initial one."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
 

@@ -1,12 +1,12 @@
-"""Mip-NeRF 360: scenes without bounds, and a small network that says where to look.
+"""Mip-NeRF 360: unbounded scenes, and a proposal network that guides sampling.
 
 Barron, Mildenhall, Verbin, Srinivasan, Hedman, "Mip-NeRF 360: Unbounded Anti-Aliased Neural
 Radiance Fields", CVPR 2022, https://arxiv.org/abs/2111.12077.
 
-Frustums' Gaussians are contracted into a ball of radius 2 (eq. 9 and 10) and encoded along the
-directions of an icosahedron. A proposal network, which knows densities alone, finds the bins in
-two rounds; it learns to bound the weights that the large network finds (eq. 13), and these are
-drawn together by the distortion loss (eq. 15).
+The Gaussians of frustums are contracted into a ball of radius 2 (eq. 9 and 10) and encoded
+along the directions of an icosahedron. A proposal network, which predicts densities alone,
+resamples the bins in two rounds; it is trained to bound the weights of the large network (eq.
+13), which the distortion loss concentrates (eq. 15).
 """
 
 from collections.abc import Mapping
@@ -43,21 +43,21 @@ from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
 
 PADDING = 0.0025
-"""Added to the weights that are resampled, so that no bin is forgotten."""
+"""Padding of the weights for resampling, so that every bin keeps some probability."""
 FAR = 1e4
-"""Where a scene without bounds ends, in radii of the ball: contraction makes it nearly 2."""
+"""Far plane of unbounded scenes, in radii of the bounding sphere; contracted it is nearly 2."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """Bins along the rays, and the share of the light that each is thought to send."""
+    """Bins along the rays, and their weights."""
 
     s: Float[Tensor, "rays edges"]
     weights: Float[Tensor, "rays bins"]
 
 
 class Proposal(nn.Module):
-    """The small network: densities alone."""
+    """The proposal network, which predicts densities alone."""
 
     def __init__(self, inputs: int, width: int, depth: int, generator: torch.Generator):
         super().__init__()
@@ -85,7 +85,7 @@ class MipNeRF360Model(RayModel):
         self.network = RadianceNetwork(encoded, *sizes, generator)
 
     def stretch(self, rays: Rays) -> RayInterval:
-        """What is looked at: the ball, or all in front of the camera."""
+        """Ray interval inside the bounding sphere, or all in front of the camera."""
         if not self.options.unbounded:
             return RayInterval(*self.ball.crossed(rays, self.options.near))
         near = (self.options.near * self.ball.radius).expand(len(rays.origins))
@@ -94,9 +94,9 @@ class MipNeRF360Model(RayModel):
     def look(
         self, rays: Rays, fraction: float, generator: torch.Generator | None
     ) -> tuple[Rendering, list[Round]]:
-        """The colours, and the rounds, of which the last is the large network's.
+        """Render rays, and return all rounds of bins, of which the last is the large network's.
 
-        `fraction`: the share of the training that is over. With a generator, at random places.
+        `fraction`: the fraction of training that is over. With a generator, samples are random.
         """
         options, stretch = self.options, self.stretch(rays)
         s = even_edges(len(rays.origins), options.proposal_bins, generator)
@@ -136,51 +136,52 @@ class MipNeRF360Model(RayModel):
 
 @dataclass(frozen=True)
 class MipNeRF360(RayMethod[MipNeRF360Model]):
-    """Contraction, a proposal network and distortion, for scenes without bounds (2022)."""
+    """Contraction, a proposal network and a distortion loss, for unbounded scenes (2022)."""
 
     width: int = 1024
-    """Units of a hidden layer of the large network."""
+    """Units per hidden layer of the large network."""
     depth: int = 8
-    """Its hidden layers."""
+    """Hidden layers of that network."""
     skip: int = 5
-    """Its layer that sees the position again."""
+    """Layer of the large network that receives the encoded position again."""
     proposal_width: int = 256
-    """Units of a hidden layer of the proposal network."""
+    """Units per hidden layer of the proposal network."""
     proposal_depth: int = 4
-    """Its hidden layers."""
+    """Hidden layers of that network."""
     frequencies: int = 12
-    """Octaves in which positions are encoded."""
+    """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
-    """Octaves in which directions are encoded."""
+    """Octaves of the positional encoding of directions."""
     proposals: int = 2
     """Rounds of the proposal network."""
     proposal_bins: int = 64
-    """Bins of a ray in each of these."""
+    """Bins per ray in each of these rounds."""
     bins: int = 32
-    """Bins of a ray that the large network sees."""
+    """Bins per ray for the large network."""
     unbounded: bool = True
-    """Whether the scene goes on beyond the ball that the cameras look at."""
+    """Whether the scene extends beyond the bounding sphere that the cameras look at."""
     near: float = 0.05
-    """Nothing nearer to a camera is looked at, in radii of the ball."""
+    """Near plane of the rays, in radii of the bounding sphere."""
     distortion: float = 0.01
-    """Weight of how spread the light's origins are along each ray."""
+    """Weight of the distortion loss along each ray."""
     density_gain: float = 1.0
-    """What the network's output is multiplied by before softplus makes it a density, per radius
-    of the ball that the cameras look at: with more, fewer steps make something opaque."""
+    """Factor on the network's output before the softplus that makes it a density, per radius of
+    the bounding sphere: a larger factor makes matter opaque in fewer steps."""
     density_shift: float = -1.0
-    """What is added to it: below −1, the scene begins as good as empty, from which short fits
-    learn much sooner than from a fog."""
+    """Shift of the network's output before the softplus: below −1 the scene starts almost
+    empty, from which short fits converge much faster than from fog."""
     charbonnier: float = 1e-3
-    """Errors beyond this count by their size, not by its square (supplement); 0 squares all,
-    without which an object before white is soon lost: most of its pixels are white."""
-    rate: float = 2e-3
-    """Learning rate after the warm-up; it falls exponentially."""
-    last_rate: float = 0.01
-    """Learning rate at the end, as a share of that at the start."""
+    """Scale of the Charbonnier loss, beyond which errors count linearly (supplement); 0 uses
+    the squared error, which objects on a white background need: most of their pixels are
+    white."""
+    learning_rate: float = 2e-3
+    """Learning rate after the warm-up; it decays exponentially."""
+    learning_rate_decay: float = 0.01
+    """Final learning rate, as a fraction of the initial one."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     max_norm: float = 1e-3
-    """Gradients longer than this are shortened to it, those of Muon apart."""
+    """Maximum gradient norm, except for Muon's matrices."""
 
     def model(self, generator: torch.Generator) -> MipNeRF360Model:
         return MipNeRF360Model(self, generator)

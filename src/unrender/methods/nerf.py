@@ -1,11 +1,12 @@
-"""NeRF: a scene as one fully connected network from place and direction to light.
+"""NeRF: a scene as one fully connected network from position and direction to radiance.
 
 Mildenhall, Srinivasan, Tancik, Barron, Ramamoorthi, Ng, "NeRF: Representing Scenes as Neural
 Radiance Fields for View Synthesis", ECCV 2020, https://arxiv.org/abs/2003.08934.
 
-A ray is cut into even bins, which a coarse network sees at one random place each (eq. 2); where
-it finds matter, a fine network is asked again, in smaller bins (sec. 5.2). Colours are summed
-along the ray by eq. 3.
+A ray is divided into even bins, in each of which the coarse network is evaluated at one random
+position (stratified sampling, eq. 2). Its weights are a distribution from which further samples
+are drawn for the fine network (hierarchical sampling, sec. 5.2). Colors are composited along
+the ray by eq. 3.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
 
 NEAREST = 0.05
-"""Nothing nearer to a camera is looked at, in radii of the ball."""
+"""Near plane of the rays, in radii of the bounding sphere."""
 
 
 class NeRFModel(RayModel):
@@ -44,14 +45,14 @@ class NeRFModel(RayModel):
     def look(
         self, rays: Rays, generator: torch.Generator | None
     ) -> tuple[Rendering, Rendering]:
-        """By the coarse network and by the fine one; with a generator, at random places."""
+        """Render rays with both networks; with a generator, samples are random."""
         options = self.options
         stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
         edges = even_edges(len(rays.origins), options.coarse_bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(self.coarse, rays, stretch, edges, generator)
         finer = finer_edges(edges, weights + 1e-5, options.fine_bins, generator)
-        # The fine network sees all of the places (sec. 5.2).
+        # The fine network is evaluated at the union of both sets of samples (sec. 5.2).
         edges = torch.cat([edges, finer], dim=1).sort(dim=1).values
         return coarse, self._bins(self.fine, rays, stretch, edges, generator)[0]
 
@@ -76,33 +77,33 @@ class NeRFModel(RayModel):
         if generator is not None and options.noise:
             noise = torch.randn(density.shape, generator=generator).to(density.device)
             density = density + options.noise * noise
-        # Per radius, so that a scene's unit does not matter.
+        # Densities are per radius, so that the unit of the scene does not matter.
         density = density.relu() / self.ball.radius
         return render_bins(density, color.sigmoid(), t), bin_weights(density, t)
 
 
 @dataclass(frozen=True)
 class NeRF(RayMethod[NeRFModel]):
-    """One network from place and direction to light (2020)."""
+    """One network from position and direction to radiance (2020)."""
 
     width: int = 256
-    """Units of a hidden layer."""
+    """Units per hidden layer."""
     depth: int = 8
     """Hidden layers."""
     skip: int = 5
-    """The layer that sees the position again."""
+    """Layer that receives the encoded position again (skip connection)."""
     frequencies: int = 10
-    """Octaves in which positions are encoded."""
+    """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
-    """Octaves in which directions are encoded."""
+    """Octaves of the positional encoding of directions."""
     coarse_bins: int = 64
-    """Even bins of a ray, for the coarse network."""
+    """Even bins per ray for the coarse network."""
     fine_bins: int = 128
-    """Bins more where the coarse network finds matter."""
+    """Additional bins per ray, sampled from the coarse network's weights."""
     noise: float = 0.0
-    """Standard deviation of what is added to densities, per radius of the ball that the cameras
-    look at, before training cuts off negative ones (appendix A): it wakes a network that has
-    made all of the scene empty, which learns nothing more by itself."""
+    """Standard deviation of the noise added to densities before the ReLU in training (appendix
+    A), per radius of the bounding sphere: it revives a network that has made the whole scene
+    empty and would have no gradient."""
 
     def model(self, generator: torch.Generator) -> NeRFModel:
         return NeRFModel(self, generator)

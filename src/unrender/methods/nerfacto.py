@@ -1,12 +1,12 @@
-"""nerfacto: what worked of several papers, put together for real captures.
+"""nerfacto: components of several papers that work well on real captures.
 
 Tancik, Weber, Ng et al., "Nerfstudio: A Modular Framework for Neural Radiance Field
 Development", SIGGRAPH 2023, https://arxiv.org/abs/2302.04264, sec. 4.
 
-Hash grids for the scene and for the proposals (instant-ngp); proposal sampling, distortion and
-a contraction of space (Mip-NeRF 360), here by the largest coordinate; a code for each image's
-exposure (NeRF in the Wild); corrections of the cameras' poses (NeRF−−); and normals that must
-not look away from the camera (Ref-NeRF, eq. 9 to 11).
+Hash grids for the scene and for the proposals (instant-ngp); proposal sampling, distortion loss
+and scene contraction (Mip-NeRF 360), here in the L∞ norm; an appearance code per image (NeRF in
+the Wild); camera pose corrections (NeRF−−); and an orientation loss on normals (Ref-NeRF, eq. 9
+to 11).
 """
 
 from collections.abc import Mapping
@@ -42,19 +42,19 @@ from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.pixels import pixel_errors
 
 PADDING = 0.01
-"""Added to the weights that are resampled, so that no bin is forgotten."""
+"""Padding of the weights for resampling, so that every bin keeps some probability."""
 FAR = 1e3
-"""Where a scene without bounds ends, in radii of the ball."""
+"""Far plane of unbounded scenes, in radii of the bounding sphere."""
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
 FIRST_LOG_DENSITY = -1.0
-"""Of networks that say 0: a fog through which all of the ball is seen."""
+"""Log density of a network output of 0: a fog through which the whole scene is visible."""
 RAYS_AT_ONCE = 1 << 12
 
 
 def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He initialisation, and a quiet last layer."""
+    """He initialization, and a last layer of small weights."""
     weights = [
         torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
     ]
@@ -63,7 +63,7 @@ def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
 
 
 class HashField(nn.Module):
-    """A hash grid over the cube [−2, 2]³ and a small network behind it."""
+    """A hash grid over the cube [−2, 2]³ followed by a small network."""
 
     def __init__(
         self, layout: HashGridLayout, width: int, outputs: int, generator: torch.Generator
@@ -80,25 +80,25 @@ class HashField(nn.Module):
 
 
 def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points"]:
-    """Per radius."""
+    """Density per radius of the bounding sphere, at points of its frame."""
     return (features[:, 0] + FIRST_LOG_DENSITY).clamp_max(MAX_LOG_DENSITY).exp()
 
 
 @dataclass(frozen=True)
 class RenderOutput:
-    """What rays see, and what training asks of it."""
+    """Rendered rays, and what the losses need of them."""
 
     rendering: Rendering
     rounds: list[tuple[Tensor, Tensor]]
-    """Edges and weights of the proposals, and of the scene at last."""
+    """Edges and weights of the bins of the proposals, and last of the scene."""
     orientation: Float[Tensor, ""]
-    """How much of what is seen looks away from the camera."""
+    """Orientation loss: visible normals that face away from the camera."""
     normals: Float[Tensor, ""]
-    """How far the network's normals are off the densities' gradients."""
+    """Difference between predicted normals and density gradients."""
 
 
 class NerfactoModel(nn.Module):
-    """The scene, its proposals, the images' codes and the cameras' corrections."""
+    """The scene, its proposals, appearance codes and pose corrections."""
 
     def __init__(self, options: "Nerfacto", num_views: int, generator: torch.Generator):
         super().__init__()
@@ -123,15 +123,15 @@ class NerfactoModel(nn.Module):
 
     @property
     def fields(self) -> list[HashField]:
-        """That of the scene, and the proposals'."""
+        """The field of the scene, then those of the proposals."""
         proposals = [each for each in self.proposals if isinstance(each, HashField)]
         return [self.field, *proposals]
 
     def corrected(self, rays: Rays) -> Rays:
-        """The rays by the cameras as training has moved them."""
+        """Rays of the corrected cameras."""
         pose = se3_exp(self.corrections[rays.camera_index])
         center, turn = self.ball.center, pose[:, :, :3]
-        # About the ball's centre, in its radii: so all numbers are small.
+        # About the center of the bounding sphere, in its radii, so that all numbers are small.
         origins = (turn @ (rays.origins - center)[..., None])[..., 0]
         origins = origins + center + self.ball.radius * pose[:, :, 3]
         directions = (turn @ rays.directions[..., None])[..., 0]
@@ -144,7 +144,7 @@ class NerfactoModel(nn.Module):
         fraction: float,
         generator: torch.Generator | None,
     ) -> RenderOutput:
-        """`fraction`: the share of the training that is over, at first of the proposals'."""
+        """Render rays; `fraction`: the fraction of training that is over."""
         options = self.options
         stretch = self._stretch(rays)
         s = even_edges(len(codes), options.proposal_bins, generator).to(codes.device)
@@ -165,7 +165,7 @@ class NerfactoModel(nn.Module):
         features = self.field(places)
         flat = _density(features)
         density = flat.view(t.shape[0], -1) / self.ball.radius
-        # What is the same for all of a ray's samples.
+        # What all samples of a ray share.
         head = torch.cat([spherical_harmonics(rays.directions), codes], dim=1)
         offsets = torch.arange(len(t) + 1, device=t.device) * options.bins
         color = mlp(features, list(self.color), "sigmoid", head=(head, offsets))
@@ -191,11 +191,11 @@ class NerfactoModel(nn.Module):
         return RayInterval(first, first * (FAR / near), "disparity")
 
     def _places(self, rays: Rays, t: Float[Tensor, "rays edges"]) -> Float[Tensor, "samples 3"]:
-        """The middles of the bins, in the cube that all of space is contracted to."""
+        """Midpoints of the bins in contracted space, a cube."""
         middles = (t[:, 1:] + t[:, :-1]) / 2
         points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
         unit = self.ball.to_unit(points).view(-1, 3)
-        # A bounded scene lies in the ball: it has the whole cube.
+        # A bounded scene lies in the bounding sphere, which fills the whole cube.
         return contract_box(unit) if self.options.unbounded else 2 * unit
 
 
@@ -207,38 +207,37 @@ class Nerfacto(Method[NerfactoModel, Views]):
     levels: int = 16
     """Levels of the scene's hash grid."""
     log2_table_size: int = 19
-    """Entries of a level at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries per level."""
     coarsest: int = 16
-    """Cells a side of the coarsest level."""
+    """Cells per side of the coarsest level."""
     finest: int = 2048
-    """Cells a side of the finest level; the proposals' are an eighth and a quarter of it."""
+    """Cells per side of the finest level; an eighth and a quarter of it for the proposals."""
     width: int = 64
     """Units of the networks' hidden layers."""
     proposal_bins: int = 256
-    """Even bins of a ray for the first proposal; the second has half as many."""
+    """Bins per ray for the first proposal; the second has half as many."""
     bins: int = 48
-    """Bins of a ray that the scene sees."""
+    """Bins per ray for the scene."""
     unbounded: bool = True
-    """Whether the scene goes on beyond the ball that the cameras look at."""
+    """Whether the scene extends beyond the bounding sphere that the cameras look at."""
     near: float = 0.05
-    """Nothing nearer to a camera is looked at, in radii of the ball."""
+    """Near plane of the rays, in radii of the bounding sphere."""
     appearance: int = 16
-    """Numbers of an image's code; renders use the mean code."""
+    """Size of the appearance code of an image; renders use the mean code."""
     pose_learning_rate: float = 1e-4
-    """Learning rate of the cameras' corrections, in radians and radii; 0 trusts the poses."""
+    """Learning rate of pose corrections, in radians and radii; 0 disables them."""
     rays: int = 4096
-    """Rays of a training step."""
+    """Rays per training step."""
     learning_rate: float = 1e-2
-    """Learning rate of the networks and codes at the start."""
+    """Initial learning rate of the networks and codes."""
     table_learning_rate: float = 5e-2
-    """Learning rate of the hash grids' tables at the start."""
+    """Initial learning rate of the hash grids."""
     learning_rate_decay: float = 0.01
-    """Learning rates at the end, as a share of those at the start; they fall exponentially."""
+    """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
     distortion: float = 2e-3
-    """Weight of how spread the light's origins are along each ray."""
+    """Weight of the distortion loss along each ray."""
     orientation: float = 0.0
-    """Weight of normals that look away from the camera, and ten times that of the error of the
-    network that says them; 0, as in nerfstudio, spares the time."""
+    """Weight of the orientation loss; predicted normals weigh ten times that; 0 saves time."""
 
     def build(self, data: Views, generator: torch.Generator) -> NerfactoModel:
         model = NerfactoModel(self, len(data), generator)
@@ -274,7 +273,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
         batch = data.sample_pixels(self.rays, generator)
         rays = model.corrected(batch.rays) if self.pose_learning_rate else batch.rays
         codes = model.codes[rays.camera_index]
-        # Proposals are flattened for the first tenth alone.
+        # The proposals' weights are annealed during the first tenth of training only.
         found = model.look(rays, codes, min(1.0, 10 * progress.fraction), generator)
         error = pixel_errors(found.rendering, batch.rgba, data.background).mean()
         *proposals, (s, weights) = found.rounds
@@ -291,7 +290,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
         return halve(self, "rays")
 
     def render(self, model: NerfactoModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
             codes = model.codes.mean(0).expand(len(rays.origins), -1)

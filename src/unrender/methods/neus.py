@@ -1,4 +1,4 @@
-"""NeuS: a signed distance whose rendering weights are greatest on its surface.
+"""NeuS: a signed distance rendered with weights that peak on its surface.
 
 Wang, Liu, Liu, Theobalt, Komura, Wang, "NeuS: Learning Neural Implicit Surfaces by Volume
 Rendering for Multi-view Reconstruction", NeurIPS 2021, https://arxiv.org/abs/2106.10689.
@@ -16,7 +16,7 @@ from unrender.rendering.volume.surface_density import logistic_depth
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
 PADDING = 0.01
-"""Added to the weights that are resampled, so that no bin is forgotten."""
+"""Padding of the weights for resampling, so that every bin keeps some probability."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,13 @@ class NeuS(SurfaceMethod):
     """Signed distances, unbiased weights by the logistic CDF (2021)."""
 
     anneal_until: float = 0.1
-    """Share of the fit in which surfaces that face away from a ray count too, ever less."""
+    """Fraction of training over which back-facing surfaces contribute, ever less (cosine
+    annealing)."""
 
     def density(
         self, model: SurfaceModel, distance: Float[Tensor, "*batch"]
     ) -> Float[Tensor, "*batch"]:
-        """Of a ray that goes straight inward: s (1 − Φ(f)) (NeuS, eq. 10)."""
+        """Density along a ray antiparallel to the normal: s (1 − Φ(f)) (NeuS, eq. 10)."""
         sharpness = 1 / model.width.detach()
         return sharpness * (-sharpness * distance).sigmoid()
 
@@ -42,7 +43,7 @@ class NeuS(SurfaceMethod):
         far: Float[Tensor, "rays"],
         generator: torch.Generator | None,
     ) -> Float[Tensor, "rays edges"]:
-        """Drawn by the weights that the field would have if it was linear between looks."""
+        """Edges sampled from the field's weights, linear between coarse samples."""
         stretch = RayInterval(near, far)
         t = stretch.distance(
             even_edges(len(near), self.coarse_samples, generator).to(near.device)
@@ -62,10 +63,10 @@ class NeuS(SurfaceMethod):
         length: Float[Tensor, "points"],
         fraction: float,
     ) -> Float[Tensor, "points"]:
-        """By the distance at the bins' edges, as the slope in the middle tells them.
+        """Optical depths from distances at the edges of bins, extrapolated from midpoints.
 
-        Only what faces the ray stops light. At first, half of what is seen sideways and from
-        behind does too, so that all learns.
+        Only surfaces that face the ray absorb light. At the start of training, grazing and
+        back-facing ones do too, by half, so that everything has gradients.
         """
         cosine = (local.gradient * directions).sum(1)
         share = min(fraction / self.anneal_until, 1.0) if self.anneal_until else 1.0

@@ -3,10 +3,10 @@
 Yu, Fridovich-Keil, Tancik, Chen, Recht, Kanazawa, "Plenoxels: Radiance Fields without Neural
 Networks", CVPR 2022, https://arxiv.org/abs/2112.05131.
 
-Each vertex of a sparse grid holds a density and the coefficients of spherical harmonics for
-each colour (sec. 3.1); both are interpolated between vertices. The grid is fitted from coarse
-to fine: where there is nothing, vertices are left out before the others are divided (sec. 3.3).
-Total variation keeps what few views see smooth (eq. 3).
+Each vertex of a sparse grid stores a density and the spherical-harmonics coefficients of each
+color channel (sec. 3.1); both are interpolated trilinearly. The grid is fitted from coarse to
+fine: empty vertices are pruned before the others are subdivided (sec. 3.3). A total variation
+loss smooths what few views observe (eq. 3).
 """
 
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
 
 DARK = 8.0
-"""Optical depth behind which a ray ends."""
+"""Optical depth at which a ray ends."""
 OCCUPANCY_CELLS = 96
 RAYS_AT_ONCE = 1 << 12
 
 
 class PlenoxelsModel(nn.Module):
-    """A cube around the ball that the cameras look at; lengths are in radii of the ball."""
+    """A cube around the bounding sphere that the cameras look at; lengths are in its radii."""
 
     index: Tensor
 
@@ -58,7 +58,7 @@ class PlenoxelsModel(nn.Module):
 
     @property
     def places(self) -> Int[Tensor, "vertices 3"]:
-        """Of the vertices with rows 1, 2, …, in the grid."""
+        """Grid coordinates of the vertices with rows 1, 2 and so on."""
         if self._places is None:
             self._places = self.index.nonzero()
         return self._places
@@ -68,15 +68,15 @@ class PlenoxelsModel(nn.Module):
 
     @property
     def voxel(self) -> float:
-        """Its side."""
+        """Side of a voxel."""
         return 2 / (len(self.index) - 1)
 
     def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Per radius."""
+        """Density per radius of the bounding sphere, at points of its frame."""
         return sparse_sample(self.density, self.index, (points + 1) / 2)[:, 0].relu()
 
     def render_rays(self, rays: Rays, step: float, jitter: Float[Tensor, "rays"]) -> Rendering:
-        """`step_size`: the length of bins, in voxels."""
+        """Render rays; `step`: the length of bins, in voxels."""
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(step * self.voxel)
         bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
@@ -86,7 +86,7 @@ class PlenoxelsModel(nn.Module):
         basis = expand(spherical_harmonics(directions, self.sh_degree), bins.offsets)
         found = sparse_sample(self.harmonics, self.index, unit)
         color = (found.view(len(unit), 3, basis.shape[1]) * basis[:, None]).sum(2)
-        # Grey where there are no coefficients.
+        # Gray where there are no coefficients.
         color = (0.5 + color).relu()
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
         depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
@@ -100,36 +100,36 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     coarsest: int = 128
-    """Vertices along each axis at the start."""
+    """Initial number of vertices along each axis."""
     finest: int = 512
-    """Vertices along each axis at the end."""
+    """Final number of vertices along each axis."""
     refinements: int = 2
-    """Times that the grid is made finer, by equal factors."""
+    """Times that the grid is refined, by equal factors."""
     refine_until: float = 0.4
-    """Share of the fit after which it is as fine as will be."""
+    """Fraction of training after which the grid has its final resolution."""
     sh_degree: int = 2
-    """Of the harmonics by which colours depend on the direction."""
+    """Degree of the spherical harmonics of view-dependent color."""
     initial_density: float = 0.1
-    """Everywhere at the start, per radius of the ball that the cameras look at."""
+    """Initial density everywhere, per radius of the bounding sphere."""
     prune_threshold: float = 0.01
-    """Vertices are left out where a voxel has a smaller optical depth than this, and those
-    next to it too."""
+    """Optical depth of a voxel below which a vertex is pruned, unless a neighbor is above
+    it."""
     step_size: float = 0.5
     """Length of the bins along a ray, in voxels."""
     rays: int = 5000
-    """Rays of a training step."""
+    """Rays per training step."""
     density_learning_rate: float = 30.0
-    """Learning rate of the densities at the start."""
+    """Initial learning rate of the densities."""
     color_learning_rate: float = 0.03
-    """Learning rate of the harmonics' coefficients at the start."""
+    """Initial learning rate of the spherical-harmonics coefficients."""
     learning_rate_decay: float = 0.05
-    """Learning rates at the end, as a share of those at the start; they fall exponentially."""
+    """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
     density_variation: float = 1e-5
-    """Weight of the densities' total variation."""
+    """Weight of the total variation of the densities."""
     color_variation: float = 1e-3
-    """Weight of the coefficients' total variation."""
+    """Weight of the total variation of the coefficients."""
     variation_share: float = 0.02
-    """Share of the vertices, drawn anew for each step, whose variation is looked at."""
+    """Fraction of the vertices, sampled anew in each step, for the total variation."""
 
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
         shape = (self.coarsest,) * 3
@@ -149,7 +149,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
             {"params": [model.density], "lr": self.density_learning_rate},
             {"params": [model.harmonics], "lr": self.color_learning_rate},
         ]
-        # Without momentum Adam is RMSProp, the paper's, corrected for its first steps.
+        # Without momentum Adam is the paper's RMSProp with bias correction.
         return torch.optim.Adam(groups, betas=(0.0, 0.95), eps=1e-8, fused=True)
 
     def schedule(self, progress: Progress) -> float:
@@ -180,7 +180,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     def _neighbours(
         self, model: PlenoxelsModel, generator: torch.Generator
     ) -> tuple[Int[Tensor, "chosen"], Int[Tensor, "3 chosen"]]:
-        """Rows of some vertices, and those of the vertices next to them along each axis."""
+        """Rows of sampled vertices, and of their neighbors along each axis."""
         index, count = model.index, len(model.places)
         number = max(1, int(self.variation_share * count))
         chosen = torch.randint(count, (number,), generator=generator).to(index.device)
@@ -203,7 +203,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
             model.occupancy.update(model.density_at, step, generator, everywhere=finer)
 
     def _vertices(self, fraction: float) -> int:
-        """Along each axis, at this share of the fit."""
+        """Vertices along each axis, at this fraction of training."""
         stage = min(self.refinements, int(self.refinements * fraction / self.refine_until))
         factor = (self.finest / self.coarsest) ** (stage / max(1, self.refinements))
         return round(self.coarsest * factor)
@@ -212,7 +212,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     def _refine(
         self, model: PlenoxelsModel, optimizer: torch.optim.Optimizer, size: int
     ) -> None:
-        """Leave out empty vertices, and take a grid of `size` vertices along each axis."""
+        """Prune empty vertices, and resample to a grid of `size` vertices along each axis."""
         everywhere = numbered(torch.ones(size, size, size, dtype=torch.bool))
         points = vertices(everywhere.to(model.index.device))
         depth = model.density_at(2 * points - 1) * 2 / (size - 1)
@@ -224,7 +224,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         model.resize(index)
 
     def finish(self, model: PlenoxelsModel, data: Views) -> None:
-        """Look at every cell once more, so that renders skip all that turned out empty."""
+        """Update the whole occupancy grid, so that rendering skips all empty space."""
         generator = torch.Generator().manual_seed(0)
         model.occupancy.update(model.density_at, self.step_size * model.voxel, generator, True)
 
@@ -232,7 +232,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         return halve(self, "rays")
 
     def render(self, model: PlenoxelsModel, cameras: Cameras) -> Rendering:
-        """Differentiable in the cameras' poses where these require gradients."""
+        """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
             return model.render_rays(
@@ -247,6 +247,6 @@ def variation(
     rows: Int[Tensor, "chosen"],
     neighbours: Int[Tensor, "3 chosen"],
 ) -> Float[Tensor, ""]:
-    """The mean length of the channels' differences along the three axes (eq. 3)."""
+    """Mean norm of the differences of each channel along the three axes (eq. 3)."""
     square = sum((values[beside] - values[rows]).square() for beside in neighbours)
     return (torch.as_tensor(square) + 1e-9).sqrt().mean()

@@ -1,11 +1,10 @@
-"""A transformer that reads poses from images directly: what a flow that reads them must beat.
+"""A transformer that regresses poses from images: the baseline of the pose flow.
 
-The network of SiT (Ma et al. 2024, https://arxiv.org/abs/2401.08740) at its time of images,
-t = 1. The tokens after the blocks, each normalised, are averaged, and one linear layer makes
-twelve numbers of them: [R | t], with t in units of the cameras' mean distance. The loss is
-their mean squared error, and the rotation nearest to the nine numbers is the answer: Levinson
-et al., "An Analysis of SVD for Deep Rotation Estimation" (2020), SVD-Inference,
-https://arxiv.org/abs/2006.14616.
+The network of SiT (Ma et al. 2024, https://arxiv.org/abs/2401.08740) at t = 1. The tokens after
+the blocks are normalized and averaged, and one linear layer maps them to twelve numbers: [R |
+t], with t in units of the mean camera distance. The loss is their mean squared error, and the
+prediction is the rotation nearest to the nine numbers: Levinson et al., "An Analysis of SVD for
+Deep Rotation Estimation" (2020), SVD-Inference, https://arxiv.org/abs/2006.14616.
 """
 
 from collections.abc import Mapping
@@ -32,14 +31,14 @@ from unrender.training.transformer_method import TransformerMethod
 
 
 class RegressorModel(AveragedSiT):
-    """A network from images to the numbers of their poses, and how far to trust them."""
+    """A network from images to poses and their expected errors."""
 
     calibration: Tensor
 
     def __init__(
         self, shape: TransformerSize, views: tuple[int, int], generator: torch.Generator
     ):
-        """`views`: how many are trained on, and how many are held out."""
+        """`views`: numbers of training and held-out views."""
         super().__init__(shape, views, generator)
         self.register_buffer("calibration", AS_SPREAD.clone())
 
@@ -48,8 +47,8 @@ class RegressorModel(AveragedSiT):
         """Poses by the averaged weights.
 
         Both spreads are the distance of the nine numbers from a rotation, as an angle and times
-        the radius: the mean of several possible poses is no pose, and a network that minimises
-        squared errors answers with that mean.
+        the radius: minimizing squared errors predicts the mean of all possible poses, which is
+        not a rotation.
         """
         parts = [predict(self.average, part) for part in images.split(IMAGES_AT_ONCE)]
         numbers = torch.cat(parts)
@@ -61,15 +60,15 @@ class RegressorModel(AveragedSiT):
 
 
 def predict(network: SiT, images: Images) -> Float[Tensor, "images 12"]:
-    """The numbers of the images' poses, the translation in units of the radius."""
-    # The mean of the last layer is the last layer of the mean, and has less of its rounding.
+    """The twelve numbers of the poses, translations in units of the radius."""
+    # The last layer of the mean equals the mean of the last layer, with less rounding.
     tokens = network.tokens(Pixels().encode(images), images.new_ones(len(images)))
     return tokens.float().mean(1)
 
 
 @dataclass(frozen=True)
 class PoseRegressor(TransformerMethod[RegressorModel]):
-    """Image-to-pose regressor of the flow's size: a control that makes no images."""
+    """Image-to-pose regressor of the flow's size: a baseline that renders no images."""
 
     finds_poses: ClassVar[bool] = True
 
@@ -100,7 +99,7 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         return {"pose": (predicted - wanted).square().mean()}
 
     def finish(self, model: RegressorModel, data: Views) -> None:
-        """Fit the expected errors to the errors of the views that were held out."""
+        """Calibrate the expected errors on held-out views."""
         held_out = data.select(model.held_out_views)
         reading = model.read(held_out.images)
         spread = reading.rotation_spread, reading.translation_spread
@@ -114,9 +113,9 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         )
 
     def estimate_poses(self, model: RegressorModel, images: Images) -> PoseEstimate:
-        """Cameras of the training's field of view, at the images' own size.
+        """Estimate cameras with the field of view of training, at the images' own size.
 
-        Images of another size than the model's are averaged over its pixels' squares first.
+        Images of another size than the model's are downscaled first, by averaging.
         """
         height, width = images.shape[1:3]
         reading = model.read(small_squares(model, images))

@@ -9,15 +9,71 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.catalog import PAPERS, TASKS, method_class
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
+
+TASKS = {
+    "radiance field": "Radiance fields, from posed images",
+    "surface": "Surfaces and meshes, from posed images",
+    "pose flow": "Poses and images: flow matching between camera poses and images",
+    "shape": "Shapes, from a mesh, points or voxels",
+    "image": "One image as a neural field",
+    "single image": "Shapes from a single image",
+}
+"""What a method is for: the groups in which presets are listed."""
+
+BASES = {
+    "box": ("box:Box", "one box, fitted as NeRF is"),
+    "nerf": ("nerf:NeRF", "Mildenhall et al., ECCV 2020"),
+    "mip-nerf": ("mip_nerf:MipNeRF", "Barron et al., ICCV 2021"),
+    "mip-nerf-360": ("mip_nerf_360:MipNeRF360", "Barron et al., CVPR 2022"),
+    "instant-ngp": ("instant_ngp:InstantNGP", "Müller et al., SIGGRAPH 2022"),
+    "nerfacto": ("nerfacto:Nerfacto", "Tancik et al., SIGGRAPH 2023"),
+    "plenoxels": ("plenoxels:Plenoxels", "Yu et al., CVPR 2022"),
+    "dvgo": ("dvgo:DVGO", "Sun et al., CVPR 2022"),
+    "gaussian-splatting": (
+        "gaussian_splatting:GaussianSplatting",
+        "Kerbl et al., SIGGRAPH 2023; Kheradmand et al., NeurIPS 2024",
+    ),
+    "mesh-from-views": (
+        "mesh_from_views:MeshFromViews",
+        "Laine et al. 2020; Nicolet et al. 2021",
+    ),
+    "neus": ("neus:NeuS", "Wang et al., NeurIPS 2021"),
+    "volsdf": ("volsdf:VolSDF", "Yariv et al., NeurIPS 2021"),
+    "sit": ("sit:SiTFlow", "Ma et al., ECCV 2024; Lipman et al., ICLR 2023"),
+    "sit-gaussian": ("sit_gaussian:SiTGaussian", "Ma et al., ECCV 2024"),
+    "pose-regressor": (
+        "pose_regressor:PoseRegressor",
+        "baseline: the same transformer, trained to regress poses",
+    ),
+    "fit-mesh": ("fit_mesh:MeshFit", "Wang et al., ECCV 2018; Nicolet et al. 2021"),
+    "fit-points": ("fit_points:PointFit", "Fan et al., CVPR 2017"),
+    "fit-voxels": ("fit_voxels:VoxelFit", "weighted cross entropy of cells"),
+    "sdf": ("fit_sdf:SDFFit", "Gropp et al., ICML 2020; Müller et al., SIGGRAPH 2022"),
+    "occupancy": ("fit_occupancy:OccupancyFit", "Mescheder et al., CVPR 2019"),
+    "image-field": (
+        "image_field:ImageField",
+        "Tancik et al. 2020; Sitzmann et al. 2020; Müller et al. 2022",
+    ),
+    "image-to-voxels": ("image_to_voxels:ImageToVoxels", "Xie et al., ICCV 2019"),
+    "image-to-points": ("image_to_points:ImageToPoints", "Fan et al., CVPR 2017"),
+    "image-to-mesh": (
+        "image_to_mesh:ImageToMesh",
+        "Wang et al., ECCV 2018; Gkioxari et al., ICCV 2019",
+    ),
+    "image-to-occupancy": (
+        "image_to_occupancy:ImageToOccupancy",
+        "Mescheder et al., CVPR 2019",
+    ),
+}
+"""The module and class in `unrender.methods` and the paper of each method."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +82,7 @@ class Preset:
 
     name: str
     base: str
-    """The method, a key of `CLASSES`."""
+    """The method, a key of `BASES`."""
     task: str
     """What it is for, a key of `TASKS`."""
     purpose: str
@@ -37,7 +93,7 @@ class Preset:
 
     @property
     def paper(self) -> str:
-        return PAPERS[self.base]
+        return BASES[self.base][1]
 
     @property
     def summary(self) -> str:
@@ -57,6 +113,12 @@ class Preset:
                 hint = nearest(RENAMED_OPTIONS.get(option, option), known)
                 raise InputError(f"{self.name}: has no option {option!r}{hint}")
         return kind(**{**self.options, **options})
+
+
+def method_class(name: str) -> "type[Method[Any, Any]]":
+    """The class of a method, a key of `BASES`; its module is imported here, with torch."""
+    module, kind = BASES[name][0].split(":")
+    return getattr(import_module(f"unrender.methods.{module}"), kind)
 
 
 # For minutes on two cores. Networks with biases learn with Muon and from few rays at a time,
@@ -251,12 +313,17 @@ def _presets() -> Iterator[Preset]:
     yield Preset("sit-gaussian", "sit-gaussian", flow, "a flow from noise: a baseline", 5)
     yield Preset("pose-regressor", "pose-regressor", flow, "poses alone: a baseline", 5)
     for name, (width, depth, heads) in _SIT_SIZES.items():
-        size = {"width": width, "depth": depth, "heads": heads}
         for patch in (2, 4, 8):
             yield Preset(
                 f"sit-{name}-{patch}", "sit", flow,
                 f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}", 600,
-                {**size, "patch": patch, "learning_rate": 5e-4},
+                {
+                    "patch": patch,
+                    "width": width,
+                    "depth": depth,
+                    "heads": heads,
+                    "learning_rate": 5e-4,
+                },
             )  # fmt: skip
 
     shape = "shape"
@@ -284,63 +351,12 @@ def _presets() -> Iterator[Preset]:
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _presets()}
 
 
-class Presets(Mapping[str, Preset]):
-    """Every preset by name: `unrender.methods`.
-
-    >>> import unrender as ur
-    >>> ur.methods["nerf-fast"].paper
-    'Mildenhall et al., ECCV 2020'
-    """
-
-    def __getitem__(self, name: str) -> Preset:
-        return find_preset(name)
-
-    def __contains__(self, name: object) -> bool:
-        return _current(str(name)) in PRESETS
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(PRESETS)
-
-    def __len__(self) -> int:
-        return len(PRESETS)
-
-    def __repr__(self) -> str:
-        return "\n\n".join(
-            f"{title}\n" + "\n".join(f"  {each.name:26} {each.summary}" for each in presets)
-            for title, presets in self.by_task()
-        )
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Tables of all presets, for a notebook."""
-        head = "<tr><th>preset</th><th>paper</th><th>use it for</th><th>minutes</th></tr>"
-        return "".join(
-            f"<h4>{escape(title)}</h4><table>{head}"
-            + "".join(
-                f"<tr><td><code>{each.name}</code></td><td>{escape(each.paper)}</td>"
-                f"<td>{escape(each.purpose)}</td><td>{each.minutes:g}</td></tr>"
-                for each in presets
-            )
-            + "</table>"
-            for title, presets in self.by_task()
-        )
-
-    def by_task(self) -> list[tuple[str, list[Preset]]]:
-        """Presets under the title of what they are for."""
-        return [
-            (title, [preset for preset in PRESETS.values() if preset.task == task])
-            for task, title in TASKS.items()
-        ]
-
-
 def find_preset(name: str) -> Preset:
     """The preset of that name; underscores and older names are accepted.
 
     Raises InputError with the nearest names if there is none.
     """
-    wanted = _current(name)
+    wanted = current_name(name)
     if wanted not in PRESETS:
         raise InputError(
             f"{name!r}: is not a method{nearest(wanted, PRESETS)} `unrender fit --help` lists "
@@ -349,7 +365,8 @@ def find_preset(name: str) -> Preset:
     return PRESETS[wanted]
 
 
-def _current(name: str) -> str:
+def current_name(name: str) -> str:
+    """A preset's name with hyphens, and the new one of an older name."""
     plain = name.replace("_", "-").lower()
     return RENAMED.get(plain, plain)
 

@@ -1,11 +1,11 @@
-"""SiT with poses as its source: one flow that renders images and finds cameras.
+"""SiT with camera poses as its source: one flow that renders images and estimates poses.
 
 The transformer of Ma et al., "SiT" (2024), https://arxiv.org/abs/2401.08740, trained by flow
-matching (Lipman et al. 2023) between a camera and the image it takes: x0 = lift(P) + s ε,
-x_t = t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose,
-x1 the premultiplied RGBA image scaled to [−1, 1] and ε normal. Forwards it makes an image of a
-pose; backwards it reads the pose of an image, and from there it searches for the pose whose
-image it would make.
+matching (Lipman et al. 2023) between a camera and the image it takes: x0 = lift(P) + s ε, x_t =
+t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose, x1 the
+premultiplied RGBA image scaled to [−1, 1] and ε normal. Integrated forward it generates the
+image of a pose; integrated backward it reads a pose from an image, from which it searches for
+the pose whose generated image matches.
 """
 
 import dataclasses
@@ -42,27 +42,28 @@ class SiTFlow(TransformerMethod[PoseFlow]):
     finds_poses: ClassVar[bool] = True
 
     lifting: Liftings = "repeat"
-    """How a pose becomes an image's tensor: its twelve numbers repeated, or every pixel's ray
-    in Plücker coordinates."""
+    """How a pose becomes a tensor of the image's shape: its twelve numbers repeated, or the
+    Plücker coordinates of every pixel's ray."""
     source_noise: float = 0.25
-    """Greatest scale of the noise on an example's source."""
+    """Maximum scale of the noise added to the source."""
     noise_scale: Literal["uniform", "fixed"] = "uniform"
-    """Whether each example draws its scale from 0 to the greatest, or all have the greatest."""
+    """uniform: random noise scale in [0, maximum] per example; fixed: always the maximum."""
     end_share: float = 0.3
-    """Share of a batch at the image itself, where the way back to the pose begins."""
+    """Fraction of a batch at t = 1, where the backward integration starts."""
     start_share: float = 0.5
-    """Share of a batch at the pose itself, where the way to the image begins."""
+    """Fraction of a batch at t = 0, where the forward integration starts."""
     image_steps: int = 1
-    """Steps from a pose to its image."""
+    """Integration steps from a pose to its image."""
     inversion_steps: int = 1
-    """Steps from an image to its pose."""
+    """Integration steps from an image to its pose."""
     solver: Solver = "euler"
-    """How each step is taken."""
+    """ODE solver."""
     refine_steps: int = 2
-    """Gauss-Newton steps from what the flow reads to the pose whose image it would make; 0 for
-    the reading alone."""
+    """Gauss-Newton steps that refine the pose so that its generated image matches; 0 for the
+    backward integration alone."""
     modes: int = 3
-    """Poses looked for among the training's, apart from what the flow reads; 0 for none."""
+    """Additional candidates among the training poses, besides the backward reading; 0 for
+    none."""
     autoencoder: str = ""
     """Folder of diffusers' AutoencoderKL, or hub:OWNER/NAME: the flow then works on its latents
     of the images on white, 4x32x32 of 256x256 pixels; without one, on RGBA pixels."""
@@ -83,7 +84,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         )
 
     def prepare(self, model: PoseFlow, data: Views) -> Views:
-        """Encode the images once: an autoencoder takes far longer than a step."""
+        """Encode the images once: an autoencoder takes far longer than a training step."""
         if not self.autoencoder:
             return data
         return dataclasses.replace(data, codes=model.space.encode(data.images))
@@ -102,8 +103,8 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         if self.noise_scale == "uniform":
             scale *= torch.rand(self.batch, generator=generator)
         t = torch.rand(self.batch, generator=generator)
-        # At both ends the examples have no noise, so that the network knows the mean start
-        # and, from an image, aims at the mean of all the sources that lead there.
+        # At both ends examples have no noise, so that the network knows the noise-free source
+        # and, from an image, predicts the mean of all sources that lead to it.
         ends, starts = round(self.end_share * self.batch), round(self.start_share * self.batch)
         scale[: ends + starts] = 0
         t[:ends], t[ends : ends + starts] = 1, 0
@@ -115,13 +116,13 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}
         if starts and not self.autoencoder:
-            # One step from the mean start has this error; the flow's images span 2, not 1.
+            # The error of one step from the noise-free source; the flow's images span 2, not 1.
             image_error = error.detach()[ends : ends + starts, :4].mean() / 4
             losses["metric/psnr"] = -10 * image_error.log10()
         return losses
 
     def finish(self, model: PoseFlow, data: Views) -> None:
-        """Measure the errors of poses on the views that were held out."""
+        """Calibrate expected pose errors on held-out views."""
         held_out = data.select(model.held_out_views)
         x1 = model.flow_from_views(held_out)
         reading = model.read(x1, self.inversion_steps, self.solver)
@@ -131,11 +132,11 @@ class SiTFlow(TransformerMethod[PoseFlow]):
 
     @property
     def search(self) -> PoseSearch:
-        """How poses are looked for."""
+        """The pose search."""
         return PoseSearch(self.refine_steps, self.modes, self.image_steps, self.solver)
 
     def render(self, model: PoseFlow, cameras: Cameras) -> Rendering:
-        """From the mean start; differentiable in poses that require gradients.
+        """Images from the noise-free source; differentiable in poses that require gradients.
 
         Cameras must have the image size and the field of view of the training views.
         """
@@ -146,7 +147,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
     def render_sampled(
         self, model: PoseFlow, cameras: Cameras, generator: torch.Generator
     ) -> Rendering:
-        """From a sampled start, with the most noise of training: it hides the pose in part."""
+        """Images from a noisy source, at the maximum noise scale of training."""
         check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
             mean = model.lift(cameras)
@@ -161,9 +162,9 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         return Rendering(images[..., :3], opacity, torch.zeros_like(opacity))
 
     def estimate_poses(self, model: PoseFlow, images: Images) -> PoseEstimate:
-        """Cameras of the training's field of view, at the images' own size.
+        """Estimate cameras with the field of view of training, at the images' own size.
 
-        Images of another size than the flow's are averaged over its pixels' squares first.
+        Images of another size than the flow's are downscaled first, by averaging.
         """
         height, width = images.shape[1:3]
         x1 = model.flow_from_images(small_squares(model, images))

@@ -1,11 +1,11 @@
-"""SiT as its paper has it: images from noise, with the camera's pose for the condition.
+"""SiT as in its paper: images from noise, conditioned on the camera pose.
 
 Ma et al., "SiT: Exploring Flow and Diffusion-based Generative Models with Scalable Interpolant
 Transformers" (2024), https://arxiv.org/abs/2401.08740: the linear path x_t = t x1 + (1 − t) ε
-from normal noise ε to an image x1, the loss |v(x_t, t, P) − (x1 − ε)|² at uniform t. The pose
-P = [R | t] takes the place of the paper's class: two layers embed its twelve numbers, t in
-units of the cameras' mean distance, and their outcome is added to that of the time. What a flow
-that starts at the pose itself is compared with.
+from normal noise ε to an image x1, the loss |v(x_t, t, P) − (x1 − ε)|² at uniform t. The pose P
+= [R | t] replaces the paper's class label: two layers embed its twelve numbers, t in units of
+the mean camera distance, and the embedding is added to that of time. This is the baseline for
+the flow whose source is the pose itself.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class GaussianFlow(AveragedSiT):
 
     @torch.no_grad()
     def generate(self, poses: Float[Tensor, "images 12"], steps: int, seed: int) -> Images:
-        """Images of the averaged weights: all from one noise, by steps of Euler."""
+        """Images by the averaged weights, from the same noise, by Euler steps."""
         size = self.image_size
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, 4, size, size, generator=generator).to(poses)
@@ -53,12 +53,12 @@ class GaussianFlow(AveragedSiT):
 
 @dataclass(frozen=True)
 class SiTGaussian(TransformerMethod[GaussianFlow]):
-    """Noise-to-image flow conditioned on the pose (SiT 2024): a control that finds no poses."""
+    """Noise-to-image flow conditioned on the pose (SiT 2024): a baseline."""
 
     image_steps: int = 50
     """Steps from noise to an image."""
     noise_seed: int = 0
-    """Seed of the noise that every image begins with."""
+    """Seed of the noise that all images start from."""
 
     def model(
         self,
@@ -89,7 +89,7 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         return {"velocity": (predicted.float() - point.velocity).square().mean()}
 
     def render(self, model: GaussianFlow, cameras: Cameras) -> Rendering:
-        """From the noise of `noise_seed`, so that equal cameras have equal images.
+        """Images from the noise of `noise_seed`, so that equal cameras give equal images.
 
         Cameras must have the image size and the field of view of the training views.
         """

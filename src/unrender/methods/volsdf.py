@@ -1,4 +1,4 @@
-"""VolSDF: density from a signed distance, and samples that keep the opacity's error bounded.
+"""VolSDF: density from a signed distance, and samples with bounded opacity error.
 
 Yariv, Gu, Kasten, Lipman, "Volume Rendering of Neural Implicit Surfaces", NeurIPS 2021,
 https://arxiv.org/abs/2106.12052.
@@ -21,7 +21,7 @@ from unrender.rendering.volume.surface_density import (
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
 
 PADDING = 0.01
-"""Added to the weights that are resampled, so that no bin is forgotten."""
+"""Padding of the weights for resampling, so that every bin keeps some probability."""
 BISECTIONS = 8
 
 
@@ -30,9 +30,9 @@ class VolSDF(SurfaceMethod):
     """Signed distances, density by the Laplace CDF, error-bounded samples (2021)."""
 
     tolerance: float = 0.1
-    """Bound on the error of a ray's opacity, up to any place on it."""
+    """Bound ε on the error of a ray's opacity up to any position on it."""
     rounds: int = 2
-    """Times at most that looks are added where the bound is not kept."""
+    """Maximum number of rounds in which samples are added where the bound is exceeded."""
 
     def density(
         self, model: SurfaceModel, distance: Float[Tensor, "*batch"]
@@ -48,7 +48,7 @@ class VolSDF(SurfaceMethod):
         far: Float[Tensor, "rays"],
         generator: torch.Generator | None,
     ) -> Float[Tensor, "rays edges"]:
-        """Drawn by the opacity that the least β gives for which the bound is kept (alg. 1)."""
+        """Edges sampled from the opacity of the least β within the bound (alg. 1)."""
 
         def look(t: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays edges"]:
             points = origins[:, None] + t[..., None] * directions[:, None]
@@ -64,7 +64,7 @@ class VolSDF(SurfaceMethod):
             bounds = opacity_error_bounds(distance, t, wanted)
             if again == self.rounds or not bool((bounds.amax(1) > self.tolerance).any()):
                 break
-            # More looks where the bound grows most, and all of them in order again.
+            # More samples where the bound grows most, and all of them sorted again.
             grown = torch.diff(bounds, dim=1, prepend=torch.zeros_like(bounds[:, :1])).relu()
             more = finer_edges(t, grown + 1e-6, self.coarse_samples, generator)
             t, order = torch.cat([t, more], dim=1).sort(dim=1)
@@ -90,9 +90,9 @@ def bounded_beta(
     wanted: Float[Tensor, "rays"],
     tolerance: float,
 ) -> Float[Tensor, "rays"]:
-    """The least β, no less than what is wanted, for which the bound is kept: by bisection."""
+    """The smallest β above the current one that satisfies the bound, by bisection."""
     low = wanted
-    # By the longest bin, for which all bins are no worse than equal ones.
+    # From the longest bin: the bound for equal bins of that length is an upper bound.
     bins = t.shape[1] - 1
     high = safe_beta(bins * t.diff(dim=1).amax(1), bins, tolerance).maximum(wanted)
     kept = opacity_error_bounds(distance, t, wanted).amax(1) <= tolerance

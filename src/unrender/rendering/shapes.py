@@ -1,7 +1,8 @@
-"""Shapes of any kind as renderers, lit alike, and cameras about them."""
+"""Renderers of shapes of any kind under the same lights, and cameras around them."""
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,17 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.kernels.nearest import k_nearest
-from unrender.rendering.mesh.shading import GREY, Material, light_on, mesh_renderer, studio
+from unrender.rendering.mesh.shading import (
+    GREY,
+    Light,
+    LightRig,
+    Material,
+    MeshRenderOptions,
+    headlight,
+    light_on,
+    mesh_renderer,
+    studio,
+)
 from unrender.rendering.points import points_renderer
 from unrender.rendering.renderer import Renderer, Rendering, concatenated
 from unrender.shapes.points import PointCloud, estimated_normals
@@ -19,10 +30,12 @@ from unrender.shapes.shape import Shape, bounds
 from unrender.shapes.voxels import VoxelGrid, cubify
 
 VIEW = math.radians(30)
-"""Field of view of cameras about a shape."""
+"""Field of view of cameras around a shape, in radians."""
 ELEVATION = math.radians(20)
+"""Default elevation of cameras around a shape, in radians."""
 NEIGHBOURS = 4
-"""The farthest of so many, a point itself among them, tells how large it has to be."""
+"""The distance to the farthest of this many nearest neighbors, the point itself included, sets
+the radius of points."""
 
 
 def cameras_around(
@@ -32,38 +45,44 @@ def cameras_around(
     elevation: float = ELEVATION,
     radius: float | None = None,
 ) -> Cameras:
-    """A turntable about the shape's middle, by default so far that all of it is always seen.
+    """A turntable around the center of the shape's bounding box.
 
-    `elevation` in radians. InputError if the shape has no extent.
+    `elevation` is in radians. By default, `radius` is such that the whole shape is always in
+    view. Raises InputError if the shape has no extent.
     """
     low, high = bounds(shape)
     reach = float((high - low).norm()) / 2
     if reach == 0:
-        raise InputError("the shape has no extent: there is nothing to look at")
+        raise InputError("the shape has no extent: all of its points are the same")
     poses = turntable(frames, radius or reach / math.sin(VIEW / 2), elevation)
     poses[:, :, 3] += (low + high).cpu() / 2
     return Cameras.from_focal(poses, size / 2 / math.tan(VIEW / 2), size, size)
 
 
-def shape_renderer(shape: Shape) -> Renderer:
-    """A mesh with its texture, points so large that they leave no holes, or voxels as cubes.
+def shape_renderer(shape: Shape, lights: Sequence[Light] | LightRig = headlight) -> Renderer:
+    """Renderer of any shape: a mesh with its texture, points as spots, or voxels as cubes.
 
-    Renders on the shape's device, and gives back on the cameras'.
+    Spots are large enough to leave no holes. By default the lights follow the camera. Renders
+    on the shape's device, and returns results on the cameras' device.
     """
     if isinstance(shape, PointCloud):
-        draw, device = cloud_renderer(shape), shape.points.device
+        draw, device = cloud_renderer(shape, lights), shape.points.device
     else:
         mesh = cubify(shape) if isinstance(shape, VoxelGrid) else shape
-        draw, device = mesh_renderer(mesh), mesh.vertices.device
+        draw = mesh_renderer(mesh, MeshRenderOptions(lights=lights))
+        device = mesh.vertices.device
     return lambda cameras: draw(cameras.to(device)).to(cameras.device)
 
 
-def cloud_renderer(cloud: PointCloud) -> Renderer:
-    """Points with their colours, or grey ones, with light on them.
+def cloud_renderer(
+    cloud: PointCloud, lights: Sequence[Light] | LightRig | None = None
+) -> Renderer:
+    """Renderer of points with their colors, or gray without, shaded by their normals.
 
-    Where they have neither colours nor normals, these are found from their neighbours and turn
-    toward the camera.
+    Points with colors but without normals are not shaded. With neither, normals are estimated
+    from neighbors and flipped toward the camera. `lights` is `studio` by default.
     """
+    fixed = studio() if lights is None else lights
     points, radius = cloud.points.detach(), spacing(cloud.points)
     if cloud.colors is not None and cloud.normals is None:
         return points_renderer(points, cloud.colors, radius)
@@ -79,7 +98,8 @@ def cloud_renderer(cloud: PointCloud) -> Renderer:
             eyes = camera.centers.expand_as(points)
             facing = ((eyes - points) * normals).sum(1, keepdim=True) >= 0
             turned = torch.where(facing | (cloud.normals is not None), normals, -normals)
-            lit, highlight = light_on(points, turned, eyes, studio(), Material())
+            own = fixed(camera) if callable(fixed) else fixed
+            lit, highlight = light_on(points, turned, eyes, own, Material())
             shown = (colors * lit + highlight).clamp(0, 1)
             parts.append(points_renderer(points, shown, radius)(camera))
         return concatenated(parts)
@@ -88,7 +108,7 @@ def cloud_renderer(cloud: PointCloud) -> Renderer:
 
 
 def lit(rendering: Rendering) -> Rendering:
-    """The same with light on it, by its normals, which it must have."""
+    """The rendering multiplied by diffuse `studio` shading; it must have normals."""
     assert rendering.normals is not None, "light needs normals"
     normals = rendering.normals.reshape(-1, 3)
     nowhere = torch.zeros_like(normals)
@@ -98,7 +118,7 @@ def lit(rendering: Rendering) -> Rendering:
 
 
 def spacing(points: Float[Tensor, "points 3"]) -> float:
-    """So large that points overlap their neighbours, in the median; 1 of a lone point."""
+    """Radius at which points overlap their neighbors, by the median; 1 for a single point."""
     with torch.no_grad():
         count = min(NEIGHBOURS, len(points))
         found = k_nearest(points[None], points[None], count).distance2[0, :, -1].sqrt()

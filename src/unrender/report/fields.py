@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -31,8 +32,8 @@ from unrender.training.metrics import Entry, columns
 
 BRIGHTEST = 0.99
 """Quantile of the target image's derivatives at which images of derivatives saturate."""
-LABEL = 16
-"""Pixels that a tile's name is high."""
+LABEL, GAP = 20, 6
+"""Height of a tile's name, and gap between tiles, in pixels."""
 Tile = Float[Tensor, "height width 3"]
 
 
@@ -176,14 +177,15 @@ def _grey(values: Float[Tensor, "height width"]) -> Tile:
 def labelled(
     tiles: Sequence[tuple[str, Tile]], columns: int
 ) -> Float[Tensor, "sheet_height sheet_width 3"]:
-    """Images of one size in rows, each below its name."""
+    """Images of one size in rows with gaps between them, each below its name."""
     height, width, _ = tiles[0][1].shape
     rows = -(-len(tiles) // columns)
-    sheet = Image.new("RGB", (columns * width, rows * (height + LABEL)), "white")
-    pen = ImageDraw.Draw(sheet)
+    across, down = width + GAP, height + LABEL + GAP
+    sheet = Image.new("RGB", (columns * across - GAP, rows * down - GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(findfont("DejaVu Sans"), LABEL - 6)
     for place, (name, tile) in enumerate(tiles):
-        x, y = place % columns * width, place // columns * (height + LABEL)
-        pen.text((x + 3, y + 1), name, "black", ImageFont.load_default(LABEL - 4))
+        x, y = place % columns * across, place // columns * down
+        pen.text((x + 1, y + LABEL // 2), name, "black", font, anchor="lm")
         sheet.paste(Image.fromarray(to_bytes(tile).numpy()), (x, y + LABEL))
     return torch.from_numpy(np.array(sheet)).float() / 255
 

@@ -1,79 +1,106 @@
-"""The loop in one picture, for a README: photographs, and what each direction makes of them."""
+"""Labeled grids of images, as PNG files for a README or the docs."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from unrender.files import replacing
 
-LETTER = 0.075
-"""Inches that a letter of a label takes, at most."""
-HEAD = 0.2
-"""Inches for what stands over the columns."""
+FONT_SIZE = 9
+"""Points of labels and column titles."""
+LINE = 0.16
+"""Height of a line of text, in inches."""
+CELL, ALL_CELLS = 1.15, 3.45
+"""Width of an image, and least width of a whole row of images, in inches."""
+LABEL_LENGTH = 15
+"""Longest line of a label, in characters: labels never take a third of the picture."""
+TEXT_COLOR = "#333333"
 
 Row = tuple[str, Float[Tensor, "images height width 3"]]
-"""A label, and one image a column."""
+"""A label, and one image for each column."""
 
 
 def write_picture(
-    path: Path, rows: Sequence[Row], dots_an_inch: int = 100, heads: Sequence[str] = ()
+    path: Path, rows: Sequence[Row], dots_an_inch: int = 200, heads: Sequence[str] = ()
 ) -> None:
-    """`draw_picture` as a PNG."""
+    """Write the figure of `draw_picture` as a PNG, atomically."""
     figure = draw_picture(rows, heads)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
 
 
 def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
-    """Images in a labelled grid; small ones are enlarged without smoothing.
+    """Images in a grid with a label beside each row; small images are enlarged unsmoothed.
 
-    `heads` stand over the columns, if given.
+    `heads` are the titles of the columns, if given. Long labels and titles are wrapped.
     """
     columns = min(len(images) for _, images in rows)
-    longest = max(len(line) for label, _ in rows for line in label.splitlines())
-    margin = max(1.35, 0.25 + LETTER * longest)
-    heights = [images.shape[1] / images.shape[2] for _, images in rows]
-    above = HEAD if heads else 0.0
-    height = 1.15 * sum(heights) + above
-    figure = Figure(figsize=(margin + 1.15 * columns, height))
-    left = margin / (margin + 1.15 * columns)
+    cell = max(CELL, ALL_CELLS / columns)
+    labels = [_wrapped(label, LABEL_LENGTH) for label, _ in rows]
+    titles = [_wrapped(head, round(14 * cell)) for head in heads]
+    margin = 0.2 + max(map(_inches, labels))
+    above = 0.08 + LINE * max(title.count("\n") + 1 for title in titles) if titles else 0.02
+    heights = [
+        max(cell * images.shape[1] / images.shape[2], LINE * (label.count("\n") + 1))
+        for label, (_, images) in zip(labels, rows, strict=True)
+    ]
+    width, height = margin + cell * columns + 0.02, above + sum(heights) + 0.02
+    figure = Figure(figsize=(width, height))
     grid = figure.subplots(
         len(rows),
         columns,
         squeeze=False,
         gridspec_kw={
-            "left": left,
-            "right": 0.995,
-            "top": 0.99 - above / height,
-            "bottom": 0.01,
+            "left": margin / width,
+            "right": 1 - 0.02 / width,
+            "top": 1 - above / height,
+            "bottom": 0.02 / height,
             "wspace": 0.03,
             "hspace": 0.03,
             "height_ratios": heights,
         },
     )
-    for axes, (label, images) in zip(grid, rows, strict=True):
+    for axes, label, (_, images) in zip(grid, labels, rows, strict=True):
         for column in range(columns):
             axes[column].imshow(images[column].cpu().numpy(), interpolation="nearest")
             axes[column].axis("off")
-        axes[0].text(
-            -0.08,
-            0.5,
+        axes[0].annotate(
             label,
-            transform=axes[0].transAxes,
+            (0, 0.5),
+            (-7, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
             ha="right",
             va="center",
-            fontsize=9,
-            color="#333333",
+            fontsize=FONT_SIZE,
+            color=TEXT_COLOR,
         )
-    for axes, head in zip(grid[0], heads, strict=False):
-        axes.set_title(head, fontsize=9, color="#333333", pad=3)
+    for axes, title in zip(grid[0], titles, strict=False):
+        axes.set_title(title, fontsize=FONT_SIZE, color=TEXT_COLOR, pad=3)
     return figure
 
 
+def _wrapped(text: str, length: int) -> str:
+    lines = [textwrap.wrap(line, length) or [""] for line in text.splitlines()]
+    return "\n".join(part for line in lines for part in line)
+
+
+def _inches(text: str) -> float:
+    """Width of the longest line."""
+    widths = [
+        float(TextPath((0, 0), line, size=FONT_SIZE).get_extents().width)
+        for line in text.splitlines()
+        if line.strip()
+    ]
+    return max(widths, default=0.0) / 72
+
+
 def evenly(count: int, total: int) -> list[int]:
-    """`count` indices spread over `total`."""
+    """`count` evenly spaced indices below `total`."""
     return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()

@@ -96,7 +96,7 @@ class Ablations(Study):
                 Table(records),
                 Plot(
                     "variants",
-                    _draw(records),
+                    draw_variants(records),
                     "Dashed lines mark the flow as studied.",
                 ),
             ],
@@ -117,7 +117,7 @@ class Ablations(Study):
         return {name: everything[name] for name in self.only or everything}
 
 
-def _draw(records: list[Record]) -> Figure:
+def draw_variants(records: list[Record]) -> Figure:
     """Dot plot of all variants, with one panel for each metric."""
     columns = ("PSNR, dB", "one step, degrees", "mode, degrees")
     names = [str(record["variant"]) for record in records]

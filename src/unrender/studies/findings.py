@@ -15,7 +15,7 @@ from unrender.report.pictures import Row, draw_picture
 from unrender.report.plots import STYLE
 from unrender.training.run_folder import processor, provenance
 
-DOTS_AN_INCH = 130
+DOTS_AN_INCH = 200
 PLOT_SIZE = (6.4, 3.8)
 """Size of a single plot in inches, with room for long labels in the legend."""
 

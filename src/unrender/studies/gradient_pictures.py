@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import matplotlib as mpl
 import torch
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from unrender.report.pictures import Row
-from unrender.report.plots import draw_curves, draw_scatter
+from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
 from unrender.studies.findings import Plot, Record, Strip
 from unrender.studies.gradient_scenes import PARAMETERS
 from unrender.studies.gradient_techniques import Truth
@@ -25,44 +26,29 @@ def diverging(
 def derivative_images(
     name: str, true: Truth, found: Mapping[str, Float[Tensor, "4 height width 3"]]
 ) -> Strip:
-    """Derivative images: a row for each technique, a column and scale for each parameter."""
+    """Images and derivatives: a row and a scale for each parameter, a column a technique."""
     limits = true.derivatives.mean(3).abs().flatten(1).quantile(0.995, dim=1)
-
-    def row(rows: Float[Tensor, "4 height width 3"]) -> Float[Tensor, "4 height width 3"]:
-        return torch.stack(
-            [
-                diverging(own.mean(2), float(limit))
-                for own, limit in zip(rows, limits, strict=True)
-            ]
-        )
-
-    shown = torch.cat([true.image[None].clamp(0, 1), row(true.derivatives)])
-    rows: list[Row] = [("ground truth", shown)]
-    blank = torch.ones_like(shown[:1])
-    rows += [
-        (technique.replace(", ", "\n"), torch.cat([blank, row(own)]))
-        for technique, own in found.items()
-    ]
+    rows: list[Row] = []
+    for k, (parameter, limit) in enumerate(zip(PARAMETERS, limits, strict=True)):
+        rendered = true.changed[:, k].clamp(0, 1)
+        each = torch.stack([own[k].mean(2) for own in (true.derivatives, *found.values())])
+        rows.append((parameter, torch.cat([rendered, diverging(each, float(limit))])))
     return Strip(
         name.replace(" ", "-"),
         rows,
-        f"The {name}: the image and its derivatives by {', '.join(PARAMETERS)}. Red is "
-        "positive, blue negative; each column has one scale.",
-        ["image", *PARAMETERS],
+        f"The {name}, with each parameter decreased and increased, and the derivatives of its "
+        "pixels. Red is positive, blue negative; each row has one scale.",
+        ["decreased", "increased", "ground truth", *found],
     )
 
 
 def width_and_cost(records: Sequence[Record]) -> list[Plot]:
     """Error of the derivative by position over the width of an edge, and over the cost."""
     widths: dict[str, tuple[list[float], list[float]]] = {}
-    costs: dict[str, tuple[list[float], list[float]]] = {}
     for row in records:
         if row["parameter"] != "position":
             continue
-        error, cost, width = float(row["error"] or 0), float(row["cost"] or 0), row["width"]
-        xs, ys = costs.setdefault(str(row["kind"]), ([], []))
-        xs.append(cost)
-        ys.append(error)
+        error, width = float(row["error"] or 0), row["width"]
         if width is not None:
             xs, ys = widths.setdefault(f"{row['kind']}, {row['scene']}", ([], []))
             xs.append(float(width))
@@ -79,7 +65,36 @@ def width_and_cost(records: Sequence[Record]) -> list[Plot]:
         ),
         Plot(
             "cost",
-            draw_scatter(costs, "cost (plain images)", "relative error, position"),
-            "Error of the derivative by position over its cost; one point for each scene.",
+            _draw_costs(records),
+            "Error of the derivative by position over its cost, on average over the scenes.",
         ),
     ]  # fmt: skip
+
+
+def _draw_costs(records: Sequence[Record]) -> Figure:
+    """One named point for each technique."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.add_subplot()
+        colors: dict[str, str] = {}
+        for technique in dict.fromkeys(str(row["technique"]) for row in records):
+            own = [
+                row
+                for row in records
+                if row["technique"] == technique and row["parameter"] == "position"
+            ]
+            cost, error = (
+                sum(float(row[key] or 0) for row in own) / len(own) for key in ("cost", "error")
+            )
+            kind = str(own[0]["kind"])
+            color = colors.setdefault(kind, PALETTE[len(colors) % len(PALETTE)])
+            axes.scatter(cost, error, s=24, color=color)
+            axes.annotate(
+                technique, (cost, error), (5, 3), textcoords="offset points", fontsize=8
+            )
+        log_axis(axes, "x")
+        axes.margins(0.18, 0.1)
+        axes.set(
+            xlabel="cost (plain images)", ylabel="relative error, position", ylim=(0, None)
+        )
+        return figure

@@ -27,6 +27,8 @@ GAMMA = 1e-2
 """γ of soft rasterization (SoftRas, eq. 3): smaller values give sharper occlusion."""
 JUMP = 0.25
 """Depth difference within a pixel, in scene units, from which it counts as a silhouette."""
+VISIBLE = (0.3, 0.5, 0.3, 0.8)
+"""Changes of the four amounts that are clearly visible in an image."""
 COARSE, FINE = 40, 24
 """Bins along each ray: evenly spaced ones, and resampled ones that carry gradients."""
 
@@ -192,9 +194,12 @@ def derivatives(draw: Callable[[Amounts], Tensor]) -> Float[Tensor, "4 *numbers"
 
 @dataclass(frozen=True)
 class Truth:
-    """Ground-truth image and derivatives, by finite differences."""
+    """Ground-truth derivatives, by finite differences, and images of the scene."""
 
     image: Image
+    """At rest."""
+    changed: Float[Tensor, "2 4 height width 3"]
+    """Images with each amount at −VISIBLE and at +VISIBLE."""
     derivatives: Float[Tensor, "4 height width 3"]
     noise: Float[Tensor, "4"]
     """Norm of the standard errors, relative to the norm of the derivatives."""
@@ -215,14 +220,12 @@ def truth(
     pixel = setting_at(torch.zeros(4), side).pixel
     steps = torch.tensor([0.2 * pixel, scene.turn * pixel, 0.1, 0.02])
     found: list[Tensor] = []
-    images: list[Tensor] = []
     for _ in range(passes):
         offset = torch.rand(2, generator=generator) - 0.5
         full, fewer = (
             rasterized(scene, side, times, antialias=False, offset=offset)
             for times in (rays, (rays + 1) // 2)
         )
-        images.append(full(torch.zeros(4)))
         ends = [
             (draw(step), draw(-step))
             for draw, step in zip((full, full, fewer, fewer), torch.diag(steps), strict=True)
@@ -231,7 +234,11 @@ def truth(
     every = torch.stack(found)
     mean = every.mean(0)
     noise = (every.var(0) / passes).sum((1, 2, 3)).sqrt() / mean.flatten(1).norm(dim=1)
-    return Truth(torch.stack(images).mean(0), mean, noise, silhouettes(scene, side))
+    plain = rasterized(scene, side, rays=4, antialias=False)
+    changes = torch.diag(torch.tensor(VISIBLE))
+    changed = [torch.stack([plain(sign * each) for each in changes]) for sign in (-1, 1)]
+    image = plain(torch.zeros(4))
+    return Truth(image, torch.stack(changed), mean, noise, silhouettes(scene, side))
 
 
 def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, "height width"]:

@@ -101,7 +101,11 @@ class Robustness(Study):
                 "generate. It needs no ground truth, and the AUROC measures how well it "
                 "detects images from outside of the training range.",
                 Table(summary),
-                Plot("sweeps", _draw(sweeps, records), "Medians; gray is the training range."),
+                Plot(
+                    "sweeps",
+                    draw_sweeps(sweeps, records),
+                    "Medians; gray is the training range.",
+                ),
                 Strip("images", strips, "Images from the smallest to the largest value."),
             ],
             records,
@@ -172,7 +176,7 @@ def _radians(degrees: tuple[float, float]) -> tuple[float, float]:
     return math.radians(degrees[0]), math.radians(degrees[1])
 
 
-def _draw(sweeps: list[Sweep], records: list[Record]) -> Figure:
+def draw_sweeps(sweeps: list[Sweep], records: list[Record]) -> Figure:
     """Grid of plots: a column for each parameter; rows are PSNR, pose error and energy."""
     rows = {
         "psnr": "PSNR (dB)",

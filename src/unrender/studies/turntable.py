@@ -20,6 +20,8 @@ from unrender.studies.study import Study, Subject, over_white
 
 EXAGGERATED = 10
 """Factor by which errors are exaggerated in the drawing."""
+MARGINS = {"left": 0.02, "right": 0.96, "bottom": 0.04, "top": 0.94, "wspace": 0.12}
+"""Margins of the drawing as shares of the figure: constrained layout crops 3D axes."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Turntable(Study):
                 ),
                 Plot(
                     "path",
-                    _draw_paths(truth, {n: each.cameras for n, each in found.items()}),
+                    draw_paths(truth, {n: each.cameras for n, each in found.items()}),
                     f"Estimated and true (gray) camera centers. Errors are drawn {EXAGGERATED} "
                     "times as large as they are.",
                 ),
@@ -119,12 +121,14 @@ class Turntable(Study):
         )
 
 
-def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
+def draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
     """3D plot of the true and the estimated circle for each estimator."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.2 * len(found), 3.3), layout="constrained")
-        for number, (name, cameras) in enumerate(found.items()):
-            axes = figure.add_subplot(1, len(found), number + 1, projection="3d")
+        figure = Figure(figsize=(3.2 * len(found), 3.3))
+        grid = figure.subplots(
+            1, len(found), squeeze=False, subplot_kw={"projection": "3d"}, gridspec_kw=MARGINS
+        )
+        for axes, (name, cameras) in zip(grid[0], found.items(), strict=True):
             assert isinstance(axes, Axes3D)
             true = _closed(truth.centers)
             ours = true + EXAGGERATED * (_closed(cameras.centers) - true)
@@ -134,11 +138,13 @@ def _draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
                 axes.plot(*zip(a, b, strict=True), color=PALETTE[1], linewidth=0.8)
             extent = 1.05 * truth.centers.norm(dim=1).max().item()
             axes.set(xlim=(-extent, extent), ylim=(-extent, extent), zlim=(0, 1.2 * extent))
-            axes.set_box_aspect((2, 2, 1.2))
+            # The stub takes whole numbers only.
+            axes.set_box_aspect((2, 2, 1.2), zoom=0.92)  # pyright: ignore[reportArgumentType]
             axes.plot([0], [0], [0], "x", color="#888888")
             axes.view_init(elev=28, azim=math.degrees(-1.0))
-            axes.set_title(name, fontsize=10)
             axes.tick_params(labelsize=7, pad=-2)
+            # The box does not fill its axes: a title inside them is above it all the same.
+            axes.set_title(name, fontsize=10, y=0.97)
         return figure
 
 

@@ -125,7 +125,7 @@ def bent(row: int, column: int, value: Any) -> list[list[Any]]:
     [
         ({"file_path": "r_7"}, "frame 1: there is no image 'r_7'"),
         ({"file_path": 7}, "frame 1: `file_path` is 7, not a file name"),
-        ({"file_path": "r\0"}, "no usable path"),
+        ({"file_path": "r\0"}, "not a valid path"),
         ({"file_path": "../other/r_0"}, "leaves the folder"),
         ({"file_path": "/etc/hostname"}, "leaves the folder"),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "not 4x4"),
@@ -136,7 +136,7 @@ def bent(row: int, column: int, value: Any) -> list[list[Any]]:
         ({"transform_matrix": bent(0, 0, math.nan)}, r"frame 1 \(r_1.png\): .*NaN"),
         ({"transform_matrix": bent(1, 3, math.inf)}, "infinite"),
         ({"transform_matrix": bent(1, 3, 1e300)}, "infinite"),
-        ({"transform_matrix": bent(0, 0, 1.01)}, r"frame 1 \(r_1.png\).*no rotation"),
+        ({"transform_matrix": bent(0, 0, 1.01)}, r"frame 1 \(r_1.png\).*not a rotation"),
         ({"transform_matrix": bent(0, 0, -1)}, "reflection"),
         ({"transform_matrix": bent(3, 3, 0)}, "last row"),
         ({"fl_x": -3}, "must be positive"),
@@ -164,7 +164,7 @@ FRAMES = [{"file_path": "r_0", "transform_matrix": IDENTITY}]
     [
         ('{"camera_angle_x": 0.7, "frames": [{"file', "not valid JSON"),
         ("[" * 100_000, "not valid JSON"),
-        ("[]", "holds a list, not an object"),
+        ("[]", "contains a list, not an object"),
         ('{"camera_angle_x": 0.7}', "`frames` is missing"),
         ({"camera_angle_x": 0.7, "frames": {}}, "not a list"),
         ({"camera_angle_x": 0.7, "frames": []}, "zero views"),
@@ -215,7 +215,7 @@ def test_images_must_agree(tmp_path: Path):
 def test_oversized_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = write_scene(tmp_path / "scene")
     monkeypatch.setattr(blender, "MAX_JSON_BYTES", 100)
-    with pytest.raises(InputError, match="no list of poses"):
+    with pytest.raises(InputError, match="not a list of poses"):
         load_blender(folder)
 
 

@@ -113,7 +113,7 @@ def pose_with(row: int, column: int, value: float) -> np.ndarray[Any, Any]:
     [
         (changed(poses=None), "has no array `poses`"),
         (changed(focal=None), "has no array `focal`"),
-        (changed(images=np.zeros((3, 5, 4, 2), np.float32)), "`images` is of shape"),
+        (changed(images=np.zeros((3, 5, 4, 2), np.float32)), "`images` has shape"),
         (changed(images=np.zeros((3, 5, 4, 3), np.int64)), "float32 or uint8"),
         (changed(images=np.zeros((3, 5, 4, 3), complex)), "must hold numbers"),
         (changed(images=np.full((3, 5, 4, 3), "x")), "must hold numbers"),
@@ -128,13 +128,13 @@ def pose_with(row: int, column: int, value: float) -> np.ndarray[Any, Any]:
         (changed(poses=np.zeros((3, 4, 4), np.int32)), "`poses` is"),
         (changed(poses=pose_with(0, 0, np.nan)), "pose 1.*NaN"),
         (changed(poses=pose_with(0, 3, np.inf)), "pose 1.*infinite"),
-        (changed(poses=pose_with(0, 0, 1.1)), "pose 1.*no rotation"),
+        (changed(poses=pose_with(0, 0, 1.1)), "pose 1.*not a rotation"),
         (changed(poses=pose_with(0, 0, -1.0)), "pose 1.*reflection"),
         (changed(poses=pose_with(3, 3, 2.0)), "pose 1.*last row"),
-        (changed(focal=np.array([1.0, 2.0])), "`focal` is of shape"),
+        (changed(focal=np.array([1.0, 2.0])), "`focal` has shape"),
         (changed(focal=np.array(-1.0)), "must be positive"),
         (changed(focal=np.array(math.nan)), "must be positive"),
-        (changed(background=np.zeros(2)), "`background` is of shape"),
+        (changed(background=np.zeros(2)), "`background` has shape"),
     ],
 )
 def test_wrong_content_is_refused(tmp_path: Path, content: dict[str, Any], message: str):

@@ -154,12 +154,12 @@ def test_a_made_scan_is_read(scan: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("trajectory.log", "0 0 1\n1 0 0 0\n", "each pose has 5"),
+        ("trajectory.log", "0 0 1\n1 0 0 0\n", "5 for each pose"),
         ("trajectory.log", "0 0 1\n" + "a b c d\n" * 4, "4x4"),
         ("trajectory.log", "0 0 1\n" + "1 0 0\n" * 4, "4x4"),
-        ("trajectory.log", "0 0 1\n" + "1 0 0 0\n" * 4, "no rotation"),
-        ("trajectory.log", "", "each pose has 5"),
-        ("camera.json", "{", "no JSON"),
+        ("trajectory.log", "0 0 1\n" + "1 0 0 0\n" * 4, "not a rotation"),
+        ("trajectory.log", "", "5 for each pose"),
+        ("camera.json", "{", "not valid JSON"),
         ("camera.json", "[]", "nine numbers"),
         ("camera.json", '{"intrinsic_matrix": [1, 2]}', "nine numbers"),
         ("camera.json", '{"intrinsic_matrix": [1,0,0,0,1,0,0,0,1]}', "width"),
@@ -174,7 +174,7 @@ def test_a_made_scan_is_read(scan: Path) -> None:
             "the camera has 9x6",
         ),
         ("other.json", "{}", "2 .json files"),
-        ("depth/2.png", "", "as many of each"),
+        ("depth/2.png", "", "equal numbers"),
         ("depth/1.png", "", "cannot be read"),
         ("color/1.png", "x", "cannot be read"),
     ],
@@ -191,7 +191,7 @@ def test_depth_of_other_kinds_is_refused(scan: Path) -> None:
     with pytest.raises(InputError, match="16 bits of grey"):
         load_scan(scan)
     Image.fromarray(np.zeros((6, 9), np.uint16)).save(scan / "depth/1.png")
-    with pytest.raises(InputError, match="register depth"):
+    with pytest.raises(InputError, match="register the depth"):
         load_scan(scan)
     with pytest.raises(InputError, match="depth_scale"):
         load_scan(scan, 0.0)

@@ -412,7 +412,7 @@ NAN_MESH = dataclasses.replace(
         ([], [SKY], "no objects"),
         ([FLOOR], [], "no light"),
         ([FLOOR], [Environment(torch.zeros(2, 2, 3))], "black"),
-        ([FLOOR], [Environment(torch.full((2, 2, 3), torch.nan))], "not finite"),
+        ([FLOOR], [Environment(torch.full((2, 2, 3), torch.nan))], "NaN or Inf"),
         ([FLOOR], [Environment(torch.zeros(0, 2, 3))], "no pixels"),
         ([FLOOR], [SKY, SKY], "2 environments"),
         ([FLOOR], [PointSource(torch.zeros(3), -WHITE)], "negative"),
@@ -420,10 +420,10 @@ NAN_MESH = dataclasses.replace(
         ([FLOOR], [DistantSource(torch.zeros(3), WHITE)], "direction"),
         ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE))], [SKY], "no area"),
         ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE), WHITE)], [], "no area"),
-        ([SceneObject(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "not finite"),
+        ([SceneObject(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "NaN or Inf"),
         ([SceneObject(NAN_MESH, Lambert())], [SKY], "0, 1"),
         ([SceneObject(FLOOR.shape, Lambert())], [SKY], "no texture"),
-        ([SceneObject(FLOOR.shape, Lambert(WHITE), -WHITE)], [SKY], "shines with"),
+        ([SceneObject(FLOOR.shape, Lambert(WHITE), -WHITE)], [SKY], "emission"),
         ([SceneObject(sphere(1.0), Lambert())], [SKY], "no texture"),
     ],
 )  # fmt: skip
@@ -449,7 +449,7 @@ def test_bad_options_are_refused(options: dict[str, object], words: str) -> None
 
 def test_a_function_that_is_not_a_number_is_refused() -> None:
     scene = Scene([SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
-    with pytest.raises(InputError, match="not a number"):
+    with pytest.raises(InputError, match="returned NaN"):
         look(scene, camera((0, -1, 1)))
 
 

@@ -19,11 +19,14 @@ from unrender.rendering.mesh.shading import (
     MeshRenderOptions,
     PointLight,
     Shading,
+    headlight,
     light_on,
     mesh_renderer,
 )
 from unrender.rendering.renderer import supersampled
+from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
 from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
 
 WHITE = torch.ones(3)
@@ -175,6 +178,33 @@ def test_backs_are_lit_if_two_sided() -> None:
     assert float(lit.normals[0, middle, middle, 0]) == pytest.approx(-1)
     assert float(dark.normals[0, middle, middle, 0]) == pytest.approx(1)
     assert float(gone.opacity.sum()) == 0
+
+
+@pytest.mark.parametrize("shading", ["flat", "gouraud", "phong"])
+def test_a_headlight_lights_every_view_alike(shading: Shading) -> None:
+    """A sphere, which looks the same from all sides, under light that follows the camera."""
+    views = cameras((3, 0, 1), (0, 3, 1), (-3, 0, 1), (0, -3, 1))
+    options = MeshRenderOptions(shading, headlight)
+    found = mesh_renderer(sphere(5), options)(views)
+    first = found.color[:1].expand_as(found.color)
+    torch.testing.assert_close(found.color, first, atol=0.05, rtol=0)
+    solid = found.opacity == 1
+    assert float((found.color[solid] < 0.3).float().mean()) < 0.05
+    for k in range(4):
+        alone = mesh_renderer(sphere(5), options)(views.select(slice(k, k + 1)))
+        torch.testing.assert_close(found.color[k], alone.color[0])
+
+
+def test_shapes_are_lit_from_the_camera() -> None:
+    """A sphere of points is as bright as one of faces, from either side."""
+    ball, views = sphere(5), cameras((3, 0, 0), (-3, 0, 0))
+    middle = slice(SIZE // 4, -SIZE // 4)
+    means: list[Tensor] = []
+    for shape in (ball, PointCloud(ball.vertices, None, ball.vertices)):
+        found = shape_renderer(shape)(views)
+        means.append(found.color[:, middle, middle].mean((1, 2, 3)))
+    torch.testing.assert_close(means[0], means[0].flip(0), atol=0.01, rtol=0)
+    torch.testing.assert_close(means[1], means[0], atol=0.05, rtol=0)
 
 
 def test_antialiased_images_are_nearer_to_many_rays_a_pixel() -> None:

@@ -1,1 +1,1 @@
-"""One module per layout of posed images on disk."""
+"""One module per file format of posed images."""

@@ -2,7 +2,7 @@
 
 A frame's `transform_matrix` is world_from_camera in OpenGL axes. Intrinsics are either
 `camera_angle_x`, the horizontal field of view in radians, or `fl_x, fl_y, cx, cy` in pixels of
-an image of `w`×`h`; a frame's own come before the file's.
+an image of `w`×`h`; those of a frame take precedence over those of the file.
 """
 
 import json
@@ -32,7 +32,7 @@ from unrender.imaging.files import image_header, write_image
 
 MAX_JSON_BYTES = 100_000_000
 HOLD_OUT_EVERY = 10
-"""A scene without a test split is judged by every tenth view: 0, 10, 20, …"""
+"""Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
 DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
@@ -43,11 +43,11 @@ Json = dict[str, Any]
 def load_blender(
     path: Path, background: Background = "auto", every: int = HOLD_OUT_EVERY
 ) -> Dataset:
-    """Load the scene of a folder with transforms_{train,test,val}.json or transforms.json.
+    """Load a folder with transforms_{train,test,val}.json or transforms.json.
 
-    Without a test split, val takes its place; without either, or when `path` is a single json
-    file, each `every`-th view is held out. RGBA images are premultiplied; `background` is the
-    colour behind images that have no alpha. Raises InputError.
+    Without a test split, the validation split is used; without either, or if `path` is a json
+    file, every N-th view is held out, N = `every`. RGBA images are premultiplied; `background`
+    is that of images without alpha. Raises InputError.
     """
     train = _train_file(path)
     tests = (train.with_name(f"transforms_{split}.json") for split in ("test", "val"))
@@ -61,14 +61,14 @@ def load_blender(
     test_views = load_blender_views(test, background)
     if train_views.has_alpha != test_views.has_alpha:
         raise InputError(
-            f"{path}: the images of {train.name} and {test.name} differ in having alpha; "
-            "give all of them alpha or none"
+            f"{path}: only one of {train.name} and {test.name} has images with alpha; "
+            "give all images alpha, or none"
         )
     return Dataset(name, train_views, test_views)
 
 
 def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
-    """Hold out every N-th view for testing; 0 holds out none. InputError."""
+    """Hold out every N-th view for testing, N = `every`; 0 holds out none. InputError."""
     if every == 0:
         return Dataset.of_views(views, name)
     if every < 2:
@@ -76,7 +76,9 @@ def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
             f"--hold-out {every}: give 2 or more, for every N-th view, or 0 to hold out none"
         )
     if len(views) < 2:
-        raise InputError(f"{name}: has one view; at least two are needed, to learn and to test")
+        raise InputError(
+            f"{name}: has only one view; give at least two, for training and testing"
+        )
     test = torch.arange(len(views)) % every == 0
     return Dataset(name, views.select(~test), views.select(test))
 
@@ -120,18 +122,17 @@ def _train_file(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     raise InputError(
-        f"{path}: has neither transforms_train.json nor transforms.json; "
-        "give the folder that holds one"
+        f"{path}: has neither transforms_train.json nor transforms.json; give the folder of one"
     )
 
 
 def read_json_object(file: Path) -> Json:
-    """The object that a file holds, whatever its values. InputError."""
+    """The JSON object in a file, with unchecked values. Raises InputError."""
     size = file.stat().st_size
     if size > MAX_JSON_BYTES:
         raise InputError(
             f"{file}: has {size / 1e6:.0f} MB, more than {MAX_JSON_BYTES / 1e6:.0f}; "
-            "this is no list of poses"
+            "this is not a list of poses"
         )
     try:
         content = json.loads(file.read_bytes())
@@ -144,20 +145,20 @@ def read_json_object(file: Path) -> Json:
         ) from error
     if not isinstance(content, dict):
         raise InputError(
-            f"{file}: holds a {type(content).__name__}, not an object; "
-            "it needs a list `frames` in an object"
+            f"{file}: contains a {type(content).__name__}, not an object; "
+            "it must be an object with a list `frames`"
         )
     return cast(Json, content)
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """One entry of a file's `frames`, its values checked for their types."""
+    """One entry of a file's `frames`, with checked types."""
 
     label: str
-    """Names the frame in messages."""
+    """Name of the frame in messages."""
     name: str
-    """The image's path from the folder."""
+    """Path of the image relative to the folder."""
     image: Path
     matrix: list[list[float]]
     content: Json
@@ -166,9 +167,7 @@ class _Frame:
 def _frames(file: Path, content: Json) -> list[_Frame]:
     entries = content.get("frames")
     if not isinstance(entries, list):
-        raise InputError(
-            f"{file}: `frames` is {shown(entries)}, not a list; it lists the images"
-        )
+        raise InputError(f"{file}: `frames` is {shown(entries)}, not a list; list the images")
     if not entries:
         raise InputError(f"{file}: has zero views in `frames`; list at least one")
     frames: list[_Frame] = []
@@ -187,7 +186,7 @@ def _frames(file: Path, content: Json) -> list[_Frame]:
 
 
 def _image_path(file: Path, label: str, value: Any) -> Path:
-    """Find the image a frame names, with or without its ending, inside the file's folder."""
+    """The image file of a frame, inside the file's folder; the ending may be omitted."""
     if not isinstance(value, str) or not value:
         raise InputError(f"{label}: `file_path` is {shown(value)}, not a file name; correct it")
     folder = file.parent.resolve()
@@ -199,21 +198,21 @@ def _image_path(file: Path, label: str, value: Any) -> Path:
                 return candidate
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(
-                f"{label}: `file_path` {shown(value)} is no usable path; correct it"
+                f"{label}: `file_path` {shown(value)} is not a valid path; correct it"
             ) from error
         if not inside:
             raise InputError(
                 f"{label}: `file_path` {shown(value)} leaves the folder {file.parent}; "
-                "put the image into the folder"
+                "move the image into the folder"
             )
     raise InputError(
         f"{label}: there is no image {shown(value)} in {file.parent}, "
-        f"as named or with {', '.join(ENDINGS[1:])}; add it or remove the frame"
+        f"with or without {', '.join(ENDINGS[1:])}; add it or remove the frame"
     )
 
 
 def _lens(frame: _Frame, shared: Json) -> Lens:
-    """The frame's lens; InputError for fisheyes, which are not read."""
+    """The frame's lens distortion. Raises InputError for fisheye lenses."""
     found: dict[str, float] = {}
     for key in (*DISTORTIONS, "k4"):
         value = frame.content.get(key, shared.get(key))
@@ -228,7 +227,7 @@ def _lens(frame: _Frame, shared: Json) -> Lens:
 
 
 def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
-    """K for an image of the true size, from the frame's own keys before the file's."""
+    """K for an image of `width`×`height`, from the keys of the frame or else of the file."""
     label = frame.label
 
     def get(key: str) -> float | None:
@@ -244,7 +243,7 @@ def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[T
     angle, focal_x = get("camera_angle_x"), positive("fl_x")
     if angle is not None and not 0 < angle < math.pi:
         raise InputError(
-            f"{label}: `camera_angle_x` is {angle}; it is an angle between 0 and π radians"
+            f"{label}: `camera_angle_x` is {angle}; it must be between 0 and π radians"
         )
     file_width, file_height = positive("w") or width, positive("h") or height
     scale_x, scale_y = width / file_width, height / file_height
@@ -265,15 +264,17 @@ def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[T
 
 
 def write_blender(path: Path, views: Views) -> None:
-    """Write the views as a new folder: transforms_train.json and train/*.png, straight alpha.
+    """Write a new folder with transforms_train.json and train/*.png, in straight alpha.
 
-    The folder appears whole or not at all. Raises InputError if it exists already or cannot
-    be written. Depths and normals are not written.
+    The folder is written atomically, without depths and normals. Raises InputError if it exists
+    or cannot be written.
     """
     if path.exists():
         raise InputError(f"{path}: exists already; give a new name or remove it")
     if views.cameras.intrinsics[:, 0, 1].abs().max() > 0:
-        raise InputError(f"{path}: this layout has no place for skewed pixels; use .npz")
+        raise InputError(
+            f"{path}: the cameras have skew, which this format cannot store; remove it"
+        )
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         (temporary / "train").mkdir(parents=True)

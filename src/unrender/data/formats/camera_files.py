@@ -1,7 +1,7 @@
-"""Cameras without their images, in the layout of Blender's `transforms.json`.
+"""Files of cameras without images, in the layout of Blender's `transforms.json`.
 
 Each frame has `transform_matrix` (OpenGL camera-to-world), `fl_x fl_y cx cy w h` in pixels,
-and, for recovered cameras, the error they are expected to have.
+and, for estimated cameras, their expected error.
 """
 
 import json
@@ -27,21 +27,21 @@ MAX_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class NamedCameras:
-    """Cameras and the files of the images they belong to."""
+    """Cameras and the file names of their images."""
 
     cameras: Cameras
     names: tuple[str, ...]
 
     @classmethod
     def of(cls, views: Views) -> "NamedCameras":
-        """The cameras of views, which may have no names."""
+        """The cameras of views, numbered if the views have no names."""
         return cls(views.cameras, views.names or tuple(f"view {k}" for k in range(len(views))))
 
 
 def write_cameras(
     path: Path, named: NamedCameras, estimate: PoseEstimate | None = None
 ) -> None:
-    """Write the file whole or not at all, with what the `estimate` of the cameras expects."""
+    """Write the file atomically, with the expected errors of the `estimate`, if given."""
     cameras = named.cameras
     poses = opengl_from_opencv(cameras.world_from_camera.detach().cpu()).tolist()
     frames: list[dict[str, Any]] = []
@@ -65,7 +65,7 @@ def write_cameras(
 
 
 def _expected(estimate: PoseEstimate, index: int) -> dict[str, Any]:
-    """Errors in degrees and in scene units; all modes where there are several."""
+    """Expected errors in degrees and in scene units; all modes if there are several."""
     frame: dict[str, Any] = {
         "rotation_error_deg": math.degrees(float(estimate.rotation_error[index])),
         "axis_errors_deg": estimate.axis_errors[index].rad2deg().tolist(),
@@ -84,16 +84,18 @@ def _expected(estimate: PoseEstimate, index: int) -> dict[str, Any]:
 
 
 def read_cameras(path: Path) -> NamedCameras:
-    """Read what `write_cameras` wrote, or a Blender file with `w`, `h` and a focal length."""
+    """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length."""
     if not path.is_file():
-        raise InputError(f"{path}: no such file of cameras; check the path")
+        raise InputError(f"{path}: no such file; check the path")
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_BYTES} bytes; this is no list of poses")
+        raise InputError(
+            f"{path}: is larger than {MAX_BYTES} bytes; this is not a list of poses"
+        )
     try:
         content = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is no valid JSON ({reason}); write it again") from error
+        raise InputError(f"{path}: is not valid JSON ({reason}); write it again") from error
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list `frames`; write it with `unrender pose`")
@@ -104,13 +106,15 @@ def read_cameras(path: Path) -> NamedCameras:
     for index, frame in enumerate(frames):
         label = f"{path}: frame {index}"
         if not isinstance(frame, dict):
-            raise InputError(f"{label}: is no object; write the file with `unrender pose`")
+            raise InputError(f"{label}: is not an object; write the file with `unrender pose`")
         values = {**{k: v for k, v in content.items() if k != "frames"}, **frame}
         width, height = (
             int(finite_number(label, f"`{key}`", values.get(key))) for key in ("w", "h")
         )
         if not (0 < width <= 20_000 and 0 < height <= 20_000):
-            raise InputError(f"{label}: an image of {width}x{height}; give w and h in pixels")
+            raise InputError(
+                f"{label}: `w` and `h` are {width}x{height}; give the image size in pixels"
+            )
         sizes.add((width, height))
         names.append(str(values.get("file_path", f"frame {index}")))
         poses.append(
@@ -119,7 +123,7 @@ def read_cameras(path: Path) -> NamedCameras:
         matrices.append(_intrinsics(label, values, width, height))
     if len(sizes) > 1:
         raise InputError(
-            f"{path}: images of several sizes {sorted(sizes)}; make a file of each"
+            f"{path}: has images of several sizes {sorted(sizes)}; make one file per size"
         )
     world_from_camera = torch.tensor(poses)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
@@ -145,5 +149,7 @@ def _intrinsics(
     values = {"fl_y": focal, "cx": width / 2, "cy": height / 2, **values}
     vertical, x, y = (number(key) for key in ("fl_y", "cx", "cy"))
     if min(focal, vertical) <= 0:
-        raise InputError(f"{label}: a focal length of {min(focal, vertical)}; it is positive")
+        raise InputError(
+            f"{label}: the focal length is {min(focal, vertical)}; it must be positive"
+        )
     return torch.tensor([[focal, 0, x], [0, vertical, y], [0, 0, 1]])

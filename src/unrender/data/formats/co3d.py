@@ -1,7 +1,7 @@
-"""Sequences in the convention of CO3D and PyTorch3D: imgs/ and poses/, a file for each frame.
+"""Sequences in the convention of CO3D and PyTorch3D: imgs/ and poses/, one file per frame.
 
-Reizenstein et al., "Common Objects in 3D" (2021). A pose is 16 numbers: R by rows, T, the focal
-lengths and the principal point, as `unrender.geometry.pytorch3d` says.
+Reizenstein et al., "Common Objects in 3D" (2021). A pose is 16 numbers: R by rows, T, focal
+lengths and principal point, in the convention of `unrender.geometry.pytorch3d`.
 """
 
 from pathlib import Path
@@ -19,16 +19,16 @@ from unrender.geometry.pytorch3d import from_pytorch3d
 
 
 def load_co3d(path: Path) -> Views:
-    """All frames that have a pose, opaque. Raises InputError."""
+    """All frames, opaque. Raises InputError if a pose is missing or invalid."""
     photographs = list_photographs(path / "imgs")
     files = [path / "poses" / f"{each.stem}.npy" for each in photographs]
     for file in files:
         if not file.is_file():
-            raise InputError(f"{file}: is missing: every image needs its pose")
+            raise InputError(f"{file}: is missing: every image needs a pose")
     vectors = [read_npy(file) for file in files]
     for file, vector in zip(files, vectors, strict=True):
         if vector.shape != (16,):
-            raise InputError(f"{file}: is of shape {vector.shape}; it must be 16 numbers")
+            raise InputError(f"{file}: has shape {vector.shape}; it must be 16 numbers")
     numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
     images = opaque(read_photographs(str(path), photographs))
     height, width = images.shape[1:3]
@@ -54,13 +54,13 @@ def load_co3d(path: Path) -> Views:
 
 
 def _points(path: Path) -> tuple[Tensor | None, Tensor | None]:
-    """The sequence's cloud, where there is one: x, y, z, and colours where it has them."""
+    """The sequence's point cloud and its colours, each None if the sequence has none."""
     file = next(iter(sorted((path / "points").glob("*.npy"))), None)
     if file is None:
         return None, None
     table = torch.from_numpy(read_npy(file)).float()
     if table.ndim != 2 or table.shape[1] not in (3, 6) or not bool(table.isfinite().all()):
         raise InputError(
-            f"{file}: is of shape {tuple(table.shape)}; it must be points x 3 or 6"
+            f"{file}: has shape {tuple(table.shape)}; it must be [points, 3 or 6], all finite"
         )
     return table[:, :3], table[:, 3:] if table.shape[1] == 6 else None

@@ -1,4 +1,4 @@
-"""COLMAP models: cameras, images and points, as text or binary, with their photographs.
+"""COLMAP models (cameras, images and points, as text or binary) and their images.
 
 https://colmap.github.io/format.html. A model is three files, cameras, images and points3D, with
 the ending .txt or .bin. COLMAP's poses are camera-from-world; its cameras have OpenCV axes, and
@@ -31,11 +31,11 @@ MODELS = {
     "RADIAL": (3, ("f", "cx", "cy", "k1", "k2")),
     "OPENCV": (4, ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")),
 }
-"""Those that are read: COLMAP's number, and the parameters in their order."""
+"""Supported camera models: COLMAP's number, and the parameters in order."""
 Numbers = tuple[int | float, ...]
 MAX_TEXT_BYTES = 1_000_000_000
 FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
-"""Where in a scene's folder a model may be."""
+"""Folders that may contain the model, relative to the dataset."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ColmapImage:
     name: str
     camera: int
     pose: Numbers
-    """Quaternion (w, x, y, z) and translation, camera from world."""
+    """Quaternion (w, x, y, z) and translation of camera_from_world."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class ColmapModel:
     folder: Path
     cameras: dict[int, ColmapCamera]
     images: list[ColmapImage]
-    """By name."""
+    """Sorted by name."""
     points: Float[Tensor, "points 3"]
     point_colors: Float[Tensor, "points 3"]
 
 
 def find_colmap(path: Path) -> Path | None:
-    """The folder of the model in a scene's folder, where there is one."""
+    """The folder of the model of a dataset, or None if there is none."""
     for name in FOLDERS:
         for ending in ("bin", "txt"):
             if (path / name / f"cameras.{ending}").is_file():
@@ -75,15 +75,16 @@ def find_colmap(path: Path) -> Path | None:
 def load_colmap(path: Path) -> Views:
     """The model's images, undistorted and opaque, with its points.
 
-    Photographs across are turned upright where most are, and the other way round. Raises
-    InputError.
+    If portrait and landscape images are mixed, the minority is rotated. Raises InputError.
     """
     folder = find_colmap(path)
     if folder is None:
-        raise InputError(f"{path}: holds no cameras.bin or cameras.txt: give a COLMAP scene")
+        raise InputError(
+            f"{path}: has no cameras.bin or cameras.txt: give a folder with a COLMAP model"
+        )
     model = read_colmap(folder)
     if not model.images:
-        raise InputError(f"{folder}: its model has no images: run the reconstruction again")
+        raise InputError(f"{folder}: the model has no images: run the reconstruction again")
     photographs = _image_folder(path, model)
     paths = [photographs / each.name for each in model.images]
     seen = [
@@ -99,7 +100,7 @@ def load_colmap(path: Path) -> Views:
     height, width = images.shape[1:3]
     world_from_camera = invert(_poses(folder, model.images))
     found = [
-        # Before it was turned, the image was as high as it is wide now.
+        # The height before rotation is the width after it.
         turned_clockwise(pose, matrix, width) if turn else (pose, matrix)
         for pose, (matrix, _), turn in zip(world_from_camera, seen, turned, strict=True)
     ]
@@ -119,13 +120,15 @@ def load_colmap(path: Path) -> Views:
 
 
 def read_colmap(folder: Path) -> ColmapModel:
-    """The model of a folder. Raises InputError."""
+    """Read the model in a folder. Raises InputError."""
     binary = (folder / "cameras.bin").is_file()
     ending = "bin" if binary else "txt"
     files = [folder / f"{name}.{ending}" for name in ("cameras", "images", "points3D")]
     for file in files[:2]:
         if not file.is_file():
-            raise InputError(f"{file}: is missing: a model is cameras, images and points3D")
+            raise InputError(
+                f"{file}: is missing: a model consists of cameras, images and points3D"
+            )
     if binary:
         cameras = _cameras_binary(_Reader(files[0]))
         images = _images_binary(_Reader(files[1]))
@@ -136,7 +139,7 @@ def read_colmap(folder: Path) -> ColmapModel:
         points = _points_text(files[2]) if files[2].is_file() else []
     table = torch.tensor(points, dtype=torch.float64).view(-1, 6).float()
     if not bool(table.isfinite().all()):
-        raise InputError(f"{files[2]}: has points that are not finite: triangulate again")
+        raise InputError(f"{files[2]}: contains NaN or Inf: triangulate again")
     return ColmapModel(
         folder, cameras, sorted(images, key=lambda each: each.name), table[:, :3],
         table[:, 3:] / 255,
@@ -144,7 +147,7 @@ def read_colmap(folder: Path) -> ColmapModel:
 
 
 def _image_folder(path: Path, model: ColmapModel) -> Path:
-    """The folder with all of the model's images: `images` first, then any `images*`."""
+    """The folder with all images of the model: `images`, any `images*`, or `path` itself."""
     found = sorted(each for each in path.glob("images*") if each.is_dir())
     for folder in (*found, path):
         inside = folder.resolve()
@@ -155,13 +158,13 @@ def _image_folder(path: Path, model: ColmapModel) -> Path:
         (each.name for each in model.images if not (path / "images" / each.name).is_file()), ""
     )
     raise InputError(
-        f"{path}: the model's image {missing!r:.80} is in no folder images* here: "
-        "copy the photographs, or the model that belongs to these"
+        f"{path}: the model's image {missing!r:.80} is not in any folder images*: "
+        "copy the images, or give the model of the images that are there"
     )
 
 
 def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4"]:
-    """camera_from_world, [R | t]."""
+    """camera_from_world [R | t] of the images."""
     numbers = torch.tensor([each.pose for each in images], dtype=torch.float64)
     quaternions, shifts = numbers.split([4, 3], dim=1)
     lengths = quaternions.norm(dim=1)
@@ -177,18 +180,22 @@ def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4
 def _intrinsics(
     folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
 ) -> tuple[Float[Tensor, "3 3"], Lens]:
-    """K for images of the true size, which may be smaller than the model's, and the lens."""
+    """K for images of `width`×`height`, which may be downscaled, and the lens distortion."""
     camera = model.cameras.get(image.camera)
     label = f"{folder}: image {image.name}"
     if camera is None:
-        raise InputError(f"{label}: names camera {image.camera}, which the model lacks")
+        raise InputError(
+            f"{label}: refers to camera {image.camera}, which the model lacks: copy it again"
+        )
     if camera.width <= 0 or camera.height <= 0:
-        raise InputError(f"{label}: its camera has {camera.width}x{camera.height} pixels")
+        raise InputError(
+            f"{label}: its camera has {camera.width}x{camera.height} pixels: copy it again"
+        )
     scale_x, scale_y = width / camera.width, height / camera.height
     if abs(scale_x / scale_y - 1) > 0.02:
         raise InputError(
-            f"{label}: is {width}x{height}, and its camera {camera.width}x{camera.height}: "
-            "the model is of other images, or of turned ones"
+            f"{label}: is {width}x{height}, but its camera {camera.width}x{camera.height}: "
+            "the model belongs to other or rotated images"
         )
     given = camera.parameters
     fx, fy = (given.get(name, given.get("f", 0.0)) for name in ("fx", "fy"))
@@ -206,7 +213,7 @@ def _intrinsics(
 
 
 class _Reader:
-    """A binary file, read from front to back; never beyond its end."""
+    """Sequential reader of a binary file, which never reads beyond its end."""
 
     def __init__(self, path: Path):
         self.path, self.at = path, 0
@@ -219,8 +226,8 @@ class _Reader:
         size = struct.calcsize("<" + layout)
         if self.at + size > len(self.data):
             raise InputError(
-                f"{self.path}: ends in the middle of an entry, at byte {len(self.data)}: it is "
-                "truncated: copy it again"
+                f"{self.path}: is truncated within an entry, at byte {len(self.data)}: "
+                "copy it again"
             )
         found = struct.unpack_from("<" + layout, self.data, self.at)
         self.at += size
@@ -232,23 +239,25 @@ class _Reader:
     def text(self) -> str:
         end = self.data.find(b"\0", self.at)
         if end < 0:
-            raise InputError(f"{self.path}: a name has no end: it is truncated: copy it again")
+            raise InputError(
+                f"{self.path}: a name is not terminated: the file is truncated: copy it again"
+            )
         found = self.data[self.at : end].decode("utf-8", "replace")
         self.at = end + 1
         return found
 
     def count(self, least: int) -> int:
-        """A number of entries of at least so many bytes, checked against the file's size."""
+        """A number of entries of at least `least` bytes, checked against the file's size."""
         (number,) = self.integers("Q")
         if number * least > len(self.data) - self.at:
             raise InputError(
-                f"{self.path}: announces {number} entries, more than its "
-                f"{len(self.data)} bytes hold: copy it again"
+                f"{self.path}: should have {number} entries, more than its "
+                f"{len(self.data)} bytes can hold: copy it again"
             )
         return number
 
     def skip(self, size: int) -> None:
-        """Past so many bytes, which `count` has found to be there."""
+        """Skip `size` bytes, which `count` has checked to exist."""
         self.at += size
 
 
@@ -281,7 +290,7 @@ def _images_binary(reader: _Reader) -> list[ColmapImage]:
         pose = reader.unpack("7d")
         (camera,) = reader.integers("i")
         name = reader.text()
-        reader.skip(24 * reader.count(24))  # Keypoints: x, y and the point's number.
+        reader.skip(24 * reader.count(24))  # Keypoints: x, y and the index of the 3D point.
         found.append(ColmapImage(name, camera, pose))
     return found
 
@@ -292,18 +301,18 @@ def _points_binary(reader: _Reader) -> list[Numbers]:
         reader.unpack("Q")
         found.append((*reader.unpack("3d"), *reader.unpack("3B")))
         reader.unpack("d")
-        reader.skip(8 * reader.count(8))  # The images that see it.
+        reader.skip(8 * reader.count(8))  # The images that observe it.
     return found
 
 
 def _lines(path: Path) -> list[list[str]]:
-    """The fields of each line, without comments; empty lines are kept."""
+    """The whitespace-separated fields of each line, without comments; empty lines are kept."""
     if path.stat().st_size > MAX_TEXT_BYTES:
         raise InputError(f"{path}: is larger than {MAX_TEXT_BYTES} bytes: write it as binary")
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}): check it") from error
+        raise InputError(f"{path}: cannot be read as text ({error}): copy it again") from error
     return [line.split() for line in text.splitlines() if not line.startswith("#")]
 
 
@@ -311,7 +320,7 @@ def _numbers(path: Path, fields: list[str], count: int) -> list[float]:
     try:
         found = [float(field) for field in fields[:count]]
     except ValueError as error:
-        raise InputError(f"{path}: a line has {error}: correct it") from error
+        raise InputError(f"{path}: {error}: correct it") from error
     if len(found) < count:
         raise InputError(f"{path}: a line has {len(found)} of {count} numbers: copy it again")
     return found
@@ -332,7 +341,7 @@ def _cameras_text(path: Path) -> dict[int, ColmapCamera]:
 
 
 def _images_text(path: Path) -> list[ColmapImage]:
-    """Two lines an image, of which the second, its keypoints, may be empty."""
+    """Two lines per image, of which the second, the keypoints, may be empty."""
     found: list[ColmapImage] = []
     lines = _lines(path)
     while lines and not lines[-1]:

@@ -1,9 +1,9 @@
 """Scenes of IDR and NeuS, such as DTU's: image/, mask/ and cameras*.npz.
 
-Yariv et al., "Multiview Neural Surface Reconstruction" (2020). `world_mat_i` is view i's whole
-projection K [R | t], in pixels; `scale_mat_i` is the similarity from the unit sphere that holds
-the object to the world, not the intrinsics. The camera in the sphere's frame is that of
-(world_mat @ scale_mat)[:3]. Masks cut the object out: they become the images' alpha.
+Yariv et al., "Multiview Neural Surface Reconstruction" (2020). `world_mat_i` is view i's
+projection matrix K [R | t], in pixels; `scale_mat_i` (not the intrinsics) is the similarity
+from the frame of the object's unit bounding sphere to the world. The projection in the sphere's
+frame is (world_mat @ scale_mat)[:3]. Masks become the images' alpha.
 """
 
 import re
@@ -24,28 +24,28 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.projection import decompose_projection
 
 FILES = ("cameras_sphere.npz", "cameras.npz")
-"""In the order of preference: the first knows the sphere of the masks."""
+"""In order of preference: the first has the object's bounding sphere."""
 
 
 def find_idr(path: Path) -> Path | None:
-    """The file of cameras in a scene's folder, where there is one."""
+    """The camera file in a folder, or None if there is none."""
     return next((path / name for name in FILES if (path / name).is_file()), None)
 
 
 def load_idr(path: Path) -> Views:
-    """All views in the frame of the unit sphere, with their masks as alpha. InputError."""
+    """All views in the frame of the unit sphere, with masks as alpha. Raises InputError."""
     file = find_idr(path)
     if file is None:
-        raise InputError(f"{path}: has neither {' nor '.join(FILES)}: give an IDR scene")
+        raise InputError(f"{path}: has neither {' nor '.join(FILES)}: give an IDR folder")
     world, scale = read_idr_matrices(file)
     folder = path / "image"
     if not folder.is_dir():
-        raise InputError(f"{path}: has no folder `image`: add the photographs")
+        raise InputError(f"{path}: has no folder `image`: add the images")
     photographs = list_photographs(folder)
     if len(photographs) != len(world):
         raise InputError(
             f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "
-            "they must be as many"
+            "give equal numbers"
         )
     images = opaque(read_photographs(str(path), photographs))
     height, width = images.shape[1:3]
@@ -53,7 +53,7 @@ def load_idr(path: Path) -> Views:
     if masks.is_dir():
         images = masked(images, masks, list_photographs(masks))
     cameras = idr_cameras(file, world, scale, width, height)
-    # The sphere of the masks, where the file knows it.
+    # The object's bounding sphere, if the file has it.
     ball = None if scale is None else torch.tensor([0.0, 0.0, 0.0, 1.0])
     names = tuple(each.name for each in photographs)
     return Views(cameras, images, names=names, ball=ball)
@@ -66,10 +66,10 @@ def idr_cameras(
     width: int,
     height: int,
 ) -> Cameras:
-    """In the frame of the unit sphere, or in the world without `scale`; for images so large.
+    """Cameras in the unit sphere's frame or, without `scale`, the world's; for this image size.
 
-    The matrices speak of full images, whose size no file says: it is taken to be the whole
-    multiple of this one in whose middle the principal points lie.
+    The matrices refer to full-size images, whose size is not stored. It is taken to be the
+    integer multiple of this size whose centre is nearest to the principal points.
     """
     projection = (world if scale is None else world @ scale)[:, :3]
     try:
@@ -83,7 +83,7 @@ def idr_cameras(
     if not 0.6 < middle / factor < 1.6:
         raise InputError(
             f"{file}: the principal points lie at {middle * width / 2:.0f} pixels, and images "
-            f"are {width} wide: these are cameras of other images"
+            f"are {width} wide: the cameras belong to other images"
         )
     matrix[:, :2] /= factor
     return Cameras(pose, matrix, width, height)
@@ -92,7 +92,7 @@ def idr_cameras(
 def read_idr_matrices(
     file: Path,
 ) -> tuple[Float[Tensor, "views 4 4"], Float[Tensor, "views 4 4"] | None]:
-    """world_mat and scale_mat (None where the file has none) of all views, by number."""
+    """world_mat and scale_mat (None if the file has none) of all views, by index."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -103,8 +103,8 @@ def read_idr_matrices(
     )
     if not found or found != list(range(len(found))):
         raise InputError(
-            f"{file}: has world_mat_i for {len(found)} views with gaps or none: it must have "
-            "0, 1, 2, …"
+            f"{file}: has {len(found)} matrices world_mat_i, not numbered 0, 1, 2, … without "
+            "gaps: write it again"
         )
     scaled = all(f"scale_mat_{k}" in names for k in found)
     kinds = ("world", "scale") if scaled else ("world",)
@@ -116,11 +116,11 @@ def read_idr_matrices(
     ]
     for table in tables:
         if not bool(table.isfinite().all()):
-            raise InputError(f"{file}: has matrices that are not finite: write it again")
+            raise InputError(f"{file}: contains NaN or Inf: write it again")
     return tables[0], tables[1] if scaled else None
 
 
 def _check(path: Path, headers: dict[str, Header]) -> None:
     for name, (shape, _) in headers.items():
         if shape != (4, 4):
-            raise InputError(f"{path}: `{name}` is of shape {shape}; it must be 4 x 4")
+            raise InputError(f"{path}: `{name}` has shape {shape}; it must be [4, 4]")

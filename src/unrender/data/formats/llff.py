@@ -1,8 +1,9 @@
 """LLFF captures: a folder of photographs and poses_bounds.npy.
 
-Mildenhall et al., "Local Light Field Fusion" (2019), https://github.com/Fyusion/LLFF. A row is
-a 3×5 matrix and the nearest and farthest depth. The matrix' columns are the camera's axes down,
-right and back in the world, its centre, and (height, width, focal length) of the full images.
+Mildenhall et al., "Local Light Field Fusion" (2019), https://github.com/Fyusion/LLFF. Each
+row has a 3×5 matrix and the nearest and farthest depth. The columns of the matrix are the
+camera's down, right and back axes in the world, its centre, and (height, width, focal length)
+of the full-size images.
 """
 
 from pathlib import Path
@@ -20,49 +21,51 @@ POSES = "poses_bounds.npy"
 
 
 def load_llff(path: Path) -> Views:
-    """All views, opaque: of `images`, or else of the largest `images_*`. Raises InputError."""
+    """All views, opaque, from `images` or else the largest `images_*`. Raises InputError."""
     file = path / POSES
     rows = read_npy(file)
     if rows.ndim != 2 or rows.shape[1] != 17 or not len(rows):
-        raise InputError(f"{file}: is of shape {rows.shape}; it must be views x 17")
+        raise InputError(f"{file}: has shape {rows.shape}; it must be [views, 17]")
     table = torch.from_numpy(rows).double()
     matrices = table[:, :15].view(-1, 3, 5)
     down, right, back = matrices[:, :, :3].unbind(2)
-    # Their rotations are not exact: taken to the nearest.
+    # Their rotations are inexact: project to the nearest rotation.
     u, _, v = torch.linalg.svd(
         torch.stack([right, down, -back], dim=2).nan_to_num(0.0, 0.0, 0.0)
     )
     pose = torch.cat([u @ v, matrices[:, :, 3:4]], dim=2)
     off = (u @ v - torch.stack([right, down, -back], dim=2)).abs().amax((1, 2))
     for k in (~(off < 0.05)).nonzero()[:1, 0].tolist():
-        raise InputError(f"{file}: view {k}: its axes are no rotation: write the file again")
+        raise InputError(f"{file}: view {k}: the axes are not a rotation: write the file again")
     world_from_camera = check_poses(pose, lambda k: f"{file}: view {k}")
     photographs = list_photographs(_image_folder(path))
     if len(photographs) != len(rows):
         raise InputError(
             f"{path}: has {len(photographs)} images but {file.name} {len(rows)} poses: "
-            "they must be as many"
+            "give equal numbers"
         )
     images = read_photographs(str(path), photographs)
     height, width = images.shape[1:3]
     full_height, full_width, focal = (matrices[:, k, 4].float() for k in range(3))
     if not bool(((full_width > 0) & (full_height > 0) & (focal > 0)).all()):
-        raise InputError(f"{file}: an image size or focal length is not positive")
+        raise InputError(
+            f"{file}: an image size or focal length is not positive: write the file again"
+        )
     ratio = (full_width / full_height) / (width / height)
     if not bool(((ratio - 1).abs() < 0.02).all()):
         raise InputError(
             f"{path}: images of {width}x{height} for cameras of "
-            f"{full_width[0]:g}x{full_height[0]:g}: these are other images, or turned ones"
+            f"{full_width[0]:g}x{full_height[0]:g}: these are other or rotated images"
         )
     cameras = Cameras.from_focal(world_from_camera, focal * width / full_width, width, height)
     return Views(cameras, opaque(images), names=tuple(each.name for each in photographs))
 
 
 def _image_folder(path: Path) -> Path:
-    """`images`, or else the `images_N` of the smallest N."""
+    """`images`, or else `images_N` with the smallest N."""
     found = [each for each in path.glob("images*") if each.is_dir()]
     if not found:
-        raise InputError(f"{path}: has no folder `images` or `images_N`: add the photographs")
+        raise InputError(f"{path}: has no folder `images` or `images_N`: add the images")
 
     def reduction(folder: Path) -> int:
         end = folder.name.removeprefix("images").removeprefix("_")

@@ -1,7 +1,8 @@
-"""Blender scenes at several sizes, as mip-NeRF trains on: metadata.json and images.
+"""Multiscale Blender scenes of mip-NeRF: metadata.json and images.
 
 Barron et al., "Mip-NeRF" (2021), sec. 4.1. For each split, lists of equal length: `file_path`,
-`cam2world` in OpenGL axes, `width`, `height` and `focal` in pixels. A view comes at each size.
+`cam2world` in OpenGL axes, `width`, `height` and `focal` in pixels. Every view is
+stored at every size.
 """
 
 import math
@@ -26,14 +27,14 @@ KEYS = ("file_path", "cam2world", "width", "height", "focal")
 
 
 def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
-    """Train and test views of the largest size, with the others as `smaller`. InputError."""
+    """Views of the largest size, with the other sizes as `smaller`. Raises InputError."""
     file = path / FILE
     content = read_json_object(file)
     splits: list[Views] = []
     for split in ("train", "test"):
         lists = content.get(split)
         if not isinstance(lists, dict):
-            raise InputError(f"{file}: has no object `{split}`: list its images")
+            raise InputError(f"{file}: has no object `{split}`: list the images of this split")
         splits.append(_views(path, f"{file}: {split}", lists, background))
     train, test = splits
     return Dataset(path.resolve().name, train, test)
@@ -42,13 +43,17 @@ def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
 def _views(path: Path, label: str, lists: Mapping[str, Any], background: Background) -> Views:
     for key in KEYS:
         if not isinstance(lists.get(key), list) or len(lists[key]) != len(lists[KEYS[0]]):
-            raise InputError(f"{label}: `{key}` is no list as long as `{KEYS[0]}`: add it")
+            raise InputError(
+                f"{label}: `{key}` is not a list as long as `{KEYS[0]}`: correct it"
+            )
     sizes = list(zip(lists["width"], lists["height"], strict=True))
     for size in sizes:
         if not all(isinstance(side, int) and 0 < side < 1 << 16 for side in size):
-            raise InputError(f"{label}: an image is {size[0]!r:.20} x {size[1]!r:.20} pixels")
+            raise InputError(
+                f"{label}: an image size is {size[0]!r:.20} x {size[1]!r:.20}: correct it"
+            )
     if not sizes:
-        raise InputError(f"{label}: has zero views")
+        raise InputError(f"{label}: has zero views; list at least one")
     scales: list[Views] = []
     for size in sorted(set(sizes), reverse=True):
         chosen = [k for k, each in enumerate(sizes) if each == size]
@@ -58,8 +63,8 @@ def _views(path: Path, label: str, lists: Mapping[str, Any], background: Backgro
         poses = views.cameras.world_from_camera
         if poses.shape != largest.shape or not torch.allclose(poses, largest, atol=1e-5):
             raise InputError(
-                f"{label}: images of {views.cameras.width} pixels are not of the same views "
-                "as the largest: list each view at each size, in one order"
+                f"{label}: the poses of images {views.cameras.width} pixels wide differ from "
+                "those of the largest: list each view at each size, in the same order"
             )
     return replace(scales[0], smaller=tuple(scales[1:]))
 
@@ -84,7 +89,9 @@ def _scale(
         matrices = torch.tensor([lists["cam2world"][k] for k in chosen], dtype=torch.float64)
         focal = torch.tensor([float(lists["focal"][k]) for k in chosen])
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{label}: a pose or focal length is no number: correct it") from error
+        raise InputError(
+            f"{label}: a pose or focal length is not a number: correct it"
+        ) from error
     if matrices.shape != (len(chosen), 4, 4):
         raise InputError(f"{label}: a matrix of `cam2world` is not 4x4: correct it")
     if not bool(((focal > 0) & (focal < math.inf)).all()):
@@ -93,7 +100,9 @@ def _scale(
     images = read_photographs(label, paths)
     height, width, channels = images.shape[1:]
     if (width, height) != (lists["width"][chosen[0]], lists["height"][chosen[0]]):
-        raise InputError(f"{paths[0]}: is {width}x{height}, not as {FILE} says: correct it")
+        raise InputError(
+            f"{paths[0]}: is {width}x{height}, but {FILE} has another size: correct it"
+        )
     cameras = Cameras.from_focal(pose, focal, width, height)
     names = tuple(str(file.relative_to(inside)) for file in paths)
     behind = None if channels == 4 else find_background(label, images, background)

@@ -1,8 +1,8 @@
-"""Posed images in one .npz file, as the well-known tiny_nerf_data.npz has them.
+"""Posed images in one .npz file, in the format of tiny_nerf_data.npz.
 
-`images` [n, h, w, 3 or 4], floats in [0, 1] or bytes, straight alpha; `poses` [n, 4 or 3, 4],
+`images` [n, h, w, 3 or 4], floats in [0, 1] or uint8, straight alpha; `poses` [n, 4 or 3, 4],
 world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
-[3], the colour behind images without alpha.
+[3], the background colour of images without alpha.
 """
 
 import math
@@ -29,7 +29,7 @@ from unrender.imaging.color import premultiply, unpremultiply
 
 
 def load_npz(path: Path, background: Background = "auto") -> Views:
-    """All views of the file. Raises InputError for a file that is not as this module says."""
+    """All views of the file. Raises InputError if it does not follow the format above."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, ("background",))
@@ -59,13 +59,14 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
 
 
 def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
-    """Write the views, whole or not at all.
+    """Write the views atomically.
 
     Raises InputError if the file exists and `overwrite` is off, if it cannot be written, or if
-    the cameras are not of the kind this format can hold: square pixels, centred.
+    the pixels are not square or the principal point is not centred, which this format cannot
+    store.
     """
     if path.suffix != ".npz":
-        raise InputError(f"{path}: sets of views are written as .npz; change the ending")
+        raise InputError(f"{path}: views are written as .npz; change the ending")
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; give another name or remove it")
     cameras = views.cameras
@@ -74,8 +75,8 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     )
     if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
         raise InputError(
-            f"{path}: .npz holds one focal length a view and a centred principal point, which "
-            "these cameras do not have; write the Blender layout"
+            f"{path}: .npz stores one focal length per view and a centred principal point, "
+            "which these cameras do not have; write the Blender format instead"
         )
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)
     poses = torch.cat([opengl_from_opencv(cameras.world_from_camera.cpu()), bottom], dim=1)
@@ -90,11 +91,11 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
 def _check_headers(path: Path, headers: dict[str, Header]) -> None:
     shape, dtype = headers["images"]
     if len(shape) != 4 or shape[3] not in {3, 4}:
-        raise InputError(f"{path}: `images` is of shape {shape}; it must be n, h, w, 3 or 4")
+        raise InputError(f"{path}: `images` has shape {shape}; it must be [n, h, w, 3 or 4]")
     if min(shape) == 0:
-        raise InputError(f"{path}: has zero views or pixels (`images` is of shape {shape})")
+        raise InputError(f"{path}: has zero views or pixels (`images` has shape {shape})")
     if dtype.kind != "f" and dtype != np.uint8:
-        raise InputError(f"{path}: `images` is of type {dtype}; it must be float32 or uint8")
+        raise InputError(f"{path}: `images` has type {dtype}; it must be float32 or uint8")
     num, height, width, channels = shape
     check_memory(str(path), num, width, height, channels)
     poses, pose_dtype = headers["poses"]
@@ -105,10 +106,10 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         )
     focal, _ = headers["focal"]
     if focal not in {(), (1,), (num,)}:
-        raise InputError(f"{path}: `focal` is of shape {focal}; it must be one number or {num}")
+        raise InputError(f"{path}: `focal` has shape {focal}; it must be one number or {num}")
     if "background" in headers and headers["background"][0] != (3,):
         raise InputError(
-            f"{path}: `background` is of shape {headers['background'][0]}; it must be 3 numbers"
+            f"{path}: `background` has shape {headers['background'][0]}; it must be 3 numbers"
         )
 
 
@@ -125,10 +126,10 @@ def _images(path: Path, images: Array) -> Float[Tensor, "images height width cha
     values = torch.from_numpy(images.astype(np.float32, copy=False))
     low, high = values.min().item(), values.max().item()
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{path}: `images` has NaN or infinite pixels; make it again")
+        raise InputError(f"{path}: `images` contains NaN or Inf; make the file again")
     if low < -1e-3 or high > 1 + 1e-3:
         raise InputError(
-            f"{path}: `images` has values from {low:.3g} to {high:.3g}; floats are in [0, 1], "
-            "and values to 255 must be of type uint8"
+            f"{path}: `images` has values from {low:.3g} to {high:.3g}; floats must be in "
+            "[0, 1], and values up to 255 of type uint8"
         )
     return values.clamp(0, 1)

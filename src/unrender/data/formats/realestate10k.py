@@ -1,8 +1,8 @@
-"""RealEstate10K's lists of cameras: a line with the video's address, then one a frame.
+"""RealEstate10K's lists of cameras: a line with the video's URL, then one line per frame.
 
-Zhou et al., "Stereo Magnification" (2018), https://google.github.io/realestate10k/. A frame is
-its time in microseconds, fx fy cx cy in shares of the image's width and height, two zeros, and
-camera-from-world [R | t] by rows, in OpenCV axes.
+Zhou et al., "Stereo Magnification" (2018), https://google.github.io/realestate10k/. A frame has
+its time in microseconds, fx fy cx cy as fractions of the image's width and height, two zeros,
+and camera-from-world [R | t] by rows, in OpenCV axes.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ FIELDS = 19
 
 
 def is_realestate10k(path: Path) -> bool:
-    """Whether a text file looks like one."""
+    """Whether a file looks like a RealEstate10K list of cameras."""
     try:
         with path.open("rb") as stream:
             lines = stream.read(4096).splitlines()
@@ -29,15 +29,15 @@ def is_realestate10k(path: Path) -> bool:
 
 
 def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tuple[int, ...]]:
-    """The cameras of frames of this size, and their times in microseconds. InputError."""
+    """Cameras for images of this size, and their times in microseconds. InputError."""
     if path.stat().st_size > MAX_BYTES:
         raise InputError(
-            f"{path}: is larger than {MAX_BYTES} bytes: this is no list of cameras"
+            f"{path}: is larger than {MAX_BYTES} bytes: this is not a list of cameras"
         )
     try:
         lines = path.read_text().splitlines()[1:]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}): check it") from error
+        raise InputError(f"{path}: cannot be read as text ({error}): copy it again") from error
     rows: list[list[float]] = []
     for number, line in enumerate(filter(str.strip, lines), start=2):
         try:
@@ -45,10 +45,12 @@ def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tu
         except ValueError as error:
             raise InputError(f"{path}: line {number}: {error}: correct it") from error
         if len(row) != FIELDS:
-            raise InputError(f"{path}: line {number} has {len(row)} of {FIELDS} numbers")
+            raise InputError(
+                f"{path}: line {number} has {len(row)} of {FIELDS} numbers: copy it again"
+            )
         rows.append(row)
     if not rows:
-        raise InputError(f"{path}: lists no frames")
+        raise InputError(f"{path}: lists no frames: copy it again")
     table = torch.tensor(rows, dtype=torch.float64)
     pose = table[:, 7:].view(-1, 3, 4)
     world_from_camera = check_poses(invert(pose), lambda k: f"{path}: line {k + 2}")
@@ -57,6 +59,6 @@ def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tu
     matrix[:, 0, 2], matrix[:, 1, 2] = table[:, 3] * width, table[:, 4] * height
     matrix[:, 2, 2] = 1
     if not bool(matrix.isfinite().all() & (table[:, 1:3] > 0).all()):
-        raise InputError(f"{path}: has focal lengths that are not positive")
+        raise InputError(f"{path}: has a focal length that is not positive: correct it")
     times = tuple(int(row[0]) for row in rows)
     return Cameras(world_from_camera, matrix.float(), width, height), times

@@ -1,15 +1,15 @@
 """Colour and depth images of depth cameras.
 
-A scan, as Open3D's programs read and write it: color/ and depth/ with as many images, in the
-order of their names; trajectory.log with a line of numbers and world_from_camera by rows for
-each (OpenCV axes); and a .json with width, height and the intrinsic matrix by columns. Open3D's
-and TUM's pixels have their centres at whole numbers: half a pixel is added to the principal
-point.
+A scan in Open3D's layout: color/ and depth/ with equal numbers of images, in the order of
+their names; trajectory.log with, for each image, a line of numbers and world_from_camera by
+rows (OpenCV axes); and a .json with width, height and the intrinsic matrix by columns. Open3D
+and TUM have pixel centres at integers, so half a pixel is added to the principal point.
 
-Depth images are grey of 16 bits: distances along the optical axis, `depth_scale` to a scene
-unit (1000 for millimetres, 5000 in the TUM benchmark), 0 where nothing was measured. In `Views`
-they are distances along the ray. Choi, Zhou, Koltun, "Robust Reconstruction of Indoor Scenes"
-(2015); Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems" (2012).
+Depth images are 16-bit greyscale: distances along the optical axis, in units of
+1 / `depth_scale` scene units (1000 for millimetres, 5000 in the TUM benchmark), and 0 where
+nothing was measured. In `Views`, depths are distances along the ray. Choi, Zhou, Koltun,
+"Robust Reconstruction of Indoor Scenes" (2015); Sturm et al., "A Benchmark for the Evaluation
+of RGB-D SLAM Systems" (2012).
 """
 
 import json
@@ -30,17 +30,17 @@ from unrender.imaging.files import read_whole_numbers
 from unrender.rendering.renderer import pixel_grid
 
 MAX_BYTES = 100_000_000
-"""Larger text files are no lists of cameras."""
+"""Larger text files are rejected, as they cannot be lists of cameras."""
 
 
 def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
-    """All frames of a folder, opaque, with their depths along the ray. InputError."""
+    """All frames of a folder, opaque, with depths along the ray. Raises InputError."""
     colors, depths = _images(path / "color"), _images(path / "depth")
     poses = read_trajectory(path / "trajectory.log")
     if not len(colors) == len(depths) == len(poses):
         raise InputError(
             f"{path}: has {len(colors)} colour images, {len(depths)} depth images and "
-            f"{len(poses)} poses: give as many of each"
+            f"{len(poses)} poses: give equal numbers"
         )
     lenses = sorted(path.glob("*.json"))
     if len(lenses) != 1:
@@ -55,9 +55,9 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
 def read_frame(
     color: Path, depth: Path, intrinsics: Float[Tensor, "3 3"], depth_scale: float
 ) -> Views:
-    """One pair of images of a camera at the origin, with its depths along the ray. InputError.
+    """One colour and depth image of a camera at the origin, with depths along the ray.
 
-    `intrinsics` are of this library: pixel centres at +0.5.
+    `intrinsics` follow this library's convention, pixel centres at +0.5. Raises InputError.
     """
     for path in (color, depth):
         if not path.is_file():
@@ -68,24 +68,28 @@ def read_frame(
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
-    """Distances along the optical axis, in scene units; 0 where there are none. InputError."""
+    """Depths along the optical axis in scene units, 0 where none was measured. InputError."""
     if not 0 < depth_scale < float("inf"):
-        raise InputError(f"depth_scale is {depth_scale}: give how many make a scene unit")
+        raise InputError(
+            f"depth_scale {depth_scale}: give the number of depth units per scene unit, above 0"
+        )
     return read_whole_numbers(path) / depth_scale
 
 
 def read_trajectory(path: Path) -> Float[Tensor, "cameras 3 4"]:
-    """world_from_camera of each frame, in the file's order. InputError."""
+    """world_from_camera of each frame, in the order of the file. Raises InputError."""
     text = _text(path)
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if not rows or len(rows) % 5:
-        raise InputError(f"{path}: has {len(rows)} lines; each pose has 5: copy it again")
+        raise InputError(
+            f"{path}: has {len(rows)} lines; it must have 5 for each pose: copy it again"
+        )
     try:
         table = [[float(word) for word in row] for k, row in enumerate(rows) if k % 5]
         matrices = torch.tensor(table, dtype=torch.float64).view(-1, 4, 4)
     except (ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path}: is no list of 4x4 matrices ({' '.join(str(error).split())[:80]})"
+            f"{path}: is not a list of 4x4 matrices ({' '.join(str(error).split())[:80]})"
         ) from error
     return check_poses(matrices, lambda k: f"{path}: pose {k}")
 
@@ -93,7 +97,7 @@ def read_trajectory(path: Path) -> Float[Tensor, "cameras 3 4"]:
 def ray_distances(
     cameras: Cameras, depths: Float[Tensor, "cameras height width"]
 ) -> Float[Tensor, "cameras height width"]:
-    """Distances along each pixel's ray of depths along the optical axis."""
+    """Convert depths along the optical axis to distances along each pixel's ray."""
     count = len(cameras)
     index = torch.arange(count, device=cameras.device)[:, None, None]
     grid = pixel_grid(cameras.width, cameras.height).to(depths)
@@ -117,7 +121,7 @@ def _views(
         if tuple(found.shape) != size:
             raise InputError(
                 f"{path}: is {found.shape[1]}x{found.shape[0]}; the camera has "
-                f"{size[1]}x{size[0]} pixels: register depth to colour"
+                f"{size[1]}x{size[0]} pixels: register the depth to the colour images"
             )
         maps.append(found)
     return Views(
@@ -130,7 +134,7 @@ def _views(
 
 def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; a scan has color/ and depth/")
+        raise InputError(f"{folder}: no such folder; a scan needs color/ and depth/")
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
 
 
@@ -138,7 +142,9 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
     try:
         content = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({str(error)[:80]}): copy it again") from error
+        raise InputError(
+            f"{path}: is not valid JSON ({str(error)[:80]}): copy it again"
+        ) from error
     told = cast(dict[str, Any], content) if isinstance(content, dict) else {}
     numbers = told.get("intrinsic_matrix")
     if not isinstance(numbers, list) or len(cast(list[Any], numbers)) != 9:
@@ -152,8 +158,10 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
         finite_number(str(path), key, told.get(key)) for key in ("width", "height")
     )
     if min(width, height) < 1 or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
-        raise InputError(f"{path}: has no camera with a size and positive focal lengths")
-    # Its pixel centres are at whole numbers, and the corner of ours is half a pixel before.
+        raise InputError(
+            f"{path}: needs a positive image size and positive focal lengths: correct it"
+        )
+    # Open3D's pixel centres are at integers, ours at +0.5.
     matrix[:2, 2] += 0.5
     return matrix, int(width), int(height)
 
@@ -161,7 +169,9 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_BYTES} bytes: check it")
+            raise InputError(
+                f"{path}: is larger than {MAX_BYTES} bytes: check that it is the right file"
+            )
         return path.read_text("utf-8", "replace")
     except OSError as error:
         raise InputError(

@@ -1,7 +1,6 @@
-"""Where paths meet signed distance functions, in either direction through their surface.
+"""Intersection of paths with signed distance functions, from outside or inside.
 
-`BuiltScene` asks nothing else of them: whatever finds the same can take the place of `march`.
-Arrays are [3, paths], as in bsdf.py.
+This is all that `BuiltScene` needs of distance functions. Arrays are [3, paths], as in bsdf.py.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from unrender.rendering.light.bsdf import Numbers, Vectors, unit
 from unrender.shapes.implicit.sdf import SDF
 
 STEPS = 256
-"""Along a ray, after which it counts as a miss."""
+"""Steps along a ray after which it counts as a miss."""
 
 
 def march(
@@ -25,11 +24,12 @@ def march(
     farthest: Numbers,
     near: float,
 ) -> tuple[Numbers, Int[Tensor, "paths"]]:
-    """How far rays go until a surface is within `near`, and which function's; −1 of none.
+    """Distance along each ray to a point within `near` of a surface, and the index of its
+    function; −1 for a miss.
 
-    Sphere tracing (Hart, "Sphere Tracing", 1996) with steps of the least absolute distance, so
-    that it works inside too. A ray that has found nothing after STEPS is taken to miss: it
-    runs along a surface. InputError where a function is not a number.
+    Sphere tracing (Hart, "Sphere Tracing", 1996) with steps of the smallest absolute distance,
+    so that it works inside too. A ray without a hit after STEPS counts as a miss: it runs along
+    a surface. Raises InputError if a function returns NaN.
     """
     distance = torch.zeros_like(farthest)
     which = torch.full_like(farthest, -1, dtype=torch.long)
@@ -44,10 +44,10 @@ def march(
         for number, function in enumerate(functions[1:], 1):
             value = function(points).abs()
             index = torch.where(value < least, number, index)
-            # A number that is none stays, to be found below.
+            # `minimum` propagates NaN, which is tested below.
             least = torch.minimum(value, least)
         if bool(least.isnan().any()):
-            raise InputError("a distance function is not a number somewhere: correct it")
+            raise InputError("a distance function returned NaN: correct it")
         arrived = least < near
         over = arrived | (gone + least >= limit)
         gone = gone + torch.where(over, 0.0, least)

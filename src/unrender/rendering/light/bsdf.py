@@ -1,14 +1,14 @@
-"""How surfaces scatter light: matte, rough metal, mirror and glass.
+"""BSDFs: Lambertian, rough metal (GGX), mirror and glass.
 
-Directions are in the surface's own frame, z along its normal, and point away from it:
-`outgoing` to where the light goes, which lies above the surface (z > 0), `incoming` to where it
-comes from. A path is followed against the light, so that incoming ones are drawn. Arrays are
-component by component, [3, paths], several times as fast as the other way round.
+Directions are in the local shading frame, z along the normal, and point away from the surface:
+`outgoing` to where the light goes, which is above the surface (z > 0), `incoming` to where it
+comes from. Paths are traced against the light, so incoming directions are sampled. Arrays are
+component-major, [3, paths], which is several times faster than [paths, 3].
 
-What a surface makes of light is the BSDF f; all here give f times |cos θ| of the incoming
-direction, as the rendering equation has it (Kajiya, "The Rendering Equation", 1986), and the
-density over solid angle with which it is drawn. Where all of f lies in single directions, as of
-mirrors, the density is infinite, and no direction that is given meets it.
+All functions return the BSDF f times |cos θ| of the incoming direction, as in the rendering
+equation (Kajiya, "The Rendering Equation", 1986), and the PDF of that direction with respect to
+solid angle. Delta distributions (mirror and glass) have an infinite PDF, and f is 0 for any
+given direction.
 """
 
 import math
@@ -24,71 +24,72 @@ from unrender.errors import InputError
 Vectors = Float[Tensor, "3 paths"]
 Numbers = Float[Tensor, "paths"]
 SMOOTHEST = 1e-3
-"""Roughness below which single precision loses the peak: take a `Mirror` instead."""
+"""Roughness below which single precision cannot represent the peak: use a `Mirror`."""
 
 
 @dataclass(frozen=True)
 class Lambert:
-    """Matte: as bright from all sides (Lambert, 1760)."""
+    """Lambertian reflection: the same radiance in all directions (Lambert, 1760)."""
 
     color: Float[Tensor, "3"] | None = None
-    """Share of the light that is sent back, linear RGB in [0, 1]; None for the mesh's texture,
-    whose display-referred colours are made linear."""
+    """Albedo, linear RGB in [0, 1]; None for the mesh's texture, whose display-referred colors
+    are converted to linear."""
 
 
 @dataclass(frozen=True)
 class Metal:
-    """Rough metal: mirrors too small to see, whose normals have the distribution GGX.
+    """Rough metal: a microfacet reflection with the GGX distribution of normals.
 
-    Walter et al., "Microfacet Models for Refraction through Rough Surfaces" (2007). Light that
-    would meet the surface a second time is lost, the more the rougher it is.
+    Walter et al., "Microfacet Models for Refraction through Rough Surfaces" (2007). Multiple
+    scattering between facets is not modeled, so energy is lost with increasing roughness.
     """
 
     color: Float[Tensor, "3"] | None = None
-    """What is reflected straight back, linear RGB in [0, 1], or the texture; toward grazing
-    angles it rises to 1 (Schlick, 1994)."""
+    """Reflectance at normal incidence, linear RGB in [0, 1], or None for the texture; it rises
+    to 1 at grazing angles (Schlick, 1994)."""
     roughness: float = 0.3
     """α of GGX, in [0.001, 1]."""
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Reflects in one direction."""
+    """Perfect specular reflection."""
 
     color: Float[Tensor, "3"] | None = None
-    """Share of the light, linear RGB in [0, 1], or the texture."""
+    """Reflectance, linear RGB in [0, 1], or None for the texture."""
 
 
 @dataclass(frozen=True)
 class Glass:
-    """Reflects and refracts, by Fresnel's equations; what is inside of it is clear."""
+    """Smooth dielectric: reflection and refraction by Fresnel's equations, without absorption
+    inside.
+    """
 
     color: Float[Tensor, "3"] | None = None
-    """Share of the light that is left at each meeting, linear RGB in [0, 1], or the texture."""
+    """Factor of the radiance at each intersection, linear RGB in [0, 1], or None for the
+    texture."""
     index: float = 1.5
-    """Speed of light outside over that inside, above 0."""
+    """Index of refraction of the inside relative to the outside, above 0."""
 
 
 Material = Lambert | Metal | Mirror | Glass
 KINDS = (Lambert, Metal, Mirror, Glass)
 ROUGH = 2
-"""The first so many of KINDS scatter to all sides; the others in single directions."""
+"""The first ROUGH of KINDS have a finite PDF; the others are delta distributions."""
 
 
 def check_material(material: Material, name: str, textured: bool) -> None:
-    """InputError if a number is out of range, or there is no colour."""
+    """Raises InputError if a number is out of range, or there is no color."""
     color = material.color
     if color is None:
         if not textured:
-            raise InputError(f"{name}: has no texture: give its material a colour")
+            raise InputError(f"{name}: has no texture: give its material a color")
     elif not bool(((color >= 0) & (color <= 1)).all()):
-        raise InputError(
-            f"{name}: reflects {color.tolist()} of the light: give numbers in [0, 1]"
-        )
+        raise InputError(f"{name}: color {color.tolist()}: give numbers in [0, 1]")
     if isinstance(material, Metal) and not SMOOTHEST <= material.roughness <= 1:
         raise InputError(
             f"{name}: roughness {material.roughness:g}: give one from {SMOOTHEST} to 1, or a "
-            "mirror"
+            "Mirror"
         )
     if isinstance(material, Glass) and not 0 < material.index < math.inf:
         raise InputError(f"{name}: index of refraction {material.index:g}: give one above 0")
@@ -96,14 +97,14 @@ def check_material(material: Material, name: str, textured: bool) -> None:
 
 @dataclass(frozen=True)
 class Scatter:
-    """An incoming direction that was drawn for each path."""
+    """A sampled incoming direction for each path."""
 
     direction: Vectors
-    """Unit length; below the surface where it was refracted."""
+    """Unit length; below the surface (z < 0) if refracted."""
     weight: Vectors
-    """f |cos θ| over the density."""
+    """f |cos θ| / PDF."""
     density: Numbers
-    """Over solid angle; infinite of a mirror or glass."""
+    """PDF with respect to solid angle; infinite for mirror and glass."""
 
 
 def dot(a: Vectors, b: Vectors) -> Numbers:
@@ -115,7 +116,7 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def frame(normal: Vectors) -> tuple[Vectors, Vectors, Vectors]:
-    """The axes x, y and z of right-handed frames whose z is the normal.
+    """Axes x, y and z of a right-handed frame whose z is the normal.
 
     Duff et al., "Building an Orthonormal Basis, Revisited" (2017).
     """
@@ -127,17 +128,17 @@ def frame(normal: Vectors) -> tuple[Vectors, Vectors, Vectors]:
     return first, torch.stack([b, sign + y * y * a, -y]), normal
 
 
-# --- matte ---------------------------------------------------------------------------------
+# --- Lambert -------------------------------------------------------------------------------
 
 
 def lambert(color: Vectors, incoming: Vectors) -> tuple[Vectors, Numbers]:
-    """f |cos θ| and the density with which `sample_lambert` draws a direction."""
+    """f |cos θ|, and the PDF of `sample_lambert`."""
     density = incoming[2].clamp_min(0) / math.pi
     return color * density, density
 
 
 def sample_lambert(color: Vectors, uniform: Float[Tensor, "2 paths"]) -> Scatter:
-    """By the cosine: a disc's points, lifted onto the sphere (Malley's method)."""
+    """Cosine-weighted sampling: points of a disc, projected onto the hemisphere (Malley)."""
     radius, turn = uniform[0].sqrt(), 2 * math.pi * uniform[1]
     height = (1 - uniform[0]).sqrt()
     direction = torch.stack([radius * turn.cos(), radius * turn.sin(), height])
@@ -150,10 +151,11 @@ def sample_lambert(color: Vectors, uniform: Float[Tensor, "2 paths"]) -> Scatter
 def metal(
     color: Vectors, roughness: Numbers, outgoing: Vectors, incoming: Vectors
 ) -> tuple[Vectors, Numbers]:
-    """f |cos θ| and the density with which `sample_metal` draws a direction.
+    """f |cos θ|, and the PDF of `sample_metal`.
 
-    f = F D G / (4 cosᵢ cosₒ) (Walter et al., eq. 20), with the density of the visible normals
-    D G₁ / (4 cosₒ) (Heitz, "Sampling the GGX Distribution of Visible Normals", 2018, eq. 17).
+    f = F D G / (4 cosᵢ cosₒ) (Walter et al., eq. 20). The PDF is that of sampling visible
+    normals, D G₁ / (4 cosₒ) (Heitz, "Sampling the GGX Distribution of Visible Normals", 2018,
+    eq. 17).
     """
     cos_out, cos_in = outgoing[2], incoming[2]
     above = (cos_in > 0) & (cos_out > 0)
@@ -171,10 +173,11 @@ def metal(
 def sample_metal(
     color: Vectors, roughness: Numbers, outgoing: Vectors, uniform: Float[Tensor, "2 paths"]
 ) -> Scatter:
-    """Reflection about a normal drawn as often as it is seen.
+    """Reflection about a normal sampled from the distribution of visible normals.
 
-    Stretched so that the surface is a hemisphere, its visible normals are halfway to points of
-    a cap (Dupuy and Benyoub, "Sampling Visible GGX Normals with Spherical Caps", 2023).
+    In the space stretched such that the surface is a hemisphere, visible normals are half
+    vectors to points of a spherical cap (Dupuy and Benyoub, "Sampling Visible GGX Normals with
+    Spherical Caps", 2023).
     """
     stretched = unit(torch.cat([roughness * outgoing[:2], outgoing[2:]]))
     turn = 2 * math.pi * uniform[0]
@@ -184,7 +187,7 @@ def sample_metal(
     normal = unit(torch.cat([roughness * normal[:2], normal[2:].clamp_min(1e-7)]))
     facing = dot(outgoing, normal)
     incoming = 2 * facing * normal - outgoing
-    # Of a direction below the surface none of the light is left.
+    # Directions below the surface carry no light.
     square = roughness.square()
     left = torch.where(incoming[2] > 0, _unhidden(incoming[2].clamp_min(0), square), 0.0)
     _, density = metal(color, roughness, outgoing, incoming)
@@ -192,7 +195,7 @@ def sample_metal(
 
 
 def _unhidden(cosine: Numbers, square: Numbers) -> Numbers:
-    """Share of the facets that others do not hide, G₁ (Walter et al., eq. 34)."""
+    """Smith masking function G₁: the visible fraction of facets (Walter et al., eq. 34)."""
     tangent = (1 / cosine.square().clamp_min(1e-12) - 1).clamp_min(0)
     return 2 / (1 + (1 + square * tangent).sqrt())
 
@@ -212,12 +215,11 @@ def sample_mirror(color: Vectors, outgoing: Vectors) -> Scatter:
 def sample_glass(
     color: Vectors, ratio: Numbers, outgoing: Vectors, uniform: Numbers
 ) -> Scatter:
-    """Reflected as often as Fresnel's equations say, else refracted.
+    """Reflection with the probability given by Fresnel's equations, otherwise refraction.
 
-    `ratio`: the index on the other side over that on the side of `outgoing`. Radiance that
-    passes into a denser body is squeezed into a smaller cone: it counts 1 / ratio² of itself
-    on the way out (Veach, "Robust Monte Carlo Methods for Light Transport Simulation", 1997,
-    5.2).
+    `ratio`: the index of refraction on the other side over that on the side of `outgoing`.
+    Refraction changes the solid angle of a beam, so radiance is scaled by 1 / ratio² (Veach,
+    "Robust Monte Carlo Methods for Light Transport Simulation", 1997, sec. 5.2).
     """
     reflected, cos_refracted = fresnel(outgoing[2], ratio)
     bounce = uniform < reflected
@@ -229,9 +231,9 @@ def sample_glass(
 
 
 def fresnel(cosine: Numbers, ratio: Numbers) -> tuple[Numbers, Numbers]:
-    """Share of unpolarised light that is reflected, and the cosine of the refracted angle.
+    """Fresnel reflectance for unpolarized light, and the cosine of the refracted angle.
 
-    1 and 0 of total reflection (Born and Wolf, "Principles of Optics", 1.5).
+    1 and 0 for total internal reflection (Born and Wolf, "Principles of Optics", sec. 1.5).
     """
     square = 1 - (1 - cosine.square()) / ratio.square()
     refracted = square.clamp_min(0).sqrt()
@@ -241,15 +243,15 @@ def fresnel(cosine: Numbers, ratio: Numbers) -> tuple[Numbers, Numbers]:
     return torch.where(square > 0, reflected, 1.0), refracted
 
 
-# --- whatever a surface is made of ---------------------------------------------------------
+# --- batches of different materials --------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Materials:
-    """The materials of many points."""
+    """Material parameters of a batch of points."""
 
     kind: Int[Tensor, "paths"]
-    """Row of KINDS."""
+    """Index into KINDS."""
     colors: Vectors
     number: Numbers
     """Roughness of metal, index of refraction of glass."""
@@ -265,7 +267,9 @@ class Materials:
 def evaluate(
     kinds: Sequence[int], materials: Materials, outgoing: Vectors, incoming: Vectors
 ) -> tuple[Vectors, Numbers]:
-    """f |cos θ| and the density of `sample`, of points of some of the `kinds` of ROUGH."""
+    """f |cos θ|, and the PDF of `sample`; `kinds` lists the indices into KINDS that occur, all
+    below ROUGH.
+    """
     if len(kinds) == 1:
         return _evaluate(kinds[0], materials, outgoing, incoming)
     value, density = torch.empty_like(outgoing), torch.empty_like(outgoing[0])
@@ -293,7 +297,9 @@ def sample(
     outgoing: Vectors,
     uniform: Float[Tensor, "3 paths"],
 ) -> Scatter:
-    """An incoming direction for each point of some of the `kinds` of KINDS."""
+    """Sample an incoming direction for each point; `kinds` lists the indices into KINDS that
+    occur.
+    """
     if len(kinds) == 1:
         return _sample(kinds[0], materials, outside, outgoing, uniform)
     direction, weight = torch.empty_like(outgoing), torch.empty_like(outgoing)

@@ -1,8 +1,9 @@
-"""Where light comes from, and how a point draws a direction to it.
+"""Light sources, and sampling of directions toward them.
 
-Next-event estimation asks for light at every bounce instead of waiting until a path meets it by
-chance. Each kind of light that a scene has is asked equally often; within a kind, the brighter
-the more. Colours are linear, and may have any size. Arrays are [3, paths], as in bsdf.py.
+Next-event estimation samples a light at every bounce instead of waiting for a path to hit one
+by chance. Each type of light in the scene is sampled with equal probability, and lights of one
+type in proportion to their power. Colors are linear and unbounded. Arrays are [3, paths], as in
+bsdf.py.
 """
 
 import math
@@ -19,32 +20,33 @@ from unrender.rendering.light.bsdf import Numbers, Vectors, dot
 
 @dataclass(frozen=True)
 class PointSource:
-    """A lamp without extent, whose light falls with the square of the distance."""
+    """A point light with inverse-square falloff."""
 
     position: Float[Tensor, "3"]
     intensity: Float[Tensor, "3"]
-    """Power per solid angle: what a facing surface gets at distance 1."""
+    """Radiant intensity: power per solid angle, which is the irradiance at distance 1."""
 
 
 @dataclass(frozen=True)
 class DistantSource:
-    """The sun, but a point: parallel light."""
+    """A directional light at infinity, such as the sun without its angular extent."""
 
     direction: Float[Tensor, "3"]
-    """In which the light travels, of any length but 0."""
+    """Direction in which the light travels, of any nonzero length."""
     irradiance: Float[Tensor, "3"]
-    """What a facing surface gets."""
+    """Irradiance on a surface that faces the light."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Light from infinitely far away, from all around: an image of it by longitude and
-    latitude, constant within its pixels; one of 1 × 1 is the same from everywhere.
+    """An environment map at infinity, in equirectangular projection.
+
+    Radiance is constant within each pixel; a map of 1 × 1 pixels is uniform.
     """
 
     radiance: Float[Tensor, "height width 3"]
-    """The top row is about +z. The columns run clockwise as seen from above, from −x by +y, +x
-    and −y to −x again: so that from within, the image is not mirrored."""
+    """The top row is around +z. Columns run clockwise seen from above, from −x over +y, +x and
+    −y back to −x, so that the image is not mirrored when seen from inside."""
 
 
 Light = PointSource | DistantSource | Environment
@@ -77,22 +79,22 @@ class DiscreteDistribution:
 
 @dataclass(frozen=True)
 class Panels:
-    """The triangles that emit light."""
+    """Area lights: the emissive triangles."""
 
     corners: Float[Tensor, "3 3 panels"]
     """Corner, component, panel."""
     normals: Float[Tensor, "3 panels"]
-    """Of unit length."""
+    """Unit length."""
     radiance: Float[Tensor, "3 panels"]
     distribution: DiscreteDistribution
     power: float
-    """The sum of brightness times area, by which they are drawn."""
+    """Sum of luminance × area, to which the sampling probabilities are proportional."""
 
     @classmethod
     def of(
         cls, corners: Float[Tensor, "panels 3 3"], radiance: Float[Tensor, "panels 3"]
     ) -> "Panels":
-        """Of triangles that have an area."""
+        """Build from triangles of nonzero area."""
         normal = torch.linalg.cross(
             corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         )
@@ -108,10 +110,10 @@ class Panels:
 
 @dataclass(frozen=True)
 class Sources:
-    """Point sources, or distant ones."""
+    """All point sources, or all distant ones."""
 
     places: Float[Tensor, "3 sources"]
-    """Where they are, or the unit direction to them."""
+    """Positions of point sources, or unit directions toward distant ones."""
     colors: Float[Tensor, "3 sources"]
     distribution: DiscreteDistribution
 
@@ -127,11 +129,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class Sky:
-    """The environment, ready to be drawn from."""
+    """The environment map, prepared for importance sampling."""
 
     image: Float[Tensor, "3 rows columns"]
     distribution: DiscreteDistribution
-    """Of the pixels, row by row."""
+    """Distribution over the pixels in row-major order."""
     angle: Float[Tensor, "rows"]
     """Solid angle of a pixel of each row; over the image they sum to 4π."""
 
@@ -148,25 +150,25 @@ class Sky:
         )
 
     def pixel(self, directions: Vectors) -> tuple[Int[Tensor, "paths"], Int[Tensor, "paths"]]:
-        """The row of the pixel in each direction, and its place in the flat image."""
+        """The row of the pixel in each direction, and its index in the flattened image."""
         _, rows, columns = self.image.shape
         if rows == columns == 1:
             nothing = torch.zeros_like(directions[0], dtype=torch.long)
             return nothing, nothing
         down = directions[2].clamp(-1, 1).acos() * (rows / math.pi)
-        # Longitude runs to the left for who looks from within.
+        # Seen from inside, longitude increases to the left.
         right = 0.5 - torch.atan2(directions[1], directions[0]) / (2 * math.pi)
         row = down.long().clamp_max(rows - 1)
         return row, row * columns + (right * columns).long().clamp(0, columns - 1)
 
-    def seen(self, directions: Vectors) -> tuple[Vectors, Numbers]:
-        """The radiance there, and the density over solid angle with which `draw` draws it."""
+    def evaluate(self, directions: Vectors) -> tuple[Vectors, Numbers]:
+        """Radiance from each direction, and the PDF of `sample` over solid angle."""
         row, place = self.pixel(directions)
         radiance = self.image.flatten(1).index_select(1, place)
         return radiance, self.distribution.probabilities[place] / self.angle[row]
 
-    def draw(self, uniform: Float[Tensor, "3 paths"]) -> Vectors:
-        """A pixel by its share, then evenly over the solid angle of the pixel."""
+    def sample(self, uniform: Float[Tensor, "3 paths"]) -> Vectors:
+        """Sample a pixel by its power, then a direction uniformly over its solid angle."""
         _, rows, columns = self.image.shape
         index = self.distribution.sample(uniform[0])
         row, column = index // columns, index % columns
@@ -179,16 +181,15 @@ class Sky:
 
 @dataclass(frozen=True)
 class LightSample:
-    """A direction to light for each point."""
+    """A sampled direction toward a light for each point."""
 
     direction: Vectors
     distance: Numbers
-    """+inf to what is infinitely far away."""
+    """Distance to the light; +inf for lights at infinity."""
     weight: Vectors
-    """Radiance over the density with which the direction was drawn; of a source without
-    extent, what arrives over how often it was chosen."""
+    """Radiance / PDF; for a source without extent, irradiance / selection probability."""
     density: Numbers
-    """Over solid angle; infinite of a source without extent."""
+    """PDF with respect to solid angle; infinite for a source without extent."""
 
 
 def brightness(color: Float[Tensor, "3 *any"]) -> Float[Tensor, "*any"]:
@@ -198,7 +199,7 @@ def brightness(color: Float[Tensor, "3 *any"]) -> Float[Tensor, "*any"]:
 
 @dataclass(frozen=True)
 class Lights:
-    """All light of a scene, ready to be drawn from."""
+    """All lights of a scene, prepared for sampling."""
 
     panels: Panels | None
     points: Sources | None
@@ -207,14 +208,14 @@ class Lights:
 
     @classmethod
     def of(cls, lights: Sequence[Light], panels: Panels | None) -> "Lights":
-        """InputError if a light is not finite, negative or black, or has no direction."""
+        """Raises InputError if a light is NaN, Inf, negative or black, or has no direction."""
         for light in lights:
             _check(light)
         points = [light for light in lights if isinstance(light, PointSource)]
         suns = [light for light in lights if isinstance(light, DistantSource)]
         skies = [light for light in lights if isinstance(light, Environment)]
         if len(skies) > 1:
-            raise InputError(f"{len(skies)} environments: add them up and give one")
+            raise InputError(f"{len(skies)} environments: give one, their sum")
         at, to = [p.position for p in points], [-s.direction / s.direction.norm() for s in suns]
         return cls(
             panels,
@@ -225,29 +226,29 @@ class Lights:
 
     @property
     def kinds(self) -> list[Panels | Sources | Sky]:
-        """Those that there are."""
+        """The types of light that the scene has."""
         every = (self.panels, self.points, self.distant, self.sky)
         return [kind for kind in every if kind is not None]
 
     def panel_density(self, radiance: Vectors) -> Numbers:
-        """Over area, with which `sample` draws a point of a panel of that radiance."""
+        """PDF over area with which `sample` picks a point on a panel of that radiance."""
         assert self.panels is not None
         return brightness(radiance) / (self.panels.power * len(self.kinds))
 
     def background(self, directions: Vectors) -> tuple[Vectors, Numbers]:
-        """What comes from the environment, and the density with which `sample` draws it."""
+        """Radiance of the environment in each direction, and the PDF of `sample` there."""
         assert self.sky is not None
-        radiance, density = self.sky.seen(directions)
+        radiance, density = self.sky.evaluate(directions)
         return radiance, density / len(self.kinds)
 
     def sample(self, points: Vectors, uniform: Float[Tensor, "3 paths"]) -> LightSample:
-        """A direction from each point to some light, which other objects may hide."""
+        """Sample a direction from each point toward a light, without testing occlusion."""
         kinds = self.kinds
         if len(kinds) == 1:
             return self._sample(kinds[0], points, uniform)
         scaled = uniform[0] * len(kinds)
         which = scaled.long().clamp_max(len(kinds) - 1)
-        # What is left of the number chooses within the kind.
+        # The fractional part is again uniform: it selects a light within the type.
         uniform = torch.cat([(scaled - which)[None], uniform[1:]])
         numbers = [torch.empty_like(points[0]) for _ in range(2)]
         out = LightSample(
@@ -267,7 +268,7 @@ class Lights:
         if isinstance(kind, Panels):
             return self._panel(kind, points, uniform)
         if isinstance(kind, Sky):
-            direction = kind.draw(uniform)
+            direction = kind.sample(uniform)
             radiance, density = self.background(direction)
             weight = torch.where(density > 0, radiance / density, 0.0)
             return LightSample(direction, endless, weight, density)
@@ -286,7 +287,7 @@ class Lights:
     def _panel(
         self, panels: Panels, points: Vectors, uniform: Float[Tensor, "3 paths"]
     ) -> LightSample:
-        """Evenly over a triangle (Turk, "Generating Random Points in Triangles", 1990)."""
+        """Uniform over a triangle (Turk, "Generating Random Points in Triangles", 1990)."""
         index = panels.distribution.sample(uniform[0])
         a, b, c = (corner.index_select(1, index) for corner in panels.corners)
         root = uniform[1].sqrt()
@@ -295,7 +296,7 @@ class Lights:
         square = way.square().sum(0).clamp_min(1e-30)
         distance = square.sqrt()
         direction = way / distance
-        # Panels shine to the side of their normals alone.
+        # Panels emit only to the side of their normals.
         cosine = -dot(direction, panels.normals.index_select(1, index))
         radiance = panels.radiance.index_select(1, index)
         density = self.panel_density(radiance) * square / cosine.clamp_min(1e-6)
@@ -322,6 +323,8 @@ def _check(light: Light) -> None:
                 f"a distant source along {light.direction.tolist()}: give a direction"
             )
     if not bool((numbers.isfinite() & (numbers >= 0)).all()):
-        raise InputError(f"{name} is negative or not finite somewhere: give numbers from 0 up")
+        raise InputError(
+            f"{name} has values that are negative, NaN or Inf: give finite values ≥ 0"
+        )
     if float(numbers.max()) == 0:
-        raise InputError(f"{name} is black: leave it out")
+        raise InputError(f"{name} is black: remove it")

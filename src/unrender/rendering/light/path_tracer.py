@@ -4,15 +4,15 @@
 
 (Kajiya 1986; Veach, "Robust Monte Carlo Methods for Light Transport Simulation", 1997, 3.7)
 
-The light L that leaves x toward o is what x emits and what it scatters of the light from all
-directions i, each of which leaves a point y in turn. A path leaves the camera, and at each
-point draws one direction to go on in by the BSDF, and one to a light; what both find is
-weighted by how likely either was to find it (multiple importance sampling, ch. 9). Its
-throughput is the product of f |cos θ| / density so far. Paths that carry little end early by
-lot, and the others count more (Russian roulette): the mean is right for any number of paths,
-and its error falls with their square root.
+The radiance L that leaves x toward o is the emission of x plus the radiance it scatters from
+all directions i, each of which leaves a point y in turn. A path starts at the camera. At every
+hit it samples one direction from the BSDF, along which it continues, and one toward a light;
+the two estimates are combined by multiple importance sampling (ch. 9). The throughput is the
+product of f |cos θ| / PDF along the path. Paths of low throughput are terminated by Russian
+roulette and the survivors weighted up accordingly: the estimate is unbiased, and its standard
+error falls with the square root of the number of paths.
 
-All paths of a batch take each step together. Arrays are [3, paths], as in bsdf.py.
+All paths of a batch advance together. Arrays are [3, paths], as in bsdf.py.
 """
 
 from dataclasses import dataclass, replace
@@ -40,59 +40,59 @@ from unrender.rendering.light.scene import BuiltScene, Scene, Surface, build
 from unrender.rendering.renderer import Renderer, Rendering
 
 BATCH = 1 << 15
-"""Paths that take their steps together: as many as stay in cache."""
+"""Paths traced together: few enough for their arrays to stay in cache."""
 MAX_SURVIVAL = 0.95
 """Cap on the Russian-roulette survival probability."""
 SHORTER = 1 - 1e-4
-"""Of the way to a light, what must be free: the light itself lies at its end."""
+"""Fraction of the way to a light that shadow rays test: the light itself is at its end."""
 
 
 @dataclass(frozen=True)
 class PathOptions:
-    """How paths are drawn."""
+    """Options of path tracing."""
 
     samples: int = 64
-    """Paths of each pixel."""
+    """Paths per pixel."""
     max_depth: int = 8
-    """Edges of the longest path: 1 shows what shines, 2 adds direct light, more add light that
-    comes by other objects."""
+    """Segments of the longest path: 1 shows emission only, 2 adds direct light, more add
+    indirect light."""
     roulette: int = 5
-    """Edges after which paths may end by lot."""
+    """Segments after which Russian roulette starts."""
     strategy: Literal["both", "light", "surface"] = "both"
-    """How light is found: by directions to lights, by those that the surface scatters to, or
-    both, weighted. Mirrors and glass always scatter; sources without extent are always
-    asked."""
+    """What estimates direct light: light sampling, BSDF sampling, or both by multiple
+    importance sampling. Mirrors and glass always use BSDF sampling, and sources without extent
+    light sampling."""
     power: float = 2.0
-    """Exponent of the weights: 1 is the balance heuristic, 2 the power heuristic (Veach,
+    """Exponent of the weights: 1 is the balance heuristic, 2 the power heuristic (Veach, sec.
     9.2)."""
     show_environment: bool = False
-    """Whether the environment is seen behind objects; else there is no opacity."""
+    """Whether the environment is visible behind objects; else there is no opacity."""
     exposure: float = 1.0
-    """Radiance that is shown as white is 1 over this; what is brighter is cut off."""
+    """Factor on the radiance before conversion to sRGB; results above 1 are clipped."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Radiance:
-    """What paths found, before a display."""
+    """Estimated radiance and geometry of each pixel, before conversion to display colors."""
 
     color: Float[Tensor, "cameras height width 3"]
-    """Mean radiance, linear RGB from 0 up, over black."""
+    """Mean radiance, linear RGB ≥ 0, over black."""
     error: Float[Tensor, "cameras height width 3"]
     """Standard error of the mean: standard deviation of the paths over √samples."""
     opacity: Float[Tensor, "cameras height width"]
-    """Share of the paths that met something; 1 where the environment is seen."""
+    """Fraction of the paths that hit an object; 1 if the environment is visible."""
     depth: Float[Tensor, "cameras height width"]
     """Mean distance to the first hit, in scene units; 0 where nothing is hit."""
     normals: Float[Tensor, "cameras height width 3"]
-    """Their mean direction at the first meeting, toward the camera; 0 where nothing was."""
+    """Mean normal at the first hit, toward the camera; 0 where nothing is hit."""
 
 
 def path_renderer(scene: Scene, options: PathOptions | None = None) -> Renderer:
-    """The scene as a `Renderer`: sRGB of the mean radiance times the exposure, cut off at 1.
+    """The scene as a `Renderer`: sRGB of the mean radiance times the exposure, clipped at 1.
 
-    For linear light, `path_radiance`. No gradients flow. InputError if the scene cannot be
-    drawn.
+    `path_radiance` returns linear radiance. Not differentiable. Raises InputError if the scene
+    cannot be rendered.
     """
     chosen = PathOptions() if options is None else options
     built = build(scene)
@@ -111,15 +111,15 @@ def path_renderer(scene: Scene, options: PathOptions | None = None) -> Renderer:
 def path_radiance(
     scene: Scene | BuiltScene, cameras: Cameras, options: PathOptions | None = None
 ) -> Radiance:
-    """The mean radiance of each pixel, and its error.
+    """The mean radiance of each pixel, and its standard error.
 
-    The same seed gives the same numbers, on any number of threads. InputError if the scene
-    cannot be drawn, or an option is out of range.
+    Deterministic in the seed, for any number of threads. Raises InputError if the scene cannot
+    be rendered, or an option is out of range.
     """
     options = PathOptions() if options is None else options
     _check(options)
     built = build(scene) if isinstance(scene, Scene) else scene
-    # Steps toward distance functions cost the same for few rays as for many thousands.
+    # Sphere tracing has a high fixed cost per step, so larger batches pay off.
     batch = 8 * BATCH if built.functions else BATCH
     chunk = max(1, batch // options.samples)
     pixels = cameras.width * cameras.height
@@ -137,7 +137,7 @@ def path_radiance(
     else:
         parts = [trace(number) for number in range(len(jobs))]
     found = torch.cat(parts).view(len(cameras), cameras.height, cameras.width, 11)
-    assert bool(found.isfinite().all()), "a path carries what is no number"
+    assert bool(found.isfinite().all()), "the radiance contains NaN or Inf"
     color, error, opacity, depth, normals = found.split([3, 3, 1, 1, 3], dim=3)
     return Radiance(color, error, opacity[..., 0], depth[..., 0], normals)
 
@@ -151,11 +151,11 @@ def _trace_pixels(
     options: PathOptions,
     number: int,
 ) -> Float[Tensor, "pixels 11"]:
-    """The means of the pixels [first, last) of a camera: colour, error, opacity and so on."""
+    """Color, error, opacity, depth and normal of the pixels [first, last) of a camera."""
     device = cameras.device
     generator = torch.Generator(device)
-    # 32 bits are all that counts on the CPU. The factors are odd, and far from small fractions
-    # of 2^32, so that neither batches nor seeds that are near to each other meet.
+    # CPU generators use only 32 bits of the seed. The factors are odd and far from small
+    # fractions of 2^32, so that nearby batches and seeds do not collide.
     mixed = options.seed * 0x9E3779B1 + number * 0x85EBCA6B
     generator.manual_seed(mixed % (1 << 32))
     pixel = torch.arange(first, last, device=device).repeat_interleave(options.samples)
@@ -178,20 +178,20 @@ def _trace_pixels(
 
 @dataclass(frozen=True)
 class _Paths:
-    """Paths that have not ended, and the rays that they go on along."""
+    """The active paths of a batch, with their next rays."""
 
     number: Int[Tensor, "paths"]
-    """Of all paths of the batch."""
+    """Index of the path in the batch."""
     origins: Vectors
     directions: Vectors
     throughput: Vectors
     density: Numbers
-    """With which the surface that the ray leaves drew its direction, over solid angle."""
+    """PDF over solid angle with which the previous hit sampled the ray's direction."""
 
     @classmethod
     def start(cls, origins: Vectors, directions: Vectors) -> "_Paths":
         number = torch.arange(origins.shape[1], device=origins.device)
-        # A camera is as sharp as a mirror: nothing else finds what it sees.
+        # Camera rays act like mirror reflections: light sampling cannot produce them.
         sharp = torch.full_like(origins[0], torch.inf)
         return cls(number, origins, directions, torch.ones_like(origins), sharp)
 
@@ -208,7 +208,7 @@ class _Paths:
 def _follow(
     scene: BuiltScene, paths: _Paths, options: PathOptions, generator: torch.Generator
 ) -> Float[Tensor, "8 all_paths"]:
-    """Of each path the radiance, whether it meets an object, how far away, and the normal."""
+    """Trace all paths. Returns radiance, whether an object is hit, distance and normal."""
     out = torch.zeros(8, len(paths.number), device=paths.origins.device)
     for depth in range(1, options.max_depth + 1):
         hits = scene.intersect(paths.origins, paths.directions)
@@ -238,7 +238,7 @@ def _follow(
 def _add_background(
     out: Float[Tensor, "8 all_paths"], scene: BuiltScene, paths: _Paths, options: PathOptions
 ) -> None:
-    """The environment's light, of paths that leave the scene."""
+    """Add the environment's radiance to paths that leave the scene."""
     light, drawn = scene.lights.background(paths.directions)
     weight = _weight(paths.density, drawn, "surface", options)
     out[:3].index_add_(1, paths.number, paths.throughput * light * weight)
@@ -251,7 +251,7 @@ def _add_emission(
     surface: Surface,
     options: PathOptions,
 ) -> None:
-    """What the surface itself emits."""
+    """Add the emission of the surfaces that were hit."""
     light = scene.emission.index_select(1, surface.object_index)
     shines = ((light.amax(0) > 0) & surface.outside).nonzero()[:, 0]
     if len(shines) == 0:
@@ -260,12 +260,12 @@ def _add_emission(
     found = surface.select(shines)
     weight = torch.ones_like(paths.density)
     if scene.lights.panels is not None:
-        # A density over area, as it is over the solid angle that the area fills from there.
+        # Convert the PDF over area to solid angle as seen from the ray's origin.
         square = (found.points - paths.origins).square().sum(0)
         cosine = dot(found.normals, paths.directions).abs().clamp_min(1e-6)
         drawn = scene.lights.panel_density(light) * square / cosine
         weight = _weight(paths.density, drawn, "surface", options)
-        # Distance functions are never drawn: chance alone finds them.
+        # Distance functions are never sampled as lights.
         weight = torch.where(found.on_mesh, weight, 1.0)
     out[:3].index_add_(1, paths.number, paths.throughput * light * weight)
 
@@ -278,7 +278,7 @@ def _add_direct(
     options: PathOptions,
     generator: torch.Generator,
 ) -> None:
-    """Next-event estimation: what one light sends to the surface, and that to the path."""
+    """Next-event estimation: add the light that one sampled source contributes to each path."""
     rough = [kind for kind in scene.kinds if kind < ROUGH]
     if not rough or not scene.lights.kinds:
         return
@@ -292,14 +292,14 @@ def _add_direct(
     value, drawn = evaluate(rough, surface.materials, outgoing, incoming)
     weight = _weight(light.density, drawn, "light", options)
     found = paths.throughput * value * light.weight * weight
-    # A light behind the face itself might still shine on normals that are interpolated.
+    # An interpolated normal may face a light that is behind the face itself.
     lit = (dot(surface.normals, light.direction) > 0) & (found.amax(0) > 0)
     lit = lit.nonzero()[:, 0]
     direction, distance = light.direction.index_select(1, lit), light.distance[lit]
     there = surface.select(lit)
     start = there.leave(direction, scene.grain)
-    # From where the ray starts to the very point: shifted alongside, it would meet a lamp that
-    # it grazes before its end.
+    # The shadow ray goes from its offset origin to the sampled point itself: a parallel shift
+    # of the whole ray could hit a lamp at grazing angles before its end.
     way = there.points + distance * direction - start
     length = way.square().sum(0).sqrt()
     nearby = distance.isfinite()
@@ -313,36 +313,38 @@ def _add_direct(
 def _scattered(
     scene: BuiltScene, paths: _Paths, surface: Surface, generator: torch.Generator
 ) -> _Paths:
-    """The paths in directions that the surface draws."""
+    """The paths continued in directions sampled from the BSDF."""
     uniform = torch.rand(3, len(paths.number), generator=generator, device=paths.origins.device)
     axes = frame(surface.shading)
     outgoing = _enter(axes, -paths.directions)
     drawn = sample(scene.kinds, surface.materials, surface.outside, outgoing, uniform)
     direction = _leave(axes, drawn.direction)
-    # Where interpolated normals let light pass through the face itself, it is lost.
+    # Directions that pass through the face because of an interpolated normal carry no light.
     through = dot(surface.normals, direction) < 0
     weight = torch.where(through == (drawn.direction[2] < 0), drawn.weight, 0.0)
     start = surface.leave(direction, scene.grain)
     return _Paths(paths.number, start, direction, paths.throughput * weight, drawn.density)
 
 
-def _survivors(paths: _Paths, by_lot: bool, generator: torch.Generator) -> _Paths:
-    """Those that still carry something; by lot, if so, the more likely the more it is."""
+def _survivors(paths: _Paths, roulette: bool, generator: torch.Generator) -> _Paths:
+    """Paths of nonzero throughput; with Russian roulette, they survive in proportion to it."""
     left = paths.throughput.amax(0)
-    if not by_lot:
+    if not roulette:
         keep = (left > 0).nonzero()[:, 0]
         return paths if len(keep) == len(left) else paths.select(keep)
-    share = left.clamp_max(MAX_SURVIVAL)
-    lot = torch.rand(len(left), generator=generator, device=left.device)
-    keep = (lot < share).nonzero()[:, 0]
+    survival = left.clamp_max(MAX_SURVIVAL)
+    uniform = torch.rand(len(left), generator=generator, device=left.device)
+    keep = (uniform < survival).nonzero()[:, 0]
     kept = paths.select(keep)
-    return replace(kept, throughput=kept.throughput / share.index_select(0, keep))
+    return replace(kept, throughput=kept.throughput / survival.index_select(0, keep))
 
 
 def mis_weight(own: Numbers, other: Numbers, power: float) -> Numbers:
-    """Of what one strategy drew with density `own`, and another would have with `other`.
+    """Multiple importance sampling weight of a sample with PDF `own` under its own strategy and
+    `other` under the other one.
 
-    The weights of both sum to 1 (Veach, eq. 9.8 and 9.13); 1 where `own` is infinite.
+    The weights of both strategies sum to 1 (Veach, eq. 9.8 and 9.13); 1 where `own` is
+    infinite.
     """
     return 1 / (1 + (other / own.clamp_min(1e-30)) ** power)
 
@@ -352,17 +354,17 @@ def _weight(
 ) -> Numbers:
     if options.strategy == "both":
         return mis_weight(own, other, options.power)
-    # What is drawn with infinite density, no other strategy finds.
+    # Samples of a delta distribution cannot come from the other strategy.
     return torch.ones_like(own) if strategy == options.strategy else own.isinf().to(own)
 
 
 def _enter(axes: tuple[Vectors, Vectors, Vectors], directions: Vectors) -> Vectors:
-    """World directions in the surface's frame."""
+    """Transform world directions to the local shading frame."""
     return torch.stack([dot(axis, directions) for axis in axes])
 
 
 def _leave(axes: tuple[Vectors, Vectors, Vectors], local: Vectors) -> Vectors:
-    """The inverse."""
+    """The inverse of `_enter`."""
     x, y, z = axes
     return unit(local[0] * x + local[1] * y + local[2] * z)
 
@@ -378,4 +380,6 @@ def _check(options: PathOptions) -> None:
         if not least <= value <= most:
             raise InputError(f"{name} {value}: give one from {least} to {most}")
     if not (options.power > 0 and options.exposure > 0):
-        raise InputError("power and exposure have to be above 0")
+        raise InputError(
+            f"power {options.power:g}, exposure {options.exposure:g}: give numbers above 0"
+        )

@@ -1,8 +1,8 @@
-"""What a path tracer draws: objects with materials and lights, and where rays meet them.
+"""The path tracer's scene: objects with materials, lights, and ray intersection.
 
-An object is a mesh or a signed distance function. Meshes are met exactly, through one tree of
-all their triangles; distance functions by steps along the ray. Arrays are [3, paths], as in
-bsdf.py.
+An object is a mesh or a signed distance function. Meshes are intersected exactly, through one
+bounding volume hierarchy of all triangles; distance functions by sphere tracing. Arrays are
+[3, paths], as in bsdf.py.
 """
 
 import dataclasses
@@ -37,33 +37,33 @@ from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.textures import Texture
 
 GRAIN = 1e-5
-"""Of the scene's size: how far from a surface the next ray starts."""
+"""Offset of ray origins from the surface, relative to the scene's size."""
 SDF_GRAIN = 1e-4
-"""The same where there are distance functions, whose surface is met no closer than this."""
+"""Smallest offset if the scene has distance functions: the tolerance of their hits."""
 
 
 @dataclass(frozen=True)
 class SceneObject:
-    """A shape, what it is made of, and whether it shines."""
+    """A shape with its material and emission."""
 
     shape: Mesh | SDF
     material: Material
     emission: Float[Tensor, "3"] | None = None
-    """Radiance, linear RGB of any size: to the side of a mesh's normals, and outward of a
-    distance function. A mesh that shines is asked for light at every bounce; a distance
-    function only lights what finds it by chance."""
+    """Emitted radiance, linear RGB, unbounded: to the side of a mesh's normals, or to the
+    outside of a distance function. Emissive meshes are sampled at every bounce; emissive
+    distance functions contribute only to paths that hit them."""
     smooth: bool = False
-    """Whether a mesh is shaded with the normals of its vertices."""
+    """Whether a mesh is shaded with interpolated vertex normals."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects and lights. A light inside a closed object lights only its inside."""
+    """Objects and lights. A light inside a closed object lights only its interior."""
 
     objects: Sequence[SceneObject]
     lights: Sequence[Light] = ()
     reach: float = 100.0
-    """How far along a ray distance functions are looked for, in scene units."""
+    """Maximum ray length for hits on distance functions, in scene units."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Intersections:
     distance: Numbers
     """+inf where nothing is hit."""
     object_index: Int[Tensor, "paths"]
-    """Row of the scene's objects; −1 where nothing is hit."""
+    """Index into the scene's objects; −1 where nothing is hit."""
     face: Int[Tensor, "paths"]
-    """Row of all meshes' faces; −1 on a distance function."""
+    """Index into the faces of all meshes together; −1 on a distance function."""
     barycentrics: Float[Tensor, "3 paths"]
 
     def select(self, keep: Int[Tensor, "kept"]) -> "Intersections":
@@ -89,15 +89,15 @@ class Intersections:
 
 @dataclass(frozen=True)
 class Surface:
-    """The points where paths meet objects."""
+    """Surface properties at the points where paths hit objects."""
 
     points: Vectors
     normals: Vectors
-    """Of unit length, on the side from which the path comes."""
+    """Geometric normals of unit length, on the side of the incident ray."""
     shading: Vectors
-    """Those that light is reckoned with, on the same side."""
+    """Shading normals of unit length, on the same side."""
     outside: Bool[Tensor, "paths"]
-    """Whether the path comes from outside."""
+    """Whether the incident ray comes from outside of the object."""
     object_index: Int[Tensor, "paths"]
     on_mesh: Bool[Tensor, "paths"]
     materials: Materials
@@ -114,14 +114,14 @@ class Surface:
         return Surface(points, normals, shading, outside, object_index, on_mesh, materials)
 
     def leave(self, directions: Vectors, grain: float) -> Vectors:
-        """Where a ray starts that leaves in a direction: off the surface, on that side."""
+        """Origins of rays that leave in the given directions, offset from the surface."""
         side = torch.where(dot(self.normals, directions) < 0, -grain, grain)
         return self.points + side * self.normals
 
 
 @dataclass(frozen=True)
 class _Triangles:
-    """All meshes as one."""
+    """The triangles of all meshes."""
 
     tree: TriangleTree
     object_index: Int[Tensor, "faces"]
@@ -129,7 +129,7 @@ class _Triangles:
     corners: Float[Tensor, "3 3 faces"]
     """Corner, component, face."""
     shading: Float[Tensor, "3 3 faces"] | None
-    """Normals at the corners; None if no mesh is smooth."""
+    """Shading normals at the corners; None if no mesh is smooth."""
 
 
 @dataclass(frozen=True)
@@ -142,13 +142,13 @@ class _Textured:
 
 @dataclass(frozen=True)
 class BuiltScene:
-    """A scene in the form that paths are traced in; it does not change."""
+    """A scene preprocessed for path tracing; immutable."""
 
     triangles: _Triangles | None
     functions: tuple[tuple[int, SDF], ...]
-    """Objects that are distance functions, with their rows."""
+    """Distance functions, with their indices in the scene's objects."""
     kinds: tuple[int, ...]
-    """Rows of bsdf.KINDS that there are."""
+    """Indices into bsdf.KINDS that occur."""
     kind: Int[Tensor, "objects"]
     colors: Float[Tensor, "3 objects"]
     numbers: Float[Tensor, "objects"]
@@ -159,7 +159,7 @@ class BuiltScene:
     lights: Lights
     reach: float
     grain: float
-    """How far from a surface the next ray starts, in scene units."""
+    """Offset of ray origins from the surface, in scene units."""
 
     def intersect(self, origins: Vectors, directions: Vectors) -> Intersections:
         """The nearest intersection of each ray."""
@@ -189,7 +189,7 @@ class BuiltScene:
     def occluded(
         self, origins: Vectors, directions: Vectors, farthest: Numbers
     ) -> Bool[Tensor, "paths"]:
-        """Whether anything lies on the way."""
+        """Whether anything lies within `farthest` along each ray."""
         occluded = torch.zeros_like(farthest, dtype=torch.bool)
         if self.triangles is not None:
             occluded = any_hit(origins.T, directions.T, farthest, self.triangles.tree)
@@ -201,14 +201,14 @@ class BuiltScene:
         return occluded
 
     def surface(self, origins: Vectors, directions: Vectors, hits: Intersections) -> Surface:
-        """The points of rays that meet something."""
+        """Surface properties at the hits; every ray must have one."""
         points = origins + hits.distance * directions
         normals = shading = torch.zeros_like(points)
         if self.triangles is not None:
             face = hits.face.clamp_min(0)
             a, b, c = (corner.index_select(1, face) for corner in self.triangles.corners)
             u, v, w = hits.barycentrics
-            # More exact than along the ray, of which the origin may be far away.
+            # More accurate than origin + distance × direction if the origin is far away.
             exact = u * a + v * b + w * c
             points = torch.where(hits.face >= 0, exact, points) if self.functions else exact
             normals = shading = self.triangles.normals.index_select(1, face)
@@ -225,7 +225,7 @@ class BuiltScene:
         outside = dot(normals, directions) <= 0
         side = torch.where(outside, 1.0, -1.0)
         normals, shading = side * normals, unit(side * shading)
-        # Interpolated normals may face away from where the surface is seen: then the face's.
+        # An interpolated normal may face away from the ray: then use the face's own.
         shading = torch.where(dot(shading, directions) < -1e-4, shading, normals)
         materials = Materials(
             self.kind.index_select(0, hits.object_index),
@@ -246,7 +246,7 @@ class BuiltScene:
 
 
 def build(scene: Scene) -> BuiltScene:
-    """Check a scene and sort its triangles. InputError if it cannot be drawn."""
+    """Check a scene and preprocess it. Raises InputError if it cannot be rendered."""
     if not scene.objects:
         raise InputError("the scene has no objects: give it a mesh or a distance function")
     names = [f"object {row}" for row in range(len(scene.objects))]
@@ -266,7 +266,7 @@ def build(scene: Scene) -> BuiltScene:
     panels = None if triangles is None else _panels(triangles, emission)
     lights = Lights.of(scene.lights, panels)
     if not scene.lights and not bool(emission.any()):
-        raise InputError("the scene has no light: let an object shine, or give it lights")
+        raise InputError("the scene has no light: give it lights, or an object with emission")
     colors = [
         torch.ones(3) if obj.material.color is None else obj.material.color.cpu().float()
         for obj in scene.objects
@@ -296,13 +296,15 @@ def _check(obj: SceneObject, name: str) -> None:
     if obj.emission is not None:
         light = obj.emission
         if not bool((light.isfinite() & (light >= 0)).all()):
-            raise InputError(f"{name}: shines with {light.tolist()}: give numbers from 0 up")
+            raise InputError(f"{name}: emission {light.tolist()}: give finite numbers ≥ 0")
     if mesh is None:
         return
     if not bool(mesh.vertices.isfinite().all()):
-        raise InputError(f"{name}: has vertices that are not finite: correct them")
+        raise InputError(f"{name}: has vertices that are NaN or Inf: correct them")
     if not float(face_normals(mesh.vertices, mesh.faces).norm(dim=1).sum()) > 0:
-        raise InputError(f"{name}: its faces have no area: nothing of it can be seen")
+        raise InputError(
+            f"{name}: its faces have no area: give at least one face of nonzero area"
+        )
     if texture is not None and obj.material.color is None:
         for values in _pixels(texture):
             if not bool(((values >= 0) & (values <= 1)).all()):
@@ -349,7 +351,7 @@ def _triangles(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
 
 def _panels(triangles: _Triangles, emission: Float[Tensor, "3 objects"]) -> Panels | None:
     shines = (emission.amax(0) > 0)[triangles.object_index]
-    # Faces without area have no normal.
+    # Degenerate faces have no normal.
     shines = shines & (triangles.normals.square().sum(0) > 0.5)
     if not bool(shines.any()):
         return None

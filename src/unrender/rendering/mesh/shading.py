@@ -1,13 +1,13 @@
-"""Light on meshes, and meshes as renderers.
+"""Lights, Blinn–Phong shading, and a renderer of meshes.
 
 Blinn–Phong (Blinn, "Models of Light Reflection for Computer Synthesized Pictures", 1977): with
 unit vectors n (normal), l (to the light), v (to the viewer) and h halfway between l and v, a
-light of colour L adds kd L max(n·l, 0) to what the surface's own colour is multiplied with, and
-ks L max(n·h, 0)^shininess as a highlight. All of it is computed in display-referred colours, as
-textures are kept; what exceeds 1 is cut off.
+light of color L adds kd L max(n·l, 0) to the factor of the surface's albedo, and
+ks L max(n·h, 0)^shininess as a specular highlight. Everything is computed in display-referred
+colors, as textures are stored; results above 1 are clipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,47 +24,51 @@ from unrender.rendering.renderer import Renderer, Rendering, camera_batches, con
 from unrender.shapes.mesh import Mesh, face_normals
 
 Shading = Literal["none", "flat", "gouraud", "phong"]
-"""`none` shows a mesh's own colours; `flat` has one normal for each face, `phong` normals
-interpolated from the vertices; `gouraud` interpolates what the light does at vertices."""
+"""`none` shows the mesh's own colors; `flat` uses face normals, `phong` interpolated vertex
+normals; `gouraud` interpolates the shading of the vertices."""
 
 GREY = 0.7
-"""The colour of a mesh without a texture."""
+"""Albedo of a mesh without a texture."""
+AMBIENT, KEY, FILL = 0.3, 0.75, 0.25
+"""Intensities of the lights of `headlight`."""
 PIXELS_AT_ONCE = 1 << 21
 FACES_AT_ONCE = 1 << 18
-"""Counted once for each camera that sees them: a kilobyte or so each."""
+"""Faces times cameras rasterized together: about a kilobyte of memory each."""
 
 
 @dataclass(frozen=True)
 class AmbientLight:
-    """The same from everywhere."""
+    """Light that is the same from all directions."""
 
     color: Float[Tensor, "3"]
 
 
 @dataclass(frozen=True)
 class DirectionalLight:
-    """From infinitely far away."""
+    """Parallel light from infinity."""
 
     direction: Float[Tensor, "3"]
-    """In which the light travels, in the world frame; of any length."""
+    """Direction in which the light travels, in the world frame; of any nonzero length."""
     color: Float[Tensor, "3"]
 
 
 @dataclass(frozen=True)
 class PointLight:
-    """From a point, and as bright at any distance."""
+    """Light from a point, without falloff."""
 
     position: Float[Tensor, "3"]
-    """In the world frame."""
+    """World position."""
     color: Float[Tensor, "3"]
 
 
 Light = AmbientLight | DirectionalLight | PointLight
+LightRig = Callable[[Cameras], Sequence[Light]]
+"""Lights for one camera, given as a batch of one."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a surface makes of light."""
+    """Blinn–Phong coefficients of a surface."""
 
     ambient: float = 1.0
     diffuse: float = 1.0
@@ -73,12 +77,29 @@ class Material:
 
 
 def studio() -> tuple[Light, ...]:
-    """Even light, more from above and in front, a little from the other side."""
+    """Lights fixed in the world: ambient, key light from +x, +y and above, and a weak fill."""
     white = torch.ones(3)
     return (
         AmbientLight(0.55 * white),
         DirectionalLight(torch.tensor([-0.5, -0.7, -0.6]), 0.45 * white),
         DirectionalLight(torch.tensor([0.6, 0.2, 0.7]), 0.25 * white),
+    )
+
+
+def headlight(camera: Cameras) -> tuple[Light, ...]:
+    """Lights fixed to the camera, so that every view of a turntable is well lit.
+
+    Ambient light, a key light from behind the camera, above and to its left, and a soft fill
+    from the right. `camera` is a batch of one.
+    """
+    white = torch.ones(3, device=camera.device)
+    # Rows are directions in the camera's frame: x right, y down, z forward.
+    directions = camera.rotations.new_tensor([[0.6, 0.8, 1.0], [-1.0, 0.1, 0.5]])
+    key, fill = directions @ camera.rotations[0].T
+    return (
+        AmbientLight(AMBIENT * white),
+        DirectionalLight(key, KEY * white),
+        DirectionalLight(fill, FILL * white),
     )
 
 
@@ -89,9 +110,10 @@ def light_on(
     lights: Sequence[Light],
     material: Material,
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points 3"]]:
-    """What the colour of a surface is multiplied with, and the highlight added to it.
+    """The factor of a surface's albedo, and the specular highlight added to the product.
 
-    `normals` have unit length; `eyes` are where each point is seen from. All are in the world.
+    `normals` have unit length; `eyes` are the camera centers of the points. All are in world
+    coordinates.
     """
     factor, highlight = torch.zeros_like(points), torch.zeros_like(points)
     to_eye = normalize(eyes - points, dim=1)
@@ -108,49 +130,58 @@ def light_on(
         factor = factor + material.diffuse * facing.clamp_min(0) * color
         halfway = (normals * normalize(to_light + to_eye, dim=1)).sum(1, keepdim=True)
         shine = halfway.clamp_min(0) ** material.shininess
-        # What a light does not reach has no highlight of it.
+        # Surfaces that face away from the light have no highlight.
         highlight = highlight + material.specular * torch.where(facing > 0, shine, 0.0) * color
     return factor, highlight
 
 
 @dataclass(frozen=True)
 class MeshRenderOptions:
-    """How a mesh is drawn."""
+    """Options of rendering a mesh."""
 
     shading: Shading = "phong"
-    lights: Sequence[Light] = field(default_factory=studio)
+    lights: Sequence[Light] | LightRig = field(default_factory=studio)
+    """Lights in the world, or a function that gives the lights of each camera (`headlight`)."""
     material: Material = Material()
     two_sided: bool = True
-    """Whether a face seen from behind has light as if it were turned round; else its normal
-    is the one outside."""
+    """Whether back faces are shaded with flipped normals instead of their outward normals."""
     cull: bool = False
-    """Whether faces seen from behind are left out."""
+    """Whether back faces are dropped."""
     antialias: bool = True
-    """Whether silhouettes are blended into the pixels that they cross, which also gives
-    opacity gradients. Textures have one sample a pixel: from afar they need
-    `rendering.supersampled`."""
+    """Whether silhouette edges are blended into the pixels that they cross, which also gives
+    opacity gradients. Textures are sampled once per pixel: use `rendering.supersampled` where
+    they are minified."""
     near: float = NEAR
     backend: Backend = "auto"
 
 
 def mesh_renderer(mesh: Mesh, options: MeshRenderOptions | None = None) -> Renderer:
-    """The mesh with its texture, or grey without; differentiable in all that it is made of.
+    """Renderer of a mesh with its texture, or gray without one.
 
-    `MeshRenderOptions` has the options.
+    Differentiable in vertices, texture, lights and cameras.
     """
     chosen = MeshRenderOptions() if options is None else options
     topology = EdgeTopology.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:
         shown = cameras.width * cameras.height * FACES_AT_ONCE // max(len(mesh.faces), 1)
-        parts = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
-        return concatenated([_draw(mesh, part, chosen, topology) for part in parts])
+        lights = chosen.lights
+        if callable(lights):
+            parts = [(part, lights(part)) for part in camera_batches(cameras, 1)]
+        else:
+            batches = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
+            parts = [(part, lights) for part in batches]
+        return concatenated([_draw(mesh, *part, chosen, topology) for part in parts])
 
     return render
 
 
 def _draw(
-    mesh: Mesh, cameras: Cameras, options: MeshRenderOptions, topology: EdgeTopology | None
+    mesh: Mesh,
+    cameras: Cameras,
+    lights: Sequence[Light],
+    options: MeshRenderOptions,
+    topology: EdgeTopology | None,
 ) -> Rendering:
     fragments = rasterize_mesh(
         mesh, cameras, near=options.near, cull=options.cull, backend=options.backend
@@ -167,9 +198,9 @@ def _draw(
     normals = torch.where(behind, -normals, normals)
     color = _albedo(mesh, fragments)
     if options.shading == "gouraud":
-        color = _gouraud(mesh, cameras, fragments, options, color)
+        color = _gouraud(mesh, cameras, fragments, lights, options, color)
     elif options.shading != "none":
-        factor, highlight = light_on(points, normals, eyes, options.lights, options.material)
+        factor, highlight = light_on(points, normals, eyes, lights, options.material)
         color = color * factor + highlight
     ones = torch.ones_like(distance)
     values = torch.cat([color.clamp(0, 1), ones, distance, normals], dim=1)
@@ -192,10 +223,11 @@ def _gouraud(
     mesh: Mesh,
     cameras: Cameras,
     fragments: Fragments,
+    lights: Sequence[Light],
     options: MeshRenderOptions,
     albedo: Float[Tensor, "hits 3"],
 ) -> Float[Tensor, "hits 3"]:
-    """Colours under the light of the vertices, which is another one for each camera."""
+    """Shade the vertices for each camera, and interpolate the result."""
     rows: list[Tensor] = []
     for center in cameras.centers:
         eyes, normals = center.expand_as(mesh.vertices), mesh.vertex_normals()
@@ -203,9 +235,7 @@ def _gouraud(
             behind = (normals * (eyes - mesh.vertices)).sum(1, keepdim=True) < 0
             normals = torch.where(behind, -normals, normals)
         rows.append(
-            torch.cat(
-                light_on(mesh.vertices, normals, eyes, options.lights, options.material), 1
-            )
+            torch.cat(light_on(mesh.vertices, normals, eyes, lights, options.material), 1)
         )
     values = torch.cat(rows)
     corners = mesh.faces[fragments.hit_face] + len(mesh.vertices) * fragments.image[:, None]
