@@ -224,8 +224,12 @@ def test_evaluation_writes_nothing(kept: Run, in_memory: Run) -> None:
 def test_other_data_are_read_as_the_fit_read_its_own(scene_folder: Path) -> None:
     run = box(scene_folder, downscale=2, hold_out=6)
     assert run.evaluate()["width"] == 16
-    assert run.evaluate(str(scene_folder)) == run.evaluate(scene_folder)
-    assert run.evaluate(scene_folder)["num_views"] == 5
+    own, by_name, by_path = (
+        run.evaluate(data) for data in (None, str(scene_folder), scene_folder)
+    )
+    for name in ("psnr", "ssim", "width", "num_views"):
+        assert own[name] == by_name[name] == by_path[name]
+    assert own["num_views"] == 5
     with pytest.raises(InputError, match="no held-out views"):
         run.evaluate(run.load_data().train)
 
