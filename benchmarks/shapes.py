@@ -42,7 +42,7 @@ from unrender.methods import METHODS, SHAPE_FITS
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
 from unrender.report.plots import draw_curves
-from unrender.shapes.chamfer import chamfer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.files.meshes import read_mesh
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -132,7 +132,7 @@ def chamfers(arguments: argparse.Namespace) -> record.Figures:
     def ours(count: int) -> None:
         a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)
         a.requires_grad_()
-        chamfer(a[None], b[None]).distance.sum().backward()
+        chamfer_distance(a[None], b[None]).distance.sum().backward()
 
     def brute(count: int) -> None:
         a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)

@@ -75,7 +75,7 @@ def mesh_of(opened: OpenRun, voxels: int, half_width: float | None) -> Mesh:
     ball = getattr(opened.model, "ball", None)
     if not isinstance(ball, Ball):
         ball = Ball()
-        ball.look_from(known)
+        ball.fit_to_cameras(known)
     width = half_width or float(ball.radius)
     return fuse(opened.renderer, cameras, ball.center.cpu(), width, voxels).mesh()
 

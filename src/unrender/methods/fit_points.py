@@ -16,7 +16,7 @@ from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import cloud_renderer
-from unrender.shapes.chamfer import chamfer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.points import PointCloud
 from unrender.training.method import Progress
 from unrender.training.shape_fit import ShapeFit
@@ -76,7 +76,7 @@ class PointFit(ShapeFit[PointModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         targets, _ = data.sample(self.targets, generator)
-        return {"chamfer": chamfer(model.points[None], targets[None]).distance[0]}
+        return {"chamfer": chamfer_distance(model.points[None], targets[None]).distance[0]}
 
     def shape(self, model: PointModel) -> PointCloud:
         return PointCloud(model.points.detach() * model.size + model.center)

@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 
 from unrender.data.views import Views
 from unrender.fields.encodings import along_axes, integrated_encoding, positional_encoding
-from unrender.fields.networks import RadianceNetwork, widened_sigmoid
+from unrender.fields.networks import RadianceNetwork, padded_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
 from unrender.rendering.renderer import Rendering
@@ -49,7 +49,7 @@ class MipNeRFModel(RayModel):
         self, rays: Rays, generator: torch.Generator | None
     ) -> tuple[Rendering, Rendering]:
         """By the even bins, and by the finer ones; with a generator, at random places."""
-        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.intersect(rays, NEAREST))
         edges = even_edges(len(rays.origins), self.options.bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(rays, stretch, edges)
@@ -71,7 +71,7 @@ class MipNeRFModel(RayModel):
         )
         density = softplus(options.density_gain * density + options.density_shift)
         density = density / self.ball.radius
-        return render_bins(density, widened_sigmoid(color), t), bin_weights(density, t)
+        return render_bins(density, padded_sigmoid(color), t), bin_weights(density, t)
 
 
 @dataclass(frozen=True)

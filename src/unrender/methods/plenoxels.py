@@ -19,7 +19,12 @@ from torch import Tensor, nn
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.occupancy_grid import OccupancyGrid
-from unrender.fields.sparse_voxels import grown, moved_rows, numbered, vertices
+from unrender.fields.sparse_voxels import (
+    dilate,
+    index_occupied,
+    resample_rows,
+    vertex_positions,
+)
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays, expand
@@ -129,8 +134,8 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
         shape = (self.coarsest,) * 3
-        model = PlenoxelsModel(numbered(torch.ones(shape, dtype=torch.bool)), self.degree)
-        model.ball.look_from(data.cameras, data.ball)
+        model = PlenoxelsModel(index_occupied(torch.ones(shape, dtype=torch.bool)), self.degree)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         with torch.no_grad():
             model.density[1:] = self.first_density
         return model
@@ -209,13 +214,13 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         self, model: PlenoxelsModel, optimizer: torch.optim.Optimizer, size: int
     ) -> None:
         """Leave out empty vertices, and take a grid of `size` vertices along each axis."""
-        everywhere = numbered(torch.ones(size, size, size, dtype=torch.bool))
-        points = vertices(everywhere.to(model.index.device))
+        everywhere = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
+        points = vertex_positions(everywhere.to(model.index.device))
         depth = model.density_at(2 * points - 1) * 2 / (size - 1)
-        index = numbered(grown((depth > self.kept).view(size, size, size)))
+        index = index_occupied(dilate((depth > self.kept).view(size, size, size)))
         for name in ("density", "harmonics"):
             old = getattr(model, name)
-            rows = moved_rows(old, model.index, index)
+            rows = resample_rows(old, model.index, index)
             setattr(model, name, replace_parameter(optimizer, old, rows))
         model.resize(index)
 

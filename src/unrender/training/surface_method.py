@@ -19,7 +19,13 @@ from torch.nn.functional import binary_cross_entropy
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
-from unrender.fields.surface_networks import HashField, Local, MLPField, Outside, SurfaceColor
+from unrender.fields.surface_networks import (
+    MLPSDF,
+    BackgroundField,
+    ColorNetwork,
+    HashSDF,
+    SDFSamples,
+)
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
@@ -64,21 +70,21 @@ class SurfaceModel(nn.Module):
             layout = HashGridLayout(
                 options.levels, options.log2_table_size, options.coarsest, options.finest
             )
-            self.field = HashField(
+            self.field = HashSDF(
                 layout, options.first_levels, options.width, features, options.radius, generator
             )
         else:
-            self.field = MLPField(
+            self.field = MLPSDF(
                 options.width, options.depth, options.frequencies, features, options.radius,
                 generator,
             )  # fmt: skip
-        self.color = SurfaceColor(
+        self.color = ColorNetwork(
             features, options.color_width, options.color_layers, generator
         )
         # In logarithms, so that steps are shares of it.
         self.log_width = nn.Parameter(torch.tensor(options.first_width).log())
         self.grid = DistanceGrid(options.cells)
-        self.outside = Outside(OUTSIDE_LAYOUT, 32, generator) if opaque else None
+        self.outside = BackgroundField(OUTSIDE_LAYOUT, 32, generator) if opaque else None
 
     @property
     def width(self) -> Float[Tensor, ""]:
@@ -91,7 +97,7 @@ class RenderOutput:
     """What rays see, and what training asks of it."""
 
     rendering: Rendering
-    local: Local
+    local: SDFSamples
     """At all bins' middles."""
 
 
@@ -176,7 +182,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     def optical_depth(
         self,
         model: SurfaceModel,
-        local: Local,
+        local: SDFSamples,
         directions: Float[Tensor, "points 3"],
         length: Float[Tensor, "points"],
         fraction: float,
@@ -186,7 +192,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     def build(self, data: Views, generator: torch.Generator) -> SurfaceModel:
         opaque = not data.has_alpha and data.background is None
         model = SurfaceModel(self, opaque, generator)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         self._update(model)
         return model
 
@@ -219,7 +225,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
     ) -> RenderOutput:
         """What the rays see; with a generator, bins are moved at random."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
-        near, far = model.grid.stretches(origins, directions)
+        near, far = model.grid.ray_intervals(origins, directions)
         hit = (far > near).nonzero()[:, 0]
         origins, towards = origins[hit], directions[hit]
         with torch.no_grad():
@@ -228,7 +234,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
             )
         length, middles = edges.diff(dim=1), (edges[:, 1:] + edges[:, :-1]) / 2
         points = (origins[:, None] + middles[..., None] * towards[:, None]).flatten(0, 1)
-        local = model.field.around(points)
+        local = model.field.with_gradients(points)
         per_point = towards.repeat_interleave(length.shape[1], 0)
         depth = self.optical_depth(model, local, per_point, length.flatten(), fraction)
         color = model.color(points, local, towards).view(*length.shape, 3)
@@ -254,12 +260,12 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         self,
         front: Rendering,
         model: SurfaceModel,
-        outside: Outside,
+        outside: BackgroundField,
         rays: Rays,
         generator: torch.Generator | None,
     ) -> Rendering:
         """The object before what lies around the ball."""
-        _, leave = model.ball.crossed(rays, 0.05)
+        _, leave = model.ball.intersect(rays, 0.05)
         near = leave / model.ball.radius
         stretch = RayInterval(near, torch.full_like(near, FAR), "disparity")
         edges = even_edges(len(near), OUTSIDE_BINS, generator).to(near.device)
@@ -293,7 +299,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         seen = self.look(model, batch.rays, generator, progress.fraction)
         error = seen.rendering.color - batch.rgba[:, :3]
         anywhere = 2 * torch.rand(self.rays // 4, 3, generator=generator) - 1
-        around = model.field.around(anywhere.to(error.device))
+        around = model.field.with_gradients(anywhere.to(error.device))
         slope = torch.cat([seen.local.gradient, around.gradient]).norm(dim=1)
         losses = {
             "color": error.abs().mean(),
@@ -366,7 +372,7 @@ class SurfaceMethod(Method[SurfaceModel, Views], HoldsShape[SurfaceModel]):
         mesh = mesh_from_voxels(grid.with_values(-values), 0.0)
         colors: list[Tensor] = []
         for part in mesh.vertices.split(POINTS_AT_ONCE):
-            local = model.field.around(part)
+            local = model.field.with_gradients(part)
             colors.append(model.color(part, local, -local.normals))
         vertices = model.ball.center + model.ball.radius * mesh.vertices
         return Mesh(vertices, mesh.faces, VertexColors(torch.cat(colors)))
