@@ -291,9 +291,9 @@ def write_curves(path: Path, figures: record.Figures) -> None:
         }
         if found:
             series[kind] = list(found), list(found.values())
-    figure = draw_curves(series, "threshold, as a share of the shape's longest side", "F1")
+    figure = draw_curves(series, "threshold (of the longest side)", "F1")
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, facecolor="white")
+        figure.savefig(temporary, format="png", dpi=220, facecolor="white")
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], record.Figures]] = {
