@@ -20,6 +20,8 @@ from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 from unrender.training.run import Run
 
+pytestmark = pytest.mark.fit
+
 Command = Callable[..., str]
 
 

@@ -168,6 +168,7 @@ def test_a_process_that_dies_is_a_reason(
         mitsuba.projective(TRIANGLE, 8, 4, 0)
 
 
+@pytest.mark.fit
 def test_gradients_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
     short = ("--side", 16, "--blurs", 0.3, "--betas", 0.03, "--runs", 2, "--rays", 2)
     out = command("study", "gradients", "--out", tmp_path, *short, "--no-mitsuba")
@@ -178,6 +179,7 @@ def test_gradients_by_their_command(command: Callable[..., str], tmp_path: Path)
     assert len(rows) == 1 + 3 * 5 * 4
 
 
+@pytest.mark.fit
 def test_inverse_problems_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
     short = ("--side", 16, "--poses", 1, "--views", 3, "--steps", 5)
     out = command("study", "inverse-problems", "--out", tmp_path, *short)

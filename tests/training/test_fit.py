@@ -176,6 +176,7 @@ toy.fit(toy.ToyMethod(), toy.DATA, options, run, resume=True, show=False)
 """
 
 
+@pytest.mark.fit
 def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     generator = torch.Generator().manual_seed(0)
