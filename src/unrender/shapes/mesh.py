@@ -7,6 +7,8 @@ lower one first.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +16,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.shapes.textures import Texture, VertexColors
+
+MAX_CHECKED_FACES = 200_000
+"""`repr` says of meshes up to this size whether they are watertight; larger ones take long."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,38 @@ class Mesh:
     texture: Texture | None = None
     normals: Float[Tensor, "vertices 3"] | None = None
     """Of the vertices as a file gave them; without, the mean of the faces' around them."""
+
+    @classmethod
+    def load(cls, path: str | Path, up: Literal["auto", "y", "z"] = "auto") -> "Mesh":
+        """Load a mesh from an .obj, .ply, .glb, .gltf, .off or .stl file.
+
+        `up` is the file's up axis: "y" is rotated to the library's z; "auto" takes y for .obj,
+        .glb and .gltf, and z for the others. Raises InputError for a file that cannot be read
+        or holds no mesh.
+        """
+        # These modules import this one.
+        from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415
+
+        return load_shape_as(cls, path, up)
+
+    def save(self, path: str | Path) -> None:
+        """Save as .obj, .ply, .glb, .off or .stl, chosen by the path's ending.
+
+        Raises InputError for another ending, and for a texture that the format cannot hold.
+        """
+        from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
+
+        save_shape(path, self)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.vertices)} vertices", f"{len(self.faces)} faces"]
+        if self.texture is not None:
+            parts.append(self.texture.kind)
+        if self.normals is not None:
+            parts.append("normals")
+        if 0 < len(self.faces) <= MAX_CHECKED_FACES:
+            parts.append("watertight" if is_watertight(self.faces) else "not watertight")
+        return f"Mesh({', '.join(parts)})"
 
     def to(self, device: torch.device | str) -> "Mesh":
         texture = self.texture
@@ -87,7 +124,7 @@ class Meshes:
         )
 
     @classmethod
-    def sharing(
+    def with_shared_faces(
         cls, vertices: Float[Tensor, "meshes vertices 3"], faces: Int[Tensor, "faces 3"]
     ) -> "Meshes":
         """Meshes of the same faces, as a network deforms one template."""
@@ -99,6 +136,10 @@ class Meshes:
     def __len__(self) -> int:
         return len(self.first_vertex) - 1
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.vertices)} vertices, {len(self.faces)} faces"
+        return f"Meshes({len(self)} meshes, {sizes})"
+
     def unpack(self) -> list[Mesh]:
         """Each by itself."""
         vertices = self.vertices.split(self.first_vertex.diff().tolist())
@@ -107,12 +148,12 @@ class Meshes:
         return [Mesh(v, f - first) for v, f, first in parts]
 
     @property
-    def face_mesh(self) -> Int[Tensor, "faces"]:
+    def mesh_of_face(self) -> Int[Tensor, "faces"]:
         """Which mesh each face is of."""
         return _owner(self.first_face)
 
     @property
-    def vertex_mesh(self) -> Int[Tensor, "vertices"]:
+    def mesh_of_vertex(self) -> Int[Tensor, "vertices"]:
         """Which mesh each vertex is of."""
         return _owner(self.first_vertex)
 
@@ -122,7 +163,7 @@ def _owner(first: Int[Tensor, "offsets"]) -> Int[Tensor, "rows"]:
     return number.repeat_interleave(first.diff())
 
 
-def joined(meshes: Sequence[Mesh]) -> Mesh:
+def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of all; colours are kept if each part has them for its vertices."""
     packed = Meshes.pack(meshes)
     colors = [m.texture.colors for m in meshes if isinstance(m.texture, VertexColors)]
@@ -163,7 +204,7 @@ class Edges:
 
     vertices: Int[Tensor, "edges 2"]
     """The lower row first; the edges are sorted."""
-    of_face: Int[Tensor, "faces 3"]
+    face_edges: Int[Tensor, "faces 3"]
     """The edge of each face opposite its first, second and third corner."""
     faces: Int[Tensor, "edges 2"]
     """Of two faces; −1 where an edge has fewer. Of more, the first two."""
