@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from unrender.shapes.display import shape_png, show_shape
 from unrender.shapes.textures import Texture, VertexColors
 
 MAX_CHECKED_FACES = 200_000
@@ -31,6 +32,30 @@ class Mesh:
     texture: Texture | None = None
     normals: Float[Tensor, "vertices 3"] | None = None
     """Of the vertices as a file gave them; without, the mean of the faces' around them."""
+
+    @classmethod
+    def sphere(cls, level: int = 3) -> "Mesh":
+        """The unit sphere as an icosphere of 10·4^level + 2 vertices.
+
+        >>> import unrender as ur
+        >>> ur.Mesh.sphere()
+        Mesh(642 vertices, 1280 faces, watertight)
+        """
+        from unrender.shapes.primitives import icosphere  # noqa: PLC0415 - it imports this module
+
+        return icosphere(level)
+
+    @classmethod
+    def torus(cls, major: float = 1.0, minor: float = 0.4) -> "Mesh":
+        """A torus around the z axis with these radii.
+
+        >>> import unrender as ur
+        >>> ur.Mesh.torus()
+        Mesh(1152 vertices, 2304 faces, watertight)
+        """
+        from unrender.shapes.primitives import torus  # noqa: PLC0415 - it imports this module
+
+        return torus(major, minor, 24, 48)
 
     @classmethod
     def load(cls, path: str | Path, up: Literal["auto", "y", "z"] = "auto") -> "Mesh":
@@ -53,6 +78,13 @@ class Mesh:
         from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
 
         save_shape(path, self)
+
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_shape(self)
+
+    def _repr_png_(self) -> bytes:
+        return shape_png(self)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.vertices)} vertices", f"{len(self.faces)} faces"]

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.shapes.display import shape_png, show_shape
 from unrender.shapes.mesh import Mesh
 
 Corner = tuple[float, float, float]
@@ -50,6 +51,13 @@ class VoxelGrid:
         from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
 
         save_shape(path, self)
+
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_shape(self)
+
+    def _repr_png_(self) -> bytes:
+        return shape_png(self)
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.values.shape))
