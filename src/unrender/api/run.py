@@ -237,10 +237,15 @@ class Run:
         """
         return self.evaluation(data, lpips=lpips).scores
 
-    def evaluation(self, data: object = None, *, lpips: str | Path | None = None) -> Evaluation:
+    def evaluation(
+        self, data: object = None, *, lpips: str | Path | None = None, progress: bool = False
+    ) -> Evaluation:
         """Scores on held-out data, and what a report shows beside them."""
         weights = None if lpips is None else LPIPS.read(Path(lpips))
-        return self.method.data.evaluate(self.fitted, self.load_data(data), weights)
+        source = self.load_data(data)
+        with told_progress("evaluate", "view", progress) as tell:
+            fitted = Followed(self.method, self.model, tell, len(getattr(source, "test", ())))
+            return self.method.data.evaluate(fitted, source, weights)
 
     def load_data(self, data: object = None) -> Any:
         """What the run was fitted to, or other data, read in the same way. InputError."""
@@ -331,7 +336,7 @@ class Run:
             roll=math.radians(roll),
             look_at_jitter=look_at_jitter,
         )
-        cameras = self.training_like(poses).resized(size, size)
+        cameras = _square(self.training_like(poses), size)
         with told_progress("render views", "view", progress) as tell:
             return make_views(self.renderer, cameras, supersample, tell)
 
@@ -443,12 +448,44 @@ class Run:
         return self.record.evaluation
 
 
+@dataclass(frozen=True)
+class Followed(Fitted[Any]):
+    """A fitted model that tells how many images it has rendered, of how many."""
+
+    tell: Callable[[int, int], None]
+    total: int
+
+    @property
+    def renderer(self) -> Renderer:
+        render, done = super().renderer, 0
+
+        def followed(cameras: Cameras) -> Rendering:
+            nonlocal done
+            rendering = render(cameras)
+            done += len(cameras)
+            if done <= self.total:
+                self.tell(done, self.total)
+            return rendering
+
+        return followed
+
+
 def _check_views(views: object, source: str) -> None:
     wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
     if not isinstance(views, dict) or any(
         not isinstance(views.get(key), kind) for key, kind in wanted.items()
     ):
         raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
+
+
+def _square(cameras: Cameras, size: int) -> Cameras:
+    """Square images with the optical axis in their middle: the largest that fit in these."""
+    resized = cameras.resized(size, size)
+    side = min(cameras.width, cameras.height)
+    focal = float(cameras.focal[0]) * size / side
+    plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
+    same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
+    return resized if same else plain
 
 
 def open_run(path: str | Path, *, device: Device = "auto") -> Run:

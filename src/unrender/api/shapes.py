@@ -12,6 +12,7 @@ from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
+from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.rendering.renderer import Images, Rendering, supersampled
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.files.shape import Up
@@ -54,6 +55,7 @@ def render(
     supersample: int | None = None,
     device: Device = "auto",
     progress: bool = True,
+    unlit: bool = False,
 ) -> Rendering:
     """Render a shape or a fitted model.
 
@@ -65,6 +67,7 @@ def render(
         supersample: Rays per side of each pixel; by default 2 for shapes and 1 for models.
         device: Where to compute; a `Run` keeps its device.
         progress: Whether to show a progress bar for more than one camera.
+        unlit: Show the colors of a mesh without light, such as those of photographs.
 
     Returns a `Rendering` on the CPU. InputError.
 
@@ -81,7 +84,11 @@ def render(
         )
     shape = as_shape(source)
     found = as_cameras(cameras, shape, size)
-    renderer = shape_renderer(shape.to(pick_device(device)))
+    moved = shape.to(pick_device(device))
+    if unlit and isinstance(moved, Mesh):
+        renderer = mesh_renderer(moved, MeshRenderOptions("none"))
+    else:
+        renderer = shape_renderer(moved)
     renderer = supersampled(renderer, supersample or SUPERSAMPLE)
     with told_progress("render", "frame", progress and len(found) > 1) as tell, torch.no_grad():
         rendering = render_in_parts(renderer, found, tell).to("cpu")

@@ -1,6 +1,7 @@
 """Progress bars: in a terminal, in a notebook, and as lines of text anywhere else."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from tqdm import tqdm
 
 LINES = 10
 """Lines in which progress is told where there is no terminal."""
+STILL = 20.0
+"""Seconds between lines about work that does not say how far it is."""
 
 
 class Bar(Protocol):
@@ -95,6 +98,28 @@ def progress_bar(
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     shape = {"bar_format": layout} if percent else {}
     return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", **shape))
+
+
+@contextmanager
+def working(desc: str, show: bool = True) -> Generator[None]:
+    """Tell at once what is being done, and from time to time that it is still going on.
+
+    For work that does not say how far it is.
+    """
+    began, done = time.perf_counter(), threading.Event()
+
+    def tell() -> None:
+        while not done.wait(STILL):
+            seconds = time.perf_counter() - began
+            tqdm.write(f"{desc}: {seconds:.0f} s", file=sys.stderr)
+
+    if show:
+        tqdm.write(desc, file=sys.stderr)
+        threading.Thread(target=tell, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager
