@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -18,7 +17,7 @@ from unrender.app.completion import answer, install
 from unrender.app.extension import Extension
 from unrender.app.layout import box, help_text, reflow, usage, width
 from unrender.app.options import combined, describe, options_of
-from unrender.app.parsing import parse, with_dataclasses
+from unrender.app.parsing import did_you_mean, parse, with_dataclasses
 from unrender.errors import InputError
 
 
@@ -38,7 +37,7 @@ def _commands() -> dict[str, Command]:
         "demo": Command(
             start, "The whole loop in 8 minutes: images, NeRF, poses, a report.", "demo:demo"
         ),
-        "doctor": Command(start, "Check the installation, and run every kernel.", "doctor:doctor"),
+        "doctor": Command(start, "Check the installation; run every kernel.", "doctor:doctor"),
         "process": Command(
             data, "Estimate the cameras of photos or a video (COLMAP).", "process:process"
         ),
@@ -82,6 +81,7 @@ def _commands() -> dict[str, Command]:
 
 
 COMMANDS = _commands()
+PURPOSE = "Inverse graphics: images to scenes, poses to images, images to poses."
 GLOBAL = (
     ("-h, --help", "Show this help, or with a command the help of that command."),
     ("--version", "Show the version."),
@@ -95,7 +95,9 @@ def overview() -> str:
     least = max(len(left) for left in (*COMMANDS, *(names for names, _ in GLOBAL)))
     parts = [
         "usage: unrender COMMAND [options]",
-        reflow("Inverse graphics: images to scenes, poses to images, images to poses.", columns),
+        reflow(
+            "Inverse graphics: images to scenes, poses to images, images to poses.", columns
+        ),
     ]
     for title in dict.fromkeys(command.group for command in COMMANDS.values()):
         rows = [(name, each.summary) for name, each in COMMANDS.items() if each.group == title]
@@ -124,13 +126,9 @@ def run(arguments: Sequence[str]) -> None:
         _print_and_exit("\n".join(answer(rest, COMMANDS, load)))
     name = first.replace("_", "-")
     if name not in COMMANDS:
-        close = get_close_matches(name, COMMANDS, n=2, cutoff=0.6)
-        hint = f": did you mean {' or '.join(close)}?" if close else ""
-        what = "option" if first.startswith("-") else "command"
-        raise InputError(
-            f"{first!r} is not a{'n' * (what == 'option')} {what}{hint or ';'}"
-            f"{' ' if hint else ' '}`unrender --help` lists all"
-        )
+        what = "an option" if first.startswith("-") else "a command"
+        hint = did_you_mean(name, list(COMMANDS)) or ":"
+        raise InputError(f"{first!r} is not {what}{hint} `unrender --help` lists all")
     _run_command(name, rest)
 
 

@@ -14,9 +14,9 @@ def export_run(
 ) -> str:
     """Write the file that the ending names; returns what it holds, in words. InputError.
 
-    .obj, .glb and mesh .ply: the surface with its colors. A name that ends in
-    splats.ply: the Gaussians of gaussian-splatting. points.ply: the vertices of the mesh. .json:
-    the cameras of the training views.
+    .obj, .glb and mesh .ply: the surface with its colors. A name that ends in splats.ply: the
+    Gaussians of gaussian-splatting. points.ply: the vertices of the mesh. .json: the cameras
+    of the training views.
     """
     if out.suffix == ".json":
         named = run.named_cameras()

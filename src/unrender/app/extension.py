@@ -10,8 +10,8 @@ class Extension:
     """Further options, such as those of the method that `unrender fit METHOD` names."""
 
     options: list[Option] = field(default_factory=list[Option])
-    """They reach the command's function as further keyword arguments, unless they name a parameter
-    as their owner."""
+    """They reach the command's function as further keyword arguments, or replace its options of
+    the same name."""
     description: Description | None = None
     """Replaces the description of the command in the help."""
     program: str | None = None

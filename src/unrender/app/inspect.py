@@ -13,8 +13,8 @@ from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.geometry.cameras import Cameras, concatenate
 from unrender.evaluation.scores import with_unit
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems

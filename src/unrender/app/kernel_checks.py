@@ -1,4 +1,4 @@
-"""Every kernel run once on a small problem, against its reference: what `unrender doctor` shows."""
+"""Every kernel run once on a small problem, and compared with its reference."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from unrender.kernels.step_function import sample
 from unrender.shapes.primitives import icosphere
 
 TOLERANCE = 1e-3
-"""Difference from the reference, at most; as a share of the largest value, if that is above 1."""
+"""Largest difference from the reference, as a share of the largest value or of 1."""
 POINTS = 64
 
 Check = Callable[[torch.device, Backend], Tensor]
@@ -64,7 +64,7 @@ def run_checks(device: torch.device) -> Iterator[KernelResult]:
             seconds = time.perf_counter() - began
             wanted = check(torch.device("cpu"), "reference").float()
             failure = _difference(found, wanted)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what one wants to know
+        except Exception as error:
             seconds = time.perf_counter() - began
             failure = f"{type(error).__name__}: {one_line(error)}"
         yield KernelResult(name, seconds, failure, remark)

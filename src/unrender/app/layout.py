@@ -96,9 +96,7 @@ def help_text(
     titles = list(dict.fromkeys(option.box for option in options))
     for title in titles:
         rows = [option_row(option) for option in options if option.box == title]
-        if title == titles[-1] and "options" not in titles:
-            rows.append(("-h, --help", "Show this help."))
-        elif title == "options":
+        if (title == titles[-1] and "options" not in titles) or title == "options":
             rows.append(("-h, --help", "Show this help."))
         parts.append(box(title, rows, columns))
     if description.examples:
@@ -110,10 +108,10 @@ def help_text(
 def option_row(option: Option) -> Row:
     """Names and value of an option, and its text with the default in words."""
     value, text = option.metavar, option.text
-    if typing.get_origin(option.kind) is Literal and option.words.metavar is None:
-        if len(value) > LONG_CHOICES:
-            text = f"{text.rstrip('.')}: {', '.join(typing.get_args(option.kind))}."
-            value = option.name.upper()
+    choices = typing.get_origin(option.kind) is Literal and option.words.metavar is None
+    if choices and len(value) > LONG_CHOICES:
+        text = f"{text} One of {', '.join(typing.get_args(option.kind))}."
+        value = option.flag[2:].upper()
     if option.positional:
         return f"{option.flag} ..." if option.many else option.flag, text
     names = ", ".join(option.flags)

@@ -1,7 +1,8 @@
 """Options of a command, as its function's signature and docstring describe them.
 
-A command is a plain function with type hints, defaults and an `Args:` section; a parameter whose
-type is a dataclass stands for the options that its fields are. Nothing here imports torch.
+A command is a plain function with type hints, defaults and an `Args:` section; a parameter
+whose type is a dataclass stands for the options that its fields are. Nothing here imports
+torch.
 """
 
 import ast

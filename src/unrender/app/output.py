@@ -30,13 +30,13 @@ def note(text: str, quiet: bool = False) -> None:
 
 
 def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Refuse a file that could not be written before the work is done, not after. InputError."""
+    """Refuse a file that cannot be written before the work is done, not after. InputError."""
     if path.suffix.lower() not in endings:
         raise InputError(f"{path}: does not end in {' or '.join(endings)}: change --out")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make it, "
-            "or choose another --out"
+            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
+            "it, or choose another --out"
         )
 
 

@@ -118,7 +118,9 @@ def _take(option: Option, name: str, negated: bool, rest: list[str], attached: b
     kinds = typing.get_args(option.kind)
     words: list[str] = []
     while (
-        rest and (attached or not _is_flag(rest[0])) and (option.many or len(words) < len(kinds))
+        rest
+        and (attached or not _is_flag(rest[0]))
+        and (option.many or len(words) < len(kinds))
     ):
         words.append(rest.pop(0))
         attached = False
@@ -147,7 +149,9 @@ def _placed(
         else:
             found[option.name] = convert(option.kind, left.pop(0), option.flag)
     if left:
-        raise InputError(f"{left[0]!r}: {program} does not expect this argument; usage: {usage}")
+        raise InputError(
+            f"{left[0]!r}: {program} does not expect this argument; usage: {usage}"
+        )
     return found
 
 

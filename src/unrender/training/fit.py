@@ -15,8 +15,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.training.method import Data, Method, Model, Progress
-from unrender.training.options import Device as Device
-from unrender.training.options import FitOptions as FitOptions
+from unrender.training.options import Device, FitOptions
 from unrender.training.progress import Bar, progress_bar
 from unrender.training.run_folder import Checkpoint, Record
 

@@ -100,6 +100,11 @@ def progress_bar(
     return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", **shape))
 
 
+def tell(text: str) -> None:
+    """Print a line on stderr, above a bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
 @contextmanager
 def working(desc: str, show: bool = True) -> Generator[None]:
     """Tell at once what is being done, and from time to time that it is still going on.
@@ -108,14 +113,13 @@ def working(desc: str, show: bool = True) -> Generator[None]:
     """
     began, done = time.perf_counter(), threading.Event()
 
-    def tell() -> None:
+    def repeat() -> None:
         while not done.wait(STILL):
-            seconds = time.perf_counter() - began
-            tqdm.write(f"{desc}: {seconds:.0f} s", file=sys.stderr)
+            tell(f"{desc}: {time.perf_counter() - began:.0f} s")
 
     if show:
-        tqdm.write(desc, file=sys.stderr)
-        threading.Thread(target=tell, daemon=True).start()
+        tell(desc)
+        threading.Thread(target=repeat, daemon=True).start()
     try:
         yield
     finally:

@@ -44,7 +44,9 @@ def compare(
     sizes = {(run.view_ranges["width"], run.view_ranges["height"]) for run in opened}
     if len(sizes) > 1:
         listed = ", ".join(f"{width}×{height}" for width, height in sorted(sizes))
-        note(f"note: the runs were fitted to images of {listed}; the first one's are used", quiet)
+        note(
+            f"note: the runs were fitted to images of {listed}; the first one's are used", quiet
+        )
     found: object = data
     if background != "auto":
         recorded = {**opened[0].config.get("data", {}), "background": background}

@@ -13,7 +13,7 @@ class DemoOptions:
     """The whole loop on one scene."""
 
     data: Annotated[str, Words(metavar="DATA")] = "bricks"
-    """A built-in scene (bricks, chair, hotdog), or posed images as `unrender fit` reads them."""
+    """A built-in scene (bricks, chair, hotdog), or posed images as for `unrender fit`."""
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None
     """New folder for all results (default: runs/demo-NAME, with a number if that exists)."""
     minutes: float = 8.0

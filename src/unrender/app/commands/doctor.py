@@ -45,7 +45,11 @@ def doctor(kernels: bool = True) -> None:
     problems = [*_print_room(), *(_print_kernels() if kernels else [])]
     print("Optional parts")
     for name, install, purpose in EXTRAS:
-        state = "installed" if importlib.util.find_spec(name) else f"absent: pip install '{install}'"
+        state = (
+            "installed"
+            if importlib.util.find_spec(name)
+            else f"absent: pip install '{install}'"
+        )
         print(f"  {name:12} {purpose} ({state})")
     ffmpeg = _ffmpeg()
     if ffmpeg is None:

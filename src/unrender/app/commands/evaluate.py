@@ -48,7 +48,9 @@ def evaluate(
         make_folder(out)
     note(f"Reading {data or opened.source}", quiet)
     own = data in (None, opened.source) and background == "auto"
-    evaluation = opened.evaluation(_data(opened, data, background), lpips=lpips, progress=not quiet)
+    evaluation = opened.evaluation(
+        _data(opened, data, background), lpips=lpips, progress=not quiet
+    )
     print_scores(evaluation.scores)
     files: list[Path] = []
     if out is not None:
@@ -67,5 +69,7 @@ def _data(run: Any, data: str | None, background: Background) -> Any:
         return run.load_data(data)
     recorded = run.config.get("data", {})
     if "background" not in recorded:
-        raise InputError(f"--background {background}: this run was not fitted to images: omit it")
+        raise InputError(
+            f"--background {background}: the run was not fitted to images: omit it"
+        )
     return run.method.data.read_again({**recorded, "background": background}, data)

@@ -24,13 +24,14 @@ DATA = {
     "posed images": "Posed images: a Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an "
     ".npz of `unrender make-views`, or a built-in scene: bricks, chair, hotdog.",
     "one image": "An image: PNG, JPEG, WebP, BMP, TIFF, GIF or PPM.",
-    "a shape": "A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or voxels "
-    "(.binvox, .npz).",
+    "a shape": "A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or "
+    "voxels (.binvox, .npz).",
     "images paired with shapes": "An .npz of `unrender make-shapes`, or a folder of ShapeNet's "
     "models with renderings.",
 }
 """What `--data` is, by the kind of data that a method is fitted to."""
 DATA_WORDS = Words(metavar="DATA", hidden=("--image",), box="data")
+
 
 def fit(
     method: Annotated[str | None, Words(positional=True, metavar="METHOD")] = None,
@@ -52,6 +53,8 @@ def fit(
         resume: Continue this run from its last checkpoint, with the options that it was begun
             with; a larger --minutes or --steps trains a finished run further.
         quiet: Print the run folder only.
+        training: The training loop.
+        **options: The method, and how the data are read.
 
     Examples:
         unrender fit instant-ngp-fast --data bricks --minutes 1
@@ -79,11 +82,22 @@ def extend(arguments: Sequence[str]) -> Extension:
     assert dataclasses.is_dataclass(method)
     own = [field.name for field in dataclasses.fields(method)]
     kind = method.data
-    found = [Option("data", str, REQUIRED if not _resumes(arguments) else None, DATA[kind.name], DATA_WORDS, "data")]
+    found = [
+        Option(
+            "data",
+            str,
+            REQUIRED if not _resumes(arguments) else None,
+            DATA[kind.name],
+            DATA_WORDS,
+            "data",
+        )
+    ]
     found += fields_of(kind.options, kind.options(), "data", without=own)
     found += fields_of(type(method), method, preset.name)
     text = inspect.cleandoc(inspect.getdoc(type(method)) or "").split("\n\n")[0]
-    details = f"{preset.purpose[0].upper()}{preset.purpose[1:]}; plan {preset.minutes:g} minutes."
+    details = (
+        f"{preset.purpose[0].upper()}{preset.purpose[1:]}; plan {preset.minutes:g} minutes."
+    )
     summary = f"Fit {preset.name} ({preset.paper})."
     example = f"unrender fit {preset.name} --data {_example(kind.name)}"
     description = Description(summary, f"{details}\n\n{text}", {}, (example,))
@@ -96,10 +110,9 @@ def listing() -> str:
     presets = Presets()
     least = max(map(len, PRESETS))
     intro = (
-        "Start with instant-ngp-fast for an "
-        "object with alpha, and gaussian-splatting-fast for a capture. METHOD has the size of the "
-        "paper, METHOD-fast is for minutes on two CPU cores. `unrender fit METHOD --help` shows "
-        "the options of a method."
+        "Start with instant-ngp-fast for an object with alpha, and gaussian-splatting-fast for "
+        "a capture. METHOD has the size of the paper, METHOD-fast is for minutes on two CPU "
+        "cores. `unrender fit METHOD --help` shows the options of a method."
     )
     parts = [reflow(intro, columns)]
     for title, group in presets.by_task():
@@ -169,8 +182,8 @@ def _resumed(
         known = (field.default, begun.get(field.name))
         if field.name not in ("minutes", "steps") and value not in known:
             raise InputError(
-                f"--{field.name.replace('_', '-')} {value}: a run is continued with the options "
-                "that it was begun with: leave it out"
+                f"--{field.name.replace('_', '-')} {value}: a run is continued as it was "
+                "begun: leave it out"
             )
     chosen, preset = from_description(config.get("method"), source), None
     if method is not None:
@@ -201,8 +214,8 @@ def remarks(typed: str, preset: Preset, device: str) -> list[str]:
     fast = f"{preset.name}-fast"
     if device == "cpu" and fast in PRESETS:
         found.append(
-            f"note: `{preset.name}` has the size of the paper, for a GPU; on a CPU, `{fast}` is "
-            "good within minutes"
+            f"note: `{preset.name}` has the size of the paper, for a GPU; on a CPU, `{fast}` "
+            "is good within minutes"
         )
     return found
 
@@ -213,7 +226,9 @@ def _method_in(arguments: Sequence[str]) -> str | None:
         return arguments[0]
     for before, word in itertools.pairwise(arguments):
         name = word.replace("_", "-").lower()
-        if name in PRESETS | RENAMED and (not before.startswith("-") or before in ("-q", "--quiet")):
+        if name in PRESETS | RENAMED and (
+            not before.startswith("-") or before in ("-q", "--quiet")
+        ):
             return word
     return None
 

@@ -36,6 +36,7 @@ def fit_shape(
         up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
         resume: Continue the run in --out from its last checkpoint.
         quiet: Print the run folder only.
+        training: The training loop.
 
     Examples:
         unrender fit-shape cow.obj --as sdf --minutes 1

@@ -8,6 +8,8 @@ from unrender.app.output import check_new, check_output
 from unrender.errors import InputError
 from unrender.training.options import Device
 
+Range = Annotated[tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")]
+
 
 def make_views(
     run: Annotated[Path, Words(positional=True, metavar="RUN")],
@@ -15,7 +17,9 @@ def make_views(
     count: int = 2000,
     size: int = 32,
     supersample: int = 3,
-    radius: Annotated[tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")] = None,
+    radius: Annotated[
+        tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
+    ] = None,
     elevation: Annotated[
         tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
     ] = None,
@@ -45,7 +49,7 @@ def make_views(
         unrender make-views runs/bricks --out views.npz --count 4000
     """
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
-    from unrender.data.formats.npz import check_savable, save_npz  # noqa: PLC0415
+    from unrender.data.formats.npz import save_npz  # noqa: PLC0415
 
     for name, value in (("count", count), ("size", size), ("supersample", supersample)):
         if value < 1:

@@ -37,17 +37,18 @@ def pose(
 ) -> None:
     """Estimate the camera poses of images: by a pose flow, or by render-and-compare.
 
-    A pose flow (`unrender fit sit`) finds poses from the images alone. A radiance field or surface
-    refines poses that it is given by --start or --flow, by comparing its renders with the images
-    (iNeRF). Both work best for objects that are cut out, or on a constant background.
+    A pose flow (`unrender fit sit`) finds poses from the images alone. A radiance field or
+    surface refines poses that it is given by --start or --flow, by comparing its renders with
+    the images (iNeRF). Both work best for objects that are cut out, or on a constant
+    background.
 
     Args:
         run: The run folder of a pose flow, or of a radiance field with --start or --flow.
         images: Image files of one size: RGBA, or RGB on a constant background.
         out: The JSON to write: cameras in the layout of transforms.json, with expected errors.
         overlay: Also write a .png beside --out: the images, and renders at the poses found.
-        background: Color behind images without alpha; auto takes that of the training images, or
-            white. opaque: the background belongs to the scene.
+        background: Color behind images without alpha; auto takes that of the training images,
+            or white. opaque: the background belongs to the scene.
         start: Cameras to refine, in the order of the images.
         flow: Run folder of the pose flow whose estimate is refined.
         coarse_steps: Steps on images of a quarter of the size.

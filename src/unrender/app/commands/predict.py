@@ -19,13 +19,15 @@ def predict(
     """Predict the shape in one photo.
 
     The shape is in the frame of the training shapes: z up, the front at +y, its longest side 1.
-    It can only be of the kind that the run was trained on: a run of chairs makes a chair of a car.
+    It can only be of the kind that the run was trained on: a run of chairs makes a chair of
+    a car.
 
     Args:
         run: The run folder of a method image-to-….
         photo: An image file with alpha, or with the object on a constant --background.
         out: The file to write: .obj, .glb, .ply, .off or .stl for a mesh, .ply, .xyz or .npz
-            for points, .npz or .binvox for voxels; from voxels a mesh's ending takes the surface.
+            for points, .npz or .binvox for voxels; from voxels a mesh's ending takes the
+            surface.
         background: What is behind the object in the photo; alpha says so itself.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the file only.

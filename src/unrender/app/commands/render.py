@@ -54,13 +54,13 @@ def render(
         background: A color's name, or three numbers from 0 to 1.
         unlit: Show a mesh's own colors without light, such as those of photographs.
         fps: Frames per second of a video.
-        cameras: turntable, around what the training cameras look at, or around the shape; spiral,
-            about their mean; interpolate, through them in their order; test, the held-out views;
-            or a file of cameras such as `unrender pose` writes.
+        cameras: turntable, around what the training cameras look at, or around the shape;
+            spiral, about their mean; interpolate, through them in their order; test, the
+            held-out views; or a file of cameras such as `unrender pose` writes.
         frames: Frames of the turntable, spiral or interpolation.
         elevation: Degrees above the horizon, for the turntable (default: 30; 20 for a shape).
-        radius: Distance from the center, for the turntable; by default the training cameras', or
-            that from which all of a shape is visible.
+        radius: Distance from the center, for the turntable; by default the training cameras',
+            or that from which all of a shape is visible.
         up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the outcome's path only, without progress.

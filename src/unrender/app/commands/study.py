@@ -15,7 +15,10 @@ from unrender.errors import InputError
 from unrender.training.options import Device
 
 OF_A_FLOW = {
-    "reconstruction": ("reconstruction:Reconstruction", "Quality of the images, by steps and views."),
+    "reconstruction": (
+        "reconstruction:Reconstruction",
+        "Quality of the images, by steps and views.",
+    ),
     "robustness": ("robustness:Robustness", "Images and poses far from the training poses."),
     "inversion": ("inversion:Inversion", "Ways to invert the flow, and what each costs."),
     "interpolation": ("interpolation:Interpolation", "Images between two poses."),
@@ -62,6 +65,7 @@ def study(
         seed: Seed of the cameras, and of the flows that the study trains.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the page only.
+        **options: The study.
 
     Examples:
         unrender study turntable --run runs/flow --scene runs/bricks
@@ -87,8 +91,8 @@ def study(
         return
     if run is None or scene is None:
         raise InputError(
-            f"the study {name} is about a pose flow: give its --run, and as --scene the run whose "
-            "renders it was trained on"
+            f"the study {name} is about a pose flow: give its --run, and as --scene the run "
+            "whose renders it was trained on"
         )
     subject = open_subject(run, scene, data, work, seed, device)
     folder = out or run / "studies"
