@@ -171,7 +171,7 @@ def fit_to(
     if out is not None:
         check_free(Path(out))
     described = kind.describe(source)
-    config = {
+    config: dict[str, Any] = {
         "method": describe(method, preset),
         "fit": dataclasses.asdict(options),
         "process": os.getpid(),

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrender.api.cameras import CameraPath, as_cameras
+from unrender.api.cameras import CameraPath, as_cameras, square
 from unrender.api.extract import mesh_of, splats_of
+from unrender.api.followed import Followed
 from unrender.api.pose import find_poses
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.data.make_views import make_views
@@ -336,7 +337,7 @@ class Run:
             roll=math.radians(roll),
             look_at_jitter=look_at_jitter,
         )
-        cameras = _square(self.training_like(poses), size)
+        cameras = square(self.training_like(poses), size)
         with told_progress("render views", "view", progress) as tell:
             return make_views(self.renderer, cameras, supersample, tell)
 
@@ -448,44 +449,12 @@ class Run:
         return self.record.evaluation
 
 
-@dataclass(frozen=True)
-class Followed(Fitted[Any]):
-    """A fitted model that tells how many images it has rendered, of how many."""
-
-    tell: Callable[[int, int], None]
-    total: int
-
-    @property
-    def renderer(self) -> Renderer:
-        render, done = super().renderer, 0
-
-        def followed(cameras: Cameras) -> Rendering:
-            nonlocal done
-            rendering = render(cameras)
-            done += len(cameras)
-            if done <= self.total:
-                self.tell(done, self.total)
-            return rendering
-
-        return followed
-
-
 def _check_views(views: object, source: str) -> None:
     wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
     if not isinstance(views, dict) or any(
         not isinstance(views.get(key), kind) for key, kind in wanted.items()
     ):
         raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
-
-
-def _square(cameras: Cameras, size: int) -> Cameras:
-    """Square images with the optical axis in their middle: the largest that fit in these."""
-    resized = cameras.resized(size, size)
-    side = min(cameras.width, cameras.height)
-    focal = float(cameras.focal[0]) * size / side
-    plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
-    same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
-    return resized if same else plain
 
 
 def open_run(path: str | Path, *, device: Device = "auto") -> Run:

@@ -46,17 +46,17 @@ def inspect(path: Path) -> Inspection:
         facts |= camera_facts(cameras)
         summary = Summary(facts, tuple(camera_warnings(cameras)))
         return Inspection(path.stem, summary, cameras, None)
-    known = recognize(path)
-    scene = (
-        load_dataset(str(path), LoadOptions("opaque"))
-        if known.name == "blender"
-        else load_dataset(str(path))
-    )
+    if path.exists():
+        layout = recognize(path).name
+        options = LoadOptions("opaque") if layout == "blender" else LoadOptions()
+        scene = load_dataset(path, options)
+    else:
+        layout, scene = "built-in", load_dataset(str(path))
     views = _together(scene)
     found = summarize(views)
     held_out = str(len(scene.test))
-    facts = {"format": known.name, **found.facts, "held-out views": held_out}
-    if known.name == "idr":
+    facts = {"format": layout, **found.facts, "held-out views": held_out}
+    if layout == "idr":
         facts |= _idr_facts(path, views)
     return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)
 

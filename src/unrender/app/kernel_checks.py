@@ -111,7 +111,7 @@ def _footprint(device: torch.device, backend: Backend) -> Tensor:
     camera = Cameras.from_focal(torch.eye(3, 4)[None], 40.0, 32, 32)
     tensors = (means, scales, turns, camera.world_from_camera[0], camera.intrinsics[0])
     moved = [tensor.to(device) for tensor in tensors]
-    return footprints(*moved, 32, 32, backend=backend).means
+    return footprints(*moved, width=32, height=32, backend=backend).means
 
 
 def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
@@ -140,7 +140,7 @@ def _march(device: torch.device, backend: Backend) -> Tensor:
 def _mesh_distance(device: torch.device, backend: Backend) -> Tensor:
     mesh, points = icosphere(1), 2 * _random(POINTS, 3)
     moved = (points.to(device), mesh.vertices.to(device), mesh.faces.to(device))
-    return nearest_face(*moved, backend=backend).distance
+    return nearest_face(*moved, backend=backend).distance2
 
 
 def _mlp(device: torch.device, backend: Backend) -> Tensor:
@@ -198,7 +198,7 @@ def _splat(device: torch.device, backend: Backend) -> Tensor:
     conics = torch.tensor([0.1, 0.0, 0.1]).repeat(POINTS, 1)
     tensors = (32 * _random(POINTS, 2), conics, _random(POINTS, 3, seed=1), _random(POINTS))
     moved = [tensor.to(device) for tensor in (*tensors, 1 + _random(POINTS, seed=2))]
-    return splat(*moved, 32, 32, backend=backend).color
+    return splat(*moved, width=32, height=32, backend=backend).color
 
 
 def _step_function(device: torch.device, backend: Backend) -> Tensor:

@@ -12,7 +12,9 @@ from unrender.app.layout import box, reflow, width
 from unrender.app.options import REQUIRED, Description, Option, Words, fields_of
 from unrender.app.output import default_folder, note
 from unrender.errors import InputError
-from unrender.methods.presets import PRESETS, RENAMED, Preset, Presets, find_preset
+from unrender.methods.listing import Presets
+from unrender.methods.presets import PRESETS, Preset, find_preset
+from unrender.methods.renamed import RENAMED
 from unrender.training.options import FitOptions
 
 if TYPE_CHECKING:
@@ -43,8 +45,6 @@ def fit(
     **options: Any,
 ) -> None:
     """Fit a method to data: a radiance field, a surface, a pose flow, a shape or an image.
-
-    `unrender fit METHOD --help` shows the options of a method.
 
     Args:
         method: One of the methods above.
@@ -176,7 +176,7 @@ def _resumed(
     record = RunFolder.open(out if resume == HERE and out is not None else resume)
     config = record.config
     source = f"{record.path}/config.json"
-    begun = config.get("fit") if isinstance(config.get("fit"), dict) else {}
+    begun: dict[str, Any] = config.get("fit", {})
     for field in dataclasses.fields(FitOptions):
         value = getattr(training, field.name)
         known = (field.default, begun.get(field.name))
@@ -185,7 +185,7 @@ def _resumed(
                 f"--{field.name.replace('_', '-')} {value}: a run is continued as it was "
                 "begun: leave it out"
             )
-    chosen, preset = from_description(config.get("method"), source), None
+    chosen, preset, reading = from_description(config.get("method"), source), None, None
     if method is not None:
         chosen, preset, reading = choose(method, options)
     note(f"Reading {data or config.get('data', {}).get('source')}", quiet)

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from unrender.app.options import Words
 from unrender.app.output import note, print_facts
-from unrender.errors import InputError
 
 
 def inspect(
@@ -16,8 +15,8 @@ def inspect(
     """Describe a dataset, a run, a shape or a folder of runs, and what looks wrong with it.
 
     Args:
-        path: Posed images in any layout that `unrender fit` reads, a run folder or a folder of
-            runs, a camera list of RealEstate10K, or a mesh, points or voxels.
+        path: Posed images in any layout that `unrender fit` reads, a built-in scene (bricks,
+            chair, hotdog), a run folder or a folder of runs, a camera list of RealEstate10K, or a mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and images.
         quiet: Print the description only.
 
@@ -35,8 +34,6 @@ def inspect(
     from unrender.imaging.save import make_folder  # noqa: PLC0415
     from unrender.shapes.files.shape import READABLE  # noqa: PLC0415
 
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
     # An .npz holds views.
     if path.is_file() and path.suffix.lower() in READABLE and path.suffix.lower() != ".npz":
         print_facts(*inspect_shape(path))

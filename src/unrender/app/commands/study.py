@@ -115,7 +115,8 @@ def extend(arguments: Sequence[str]) -> Extension:
     assert dataclasses.is_dataclass(kind)
     text = " ".join((inspect.getdoc(kind) or "").split())
     description = Description(f"Study {name}: {STUDIES[name][1]}", text, {}, ())
-    return Extension(fields_of(kind, kind(), name), description, f"unrender study {name}")
+    defaults: Any = _class(name)()
+    return Extension(fields_of(kind, defaults, name), description, f"unrender study {name}")
 
 
 def listing() -> str:
