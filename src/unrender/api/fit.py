@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from unrender.api.abandoned import discard_if_abandoned
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.data.make_views import camera_statistics
@@ -288,7 +289,7 @@ def check_free(out: Path) -> None:
 
     What a fit left that ended before its first checkpoint is of no use, and makes room.
     """
-    RunFolder(out).discard_if_abandoned()
+    discard_if_abandoned(out)
     if out.exists():
         raise InputError(
             f"{out}: exists already: choose another folder, continue the run with --resume, or "

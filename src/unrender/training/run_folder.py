@@ -36,8 +36,6 @@ from unrender.files import folder_in_place, read_json_object, write_atomically, 
 from unrender.training.metrics import Entry, read_metrics
 
 CAMERAS = "cameras.json"
-PARTS = {"config.json", "metrics.jsonl", "checkpoints", CAMERAS}
-"""What a run folder holds before its first checkpoint, at most."""
 
 
 @dataclass(frozen=True)
@@ -298,20 +296,6 @@ class RunFolder(Record):
         if not self.checkpoints() and not self.metrics_file.exists():
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def discard_if_abandoned(self) -> None:
-        """Remove what a fit left that ended before its first checkpoint.
-
-        A folder with anything else in it stays, and so does that of a fit that is running.
-        """
-        entries = {entry.name for entry in self.path.glob("*")}
-        if "config.json" not in entries or not entries <= PARTS:
-            return
-        if any((self.path / "checkpoints").glob("*")) or _is_running(
-            self.config.get("process")
-        ):
-            return
-        shutil.rmtree(self.path)
-
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         return sorted((self.path / "checkpoints").glob("step_*"))
@@ -361,19 +345,6 @@ class RunFolder(Record):
         model = _read_tensors(folder / "model.safetensors", remedy)
         optimizer = _read_tensors(folder / "optimizer.safetensors", remedy) if training else {}
         return Checkpoint(model, optimizer, state)
-
-
-def _is_running(process: object) -> bool:
-    """Whether another process of that number is running on this machine."""
-    if not isinstance(process, int) or process == os.getpid() or os.name == "nt":
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
