@@ -24,10 +24,10 @@ import skimage.data
 import torch
 from record import ROOT
 from torch.nn.functional import interpolate
-from unrender.report.metrics import columns, read_metrics
-
 from unrender.api.field_tasks import evaluate_picture, fit_picture
 from unrender.api.opened_run import open_run
+from unrender.report.metrics import columns, read_metrics
+
 from unrender.data.picture import Picture
 from unrender.fields.field import IMAGE_KINDS, FieldKind
 from unrender.files import replacing

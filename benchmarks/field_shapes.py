@@ -19,10 +19,10 @@ from typing import Any
 import record
 import torch
 from record import ROOT
-from unrender.training.run import Run
-
 from unrender.api.opened_run import OpenRun, open_run
 from unrender.api.shape_tasks import fit_shape, images, shape_of
+from unrender.training.run import Run
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import SolidScores, score_solid
 from unrender.fields.field import FIELD_KINDS

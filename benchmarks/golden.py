@@ -30,6 +30,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import record
 import torch
 from torch import Tensor, nn
+from unrender.training.run import Run
+from unrender.training.shape_fit import ShapeFit
 
 from unrender.data.builtin import render_scene
 from unrender.data.image_shape.make_shapes import make_shapes
@@ -50,8 +52,6 @@ from unrender.shapes.primitives import torus
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import FitOptions, fit
 from unrender.training.method import PoseMethod, ShapeMethod
-from unrender.training.run import Run
-from unrender.training.shape_fit import ShapeFit
 
 OUT = record.ROOT / "benchmarks/results/golden.json"
 PRESETS: dict[str, AnyMethod] = {**METHODS, **SHAPE_FITS}

@@ -28,9 +28,9 @@ import torch
 from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_convolution
 from record import ROOT, Figures, figure
 from timing import in_turn
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_or_open, refine_on_scene
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import load_npz, save_npz
 from unrender.data.load import load_dataset

@@ -22,9 +22,9 @@ import record
 import tables
 import torch
 from record import ROOT
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
 from unrender.data.load import load_dataset

@@ -21,11 +21,11 @@ from raster_brute_force import raster_seconds
 from raster_gradients import gradient_errors
 from record import ROOT
 from timing import in_turn, peak_mb
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.prediction import evaluate_predictor, predict_shapes, train_predictor
 from unrender.api.shape_tasks import evaluate_fit, fit_shape, images, shape_of
 from unrender.api.tasks import fit_run
+
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import (
     Draw,

@@ -13,10 +13,10 @@ from functools import partial
 import record
 import torch
 from record import ROOT
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.shape_tasks import images, shape_of
 from unrender.api.tasks import fit_run
+
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
 from unrender.data.dataset import Dataset

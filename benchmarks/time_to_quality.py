@@ -25,9 +25,9 @@ import tables
 import torch
 from peers import nerfstudio
 from record import ROOT, Figures, figure
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.dataset import Dataset
 from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images

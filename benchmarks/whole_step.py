@@ -19,9 +19,9 @@ from kernel_cases import all_kernels_on
 from peers import nerfstudio
 from record import Figures, figure
 from timing import in_turn, peak_mb, seconds_of, synchronize
-
 from unrender.api.opened_run import OpenRun
 from unrender.api.tasks import fit_run
+
 from unrender.data.load import load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.shape_tasks import fit_shape, shape_of
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import score_solid
 from unrender.imaging.files import write_image

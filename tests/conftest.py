@@ -28,17 +28,14 @@ torch.set_num_threads(1)
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run
-
-from unrender.app import cli
+from unrender.api.fit import AnyMethod, fit_to
+from unrender.api.run import Run
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import write_blender
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.methods import AnyMethod
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.pose_regressor import PoseRegressor
 from unrender.methods.sit import SiTFlow
@@ -103,7 +100,7 @@ def scene_folder(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def scene_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def scene_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """instant-ngp after a few seconds: a blurred chair."""
     method = InstantNGP(
         log2_table_size=13,
@@ -117,33 +114,33 @@ def scene_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
     )
     out = tmp_path_factory.mktemp("runs") / "scene"
     options = FitOptions(steps=600, device="cpu")
-    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+    return fit_to(method, small_scene, options, out=out, progress=False)
 
 
 @pytest.fixture(scope="session")
-def flow_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def flow_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A flow after a few steps: it runs, and knows little."""
     method = SiTFlow(width=32, depth=1, heads=2, batch=8)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "flow")
 
 
 @pytest.fixture(scope="session")
-def regressor_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def regressor_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A regressor of poses after a few steps."""
     method = PoseRegressor(width=32, depth=1, heads=2, batch=8)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "regressor")
 
 
 @pytest.fixture(scope="session")
-def noise_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def noise_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A flow from noise after a few steps."""
     method = SiTGaussian(width=32, depth=1, heads=2, batch=8, image_steps=2)
     return briefly_fitted(method, small_scene, tmp_path_factory.mktemp("runs") / "noise")
 
 
-def briefly_fitted(method: AnyMethod, scene: Dataset, out: Path) -> OpenRun:
+def briefly_fitted(method: AnyMethod, scene: Dataset, out: Path) -> Run:
     options = FitOptions(steps=20, device="cpu", log_every=5)
-    return fit_run(method, "small", out, options, scene=scene, show=False)[0]
+    return fit_to(method, scene, options, out=out, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -169,8 +166,10 @@ def command(monkeypatch, capsys) -> Callable[..., str]:
     """Run `unrender ARGUMENTS` and return what it printed."""
 
     def run(*arguments: object) -> str:
+        from unrender.app.cli import main  # noqa: PLC0415 - few tests run a command
+
         monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
-        cli.main()
+        main()
         return capsys.readouterr().out
 
     return run
@@ -181,9 +180,11 @@ def refused(monkeypatch, capsys) -> Callable[..., str]:
     """Run a command that must end with one line on stderr and code 2; returns the line."""
 
     def run(*arguments: object) -> str:
+        from unrender.app.cli import main  # noqa: PLC0415 - few tests run a command
+
         monkeypatch.setattr(sys, "argv", ["unrender", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            main()
         assert caught.value.code == 2
         lines = [
             line for line in capsys.readouterr().err.splitlines() if line.startswith("unrender")

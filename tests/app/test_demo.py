@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from unrender.api.run import Run
 from unrender.app import demo
 from unrender.app.demo import DemoOptions, run_demo
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.npz import load_npz
 from unrender.inverse.photometric_poses import RenderAndCompare
-from unrender.methods.presets import find_preset
 from unrender.methods.sit import SiTFlow
-from unrender.api.run import Run
 
 pytestmark = pytest.mark.fit
 

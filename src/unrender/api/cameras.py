@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.views import Views
@@ -181,6 +183,16 @@ def resized(
     if not all(1 <= side <= MAX_SIDE for side in both) or (size == 0):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
     return cameras.resized(*both)
+
+
+def square(cameras: Cameras, size: int) -> Cameras:
+    """Square images with the optical axis in their middle: the largest that fit in these."""
+    resized = cameras.resized(size, size)
+    side = min(cameras.width, cameras.height)
+    focal = float(cameras.focal[0]) * size / side
+    plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
+    same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
+    return resized if same else plain
 
 
 def _known(about: Any) -> Cameras:

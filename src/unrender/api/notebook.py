@@ -19,9 +19,7 @@ STYLE = (
 def dataset_html(data: Dataset) -> str:
     """Some of the training views, and all cameras in space."""
     sheet = png_bytes(contact_sheet(data.train.over("white").clamp(0, 1), columns=6))
-    image = (
-        f'<img src="data:image/png;base64,{b64encode(sheet).decode()}" alt="training views">'
-    )
+    source = f"data:image/png;base64,{b64encode(sheet).decode()}"
     sets = [CameraSet("training", data.train.cameras)]
     if len(data.test):
         sets.append(CameraSet("held out", data.test.cameras))

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrender.api.cameras import CameraPath, as_cameras
+from unrender.api.cameras import CameraPath, as_cameras, square
 from unrender.api.extract import mesh_of, splats_of
+from unrender.api.followed import Followed
 from unrender.api.pose import find_poses
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.data.make_views import make_views
@@ -237,10 +238,15 @@ class Run:
         """
         return self.evaluation(data, lpips=lpips).scores
 
-    def evaluation(self, data: object = None, *, lpips: str | Path | None = None) -> Evaluation:
+    def evaluation(
+        self, data: object = None, *, lpips: str | Path | None = None, progress: bool = False
+    ) -> Evaluation:
         """Scores on held-out data, and what a report shows beside them."""
         weights = None if lpips is None else LPIPS.read(Path(lpips))
-        return self.method.data.evaluate(self.fitted, self.load_data(data), weights)
+        source = self.load_data(data)
+        with told_progress("evaluate", "view", progress) as tell:
+            fitted = Followed(self.method, self.model, tell, len(getattr(source, "test", ())))
+            return self.method.data.evaluate(fitted, source, weights)
 
     def load_data(self, data: object = None) -> Any:
         """What the run was fitted to, or other data, read in the same way. InputError."""
@@ -331,7 +337,7 @@ class Run:
             roll=math.radians(roll),
             look_at_jitter=look_at_jitter,
         )
-        cameras = self.training_like(poses).resized(size, size)
+        cameras = square(self.training_like(poses), size)
         with told_progress("render views", "view", progress) as tell:
             return make_views(self.renderer, cameras, supersample, tell)
 

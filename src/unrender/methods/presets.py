@@ -86,7 +86,7 @@ class Preset:
     """What it is for, a key of `TASKS`."""
     purpose: str
     """When to use it, in one line."""
-    minutes: float
+    minutes: int | float
     """Training time to plan for on two CPU cores, or on one GPU for the paper's sizes."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

@@ -1,41 +1,45 @@
 """Progress bars: in a terminal, in a notebook, and as lines of text anywhere else."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from tqdm import tqdm
 
 LINES = 10
 """Lines in which progress is told where there is no terminal."""
+STILL = 20.0
+"""Seconds between lines about work that does not say how far it is."""
 
 
+@runtime_checkable
 class Bar(Protocol):
     """What is used of tqdm's bars."""
 
     n: float
 
-    def update(self, n: float = 1) -> bool | None: ...
+    def update(self, n: int | float = 1) -> bool | None: ...
     def set_postfix(self, ordered_dict: Any = None, refresh: bool | None = True) -> None: ...
     def write(self, s: str) -> None: ...
     def close(self) -> None: ...
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> "Bar": ...
     def __exit__(self, kind: Any, value: Any, traceback: TracebackType | None) -> None: ...
 
 
 class _Lines:
     """A line for every tenth of the work, for logs and pipes."""
 
-    def __init__(self, total: float, desc: str, file: TextIO):
-        self.total, self.desc, self.file = total, desc, file
+    def __init__(self, total: int | float, desc: str):
+        self.total, self.desc = total, desc
         self.n, self._told, self._text = 0.0, 0, ""
         self._began = time.perf_counter()
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int | float = 1) -> None:
         self.n += n
         tenths = int(LINES * self.n / self.total + 1e-9) if self.total else LINES
         if tenths > self._told:
@@ -49,12 +53,13 @@ class _Lines:
         self._text = ", ".join(f"{name} {value}" for name, value in values.items())
 
     def write(self, s: str) -> None:
-        print(s, file=self.file, flush=True)
+        sys.stderr.write(s + "\n")
+        sys.stderr.flush()
 
     def close(self) -> None:
         pass
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "_Lines":
         return self
 
     def __exit__(self, kind: Any, value: Any, traceback: TracebackType | None) -> None:
@@ -64,7 +69,7 @@ class _Lines:
 class _Silent(_Lines):
     """No bar at all."""
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int | float = 1) -> None:
         self.n += n
 
     def write(self, s: str) -> None:
@@ -77,24 +82,50 @@ def in_notebook() -> bool:
 
 
 def progress_bar(
-    total: float, desc: str, unit: str = "", show: bool = True, percent: bool = False
+    total: int | float, desc: str, unit: str = "", show: bool = True, percent: bool = False
 ) -> Bar:
     """A bar on stderr: tqdm's in a terminal or a notebook, lines of text elsewhere.
 
     `percent`: the total is 100 and only the share is shown, not the count.
     """
     if not show:
-        return _Silent(total, desc, sys.stderr)
+        return _Silent(total, desc)
     bars: Any = None
     if in_notebook() and find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as bars  # noqa: PLC0415 - only in a notebook
     elif sys.stderr.isatty() or in_notebook():
         bars = tqdm
     if bars is None:
-        return _Lines(total, desc, sys.stderr)
+        return _Lines(total, desc)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     shape = {"bar_format": layout} if percent else {}
     return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", **shape))
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr, above a bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def working(desc: str, show: bool = True) -> Generator[None]:
+    """Tell at once what is being done, and from time to time that it is still going on.
+
+    For work that does not say how far it is.
+    """
+    began, done = time.perf_counter(), threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(STILL):
+            tell(f"{desc}: {time.perf_counter() - began:.0f} s")
+
+    if show:
+        tell(desc)
+        threading.Thread(target=repeat, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager
