@@ -20,8 +20,8 @@ from record import ROOT
 from unrender.api.export import export_run
 from unrender.api.opened_run import OpenRun, fitted_cameras
 from unrender.api.tasks import fit_run
-
 from unrender.app.cli_render import render
+
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images

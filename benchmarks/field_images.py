@@ -179,7 +179,7 @@ def _draw_learning(folder: Path, runs: Sequence[Path]) -> None:
         series = {name: columns(lines, column, "loss") for name, lines in logs.items()}
         figure = draw_curves(series, label, "loss", log_y=True, log_x=True)
         with replacing(folder / f"loss_by_{label}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=110, facecolor="white")
+            figure.savefig(temporary, format="png", dpi=220, facecolor="white")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.files import replacing
 from unrender.methods import METHODS
-from unrender.report.plots import draw_curves
+from unrender.report.plots import draw_curves, resized
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"
@@ -195,12 +195,12 @@ def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
         name: tuple(zip(*curves[name], strict=True)) for name in PRESETS if curves.get(name)
     }
     figure = draw_curves(
-        {name: (list(line[0]), list(line[1])) for name, line in lines.items()},
-        "seconds of fitting",
-        f"PSNR of {WATCHED} test views, dB",
+        {PRESETS[name]: (list(line[0]), list(line[1])) for name, line in lines.items()},
+        "training time (s)",
+        f"PSNR of {WATCHED} test views (dB)",
     )
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, facecolor="white")
+        resized(figure, 6.4, 4.0).savefig(temporary, format="png", dpi=200, facecolor="white")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from unrender.methods import METHODS, SHAPE_FITS
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
 from unrender.report.plots import draw_curves
-from unrender.shapes.chamfer import chamfer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.files.meshes import read_mesh
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -132,7 +132,7 @@ def chamfers(arguments: argparse.Namespace) -> record.Figures:
     def ours(count: int) -> None:
         a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)
         a.requires_grad_()
-        chamfer(a[None], b[None]).distance.sum().backward()
+        chamfer_distance(a[None], b[None]).distance.sum().backward()
 
     def brute(count: int) -> None:
         a, b = (cloud[torch.randperm(len(cloud))[:count]] for cloud in clouds)
@@ -291,9 +291,9 @@ def write_curves(path: Path, figures: record.Figures) -> None:
         }
         if found:
             series[kind] = list(found), list(found.values())
-    figure = draw_curves(series, "threshold, as a share of the shape's longest side", "F1")
+    figure = draw_curves(series, "threshold (of the longest side)", "F1")
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, facecolor="white")
+        figure.savefig(temporary, format="png", dpi=220, facecolor="white")
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], record.Figures]] = {

@@ -15,7 +15,7 @@ from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_render
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit import solids as sdf_shapes
 from unrender.shapes.implicit import warps as sdf_warps
-from unrender.shapes.implicit.painted import Painted, painted, painted_union
+from unrender.shapes.implicit.colored import ColoredSDF, colored_union, with_color
 
 SIZE = 256
 KINDS = (
@@ -27,30 +27,30 @@ KINDS = (
 )
 
 
-def scene() -> Painted:
+def scene() -> ColoredSDF:
     """24 primitives, each asked at every step."""
     generator = torch.Generator().manual_seed(0)
-    parts: list[Painted] = []
+    parts: list[ColoredSDF] = []
     for _ in range(4):
         middle = 0.7 * (2 * torch.rand(3, generator=generator) - 1)
         colors = torch.rand(5, 3, generator=generator)
         places = middle + 0.35 * torch.randn(5, 3, generator=generator)
         group = [
-            painted(sdf.translated(kind(), place), color)
+            with_color(sdf.translated(kind(), place), color)
             for kind, place, color in zip(KINDS, places, colors, strict=True)
         ]
-        parts.append(painted_union(*group, blend=0.1))
+        parts.append(colored_union(*group, blend=0.1))
     twisted = sdf_warps.twisted(sdf.box((0.12, 0.12, 0.8)), 3.0, 0.2)
     beads = sdf_warps.repeated(sdf.sphere(0.07), (0.25, 0.25, 0.0), (9, 9, 1))
     rings = sdf_warps.repeated_around(sdf.translated(sdf.torus(0.15, 0.04), (1.2, 0.0, 0.0)), 9)
     floor = sdf.plane((0.0, 0.0, 1.0), -1.2)
     parts += [
-        painted(sdf.translated(twisted, (-0.9, -0.9, -0.4)), (0.9, 0.7, 0.2)),
-        painted(sdf.translated(beads, (0.0, 0.0, -1.12)), (0.3, 0.5, 0.8)),
-        painted(sdf.translated(rings, (0.0, 0.0, -0.9)), (0.8, 0.3, 0.3)),
-        painted(floor, (0.7, 0.7, 0.65)),
+        with_color(sdf.translated(twisted, (-0.9, -0.9, -0.4)), (0.9, 0.7, 0.2)),
+        with_color(sdf.translated(beads, (0.0, 0.0, -1.12)), (0.3, 0.5, 0.8)),
+        with_color(sdf.translated(rings, (0.0, 0.0, -0.9)), (0.8, 0.3, 0.3)),
+        with_color(floor, (0.7, 0.7, 0.65)),
     ]
-    return painted_union(*parts)
+    return colored_union(*parts)
 
 
 def sphere_trace_figures(seconds: float = 5.0) -> Figures:

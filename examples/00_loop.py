@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.tasks import fit_run
+
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.make_views import make_views

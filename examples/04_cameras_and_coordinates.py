@@ -15,7 +15,7 @@ from unrender.geometry.poses import look_at
 from unrender.geometry.pytorch3d import ndc_from_pixels, to_pytorch3d
 from unrender.imaging.files import write_image
 from unrender.rendering.mesh.shading import mesh_renderer
-from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.mesh import Mesh, join_meshes
 from unrender.shapes.primitives import cylinder
 from unrender.shapes.textures import VertexColors
 
@@ -29,7 +29,7 @@ def arrow(axis: int) -> Mesh:
     return Mesh(place, rod.faces, VertexColors(0.15 + 0.7 * color))
 
 
-axes = joined([arrow(0), arrow(1), arrow(2)])
+axes = join_meshes([arrow(0), arrow(1), arrow(2)])
 eyes = torch.tensor([[4.0, -3.0, 2.0], [0.01, -5.0, 0.5], [5.0, 0.01, 0.5], [0.3, -0.3, 5.0]])
 poses = look_at(eyes, torch.full((4, 3), 0.35), torch.tensor([0.0, 0.0, 1.0]))
 cameras = Cameras.from_focal(poses, focal=420.0, width=220, height=220)

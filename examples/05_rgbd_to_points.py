@@ -16,10 +16,10 @@ from unrender.imaging.files import write_image
 from unrender.rendering.shapes import cloud_renderer
 from unrender.shapes.points import (
     PointCloud,
-    estimated_normals,
-    union,
-    unprojected,
-    voxel_means,
+    concatenate,
+    estimate_normals,
+    unproject_depth,
+    voxel_downsample,
 )
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/rgbd/open3d_redwood"
@@ -33,9 +33,9 @@ clouds: list[PointCloud] = []
 for k in range(len(scan)):
     frame = scan.select(torch.tensor([k]))
     assert frame.depths is not None
-    clouds.append(unprojected(frame.cameras, frame.depths, "ray", frame.images[..., :3]))
-cloud = voxel_means(union(clouds), 0.01)
-normals = estimated_normals(cloud.points, scan.cameras.centers[0])
+    clouds.append(unproject_depth(frame.cameras, frame.depths, "ray", frame.images[..., :3]))
+cloud = voxel_downsample(concatenate(clouds), 0.01)
+normals = estimate_normals(cloud.points, scan.cameras.centers[0])
 print(f"{len(scan)} frames, {sum(map(len, clouds))} points, {len(cloud)} cells of 1 cm")
 
 # From where the first frame was taken, and from a step to the side.

@@ -13,7 +13,7 @@ import torch
 from unrender.imaging.files import write_image
 from unrender.rendering.points import points_renderer
 from unrender.rendering.shapes import cameras_around
-from unrender.shapes.points import farthest_points
+from unrender.shapes.points import farthest_point_sampling
 from unrender.shapes.primitives import parametric_surface
 from unrender.shapes.sampling import sample_surface
 
@@ -35,7 +35,7 @@ ways = {
     "vertices": mesh.vertices,
     "at random by area": random,
     "stratified by area": drawn.points,
-    "farthest points": many.points[farthest_points(many.points, COUNT)],
+    "farthest points": many.points[farthest_point_sampling(many.points, COUNT)],
 }
 camera = cameras_around(mesh, 8, 256, elevation=0.5).select(slice(6, 7))
 pictures: list[torch.Tensor] = []

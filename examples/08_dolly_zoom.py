@@ -17,7 +17,7 @@ from unrender.geometry.poses import look_at
 from unrender.imaging.files import write_image, write_video
 from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.shapes.files.meshes import read_mesh
-from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.mesh import Mesh, join_meshes
 from unrender.shapes.primitives import cube, icosphere
 from unrender.shapes.textures import VertexColors
 
@@ -46,7 +46,7 @@ columns = [
     for k in range(4)
     for side in (-1.3, 1.3)
 ]
-world = joined([painted(hero, (0.9, 0.85, 0.8)), *columns])
+world = join_meshes([painted(hero, (0.9, 0.85, 0.8)), *columns])
 
 distance = torch.linspace(1.6, 8.0, FRAMES)
 eyes = torch.stack([0.25 * distance, -distance, 0.2 * distance], dim=1)

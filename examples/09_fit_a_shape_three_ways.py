@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.shape_tasks import evaluate_fit, fit_shape
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.imaging.files import write_image
 from unrender.methods import SHAPE_FITS

@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
+
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.imaging.files import write_image

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.prediction import predict_shapes, train_predictor
+
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, split
 from unrender.evaluation.predicted_shapes import evaluate_shapes

@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import skimage.data
 import torch
-
 from unrender.api.field_tasks import evaluate_picture, fit_picture, fitted_picture
+
 from unrender.data.picture import Picture
 from unrender.fields.field import FieldKind
 from unrender.imaging.files import write_image

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.shape_tasks import fit_shape, shape_of
+
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import score_solid
 from unrender.imaging.files import write_image
@@ -29,7 +29,7 @@ from unrender.shapes.implicit.sdf import (
     torus,
     translated,
 )
-from unrender.shapes.marching_cubes import zero_surface
+from unrender.shapes.marching_cubes import zero_level_set
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.sampling import sample_surface
@@ -41,7 +41,7 @@ STEPS = 120
 body = smooth_union(torus(0.6, 0.2), translated(sphere(0.4), (0.0, 0.0, 0.3)), 0.2)
 notched = difference(body, translated(box((0.1, 1.0, 0.3)), (0.0, 0.0, 0.6)))
 mesh = (
-    read_mesh(Path(sys.argv[1])) if len(sys.argv) > 1 else zero_surface(notched, 1.0, 96, 1.0)
+    read_mesh(Path(sys.argv[1])) if len(sys.argv) > 1 else zero_level_set(notched, 1.0, 96, 1.0)
 )
 drawn = sample_surface(mesh, 5000, torch.Generator().manual_seed(0))
 targets = {

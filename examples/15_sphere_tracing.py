@@ -24,7 +24,7 @@ from unrender.rendering.renderer import Renderer, pixel_grid, supersampled
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit import solids as sdf_shapes
 from unrender.shapes.implicit import warps as sdf_warps
-from unrender.shapes.implicit.painted import Painted, painted, painted_union
+from unrender.shapes.implicit.colored import ColoredSDF, colored_union, with_color
 
 WIDTH, HEIGHT = 400, 300
 STONE, SAND, WATER = (0.82, 0.78, 0.70), (0.75, 0.62, 0.45), (0.25, 0.55, 0.75)
@@ -55,7 +55,7 @@ def column(widening: torch.Tensor) -> sdf.SDF:
     )
 
 
-def pavilion(widening: torch.Tensor) -> Painted:
+def pavilion(widening: torch.Tensor) -> ColoredSDF:
     """All of it; the columns' radius is 0.15 and what they widen by."""
     steps = [
         sdf.translated(
@@ -95,9 +95,9 @@ def pavilion(widening: torch.Tensor) -> Painted:
     )
     bowl = sdf.intersection(bowl, sdf.plane((0.0, 0.0, 1.0), 0.62))
     foot = sdf.translated(sdf_shapes.capped_cone(0.42, 0.16, 0.16), (0.0, 0.0, 0.16))
-    water = painted_union(
+    water = colored_union(
         *(
-            painted(sdf.translated(sdf.sphere(r), (x, y, z)), WATER)
+            with_color(sdf.translated(sdf.sphere(r), (x, y, z)), WATER)
             for x, y, z, r in (
                 (0.0, 0.0, 0.5, 0.4),
                 (0.0, 0.0, 0.95, 0.2),
@@ -116,16 +116,16 @@ def pavilion(widening: torch.Tensor) -> Painted:
     )
     chain = sdf_warps.repeated(links, (0.0, 0.3, 0.0), (1, 6, 1), neighbors=True)
     chain = sdf.translated(sdf.rotated(chain, quarter_x()), (0.0, 0.0, 2.75))
-    return painted_union(
-        painted(sdf.plane((0.0, 0.0, 1.0), -0.4), tiles),
-        painted(sdf.union(*steps), STONE),
-        painted(columns, STONE),
-        painted(carved, ROSE),
-        painted(gems, TEAL),
-        painted(sdf.smooth_union(bowl, foot, 0.08), ROSE),
+    return colored_union(
+        with_color(sdf.plane((0.0, 0.0, 1.0), -0.4), tiles),
+        with_color(sdf.union(*steps), STONE),
+        with_color(columns, STONE),
+        with_color(carved, ROSE),
+        with_color(gems, TEAL),
+        with_color(sdf.smooth_union(bowl, foot, 0.08), ROSE),
         water,
-        painted(arches, STONE),
-        painted(sdf.union(finial, chain), GOLD),
+        with_color(arches, STONE),
+        with_color(sdf.union(finial, chain), GOLD),
     )
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
 from unrender.api.shape_tasks import shape_of
 from unrender.api.tasks import fit_run
+
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
 from unrender.data.load import LoadOptions, load_dataset

@@ -1,6 +1,8 @@
 """The entry point of the `unrender` command and of `python -m unrender`."""
 
 import os
+import signal
+from types import FrameType
 
 
 def main() -> None:
@@ -11,12 +13,20 @@ def main() -> None:
     times slower. Some 10 µs bridge the gaps within torch. OpenMP reads the setting once, when
     torch is imported, so it comes first.
     """
+    signal.signal(signal.SIGINT, _leave)
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from unrender.app.cli import main as run  # noqa: PLC0415
-    from unrender.kernels.runtime.process import prepare_process  # noqa: PLC0415
 
-    prepare_process()
     run()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """Ctrl-C while modules are imported: nothing has begun that would have to be ended.
+
+    An exception may be lost or changed on its way through an import, so none is raised.
+    """
+    os.write(2, b"unrender: interrupted\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("kind", IMAGE_KINDS)
 def test_each_kind_learns_a_picture_and_opens_again(kind: FieldKind, tmp_path: Path) -> None:
     picture = waves()

@@ -20,6 +20,8 @@ from unrender.data.formats.npz import load_npz, save_npz
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 
+pytestmark = pytest.mark.fit
+
 Command = Callable[..., str]
 
 

@@ -13,6 +13,8 @@ from unrender.imaging.files import read_image, write_image
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.primitives import icosphere
 
+pytestmark = pytest.mark.fit
+
 Command = Callable[..., str]
 
 

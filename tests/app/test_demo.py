@@ -3,11 +3,17 @@
 import json
 from pathlib import Path
 
-from unrender.training.run import Run
+import pytest
 
+from unrender.api.run import Run
+from unrender.app import demo
 from unrender.app.demo import DemoOptions, run_demo
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.npz import load_npz
+from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.methods.sit import SiTFlow
+
+pytestmark = pytest.mark.fit
 
 SUMMARY = {
     "scene": {"name", "train_views", "test_views"},
@@ -24,10 +30,27 @@ SUMMARY = {
 }
 
 
-def test_the_loop_writes_all_it_promises(scene_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(params=["small", pytest.param("whole", marks=pytest.mark.study)])
+def minutes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """The demo's minutes: its own models and films in ten seconds, or small ones in two."""
+    if request.param == "whole":
+        return 0.15
+    small = RenderAndCompare(coarse_steps=2, fine_steps=2)
+    monkeypatch.setattr(demo, "FILM_FRAMES", 4)
+    monkeypatch.setattr(demo, "RenderAndCompare", lambda: small)
+    monkeypatch.setattr(demo, "InstantNGP", lambda: METHODS["instant-ngp-tiny"])
+    flow = SiTFlow(width=32, depth=1, heads=2, batch=8)
+    monkeypatch.setitem(demo.SIT_METHODS, "sit", flow)
+    return 0.03
+
+
+def test_the_loop_writes_all_it_promises(
+    minutes: float, scene_folder: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     out = tmp_path / "demo"
-    options = DemoOptions(data=str(scene_folder), out=out, minutes=0.15, views=40, device="cpu")
+    data = str(scene_folder)
+    options = DemoOptions(data=data, out=out, minutes=minutes, views=40, device="cpu")
     report = run_demo(options, said.append)
     assert report == out / "report.html"
     page = report.read_text()

@@ -19,6 +19,8 @@ from unrender.shapes.files.ply import read_ply
 from unrender.shapes.files.splats import read_splats
 from unrender.training.fit import FitOptions
 
+pytestmark = pytest.mark.fit
+
 Command = Callable[..., str]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -20,6 +20,8 @@ from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import icosphere, torus
 from unrender.shapes.voxels import VoxelGrid
 
+pytestmark = pytest.mark.fit
+
 Command = Callable[..., str]
 
 

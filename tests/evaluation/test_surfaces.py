@@ -20,7 +20,7 @@ from unrender.evaluation.surfaces import (
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.shapes.mesh import Mesh, joined
+from unrender.shapes.mesh import Mesh, join_meshes
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.sampling import sample_surface
 
@@ -70,11 +70,11 @@ def test_a_larger_sphere_is_as_far_off_as_it_is_larger() -> None:
 
 def test_what_no_camera_sees_does_not_count() -> None:
     inner = Mesh(0.5 * BALL.vertices, BALL.faces)
-    hidden = score_seen(joined([BALL, inner]), BALL, cameras())
+    hidden = score_seen(join_meshes([BALL, inner]), BALL, cameras())
     assert hidden.chamfer_percent < 1e-3
     # The canary: outside, the same ball counts.
     away = Mesh(0.5 * BALL.vertices + torch.tensor([0.0, 0.0, 1.2]), BALL.faces)
-    assert score_seen(joined([BALL, away]), BALL, cameras()).chamfer_percent > 0.5
+    assert score_seen(join_meshes([BALL, away]), BALL, cameras()).chamfer_percent > 0.5
 
 
 def test_what_is_missing_counts() -> None:
@@ -124,7 +124,7 @@ def test_distances_are_in_millimetres() -> None:
 def test_far_points_count_as_none_of_the_surface() -> None:
     away = Mesh(BALL.vertices + 100, BALL.faces)
     alone = score_scan(ball(31.0), scan(), spacing=1.0)
-    both = score_scan(joined([ball(31.0), away]), scan(), spacing=1.0)
+    both = score_scan(join_meshes([ball(31.0), away]), scan(), spacing=1.0)
     assert both.accuracy == pytest.approx(alone.accuracy, abs=0.02)
 
 

@@ -16,7 +16,7 @@ from unrender.fields.derivatives import (
     pixel_laplacian,
     second_derivatives,
 )
-from unrender.fields.feature_grids import DenseGrid, HashGrid, Sinusoids, Triplane
+from unrender.fields.feature_grids import DenseGrid, HashGrid, PositionalEncoding, Triplane
 from unrender.fields.field import (
     FIELD_KINDS,
     IMAGE_KINDS,
@@ -24,7 +24,7 @@ from unrender.fields.field import (
     FieldKind,
     FieldOptions,
     build_field,
-    rates_of,
+    default_learning_rates,
 )
 from unrender.fields.mlps import SineNetwork, SmallNetwork
 from unrender.kernels.hash_grid import hash_grid
@@ -171,7 +171,7 @@ def test_a_grid_is_linear_between_neighbours(share: float, cell: int, row: int) 
 
 def test_no_two_points_have_one_code() -> None:
     """Of NeRF's waves over [0, 1], the longest ends half-way: it does not come back."""
-    encoded = Sinusoids(1, 4)(torch.linspace(0, 1, 101)[:, None])
+    encoded = PositionalEncoding(1, 4)(torch.linspace(0, 1, 101)[:, None])
     apart = torch.cdist(encoded[:, 1:], encoded[:, 1:]) + torch.eye(101)
     assert float(apart.min()) > 0.03
     # Without the longest, the two ends would be the same.
@@ -240,7 +240,7 @@ def test_each_parameter_has_one_rate(dimensions: int, kind: FieldKind) -> None:
     groups = field.parameter_groups()
     grouped = [id(numbers) for group in groups for numbers in group["params"]]
     assert sorted(grouped) == sorted(id(numbers) for numbers in field.parameters())
-    rates = rates_of(kind)
+    rates = default_learning_rates(kind)
     assert rates["network"] < rates["grid"] <= rates["table"]
     torch.optim.Adam(groups)
 

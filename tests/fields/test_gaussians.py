@@ -4,19 +4,19 @@ import math
 
 import torch
 
-from unrender.fields.gaussians import nearest_distance, share_light
+from unrender.fields.gaussians import compute_relocation, neighbor_distance
 
 
 def test_neighbours() -> None:
     points = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 2], [9, 9, 9]])
-    assert math.isclose(float(nearest_distance(points)[0]), math.sqrt(3), rel_tol=1e-5)
-    assert float(nearest_distance(points[:1])) == 0
+    assert math.isclose(float(neighbor_distance(points)[0]), math.sqrt(3), rel_tol=1e-5)
+    assert float(neighbor_distance(points[:1])) == 0
 
 
 def test_those_that_share_a_place_cover_what_the_one_did() -> None:
     """At its centre exactly, and along a line through it in all (Kheradmand et al., eq. 8)."""
     opacity, parts = torch.tensor([0.9, 0.3, 0.99, 0.5]), torch.tensor([2, 5, 3, 1])
-    new, shrink = share_light(opacity, parts)
+    new, shrink = compute_relocation(opacity, parts)
     torch.testing.assert_close(1 - (1 - new) ** parts, opacity)
     x = torch.linspace(-8, 8, 16_001)
     for o, n, s, count in zip(opacity, new, shrink, parts, strict=True):
@@ -25,6 +25,6 @@ def test_those_that_share_a_place_cover_what_the_one_did() -> None:
         torch.testing.assert_close(many, one, rtol=1e-4, atol=0)
     assert float(shrink[3]) == 1
     # Many at once stay finite.
-    new, shrink = share_light(torch.tensor([0.9999]), torch.tensor([5000]))
+    new, shrink = compute_relocation(torch.tensor([0.9999]), torch.tensor([5000]))
     assert 0 < float(new) < 1
     assert 0 < float(shrink) <= 1

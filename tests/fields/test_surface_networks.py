@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 
 from unrender.fields.surface_networks import (
-    CORNERS,
-    HashField,
-    MLPField,
-    SurfaceColor,
-    SurfaceField,
+    MLPSDF,
+    TETRAHEDRON,
+    ColorNetwork,
+    HashSDF,
+    SDFField,
 )
 from unrender.kernels.hash_grid import HashGridLayout
 from unrender.shapes.implicit.distance_grid import DistanceGrid
 
 
-def fields() -> dict[str, SurfaceField]:
+def fields() -> dict[str, SDFField]:
     generator = torch.Generator().manual_seed(0)
     layout = HashGridLayout(4, 12, 8, 32)
     return {
-        "hash": HashField(layout, 2, 32, 7, 0.6, generator),
-        "mlp": MLPField(128, 6, 6, 7, 0.6, generator),
+        "hash": HashSDF(layout, 2, 32, 7, 0.6, generator),
+        "mlp": MLPSDF(128, 6, 6, 7, 0.6, generator),
     }
 
 
@@ -46,13 +46,13 @@ def test_slopes_are_those_of_the_field(kind: str) -> None:
     field = fields()[kind]
     points = points_in_cube(200).requires_grad_()
     (slope,) = torch.autograd.grad(field.distance(points).sum(), points)
-    local = field.around(points.detach())
+    local = field.with_gradients(points.detach())
     error = (local.gradient - slope).norm(dim=1)
     assert float(error.detach().median()) < 0.05
     assert float((local.gradient.detach().norm(dim=1) - 1).abs().mean()) < 0.3
 
 
-class Linear(SurfaceField):
+class Linear(SDFField):
     """2 x − y + z / 2 + 3, and a feature."""
 
     def forward(self, points: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Linear(SurfaceField):
 
 def test_differences_of_a_linear_field_are_exact() -> None:
     points = points_in_cube(50)
-    local = Linear().around(points)
+    local = Linear().with_gradients(points)
     torch.testing.assert_close(local.distance, Linear().distance(points))
     torch.testing.assert_close(
         local.gradient, torch.tensor([2.0, -1.0, 0.5]).expand(50, 3), rtol=1e-4, atol=1e-4
@@ -77,14 +77,14 @@ def test_differences_of_a_linear_field_are_exact() -> None:
 
 
 def test_the_tetrahedron_is_regular() -> None:
-    corners = torch.tensor(CORNERS)
+    corners = torch.tensor(TETRAHEDRON)
     torch.testing.assert_close(corners.T @ corners, 4 * torch.eye(3))
     torch.testing.assert_close(corners.sum(0), torch.zeros(3))
 
 
 def test_levels_come_one_after_the_other() -> None:
     field = fields()["hash"]
-    assert isinstance(field, HashField)
+    assert isinstance(field, HashSDF)
     with torch.no_grad():
         field.table.normal_(generator=torch.Generator().manual_seed(2))
         field.network[-1].normal_(generator=torch.Generator().manual_seed(3))
@@ -109,8 +109,8 @@ def test_levels_come_one_after_the_other() -> None:
 
 def test_colours_know_each_ray_s_direction() -> None:
     generator = torch.Generator().manual_seed(0)
-    color = SurfaceColor(7, 16, 1, generator)
-    local = fields()["hash"].around(points_in_cube(6))
+    color = ColorNetwork(7, 16, 1, generator)
+    local = fields()["hash"].with_gradients(points_in_cube(6))
     directions = torch.nn.functional.normalize(points_in_cube(2), dim=1)
     together = color(points_in_cube(6), local, directions)
     each = color(points_in_cube(6), local, directions.repeat_interleave(3, 0))
@@ -139,7 +139,7 @@ def test_no_stretch_leaves_out_the_surface() -> None:
     origins, directions = rays(2000)
     grid = DistanceGrid(32)
     grid.update(sphere, density)
-    near, far = grid.stretches(origins, directions)
+    near, far = grid.ray_intervals(origins, directions)
     along = -(origins * directions).sum(1)
     across = (origins.square().sum(1) - along.square()).clamp_min(0)
     hit = across.sqrt() < 0.5
@@ -153,7 +153,7 @@ def test_no_stretch_leaves_out_the_surface() -> None:
 
 
 def test_before_the_first_update_all_of_the_cube_is_looked_at() -> None:
-    near, far = DistanceGrid(16).stretches(
+    near, far = DistanceGrid(16).ray_intervals(
         torch.tensor([[-3.0, 0, 0]]), torch.tensor([[1.0, 0, 0]])
     )
     assert float(near) < 2.0 + 0.2
@@ -165,7 +165,7 @@ def test_the_grid_can_leave_out_a_surface() -> None:
     grid = DistanceGrid(16)
     grid.update(lambda points: 40 * sphere(points), density)
     origins, directions = rays(500)
-    near, far = grid.stretches(origins, directions)
+    near, far = grid.ray_intervals(origins, directions)
     across = (
         (origins.square().sum(1) - (origins * directions).sum(1).square()).clamp_min(0).sqrt()
     )
@@ -174,7 +174,7 @@ def test_the_grid_can_leave_out_a_surface() -> None:
 
 def test_a_ray_from_inside_the_cube_begins_there() -> None:
     grid = DistanceGrid(16)
-    near, far = grid.stretches(torch.zeros(1, 3), torch.tensor([[0.0, 0, 1.0]]))
+    near, far = grid.ray_intervals(torch.zeros(1, 3), torch.tensor([[0.0, 0, 1.0]]))
     assert float(near) == 0.0
     assert float(far) == pytest.approx(1.0, abs=0.2)
     assert math.isfinite(float(far))

@@ -45,6 +45,7 @@ def fitted(data: Views, out: Path, method: Box, steps: int) -> BoxModel:
     return model
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize(
     ("density", "method"),
     [

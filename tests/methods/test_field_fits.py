@@ -132,6 +132,7 @@ def test_restores_without_its_target(sphere_run: Run) -> None:
     assert float(seen[..., 3].max()) == pytest.approx(1)
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("method", [SDF, OCCUPANCY], ids=["sdf", "occupancy"])
 @pytest.mark.parametrize("name", ["ring", "oriented", "unoriented", "cut"])
 def test_comes_near(name: str, method: FieldFit, tmp_path: Path) -> None:
@@ -268,6 +269,7 @@ def cut_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.fit
 @pytest.mark.parametrize("kind", ["sdf", "occupancy"])
 def test_both_commands_fit_and_the_others_know_the_run(
     kind: str,

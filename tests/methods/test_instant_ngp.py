@@ -66,6 +66,7 @@ def test_depth_is_near_the_truth(scene_run: Run, small_scene: Dataset) -> None:
     assert (rendering.depth - truth)[solid].abs().median() < 0.1
 
 
+@pytest.mark.fit
 def test_the_image_is_differentiable_in_the_pose(scene_run: Run, small_scene: Dataset) -> None:
     """As finite differences say, once bins are so short that their places hardly matter."""
     model = copy.deepcopy(scene_run.model)
@@ -151,6 +152,7 @@ def test_samples_follow_their_budget(small_scene: Dataset) -> None:
     assert num_rays() > 3 * full
 
 
+@pytest.mark.fit
 def test_rgb_on_white_is_learnt_over_white(small_scene: Dataset, tmp_path: Path) -> None:
     def on_white(views):
         return dataclasses.replace(

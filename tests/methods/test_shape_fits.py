@@ -130,6 +130,7 @@ def test_is_found_by_its_description(name: str) -> None:
     assert from_description({"name": name, "options": options}, "x") == method
 
 
+@pytest.mark.fit
 def test_points_are_a_target_too(tmp_path: Path) -> None:
     cloud = PointCloud(target().shape().vertices)  # pyright: ignore[reportAttributeAccessIssue]
     options = FitOptions(steps=5, device="cpu")

@@ -228,7 +228,7 @@ def test_samples_gather_at_the_surface(scene: Dataset) -> None:
         model = method.build(scene.train, generator)
         origins = torch.tensor([[-2.0, 0.0, 0.0]])
         directions = torch.tensor([[1.0, 0.0, 0.0]])
-        near, far = model.grid.stretches(origins, directions)
+        near, far = model.grid.ray_intervals(origins, directions)
         with torch.no_grad():
             edges = method.edges(model, origins, directions, near, far, None)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2

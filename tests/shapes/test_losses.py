@@ -8,7 +8,7 @@ from scipy.spatial import Delaunay
 
 from unrender.shapes.losses import (
     Topology,
-    edge_length,
+    edge_length_loss,
     laplacian_smoothing,
     mean_curvature_normals,
     normal_consistency,
@@ -88,9 +88,11 @@ def test_by_hand_on_a_cube_and_a_tetrahedron() -> None:
     for kind in KINDS:
         loss = laplacian_smoothing(solid.vertices, topology, kind)
         assert float(loss) == pytest.approx(4 / 3, rel=1e-6)
-    assert float(edge_length(solid.vertices, topology)) == pytest.approx(8 / 3, rel=1e-6)
+    assert float(edge_length_loss(solid.vertices, topology)) == pytest.approx(8 / 3, rel=1e-6)
     side = (8 / 3) ** 0.5
-    assert float(edge_length(solid.vertices, topology, side)) == pytest.approx(0, abs=1e-10)
+    assert float(edge_length_loss(solid.vertices, topology, side)) == pytest.approx(
+        0, abs=1e-10
+    )
     # cos of the angle between a tetrahedron's normals is −1/3.
     found = normal_consistency(solid.vertices, topology)
     assert float(found) == pytest.approx(4 / 3, rel=1e-6)
@@ -123,7 +125,7 @@ def test_gradients_are_finite_differences() -> None:
         mean_curvature_normals,
         laplacian_smoothing,
         normal_consistency,
-        edge_length,
+        edge_length_loss,
     ):
         assert torch.autograd.gradcheck(function, (vertices, topology), fast_mode=True)
 
@@ -145,7 +147,7 @@ def test_each_mesh_counts_alike() -> None:
     parts = [in_double(mesh) for mesh in (tetrahedron(), icosphere(2), cube(), triangle())]
     batch = Meshes.pack(parts)
     topology = Topology.of(batch)
-    for loss in (laplacian_smoothing, normal_consistency, edge_length):
+    for loss in (laplacian_smoothing, normal_consistency, edge_length_loss):
         alone = [loss(mesh.vertices, Topology.of(mesh)) for mesh in parts]
         torch.testing.assert_close(loss(batch.vertices, topology), torch.stack(alone).mean())
 
@@ -157,7 +159,7 @@ def test_degenerate_faces_and_lone_vertices_do_no_harm() -> None:
     ).requires_grad_()
     faces = torch.cat([box.faces, torch.tensor([[0, 8, 1], [2, 2, 3]])])
     topology = Topology.of(Mesh(vertices.detach(), faces))
-    total = normal_consistency(vertices, topology) + edge_length(vertices, topology)
+    total = normal_consistency(vertices, topology) + edge_length_loss(vertices, topology)
     for kind in KINDS:
         total = total + laplacian_smoothing(vertices, topology, kind)
     (total + mean_curvature_normals(vertices, topology).square().sum()).backward()

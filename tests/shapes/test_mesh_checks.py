@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unrender.shapes.mesh import Mesh
-from unrender.shapes.mesh_checks import cleaned, mesh_problems
+from unrender.shapes.mesh_checks import clean_mesh, mesh_problems
 from unrender.shapes.primitives import cube, icosphere, tetrahedron, torus, triangle
 from unrender.shapes.textures import FaceAtlas, UVTexture, VertexColors
 
@@ -72,7 +72,7 @@ def test_cleaning_keeps_every_good_face_and_its_colours(kind: str) -> None:
         "none": None,
     }[kind]
     mesh = Mesh(box.vertices, faces, texture)
-    clean = cleaned(mesh)
+    clean = clean_mesh(mesh)
     assert mesh_problems(clean) == []
     assert torch.equal(clean.vertices, box.vertices)
     # Those that came first stay, instead of those that come again.
@@ -85,4 +85,4 @@ def test_cleaning_keeps_every_good_face_and_its_colours(kind: str) -> None:
             clean.texture.sample(clean.faces, torch.arange(12), weights),
             texture.sample(mesh.faces, torch.tensor(kept), weights),
         )
-    assert torch.equal(cleaned(clean).faces, clean.faces)
+    assert torch.equal(clean_mesh(clean).faces, clean.faces)

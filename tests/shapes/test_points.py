@@ -14,13 +14,13 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.shapes.points import (
     PointCloud,
-    estimated_normals,
-    farthest_points,
-    nearest,
-    union,
-    unprojected,
-    voxel_means,
-    without_outliers,
+    concatenate,
+    estimate_normals,
+    farthest_point_sampling,
+    nearest_neighbors,
+    remove_outliers,
+    unproject_depth,
+    voxel_downsample,
 )
 
 Along = Literal["axis", "ray"]
@@ -45,7 +45,7 @@ def test_points_lie_on_their_pixels(along: Along) -> None:
     depths[1] = 0
     depths[2, 4, 5] = float("nan")
     colors = torch.rand(3, 9, 12, 3, generator=seeded(1))
-    cloud = unprojected(views, depths, along, colors)
+    cloud = unproject_depth(views, depths, along, colors)
     camera, row, column = ((depths > 0) & depths.isfinite()).nonzero(as_tuple=True)
     assert len(cloud) == len(camera) == 2 * 9 * 12 - 1
     pixel, depth = views.project(camera, cloud.points)
@@ -58,7 +58,7 @@ def test_points_lie_on_their_pixels(along: Along) -> None:
 
 def test_the_two_depths_differ() -> None:
     depths = torch.ones(3, 9, 12)
-    axis, ray = (unprojected(cameras(), depths, along).points for along in AXES)
+    axis, ray = (unproject_depth(cameras(), depths, along).points for along in AXES)
     assert float((axis - ray).norm(dim=1).max()) > 0.03
 
 
@@ -68,14 +68,14 @@ def test_gradients_reach_depths() -> None:
     exact = Cameras(pose, views.intrinsics.double(), views.width, views.height)
     depths = (1 + torch.rand(3, 9, 12, generator=seeded())).double().requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda values: unprojected(exact, values, "axis").points, depths, fast_mode=True
+        lambda values: unproject_depth(exact, values, "axis").points, depths, fast_mode=True
     )
 
 
 def test_a_union_keeps_what_all_have() -> None:
     a = PointCloud(torch.zeros(2, 3), torch.ones(2, 3), torch.ones(2, 3))
     b = PointCloud(torch.ones(3, 3), torch.zeros(3, 3))
-    both = union([a, b])
+    both = concatenate([a, b])
     assert len(both) == 5
     assert both.colors is not None
     assert both.normals is None
@@ -88,7 +88,7 @@ def test_cells_hold_their_means(seed: int, size: float, count: int) -> None:
     generator = seeded(seed)
     points = torch.randn(count, 3, generator=generator)
     cloud = PointCloud(points, torch.rand(count, 3, generator=generator))
-    found = voxel_means(cloud, size)
+    found = voxel_downsample(cloud, size)
     groups: dict[tuple[int, ...], list[int]] = {}
     for k, cell in enumerate((points.double() / size).floor().int().tolist()):
         groups.setdefault(tuple(cell), []).append(k)
@@ -102,22 +102,22 @@ def test_cells_hold_their_means(seed: int, size: float, count: int) -> None:
 
 def test_cells_that_are_too_small() -> None:
     with pytest.raises(InputError, match="cells of side"):
-        voxel_means(PointCloud(torch.tensor([[0.0, 0, 0], [1, 0, 0]])), 1e-9)
+        voxel_downsample(PointCloud(torch.tensor([[0.0, 0, 0], [1, 0, 0]])), 1e-9)
     far = torch.tensor([[float("inf"), 0, 0], [1, 0, 0]])
     with pytest.raises(InputError, match="finite points"):
-        voxel_means(PointCloud(far), 1.0)
+        voxel_downsample(PointCloud(far), 1.0)
 
 
 def test_normals_of_a_sphere_and_of_a_plane() -> None:
     sphere = normalize(torch.randn(2000, 3, generator=seeded()), dim=1)
-    normals = estimated_normals(sphere, torch.zeros(3))
+    normals = estimate_normals(sphere, torch.zeros(3))
     # Seen from within.
     assert float((normals * -sphere).sum(1).min()) > 0.95
     plane = torch.rand(100, 3, generator=seeded()) * torch.tensor([1.0, 1.0, 0.0])
-    above = estimated_normals(plane, torch.tensor([0.0, 0.0, 2.0]))
+    above = estimate_normals(plane, torch.tensor([0.0, 0.0, 2.0]))
     torch.testing.assert_close(above, torch.tensor([0.0, 0, 1]).expand(100, 3))
-    assert torch.equal(estimated_normals(plane[:2], torch.zeros(3)), torch.zeros(2, 3))
-    assert torch.equal(estimated_normals(plane[:0], torch.zeros(3)), torch.zeros(0, 3))
+    assert torch.equal(estimate_normals(plane[:2], torch.zeros(3)), torch.zeros(2, 3))
+    assert torch.equal(estimate_normals(plane[:0], torch.zeros(3)), torch.zeros(0, 3))
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -125,7 +125,7 @@ def test_normals_of_a_sphere_and_of_a_plane() -> None:
 def test_each_farthest_point_is_the_farthest(seed: int, total: int, count: int) -> None:
     points = torch.randn(total, 3, generator=seeded(seed))
     points[total // 2 :] = points[: total - total // 2].clone()  # some twice
-    chosen = farthest_points(points, count)
+    chosen = farthest_point_sampling(points, count)
     assert len(chosen) == min(count, total) == len(chosen.unique())
     far = torch.cdist(points.double(), points.double())
     for k in range(1, len(chosen)):
@@ -136,16 +136,16 @@ def test_each_farthest_point_is_the_farthest(seed: int, total: int, count: int) 
 def test_a_far_point_is_an_outlier() -> None:
     points = torch.rand(300, 3, generator=seeded())
     points[7] = 4.0
-    kept = without_outliers(PointCloud(points, torch.rand(300, 3)), deviations=4.0)
+    kept = remove_outliers(PointCloud(points, torch.rand(300, 3)), deviations=4.0)
     assert len(kept) >= 290
     assert float(kept.points.max()) <= 1
     one = PointCloud(points[:1])
-    assert without_outliers(one) is one
+    assert remove_outliers(one) is one
 
 
 def test_nearest_is_brute_force() -> None:
     points = torch.randn(80, 3, generator=seeded())
-    distance, index = nearest(points, 5)
+    distance, index = nearest_neighbors(points, 5)
     exact = torch.cdist(points.double(), points.double()).sort(dim=1)
     torch.testing.assert_close(distance, exact.values[:, :5].float(), atol=1e-5, rtol=1e-5)
     assert torch.equal(index, exact.indices[:, :5])

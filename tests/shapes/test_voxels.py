@@ -77,7 +77,7 @@ def test_iou() -> None:
     assert a.iou(b) == 1
     a.values[:2], b.values[1:3] = 1, 1
     assert a.iou(b) == pytest.approx(1 / 3)
-    with pytest.raises(InputError, match="are not the same cells"):
+    with pytest.raises(InputError, match="have different cells"):
         a.iou(VoxelGrid.cube(torch.zeros(4, 4, 4), 2.0))
     with pytest.raises(InputError, match="4×4×4 cells"):
         a.iou(VoxelGrid.cube(torch.zeros(5, 5, 5), 1.25))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.studies import gradients
 from unrender.studies import projective as mitsuba
 from unrender.studies.gradient_pictures import diverging
 from unrender.studies.gradient_scenes import REACH, GradientScene, gradient_scenes, setting_at
@@ -168,16 +169,22 @@ def test_a_process_that_dies_is_a_reason(
         mitsuba.projective(TRIANGLE, 8, 4, 0)
 
 
-def test_gradients_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
+@pytest.mark.fit
+@pytest.mark.parametrize("scenes", [1, pytest.param(3, marks=pytest.mark.study)])
+def test_gradients_by_their_command(
+    scenes: int, command: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "gradient_scenes", lambda: gradient_scenes()[:scenes])
     short = ("--side", 16, "--blurs", 0.3, "--betas", 0.03, "--runs", 2, "--rays", 2)
     out = command("study", "gradients", "--out", tmp_path, *short, "--no-mitsuba")
     text = _whole(out, tmp_path / "gradients.md")
-    assert text.count("![") == 5
+    assert text.count("![") == 2 + scenes
     rows = (tmp_path / "gradients.csv").read_text().splitlines()
-    # Three scenes, five techniques, four parameters.
-    assert len(rows) == 1 + 3 * 5 * 4
+    # Five techniques and four parameters of each scene.
+    assert len(rows) == 1 + scenes * 5 * 4
 
 
+@pytest.mark.fit
 def test_inverse_problems_by_their_command(command: Callable[..., str], tmp_path: Path) -> None:
     short = ("--side", 16, "--poses", 1, "--views", 3, "--steps", 5)
     out = command("study", "inverse-problems", "--out", tmp_path, *short)

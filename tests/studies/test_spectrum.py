@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from unrender.app.cli_light import show_spectrum
+
 from unrender.errors import InputError
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
 from unrender.shapes.primitives import cube
@@ -57,6 +57,7 @@ def test_any_mesh_may_stand_there() -> None:
     assert torch.equal(found.opacity, torch.ones_like(found.opacity))
 
 
+@pytest.mark.fit
 def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "page.html"
     show_spectrum(out, size=16, samples=2)

@@ -26,6 +26,8 @@ from unrender.studies.study import Study, Subject, open_subject
 from unrender.studies.turntable import Turntable
 from unrender.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.fit
+
 # A second or so of training each, and few images: what is tested is that all of it is there.
 SHORT: dict[str, Study] = {
     "reconstruction": Reconstruction(steps=(1, 2), views=(20,), minutes=0.01),

@@ -176,11 +176,13 @@ toy.train(toy.ToyMethod(), toy.DATA, options, run, resume=True, show=False)
 """
 
 
-def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path) -> None:
+@pytest.mark.fit
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.study)])
+def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path, kills: int) -> None:
     path = tmp_path / "run"
     generator = torch.Generator().manual_seed(0)
     step = 0
-    for _ in range(4):
+    for _ in range(kills):
         process = subprocess.Popen(
             [sys.executable, "-c", KILLED, __file__, str(path)], stdout=subprocess.PIPE
         )

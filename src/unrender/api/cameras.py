@@ -160,7 +160,7 @@ def random_cameras(
         roll=math.radians(roll),
         look_at_jitter=look_at_jitter,
     )
-    return run.training_like(poses).resized(size, size)
+    return square(run.training_like(poses), size)
 
 
 def path_by_name(
@@ -211,6 +211,16 @@ def resized(
     if not all(1 <= side <= MAX_SIDE for side in both):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
     return cameras.resized(*both)
+
+
+def square(cameras: Cameras, size: int) -> Cameras:
+    """Square images with the optical axis in their middle: the largest that fit in these."""
+    resized = cameras.resized(size, size)
+    side = min(cameras.width, cameras.height)
+    focal = float(cameras.focal[0]) * size / side
+    plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
+    same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
+    return resized if same else plain
 
 
 def _known(about: Any) -> Cameras:

@@ -104,7 +104,7 @@ def compare(
     views = dataset.test.select(chosen.round().long())
     behind = WHITE if views.background is None else views.background
     for name, run in zip(names, opened, strict=True):
-        found = run.evaluation(dataset).scores
+        found = run.evaluation(dataset, progress=progress).scores
         psnr = math.inf if found["psnr"] is None else found["psnr"]
         scores[name] = Scores({**found, "psnr": psnr, "seconds": run.seconds})
         if target is not None:

@@ -48,7 +48,7 @@ def mesh_of(run: Run, voxels: int, half_width: float | None, progress: bool = Tr
     ball = getattr(run.model, "ball", None)
     if not isinstance(ball, Ball):
         ball = Ball()
-        ball.look_from(known)
+        ball.fit_to_cameras(known)
     width = half_width or float(ball.radius)
     with told_progress("fuse depth", "view", progress) as tell:
         return fuse(run.renderer, cameras, ball.center.cpu(), width, voxels, tell).mesh()

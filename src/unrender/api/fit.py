@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from unrender.api.abandoned import discard_if_abandoned
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.data.make_views import camera_statistics
@@ -19,6 +21,7 @@ from unrender.methods.presets import find_preset, nearest
 from unrender.methods.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.method import DataKind, Description, Fitted, Method
+from unrender.training.progress import tell
 from unrender.training.run_folder import Record, RunFolder, RunInMemory, provenance
 
 AnyMethod = Method[Any, Any]
@@ -171,9 +174,10 @@ def fit_to(
     if out is not None:
         check_free(Path(out))
     described = kind.describe(source)
-    config = {
+    config: dict[str, Any] = {
         "method": describe(method, preset),
         "fit": dataclasses.asdict(options),
+        "process": os.getpid(),
         "data": described.source,
         "views": describe_cameras(described),
     }
@@ -188,7 +192,7 @@ def fit_to(
         name = str(config["method"]["preset"])
         record = RunInMemory(name, {**config, **provenance()}, cameras)
     for remark in kind.remarks(method, source) if progress else ():
-        print(remark)
+        tell(remark)
     folder = record if isinstance(record, RunFolder) else None
     follower = None if folder is None else kind.watcher(method, source, device)
     watches = [each for each in (watch, follower and follower.watch) if each is not None]
@@ -285,7 +289,11 @@ def resume_run(
 
 
 def check_free(out: Path) -> None:
-    """Refuse an `out` that exists, before any work is done."""
+    """Refuse an `out` that exists, before any work is done. InputError.
+
+    What a fit left that ended before its first checkpoint is of no use, and makes room.
+    """
+    discard_if_abandoned(out)
     if out.exists():
         raise InputError(
             f"{out}: exists already: choose another folder, continue the run with --resume, or "

@@ -8,6 +8,7 @@ from typing import Any
 
 from unrender.api.cameras import CameraPath, as_cameras, random_cameras
 from unrender.api.extract import mesh_of, splats_of
+from unrender.api.followed import Followed
 from unrender.api.opening import open_folder
 from unrender.api.pose import find_poses
 from unrender.api.run_state import RunState
@@ -111,10 +112,15 @@ class Run(RunState):
         """
         return self.evaluation(data, lpips=lpips).scores
 
-    def evaluation(self, data: object = None, *, lpips: str | Path | None = None) -> Evaluation:
+    def evaluation(
+        self, data: object = None, *, lpips: str | Path | None = None, progress: bool = False
+    ) -> Evaluation:
         """Scores on held-out data, and what a report shows beside them."""
         weights = None if lpips is None else LPIPS.read(Path(lpips))
-        return self.method.data.evaluate(self.fitted, self.load_data(data), weights)
+        source = self.load_data(data)
+        with told_progress("evaluate", "view", progress) as tell:
+            fitted = Followed(self.method, self.model, tell, len(getattr(source, "test", ())))
+            return self.method.data.evaluate(fitted, source, weights)
 
     def load_data(self, data: object = None) -> Any:
         """What the run was fitted to, or other data, read in the same way. InputError."""

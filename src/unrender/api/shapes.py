@@ -1,18 +1,24 @@
 """Shapes of the front door: read, render and predict them."""
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from unrender.api.cameras import CameraPath, as_cameras
+from unrender.api.cameras import CameraPath, as_cameras, turntable
 from unrender.api.pose import as_images
 from unrender.api.run import Run
 from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
-from unrender.rendering.renderer import Images, Rendering, supersampled
+from unrender.methods.presets import nearest
+from unrender.rendering.mesh.shading import MeshRenderOptions, headlight, mesh_renderer
+from unrender.rendering.renderer import Images, Renderer, Rendering, supersampled
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.files.shape import Up
 from unrender.shapes.files.shape import load_shape as read
@@ -23,6 +29,8 @@ from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import Device, pick_device
 from unrender.training.progress import told_progress
 
+IMAGE_SIDE = 320
+"""Pixels of the image that a notebook shows."""
 SUPERSAMPLE = 2
 """Rays per side of each pixel of a shape, by default: edges of meshes alias with one."""
 
@@ -54,6 +62,7 @@ def render(
     supersample: int | None = None,
     device: Device = "auto",
     progress: bool = True,
+    **options: Any,
 ) -> Rendering:
     """Render a shape or a fitted model.
 
@@ -65,6 +74,8 @@ def render(
         supersample: Rays per side of each pixel; by default 2 for shapes and 1 for models.
         device: Where to compute; a `Run` keeps its device.
         progress: Whether to show a progress bar for more than one camera.
+        **options: For a mesh, `shading="none"`, "flat", "gouraud" or "phong", and the other
+            fields of `unrender.rendering.mesh.shading.MeshRenderOptions`.
 
     Returns a `Rendering` on the CPU. InputError.
 
@@ -81,11 +92,31 @@ def render(
         )
     shape = as_shape(source)
     found = as_cameras(cameras, shape, size)
-    renderer = shape_renderer(shape.to(pick_device(device)))
+    renderer = _renderer(shape.to(pick_device(device)), options)
     renderer = supersampled(renderer, supersample or SUPERSAMPLE)
     with told_progress("render", "frame", progress and len(found) > 1) as tell, torch.no_grad():
         rendering = render_in_parts(renderer, found, tell).to("cpu")
     return replace(rendering, cameras=found)
+
+
+def shape_image(shape: Shape) -> Float[Tensor, "height width 3"]:
+    """One image of a shape over white, as a notebook shows it."""
+    camera = turntable(12, elevation=25).cameras(shape)[1]
+    return render(shape, camera, size=IMAGE_SIDE, progress=False).over("white").clamp(0, 1)[0]
+
+
+def _renderer(shape: Shape, options: dict[str, Any]) -> Renderer:
+    """The shape's renderer; a mesh's with these options."""
+    if not options:
+        return shape_renderer(shape)
+    if not isinstance(shape, Mesh):
+        raise InputError(f"{', '.join(options)}: only meshes have these options")
+    known = [field.name for field in dataclasses.fields(MeshRenderOptions)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"render: has no option {name!r}{nearest(name, known)}")
+    chosen: dict[str, Any] = {"lights": headlight, **options}
+    return mesh_renderer(shape, MeshRenderOptions(**chosen))
 
 
 def as_shape(source: object) -> Shape:

@@ -1,22 +1,23 @@
 """The whole loop in one command: images → scene → views → flow → images and poses → report."""
 
-import dataclasses
 import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run, make_folder, refine_on_scene, turntable_cameras
+from unrender.api.cameras import turntable
+from unrender.api.fit import fit_to
+from unrender.api.pose import refine
+from unrender.api.run import Run
+from unrender.app.commands.demo import DemoOptions
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.data.formats.npz import save_npz
-from unrender.data.load import load_dataset
+from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.make_views import camera_statistics, make_views
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -26,43 +27,24 @@ from unrender.evaluation.renders import ImageEvaluation, evaluate_images, render
 from unrender.files import write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.imaging.files import write_video
-from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.imaging.save import make_folder
 from unrender.kernels.runtime.process import keep_freed_memory, peak_memory_mb
-from unrender.methods.instant_ngp import InstantNGP
-from unrender.methods.sit import SIT_METHODS, PoseFlow, SiTFlow
+from unrender.methods.presets import find_preset
 from unrender.rendering.renderer import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
-from unrender.training.fit import Device, FitOptions, FitResult
-from unrender.training.run import provenance
+from unrender.studies.reconstruction import sampled
+from unrender.training.fit import FitOptions
+from unrender.training.run_folder import provenance
 
 FLOW_SIZE = 32
 """Pixels a side of the flow's images."""
 SUPERSAMPLE = 3
 """Rays a side of each pixel of the flow's training images."""
 PICTURE_VIEWS = 6
-FILM_FRAMES, FILM_FRAMES_A_SECOND = 60, 20
+VIDEO_FRAMES, FRAMES_PER_SECOND = 60, 20
 SCENE_SHARE, FLOW_SHARE = 0.185, 0.5
 """Of the demo's minutes; the rest is for rendering, refining and the report."""
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """The whole loop on one scene."""
-
-    data: str = "bricks"
-    """A built-in scene (bricks, chair, hotdog), a Blender folder or an .npz."""
-    out: Path | None = None
-    """New folder for all results; by default runs/demo-NAME, with a number if that exists."""
-    minutes: float = 8.0
-    """Time for all of it, about: 18.5% for fitting the scene, 50% for training the flow."""
-    views: int = 4000
-    """Images that the fitted scene renders for the flow to learn from."""
-    seed: int = 0
-    """Seed of all that is drawn at random."""
-    device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
@@ -79,30 +61,18 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
 
-    scene_run, scene_result = fit_run(
-        InstantNGP(),
-        options.data,
-        out / "scene",
-        _budget(options, SCENE_SHARE),
-        scene=scene,
-    )
-    _go_on(scene_result)
+    scene_run = _fitted("instant-ngp-fast", scene, out / "scene", options, SCENE_SHARE)
     fitted = evaluate_images(scene_run.renderer, scene.test)
     say(f"Fitted: {fitted.scores.mean_psnr:.2f} dB on the test views")
 
     views = _render_training_views(scene_run, scene, options, say)
     save_npz(out / "views.npz", views)
-    flow_run, flow_result = fit_run(
-        SIT_METHODS["sit"],
-        options.data,  # What later evaluations judge it by: photographs, not these renders.
-        out / "flow",
-        _budget(options, FLOW_SHARE),
-        scene=Dataset(scene.name, views, views),
-    )
-    _go_on(flow_result)
-    outcome = _judge(scene_run, flow_run, scene, views, fitted, options, say)
-    figures = _summary(outcome, scene, scene_result.seconds, flow_result.seconds, len(views))
-    _write_films(scene_run, flow_run, out)
+    # As they are in the file, so that the run can be resumed with it.
+    rendered = load_dataset(out / "views.npz", LoadOptions(hold_out=0))
+    flow_run = _fitted("sit", rendered, out / "flow", options, FLOW_SHARE)
+    outcome = _evaluate(scene_run, flow_run, scene, views, fitted, options, say)
+    figures = _summary(outcome, scene, scene_run.seconds, flow_run.seconds, len(views))
+    _write_videos(scene_run, flow_run, out)
     _write_cameras(outcome, scene.test, out)
     figures["total_seconds"] = round(time.perf_counter() - began, 2)
     figures["peak_memory_mb"] = peak_memory_mb()
@@ -125,18 +95,24 @@ def _new_folder(wanted: Path | None, name: str) -> Path:
     return out
 
 
-def _go_on(result: FitResult) -> None:
-    """Ctrl-C during a fit ends the demo; the run folders that it made stay, and are whole."""
-    if result.interrupted:
+def _fitted(
+    preset: str, dataset: Dataset, out: Path, options: DemoOptions, share: float
+) -> Run:
+    """Fit a preset within its share of the time.
+
+    Ctrl-C ends the demo; the run folders that it made stay, and are complete.
+    """
+    budget = FitOptions(
+        minutes=share * options.minutes, seed=options.seed, device=options.device
+    )
+    run = fit_to(find_preset(preset).method(), dataset, budget, preset=preset, out=out)
+    if not run.finished:
         raise KeyboardInterrupt
-
-
-def _budget(options: DemoOptions, share: float) -> FitOptions:
-    return FitOptions(minutes=share * options.minutes, seed=options.seed, device=options.device)
+    return run
 
 
 def _render_training_views(
-    scene_run: OpenRun, scene: Dataset, options: DemoOptions, say: Callable[[str], None]
+    scene_run: Run, scene: Dataset, options: DemoOptions, say: Callable[[str], None]
 ) -> Views:
     """Views like the scene's training views: as far away, as high, with the same lens."""
     radius, elevation = camera_statistics(scene.train.cameras)
@@ -148,9 +124,9 @@ def _render_training_views(
     return make_views(scene_run.renderer, cameras.resized(FLOW_SIZE, FLOW_SIZE), SUPERSAMPLE)
 
 
-def _judge(
-    scene_run: OpenRun,
-    flow_run: OpenRun,
+def _evaluate(
+    scene_run: Run,
+    flow_run: Run,
     scene: Dataset,
     views: Views,
     fitted: ImageEvaluation,
@@ -158,33 +134,18 @@ def _judge(
     say: Callable[[str], None],
 ) -> Outcome:
     """All figures, on test views that neither the scene nor the flow has seen."""
-    method, model = flow_run.method, flow_run.model
-    assert isinstance(method, SiTFlow)
-    assert isinstance(model, PoseFlow)
     small = scene.test.resized(FLOW_SIZE, FLOW_SIZE)
     ceiling = evaluate_images(supersampled(scene_run.renderer, SUPERSAMPLE), small)
     mean_start = evaluate_images(flow_run.renderer, small)
-    generator = torch.Generator().manual_seed(options.seed)
-    sampled_start = evaluate_images(
-        lambda cameras: method.render_sampled(model, cameras.to(flow_run.device), generator).to(
-            "cpu"
-        ),
-        small,
-    )
+    sampled_start = evaluate_images(sampled(flow_run, options.seed), small)
     say(f"Flow: {mean_start.scores.mean_psnr:.2f} dB from the mean start")
     nearest = evaluate_images(nearest_view_renderer(views), small)
     began = time.perf_counter()
-    estimate = flow_run.estimate_poses(scene.test.rgba)
+    estimate = flow_run.fitted.estimate_poses(scene.test.rgba)
     flow_seconds = time.perf_counter() - began
     flow_scores = score_poses(estimate.cameras, scene.test.cameras)
     began = time.perf_counter()
-    refined = refine_on_scene(
-        scene_run,
-        scene.test.opaque,
-        estimate,
-        RenderAndCompare(),
-        scene.test.background,
-    )
+    refined = refine(scene_run, scene.test.opaque, estimate, scene.test.background)
     refine_seconds = time.perf_counter() - began
     refined_scores = score_poses(refined.cameras, scene.test.cameras)
     return Outcome(
@@ -206,11 +167,10 @@ def _judge(
     )
 
 
-def _median_with(steps: int, flow_run: OpenRun, test: Views) -> float:
+def _median_with(steps: int, flow_run: Run, test: Views) -> float:
     """Median rotation error in degrees of the flow run backwards in that many steps, alone."""
-    assert isinstance(flow_run.method, SiTFlow)
-    method = dataclasses.replace(flow_run.method, inversion_steps=steps, refine_steps=0)
-    found = dataclasses.replace(flow_run, method=method).estimate_poses(test.rgba)
+    flow = flow_run.with_options(inversion_steps=steps, refine_steps=0)
+    found = flow.fitted.estimate_poses(test.rgba)
     return score_poses(found.cameras, test.cameras).rotation_deg_median
 
 
@@ -227,7 +187,7 @@ def _summary(
             "test_views": len(scene.test),
         },
         "fit": {
-            "method": "instant-ngp",
+            "method": "instant-ngp-fast",
             "psnr": outcome.fitted.scores.mean_psnr,
             "ssim": outcome.fitted.scores.mean_ssim,
             "seconds": round(fit_seconds, 2),
@@ -250,13 +210,14 @@ def _summary(
     }
 
 
-def _write_films(scene_run: OpenRun, flow_run: OpenRun, out: Path) -> None:
+def _write_videos(scene_run: Run, flow_run: Run, out: Path) -> None:
     """A turn around the object by each of the two renderers."""
-    low, high = scene_run.cameras["elevation_deg"]
-    for name, opened in (("scene", scene_run), ("flow", flow_run)):
-        cameras = turntable_cameras(opened, FILM_FRAMES, min(max(30.0, low), high), None)
-        color = render_in_parts(opened.renderer, cameras).over(torch.ones(3)).clamp(0, 1)
-        write_video(out / f"{name}.mp4", color.cpu(), FILM_FRAMES_A_SECOND)
+    low, high = scene_run.view_ranges["elevation_deg"]
+    elevation = min(max(30.0, low), high)
+    radius = sum(scene_run.view_ranges["radius"]) / 2
+    for name, run in (("scene", scene_run), ("flow", flow_run)):
+        path = turntable(VIDEO_FRAMES, elevation=elevation, radius=radius)
+        run.render(path, progress=False).save(out / f"{name}.mp4", fps=FRAMES_PER_SECOND)
 
 
 def _write_cameras(outcome: Outcome, test: Views, out: Path) -> None:
@@ -266,7 +227,7 @@ def _write_cameras(outcome: Outcome, test: Views, out: Path) -> None:
         write_cameras(out / f"{name}.json", NamedCameras(estimate.cameras, names), estimate)
 
 
-def _write_picture(scene_run: OpenRun, outcome: Outcome, path: Path) -> None:
+def _write_picture(scene_run: Run, outcome: Outcome, path: Path) -> None:
     """Photographs and what became of them, in both directions."""
     chosen = torch.tensor(evenly(PICTURE_VIEWS, len(outcome.scene.test)))
     cameras = outcome.refined.cameras.select(chosen)

@@ -13,6 +13,7 @@ from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.evaluation.scores import with_unit
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.mesh import Mesh, is_watertight
@@ -20,6 +21,7 @@ from unrender.shapes.mesh_checks import mesh_problems
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape, bounds
 from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.run_folder import RunFolder
 
 REALESTATE_SIZE = (640, 360)
 """Its files give intrinsics in shares of the image, and no size."""
@@ -44,17 +46,17 @@ def inspect(path: Path) -> Inspection:
         facts |= camera_facts(cameras)
         summary = Summary(facts, tuple(camera_warnings(cameras)))
         return Inspection(path.stem, summary, cameras, None)
-    known = recognize(path)
-    scene = (
-        load_dataset(str(path), LoadOptions("opaque"))
-        if known.name == "blender"
-        else load_dataset(str(path))
-    )
+    if path.exists():
+        layout = recognize(path).name
+        options = LoadOptions("opaque") if layout == "blender" else LoadOptions()
+        scene = load_dataset(path, options)
+    else:
+        layout, scene = "built-in", load_dataset(str(path))
     views = _together(scene)
     found = summarize(views)
     held_out = str(len(scene.test))
-    facts = {"format": known.name, **found.facts, "held-out views": held_out}
-    if known.name == "idr":
+    facts = {"format": layout, **found.facts, "held-out views": held_out}
+    if layout == "idr":
         facts |= _idr_facts(path, views)
     return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)
 
@@ -79,6 +81,46 @@ def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
         return facts, [f"{facts['fitted to']}: is no longer there"]
     target = SHAPE.read_again(config["data"])
     return facts, SHAPE.remarks(run.method, target)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is a run folder."""
+    return (path / "config.json").is_file() and (path / "checkpoints").is_dir()
+
+
+def runs_below(path: Path) -> dict[str, str]:
+    """The runs in a folder and up to two folders further down: a line each, by their path."""
+    found: dict[str, str] = {}
+    for config in sorted(
+        file for depth in range(1, 4) for file in path.glob("*/" * depth + "config.json")
+    ):
+        folder = config.parent
+        if not is_run(folder):
+            continue
+        record = RunFolder.open(folder)
+        method, data = record.config.get("method", {}), record.config.get("data", {})
+        name = method.get("preset", method.get("name", "?"))
+        state = record.state
+        psnr = record.evaluation.get("psnr")
+        found[str(folder)] = (
+            f"{name} on {data.get('scene') or data.get('source') or 'data in memory'}, "
+            + (f"{state['step']} steps" if "step" in state else "no checkpoint")
+            + ("" if record.finished or not state else ", not finished")
+            + (f", {with_unit('psnr', psnr)}" if isinstance(psnr, float) else "")
+        )
+    return found
+
+
+def advice(views: Views, path: Path) -> str:
+    """The method to begin with, as a command."""
+    alpha = views.has_alpha and bool((views.images[..., 3] < 1).any())
+    cut_out = alpha or views.background is not None
+    kind, method = (
+        ("an object without background", "instant-ngp-fast")
+        if cut_out
+        else ("a capture with its background", "gaussian-splatting-fast")
+    )
+    return f"{kind}: unrender fit {method} --data {path}"
 
 
 def describe_shape(shape: Shape) -> str:

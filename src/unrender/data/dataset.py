@@ -1,6 +1,7 @@
 """Posed images, split into training and test views."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -36,6 +37,14 @@ class Dataset:
         size = f"{self.train.cameras.width}×{self.train.cameras.height}"
         views = f"{len(self.train)} view{'' if len(self.train) == 1 else 's'}"
         return f"Dataset({self.name}: train={views} of {size}, test={len(self.test)})"
+
+    def show(self) -> None:
+        """Show some of the training views: in a notebook, a window or a file."""
+        self.train.show()
+
+    def _repr_html_(self) -> str:
+        # Pages lie above this package: the front door draws the cameras, once it is asked.
+        return import_module("unrender.api.notebook").dataset_html(self)
 
     @classmethod
     def of_views(cls, views: Views, name: str = "views") -> "Dataset":

@@ -3,15 +3,18 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice
 from unrender.imaging.color import Color, as_color, matte
 from unrender.imaging.resize import area_average
+from unrender.imaging.save import contact_sheet, png_bytes, show_image
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,36 @@ class Views:
             distance = (cameras.centers - focus_point(cameras)).norm(dim=1)
             parts.append(f"radius {float(distance.median()):.1f}")
         return f"Views({', '.join(parts)})"
+
+    def save(self, path: str | Path) -> None:
+        """Save images and cameras: as one .npz, or as a folder in the Blender layout.
+
+        `unrender.load` reads both. The .npz holds one focal length per view and a centered
+        principal point. Raises InputError for other endings and places that cannot be written.
+
+        >>> import unrender as ur
+        >>> ur.load("bricks", downscale=8).test[:2].save("two.npz")
+        >>> ur.load("two.npz", hold_out=0).train
+        Views(2 × 20×20 RGBA, fov 39.6°, radius 4.0)
+        """
+        # These modules import this one.
+        from unrender.data.formats.blender import write_blender  # noqa: PLC0415
+        from unrender.data.formats.npz import save_npz  # noqa: PLC0415
+
+        target = Path(path)
+        if target.suffix == ".npz":
+            save_npz(target, self, overwrite=True)
+        elif target.suffix:
+            raise InputError(f"{target}: cannot be written: end it in .npz, or name a folder")
+        else:
+            write_blender(target, self)
+
+    def show(self) -> None:
+        """Show the images: in a notebook inline, on a desktop in a window, else in a file."""
+        show_image(contact_sheet(self.over("white").clamp(0, 1)), "views")
+
+    def _repr_png_(self) -> bytes | None:
+        return png_bytes(contact_sheet(self.over("white").clamp(0, 1))) if len(self) else None
 
     @property
     def has_alpha(self) -> bool:

@@ -19,7 +19,7 @@ class Ball(nn.Module):
         self.register_buffer("center", torch.zeros(3))
         self.register_buffer("radius", torch.ones(()))
 
-    def look_from(self, cameras: Cameras, known: Float[Tensor, "4"] | None = None) -> None:
+    def fit_to_cameras(self, cameras: Cameras, known: Float[Tensor, "4"] | None = None) -> None:
         """Become what is known of centre and radius, or else what these cameras look at."""
         if known is not None:
             center, radius = known[:3], float(known[3])
@@ -32,7 +32,7 @@ class Ball(nn.Module):
         """World points, in the ball's own frame: its surface at distance 1 from 0."""
         return (points - self.center) / self.radius
 
-    def crossed(
+    def intersect(
         self, rays: Rays, least: float
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
         """Distances at which rays enter and leave it, none nearer than `least` radii."""

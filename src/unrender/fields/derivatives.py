@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-Scalar = Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points"]]
+ScalarField = Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points"]]
 """One number at every point, each from its own point alone."""
 
 
 def gradient(
-    function: Scalar, points: Float[Tensor, "points dimensions"]
+    function: ScalarField, points: Float[Tensor, "points dimensions"]
 ) -> Float[Tensor, "points dimensions"]:
     """∂f/∂x at points."""
     with torch.enable_grad():
@@ -22,7 +22,7 @@ def gradient(
 
 
 def second_derivatives(
-    function: Scalar, points: Float[Tensor, "points dimensions"]
+    function: ScalarField, points: Float[Tensor, "points dimensions"]
 ) -> Float[Tensor, "points dimensions"]:
     """∂²f/∂x² along each axis; their sum is the Laplacian.
 

@@ -27,7 +27,7 @@ class Encoder(nn.Module, ABC):
     ) -> Float[Tensor, "points encoded"]: ...
 
 
-class Centred(Encoder):
+class CenteredCoordinates(Encoder):
     """The point itself, in [−1, 1]."""
 
     def __init__(self, dimensions: int):
@@ -40,7 +40,7 @@ class Centred(Encoder):
         return 2 * points - 1
 
 
-class Sinusoids(Encoder):
+class PositionalEncoding(Encoder):
     """sin(2^l π x) and cos(2^l π x) (NeRF, eq. 4), and x itself in [−1, 1].
 
     The first wave is twice as long as the box is wide, so that no two points have one code. The
@@ -59,7 +59,7 @@ class Sinusoids(Encoder):
         return torch.cat([2 * points - 1, waves], dim=-1)
 
 
-class RandomFourier(Encoder):
+class RandomFourierFeatures(Encoder):
     """sin(2π b·x) and cos(2π b·x) for waves b drawn from a normal distribution.
 
     Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low
@@ -127,7 +127,7 @@ class GroundPlan(Encoder):
     ):
         super().__init__()
         self.ground = DenseGrid(2, resolution, features, 0.1, generator, backend)
-        self.height = Sinusoids(1, frequencies)
+        self.height = PositionalEncoding(1, frequencies)
         self.outputs = features + self.height.outputs
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:

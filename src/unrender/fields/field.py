@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from unrender.errors import InputError
 from unrender.fields.feature_grids import (
-    Centred,
+    CenteredCoordinates,
     DenseGrid,
     Encoder,
     GroundPlan,
     HashGrid,
-    RandomFourier,
-    Sinusoids,
+    PositionalEncoding,
+    RandomFourierFeatures,
     Triplane,
 )
 from unrender.fields.mlps import ReLUNetwork, SineNetwork, SmallNetwork
@@ -54,13 +54,13 @@ IMAGE_KINDS: tuple[FieldKind, ...] = (
     "mlp", "encoding", "siren", "fourier", "grid", "hybrid", "hash",
 )  # fmt: skip
 """Those of two dimensions."""
-SMOOTH: tuple[FieldKind, ...] = ("siren",)
+SMOOTH_KINDS: tuple[FieldKind, ...] = ("siren",)
 """Those with continuous derivatives of every order. The others have creases: where a ReLU turns
 on, or at the walls of a grid's cells."""
 
 Role = Literal["network", "grid", "table"]
 """Of a parameter: in a network, at the vertices of a grid, or in the table of a hash grid."""
-RATES: Mapping[Role, float] = {"network": 1e-3, "grid": 3e-2, "table": 3e-2}
+LEARNING_RATES: Mapping[Role, float] = {"network": 1e-3, "grid": 3e-2, "table": 3e-2}
 """Learning rates of Adam that serve most fits; `rates_of` knows those of each kind. A vertex is
 met by few points of a step, and wants longer steps than a weight, which all of them pull at."""
 
@@ -140,7 +140,7 @@ class Field(nn.Module):
 
         By default those of `rates_of` the field's kind.
         """
-        rates = rates or rates_of(self.kind)
+        rates = rates or default_learning_rates(self.kind)
         features = list(self.encoder.parameters())
         weights = list(self.network.parameters())
         groups: list[dict[str, Any]] = []
@@ -151,14 +151,14 @@ class Field(nn.Module):
         return groups
 
 
-def rates_of(kind: FieldKind) -> dict[Role, float]:
+def default_learning_rates(kind: FieldKind) -> dict[Role, float]:
     """Good learning rates of Adam for a kind, by the role of a parameter."""
     if kind == "siren":
-        return {**RATES, "network": 4e-4}
+        return {**LEARNING_RATES, "network": 4e-4}
     if kind in ("hybrid", "ground-plan", "triplane", "hash"):
         # Small networks stand longer steps.
-        return {**RATES, "network": 3e-3}
-    return dict(RATES)
+        return {**LEARNING_RATES, "network": 3e-3}
+    return dict(LEARNING_RATES)
 
 
 def build_field(
@@ -190,11 +190,13 @@ def _encoder(
     vertices = o.resolution if dimensions == 2 else o.volume_resolution
     match kind:
         case "mlp" | "siren":
-            found = Centred(dimensions)
+            found = CenteredCoordinates(dimensions)
         case "encoding":
-            found = Sinusoids(dimensions, o.frequencies)
+            found = PositionalEncoding(dimensions, o.frequencies)
         case "fourier":
-            found = RandomFourier(dimensions, o.fourier_features, o.fourier_scale, generator)
+            found = RandomFourierFeatures(
+                dimensions, o.fourier_features, o.fourier_scale, generator
+            )
         case "grid":
             found = DenseGrid(dimensions, vertices, outputs, 0.0, generator, o.backend)
         case "hybrid":

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-MOST_PARTS = 51
+MAX_COPIES = 51
 """A Gaussian is divided in no more at once: the sum of alternating terms would lose digits."""
 
 
-def nearest_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+def neighbor_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
     """The root mean square distance of each point to its three nearest neighbours.
 
     That is how large a Gaussian at the point has to be to leave no hole. 0 of a lone point.
@@ -28,7 +28,7 @@ def nearest_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points
     return torch.cat(found)[:, 1:].square().mean(1).nan_to_num().sqrt()
 
 
-def share_light(
+def compute_relocation(
     opacity: Float[Tensor, "splats"], parts: Int[Tensor, "splats"]
 ) -> tuple[Float[Tensor, "splats"], Float[Tensor, "splats"]]:
     """Each Gaussian as so many in one place: their opacity, and the factor on their scales.
@@ -37,10 +37,10 @@ def share_light(
     eq. 9): o' = 1 − (1 − o)^{1/N}, and the scales change by
     o / Σ_{i=1..N} Σ_{k=0..i−1} C(i−1, k) (−1)^k o'^{k+1} / √(k+1).
     """
-    parts = parts.clamp_max(MOST_PARTS)
+    parts = parts.clamp_max(MAX_COPIES)
     new = 1 - (1 - opacity.double()) ** (1 / parts)
     # Σ_{i=1..N} C(i−1, k) = C(N, k+1), which leaves one sum.
-    k = torch.arange(MOST_PARTS, dtype=torch.float64, device=opacity.device)
+    k = torch.arange(MAX_COPIES, dtype=torch.float64, device=opacity.device)
     n = parts[:, None].double()
     logs = torch.lgamma(n + 1) - torch.lgamma(k + 2) - torch.lgamma((n - k).clamp_min(1))
     terms = logs.exp() * (-1) ** k * new[:, None] ** (k + 1) / (k + 1).sqrt()

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.fields.networks import Layer, Trunk
+from unrender.fields.networks import LinearLayer, Trunk
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import Backend
 
@@ -19,7 +19,7 @@ class ReLUNetwork(nn.Module):
     ):
         super().__init__()
         self.trunk = Trunk(inputs, width, depth, 0, generator)
-        self.last = Layer(width, outputs, generator)
+        self.last = LinearLayer(width, outputs, generator)
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
         return self.last(self.trunk(x))
@@ -48,10 +48,10 @@ class SineNetwork(nn.Module):
         super().__init__()
         self.omega = omega
         sizes = [inputs, *[width] * depth, outputs]
-        self.layers = nn.ModuleList(Layer(a, b, generator) for a, b in pairwise(sizes))
+        self.layers = nn.ModuleList(LinearLayer(a, b, generator) for a, b in pairwise(sizes))
         with torch.no_grad():
             for number, layer in enumerate(self.layers):
-                assert isinstance(layer, Layer), "made above"
+                assert isinstance(layer, LinearLayer), "made above"
                 count = layer.weight.shape[1]
                 bound = (6 / count) ** 0.5 / omega if number else 1 / count
                 layer.weight.uniform_(-bound, bound, generator=generator)

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-WIDER = 0.001
+RGB_PADDING = 0.001
 
 
-class Layer(nn.Module):
+class LinearLayer(nn.Module):
     """An affine map, with weights from a generator (Glorot and Bengio's uniform ones)."""
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator):
@@ -34,7 +34,7 @@ class Trunk(nn.Module):
         self.skip = skip
         sizes = [inputs, *[width] * depth]
         self.layers = nn.ModuleList(
-            Layer(a + (inputs if i == skip and i else 0), b, generator)
+            LinearLayer(a + (inputs if i == skip and i else 0), b, generator)
             for i, (a, b) in enumerate(pairwise(sizes))
         )
 
@@ -65,10 +65,10 @@ class RadianceNetwork(nn.Module):
         """`position` and `direction`: how many numbers each is encoded in."""
         super().__init__()
         self.trunk = Trunk(position, width, depth, skip, generator)
-        self.density = Layer(width, 1, generator)
-        self.bottleneck = Layer(width, width, generator)
-        self.hidden = Layer(width + direction, width // 2, generator)
-        self.color = Layer(width // 2, 3, generator)
+        self.density = LinearLayer(width, 1, generator)
+        self.bottleneck = LinearLayer(width, width, generator)
+        self.hidden = LinearLayer(width + direction, width // 2, generator)
+        self.color = LinearLayer(width // 2, 3, generator)
 
     def forward(
         self,
@@ -85,9 +85,9 @@ class RadianceNetwork(nn.Module):
         return self.density(hidden)[..., 0], self.color(view)
 
 
-def widened_sigmoid(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+def padded_sigmoid(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """A sigmoid that reaches beyond [0, 1] by WIDER, so that it need not saturate.
 
     mip-NeRF, supplement: (1 + 2 ε) / (1 + exp(−x)) − ε.
     """
-    return (1 + 2 * WIDER) * x.sigmoid() - WIDER
+    return (1 + 2 * RGB_PADDING) * x.sigmoid() - RGB_PADDING

@@ -20,7 +20,7 @@ DECAY = 0.8
 """What is left of a cell's old estimate when it is looked at again."""
 THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
-AT_ONCE = 1 << 17
+CHUNK_SIZE = 1 << 17
 """Points whose density is asked for together."""
 
 
@@ -61,26 +61,26 @@ class OccupancyGrid(nn.Module):
         if everywhere:
             chosen = [torch.arange(self.density.numel())]
         else:
-            chosen = [self._anywhere(generator), self._occupied(generator)]
+            chosen = [self._sample_cells(generator), self._sample_occupied_cells(generator)]
         for index in chosen:
-            for part in index.to(self.density.device).split(AT_ONCE):
+            for part in index.to(self.density.device).split(CHUNK_SIZE):
                 seen = density(self._points(part, generator))
                 update_density(self.density, part, seen, DECAY)
         self.occupied.copy_(occupied_cells(self.density, step, THRESHOLD))
         self._grid = None
 
-    def _anywhere(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
+    def _sample_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
         """One random cell out of each group of as many neighbours."""
         count = self.density.numel()
-        group = max(1, 2 * count // AT_ONCE)
+        group = max(1, 2 * count // CHUNK_SIZE)
         first = torch.arange(0, count, group)
         offset = torch.randint(group, (len(first),), generator=generator)
         return (first + offset).clamp_max_(count - 1)
 
-    def _occupied(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
+    def _sample_occupied_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
         """One random cell out of each group of occupied ones."""
         occupied = self.occupied.view(-1).nonzero()[:, 0].cpu()
-        group = 1 + 2 * len(occupied) // AT_ONCE
+        group = 1 + 2 * len(occupied) // CHUNK_SIZE
         first = torch.arange(0, len(occupied), group)
         offset = torch.randint(group, (len(first),), generator=generator)
         return occupied[(first + offset).clamp_max_(len(occupied) - 1)]

@@ -12,27 +12,27 @@ from torch.nn.functional import max_pool3d
 from unrender.kernels.sparse_grid import sparse_sample
 
 
-def numbered(there: Bool[Tensor, "x y z"]) -> Int32[Tensor, "x y z"]:
+def index_occupied(there: Bool[Tensor, "x y z"]) -> Int32[Tensor, "x y z"]:
     """The rows of these vertices."""
     return torch.where(there, there.flatten().cumsum(0).view(there.shape), 0).int()
 
 
-def vertices(index: Int32[Tensor, "x y z"]) -> Float[Tensor, "vertices 3"]:
+def vertex_positions(index: Int32[Tensor, "x y z"]) -> Float[Tensor, "vertices 3"]:
     """Where the vertices of rows 1, 2, … are, in the unit cube."""
     sizes = torch.tensor(index.shape, device=index.device)
     return index.nonzero() / (sizes - 1)
 
 
-def moved_rows(
+def resample_rows(
     rows: Float[Tensor, "rows channels"],
     index: Int32[Tensor, "x y z"],
     target: Int32[Tensor, "a b c"],
 ) -> Float[Tensor, "more_rows channels"]:
     """The rows of another grid over the same cube, interpolated from this one."""
-    found = sparse_sample(rows, index, vertices(target))
+    found = sparse_sample(rows, index, vertex_positions(target))
     return torch.cat([rows[:1], found])
 
 
-def grown(there: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+def dilate(there: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     """These vertices and their 26 neighbours."""
     return max_pool3d(there[None].float(), 3, stride=1, padding=1)[0] > 0

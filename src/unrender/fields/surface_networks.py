@@ -22,15 +22,15 @@ from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 
-CORNERS = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
+TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 """Of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
-HARMONICS = 16
-SHARPNESS = 100.0
+NUM_HARMONICS = 16
+SOFTPLUS_BETA = 100.0
 """β of the softplus, which is nearly a ReLU (Gropp et al., IGR, 2020)."""
 
 
 @dataclass(frozen=True)
-class Local:
+class SDFSamples:
     """A surface's field around points."""
 
     distance: Float[Tensor, "points"]
@@ -46,7 +46,7 @@ class Local:
         return self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
 
-class SurfaceField(nn.Module):
+class SDFField(nn.Module):
     """A signed distance and features at points of the cube [−1, 1]³."""
 
     @abstractmethod
@@ -64,21 +64,21 @@ class SurfaceField(nn.Module):
         """Without the features."""
         return self(points)[:, 0]
 
-    def around(self, points: Float[Tensor, "points 3"]) -> Local:
+    def with_gradients(self, points: Float[Tensor, "points 3"]) -> SDFSamples:
         """Means and differences of the field at a tetrahedron's corners, `cell` / 2 away.
 
         Exact for linear fields; the mean of a curved one differs by cell² / 8 of its Laplacian.
         """
         half = self.cell() / 2 / math.sqrt(3)
-        corners = points.new_tensor(CORNERS)
+        corners = points.new_tensor(TETRAHEDRON)
         places = points[None] + half * corners[:, None]
         found = self(places.view(-1, 3)).unflatten(0, (4, len(points)))
         gradient = (corners.T @ found[..., 0]).T / (4 * half)
         mean = found.mean(0)
-        return Local(mean[:, 0], gradient, mean[:, 1:])
+        return SDFSamples(mean[:, 0], gradient, mean[:, 1:])
 
 
-class MLPField(SurfaceField):
+class MLPSDF(SDFField):
     """A network of softplus layers that begins as a sphere (Atzmon and Lipman, SAL, 2020).
 
     Of the encoded position only x itself counts at first; it comes in again in the middle. With
@@ -122,7 +122,7 @@ class MLPField(SurfaceField):
                 x = torch.cat([x, encoded], dim=1) / 2**0.5
             x = linear(x, weight, bias)
             if layer + 1 < len(self.weights):
-                x = softplus(x, SHARPNESS)
+                x = softplus(x, SOFTPLUS_BETA)
         return x
 
     def cell(self) -> float:
@@ -130,7 +130,7 @@ class MLPField(SurfaceField):
         return 0.5 * 2.0**-self.frequencies
 
 
-class HashField(SurfaceField):
+class HashSDF(SDFField):
     """A sphere's distance plus what a hash grid and a small network add to it.
 
     Levels come one after the other, each fading in, and gradients are taken over a cell of the
@@ -149,7 +149,7 @@ class HashField(SurfaceField):
         table = torch.rand(layout.num_entries, layout.features, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
         inputs = layout.num_levels * layout.features + 3
-        self.network = kernel_weights([inputs, width, 1 + features], generator)
+        self.network = he_weights([inputs, width, 1 + features], generator)
         with torch.no_grad():
             self.network[-1][0] = 0
         # The share of the detail that has come: a checkpoint must know it to render alike.
@@ -178,18 +178,18 @@ class HashField(SurfaceField):
         return torch.cat([sphere + out[:, :1], out[:, 1:]], dim=1)
 
 
-class SurfaceColor(nn.Module):
+class ColorNetwork(nn.Module):
     """Colour by place, normal, direction of view and the field's features (IDR, sec. 3.2)."""
 
     def __init__(self, features: int, width: int, layers: int, generator: torch.Generator):
         super().__init__()
-        sizes = [HARMONICS + 6 + features, *[width] * layers, 3]
-        self.network = kernel_weights(sizes, generator)
+        sizes = [NUM_HARMONICS + 6 + features, *[width] * layers, 3]
+        self.network = he_weights(sizes, generator)
 
     def forward(
         self,
         points: Float[Tensor, "points 3"],
-        local: Local,
+        local: SDFSamples,
         directions: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, "points 3"]:
         """In [0, 1]; each direction is that of as many points, one ray after the other."""
@@ -200,7 +200,7 @@ class SurfaceColor(nn.Module):
         return mlp(inputs, list(self.network), "sigmoid", head=view)
 
 
-class Outside(nn.Module):
+class BackgroundField(nn.Module):
     """What lies around the ball: density and colour by a hash grid over contracted space.
 
     In place of the inverted sphere of NeRF++ that NeuS and VolSDF take.
@@ -212,8 +212,8 @@ class Outside(nn.Module):
         table = torch.rand(layout.num_entries, layout.features, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
         encoded = layout.num_levels * layout.features
-        self.network = kernel_weights([encoded, width, 16], generator)
-        self.color = kernel_weights([HARMONICS + 16, width, 3], generator)
+        self.network = he_weights([encoded, width, 16], generator)
+        self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator)
 
     def forward(
         self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]
@@ -229,7 +229,7 @@ class Outside(nn.Module):
         return density.view(rays, bins), color.view(rays, bins, 3)
 
 
-def kernel_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
+def he_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
     """He initialisation of a network of `kernels/mlp`, with a quiet last layer."""
     weights = [
         torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)

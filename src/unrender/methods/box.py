@@ -67,7 +67,7 @@ class BoxModel(RayModel):
 
     def look(self, rays: Rays, generator: torch.Generator | None) -> Rendering:
         """Render rays; with a generator, at a random position in each bin."""
-        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.intersect(rays, NEAREST))
         edges = even_bins(stretch, self.options.bins)
         return render_medium(self.medium(), rays, edges, generator)
 

@@ -24,7 +24,12 @@ from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.encodings import positional_encoding
 from unrender.fields.occupancy_grid import OccupancyGrid
-from unrender.fields.sparse_voxels import grown, moved_rows, numbered, vertices
+from unrender.fields.sparse_voxels import (
+    dilate,
+    index_occupied,
+    resample_rows,
+    vertex_positions,
+)
 from unrender.geometry.bounds import view_counts
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
@@ -184,10 +189,10 @@ class DVGO(Method[DVGOModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> DVGOModel:
         shape = (self.coarse_vertices,) * 3
-        index = numbered(torch.ones(shape, dtype=torch.bool))
+        index = index_occupied(torch.ones(shape, dtype=torch.bool))
         model = DVGOModel(self, index, 3, generator)
-        model.ball.look_from(data.cameras, data.ball)
-        places = model.ball.center + model.ball.radius * (2 * vertices(index) - 1)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
+        places = model.ball.center + model.ball.radius * (2 * vertex_positions(index) - 1)
         seen = view_counts(places, data.cameras)
         model.scale[1:, 0] = seen / seen.max()
         return model
@@ -256,15 +261,15 @@ class DVGO(Method[DVGOModel, Views]):
     @torch.no_grad()
     def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, size: int) -> bool:
         """Resample the occupied region to `size` vertices along each axis, if there is any."""
-        full = numbered(torch.ones(size, size, size, dtype=torch.bool))
-        points = 2 * vertices(full.to(model.index.device)) - 1
+        full = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
+        points = 2 * vertex_positions(full.to(model.index.device)) - 1
         depth = model.density_at(points) * 2 / (size - 1)
         there = depth > self.prune_threshold
         if not there.any():
             # The scene has not emerged yet: the grid stays as it is until it has.
             return False
-        index = numbered(grown(there.view(size, size, size)))
-        density = moved_rows(model.rows, model.index, index) + NOTHING
+        index = index_occupied(dilate(there.view(size, size, size)))
+        density = resample_rows(model.rows, model.index, index) + NOTHING
         if model.coarse:
             # The same densities under the fine stage's activation and voxel size.
             wanted = model.activated(density - NOTHING) * 2 / (size - 1)
@@ -272,7 +277,7 @@ class DVGO(Method[DVGOModel, Views]):
             density = (wanted.clamp(1e-6, 20).expm1().log() - shift)[:, None]
             features = density.new_zeros(len(density), self.features)
         else:
-            features = moved_rows(model.features, model.index, index)
+            features = resample_rows(model.features, model.index, index)
         model.density = replace_parameter(optimizer, model.density, density)
         model.features = replace_parameter(optimizer, model.features, features)
         model.index, model.scale = index, torch.ones_like(density)

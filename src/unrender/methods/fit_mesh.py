@@ -19,9 +19,9 @@ from unrender.geometry.cameras import Cameras
 from unrender.optimizers.adam import UniformAdam
 from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.rendering.renderer import Rendering
-from unrender.shapes.chamfer import chamfer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.deforming import DeformingMesh
-from unrender.shapes.losses import edge_length, laplacian_smoothing, normal_consistency
+from unrender.shapes.losses import edge_length_loss, laplacian_smoothing, normal_consistency
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.sampling import sample_surface
@@ -95,7 +95,7 @@ class MeshFit(Method[MeshModel, ShapeTarget]):
         mesh, topology = model.surface.mesh(), model.surface.topology
         drawn = sample_surface(mesh, self.samples, generator)
         points, normals = data.sample(self.samples, generator)
-        near = chamfer(
+        near = chamfer_distance(
             drawn.points[None],
             points[None],
             normals_a=drawn.normals[None],
@@ -105,7 +105,7 @@ class MeshFit(Method[MeshModel, ShapeTarget]):
             "chamfer": near.distance[0],
             "laplacian": self.laplacian * laplacian_smoothing(mesh.vertices, topology),
             "consistency": self.consistency * normal_consistency(mesh.vertices, topology),
-            "edges": self.edges * edge_length(mesh.vertices, topology),
+            "edges": self.edges * edge_length_loss(mesh.vertices, topology),
         }
         if near.normals is not None:
             terms["normals"] = self.normals * near.normals[0]

@@ -17,7 +17,7 @@ from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import cloud_renderer
-from unrender.shapes.chamfer import chamfer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.points import PointCloud
 from unrender.training.data_kinds.shape import SHAPE
 from unrender.training.method import DataKind, Method, Progress
@@ -82,7 +82,7 @@ class PointFit(Method[PointModel, ShapeTarget]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         targets, _ = data.sample(self.target_points, generator)
-        return {"chamfer": chamfer(model.points[None], targets[None]).distance[0]}
+        return {"chamfer": chamfer_distance(model.points[None], targets[None]).distance[0]}
 
     def shape(self, model: PointModel) -> PointCloud:
         return PointCloud(model.points.detach() * model.size + model.center)

@@ -23,7 +23,7 @@ from torch.nn.functional import normalize
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
-from unrender.fields.gaussians import nearest_distance, share_light
+from unrender.fields.gaussians import compute_relocation, neighbor_distance
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.kernels.footprint import footprints
@@ -133,13 +133,13 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
         model = GaussianSplattingModel(self.max_gaussians, self.sh_degree)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         places, colors = self._places(model.ball, data, generator)
         n = len(places)
         with torch.no_grad():
             model.means[:n] = places
             model.colors[:n] = (colors - 0.5) / CONSTANT
-            distance = nearest_distance(places).clamp_min(1e-6)
+            distance = neighbor_distance(places).clamp_min(1e-6)
             model.log_scales[:n] = distance.log()[:, None]
             model.quaternions[:, 0] = 1
             model.opacity_logits[:n] = math.log(FIRST_OPACITY / (1 - FIRST_OPACITY))
@@ -274,7 +274,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         device = model.means.device
         who, guests = hosts.unique(return_counts=True)
         who, guests, moving, hosts = (each.to(device) for each in (who, guests, moving, hosts))
-        opacity, shrink = share_light(model.opacity_logits[who].sigmoid(), guests + 1)
+        opacity, shrink = compute_relocation(model.opacity_logits[who].sigmoid(), guests + 1)
         opacity = opacity.clamp(LEAST_OPACITY, 1 - 1e-6)
         model.opacity_logits[who] = torch.logit(opacity)
         model.log_scales[who] += shrink.log()[:, None]

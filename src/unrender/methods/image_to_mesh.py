@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.image_shape.pairs import ImageShapePairs
-from unrender.fields.networks import Layer
-from unrender.shapes.chamfer import chamfer
+from unrender.fields.networks import LinearLayer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.losses import (
     Topology,
-    edge_length,
+    edge_length_loss,
     laplacian_smoothing,
     normal_consistency,
 )
@@ -45,9 +45,9 @@ class MeshModel(ShapeModel):
         template = icosphere(options.level)
         self.register_buffer("sphere", RADIUS * template.vertices, persistent=False)
         self.register_buffer("faces", template.faces, persistent=False)
-        self.first = Layer(self.code_size, options.width, generator)
-        self.second = Layer(options.width, options.width, generator)
-        self.last = Layer(options.width, template.vertices.numel(), generator)
+        self.first = LinearLayer(self.code_size, options.width, generator)
+        self.second = LinearLayer(options.width, options.width, generator)
+        self.last = LinearLayer(options.width, template.vertices.numel(), generator)
         with torch.no_grad():
             # Neighboring vertices start with similar offsets.
             self.last.weight.mul_(0.01)
@@ -64,7 +64,7 @@ def _topology(level: int, count: int, device: torch.device) -> Topology:
     """Topology of `count` icospheres side by side; each batch has the same."""
     sphere = icosphere(level)
     vertices = sphere.vertices.expand(count, -1, -1)
-    return Topology.of(Meshes.sharing(vertices.to(device), sphere.faces.to(device)))
+    return Topology.of(Meshes.with_shared_faces(vertices.to(device), sphere.faces.to(device)))
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,16 @@ class ImageToMesh(ImageToShape[MeshModel]):
         model.train()
         with self.autocast(data.images.device):
             vertices = model.vertices(model.encode(data.rgba(drawn))).float()
-        meshes = Meshes.sharing(vertices, model.faces)
+        meshes = Meshes.with_shared_faces(vertices, model.faces)
         topology = _topology(self.level, self.batch, vertices.device)
         points = sample_surfaces(meshes, self.samples, generator).points
         truth, _ = data.surface(drawn, self.samples, generator)
         flat = meshes.vertices
         return {
-            "chamfer": chamfer(points, truth, squared=False).distance.mean(),
+            "chamfer": chamfer_distance(points, truth, squared=False).distance.mean(),
             "laplacian": self.laplacian * laplacian_smoothing(flat, topology),
             "normal": self.normal * normal_consistency(flat, topology),
-            "edge": self.edge * edge_length(flat, topology),
+            "edge": self.edge * edge_length_loss(flat, topology),
         }
 
     def decode(self, model: MeshModel, code: Float[Tensor, "images code"]) -> list[Shape]:

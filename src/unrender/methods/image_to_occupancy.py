@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from unrender.data.image_shape.pairs import ImageShapePairs
-from unrender.fields.networks import Layer
+from unrender.fields.networks import LinearLayer
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
@@ -35,8 +35,8 @@ class ConditionalNorm(nn.Module):
     def __init__(self, code_size: int, width: int, generator: torch.Generator):
         super().__init__()
         self.norm = nn.BatchNorm1d(width, affine=False)
-        self.scale = Layer(code_size, width, generator)
-        self.shift = Layer(code_size, width, generator)
+        self.scale = LinearLayer(code_size, width, generator)
+        self.shift = LinearLayer(code_size, width, generator)
         # Initialized as plain normalization.
         for layer, start in ((self.scale, 1.0), (self.shift, 0.0)):
             nn.init.zeros_(layer.weight)
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         self.norms = nn.ModuleList(
             ConditionalNorm(code_size, width, generator) for _ in range(2)
         )
-        first, second = (Layer(width, width, generator) for _ in range(2))
+        first, second = (LinearLayer(width, width, generator) for _ in range(2))
         nn.init.zeros_(second.weight)
         self.layers = nn.ModuleList([first, second])
 
@@ -75,13 +75,13 @@ class OccupancyModel(ShapeModel):
 
     def __init__(self, options: "ImageToOccupancy", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
-        self.code = Layer(self.code_size, options.code, generator)
-        self.first = Layer(3, options.width, generator)
+        self.code = LinearLayer(self.code_size, options.code, generator)
+        self.first = LinearLayer(3, options.width, generator)
         self.blocks = nn.ModuleList(
             ResidualBlock(options.code, options.width, generator) for _ in range(options.blocks)
         )
         self.norm = ConditionalNorm(options.code, options.width, generator)
-        self.last = Layer(options.width, 1, generator)
+        self.last = LinearLayer(options.width, 1, generator)
 
     def logits(
         self,

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.image_shape.pairs import ImageShapePairs
-from unrender.fields.networks import Layer
-from unrender.shapes.chamfer import chamfer
+from unrender.fields.networks import LinearLayer
+from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
@@ -27,9 +27,9 @@ class PointsModel(ShapeModel):
 
     def __init__(self, options: "ImageToPoints", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
-        self.first = Layer(self.code_size, options.width, generator)
-        self.second = Layer(options.width, options.width, generator)
-        self.last = Layer(options.width, 3 * options.points, generator)
+        self.first = LinearLayer(self.code_size, options.width, generator)
+        self.second = LinearLayer(options.width, options.width, generator)
+        self.last = LinearLayer(options.width, 3 * options.points, generator)
 
     def points(self, code: Float[Tensor, "images code"]) -> Float[Tensor, "images points 3"]:
         hidden = self.second(self.first(code).relu()).relu()
@@ -74,7 +74,9 @@ class ImageToPoints(ImageToShape[PointsModel]):
         with self.autocast(data.images.device):
             points = model.points(model.encode(data.rgba(drawn)))
         truth, _ = data.surface(drawn, self.target_points, generator)
-        return {"chamfer": chamfer(points.float(), truth, squared=False).distance.mean()}
+        return {
+            "chamfer": chamfer_distance(points.float(), truth, squared=False).distance.mean()
+        }
 
     def decode(self, model: PointsModel, code: Float[Tensor, "images code"]) -> list[Shape]:
         return [PointCloud(points) for points in model.points(code)]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from unrender.data.image_shape.pairs import ImageShapePairs
-from unrender.fields.networks import Layer
+from unrender.fields.networks import LinearLayer
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
@@ -31,7 +31,7 @@ class VoxelsModel(ShapeModel):
     def __init__(self, options: "ImageToVoxels", size: int, generator: torch.Generator):
         super().__init__(size, options.encoder_width, generator)
         channels = (options.channels, options.channels // 2, options.channels // 4, 1)
-        self.first = Layer(self.code_size, channels[0] * FIRST**3, generator)
+        self.first = LinearLayer(self.code_size, channels[0] * FIRST**3, generator)
         self.norms = nn.ModuleList(nn.BatchNorm3d(number) for number in channels[:-1])
         # Layers before a batch normalization need no bias.
         doublings = [

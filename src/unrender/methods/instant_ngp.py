@@ -190,7 +190,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
         model = InstantNGPModel(self, generator)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         if data.ball is not None:
             model.ball.radius /= min(self.half_width, 1.0)
         return model

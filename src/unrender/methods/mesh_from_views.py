@@ -103,7 +103,7 @@ class MeshFromViews(Method[MeshModel, Views]):
         sphere = icosphere(self.level)
         surface = DeformingMesh(self.radius * sphere.vertices, sphere.faces, self.smoothness)
         model = MeshModel(surface)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> MeshModel:

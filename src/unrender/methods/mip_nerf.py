@@ -20,7 +20,7 @@ from torch.nn.functional import softplus
 
 from unrender.data.views import Views
 from unrender.fields.encodings import along_axes, integrated_encoding, positional_encoding
-from unrender.fields.networks import RadianceNetwork, widened_sigmoid
+from unrender.fields.networks import RadianceNetwork, padded_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
 from unrender.rendering.renderer import Rendering
@@ -51,7 +51,7 @@ class MipNeRFModel(RayModel):
         self, rays: Rays, generator: torch.Generator | None
     ) -> tuple[Rendering, Rendering]:
         """Render rays with coarse and with fine bins; with a generator, samples are random."""
-        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.intersect(rays, NEAREST))
         edges = even_edges(len(rays.origins), self.options.bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(rays, stretch, edges)
@@ -73,7 +73,7 @@ class MipNeRFModel(RayModel):
         )
         density = softplus(options.density_gain * density + options.density_shift)
         density = density / self.ball.radius
-        return render_bins(density, widened_sigmoid(color), t), bin_weights(density, t)
+        return render_bins(density, padded_sigmoid(color), t), bin_weights(density, t)
 
 
 @dataclass(frozen=True)

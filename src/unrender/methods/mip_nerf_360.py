@@ -24,7 +24,7 @@ from unrender.fields.encodings import (
     integrated_encoding,
     positional_encoding,
 )
-from unrender.fields.networks import Layer, RadianceNetwork, Trunk, widened_sigmoid
+from unrender.fields.networks import LinearLayer, RadianceNetwork, Trunk, padded_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.contraction import contract_gaussians
 from unrender.geometry.frustums import Gaussians, frustum_gaussians
@@ -62,7 +62,7 @@ class Proposal(nn.Module):
     def __init__(self, inputs: int, width: int, depth: int, generator: torch.Generator):
         super().__init__()
         self.trunk = Trunk(inputs, width, depth, 0, generator)
-        self.density = Layer(width, 1, generator)
+        self.density = LinearLayer(width, 1, generator)
 
     def forward(self, x: Float[Tensor, "rays bins inputs"]) -> Float[Tensor, "rays bins"]:
         return self.density(self.trunk(x))[..., 0]
@@ -87,7 +87,7 @@ class MipNeRF360Model(RayModel):
     def stretch(self, rays: Rays) -> RayInterval:
         """Ray interval inside the bounding sphere, or all in front of the camera."""
         if not self.options.unbounded:
-            return RayInterval(*self.ball.crossed(rays, self.options.near))
+            return RayInterval(*self.ball.intersect(rays, self.options.near))
         near = (self.options.near * self.ball.radius).expand(len(rays.origins))
         return RayInterval(near, near * (FAR / self.options.near), "disparity")
 
@@ -113,7 +113,7 @@ class MipNeRF360Model(RayModel):
         density, color = self.network(self._encoded(rays, t), directions)
         density = self._density(density)
         rounds.append(Round(s, bin_weights(density, t)))
-        rendering = render_bins(density, widened_sigmoid(color), t)
+        rendering = render_bins(density, padded_sigmoid(color), t)
         return replace(rendering, depth=stretch.mean_distance(s, rounds[-1].weights)), rounds
 
     def _density(self, raw: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:

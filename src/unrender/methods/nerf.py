@@ -47,7 +47,7 @@ class NeRFModel(RayModel):
     ) -> tuple[Rendering, Rendering]:
         """Render rays with both networks; with a generator, samples are random."""
         options = self.options
-        stretch = RayInterval(*self.ball.crossed(rays, NEAREST))
+        stretch = RayInterval(*self.ball.intersect(rays, NEAREST))
         edges = even_edges(len(rays.origins), options.coarse_bins, generator)
         edges = edges.to(rays.origins.device)
         coarse, weights = self._bins(self.coarse, rays, stretch, edges, generator)

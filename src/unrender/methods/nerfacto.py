@@ -186,7 +186,7 @@ class NerfactoModel(nn.Module):
     def _stretch(self, rays: Rays) -> RayInterval:
         near = self.options.near
         if not self.options.unbounded:
-            return RayInterval(*self.ball.crossed(rays, near))
+            return RayInterval(*self.ball.intersect(rays, near))
         first = (near * self.ball.radius).expand(len(rays.origins))
         return RayInterval(first, first * (FAR / near), "disparity")
 
@@ -241,7 +241,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> NerfactoModel:
         model = NerfactoModel(self, len(data), generator)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> NerfactoModel:

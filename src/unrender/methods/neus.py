@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.fields.surface_networks import Local
+from unrender.fields.surface_networks import SDFSamples
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import logistic_depth
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
@@ -58,7 +58,7 @@ class NeuS(SurfaceMethod):
     def optical_depth(
         self,
         model: SurfaceModel,
-        local: Local,
+        local: SDFSamples,
         directions: Float[Tensor, "points 3"],
         length: Float[Tensor, "points"],
         fraction: float,

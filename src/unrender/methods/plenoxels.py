@@ -20,7 +20,12 @@ from torch import Tensor, nn
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.occupancy_grid import OccupancyGrid
-from unrender.fields.sparse_voxels import grown, moved_rows, numbered, vertices
+from unrender.fields.sparse_voxels import (
+    dilate,
+    index_occupied,
+    resample_rows,
+    vertex_positions,
+)
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays, expand
@@ -133,8 +138,10 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
         shape = (self.coarsest,) * 3
-        model = PlenoxelsModel(numbered(torch.ones(shape, dtype=torch.bool)), self.sh_degree)
-        model.ball.look_from(data.cameras, data.ball)
+        model = PlenoxelsModel(
+            index_occupied(torch.ones(shape, dtype=torch.bool)), self.sh_degree
+        )
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         with torch.no_grad():
             model.density[1:] = self.initial_density
         return model
@@ -213,13 +220,13 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         self, model: PlenoxelsModel, optimizer: torch.optim.Optimizer, size: int
     ) -> None:
         """Prune empty vertices, and resample to a grid of `size` vertices along each axis."""
-        everywhere = numbered(torch.ones(size, size, size, dtype=torch.bool))
-        points = vertices(everywhere.to(model.index.device))
+        everywhere = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
+        points = vertex_positions(everywhere.to(model.index.device))
         depth = model.density_at(2 * points - 1) * 2 / (size - 1)
-        index = numbered(grown((depth > self.prune_threshold).view(size, size, size)))
+        index = index_occupied(dilate((depth > self.prune_threshold).view(size, size, size)))
         for name in ("density", "harmonics"):
             old = getattr(model, name)
-            rows = moved_rows(old, model.index, index)
+            rows = resample_rows(old, model.index, index)
             setattr(model, name, replace_parameter(optimizer, old, rows))
         model.resize(index)
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.fields.surface_networks import Local
+from unrender.fields.surface_networks import SDFSamples
 from unrender.rendering.volume.compositing import bin_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import (
@@ -76,7 +76,7 @@ class VolSDF(SurfaceMethod):
     def optical_depth(
         self,
         model: SurfaceModel,
-        local: Local,
+        local: SDFSamples,
         directions: Float[Tensor, "points 3"],
         length: Float[Tensor, "points"],
         fraction: float,

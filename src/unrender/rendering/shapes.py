@@ -25,7 +25,7 @@ from unrender.rendering.mesh.shading import (
 )
 from unrender.rendering.points import points_renderer
 from unrender.rendering.renderer import Renderer, Rendering, concatenated
-from unrender.shapes.points import PointCloud, estimated_normals
+from unrender.shapes.points import PointCloud, estimate_normals
 from unrender.shapes.shape import Shape, bounds
 from unrender.shapes.voxels import VoxelGrid, cubify
 
@@ -89,7 +89,7 @@ def cloud_renderer(
     colors = torch.full_like(points, GREY) if cloud.colors is None else cloud.colors
     normals = cloud.normals
     if normals is None:
-        normals = estimated_normals(points, points.mean(0))
+        normals = estimate_normals(points, points.mean(0))
 
     def render(cameras: Cameras) -> Rendering:
         parts: list[Rendering] = []

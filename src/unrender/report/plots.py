@@ -55,8 +55,10 @@ MAX_POINTS = 300
 DECADES_FOR_LOG = 1.5
 """Positive values that span more decades than this are drawn on a logarithmic axis."""
 
-COLUMNS_OF_LEGEND = {3: 11, 2: 19}
-"""Number of columns of a legend, and the maximum length of the longest label for it."""
+SIZE = (4.2, 3.0)
+"""Width and height of a plot in inches: its text stays legible at the width of a phone."""
+MARGIN, LETTER, HANDLE, MAX_COLUMNS = 0.6, 0.075, 5, 3
+"""Legend: inches beside the axes and per letter, letters of a handle, and most columns."""
 
 Values = Sequence[int | float]
 
@@ -189,8 +191,7 @@ def draw_scatter(
 
 
 def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    # Small, so that the text stays legible when the drawing is scaled to a phone's width.
-    drawing = Figure(figsize=(4.2, 3.0), dpi=72, layout="constrained")
+    drawing = Figure(figsize=SIZE, dpi=72, layout="constrained")
     axes = drawing.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -198,14 +199,24 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return drawing, axes
 
 
-def _legend(axes: Axes) -> None:
+def resized(drawing: Figure, width: float, height: float) -> Figure:
+    """The drawing of one plot at another size in inches; its legend uses the width."""
+    drawing.set_size_inches(width, height)
+    with mpl.rc_context(STYLE):
+        for axes in drawing.axes:
+            if axes.get_legend() is not None:
+                _legend(axes, width)
+    return drawing
+
+
+def _legend(axes: Axes, width: float = SIZE[0]) -> None:
     """Place the legend above the axes, in as many columns as its labels allow."""
     longest = max((len(label) for label in axes.get_legend_handles_labels()[1]), default=0)
-    columns = next((n for n, most in COLUMNS_OF_LEGEND.items() if longest <= most), 1)
+    columns = int((width - MARGIN) / (LETTER * (longest + HANDLE)))
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=columns,
+        ncols=min(max(columns, 1), MAX_COLUMNS),
         borderpad=0,
         columnspacing=1.2,
         handlelength=1.4,

@@ -22,7 +22,7 @@ Direction = Literal["both", "a_to_b", "b_to_a"]
 
 
 @dataclass(frozen=True)
-class Chamfer:
+class ChamferDistance:
     """Of each pair of clouds; the mean over a batch is a loss."""
 
     distance: Float[Tensor, "batch"]
@@ -32,7 +32,7 @@ class Chamfer:
     for each direction, which are added too. Which way normals face makes no difference."""
 
 
-def chamfer(
+def chamfer_distance(
     a: Float[Tensor, "batch n 3"],
     b: Float[Tensor, "batch m 3"],
     num_a: Int[Tensor, "batch"] | None = None,
@@ -42,7 +42,7 @@ def chamfer(
     normals_a: Float[Tensor, "batch n 3"] | None = None,
     normals_b: Float[Tensor, "batch m 3"] | None = None,
     backend: Backend = "auto",
-) -> Chamfer:
+) -> ChamferDistance:
     """How far the points of each cloud are from the other cloud.
 
     `num_a` and `num_b` say how many rows of padded clouds count. Normals are compared if both
@@ -64,14 +64,14 @@ def chamfer(
         if direction not in ("both", way):
             continue
         found = nearest(queries, points, num_queries, num_points, backend)
-        share = _shares(queries, num_queries)
+        share = _mean_weights(queries, num_queries)
         away = found.distance2 if squared else safe_sqrt(found.distance2)
         distance = distance + (share * away).sum(1)
         if normals is not None and of_queries is not None and of_points is not None:
             rows = found.index.clamp_min(0)[..., None].expand(-1, -1, 3)
             cosine = cosine_similarity(of_queries, of_points.gather(1, rows), dim=2)
             normals = normals + (share * (1 - cosine.abs())).sum(1)
-    return Chamfer(distance, normals)
+    return ChamferDistance(distance, normals)
 
 
 def safe_sqrt(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -80,7 +80,7 @@ def safe_sqrt(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return torch.where(there, torch.where(there, square, 1).sqrt(), 0)
 
 
-def _shares(
+def _mean_weights(
     cloud: Float[Tensor, "batch rows 3"], num: Int[Tensor, "batch"] | None
 ) -> Float[Tensor, "batch rows"]:
     """What each row counts of its cloud's mean."""

@@ -22,7 +22,7 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.voxels import VoxelGrid
 
-AT_ONCE = 1 << 18
+CHUNK_SIZE = 1 << 18
 """Points at which a function is asked together."""
 
 
@@ -31,7 +31,7 @@ def voxels_from_function(
     function: Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]], like: VoxelGrid
 ) -> VoxelGrid:
     """A function's values at the centres of the cells."""
-    parts = [function(part) for part in like.centers().view(-1, 3).split(AT_ONCE)]
+    parts = [function(part) for part in like.centers().view(-1, 3).split(CHUNK_SIZE)]
     return like.with_values(torch.cat(parts).view(like.values.shape))
 
 

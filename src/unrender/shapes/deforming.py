@@ -29,7 +29,7 @@ class DeformingMesh(nn.Module):
         """`smoothness` is λ: 0 moves each vertex by itself."""
         super().__init__()
         self.register_buffer("faces", faces)
-        matrix = _smoothing(len(vertices), faces, smoothness)
+        matrix = _smoothing_matrix(len(vertices), faces, smoothness)
         # It follows from the faces, and is large.
         self.register_buffer("factor", torch.linalg.cholesky(matrix), persistent=False)
         self.coordinates = nn.Parameter(matrix @ vertices)
@@ -50,7 +50,7 @@ class DeformingMesh(nn.Module):
         return self._topology
 
 
-def _smoothing(
+def _smoothing_matrix(
     count: int, faces: Int[Tensor, "faces 3"], smoothness: float
 ) -> Float[Tensor, "vertices vertices"]:
     """I + λ L, dense: thousands of vertices are few enough."""

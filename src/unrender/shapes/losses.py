@@ -22,17 +22,17 @@ class Topology:
 
     faces: Int[Tensor, "faces 3"]
     edges: Int[Tensor, "edges 2"]
-    edge_of_face: Int[Tensor, "faces 3"]
+    face_edges: Int[Tensor, "faces 3"]
     """The edge opposite each corner."""
     degree: Float[Tensor, "vertices 1"]
     """Edges at each vertex; 1 where there are none, to divide by."""
     hinges: Int[Tensor, "hinges 4"]
     """Of each edge with two faces: its two vertices, and each face's third. At an edge of more
     faces, the first two."""
-    vertex_share: Float[Tensor, "vertices"]
+    vertex_weights: Float[Tensor, "vertices"]
     """The weight of each vertex in a mean over the vertices of a mesh and then over meshes."""
-    edge_share: Float[Tensor, "edges"]
-    hinge_share: Float[Tensor, "hinges"]
+    edge_weights: Float[Tensor, "edges"]
+    hinge_weights: Float[Tensor, "hinges"]
 
     @classmethod
     def of(cls, mesh: Mesh | Meshes) -> "Topology":
@@ -44,7 +44,7 @@ class Topology:
         # A face's corners sum to the edge's ends and the third: so the third is what is left.
         thirds = meshes.faces.sum(1)[pairs] - ends.sum(1, keepdim=True)
         degree = edges.vertices.flatten().bincount(minlength=len(meshes.vertices))
-        owner = meshes.vertex_mesh
+        owner = meshes.mesh_of_vertex
 
         def share(mesh_of: Int[Tensor, "rows"]) -> Float[Tensor, "rows"]:
             counts = mesh_of.bincount(minlength=len(meshes))
@@ -53,7 +53,7 @@ class Topology:
         return cls(
             meshes.faces,
             edges.vertices,
-            edges.of_face,
+            edges.face_edges,
             degree.clamp_min(1)[:, None].to(meshes.vertices),
             torch.cat([ends, thirds], dim=1),
             share(owner),
@@ -84,7 +84,7 @@ def mean_curvature_normals(
     """
     cotangents, areas = _cotangents(vertices, topology.faces)
     weights = _edge_weights(cotangents, topology)
-    total, _ = _weighted(vertices, topology, weights)
+    total, _ = _weighted_laplacian(vertices, topology, weights)
     # Voronoi: an eighth of each side's square by the cotangent opposite; in obtuse triangles
     # half of the area at the obtuse corner, a quarter at the others.
     corners = vertices[topology.faces]
@@ -119,9 +119,9 @@ def laplacian_smoothing(
         with torch.no_grad():
             cotangents, _ = _cotangents(vertices, topology.faces)
             edge_weights = _edge_weights(cotangents, topology)
-        total, size = _weighted(vertices, topology, edge_weights)
+        total, size = _weighted_laplacian(vertices, topology, edge_weights)
         offset = total / torch.where(size > 0, size, 1.0)[:, None]
-    return offset.norm(dim=1) @ topology.vertex_share
+    return offset.norm(dim=1) @ topology.vertex_weights
 
 
 def normal_consistency(
@@ -134,15 +134,15 @@ def normal_consistency(
     a, b, left, right = vertices[topology.hinges].unbind(1)
     first = torch.linalg.cross(b - a, left - a)
     second = torch.linalg.cross(right - a, b - a)
-    return (1 - cosine_similarity(first, second, dim=1)) @ topology.hinge_share
+    return (1 - cosine_similarity(first, second, dim=1)) @ topology.hinge_weights
 
 
-def edge_length(
+def edge_length_loss(
     vertices: Float[Tensor, "vertices 3"], topology: Topology, target: float = 0.0
 ) -> Float[Tensor, ""]:
     """Mean square of the edges' lengths less a target length, in squared scene units."""
     a, b = vertices[topology.edges].unbind(1)
-    return ((a - b).norm(dim=1) - target).square() @ topology.edge_share
+    return ((a - b).norm(dim=1) - target).square() @ topology.edge_weights
 
 
 def _cotangents(
@@ -163,10 +163,10 @@ def _edge_weights(
 ) -> Float[Tensor, "edges"]:
     """Half the sum of the cotangents of the angles opposite each edge."""
     zeros = cotangents.new_zeros(len(topology.edges))
-    return zeros.index_add(0, topology.edge_of_face.flatten(), cotangents.flatten() / 2)
+    return zeros.index_add(0, topology.face_edges.flatten(), cotangents.flatten() / 2)
 
 
-def _weighted(
+def _weighted_laplacian(
     vertices: Float[Tensor, "vertices 3"], topology: Topology, weights: Float[Tensor, "edges"]
 ) -> tuple[Float[Tensor, "vertices 3"], Float[Tensor, "vertices"]]:
     """Sums over each vertex' edges: of the way to the other end by weight, and of |weight|."""

@@ -23,13 +23,13 @@ from unrender.errors import InputError
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 
-AT_ONCE = 1 << 18
+CHUNK_SIZE = 1 << 18
 """Points at which the function is asked together."""
-SMALLEST_BLOCK = 4
+MIN_BLOCK = 4
 """Cells a side of a block."""
-BLOCKS = 64
+MAX_BLOCKS = 64
 """A side of the box at most: finer lattices have larger blocks."""
-MOST = 2048
+MAX_CELLS = 2048
 """Cells a side: a slab of more is larger than what it saves."""
 
 # Corner c of a cell is at (c >> 2 & 1, c >> 1 & 1, c & 1). An edge leads along an axis, from
@@ -46,8 +46,8 @@ _SIDES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), 
 
 
 @torch.no_grad()
-def zero_surface(
-    function: SDF, half_width: float, cells: int, slope: float | None = None
+def zero_level_set(
+    function: SDF, half_width: float, cells: int, lipschitz: float | None = None
 ) -> Mesh:
     """Where a function, negative inside, is 0 in the box [−half_width, half_width]³.
 
@@ -60,13 +60,13 @@ def zero_surface(
     blocks, and farther than a block from all that does not, are lost. InputError for values
     that are not finite.
     """
-    if not 2 <= cells <= MOST:
-        raise InputError(f"a surface from {cells} cells a side: give 2 to {MOST}")
-    block = max(SMALLEST_BLOCK, -(-cells // BLOCKS))
+    if not 2 <= cells <= MAX_CELLS:
+        raise InputError(f"a surface from {cells} cells a side: give 2 to {MAX_CELLS}")
+    block = max(MIN_BLOCK, -(-cells // MAX_BLOCKS))
     blocks = -(-cells // block)
     size = 2 * half_width / (blocks * block)
     lattice = _Lattice(function, half_width, size, blocks * block)
-    near = _near(lattice, blocks, block, slope)
+    near = _blocks_near_surface(lattice, blocks, block, lipschitz)
     keys: list[Tensor] = []
     places: list[Tensor] = []
     faces: list[Tensor] = []
@@ -94,7 +94,7 @@ class _Lattice:
 
     def values(self, corners: Int[Tensor, "corners 3"]) -> Float[Tensor, "corners"]:
         found: list[Tensor] = []
-        for part in corners.split(AT_ONCE):
+        for part in corners.split(CHUNK_SIZE):
             values = self.function(self.places(part.float()))
             if not bool(values.isfinite().all()):
                 raise InputError("the values of a field are not all finite: it has no surface")
@@ -106,8 +106,8 @@ class _Lattice:
         return corners * self.size - self.half_width
 
 
-def _near(
-    lattice: _Lattice, blocks: int, block: int, slope: float | None
+def _blocks_near_surface(
+    lattice: _Lattice, blocks: int, block: int, lipschitz: float | None
 ) -> Bool[Tensor, "x y z"]:
     """The blocks that the surface may pass."""
     corner = torch.arange(blocks + 1) * block
@@ -116,11 +116,11 @@ def _near(
     inside = (values < 0).float()
     some, no_others = max_pool3d(inside, 2, stride=1), -max_pool3d(-inside, 2, stride=1)
     mixed = max_pool3d(some - no_others, 3, stride=1, padding=1)[0] > 0
-    if slope is None:
+    if lipschitz is None:
         return mixed
     # Of a block's points each is within half a diagonal of a corner.
     least = -max_pool3d(-values.abs(), 2, stride=1)[0]
-    return mixed | (least <= slope * block * lattice.size * 3**0.5 / 2)
+    return mixed | (least <= lipschitz * block * lattice.size * 3**0.5 / 2)
 
 
 def _slabs(
@@ -164,7 +164,7 @@ def _slab_faces(
     if len(cell) == 0:
         return None
     cell[:, 0] += first
-    edges = triangles()[case]
+    edges = triangle_table()[case]
     row, triangle = (edges[:, :, 0] >= 0).nonzero(as_tuple=True)
     edge = edges[row, triangle].flatten()
     row = row.repeat_interleave(3)
@@ -182,7 +182,7 @@ def _slab_faces(
 
 
 @functools.cache
-def triangles() -> Int[Tensor, "cases triangles 3"]:
+def triangle_table() -> Int[Tensor, "cases triangles 3"]:
     """The edges on which the corners of a cell's triangles lie, −1 where there are fewer.
 
     Bit c of a case says that corner c is inside. On each side of a cell, the surface cuts off

@@ -7,13 +7,19 @@ lower one first.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from unrender.shapes.display import shape_png, show_shape
 from unrender.shapes.textures import Texture, VertexColors
+
+MAX_CHECKED_FACES = 200_000
+"""`repr` says of meshes up to this size whether they are watertight; larger ones take long."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,69 @@ class Mesh:
     texture: Texture | None = None
     normals: Float[Tensor, "vertices 3"] | None = None
     """Of the vertices as a file gave them; without, the mean of the faces' around them."""
+
+    @classmethod
+    def sphere(cls, level: int = 3) -> "Mesh":
+        """The unit sphere as an icosphere of 10·4^level + 2 vertices.
+
+        >>> import unrender as ur
+        >>> ur.Mesh.sphere()
+        Mesh(642 vertices, 1280 faces, watertight)
+        """
+        from unrender.shapes.primitives import icosphere  # noqa: PLC0415 - it imports this module
+
+        return icosphere(level)
+
+    @classmethod
+    def torus(cls, major: float = 1.0, minor: float = 0.4) -> "Mesh":
+        """A torus around the z axis with these radii.
+
+        >>> import unrender as ur
+        >>> ur.Mesh.torus()
+        Mesh(1152 vertices, 2304 faces, watertight)
+        """
+        from unrender.shapes.primitives import torus  # noqa: PLC0415 - it imports this module
+
+        return torus(major, minor, 24, 48)
+
+    @classmethod
+    def load(cls, path: str | Path, up: Literal["auto", "y", "z"] = "auto") -> "Mesh":
+        """Load a mesh from an .obj, .ply, .glb, .gltf, .off or .stl file.
+
+        `up` is the file's up axis: "y" is rotated to the library's z; "auto" takes y for .obj,
+        .glb and .gltf, and z for the others. Raises InputError for a file that cannot be read
+        or holds no mesh.
+        """
+        # These modules import this one.
+        from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415
+
+        return load_shape_as(cls, path, up)
+
+    def save(self, path: str | Path) -> None:
+        """Save as .obj, .ply, .glb, .off or .stl, chosen by the path's ending.
+
+        Raises InputError for another ending, and for a texture that the format cannot hold.
+        """
+        from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
+
+        save_shape(path, self)
+
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_shape(self)
+
+    def _repr_png_(self) -> bytes:
+        return shape_png(self)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.vertices)} vertices", f"{len(self.faces)} faces"]
+        if self.texture is not None:
+            parts.append(self.texture.kind)
+        if self.normals is not None:
+            parts.append("normals")
+        if 0 < len(self.faces) <= MAX_CHECKED_FACES:
+            parts.append("watertight" if is_watertight(self.faces) else "not watertight")
+        return f"Mesh({', '.join(parts)})"
 
     def to(self, device: torch.device | str) -> "Mesh":
         texture = self.texture
@@ -87,7 +156,7 @@ class Meshes:
         )
 
     @classmethod
-    def sharing(
+    def with_shared_faces(
         cls, vertices: Float[Tensor, "meshes vertices 3"], faces: Int[Tensor, "faces 3"]
     ) -> "Meshes":
         """Meshes of the same faces, as a network deforms one template."""
@@ -99,6 +168,10 @@ class Meshes:
     def __len__(self) -> int:
         return len(self.first_vertex) - 1
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.vertices)} vertices, {len(self.faces)} faces"
+        return f"Meshes({len(self)} meshes, {sizes})"
+
     def unpack(self) -> list[Mesh]:
         """Each by itself."""
         vertices = self.vertices.split(self.first_vertex.diff().tolist())
@@ -107,12 +180,12 @@ class Meshes:
         return [Mesh(v, f - first) for v, f, first in parts]
 
     @property
-    def face_mesh(self) -> Int[Tensor, "faces"]:
+    def mesh_of_face(self) -> Int[Tensor, "faces"]:
         """Which mesh each face is of."""
         return _owner(self.first_face)
 
     @property
-    def vertex_mesh(self) -> Int[Tensor, "vertices"]:
+    def mesh_of_vertex(self) -> Int[Tensor, "vertices"]:
         """Which mesh each vertex is of."""
         return _owner(self.first_vertex)
 
@@ -122,7 +195,7 @@ def _owner(first: Int[Tensor, "offsets"]) -> Int[Tensor, "rows"]:
     return number.repeat_interleave(first.diff())
 
 
-def joined(meshes: Sequence[Mesh]) -> Mesh:
+def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of all; colours are kept if each part has them for its vertices."""
     packed = Meshes.pack(meshes)
     colors = [m.texture.colors for m in meshes if isinstance(m.texture, VertexColors)]
@@ -163,7 +236,7 @@ class Edges:
 
     vertices: Int[Tensor, "edges 2"]
     """The lower row first; the edges are sorted."""
-    of_face: Int[Tensor, "faces 3"]
+    face_edges: Int[Tensor, "faces 3"]
     """The edge of each face opposite its first, second and third corner."""
     faces: Int[Tensor, "edges 2"]
     """Of two faces; −1 where an edge has fewer. Of more, the first two."""

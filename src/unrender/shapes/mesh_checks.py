@@ -13,7 +13,7 @@ from torch import Tensor
 from unrender.shapes.mesh import Mesh, face_areas
 from unrender.shapes.textures import FaceAtlas, UVTexture
 
-ROUNDING = 1e-7
+RELATIVE_EPSILON = 1e-7
 """Of numbers in single precision, relative."""
 
 
@@ -45,7 +45,7 @@ def mesh_problems(mesh: Mesh) -> list[str]:
     return [f"{int(which.sum())} {what}" for what, which in found.items() if which.any()]
 
 
-def cleaned(mesh: Mesh) -> Mesh:
+def clean_mesh(mesh: Mesh) -> Mesh:
     """Without the faces that have no area and those that come again; vertices keep their rows.
 
     Of faces on the same three vertices, however turned, the first stays.
@@ -66,7 +66,7 @@ def degenerate_faces(mesh: Mesh) -> Bool[Tensor, "faces"]:
     """
     corners = mesh.vertices.double()[mesh.faces]
     longest = (corners - corners.roll(1, 1)).square().sum(-1).amax(1)
-    return 2 * face_areas(mesh.vertices.double(), mesh.faces) <= ROUNDING * longest
+    return 2 * face_areas(mesh.vertices.double(), mesh.faces) <= RELATIVE_EPSILON * longest
 
 
 def repeated_faces(faces: Int[Tensor, "faces 3"]) -> Bool[Tensor, "faces"]:

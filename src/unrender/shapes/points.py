@@ -5,6 +5,7 @@ Neighbours are found in single precision.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.functional import normalize
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.nearest import k_nearest
+from unrender.shapes.display import shape_png, show_shape
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,39 @@ class PointCloud:
     """Display-referred RGB in [0, 1]."""
     normals: Float[Tensor, "points 3"] | None = None
     """Of unit length, or 0 where unknown."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PointCloud":
+        """Load points from a .ply, .npz or .xyz file, as they are: no axis is turned.
+
+        Raises InputError for a file that cannot be read or holds another kind of shape.
+        """
+        # These modules import this one.
+        from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415
+
+        return load_shape_as(cls, path)
+
+    def save(self, path: str | Path) -> None:
+        """Save as .ply, .npz or .xyz, chosen by the path's ending.
+
+        Raises InputError for another ending, for an empty cloud, and for colors in .xyz.
+        """
+        from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
+
+        save_shape(path, self)
+
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_shape(self)
+
+    def _repr_png_(self) -> bytes:
+        return shape_png(self)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self)} points"]
+        parts += ["normals"] if self.normals is not None else []
+        parts += ["colors"] if self.colors is not None else []
+        return f"PointCloud({', '.join(parts)})"
 
     def __len__(self) -> int:
         return len(self.points)
@@ -46,7 +81,7 @@ class PointCloud:
         )
 
 
-def unprojected(
+def unproject_depth(
     cameras: Cameras,
     depths: Float[Tensor, "cameras height width"],
     along: Literal["axis", "ray"],
@@ -69,7 +104,7 @@ def unprojected(
     return PointCloud(points, None if colors is None else colors[seen])
 
 
-def union(clouds: Sequence[PointCloud]) -> PointCloud:
+def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:
     """All points; colours and normals are kept if every cloud has them."""
     assert clouds, "a union of no clouds"
     colors = [cloud.colors for cloud in clouds if cloud.colors is not None]
@@ -81,7 +116,7 @@ def union(clouds: Sequence[PointCloud]) -> PointCloud:
     )
 
 
-def voxel_means(cloud: PointCloud, size: float) -> PointCloud:
+def voxel_downsample(cloud: PointCloud, size: float) -> PointCloud:
     """One point for each cubic cell of side `size` that has some: the mean of all they have.
 
     Cells begin at the world's origin, so that clouds in one frame share them; they come sorted.
@@ -111,7 +146,7 @@ def voxel_means(cloud: PointCloud, size: float) -> PointCloud:
     return PointCloud(found.points, found.colors, normalize(found.normals, dim=1))
 
 
-def estimated_normals(
+def estimate_normals(
     points: Float[Tensor, "points 3"], viewpoint: Float[Tensor, "3"], neighbors: int = 16
 ) -> Float[Tensor, "points 3"]:
     """Unit normals of the planes through each point's nearest neighbours, toward a viewpoint.
@@ -121,7 +156,7 @@ def estimated_normals(
     """
     if len(points) < 3:
         return torch.zeros_like(points)
-    _, index = nearest(points, min(max(neighbors, 3), len(points)))
+    _, index = nearest_neighbors(points, min(max(neighbors, 3), len(points)))
     near = points[index]
     near = near - near.mean(1, keepdim=True)
     _, axes = torch.linalg.eigh(near.mT @ near)
@@ -130,7 +165,7 @@ def estimated_normals(
     return torch.where(away, -normals, normals)
 
 
-def farthest_points(
+def farthest_point_sampling(
     points: Float[Tensor, "points 3"], count: int, first: int = 0
 ) -> Int[Tensor, "chosen"]:
     """Rows of points far from each other: each the farthest from all before it.
@@ -154,7 +189,7 @@ def farthest_points(
     return chosen
 
 
-def without_outliers(
+def remove_outliers(
     cloud: PointCloud, neighbors: int = 16, deviations: float = 2.0
 ) -> PointCloud:
     """Without the points that are far from their nearest neighbours.
@@ -165,13 +200,13 @@ def without_outliers(
     """
     if len(cloud) < 2:
         return cloud
-    distance, _ = nearest(cloud.points, min(neighbors + 1, len(cloud)))
+    distance, _ = nearest_neighbors(cloud.points, min(neighbors + 1, len(cloud)))
     mean = distance[:, 1:].mean(1)
     limit = mean.mean() + deviations * mean.std(correction=0)
     return cloud.select(mean <= limit)
 
 
-def nearest(
+def nearest_neighbors(
     points: Float[Tensor, "points 3"], count: int
 ) -> tuple[Float[Tensor, "points count"], Int[Tensor, "points count"]]:
     """Distances and rows of each point's nearest, itself among them; at most all points."""

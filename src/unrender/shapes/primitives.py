@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from unrender.shapes.mesh import Mesh, edges_of
 from unrender.shapes.textures import FaceAtlas
 
-Surface = Callable[
+ParametricFunction = Callable[
     [Float[Tensor, "rows columns"], Float[Tensor, "rows columns"]],
     Float[Tensor, "rows columns 3"],
 ]
@@ -59,7 +59,7 @@ def icosphere(level: int) -> Mesh:
     for _ in range(level):
         edges = edges_of(faces)
         middles = normalize(vertices[edges.vertices].mean(1), dim=1)
-        (a, b, c), (d, e, f) = faces.T, len(vertices) + edges.of_face.T
+        (a, b, c), (d, e, f) = faces.T, len(vertices) + edges.face_edges.T
         corners = torch.stack([a, f, e, b, d, f, c, e, d, d, e, f], dim=1)
         vertices, faces = torch.cat([vertices, middles]), corners.view(-1, 3)
     return Mesh(vertices, faces)
@@ -76,7 +76,7 @@ def uv_sphere(rows: int, columns: int) -> Mesh:
         return round_z + latitude.sin()[..., None] * torch.tensor([0.0, 0.0, 1.0])
 
     middle = parametric_surface(ring, rows - 2, columns, wrap_u=True)
-    return _capped(middle, columns, torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]))
+    return _with_caps(middle, columns, torch.tensor([[0.0, 0.0, -1.0], [0.0, 0.0, 1.0]]))
 
 
 def cylinder(radius: float, height: float, columns: int, rows: int = 1) -> Mesh:
@@ -86,7 +86,7 @@ def cylinder(radius: float, height: float, columns: int, rows: int = 1) -> Mesh:
         return radius * _circle(u) + height * (v - 0.5)[..., None] * torch.tensor([0.0, 0, 1])
 
     ends = height * torch.tensor([[0.0, 0.0, -0.5], [0.0, 0.0, 0.5]])
-    return _capped(parametric_surface(wall, rows, columns, wrap_u=True), columns, ends)
+    return _with_caps(parametric_surface(wall, rows, columns, wrap_u=True), columns, ends)
 
 
 def torus(major: float, minor: float, rows: int, columns: int) -> Mesh:
@@ -101,7 +101,11 @@ def torus(major: float, minor: float, rows: int, columns: int) -> Mesh:
 
 
 def parametric_surface(
-    function: Surface, rows: int, columns: int, wrap_u: bool = False, wrap_v: bool = False
+    function: ParametricFunction,
+    rows: int,
+    columns: int,
+    wrap_u: bool = False,
+    wrap_v: bool = False,
 ) -> Mesh:
     """A grid of `columns` along u and `rows` along v, two triangles a cell.
 
@@ -127,7 +131,7 @@ def _circle(u: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns 3"]
     return torch.stack([turn.cos(), turn.sin(), torch.zeros_like(u)], dim=-1)
 
 
-def _capped(rings: Mesh, columns: int, ends: Float[Tensor, "2 3"]) -> Mesh:
+def _with_caps(rings: Mesh, columns: int, ends: Float[Tensor, "2 3"]) -> Mesh:
     """Closed by a fan from the first ring to the first end, and from the last to the second."""
     count = len(rings.vertices)
     here = torch.arange(columns)

@@ -5,6 +5,7 @@ display-referred RGB in [0, 1].
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +17,11 @@ from torch.nn.functional import grid_sample
 class VertexColors:
     """A colour for each vertex, linear in between (Gouraud)."""
 
+    kind: ClassVar[str] = "vertex colors"
     colors: Float[Tensor, "vertices 3"]
+
+    def __repr__(self) -> str:
+        return f"VertexColors({len(self.colors)} vertices)"
 
     def sample(
         self,
@@ -32,12 +37,17 @@ class VertexColors:
 class UVTexture:
     """An image laid on the mesh by a (u, v) at each face's corner, as in OBJ and glTF files."""
 
+    kind: ClassVar[str] = "UV texture"
     image: Float[Tensor, "height width 3"]
     uv: Float[Tensor, "places 2"]
     """u to the right from the image's left edge, v up from its lower edge; it repeats beyond
     [0, 1]."""
     faces_uv: Int[Tensor, "faces 3"]
     """The row of `uv` for each corner of each face."""
+
+    def __repr__(self) -> str:
+        height, width, _ = self.image.shape
+        return f"UVTexture({width}×{height} pixels, {len(self.faces_uv)} faces)"
 
     def sample(
         self,
@@ -65,7 +75,12 @@ class FaceAtlas:
     shares of the side: v2 in the corner of the first pixel.
     """
 
+    kind: ClassVar[str] = "face colors"
     images: Float[Tensor, "faces side side 3"]
+
+    def __repr__(self) -> str:
+        faces, side, _, _ = self.images.shape
+        return f"FaceAtlas({faces} faces, {side}×{side} pixels each)"
 
     def sample(
         self,

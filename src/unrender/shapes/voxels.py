@@ -8,12 +8,14 @@ logits.
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.shapes.display import shape_png, show_shape
 from unrender.shapes.mesh import Mesh
 
 Corner = tuple[float, float, float]
@@ -28,6 +30,38 @@ class VoxelGrid:
     """The box' lowest corner, in the world frame."""
     cell: float
     """A cube's side, in scene units."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> "VoxelGrid":
+        """Load a grid from an .npz or .binvox file.
+
+        Raises InputError for a file that cannot be read or holds another kind of shape.
+        """
+        # These modules import this one.
+        from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415
+
+        return load_shape_as(cls, path)
+
+    def save(self, path: str | Path) -> None:
+        """Save all values as .npz, the filled cells as .binvox, or the surface as a mesh.
+
+        The path's ending chooses the format. Raises InputError for an unknown ending, for a
+        .binvox file of a grid that is not a cube, and for a surface without faces.
+        """
+        from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
+
+        save_shape(path, self)
+
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_shape(self)
+
+    def _repr_png_(self) -> bytes:
+        return shape_png(self)
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.values.shape))
+        return f"VoxelGrid({size}, {int(self.filled().sum())} filled)"
 
     @classmethod
     def cube(cls, values: Float[Tensor, "cells cells cells"], half_width: float) -> "VoxelGrid":
@@ -100,13 +134,13 @@ class VoxelGrid:
             or max(near, abs(self.cell - other.cell)) > 1e-3 * self.cell
         ):
             raise InputError(
-                f"voxels of {_place(self)} and of {_place(other)} are not the same cells: make "
-                "both over one box"
+                f"the grids have different cells ({_describe(self)}; {_describe(other)}): give "
+                "two grids over the same box"
             )
         return float(voxel_iou(self.filled(level), other.filled(level)))
 
 
-def _place(grid: VoxelGrid) -> str:
+def _describe(grid: VoxelGrid) -> str:
     x, y, z = grid.values.shape
     corner = ", ".join(f"{value:.4g}" for value in grid.low)
     return f"{x}×{y}×{z} cells of {grid.cell:.4g} from ({corner})"
@@ -130,9 +164,9 @@ def voxel_iou(
     return torch.where(either > 0, both / either.clamp_min(1), 1.0)
 
 
-OPAQUE = 1e6
+OPAQUE_OPTICAL_DEPTH = 1e6
 """Optical depth of a filled cell: rays that cut off a hundred-thousandth of it are stopped."""
-NEARLY = 1 - 1e-6
+MAX_PROBABILITY = 1 - 1e-6
 """Probabilities beyond are told from 1 by rounding alone."""
 
 
@@ -141,9 +175,11 @@ def density_from_occupancy(probability: VoxelGrid) -> VoxelGrid:
 
     1 − exp(−density × cell) = probability, and OPAQUE where that is 1. Differentiable.
     """
-    sure = probability.values > NEARLY
-    depth = -torch.log1p(-probability.values.clamp(0, NEARLY))
-    return probability.with_values(torch.where(sure, OPAQUE, depth) / probability.cell)
+    sure = probability.values > MAX_PROBABILITY
+    depth = -torch.log1p(-probability.values.clamp(0, MAX_PROBABILITY))
+    return probability.with_values(
+        torch.where(sure, OPAQUE_OPTICAL_DEPTH, depth) / probability.cell
+    )
 
 
 def cubify(grid: VoxelGrid, level: float = 0.5) -> Mesh:

@@ -18,7 +18,7 @@ from unrender.fields.derivatives import (
     pixel_laplacian,
     second_derivatives,
 )
-from unrender.fields.field import IMAGE_KINDS, SMOOTH, FieldKind
+from unrender.fields.field import IMAGE_KINDS, SMOOTH_KINDS, FieldKind
 from unrender.imaging.files import write_video
 from unrender.imaging.save import make_folder
 from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
@@ -122,7 +122,7 @@ def _fitted(
         record.curve,
         opened.metrics,
         appearance(opened.model),
-        method.field in SMOOTH,
+        method.field in SMOOTH_KINDS,
     )
 
 
@@ -162,7 +162,7 @@ def appearance(model: ImageFieldModel) -> Appearance:
     for part in index.split(PIXELS_AT_ONCE):
         points = pixel_centers(part, height, width)
         slope.append((gradient(grey, points) * scale).norm(dim=1))
-        if model.field.kind in SMOOTH:
+        if model.field.kind in SMOOTH_KINDS:
             laplacian.append((second_derivatives(grey, points) * scale.square()).sum(1))
     found = replace(seen, slope=torch.cat(slope).view(height, width).cpu())
     if laplacian:

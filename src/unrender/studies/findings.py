@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from unrender.files import replacing, write_atomically
 from unrender.report.pictures import Row, draw_picture
-from unrender.report.plots import STYLE
+from unrender.report.plots import STYLE, resized
 from unrender.training.run_folder import processor, provenance
 
 DOTS_AN_INCH = 200
@@ -129,7 +129,7 @@ def _drawn(part: Plot | Strip) -> Figure:
     if isinstance(part, Strip):
         return draw_picture(part.rows, part.heads)
     if len(part.drawing.axes) == 1:
-        part.drawing.set_size_inches(*PLOT_SIZE)
+        return resized(part.drawing, *PLOT_SIZE)
     return part.drawing
 
 

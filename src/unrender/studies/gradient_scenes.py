@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, invert, look_at, so3_exp
 from unrender.shapes.implicit import sdf
-from unrender.shapes.mesh import Mesh, face_normals, joined
+from unrender.shapes.mesh import Mesh, face_normals, join_meshes
 from unrender.shapes.primitives import cube, icosphere, torus, triangle
 
 PARAMETERS = ("position", "rotation", "colour", "light")
@@ -122,7 +122,7 @@ def _ring_and_box() -> GradientScene:
     box = Mesh(corners.flatten(0, 1), torch.arange(36).view(12, 3))
     tilt = so3_exp(torch.tensor([0.5, -0.3, 0.4]))
     turned = _with(
-        joined([ring, box]),
+        join_meshes([ring, box]),
         torch.cat([ring.vertices - major * flat, sides.repeat_interleave(3, 0)]),
     )
     assert turned.normals is not None

@@ -17,9 +17,9 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.rendering.renderer import Rendering
 from unrender.shapes.implicit.sdf import mesh_sdf
-from unrender.shapes.marching_cubes import zero_surface
+from unrender.shapes.marching_cubes import zero_level_set
 from unrender.shapes.mesh import Mesh
-from unrender.shapes.oriented import cloud_sdf, oriented_normals
+from unrender.shapes.point_cloud_sdf import oriented_normals, point_cloud_sdf
 from unrender.training.data_kinds.shape import SHAPE
 from unrender.training.method import DataKind, Method, Progress
 
@@ -131,7 +131,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
             _check_solid(data)
             normals = oriented_normals(data.points) if data.normals is None else data.normals
             data = replace(data, normals=normals)
-            sdf = cloud_sdf(data.points, normals)
+            sdf = point_cloud_sdf(data.points, normals)
         else:
             sdf = mesh_sdf(data.mesh)
         samples = SpaceSamples.about(data.points, sdf, self.pool_size, HALF_WIDTH)
@@ -154,7 +154,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
         def values(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
             return self.values(model, points.to(device)).cpu()
 
-        mesh = zero_surface(values, HALF_WIDTH, cells, self.slope).to(device)
+        mesh = zero_level_set(values, HALF_WIDTH, cells, self.slope).to(device)
         return mesh.with_vertices(mesh.vertices * model.size + model.center)
 
     def shape(self, model: FieldModel) -> Mesh:

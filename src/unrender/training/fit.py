@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,37 +15,9 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.training.method import Data, Method, Model, Progress
+from unrender.training.options import Device, FitOptions
 from unrender.training.progress import Bar, progress_bar
 from unrender.training.run_folder import Checkpoint, Record
-
-Device = Literal["auto", "cpu", "cuda"]
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Options of the training loop, the same for every method."""
-
-    steps: int | None = None
-    """Optimizer steps; without steps and minutes, training takes 5 minutes."""
-    minutes: float | None = None
-    """Minutes of training; with steps too, whichever ends first."""
-    seed: int = 0
-    """Seed of all random numbers."""
-    device: Device = "auto"
-    """Where to compute; auto takes a CUDA GPU if there is one."""
-    log_every: int = 50
-    """Steps between entries of the training log."""
-    checkpoint_every: int = 1000
-    """Steps between checkpoints; one is written at the end and on Ctrl-C in any case."""
-
-    def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 0:
-            raise InputError(f"steps {self.steps}: give at least 0")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise InputError(f"minutes {self.minutes:g}: give more than 0")
-        for name in ("log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: give at least 1")
 
 
 @dataclass(frozen=True)

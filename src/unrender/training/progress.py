@@ -1,6 +1,7 @@
 """Progress bars: in a terminal, in a notebook, and as lines of text anywhere else."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from tqdm import tqdm
 
 LINES = 10
 """Lines in which progress is told where there is no terminal."""
+STILL = 20.0
+"""Seconds between lines about work that does not say how far it is."""
 
 
 @runtime_checkable
@@ -97,6 +100,32 @@ def progress_bar(
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     shape = {"bar_format": layout} if percent else {}
     return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", **shape))
+
+
+def tell(text: str) -> None:
+    """Print a line on stderr, above a bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
+@contextmanager
+def working(desc: str, show: bool = True) -> Generator[None]:
+    """Tell at once what is being done, and from time to time that it is still going on.
+
+    For work that does not say how far it is.
+    """
+    began, done = time.perf_counter(), threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(STILL):
+            tell(f"{desc}: {time.perf_counter() - began:.0f} s")
+
+    if show:
+        tell(desc)
+        threading.Thread(target=repeat, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 @contextmanager

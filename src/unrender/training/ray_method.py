@@ -66,7 +66,7 @@ class RayMethod(Method[AnyRayModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> AnyRayModel:
         model = self.model(generator)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> AnyRayModel:

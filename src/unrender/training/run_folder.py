@@ -314,7 +314,9 @@ class RunFolder(Record):
 
     @property
     def name(self) -> str:
-        return self.path.name
+        # The number of runs/DATA/METHOD/NUMBER says nothing by itself.
+        last = 3 if self.path.name.isdigit() else 1
+        return "/".join(self.path.parts[-last:])
 
     @property
     def started(self) -> bool:

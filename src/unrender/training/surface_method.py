@@ -20,7 +20,13 @@ from torch.nn.functional import binary_cross_entropy
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
-from unrender.fields.surface_networks import HashField, Local, MLPField, Outside, SurfaceColor
+from unrender.fields.surface_networks import (
+    MLPSDF,
+    BackgroundField,
+    ColorNetwork,
+    HashSDF,
+    SDFSamples,
+)
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
@@ -65,7 +71,7 @@ class SurfaceModel(nn.Module):
             layout = HashGridLayout(
                 options.levels, options.log2_table_size, options.coarsest, options.finest
             )
-            self.field = HashField(
+            self.field = HashSDF(
                 layout,
                 options.initial_levels,
                 options.width,
@@ -74,17 +80,17 @@ class SurfaceModel(nn.Module):
                 generator,
             )
         else:
-            self.field = MLPField(
+            self.field = MLPSDF(
                 options.width, options.depth, options.frequencies, features, options.radius,
                 generator,
             )  # fmt: skip
-        self.color = SurfaceColor(
+        self.color = ColorNetwork(
             features, options.color_width, options.color_layers, generator
         )
         # Stored as a logarithm, so that steps are relative.
         self.log_width = nn.Parameter(torch.tensor(options.initial_width).log())
         self.grid = DistanceGrid(options.cells)
-        self.outside = Outside(OUTSIDE_LAYOUT, 32, generator) if opaque else None
+        self.outside = BackgroundField(OUTSIDE_LAYOUT, 32, generator) if opaque else None
 
     @property
     def width(self) -> Float[Tensor, ""]:
@@ -97,7 +103,7 @@ class RenderOutput:
     """Rendered rays, and what the losses need of them."""
 
     rendering: Rendering
-    local: Local
+    local: SDFSamples
     """Field values at the midpoints of all bins."""
 
 
@@ -185,7 +191,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     def optical_depth(
         self,
         model: SurfaceModel,
-        local: Local,
+        local: SDFSamples,
         directions: Float[Tensor, "points 3"],
         length: Float[Tensor, "points"],
         fraction: float,
@@ -195,7 +201,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     def build(self, data: Views, generator: torch.Generator) -> SurfaceModel:
         opaque = not data.has_alpha and data.background is None
         model = SurfaceModel(self, opaque, generator)
-        model.ball.look_from(data.cameras, data.ball)
+        model.ball.fit_to_cameras(data.cameras, data.ball)
         self._update(model)
         return model
 
@@ -228,7 +234,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     ) -> RenderOutput:
         """Render rays; with a generator, bins are jittered."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
-        near, far = model.grid.stretches(origins, directions)
+        near, far = model.grid.ray_intervals(origins, directions)
         hit = (far > near).nonzero()[:, 0]
         origins, towards = origins[hit], directions[hit]
         with torch.no_grad():
@@ -237,7 +243,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
             )
         length, middles = edges.diff(dim=1), (edges[:, 1:] + edges[:, :-1]) / 2
         points = (origins[:, None] + middles[..., None] * towards[:, None]).flatten(0, 1)
-        local = model.field.around(points)
+        local = model.field.with_gradients(points)
         per_point = towards.repeat_interleave(length.shape[1], 0)
         depth = self.optical_depth(model, local, per_point, length.flatten(), fraction)
         color = model.color(points, local, towards).view(*length.shape, 3)
@@ -263,12 +269,12 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         self,
         front: Rendering,
         model: SurfaceModel,
-        outside: Outside,
+        outside: BackgroundField,
         rays: Rays,
         generator: torch.Generator | None,
     ) -> Rendering:
         """Composite the object over the background."""
-        _, leave = model.ball.crossed(rays, 0.05)
+        _, leave = model.ball.intersect(rays, 0.05)
         near = leave / model.ball.radius
         stretch = RayInterval(near, torch.full_like(near, FAR), "disparity")
         edges = even_edges(len(near), OUTSIDE_BINS, generator).to(near.device)
@@ -302,7 +308,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         seen = self.look(model, batch.rays, generator, progress.fraction)
         error = seen.rendering.color - batch.rgba[:, :3]
         anywhere = 2 * torch.rand(self.rays // 4, 3, generator=generator) - 1
-        around = model.field.around(anywhere.to(error.device))
+        around = model.field.with_gradients(anywhere.to(error.device))
         slope = torch.cat([seen.local.gradient, around.gradient]).norm(dim=1)
         losses = {
             "color": error.abs().mean(),
@@ -380,7 +386,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         mesh = mesh_from_voxels(grid.with_values(-values), 0.0)
         colors: list[Tensor] = []
         for part in mesh.vertices.split(POINTS_AT_ONCE):
-            local = model.field.around(part)
+            local = model.field.with_gradients(part)
             colors.append(model.color(part, local, -local.normals))
         vertices = model.ball.center + model.ball.radius * mesh.vertices
         return Mesh(vertices, mesh.faces, VertexColors(torch.cat(colors)))

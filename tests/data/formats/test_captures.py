@@ -398,7 +398,7 @@ def test_what_a_scene_fills_can_be_told(scene_folder: Path) -> None:
     found = load_dataset(path, LoadOptions(ball=(0.0, 0.1, 0.0, 0.9)))
     torch.testing.assert_close(found.train.ball, torch.tensor([0.0, 0.1, 0.0, 0.9]))
     ball = Ball()
-    ball.look_from(found.train.cameras, found.train.ball)
+    ball.fit_to_cameras(found.train.cameras, found.train.ball)
     assert float(ball.radius) == pytest.approx(0.9)
     for wrong in ((0.0, 0.0, 0.0, -1.0), (0.0, 0.0, math.inf, 1.0)):
         with pytest.raises(InputError, match="radius above 0"):

@@ -23,7 +23,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.shapes.points import union, unprojected, voxel_means
+from unrender.shapes.points import concatenate, unproject_depth, voxel_downsample
 
 DATA = Path(__file__).parents[4] / "shared/data/rgbd"
 REDWOOD, TUM = DATA / "open3d_redwood", DATA / "tum_pair"
@@ -67,7 +67,7 @@ def warped(views: Views, cameras: Cameras, frame: int) -> tuple[float, float]:
     assert views.depths is not None
     colors = views.images[..., :3]
     index = torch.tensor([frame])
-    cloud = unprojected(cameras.select(index), views.depths[index], "ray", colors[index])
+    cloud = unproject_depth(cameras.select(index), views.depths[index], "ray", colors[index])
     assert cloud.colors is not None
     first = torch.zeros(len(cloud), dtype=torch.long)
     pixel, depth = cameras.project(first, cloud.points)
@@ -86,7 +86,7 @@ def warped(views: Views, cameras: Cameras, frame: int) -> tuple[float, float]:
 def test_the_clouds_of_all_frames_lie_on_each_other(redwood: Views) -> None:
     assert redwood.depths is not None
     clouds = [
-        unprojected(
+        unproject_depth(
             redwood.cameras.select(torch.tensor([k])),
             redwood.depths[k : k + 1],
             "ray",
@@ -94,8 +94,8 @@ def test_the_clouds_of_all_frames_lie_on_each_other(redwood: Views) -> None:
         )
         for k in range(5)
     ]
-    whole = voxel_means(union(clouds), 0.03)
-    alone = voxel_means(clouds[0], 0.03)
+    whole = voxel_downsample(concatenate(clouds), 0.03)
+    alone = voxel_downsample(clouds[0], 0.03)
     # Five frames of one place fill few more cells than one does.
     assert len(alone) < len(whole) < 1.5 * len(alone)
     assert whole.colors is not None
@@ -121,8 +121,8 @@ def test_both_depths_give_the_same_points() -> None:
     poses = spherical_shell(2, (3.0, 4.0), torch.Generator().manual_seed(0))
     cameras = Cameras.from_focal(poses, 9.0, 12, 10)
     depths = 1 + torch.rand(2, 10, 12, generator=torch.Generator().manual_seed(1))
-    axis = unprojected(cameras, depths, "axis").points
-    ray = unprojected(cameras, ray_distances(cameras, depths), "ray").points
+    axis = unproject_depth(cameras, depths, "axis").points
+    ray = unproject_depth(cameras, ray_distances(cameras, depths), "ray").points
     torch.testing.assert_close(axis, ray)
 
 
@@ -147,7 +147,7 @@ def test_a_made_scan_is_read(scan: Path) -> None:
     views = load_scan(scan, 100.0)
     assert views.depths is not None
     assert views.names == ("0.png", "1.png")
-    point = unprojected(views.cameras, views.depths, "ray").points[0]
+    point = unproject_depth(views.cameras, views.depths, "ray").points[0]
     torch.testing.assert_close(point, torch.tensor([-3.5 * 2 / 9, -2.5 * 2 / 9, 2.0]))
 
 

@@ -20,7 +20,14 @@ from unrender.rendering.implicit.sphere_tracing import (
 )
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit.sdf import SDF
-from unrender.shapes.implicit.warps import bent, bounded, displaced, repeated, shell, twisted
+from unrender.shapes.implicit.warps import (
+    bent,
+    displaced,
+    repeated,
+    shell,
+    twisted,
+    with_bounding_sphere,
+)
 
 FINE = 2e-3
 any_way = pytest.mark.parametrize(
@@ -211,7 +218,7 @@ def test_what_the_kernel_cannot_do_the_function_does() -> None:
     """A choice by the points themselves, and a value that is no number somewhere."""
     origins, directions = rays(4000, seed=3)
     part = sdf.translated(sdf.sphere(0.4), (0.5, 0.0, 0.0))
-    chosen = bounded(part, (0.5, 0.0, 0.0), 0.5)
+    chosen = with_bounding_sphere(part, (0.5, 0.0, 0.0), 0.5)
     assert tape_of(chosen, origins) is None
     found = sphere_trace(chosen, origins, directions, 0.0, 9.0)
     expected = sphere_trace(part, origins, directions, 0.0, 9.0)

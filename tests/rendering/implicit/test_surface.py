@@ -24,7 +24,7 @@ from unrender.rendering.mesh.shading import (
 from unrender.rendering.renderer import pixel_grid, supersampled
 from unrender.shapes.convert import mesh_from_sdf
 from unrender.shapes.implicit import sdf
-from unrender.shapes.implicit.painted import painted, painted_union
+from unrender.shapes.implicit.colored import colored_union, with_color
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.voxels import VoxelGrid
 
@@ -66,7 +66,7 @@ def test_images_are_those_of_the_mesh() -> None:
 
 
 def test_an_empty_scene_is_an_empty_image() -> None:
-    for nothing in (painted_union(), sdf.union()):
+    for nothing in (colored_union(), sdf.union()):
         found = sdf_renderer(nothing, SurfaceRenderOptions(shadows=True))(cameras())
         assert found.color.shape == (2, SIZE, SIZE, 3)
         assert float(found.color.sum() + found.opacity.sum() + found.depth.sum()) == 0
@@ -89,9 +89,9 @@ def test_a_camera_inside_sees_the_walls_from_within() -> None:
 
 
 def test_each_part_shows_its_colour() -> None:
-    scene = painted_union(
-        painted(sdf.translated(sdf.sphere(0.5), (0.0, 0.0, 0.6)), (0.9, 0.1, 0.1)),
-        painted(
+    scene = colored_union(
+        with_color(sdf.translated(sdf.sphere(0.5), (0.0, 0.0, 0.6)), (0.9, 0.1, 0.1)),
+        with_color(
             sdf.translated(sdf.sphere(0.5), (0.0, 0.0, -0.6)), lambda points: 0.5 + 0 * points
         ),
     )

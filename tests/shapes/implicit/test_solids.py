@@ -14,7 +14,7 @@ from unrender.shapes.convert import mesh_from_sdf
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit import solids as sdf_shapes
 from unrender.shapes.implicit import warps as sdf_warps
-from unrender.shapes.implicit.painted import Painted, painted, painted_union
+from unrender.shapes.implicit.colored import ColoredSDF, colored_union, with_color
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh_distance import point_to_mesh_distance2
 from unrender.shapes.voxels import VoxelGrid
@@ -211,7 +211,7 @@ def test_a_bend_is_a_bound_and_bends(curvature: float) -> None:
 
 def test_bounded_parts_are_bounds_and_exact_when_near() -> None:
     part = sdf.translated(sdf.box((0.2, 0.3, 0.1)), (0.5, 0.0, 0.2))
-    found = sdf_warps.bounded(part, (0.5, 0.0, 0.2), 0.4)
+    found = sdf_warps.with_bounding_sphere(part, (0.5, 0.0, 0.2), 0.4)
     points = around(3000, 9, 3.0)
     whole, quick = part(points), found(points)
     assert bool((quick <= whole + 1e-12).all())
@@ -252,10 +252,10 @@ def test_shapes_without_inside_are_refused() -> None:
         sdf_warps.repeated(sdf.sphere(0.1), (1.0, 1.0, 1.0), (2, 0, 1))
 
 
-def two_balls(blend: float) -> Painted:
-    left = painted(sdf.translated(sdf.sphere(0.5), (-0.4, 0.0, 0.0)), (1.0, 0.0, 0.0))
-    right = painted(sdf.translated(sdf.sphere(0.5), (0.4, 0.0, 0.0)), (0.0, 0.0, 1.0))
-    return painted_union(left, right, blend=blend)
+def two_balls(blend: float) -> ColoredSDF:
+    left = with_color(sdf.translated(sdf.sphere(0.5), (-0.4, 0.0, 0.0)), (1.0, 0.0, 0.0))
+    right = with_color(sdf.translated(sdf.sphere(0.5), (0.4, 0.0, 0.0)), (0.0, 0.0, 1.0))
+    return colored_union(left, right, blend=blend)
 
 
 def test_the_nearest_part_has_its_colour() -> None:
@@ -282,8 +282,8 @@ def test_colours_mix_as_parts_move_the_surface() -> None:
 
 def test_no_parts_are_nothing() -> None:
     points = around(5).float()
-    assert bool(painted_union().sdf(points).isinf().all())
-    blended = sdf.smooth_union(sdf.nothing(), sdf.nothing(), 0.1)(points)
+    assert bool(colored_union().sdf(points).isinf().all())
+    blended = sdf.smooth_union(sdf.empty(), sdf.empty(), 0.1)(points)
     assert bool(blended.isposinf().all())
-    ball = sdf.smooth_union(sdf.nothing(), sdf.sphere(1.0), 0.1)
+    ball = sdf.smooth_union(sdf.empty(), sdf.sphere(1.0), 0.1)
     torch.testing.assert_close(ball(points), sdf.sphere(1.0)(points))

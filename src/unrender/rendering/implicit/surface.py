@@ -32,7 +32,7 @@ from unrender.rendering.mesh.shading import (
 )
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.shapes.implicit.painted import Painted, painted
+from unrender.shapes.implicit.colored import ColoredSDF, with_color
 from unrender.shapes.implicit.sdf import SDF
 
 RAYS_AT_ONCE = 1 << 19
@@ -59,7 +59,9 @@ class SurfaceRenderOptions:
     marching: Marching = field(default_factory=Marching)
 
 
-def sdf_renderer(shape: SDF | Painted, options: SurfaceRenderOptions | None = None) -> Renderer:
+def sdf_renderer(
+    shape: SDF | ColoredSDF, options: SurfaceRenderOptions | None = None
+) -> Renderer:
     """Sphere tracing of a shape in its colours, or grey; with masks, depths and normals.
 
     One ray a pixel: opacity is 0 or 1, and has no gradients (`silhouettes` has); use
@@ -68,7 +70,7 @@ def sdf_renderer(shape: SDF | Painted, options: SurfaceRenderOptions | None = No
     normals turned towards it. Rays that run out of steps see nothing.
     """
     chosen = SurfaceRenderOptions() if options is None else options
-    colored = shape if isinstance(shape, Painted) else painted(shape, (GREY, GREY, GREY))
+    colored = shape if isinstance(shape, ColoredSDF) else with_color(shape, (GREY, GREY, GREY))
 
     def render(cameras: Cameras) -> Rendering:
         return render_in_tiles(
@@ -81,7 +83,7 @@ def sdf_renderer(shape: SDF | Painted, options: SurfaceRenderOptions | None = No
     return render
 
 
-def render_surface(shape: Painted, rays: Rays, options: SurfaceRenderOptions) -> Rendering:
+def render_surface(shape: ColoredSDF, rays: Rays, options: SurfaceRenderOptions) -> Rendering:
     """What rays see; differentiable in all but the opacity."""
     found = sphere_trace(
         shape.sdf,

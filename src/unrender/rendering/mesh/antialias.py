@@ -42,7 +42,7 @@ class EdgeTopology:
         """
         rows = mesh.vertices.detach()
         if isinstance(mesh, Meshes):
-            rows = torch.cat([rows, mesh.vertex_mesh[:, None].to(rows.dtype)], dim=1)
+            rows = torch.cat([rows, mesh.mesh_of_vertex[:, None].to(rows.dtype)], dim=1)
         _, same = rows.unique(dim=0, return_inverse=True)
         # Any of the vertices at a position stands for all.
         row = torch.empty_like(same).scatter_(

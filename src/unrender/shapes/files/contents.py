@@ -9,10 +9,10 @@ from torch import Tensor
 
 from unrender.errors import InputError
 
-NONE = -1
+MISSING = -1
 """The row of what a face has not got."""
 
-DAMAGED = (
+PARSE_ERRORS = (
     ValueError,
     TypeError,
     LookupError,
@@ -41,7 +41,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Contents:
+class MeshContents:
     """Triangles as a file has them; rows may be out of range, and numbers not finite."""
 
     vertices: Float[Tensor, "vertices 3"]
@@ -50,17 +50,17 @@ class Contents:
     vertex_colors: Float[Tensor, "vertices 3"] | None = None
     face_colors: Float[Tensor, "faces 3"] | None = None
     materials: tuple[Material, ...] = ()
-    of_face: Int[Tensor, "faces"] | None = None
+    face_material: Int[Tensor, "faces"] | None = None
     """The row of the face's material, or NONE."""
     uv: Float[Tensor, "places 2"] | None = None
     faces_uv: Int[Tensor, "faces 3"] | None = None
     """Rows of `uv`, or NONE."""
-    split: bool = False
+    split_vertices: bool = False
     """Whether the format has one index for all, so that vertices are split at seams: those at
     one place, of one colour, are one."""
 
 
-def contents_of(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """The file's bytes, at most MAX_BYTES. InputError."""
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -72,7 +72,7 @@ def contents_of(path: Path) -> bytes:
         ) from error
 
 
-def file_beside(path: Path, name: str) -> Path:
+def sibling_file(path: Path, name: str) -> Path:
     """A file that `path` names, in its own folder or below. InputError if there is none."""
     folder = path.parent.resolve()
     # Names are written on all systems; one that holds a null byte is none.
@@ -97,7 +97,7 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def fan(path: Path, corners: Int[Tensor, "polygons"]) -> Int[Tensor, "faces 3"]:
+def triangulate_fans(path: Path, corners: Int[Tensor, "polygons"]) -> Int[Tensor, "faces 3"]:
     """Polygons as triangles around their first corner: right for convex ones.
 
     Of how many corners each polygon has, to rows of all corners, one polygon after the other.

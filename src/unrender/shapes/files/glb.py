@@ -20,7 +20,7 @@ from unrender.imaging.files import to_bytes
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture, VertexColors
 
-FLOAT, WHOLE = 5126, 5125
+FLOAT, UNSIGNED_INT = 5126, 5125
 
 
 def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
@@ -55,7 +55,7 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         return len(accessors) - 1
 
     low, high = vertices.float().aminmax(dim=0)
-    primitive: dict[str, Any] = {"indices": accessor(faces.reshape(-1, 1), WHOLE)}
+    primitive: dict[str, Any] = {"indices": accessor(faces.reshape(-1, 1), UNSIGNED_INT)}
     primitive["attributes"] = {
         name: accessor(
             values.float(),

@@ -28,20 +28,20 @@ from unrender.geometry.poses import so3_from_quaternion
 from unrender.imaging.color import display_from_linear, linear_from_display
 from unrender.imaging.files import decode_image
 from unrender.shapes.files.contents import (
-    DAMAGED,
-    NONE,
-    Contents,
+    MISSING,
+    PARSE_ERRORS,
     Material,
-    contents_of,
-    file_beside,
+    MeshContents,
     one_line,
+    read_bytes,
+    sibling_file,
 )
 
-KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+COMPONENT_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+NUM_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 TRIANGLES = 4
 REPEAT = 10497
-HARMLESS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual")
+IGNORED_EXTENSIONS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual")
 """What files may ask for that changes neither triangles nor their base colours."""
 MAX_FACES = 100_000_000
 """More, by one mesh at many nodes, are refused before they are made."""
@@ -57,23 +57,23 @@ class _File:
     colored: bool
     buffers: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
-    def refused(self, why: str) -> InputError:
+    def error(self, why: str) -> InputError:
         return InputError(f"{self.path}: {why}")
 
     def item(self, kind: str, index: Any) -> Json:
         """An entry of one of the file's lists; Python would count what is negative backward."""
         if not isinstance(index, int) or index < 0:
-            raise self.refused(f"names entry {str(index)[:20]} of `{kind}`: correct it")
+            raise self.error(f"names entry {str(index)[:20]} of `{kind}`: correct it")
         entry = self.content[kind][index]
         if not isinstance(entry, dict):
-            raise self.refused(f"entry {index} of `{kind}` is no object: correct it")
+            raise self.error(f"entry {index} of `{kind}` is no object: correct it")
         return cast(Json, entry)
 
     def bytes_at(self, uri: Any) -> bytes:
         """What a file beside holds, or the address itself."""
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition("base64,")[2], validate=True)
-        return contents_of(file_beside(self.path, uri.replace("%20", " ")))
+        return read_bytes(sibling_file(self.path, uri.replace("%20", " ")))
 
     def view(self, index: Any) -> tuple[bytes, Any]:
         """The bytes of a buffer's view, and how far apart its items are; 0 if not told."""
@@ -83,11 +83,11 @@ class _File:
             uri = self.item("buffers", number).get("uri")
             held = self.binary if uri is None else self.bytes_at(uri)
             if held is None:
-                raise self.refused("has no binary part: copy it again")
+                raise self.error("has no binary part: copy it again")
             self.buffers[number] = held
         start, size = view.get("byteOffset", 0), view["byteLength"]
         if not 0 <= start <= start + size <= len(self.buffers[number]):
-            raise self.refused(
+            raise self.error(
                 f"buffer {number} has {len(self.buffers[number])} bytes, less than is asked of "
                 "it: it is truncated: copy it again"
             )
@@ -97,18 +97,18 @@ class _File:
         """What an accessor gives, with as many columns as one of `widths`."""
         accessor = self.item("accessors", index)
         if "sparse" in accessor or "bufferView" not in accessor:
-            raise self.refused("has sparse or compressed data: export it without compression")
-        kind = np.dtype(KINDS[accessor["componentType"]])
-        width, count = WIDTHS[accessor["type"]], accessor["count"]
+            raise self.error("has sparse or compressed data: export it without compression")
+        kind = np.dtype(COMPONENT_TYPES[accessor["componentType"]])
+        width, count = NUM_COMPONENTS[accessor["type"]], accessor["count"]
         if width not in widths:
-            raise self.refused(f"accessor {index} has {width} columns: export it again")
+            raise self.error(f"accessor {index} has {width} columns: export it again")
         content, stride = self.view(accessor["bufferView"])
         stride, start = stride or kind.itemsize * width, accessor.get("byteOffset", 0)
         held = len(content) - start - kind.itemsize * width
         if count < 0 or start < 0 or stride < kind.itemsize * width:
-            raise self.refused(f"accessor {index} is not as it should be: export it again")
+            raise self.error(f"accessor {index} is not as it should be: export it again")
         if count and (count - 1) * stride > held:
-            raise self.refused(
+            raise self.error(
                 f"accessor {index} asks for more than its buffer has: copy it again"
             )
         rows = np.ndarray((count, width), kind, content, start, (stride, kind.itemsize))
@@ -120,29 +120,29 @@ class _File:
         return numbers
 
 
-def read_gltf(path: Path, colored: bool) -> Contents:
+def read_gltf(path: Path, colored: bool) -> MeshContents:
     """The scene's triangles, y up as in the file. InputError."""
-    content = contents_of(path)
+    content = read_bytes(path)
     try:
-        file = _opened(path, content, colored)
+        file = _parse(path, content, colored)
         needed = [
             name
             for name in file.content.get("extensionsRequired", [])
-            if not name.startswith(HARMLESS)
+            if not name.startswith(IGNORED_EXTENSIONS)
         ]
         if needed:
-            raise file.refused(f"needs {str(needed[0])[:60]}: export it without that extension")
-        return _joined(file)
+            raise file.error(f"needs {str(needed[0])[:60]}: export it without that extension")
+        return _join(file)
     except InputError:
         raise
-    except (*DAMAGED, struct.error) as error:
+    except (*PARSE_ERRORS, struct.error) as error:
         raise InputError(
             f"{path}: cannot be read as glTF ({one_line(error)}); it may be damaged: make or "
             "copy it again"
         ) from error
 
 
-def _opened(path: Path, content: bytes, colored: bool) -> _File:
+def _parse(path: Path, content: bytes, colored: bool) -> _File:
     binary = None
     if content[:4] == b"glTF":
         _, version, length = struct.unpack_from("<4sII", content)
@@ -163,7 +163,7 @@ def _opened(path: Path, content: bytes, colored: bool) -> _File:
     return _File(path, cast(Json, tree), binary, colored)
 
 
-def _placed(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
+def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
     """The meshes of the default scene and where each is."""
     nodes = file.content.get("nodes", [])
     if "scenes" in file.content:
@@ -177,13 +177,13 @@ def _placed(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
         index, above = waiting.pop()
         node = file.item("nodes", index)
         if index in seen:
-            raise file.refused(f"node {index} hangs in several places: export it again")
+            raise file.error(f"node {index} hangs in several places: export it again")
         seen.add(index)
         here = above @ _matrix(node)
         waiting += [(child, here) for child in node.get("children", [])]
         if "mesh" in node:
             if "skin" in node:
-                raise file.refused("has a skin: apply its armature and export it again")
+                raise file.error("has a skin: apply its armature and export it again")
             yield file.item("meshes", node["mesh"]), here
 
 
@@ -201,23 +201,23 @@ def _matrix(node: Json) -> Float[Tensor, "4 4"]:
     return matrix
 
 
-def _joined(file: _File) -> Contents:
-    parts: list[Contents] = []
+def _join(file: _File) -> MeshContents:
+    parts: list[MeshContents] = []
     materials: dict[int, Material] = {}
     chosen: list[int] = []
     total = 0
-    for mesh, matrix in _placed(file):
+    for mesh, matrix in _mesh_nodes(file):
         for primitive in mesh["primitives"]:
-            index = primitive.get("material", NONE)
+            index = primitive.get("material", MISSING)
             if index not in materials:
                 materials[index] = _material(file, index)
             parts.append(_primitive(file, primitive, matrix, materials[index]))
             chosen.append(list(materials).index(index))
             total += len(parts[-1].faces)
             if total > MAX_FACES:
-                raise file.refused(f"has more than {MAX_FACES:,} faces: use fewer")
+                raise file.error(f"has more than {MAX_FACES:,} faces: use fewer")
     if not parts:
-        raise file.refused("has no meshes in its scene: export some")
+        raise file.error("has no meshes in its scene: export some")
     colors = _colors_of_all(file, parts, [list(materials.values())[k] for k in chosen])
     normals = [part.normals for part in parts if part.normals is not None]
     starts = torch.tensor([0, *(len(part.vertices) for part in parts)]).cumsum(0).tolist()
@@ -225,32 +225,32 @@ def _joined(file: _File) -> Contents:
     # Each vertex has its own place in the image; parts that have none have rows of NONE.
     places = [torch.zeros(len(p.vertices), 2) if p.uv is None else p.uv for p in parts]
     rows = [
-        torch.full_like(faces, NONE) if part.uv is None else faces
+        torch.full_like(faces, MISSING) if part.uv is None else faces
         for part, faces in zip(parts, moved, strict=True)
     ]
     owner = torch.tensor(chosen).repeat_interleave(torch.tensor([len(f) for f in moved]))
-    plain = not file.colored or list(materials) == [NONE]
-    return Contents(
+    plain = not file.colored or list(materials) == [MISSING]
+    return MeshContents(
         torch.cat([part.vertices for part in parts]),
         torch.cat(moved),
         torch.cat(normals) if len(normals) == len(parts) else None,
         colors,
         materials=() if plain else tuple(materials.values()),
-        of_face=None if plain else owner,
+        face_material=None if plain else owner,
         uv=torch.cat([place.double() for place in places]),
         faces_uv=torch.cat(rows),
-        split=True,
+        split_vertices=True,
     )
 
 
 def _colors_of_all(
-    file: _File, parts: list[Contents], materials: list[Material]
+    file: _File, parts: list[MeshContents], materials: list[Material]
 ) -> Float[Tensor, "vertices 3"] | None:
     """Of vertices, if any part has some: the others take their material's."""
     if all(part.vertex_colors is None for part in parts):
         return None
     if any(material.image is not None for material in materials):
-        raise file.refused("has images and vertex colours: keep either")
+        raise file.error("has images and vertex colours: keep either")
     return torch.cat(
         [
             material.color.double().expand_as(part.vertices)
@@ -263,10 +263,10 @@ def _colors_of_all(
 
 def _primitive(
     file: _File, primitive: Json, matrix: Float[Tensor, "4 4"], material: Material
-) -> Contents:
+) -> MeshContents:
     attributes = cast(dict[str, int], primitive["attributes"])
     if primitive.get("mode", TRIANGLES) != TRIANGLES:
-        raise file.refused("has points, lines or strips: export plain triangles alone")
+        raise file.error("has points, lines or strips: export plain triangles alone")
     vertices = file.numbers(attributes["POSITION"], 3)
     if "indices" in primitive:
         faces = file.numbers(primitive["indices"], 1).long().view(-1, 3)
@@ -274,7 +274,7 @@ def _primitive(
         faces = torch.arange(len(vertices)).view(-1, 3)
     # Rows of each part are checked here: together they could be those of another.
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
-        raise file.refused(f"a face names a vertex beyond {len(vertices)}: export it again")
+        raise file.error(f"a face names a vertex beyond {len(vertices)}: export it again")
     turn = matrix[:3, :3]
     if float(torch.linalg.det(turn)) < 0:
         # Mirrored: what was outside would be inside.
@@ -297,8 +297,8 @@ def _primitive(
         colors = _vertex_colors(file, attributes["COLOR_0"], material)
     for name, values in (("NORMAL", normals), ("TEXCOORD", uv), ("COLOR", colors)):
         if values is not None and len(values) != len(vertices):
-            raise file.refused(f"has {len(values)} {name} for {len(vertices)} vertices")
-    return Contents(vertices @ turn.T + matrix[:3, 3], faces, normals, colors, uv=uv)
+            raise file.error(f"has {len(values)} {name} for {len(vertices)} vertices")
+    return MeshContents(vertices @ turn.T + matrix[:3, 3], faces, normals, colors, uv=uv)
 
 
 def _texture(file: _File, primitive: Json) -> Json:
@@ -314,7 +314,7 @@ def _vertex_colors(
     """Times the material's factor; None if they are white on an image."""
     linear = file.numbers(accessor, 3, 4)[:, :3]
     if not bool(((linear >= 0) & (linear <= 1)).all()):
-        raise file.refused("has vertex colours outside of [0, 1]: correct them")
+        raise file.error("has vertex colours outside of [0, 1]: correct them")
     if material.image is not None and bool((linear == 1).all()):
         return None
     return display_from_linear(linear * linear_from_display(material.color.double()))
@@ -322,24 +322,24 @@ def _vertex_colors(
 
 def _material(file: _File, index: int) -> Material:
     """Base colour, white by default."""
-    if index == NONE or not file.colored:
+    if index == MISSING or not file.colored:
         return Material(torch.ones(3))
     described = file.item("materials", index)
     if "KHR_materials_pbrSpecularGlossiness" in described.get("extensions", {}):
-        raise file.refused("has materials of specular-glossiness: export metallic-roughness")
+        raise file.error("has materials of specular-glossiness: export metallic-roughness")
     surface = described.get("pbrMetallicRoughness", {})
     factor = torch.tensor(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=torch.float64)[:3]
     if factor.shape != (3,) or not bool(((factor >= 0) & (factor <= 1)).all()):
-        raise file.refused(f"has a base colour of {factor.tolist()}: give numbers in [0, 1]")
+        raise file.error(f"has a base colour of {factor.tolist()}: give numbers in [0, 1]")
     color = display_from_linear(factor).float()
     if "baseColorTexture" not in surface:
         return Material(color)
     named = surface["baseColorTexture"]
     if "KHR_texture_transform" in named.get("extensions", {}):
-        raise file.refused("transforms a texture: apply that and export it again")
+        raise file.error("transforms a texture: apply that and export it again")
     texture = file.item("textures", named["index"])
     if "source" not in texture:
-        raise file.refused("has an image of an extension: export it as PNG or JPEG")
+        raise file.error("has an image of an extension: export it as PNG or JPEG")
     sampler = file.item("samplers", texture["sampler"]) if "sampler" in texture else {}
     repeats = {sampler.get(key, REPEAT) for key in ("wrapS", "wrapT")} == {REPEAT}
     entry = file.item("images", texture["source"])

@@ -9,23 +9,23 @@ from torch.nn.functional import pad
 
 from unrender.errors import InputError
 from unrender.imaging.files import MAX_PIXELS
-from unrender.shapes.files.contents import NONE, Contents, Material
+from unrender.shapes.files.contents import MISSING, Material, MeshContents
 from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
 
 SEAM = 1e-4
 """How far beyond [0, 1] rounding takes coordinates of a texture."""
 
 
-def texture_of(
+def build_texture(
     path: Path,
-    found: Contents,
+    found: MeshContents,
     num_vertices: int,
     vertex_colors: Float[Tensor, "vertices 3"] | None,
 ) -> Texture | None:
     """Images first, then colours of vertices, of faces, of materials. InputError."""
-    of_face = found.of_face
-    used = [] if of_face is None else of_face.unique().tolist()
-    if any(k != NONE and found.materials[k].image is not None for k in used):
+    face_material = found.face_material
+    used = [] if face_material is None else face_material.unique().tolist()
+    if any(k != MISSING and found.materials[k].image is not None for k in used):
         return _image(path, found, used)
     if vertex_colors is not None:
         if not bool(((vertex_colors >= 0) & (vertex_colors <= 1)).all()):
@@ -33,30 +33,30 @@ def texture_of(
         return VertexColors(vertex_colors.float())
     if found.face_colors is not None:
         return FaceAtlas(found.face_colors.float()[:, None, None])
-    if of_face is None or not found.materials:
+    if face_material is None or not found.materials:
         return None
     # The last one is for faces of no material.
     colors = torch.stack([*(material.color for material in found.materials), torch.ones(3)])
     if len(used) == 1:
         return VertexColors(colors[used[0]].expand(num_vertices, 3).clone())
-    return FaceAtlas(colors[of_face][:, None, None])
+    return FaceAtlas(colors[face_material][:, None, None])
 
 
-def _image(path: Path, found: Contents, used: list[int]) -> UVTexture:
+def _image(path: Path, found: MeshContents, used: list[int]) -> UVTexture:
     """The only image, or all of them in one."""
-    assert found.of_face is not None, "faces of materials"
+    assert found.face_material is not None, "faces of materials"
     uv, rows = found.uv, found.faces_uv
     nowhere = torch.zeros(len(found.faces), 3, 2, dtype=torch.float64)
     corners = nowhere if uv is None or rows is None else uv[rows].double()
     parts: dict[int, tuple[Float[Tensor, "height width 3"], int, int]] = {}
     for k in used:
-        material = Material(torch.ones(3)) if k == NONE else found.materials[k]
-        chosen = found.of_face == k
+        material = Material(torch.ones(3)) if k == MISSING else found.materials[k]
+        chosen = found.face_material == k
         if material.image is None:
             corners[chosen] = 0.5
             parts[k] = material.color[None, None], 1, 1
             continue
-        if uv is None or rows is None or bool((rows[chosen] == NONE).any()):
+        if uv is None or rows is None or bool((rows[chosen] == MISSING).any()):
             raise InputError(
                 f"{path}: faces with an image have no texture coordinates: add them, or read "
                 "the geometry alone (colored=False)"
@@ -76,12 +76,12 @@ def _image(path: Path, found: Contents, used: list[int]) -> UVTexture:
         corners[chosen] = torch.where(outside, places - low.floor(), places)
         across, up = corners[chosen].amax((0, 1)).ceil().clamp(1, MAX_PIXELS).int().tolist()
         parts[k] = material.image, across, up
-    return _stacked(path, found.of_face, parts, corners)
+    return _stacked(path, found.face_material, parts, corners)
 
 
 def _stacked(
     path: Path,
-    of_face: Int[Tensor, "faces"],
+    face_material: Int[Tensor, "faces"],
     parts: dict[int, tuple[Float[Tensor, "height width 3"], int, int]],
     corners: Float[Tensor, "faces 3 2"],
 ) -> UVTexture:
@@ -104,9 +104,9 @@ def _stacked(
         whole[top : top + high, :wide] = rimmed.permute(1, 2, 0)
         # From shares of the image, v up, to pixels from the whole's upper left corner.
         rows, columns = image.shape[:2]
-        u, v = corners[of_face == k].unbind(-1)
+        u, v = corners[face_material == k].unbind(-1)
         pixels = torch.stack([1 + u * columns, top + 1 + (up - v) * rows], dim=-1)
-        corners[of_face == k] = pixels
+        corners[face_material == k] = pixels
         top += high
     places = corners / torch.tensor([width, height]) * torch.tensor([1.0, -1.0])
     places = places + torch.tensor([0.0, 1.0])

@@ -25,10 +25,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.shapes.files.contents import NONE, Contents
+from unrender.shapes.files.contents import MISSING, MeshContents
 from unrender.shapes.files.glb import write_glb
 from unrender.shapes.files.gltf import read_gltf
-from unrender.shapes.files.materials import texture_of
+from unrender.shapes.files.materials import build_texture
 from unrender.shapes.files.obj import read_obj, write_obj
 from unrender.shapes.files.plain import (
     read_off,
@@ -43,7 +43,7 @@ from unrender.shapes.textures import FaceAtlas, UVTexture, VertexColors
 
 Up = Literal["y", "z"]
 
-READERS: dict[str, Callable[[Path, bool], Contents]] = {
+MESH_READERS: dict[str, Callable[[Path, bool], MeshContents]] = {
     ".obj": read_obj,
     ".ply": read_ply_mesh,
     ".glb": read_gltf,
@@ -51,23 +51,26 @@ READERS: dict[str, Callable[[Path, bool], Contents]] = {
     ".off": lambda path, _: read_off(path),
     ".stl": lambda path, _: read_stl(path),
 }
-WRITTEN = (".obj", ".ply", ".glb", ".off", ".stl")
+WRITABLE_MESH_SUFFIXES = (".obj", ".ply", ".glb", ".off", ".stl")
 NORMAL_TOLERANCE = 1e-4
 """Normals as near to each other as this are one."""
-MIXER = 0x1E3779B97F4A7C15
+HASH_MULTIPLIER = 0x1E3779B97F4A7C15
 """An odd number of many digits, which spreads the keys of rows."""
 
 
-def read_mesh(path: Path, up: Up | None = None, colored: bool = True) -> Mesh:
+def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> Mesh:
     """The file's mesh, in single precision. InputError, one line, for what is no mesh.
 
     `up` is the file's up axis: "y" is turned to z; by default as this module says. Without
     `colored` the geometry alone, for which no material or image has to be there.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise InputError(f"{path}: ends in none of {', '.join(READERS)}: convert it to one")
-    found = READERS[suffix](path, colored)
+    if suffix not in MESH_READERS:
+        raise InputError(
+            f"{path}: is not a mesh file: convert it to one of {', '.join(MESH_READERS)}"
+        )
+    found = MESH_READERS[suffix](path, colored)
     _check(path, found)
     vertices, normals = found.vertices.float(), found.normals
     # In double precision what is far away is finite still.
@@ -75,23 +78,23 @@ def read_mesh(path: Path, up: Up | None = None, colored: bool = True) -> Mesh:
         row = int((~vertices.isfinite().all(1)).nonzero()[0])
         raise InputError(f"{path}: vertex {row} is not finite: correct it")
     faces, colors = found.faces, found.vertex_colors
-    if found.split:
+    if found.split_vertices:
         keys = vertices if colors is None else torch.cat([vertices, colors.float()], dim=1)
-        first, number = _distinct(keys)
+        first, number = _unique_rows(keys)
         vertices, faces = vertices[first], number[faces]
         colors = None if colors is None else colors[first]
         # At a hard edge the copies of a vertex have several normals: then none is kept.
         if normals is not None:
             agree = (normals - normals[first][number]).abs().amax() < NORMAL_TOLERANCE
             normals = normals[first] if bool(agree) else None
-    texture = texture_of(path, found, len(vertices), colors)
+    texture = build_texture(path, found, len(vertices), colors)
     if normals is not None:
         normals = _unit(normals)
     mesh = Mesh(vertices, faces, texture, normals)
-    return _turned(mesh, _to_z) if _up(suffix, up) == "y" else mesh
+    return _rotated(mesh, _to_z) if _up(suffix, up) == "y" else mesh
 
 
-def write_mesh(path: Path, mesh: Mesh, up: Up | None = None) -> None:
+def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
     """Write the mesh; what was there is replaced by the whole file or not at all. InputError.
 
     `up` as in `read_mesh`: with the same value the mesh comes back. .obj and .glb take every
@@ -100,9 +103,12 @@ def write_mesh(path: Path, mesh: Mesh, up: Up | None = None) -> None:
     Files hold colours in bytes, save vertex colours in .obj and .glb; in [0, 1], to which they
     are clamped.
     """
+    path = Path(path)
     suffix, texture = path.suffix.lower(), mesh.texture
-    if suffix not in WRITTEN:
-        raise InputError(f"{path}: ends in none of {', '.join(WRITTEN)}: change the ending")
+    if suffix not in WRITABLE_MESH_SUFFIXES:
+        raise InputError(
+            f"{path}: unknown mesh format: end the name in {', '.join(WRITABLE_MESH_SUFFIXES)}"
+        )
     large = isinstance(texture, FaceAtlas) and texture.images.shape[1] > 1
     taken = {
         ".ply": not isinstance(texture, UVTexture),
@@ -118,12 +124,12 @@ def write_mesh(path: Path, mesh: Mesh, up: Up | None = None) -> None:
         raise InputError(f"{path}: the mesh has no faces: write its points by write_points")
     if not bool(mesh.vertices.isfinite().all()):
         raise InputError(f"{path}: the mesh has vertices that are not finite: correct them")
-    mesh = _plain(mesh)
+    mesh = _detached(mesh)
     if _up(suffix, up) == "y":
-        mesh = _turned(mesh, _to_y)
+        mesh = _rotated(mesh, _to_y)
     uv = mesh.texture if isinstance(mesh.texture, UVTexture) else None
     if isinstance(mesh.texture, FaceAtlas):
-        uv = _pixel_each(mesh.texture)
+        uv = _one_pixel_per_face(mesh.texture)
     if suffix == ".obj":
         write_obj(path, mesh, uv)
     elif suffix == ".glb":
@@ -132,7 +138,7 @@ def write_mesh(path: Path, mesh: Mesh, up: Up | None = None) -> None:
         {".ply": write_ply_mesh, ".off": write_off, ".stl": write_stl}[suffix](path, mesh)
 
 
-def _check(path: Path, found: Contents) -> None:
+def _check(path: Path, found: MeshContents) -> None:
     count = len(found.vertices)
     if len(found.faces) == 0:
         if count:
@@ -143,7 +149,7 @@ def _check(path: Path, found: Contents) -> None:
     places = 0 if found.uv is None else len(found.uv)
     for rows, what, least, most in (
         (found.faces, "vertices", 0, count),
-        (found.faces_uv, "texture coordinates", NONE, places),
+        (found.faces_uv, "texture coordinates", MISSING, places),
     ):
         if rows is None:
             continue
@@ -154,7 +160,7 @@ def _check(path: Path, found: Contents) -> None:
             )
 
 
-def _distinct(
+def _unique_rows(
     rows: Float[Tensor, "rows columns"],
 ) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "rows"]]:
     """Where each distinct row comes first, in that order; and the number of each row's own."""
@@ -163,19 +169,19 @@ def _distinct(
     # One number a row is far quicker to sort; where two rows share one, they are told apart.
     key = torch.zeros(len(rows), dtype=torch.long)
     for column in bits.unbind(1):
-        key = (key ^ column) * MIXER
+        key = (key ^ column) * HASH_MULTIPLIER
         key = key ^ (key >> 29)
     _, number = key.unique(return_inverse=True)
-    first = _first(number)
+    first = _first_rows(number)
     if not torch.equal(bits[first][number], bits):
         _, number = bits.unique(dim=0, return_inverse=True)
-        first = _first(number)
+        first = _first_rows(number)
     order = first.argsort()
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
     return first[order], rank[number]
 
 
-def _first(number: Int[Tensor, "rows"]) -> Int[Tensor, "distinct"]:
+def _first_rows(number: Int[Tensor, "rows"]) -> Int[Tensor, "distinct"]:
     """The first row with each number."""
     first = torch.full((int(number.max()) + 1,), len(number))
     return first.scatter_reduce(0, number, torch.arange(len(number)), "amin")
@@ -202,14 +208,14 @@ def _to_y(vectors: Float[Tensor, "vertices 3"]) -> Float[Tensor, "vertices 3"]:
     return torch.stack([x, z, -y], dim=1)
 
 
-def _turned(
+def _rotated(
     mesh: Mesh, turn: Callable[[Float[Tensor, "vertices 3"]], Float[Tensor, "vertices 3"]]
 ) -> Mesh:
     normals = None if mesh.normals is None else turn(mesh.normals)
     return dataclasses.replace(mesh, vertices=turn(mesh.vertices), normals=normals)
 
 
-def _plain(mesh: Mesh) -> Mesh:
+def _detached(mesh: Mesh) -> Mesh:
     """On the CPU, without gradients, its colours in [0, 1]."""
     texture = mesh.texture
     if texture is not None:
@@ -221,7 +227,7 @@ def _plain(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices.detach(), mesh.faces, texture, normals).to("cpu")
 
 
-def _pixel_each(atlas: FaceAtlas) -> UVTexture:
+def _one_pixel_per_face(atlas: FaceAtlas) -> UVTexture:
     """An image with a pixel for each face, whose corners are all at its centre."""
     count = len(atlas.images)
     side = math.ceil(count**0.5)

@@ -19,31 +19,31 @@ from unrender.errors import InputError
 from unrender.files import replacing
 from unrender.imaging.files import read_image, write_image
 from unrender.shapes.files.contents import (
-    DAMAGED,
-    NONE,
-    Contents,
+    MISSING,
+    PARSE_ERRORS,
     Material,
-    contents_of,
-    fan,
-    file_beside,
+    MeshContents,
     one_line,
+    read_bytes,
+    sibling_file,
+    triangulate_fans,
 )
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture, VertexColors
 
 
-def read_obj(path: Path, colored: bool) -> Contents:
+def read_obj(path: Path, colored: bool) -> MeshContents:
     """The file's triangles, in its order. InputError."""
     # Names may be of any alphabet; what is not text fails as a number.
-    text = contents_of(path).decode("utf-8", "replace").replace("\\\r\n", " ")
+    text = read_bytes(path).decode("utf-8", "replace").replace("\\\r\n", " ")
     text = text.replace("\\\n", " ")
     vertices: list[str] = []
     places: list[str] = []
     faces: list[str] = []
     libraries: list[str] = []
     names: dict[str, int] = {}
-    of_face: list[int] = []
-    material = NONE
+    face_material: list[int] = []
+    material = MISSING
     for line in text.splitlines():
         kind, _, rest = line.lstrip().replace("\t", " ").partition(" ")
         if kind == "v":
@@ -53,9 +53,11 @@ def read_obj(path: Path, colored: bool) -> Contents:
         elif kind == "f":
             # What counts backward does so from here.
             faces.append(
-                _forward(path, rest, len(vertices), len(places)) if "-" in rest else rest
+                _absolute_indices(path, rest, len(vertices), len(places))
+                if "-" in rest
+                else rest
             )
-            of_face.append(material)
+            face_material.append(material)
         elif kind == "usemtl":
             material = names.setdefault(rest.strip(), len(names))
         elif kind == "mtllib":
@@ -66,19 +68,19 @@ def read_obj(path: Path, colored: bool) -> Contents:
         corners, counts = _corners(faces)
     except InputError:
         raise
-    except DAMAGED as error:
+    except PARSE_ERRORS as error:
         raise InputError(f"{path}: is no OBJ file ({one_line(error)}): correct it") from error
-    triangles = fan(path, counts)
-    owner = torch.tensor(of_face, dtype=torch.long).repeat_interleave(counts - 2)
+    triangles = triangulate_fans(path, counts)
+    owner = torch.tensor(face_material, dtype=torch.long).repeat_interleave(counts - 2)
     known = _materials(path, libraries, names) if colored and libraries else ()
     if uv.shape[1] == 1:
         uv = torch.cat([uv, torch.zeros_like(uv)], dim=1)
-    return Contents(
+    return MeshContents(
         numbers[:, :3],
         corners[:, 0][triangles],
         vertex_colors=numbers[:, -3:] if numbers.shape[1] >= 6 and colored else None,
         materials=known,
-        of_face=owner if known else None,
+        face_material=owner if known else None,
         uv=uv[:, :2] if len(uv) else None,
         faces_uv=corners[:, 1][triangles] if len(uv) else None,
     )
@@ -112,10 +114,10 @@ def _corners(lines: list[str]) -> tuple[Int[Tensor, "corners 2"], Int[Tensor, "p
         flat = np.fromiter((int(index) for pair in pairs for index in pair), np.int64)
         return torch.from_numpy(flat.reshape(-1, 2) - 1), counts
     rows = torch.from_numpy(np.fromiter(map(int, words), np.int64, len(words)))
-    return torch.stack([rows - 1, torch.full_like(rows, NONE)], dim=1), counts
+    return torch.stack([rows - 1, torch.full_like(rows, MISSING)], dim=1), counts
 
 
-def _forward(path: Path, corners: str, num_vertices: int, num_places: int) -> str:
+def _absolute_indices(path: Path, corners: str, num_vertices: int, num_places: int) -> str:
     """Corners of a face with rows that count from the first one."""
     seen = (num_vertices, num_places, 0)
 
@@ -137,9 +139,9 @@ def _materials(
     """Those that faces use, in the order of `names`."""
     written: dict[str, tuple[Path, dict[str, str]]] = {}
     for name in libraries:
-        file = file_beside(path, name)
+        file = sibling_file(path, name)
         current: dict[str, str] = {}
-        for line in contents_of(file).decode("utf-8", "replace").splitlines():
+        for line in read_bytes(file).decode("utf-8", "replace").splitlines():
             key, _, rest = line.strip().replace("\t", " ").partition(" ")
             if key == "newmtl":
                 current = {}
@@ -165,7 +167,7 @@ def _material(name: str, file: Path, lines: dict[str, str]) -> Material:
                 f"{file}: map_Kd of {name[:60]!r} has options ({image[:60]!r}), which are not "
                 "supported: remove them"
             )
-        return Material(torch.ones(3), read_image(file_beside(file, image))[..., :3])
+        return Material(torch.ones(3), read_image(sibling_file(file, image))[..., :3])
     try:
         color = torch.tensor([float(word) for word in lines.get("kd", "1 1 1").split()])
     except ValueError:

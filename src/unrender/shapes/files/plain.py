@@ -20,7 +20,13 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.files import replacing
 from unrender.imaging.files import to_bytes
-from unrender.shapes.files.contents import DAMAGED, Contents, contents_of, fan, one_line
+from unrender.shapes.files.contents import (
+    PARSE_ERRORS,
+    MeshContents,
+    one_line,
+    read_bytes,
+    triangulate_fans,
+)
 from unrender.shapes.files.ply import write_ply
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.textures import FaceAtlas, VertexColors
@@ -28,18 +34,18 @@ from unrender.shapes.textures import FaceAtlas, VertexColors
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def read_ply_mesh(path: Path, colored: bool) -> Contents:
+def read_ply_mesh(path: Path, colored: bool) -> MeshContents:
     """Triangles and polygons, with the colours of vertices or else of faces. InputError."""
     from trimesh.exchange.ply import load_ply  # noqa: PLC0415 - half a second
 
-    content = contents_of(path)
+    content = read_bytes(path)
     head = content[: content.find(b"end_header")]
     if colored and b"comment TextureFile" in head:
         raise InputError(
             f"{path}: has a texture, which is not supported in PLY: store it as .obj or .glb, "
             "or read the geometry alone (colored=False)"
         )
-    with _refusing(path, "PLY"):
+    with _reporting_errors(path, "PLY"):
         found = cast(dict[str, Any], load_ply(io.BytesIO(content)))
         elements = found["metadata"]["_ply_raw"]
         vertices = found.get("vertices", np.zeros((0, 3)))
@@ -56,7 +62,7 @@ def read_ply_mesh(path: Path, colored: bool) -> Contents:
         if polygons.shape[1] != 3:
             counts = torch.full((len(polygons),), polygons.shape[1])
             rows = torch.from_numpy(polygons.astype(np.int64)).flatten()
-            triangles, cut = rows[fan(path, counts)], polygons.shape[1] - 2
+            triangles, cut = rows[triangulate_fans(path, counts)], polygons.shape[1] - 2
         else:
             triangles = torch.from_numpy(polygons.astype(np.int64))
         face_colors = _unit_range(path, found.get("face_colors")) if colored else None
@@ -65,7 +71,7 @@ def read_ply_mesh(path: Path, colored: bool) -> Contents:
             if len(face_colors) != len(triangles):
                 raise InputError(f"{path}: has colours of mixed polygons: triangulate it")
         normals = found.get("vertex_normals")
-        return Contents(
+        return MeshContents(
             torch.from_numpy(vertices.astype(np.float64)),
             triangles,
             None if normals is None else torch.from_numpy(normals.astype(np.float64)),
@@ -85,25 +91,25 @@ def _unit_range(path: Path, values: Array | None) -> Float[Tensor, "rows 3"] | N
     return colors
 
 
-def read_stl(path: Path) -> Contents:
+def read_stl(path: Path) -> MeshContents:
     """Triangles, each with corners of its own, binary or text. InputError."""
     from trimesh.exchange.stl import load_stl  # noqa: PLC0415 - half a second
 
-    content = contents_of(path)
-    with _refusing(path, "STL"):
+    content = read_bytes(path)
+    with _reporting_errors(path, "STL"):
         found = cast(dict[str, Any], load_stl(io.BytesIO(content)))
         # Text of several solids comes apart.
         parts = cast(Mapping[str, dict[str, Any]], found.get("geometry", {"": found}))
         corners = [part["vertices"].astype(np.float64) for part in parts.values()]
         vertices = torch.from_numpy(np.concatenate([np.zeros((0, 3)), *corners]))
-    return Contents(vertices, torch.arange(len(vertices)).view(-1, 3), split=True)
+    return MeshContents(vertices, torch.arange(len(vertices)).view(-1, 3), split_vertices=True)
 
 
-def read_off(path: Path) -> Contents:
+def read_off(path: Path) -> MeshContents:
     """Polygons; the colours of vertices in COFF are passed over too. InputError."""
-    lines = contents_of(path).decode("utf-8", "replace").splitlines()
+    lines = read_bytes(path).decode("utf-8", "replace").splitlines()
     rows = [words for line in lines if (words := line.partition("#")[0].split())]
-    with _refusing(path, "OFF"):
+    with _reporting_errors(path, "OFF"):
         name = rows[0][0]
         start = name.find("OFF") + 3
         if start < 3 or name[: start - 3] not in ("", "C", "N", "CN", "ST"):
@@ -127,11 +133,13 @@ def read_off(path: Path) -> Contents:
             raise InputError(f"{path}: a face has fewer corners than it says: copy it again")
         corners = torch.tensor([index for polygon in polygons for index in polygon[1:]])
         sizes = torch.tensor([polygon[0] for polygon in polygons], dtype=torch.long)
-        return Contents(vertices.double().view(-1, 3), corners.long()[fan(path, sizes)])
+        return MeshContents(
+            vertices.double().view(-1, 3), corners.long()[triangulate_fans(path, sizes)]
+        )
 
 
 @contextmanager
-def _refusing(path: Path, kind: str) -> Generator[None]:
+def _reporting_errors(path: Path, kind: str) -> Generator[None]:
     """What a parser raises, or warns of, as an InputError; it is not to print."""
     log = logging.getLogger("trimesh")
     silent = log.disabled
@@ -144,7 +152,7 @@ def _refusing(path: Path, kind: str) -> Generator[None]:
             yield
     except InputError:
         raise
-    except (*DAMAGED, Warning) as error:
+    except (*PARSE_ERRORS, Warning) as error:
         raise InputError(
             f"{path}: cannot be read as {kind} ({one_line(error)}); it may be truncated: make "
             "or copy it again"

@@ -22,14 +22,17 @@ from unrender.shapes.points import PointCloud
 
 MAX_BYTES = 2 << 30
 """Larger text files are refused before they are read."""
-ENDINGS = (".ply", ".npz", ".xyz")
+POINT_SUFFIXES = (".ply", ".npz", ".xyz")
 
 
-def read_points(path: Path) -> PointCloud:
+def read_points(path: str | Path) -> PointCloud:
     """The file's points, in single precision. InputError, one line, for what is no cloud."""
+    path = Path(path)
     readers = {".ply": _from_ply, ".npz": _from_npz, ".xyz": _from_xyz}
     if path.suffix.lower() not in readers:
-        raise InputError(f"{path}: ends in none of {', '.join(ENDINGS)}: convert it to one")
+        raise InputError(
+            f"{path}: is not a point cloud file: convert it to {', '.join(POINT_SUFFIXES)}"
+        )
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
     # What is not finite, or not in single precision, is refused below: numpy is not to warn.
@@ -49,14 +52,17 @@ def read_points(path: Path) -> PointCloud:
     return PointCloud(cloud.points, colors, normals)
 
 
-def write_points(path: Path, cloud: PointCloud) -> None:
+def write_points(path: str | Path, cloud: PointCloud) -> None:
     """Write all points, whole or not at all. InputError.
 
     Colours are bytes in .ply; .xyz holds none.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in ENDINGS:
-        raise InputError(f"{path}: ends in none of {', '.join(ENDINGS)}: change the ending")
+    if suffix not in POINT_SUFFIXES:
+        raise InputError(
+            f"{path}: unknown point cloud format: end it in {', '.join(POINT_SUFFIXES)}"
+        )
     if len(cloud) == 0:
         raise InputError(f"{path}: the cloud has no points: there is nothing to write")
     cloud = cloud.map(lambda values: values.detach().cpu().float())

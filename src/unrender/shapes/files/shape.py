@@ -1,14 +1,23 @@
-"""A shape from its file, whatever it holds: triangles, points or voxels."""
+"""Loading and saving shapes of any kind: meshes, point clouds and voxel grids.
+
+`load_shape` and `save_shape` choose the format by the file's ending; `Mesh`, `PointCloud` and
+`VoxelGrid` have `load` and `save` methods that use them.
+"""
 
 import re
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from unrender.errors import InputError
 from unrender.shapes.convert import mesh_from_voxels
-from unrender.shapes.files.meshes import READERS, WRITTEN, read_mesh, write_mesh
-from unrender.shapes.files.points import ENDINGS, read_points, write_points
+from unrender.shapes.files.meshes import (
+    MESH_READERS,
+    WRITABLE_MESH_SUFFIXES,
+    read_mesh,
+    write_mesh,
+)
+from unrender.shapes.files.points import POINT_SUFFIXES, read_points, write_points
 from unrender.shapes.files.voxels import read_voxels, write_voxels
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -16,49 +25,76 @@ from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
 
 Up = Literal["auto", "y", "z"]
-"""The axis that points up in a mesh' file; `auto` as `unrender.shapes.files.meshes` says."""
+"""The up axis of a mesh file; for `auto`, see `unrender.shapes.files.meshes`."""
 MAX_HEADER_BYTES = 1 << 16
-READABLE = tuple(sorted({*READERS, *ENDINGS, ".binvox"}))
+READABLE = tuple(sorted({*MESH_READERS, *POINT_SUFFIXES, ".binvox"}))
+"""The endings that `load_shape` reads."""
 WRITABLE: dict[type[Shape], tuple[str, ...]] = {
-    Mesh: WRITTEN,
-    PointCloud: ENDINGS,
+    Mesh: WRITABLE_MESH_SUFFIXES,
+    PointCloud: POINT_SUFFIXES,
     VoxelGrid: (".npz", ".binvox"),
 }
-"""The formats of each kind of shape."""
+"""The endings that `save_shape` writes, for each kind of shape."""
+KIND_NAMES: dict[type[Shape], str] = {
+    Mesh: "a mesh",
+    PointCloud: "a point cloud",
+    VoxelGrid: "a voxel grid",
+}
+
+AnyShape = TypeVar("AnyShape", Mesh, PointCloud, VoxelGrid)
 
 
-def load_shape(path: Path, up: Up = "auto") -> Shape:
-    """What the file's ending says; a .ply without faces is points. InputError.
+def load_shape(path: str | Path, up: Up = "auto") -> Shape:
+    """Load the mesh, point cloud or voxel grid in a file, chosen by the file's ending.
 
-    An .npz holds the voxels or the points that this library writes.
+    A .ply file without faces is a point cloud; an .npz file holds a voxel grid or a point cloud
+    as written by `save_shape`. `up` applies to meshes only. Raises InputError for a file that
+    is missing, damaged or of an unknown format.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in READABLE:
-        raise InputError(f"{path}: is no shape's file: give one of {', '.join(READABLE)}")
+        raise InputError(f"{path}: is not a shape file: give one of {', '.join(READABLE)}")
     if not path.is_file():
         raise InputError(f"{path}: not found: check the path")
-    if suffix == ".binvox" or (suffix == ".npz" and _holds_voxels(path)):
+    if suffix == ".binvox" or (suffix == ".npz" and _has_voxels(path)):
         return read_voxels(path)
-    if suffix in ENDINGS and not (suffix == ".ply" and _has_faces(path)):
+    if suffix in POINT_SUFFIXES and not (suffix == ".ply" and _has_faces(path)):
         return read_points(path)
     return read_mesh(path, None if up == "auto" else up)
 
 
-def save_shape(path: Path, shape: Shape) -> None:
-    """Write the shape in the format of the ending, whole or not at all. InputError.
+def load_shape_as(kind: type[AnyShape], path: str | Path, up: Up = "auto") -> AnyShape:
+    """Load a shape that must be of the given kind, as `Mesh.load` and its like do.
 
-    Of voxels, the formats of meshes hold the surface.
+    Raises InputError as `load_shape` does, and for a file that holds another kind of shape.
     """
+    shape = load_shape(path, up)
+    if not isinstance(shape, kind):
+        raise InputError(
+            f"{path}: holds {KIND_NAMES[type(shape)]}, not {KIND_NAMES[kind]}: load it with "
+            f"{type(shape).__name__}.load"
+        )
+    return shape
+
+
+def save_shape(path: str | Path, shape: Shape) -> None:
+    """Save a shape in the format that the path's ending names, completely or not at all.
+
+    A voxel grid saved in a mesh format is converted to its surface. Raises InputError for an
+    ending that cannot hold the shape, and for an empty shape.
+    """
+    path = Path(path)
     suffix = path.suffix.lower()
-    if isinstance(shape, VoxelGrid) and suffix in WRITTEN:
+    if isinstance(shape, VoxelGrid) and suffix in WRITABLE_MESH_SUFFIXES:
         shape = mesh_from_voxels(shape)
     if suffix not in WRITABLE[type(shape)]:
-        what = {Mesh: "a mesh", PointCloud: "points", VoxelGrid: "voxels"}[type(shape)]
         raise InputError(
-            f"{path}: {what} cannot be written so: end it in {', '.join(WRITABLE[type(shape)])}"
+            f"{path}: {KIND_NAMES[type(shape)]} cannot be saved in this format: end the name "
+            f"in {', '.join(WRITABLE[type(shape)])}"
         )
     if isinstance(shape, Mesh) and len(shape.faces) == 0:
-        raise InputError(f"{path}: the shape has no surface to be written: fit or train longer")
+        raise InputError(f"{path}: the shape has no surface to save: fit or train longer")
     if isinstance(shape, Mesh):
         write_mesh(path, shape)
     elif isinstance(shape, PointCloud):
@@ -68,12 +104,13 @@ def save_shape(path: Path, shape: Shape) -> None:
 
 
 def _has_faces(path: Path) -> bool:
+    """Whether the header of a .ply file declares any faces."""
     with path.open("rb") as file:
         header = file.read(MAX_HEADER_BYTES).split(b"end_header")[0]
-    found = re.search(rb"^element\s+face\s+(\d+)", header, re.MULTILINE)
-    return found is not None and int(found[1]) > 0
+    match = re.search(rb"^element\s+face\s+(\d+)", header, re.MULTILINE)
+    return match is not None and int(match[1]) > 0
 
 
-def _holds_voxels(path: Path) -> bool:
-    """Whether an .npz has voxels' arrays; readers say what is wrong with a damaged one."""
+def _has_voxels(path: Path) -> bool:
+    """Whether an .npz file holds a voxel grid; the readers report damaged files."""
     return zipfile.is_zipfile(path) and "values.npy" in zipfile.ZipFile(path).namelist()

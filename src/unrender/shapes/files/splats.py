@@ -29,7 +29,7 @@ class Splats:
     harmonics: Float[Tensor, "splats coefficients 3"]
 
 
-def write_splats(path: Path, splats: Splats) -> None:
+def write_splats(path: str | Path, splats: Splats) -> None:
     """Write the file, whole or not at all."""
 
     def columns(prefix: str, values: Tensor) -> dict[str, np.ndarray]:
@@ -44,11 +44,12 @@ def write_splats(path: Path, splats: Splats) -> None:
     named |= {"opacity": splats.opacity_logits.detach().cpu().float().numpy()}
     named |= columns("scale_", splats.log_scales)
     named |= columns("rot_", splats.quaternions)
-    write_ply(path, named)
+    write_ply(Path(path), named)
 
 
-def read_splats(path: Path) -> Splats:
+def read_splats(path: str | Path) -> Splats:
     """Gaussians of a file in this layout. Raises InputError."""
+    path = Path(path)
     found = read_ply(path)
 
     def columns(names: list[str]) -> Tensor:

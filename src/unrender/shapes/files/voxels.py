@@ -25,30 +25,32 @@ MAX_HEADER_BYTES = 1 << 16
 MAX_LINES = 100
 
 
-def read_voxels(path: Path) -> VoxelGrid:
+def read_voxels(path: str | Path) -> VoxelGrid:
     """Read a .npz or .binvox. Raises InputError for what is not as this module says."""
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path")
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _read_npz(path)
-    if path.suffix == ".binvox":
+    if path.suffix.lower() == ".binvox":
         return _read_binvox(path)
     raise InputError(f"{path}: voxels are read from .npz and .binvox; change the ending")
 
 
-def write_voxels(path: Path, grid: VoxelGrid, level: float = 0.5) -> None:
+def write_voxels(path: str | Path, grid: VoxelGrid, level: float = 0.5) -> None:
     """Write a .npz with all values, or a .binvox of the cells above the level.
 
     Whole or not at all. Raises InputError for other endings, and for a .binvox of no cube.
     """
-    if path.suffix == ".npz":
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
         arrays: dict[str, Array] = {
             "values": grid.values.detach().cpu().numpy(),
             "low": np.array(grid.low, np.float64),
             "cell": np.array(grid.cell, np.float64),
         }
         write_arrays(path, arrays, compress=True)
-    elif path.suffix == ".binvox":
+    elif path.suffix.lower() == ".binvox":
         _write_binvox(path, grid, level)
     else:
         raise InputError(f"{path}: voxels are written as .npz or .binvox; change the ending")
@@ -111,7 +113,7 @@ def _read_binvox(path: Path) -> VoxelGrid:
     size = int(side)
     x, y, z = fields["translate"]
     _check_place(path, (x, y, z), fields["scale"][0] / size)
-    filled = _expanded(path, np.frombuffer(content, np.uint8, offset=end), size**3)
+    filled = _decode_runs(path, np.frombuffer(content, np.uint8, offset=end), size**3)
     values = torch.from_numpy(filled).view(size, size, size).transpose(1, 2)
     return VoxelGrid(values.float().contiguous(), (x, y, z), fields["scale"][0] / size)
 
@@ -128,7 +130,7 @@ def _numbers(path: Path, name: str, words: list[str], expected: int) -> list[flo
     return numbers
 
 
-def _expanded(path: Path, runs: Array, cells: int) -> Array:
+def _decode_runs(path: Path, runs: Array, cells: int) -> Array:
     """The cells of all runs, whose sum is checked before any is written out."""
     values, lengths = runs[: len(runs) // 2 * 2].reshape(-1, 2).T
     total = int(lengths.sum(dtype=np.int64))

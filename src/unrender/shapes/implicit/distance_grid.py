@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from unrender.kernels.march import MarchGrid, march
 from unrender.shapes.voxels import cell_centers
 
-SLACK = 1.2
+LIPSCHITZ_BOUND = 1.2
 """How steep a field may be that should have slope 1."""
-EMPTY = 0.02
+MIN_OPTICAL_DEPTH = 0.02
 """Optical depth of a cell's width that is not worth looking at."""
-DARK = 6.0
+STOP_OPTICAL_DEPTH = 6.0
 """Optical depth behind which a ray ends."""
-AT_ONCE = 1 << 17
+CHUNK_SIZE = 1 << 17
 
 Distance = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 Density = Callable[[Float[Tensor, "*batch"]], Float[Tensor, "*batch"]]
@@ -46,7 +46,7 @@ class DistanceGrid(nn.Module):
     def distances(self, distance: Distance) -> Float[Tensor, "x y z"]:
         """At the centres of the cells."""
         centers = cell_centers(self.density, (-1.0, -1.0, -1.0), self.cell).view(-1, 3)
-        found = torch.cat([distance(part) for part in centers.split(AT_ONCE)])
+        found = torch.cat([distance(part) for part in centers.split(CHUNK_SIZE)])
         return found.view(self.density.shape)
 
     @torch.no_grad()
@@ -57,12 +57,12 @@ class DistanceGrid(nn.Module):
         dark as its farthest part.
         """
         found = self.distances(distance)
-        reach = SLACK * 3**0.5 / 2 * self.cell
-        self.occupied.copy_(density(found - reach) * self.cell > EMPTY)
+        reach = LIPSCHITZ_BOUND * 3**0.5 / 2 * self.cell
+        self.occupied.copy_(density(found - reach) * self.cell > MIN_OPTICAL_DEPTH)
         self.density.copy_(density(found + reach))
         self._grid = None
 
-    def stretches(
+    def ray_intervals(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
         """From where to where each ray may meet matter; the same twice where it meets none.
@@ -72,7 +72,9 @@ class DistanceGrid(nn.Module):
         if self._grid is None or self._grid.depth.device != origins.device:
             self._grid = MarchGrid.from_cells(1.0, self.occupied, self.density, self.cell / 2)
         jitter = torch.full_like(origins[:, 0], 0.5)
-        bins = march(origins.detach(), directions.detach(), jitter, self._grid, DARK)
+        bins = march(
+            origins.detach(), directions.detach(), jitter, self._grid, STOP_OPTICAL_DEPTH
+        )
         counts = bins.offsets.diff()
         near, far = origins.new_zeros(2, len(origins)).unbind()
         there = counts > 0

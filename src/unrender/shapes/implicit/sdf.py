@@ -43,7 +43,7 @@ def box(half_sizes: Vector) -> SDF:
     """From −half_sizes to half_sizes. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        return box_distance(*(points.abs() - vector(half_sizes, points)).unbind(1))
+        return box_distance(*(points.abs() - as_vector(half_sizes, points)).unbind(1))
 
     return distance
 
@@ -72,8 +72,8 @@ def capsule(start: Vector, end: Vector, radius: Scalar) -> SDF:
     """All within `radius` of the segment between two different points. Exact."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        first = vector(start, points)
-        axis = vector(end, points) - first
+        first = as_vector(start, points)
+        axis = as_vector(end, points) - first
         local = points - first
         share = (dot(local, axis) / (axis @ axis)).clamp(0, 1)
         x, y, z = local.unbind(1)
@@ -84,10 +84,10 @@ def capsule(start: Vector, end: Vector, radius: Scalar) -> SDF:
 
 def plane(normal: Vector, offset: Scalar) -> SDF:
     """The half-space normal · x < offset; the normal has unit length. Exact."""
-    return lambda points: dot(points, vector(normal, points)) - offset
+    return lambda points: dot(points, as_vector(normal, points)) - offset
 
 
-def nothing() -> SDF:
+def empty() -> SDF:
     """Infinitely far from everywhere: the scene without shapes."""
     return lambda points: torch.full_like(points[:, 0], torch.inf)
 
@@ -95,7 +95,7 @@ def nothing() -> SDF:
 def union(*parts: SDF) -> SDF:
     """Exact outside if all parts are; `nothing` of no parts."""
     if not parts:
-        return nothing()
+        return empty()
     return lambda points: reduce(torch.minimum, (part(points) for part in parts))
 
 
@@ -138,7 +138,7 @@ def smooth_minimum(
 
 
 def translated(part: SDF, offset: Vector) -> SDF:
-    return lambda points: part(points - vector(offset, points))
+    return lambda points: part(points - as_vector(offset, points))
 
 
 def rotated(part: SDF, rotation: Float[Tensor, "3 3"]) -> SDF:
@@ -209,11 +209,11 @@ def box_distance(*beyond: Float[Tensor, "points"]) -> Float[Tensor, "points"]:
     return outside + reduce(torch.maximum, beyond).clamp_max(0)
 
 
-def vector(values: Vector, points: Float[Tensor, "points axes"]) -> Float[Tensor, "axes"]:
+def as_vector(values: Vector, points: Float[Tensor, "points axes"]) -> Float[Tensor, "axes"]:
     """As a tensor where the points are; gradients reach what was a tensor."""
     return values.to(points) if isinstance(values, Tensor) else points.new_tensor(values)
 
 
-def columns(*of: Float[Tensor, "points"]) -> Float[Tensor, "points axes"]:
+def stack_columns(*of: Float[Tensor, "points"]) -> Float[Tensor, "points axes"]:
     """Points by their coordinates, each of which lies together in memory."""
     return torch.stack(of).T

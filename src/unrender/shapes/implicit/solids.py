@@ -17,12 +17,12 @@ from unrender.shapes.implicit.sdf import (
     SDF,
     Scalar,
     Vector,
+    as_vector,
     box,
     box_distance,
-    columns,
     length,
+    stack_columns,
     torus,
-    vector,
 )
 
 Profile = Callable[[Float[Tensor, "points 2"]], Float[Tensor, "points"]]
@@ -101,7 +101,7 @@ def revolved(profile: Profile, offset: Scalar = 0.0) -> SDF:
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         x, y, z = points.unbind(1)
-        return profile(columns(length(x, y) - offset, z))
+        return profile(stack_columns(length(x, y) - offset, z))
 
     return distance
 
@@ -133,7 +133,7 @@ def rounded_box(half_sizes: Vector, radius: Scalar) -> SDF:
     """From −half_sizes to half_sizes, edges rounded by a radius that is at most the least."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        return box(vector(half_sizes, points) - radius)(points) - radius
+        return box(as_vector(half_sizes, points) - radius)(points) - radius
 
     return distance
 
@@ -167,7 +167,7 @@ def link(half_length: Scalar, major: Scalar, minor: Scalar) -> SDF:
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         x, y, z = points.unbind(1)
-        return ring(columns(x, (y.abs() - half_length).clamp_min(0), z))
+        return ring(stack_columns(x, (y.abs() - half_length).clamp_min(0), z))
 
     return distance
 
@@ -181,7 +181,7 @@ def ellipsoid(radii: Vector) -> SDF:
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        axes = vector(radii, points).unbind()
+        axes = as_vector(radii, points).unbind()
         # On a plane of symmetry the nearest point is on either side of it: one is chosen.
         place = [
             torch.maximum(p.abs(), 1e-5 * r.detach())

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.shapes.implicit.sdf import SDF, Scalar, Vector, columns, length, vector
+from unrender.shapes.implicit.sdf import SDF, Scalar, Vector, as_vector, length, stack_columns
 
-Map = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
+PointMap = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
 
 
 def rounded(part: SDF, radius: Scalar) -> SDF:
@@ -37,7 +37,7 @@ def elongated(part: SDF, half_lengths: Vector) -> SDF:
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        half = vector(half_lengths, points)
+        half = as_vector(half_lengths, points)
         return part(points - torch.minimum(torch.maximum(points, -half), half))
 
     return distance
@@ -52,7 +52,7 @@ def mirrored(part: SDF, axis: int) -> SDF:
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         of = list(points.unbind(1))
         of[axis] = of[axis].abs()
-        return part(columns(*of))
+        return part(stack_columns(*of))
 
     return distance
 
@@ -91,7 +91,7 @@ def repeated(
         for choice in product(*places):
             for axis, place in zip(axes, choice, strict=True):
                 of[axis] = place
-            found = part(columns(*of))
+            found = part(stack_columns(*of))
             best = found if best is None else torch.minimum(best, found)
         assert best is not None
         return best
@@ -110,19 +110,19 @@ def repeated_around(part: SDF, count: int) -> SDF:
         sector = 2 * math.pi / count
         turn = (torch.atan2(y, x).detach() / sector).round() * sector
         cosine, sine = turn.cos(), turn.sin()
-        return part(columns(cosine * x + sine * y, cosine * y - sine * x, z))
+        return part(stack_columns(cosine * x + sine * y, cosine * y - sine * x, z))
 
     return distance
 
 
-def warped(part: SDF, warp: Map, lipschitz: float) -> SDF:
+def warped(part: SDF, warp: PointMap, lipschitz: float) -> SDF:
     """The part asked at other points; `lipschitz` is how much the map stretches at most."""
     return lambda points: part(warp(points)) / lipschitz
 
 
-def displaced(part: SDF, height: SDF, slope: float) -> SDF:
+def displaced(part: SDF, height: SDF, lipschitz: float) -> SDF:
     """Raised by a function of the place, whose own Lipschitz constant is `slope`."""
-    return lambda points: (part(points) - height(points)) / (1 + slope)
+    return lambda points: (part(points) - height(points)) / (1 + lipschitz)
 
 
 def twisted(part: SDF, turn: float, radius: float) -> SDF:
@@ -140,7 +140,7 @@ def twisted(part: SDF, turn: float, radius: float) -> SDF:
         away = length(x, y)
         inward = (radius / away).clamp_max(1)
         cosine, sine = (turn * z).cos() * inward, (turn * z).sin() * inward
-        found = part(columns(cosine * x + sine * y, cosine * y - sine * x, z)) / lipschitz
+        found = part(stack_columns(cosine * x + sine * y, cosine * y - sine * x, z)) / lipschitz
         return torch.maximum(found, away - radius)
 
     return distance
@@ -170,14 +170,14 @@ def bent(part: SDF, curvature: float, reach: float) -> SDF:
         away = length(x, down)
         # The hole of the bend is asked at its rim.
         ring = away.clamp_min(inner)
-        found = part(columns(radius * torch.atan2(x, down), y, side * (radius - ring)))
+        found = part(stack_columns(radius * torch.atan2(x, down), y, side * (radius - ring)))
         near = (found / lipschitz).clamp_max(inner)
         return torch.maximum(near, away - radius - reach)
 
     return distance
 
 
-def bounded(part: SDF, center: Vector, radius: Scalar) -> SDF:
+def with_bounding_sphere(part: SDF, center: Vector, radius: Scalar) -> SDF:
     """The same part, asked only by points near a ball that holds all of it: for speed.
 
     Farther away than the radius again, the distance is that to the ball: a bound, which jumps
@@ -185,7 +185,7 @@ def bounded(part: SDF, center: Vector, radius: Scalar) -> SDF:
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        away = length(*(points - vector(center, points)).unbind(1)) - radius
+        away = length(*(points - as_vector(center, points)).unbind(1)) - radius
         near = (away < radius).nonzero()[:, 0]
         if len(near) == len(points):
             return part(points)

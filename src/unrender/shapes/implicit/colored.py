@@ -12,10 +12,10 @@ from unrender.shapes.implicit.sdf import (
     SDF,
     Scalar,
     Vector,
-    nothing,
+    as_vector,
+    empty,
     smooth_minimum,
     union,
-    vector,
 )
 
 ColorField = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
@@ -23,21 +23,21 @@ ColorField = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
 
 
 @dataclass(frozen=True)
-class Painted:
+class ColoredSDF:
     """A shape and its colours."""
 
     sdf: SDF
     color: ColorField
 
 
-def painted(sdf: SDF, color: Vector | ColorField) -> Painted:
+def with_color(sdf: SDF, color: Vector | ColorField) -> ColoredSDF:
     """A shape in one colour, or in one that depends on the place."""
     if callable(color) and not isinstance(color, Tensor):
-        return Painted(sdf, color)
-    return Painted(sdf, lambda points: vector(color, points).expand(len(points), 3))
+        return ColoredSDF(sdf, color)
+    return ColoredSDF(sdf, lambda points: as_vector(color, points).expand(len(points), 3))
 
 
-def painted_union(*parts: Painted, blend: Scalar = 0.0) -> Painted:
+def colored_union(*parts: ColoredSDF, blend: Scalar = 0.0) -> ColoredSDF:
     """All parts, each in its colour; with a `blend`, seams are filled and their colours mix.
 
     Distances are those of `union` or `smooth_union`, part by part in order. At a seam each
@@ -45,12 +45,12 @@ def painted_union(*parts: Painted, blend: Scalar = 0.0) -> Painted:
     h / 2 of the farther one and 1 − h / 2 of the nearer one, h = max(0, 1 − |a − b| / blend).
     """
     if not parts:
-        return painted(nothing(), (0.0, 0.0, 0.0))
+        return with_color(empty(), (0.0, 0.0, 0.0))
     sharp = not isinstance(blend, Tensor) and blend == 0
     if sharp:
         sdf = union(*(part.sdf for part in parts))
     else:
-        sdf = smooth_of([part.sdf for part in parts], blend)
+        sdf = smooth_union_of([part.sdf for part in parts], blend)
 
     def color(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         nearest, mixed = parts[0].sdf(points), parts[0].color(points)
@@ -66,10 +66,10 @@ def painted_union(*parts: Painted, blend: Scalar = 0.0) -> Painted:
             mixed = mixed + share[:, None] * (part.color(points) - mixed)
         return mixed
 
-    return Painted(sdf, color)
+    return ColoredSDF(sdf, color)
 
 
-def smooth_of(parts: list[SDF], blend: Scalar) -> SDF:
+def smooth_union_of(parts: list[SDF], blend: Scalar) -> SDF:
     """The smooth union of several parts, in their order."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:

@@ -17,21 +17,21 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.kernels.nearest import nearest as nearest_points
+from unrender.kernels.nearest import nearest
 from unrender.shapes.chamfer import safe_sqrt
 from unrender.shapes.implicit.sdf import SDF
-from unrender.shapes.points import estimated_normals, nearest
+from unrender.shapes.points import estimate_normals, nearest_neighbors
 
-NEIGHBOURS = 10
-FEWEST = 100
+NUM_NEIGHBORS = 10
+MIN_POINTS = 100
 """Points that may say what a surface is like."""
-NEAR = 4.0
+PLANE_REACH = 4.0
 """A plane stands for the surface about its point for so many distances between neighbours."""
 
 
 @torch.no_grad()
 def oriented_normals(
-    points: Float[Tensor, "points 3"], neighbors: int = NEIGHBOURS
+    points: Float[Tensor, "points 3"], neighbors: int = NUM_NEIGHBORS
 ) -> Float[Tensor, "points 3"]:
     """Unit normals that point out of the closed surface on which the points lie.
 
@@ -46,13 +46,13 @@ def oriented_normals(
         minimum_spanning_tree,
     )
 
-    if len(points) < FEWEST:
+    if len(points) < MIN_POINTS:
         raise InputError(
             f"{len(points)} points without normals do not tell what a surface is like: give "
-            f"at least {FEWEST}, or normals"
+            f"at least {MIN_POINTS}, or normals"
         )
-    normals = estimated_normals(points, points.mean(0), neighbors)
-    _, index = nearest(points, neighbors)
+    normals = estimate_normals(points, points.mean(0), neighbors)
+    _, index = nearest_neighbors(points, neighbors)
     alike = _agreement(points, normals, index).abs()
     rows = np.repeat(np.arange(len(points)), index.shape[1])
     # An edge without weight would be none.
@@ -97,18 +97,20 @@ def _agreement(
     return (normals[here][:, None] * mirrored).sum(2)
 
 
-def cloud_sdf(points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]) -> SDF:
+def point_cloud_sdf(
+    points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
+) -> SDF:
     """The distance to a cloud whose normals have unit length and point out, negative inside.
 
     Near a point it is the distance to the plane there (Hoppe et al., sec. 3.2); farther away,
     that to the nearest point, with the side of its plane for the sign. Where the cloud has
     holes, planes go on.
     """
-    between, _ = nearest(points, 2)
-    reach = NEAR * float(between[:, -1].median())
+    between, _ = nearest_neighbors(points, 2)
+    reach = PLANE_REACH * float(between[:, -1].median())
 
     def distance(places: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        found = nearest_points(places[None], points[None])
+        found = nearest(places[None], points[None])
         index, away = found.index[0], safe_sqrt(found.distance2[0])
         height = ((places - points[index]) * normals[index]).sum(1)
         far = torch.where(height < 0, -away, away)

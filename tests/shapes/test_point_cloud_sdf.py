@@ -5,9 +5,9 @@ import torch
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.shapes.mesh import Mesh, joined
-from unrender.shapes.oriented import oriented_normals
-from unrender.shapes.points import estimated_normals
+from unrender.shapes.mesh import Mesh, join_meshes
+from unrender.shapes.point_cloud_sdf import oriented_normals
+from unrender.shapes.points import estimate_normals
 from unrender.shapes.primitives import icosphere, torus
 from unrender.shapes.sampling import sample_surface
 
@@ -19,7 +19,7 @@ def moved(mesh: Mesh, by: float) -> Mesh:
 SHAPES = {
     "sphere": icosphere(3),
     "torus": torus(1.0, 0.4, 24, 48),
-    "two": joined([icosphere(3), moved(torus(1.0, 0.4, 24, 48), 4.0)]),
+    "two": join_meshes([icosphere(3), moved(torus(1.0, 0.4, 24, 48), 4.0)]),
 }
 
 
@@ -34,7 +34,7 @@ def test_they_point_outward(name: str) -> None:
 def test_the_count_of_right_ones_can_fail() -> None:
     """Turned toward a viewpoint alone, a torus has many that point inward."""
     drawn = sample_surface(SHAPES["torus"], 3000, torch.Generator().manual_seed(0))
-    naive = -estimated_normals(drawn.points, torch.zeros(3))
+    naive = -estimate_normals(drawn.points, torch.zeros(3))
     assert float(((naive * drawn.normals).sum(1) > 0.5).float().mean()) < 0.9
 
 

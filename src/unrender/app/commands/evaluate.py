@@ -1,0 +1,75 @@
+"""`unrender evaluate`: scores of a run on held-out data."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from unrender.app.choices import Background
+from unrender.app.options import Words
+from unrender.app.output import note, print_scores
+from unrender.errors import InputError
+from unrender.training.options import Device
+
+
+def evaluate(
+    run: Annotated[Path, Words(positional=True, metavar="RUN")],
+    data: Annotated[str | None, Words(metavar="DATA")] = None,
+    out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    background: Background = "auto",
+    lpips: Annotated[Path | None, Words(metavar="FILE")] = None,
+    device: Device = "auto",
+    quiet: bool = False,
+) -> None:
+    """Score a run on held-out views or shapes.
+
+    On the held-out part of what the run was fitted to, the scores are kept in the run's folder:
+    evaluation.json, and for images report.html. Scores on other data are only printed, unless
+    --out names a folder for them.
+
+    Args:
+        run: The run folder.
+        data: Other data to evaluate on, read as the run's own were.
+        out: Folder for evaluation.json and report.html.
+        background: Color behind images without alpha, where it is not that of the run's data.
+        lpips: LPIPS weights (.safetensors); without them LPIPS is left out, since the weights
+            are not part of this library (evaluation/lpips.py says how to get them).
+        device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
+        quiet: Do not show progress.
+
+    Examples:
+        unrender evaluate runs/bricks
+        unrender evaluate runs/flow --data bricks --out flow-on-photos
+    """
+    from unrender.api.run import Run  # noqa: PLC0415 - imports torch
+    from unrender.app.outcome import keep_evaluation, write_evaluation  # noqa: PLC0415
+    from unrender.imaging.save import make_folder  # noqa: PLC0415
+
+    opened = Run.open(run, device)
+    if out is not None:
+        make_folder(out)
+    note(f"Reading {data or opened.source}", quiet)
+    own = data in (None, opened.source) and background == "auto"
+    evaluation = opened.evaluation(
+        _data(opened, data, background), lpips=lpips, progress=not quiet
+    )
+    print_scores(evaluation.scores)
+    files: list[Path] = []
+    if out is not None:
+        files = write_evaluation(opened, evaluation, out)
+    elif own:
+        files = keep_evaluation(opened, evaluation)
+    else:
+        note("These are not the run's own held-out data: --out FOLDER keeps the scores.", quiet)
+    for file in files:
+        print(file)
+
+
+def _data(run: Any, data: str | None, background: Background) -> Any:
+    """What to evaluate on, read as the run's own data with another background. InputError."""
+    if background == "auto":
+        return run.load_data(data)
+    recorded = run.config.get("data", {})
+    if "background" not in recorded:
+        raise InputError(
+            f"--background {background}: the run was not fitted to images: omit it"
+        )
+    return run.method.data.read_again({**recorded, "background": background}, data)

@@ -1,0 +1,246 @@
+"""`unrender fit`: fit a method to data, or continue a fit."""
+
+import dataclasses
+import inspect
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from unrender.app.extension import Extension
+from unrender.app.layout import box, reflow, width
+from unrender.app.options import REQUIRED, Description, Option, Words, fields_of
+from unrender.app.output import default_folder, note
+from unrender.errors import InputError
+from unrender.methods.listing import Presets
+from unrender.methods.presets import PRESETS, Preset, find_preset
+from unrender.methods.renamed import RENAMED
+from unrender.training.options import FitOptions
+
+if TYPE_CHECKING:
+    from unrender.api.run import Run
+
+HERE = Path("<the folder of --out>")
+"""The value of `--resume` without a folder."""
+DATA = {
+    "posed images": "Posed images: a Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an "
+    ".npz of `unrender make-views`, or a built-in scene: bricks, chair, hotdog.",
+    "one image": "An image: PNG, JPEG, WebP, BMP, TIFF, GIF or PPM.",
+    "a shape": "A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or "
+    "voxels (.binvox, .npz).",
+    "images paired with shapes": "An .npz of `unrender make-shapes`, or a folder of ShapeNet's "
+    "models with renderings.",
+}
+"""What `--data` is, by the kind of data that a method is fitted to."""
+DATA_WORDS = Words(metavar="DATA", hidden=("--image",), box="data")
+
+
+def fit(
+    method: Annotated[str | None, Words(positional=True, metavar="METHOD")] = None,
+    data: Annotated[str | None, DATA_WORDS] = None,
+    out: Annotated[Path | None, Words(metavar="FOLDER", box="training")] = None,
+    resume: Annotated[Path | None, Words(metavar="RUN", bare=HERE, box="training")] = None,
+    quiet: Annotated[bool, Words(box="training")] = False,
+    training: FitOptions = FitOptions(),
+    **options: Any,
+) -> None:
+    """Fit a method to data: a radiance field, a surface, a pose flow, a shape or an image.
+
+    Args:
+        method: One of the methods above.
+        data: What to fit to; the kind of data depends on the method.
+        out: The run folder to make (default: runs/DATA/METHOD/NUMBER).
+        resume: Continue this run from its last checkpoint, with the options that it was begun
+            with; a larger --minutes or --steps trains a finished run further.
+        quiet: Print the run folder only.
+        training: The training loop.
+        **options: The method, and how the data are read.
+
+    Examples:
+        unrender fit instant-ngp-fast --data bricks --minutes 1
+        unrender fit gaussian-splatting-fast -d scene -m 5 -o runs/garden
+        unrender fit --resume runs/garden --minutes 10
+    """
+    if resume is not None:
+        run = _resumed(resume, method, data, out, training, options, quiet)
+    else:
+        run = _fitted(method, data, out, training, options, quiet)
+    from unrender.app.outcome import report_fit  # noqa: PLC0415 - imports torch
+
+    report_fit(run, quiet)
+
+
+def extend(arguments: Sequence[str]) -> Extension:
+    """The options of the method that was typed; without one, the list of methods."""
+    name = _method_in(arguments)
+    if name is None:
+        text = listing()
+        answer = f"usage: unrender fit METHOD --data DATA [options]\n\n{text}"
+        return Extension(note=text, answer=None if _resumes(arguments) else answer)
+    preset = find_preset(name)
+    method = preset.method()
+    assert dataclasses.is_dataclass(method)
+    own = [field.name for field in dataclasses.fields(method)]
+    kind = method.data
+    found = [
+        Option(
+            "data",
+            str,
+            REQUIRED if not _resumes(arguments) else None,
+            DATA[kind.name],
+            DATA_WORDS,
+            "data",
+        )
+    ]
+    found += fields_of(kind.options, kind.options(), "data", without=own)
+    found += fields_of(type(method), method, preset.name)
+    text = inspect.cleandoc(inspect.getdoc(type(method)) or "").split("\n\n")[0]
+    details = (
+        f"{preset.purpose[0].upper()}{preset.purpose[1:]}; plan {preset.minutes:g} minutes."
+    )
+    summary = f"Fit {preset.name} ({preset.paper})."
+    example = f"unrender fit {preset.name} --data {_example(kind.name)}"
+    description = Description(summary, f"{details}\n\n{text}", {}, (example,))
+    return Extension(found, description, f"unrender fit {preset.name}")
+
+
+def listing() -> str:
+    """Every method by what it is for, one line each."""
+    columns = width()
+    presets = Presets()
+    least = max(map(len, PRESETS))
+    intro = (
+        "Start with instant-ngp-fast for an object with alpha, and gaussian-splatting-fast for "
+        "a capture. METHOD has the size of the paper, METHOD-fast is for minutes on two CPU "
+        "cores. `unrender fit METHOD --help` shows the options of a method."
+    )
+    parts = [reflow(intro, columns)]
+    for title, group in presets.by_task():
+        rows = [(each.name, each.summary) for each in group]
+        parts.append(box(title, rows, columns, least))
+    return "\n\n".join(parts)
+
+
+def _fitted(
+    method: str | None,
+    data: str | None,
+    out: Path | None,
+    training: FitOptions,
+    options: dict[str, Any],
+    quiet: bool,
+) -> "Run":
+    from unrender.api.fit import check_free, choose, fit_to  # noqa: PLC0415 - imports torch
+    from unrender.training.fit import pick_device  # noqa: PLC0415
+
+    if method is None:
+        raise InputError("METHOD is missing: `unrender fit --help` lists all")
+    preset = find_preset(method)
+    if data is None:
+        raise InputError(
+            f"--data DATA is missing: unrender fit {preset.name} --data DATA; try --data bricks"
+        )
+    folder = out or default_folder(data, preset.name)
+    check_free(folder)
+    device = pick_device(training.device)
+    for line in remarks(method, preset, device.type):
+        note(line, quiet)
+    chosen, name, reading = choose(preset.name, options)
+    note(f"Reading {data}", quiet)
+    source = chosen.data.read(data, reading)
+    return fit_to(chosen, source, training, preset=name, out=folder, progress=not quiet)
+
+
+def _resumed(
+    resume: Path,
+    method: str | None,
+    data: str | None,
+    out: Path | None,
+    training: FitOptions,
+    options: dict[str, Any],
+    quiet: bool,
+) -> "Run":
+    """Continue a run; what is named beside it must be what it was begun with. InputError."""
+    from unrender.api.fit import (  # noqa: PLC0415 - imports torch
+        check_same,
+        choose,
+        describe_cameras,
+        resume_run,
+    )
+    from unrender.methods import describe, from_description  # noqa: PLC0415
+    from unrender.training.run_folder import RunFolder  # noqa: PLC0415
+
+    if resume == HERE and out is None:
+        raise InputError("--resume: name the run folder: unrender fit --resume RUN")
+    if resume != HERE and out not in (None, resume):
+        raise InputError(f"--out {out}: a run is continued in its own folder: leave it out")
+    record = RunFolder.open(out if resume == HERE and out is not None else resume)
+    config = record.config
+    source = f"{record.path}/config.json"
+    begun: dict[str, Any] = config.get("fit", {})
+    for field in dataclasses.fields(FitOptions):
+        value = getattr(training, field.name)
+        known = (field.default, begun.get(field.name))
+        if field.name not in ("minutes", "steps") and value not in known:
+            raise InputError(
+                f"--{field.name.replace('_', '-')} {value}: a run is continued as it was "
+                "begun: leave it out"
+            )
+    chosen, preset, reading = from_description(config.get("method"), source), None, None
+    if method is not None:
+        chosen, preset, reading = choose(method, options)
+    note(f"Reading {data or config.get('data', {}).get('source')}", quiet)
+    kind = chosen.data
+    if data is None:
+        found = kind.read_again(config.get("data", {}))
+    elif method is None:
+        found = kind.read_again(config.get("data", {}), data)
+    else:
+        found = kind.read(data, reading)
+    if method is not None:
+        check_same(record, describe(chosen, preset), describe_cameras(kind.describe(found)))
+    before = record.state.get("step") if record.finished else None
+    run = resume_run(record, found, training.minutes, training.steps, not quiet)
+    if run.steps == before:
+        note(f"{record.path}: was finished already; a larger --minutes or --steps continues it")
+    return run
+
+
+def remarks(typed: str, preset: Preset, device: str) -> list[str]:
+    """What to say of a preset before it is fitted: that it was renamed, that it is large."""
+    found: list[str] = []
+    old = typed.replace("_", "-").lower()
+    if old in RENAMED:
+        found.append(f"note: `{old}` is now called `{preset.name}`")
+    fast = f"{preset.name}-fast"
+    if device == "cpu" and fast in PRESETS:
+        found.append(
+            f"note: `{preset.name}` has the size of the paper, for a GPU; on a CPU, `{fast}` "
+            "is good within minutes"
+        )
+    return found
+
+
+def _method_in(arguments: Sequence[str]) -> str | None:
+    """The method among the words that were typed: the first, or the only one that is known."""
+    if arguments and not arguments[0].startswith("-"):
+        return arguments[0]
+    for before, word in itertools.pairwise(arguments):
+        name = word.replace("_", "-").lower()
+        if name in PRESETS | RENAMED and (
+            not before.startswith("-") or before in ("-q", "--quiet")
+        ):
+            return word
+    return None
+
+
+def _resumes(arguments: Sequence[str]) -> bool:
+    return any(word == "--resume" or word.startswith("--resume=") for word in arguments)
+
+
+def _example(kind: str) -> str:
+    examples = {
+        "one image": "photo.jpg",
+        "a shape": "mesh.obj",
+        "images paired with shapes": "shapes.npz",
+    }
+    return examples.get(kind, "bricks")

@@ -1,0 +1,61 @@
+"""`unrender inspect`: what a path holds, and what looks wrong with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from unrender.app.options import Words
+from unrender.app.output import note, print_facts
+
+
+def inspect(
+    path: Annotated[Path, Words(positional=True, metavar="PATH")],
+    out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    quiet: bool = False,
+) -> None:
+    """Describe a dataset, a run, a shape or a folder of runs, and what looks wrong with it.
+
+    Args:
+        path: Posed images in any layout that `unrender fit` reads, a built-in scene (bricks,
+            chair, hotdog), a run folder or a folder of runs, a camera list of RealEstate10K,
+            or a mesh, points or voxels.
+        out: Folder for cameras.png and index.html, which show the cameras and images.
+        quiet: Print the description only.
+
+    Examples:
+        unrender inspect scene --out look
+    """
+    from unrender.app.inspect import (  # noqa: PLC0415 - imports torch
+        advice,
+        inspect_run,
+        inspect_shape,
+        is_run,
+        runs_below,
+    )
+    from unrender.app.inspect import inspect as inspect_path  # noqa: PLC0415
+    from unrender.imaging.save import make_folder  # noqa: PLC0415
+    from unrender.shapes.files.shape import READABLE  # noqa: PLC0415
+
+    # An .npz holds views.
+    if path.is_file() and path.suffix.lower() in READABLE and path.suffix.lower() != ".npz":
+        print_facts(*inspect_shape(path))
+        return
+    if is_run(path):
+        print_facts(*inspect_run(path))
+        return
+    runs = runs_below(path) if path.is_dir() else {}
+    if runs:
+        print_facts(runs, [])
+        return
+    note(f"Reading {path}", quiet)
+    found = inspect_path(path)
+    print_facts(found.summary.facts, found.summary.warnings)
+    if found.views is not None and not quiet:
+        print(f"advice: {advice(found.views, path)}")
+    if out is not None:
+        from unrender.report.inspect import write_inspection  # noqa: PLC0415 - matplotlib
+
+        make_folder(out)
+        for file in write_inspection(
+            out, found.name, found.summary, found.cameras, found.views
+        ):
+            print(file)

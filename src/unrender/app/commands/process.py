@@ -1,0 +1,47 @@
+"""`unrender process`: cameras of photos or of a video."""
+
+from pathlib import Path
+from typing import Annotated
+
+from unrender.app.options import Words
+from unrender.app.output import check_new
+from unrender.errors import InputError
+
+
+def process(
+    source: Annotated[Path, Words(positional=True, metavar="PHOTOS")],
+    out: Annotated[Path, Words(metavar="FOLDER")],
+    frames: int = 100,
+    size: int = 1600,
+    quiet: bool = False,
+) -> None:
+    """Estimate the cameras of photos or of a video by COLMAP: data for `unrender fit`.
+
+    Needs pycolmap: pip install 'unrender[sfm]'.
+
+    Args:
+        source: A folder of photos, or a video.
+        out: The folder to make: images/ and a COLMAP model in sparse/0/.
+        frames: Frames taken of a video: the sharpest of as many equal intervals.
+        size: Pixels of the longer side; larger images are downscaled.
+        quiet: Print the folder only.
+
+    Examples:
+        unrender process photos --out scene
+        unrender process video.mp4 --out scene --frames 150
+    """
+    from unrender.api.data import reconstruct_scene  # noqa: PLC0415 - imports torch
+
+    for name, value in (("frames", frames), ("size", size)):
+        if value < 1:
+            raise InputError(f"--{name} {value}: give at least 1")
+    check_new(out)
+    found = reconstruct_scene(source, out, frames, size, not quiet)
+    if quiet:
+        print(out)
+        return
+    share = found.registered / found.photographs
+    print(f"Cameras found for {found.registered} of {found.photographs} images ({share:.0%}).")
+    print(f"{found.points} points, mean reprojection error {found.reprojection:.2f} pixels.")
+    print(f"Dataset: {out}")
+    print(f"Next: unrender fit gaussian-splatting-fast --data {out}")

@@ -1,0 +1,181 @@
+"""`unrender render`: images or a video of a run or a shape."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from unrender.app.choices import Up
+from unrender.app.options import Words
+from unrender.app.output import check_output
+from unrender.app.parsing import did_you_mean
+from unrender.errors import InputError
+from unrender.training.options import Device
+
+if TYPE_CHECKING:
+    from unrender.api.cameras import CameraPath
+    from unrender.geometry.cameras import Cameras
+    from unrender.rendering.renderer import Rendering
+
+PATHS = ("turntable", "spiral", "interpolate", "test")
+CHANNELS = ("color", "depth", "normals", "opacity")
+ENDINGS = (".mp4", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".npz")
+SHAPE_SIZE = 512
+"""Pixels of the longer side of images of shapes, by default."""
+
+
+def render(
+    source: Annotated[Path, Words(positional=True, metavar="RUN|SHAPE")],
+    out: Annotated[Path, Words(metavar="FILE|FOLDER")],
+    what: Annotated[str, Words(metavar="CHANNELS")] = "color",
+    size: Annotated[int | None, Words(metavar="PIXELS")] = None,
+    supersample: int | None = None,
+    background: Annotated[tuple[str, ...], Words(metavar="COLOR")] = ("white",),
+    unlit: bool = False,
+    fps: int = 24,
+    cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "turntable",
+    frames: Annotated[int, Words(box="cameras")] = 60,
+    elevation: Annotated[float | None, Words(metavar="DEGREES", box="cameras")] = None,
+    radius: Annotated[float | None, Words(box="cameras")] = None,
+    up: Up = "auto",
+    device: Device = "auto",
+    quiet: bool = False,
+) -> None:
+    """Render a video or images of a fitted model or of a shape's file.
+
+    Args:
+        source: A run folder, or a mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply,
+            .xyz, .npz) or voxels (.binvox, .npz).
+        out: A video (.mp4, .gif), images (.png, .jpg, .webp; several are numbered), all numbers
+            (.npz), or a folder for one .png for each frame and channel.
+        what: color, depth, normals or opacity; several with commas between them stand side by
+            side.
+        size: Pixels of the longer side; by default as the training images, and 512 for a shape.
+            A pose flow has a size of its own.
+        supersample: Rays per side of each pixel; by default 2 for shapes, else 1.
+        background: A color's name, or three numbers from 0 to 1.
+        unlit: Show a mesh's own colors without light, such as those of photographs.
+        fps: Frames per second of a video.
+        cameras: turntable, around what the training cameras look at, or around the shape;
+            spiral, about their mean; interpolate, through them in their order; test, the
+            held-out views; or a file of cameras such as `unrender pose` writes.
+        frames: Frames of the turntable, spiral or interpolation.
+        elevation: Degrees above the horizon, for the turntable (default: 30; 20 for a shape).
+        radius: Distance from the center, for the turntable; by default the training cameras',
+            or that from which all of a shape is visible.
+        up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
+        device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
+        quiet: Print the outcome's path only, without progress.
+
+    Examples:
+        unrender render runs/bricks --out clip.mp4
+        unrender render cow.obj --out cow.gif --what color,normals --frames 30
+        unrender render runs/bricks --cameras cameras.json --out views
+    """
+    from unrender.api.run import Run  # noqa: PLC0415 - imports torch
+    from unrender.api.shapes import load_shape  # noqa: PLC0415
+    from unrender.api.shapes import render as render_source  # noqa: PLC0415
+    from unrender.imaging.color import as_color  # noqa: PLC0415
+
+    channels = _checked(out, what, frames, fps, cameras, radius, supersample)
+    behind = as_color(_color(background))
+    target: Any
+    if source.is_dir() or not source.exists():
+        target = Run.open(source, device)
+        if not target.method.makes_images:
+            raise InputError(f"{source}: makes no images: render what it predicts")
+        a_shape = target.method.has_shape
+    else:
+        target, a_shape = load_shape(source, up=up), True
+    path = _path(target, a_shape, cameras, frames, elevation, radius)
+    if size is None and a_shape and cameras == "turntable":
+        size = SHAPE_SIZE
+    rays = supersample or (2 if a_shape else 1)
+    rendering = render_source(
+        target,
+        path,
+        size=size,
+        supersample=rays,
+        device=device,
+        progress=not quiet,
+        **({"shading": "none"} if unlit else {}),
+    )
+    _save(rendering, out, channels, behind, fps)
+    print(out)
+
+
+def _checked(
+    out: Path,
+    what: str,
+    frames: int,
+    fps: int,
+    cameras: str,
+    radius: float | None,
+    supersample: int | None,
+) -> tuple[str, ...]:
+    """The channels, once all options that need no data are known to be right. InputError."""
+    if out.suffix:
+        check_output(out, ENDINGS)
+    channels = tuple(what.split(","))
+    for channel in channels:
+        if channel not in CHANNELS:
+            hint = did_you_mean(channel, CHANNELS)
+            raise InputError(f"--what: {channel!r} is not one of {', '.join(CHANNELS)}{hint}")
+    for name, value in (("frames", frames), ("fps", fps), ("supersample", supersample)):
+        if value is not None and value < 1:
+            raise InputError(f"--{name} {value}: give at least 1")
+    if radius is not None and not 0 < radius < float("inf"):
+        raise InputError(f"--radius {radius}: give a positive length")
+    if cameras not in PATHS and not Path(cameras).exists():
+        hint = did_you_mean(cameras, PATHS)
+        raise InputError(
+            f"--cameras: {cameras!r} is neither {', '.join(PATHS)} nor a file that exists{hint}"
+        )
+    return channels
+
+
+def _color(words: tuple[str, ...]) -> "str | tuple[float, ...]":
+    """A color's name, or three numbers. InputError."""
+    if len(words) == 1:
+        return words[0]
+    try:
+        numbers = tuple(map(float, words))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(0 <= value <= 1 for value in numbers):
+        raise InputError(
+            f"--background {' '.join(words)}: give a color's name or three numbers from 0 to 1"
+        )
+    return numbers
+
+
+def _path(
+    target: Any,
+    a_shape: bool,
+    name: str,
+    frames: int,
+    elevation: float | None,
+    radius: float | None,
+) -> "CameraPath | Cameras":
+    """The cameras by the name of a path, or from a file. InputError."""
+    from unrender.api.cameras import path_by_name  # noqa: PLC0415 - imports torch
+
+    if a_shape and name in ("spiral", "interpolate", "test"):
+        raise InputError(
+            f"--cameras {name}: a shape was fitted to no views: give turntable or a file"
+        )
+    found = path_by_name(name, frames, elevation, radius)
+    return target.load_data().test.cameras if isinstance(found, str) else found
+
+
+def _save(
+    rendering: "Rendering", out: Path, channels: tuple[str, ...], background: Any, fps: int
+) -> None:
+    from unrender.imaging.files import write_image  # noqa: PLC0415 - imports torch
+    from unrender.imaging.save import make_folder  # noqa: PLC0415
+
+    if out.suffix:
+        rendering.save(out, what=",".join(channels), background=background, fps=fps)
+        return
+    make_folder(out)
+    for name in channels:
+        for k, image in enumerate(rendering.images(name, background)):
+            write_image(out / f"{name}_{k:04d}.png", image)

@@ -1,0 +1,137 @@
+"""`unrender study`: an experiment, and a page about it."""
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+from unrender.app.extension import Extension
+from unrender.app.layout import box, width
+from unrender.app.options import Description, Words, fields_of
+from unrender.app.parsing import did_you_mean
+from unrender.errors import InputError
+from unrender.training.options import Device
+
+OF_A_FLOW = {
+    "reconstruction": (
+        "reconstruction:Reconstruction",
+        "Quality of the images, by steps and views.",
+    ),
+    "robustness": ("robustness:Robustness", "Images and poses far from the training poses."),
+    "inversion": ("inversion:Inversion", "Ways to invert the flow, and what each costs."),
+    "interpolation": ("interpolation:Interpolation", "Images between two poses."),
+    "turntable": ("turntable:Turntable", "A full circle: how smooth its images and poses are."),
+    "loop": ("loop:Loop", "Pose to image to pose, many times over: the drift."),
+    "ablations": ("ablations:Ablations", "The flow trained without each of its parts."),
+}
+"""Studies of a pose flow: class in `unrender.studies`, and a summary."""
+ALONE = {
+    "ntk": ("ntk:TangentKernel", "The neural tangent kernel of encodings of coordinates."),
+    "gradients": ("gradients:Gradients", "Gradients of differentiable rasterizers, measured."),
+    "inverse-problems": (
+        "inverse_problems:InverseProblems",
+        "Pose, light, texture and shape recovered from images.",
+    ),
+}
+"""Experiments that need no run."""
+STUDIES = {**OF_A_FLOW, **ALONE}
+
+
+def study(
+    name: Annotated[str, Words(positional=True, metavar="STUDY")],
+    run: Annotated[Path | None, Words(metavar="RUN")] = None,
+    scene: Annotated[Path | None, Words(metavar="RUN")] = None,
+    data: Annotated[str | None, Words(metavar="DATA")] = None,
+    out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    work: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    seed: int = 0,
+    device: Device = "auto",
+    quiet: bool = False,
+    **options: Any,
+) -> None:
+    """Run an experiment, and write a page with plots and a CSV of every measurement.
+
+    Args:
+        name: One of the studies above; `unrender study STUDY --help` shows its options.
+        run: The pose flow's run folder.
+        scene: Run folder of the radiance field whose renders the flow was trained on.
+        data: Views to evaluate on; by default the held-out views of what the radiance field was
+            fitted to.
+        out: Folder of the page; by default studies/ in the flow's run folder, or here.
+        work: Folder of the flows that the study trains, which are reused; by default
+            studies/runs in the flow's run folder.
+        seed: Seed of the cameras, and of the flows that the study trains.
+        device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
+        quiet: Print the page only.
+        **options: The study.
+
+    Examples:
+        unrender study turntable --run runs/flow --scene runs/bricks
+        unrender study gradients --out studies
+    """
+    from unrender.imaging.save import make_folder  # noqa: PLC0415 - imports torch
+    from unrender.studies import write_experiment, write_study  # noqa: PLC0415
+    from unrender.studies.study import open_subject  # noqa: PLC0415
+    from unrender.training.progress import working  # noqa: PLC0415
+
+    name = name.replace("_", "-")
+    chosen = _class(name)(**options)
+    if name in ALONE:
+        given = {"run": run, "scene": scene, "data": data, "work": work}
+        for option, value in given.items():
+            if value is not None:
+                raise InputError(f"--{option} {value}: the study {name} needs no run: omit it")
+        folder = out or Path("studies")
+        make_folder(folder)
+        with working(f"Running the study {name}", not quiet):
+            page = write_experiment(chosen, folder, seed)
+        print(page)
+        return
+    if run is None or scene is None:
+        raise InputError(
+            f"the study {name} is about a pose flow: give its --run, and as --scene the run "
+            "whose renders it was trained on"
+        )
+    subject = open_subject(run, scene, data, work, seed, device)
+    folder = out or run / "studies"
+    make_folder(folder)
+    with working(f"Running the study {name}", not quiet):
+        page = write_study(chosen, subject, folder)
+    print(page)
+
+
+def extend(arguments: Sequence[str]) -> Extension:
+    """The options of the study that was typed; without one, the list of studies."""
+    if not arguments or arguments[0].startswith("-"):
+        text = listing()
+        return Extension(note=text, answer=f"usage: unrender study STUDY [options]\n\n{text}")
+    name = arguments[0].replace("_", "-")
+    if name not in STUDIES:
+        hint = did_you_mean(name, list(STUDIES)) or f": choose one of {', '.join(STUDIES)}"
+        raise InputError(f"{arguments[0]!r} is not a study{hint}")
+    kind = _class(name)
+    assert dataclasses.is_dataclass(kind)
+    text = " ".join((inspect.getdoc(kind) or "").split())
+    description = Description(f"Study {name}: {STUDIES[name][1]}", text, {}, ())
+    defaults: Any = _class(name)()
+    return Extension(fields_of(kind, defaults, name), description, f"unrender study {name}")
+
+
+def listing() -> str:
+    """Every study by what it needs."""
+    columns, least = width(), max(map(len, STUDIES))
+    of_a_flow = [(name, text) for name, (_, text) in OF_A_FLOW.items()]
+    alone = [(name, text) for name, (_, text) in ALONE.items()]
+    return "\n\n".join(
+        [
+            box("about a pose flow: --run and --scene", of_a_flow, columns, least),
+            box("about anything else: no run is needed", alone, columns, least),
+        ]
+    )
+
+
+def _class(name: str) -> Any:
+    module, kind = STUDIES[name.replace("_", "-")][0].split(":")
+    return getattr(import_module(f"unrender.studies.{module}"), kind)

@@ -1,0 +1,230 @@
+"""Every kernel run once on a small problem, and compared with its reference."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import unrender.kernels
+from unrender.errors import one_line
+from unrender.geometry.cameras import Cameras
+from unrender.kernels.composite import composite_dense
+from unrender.kernels.expand import along_rays
+from unrender.kernels.footprint import footprints
+from unrender.kernels.grid_sample import grid_sample
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.march import MarchGrid, march
+from unrender.kernels.mesh_distance import nearest_face
+from unrender.kernels.mlp import mlp
+from unrender.kernels.nearest import nearest
+from unrender.kernels.occupancy import occupied_cells
+from unrender.kernels.rasterize import rasterize
+from unrender.kernels.ray_mesh import TriangleTree, closest_hit
+from unrender.kernels.recorded import evaluated, tape_of
+from unrender.kernels.runtime.backend import Backend, has_triton
+from unrender.kernels.sparse_grid import sparse_sample
+from unrender.kernels.spherical_harmonics import spherical_harmonics
+from unrender.kernels.splat import splat
+from unrender.kernels.step_function import sample
+from unrender.shapes.primitives import icosphere
+
+TOLERANCE = 1e-3
+"""Largest difference from the reference, as a share of the largest value or of 1."""
+POINTS = 64
+
+Check = Callable[[torch.device, Backend], Tensor]
+"""The kernel's outcome on a device, by a backend."""
+
+
+@dataclass(frozen=True)
+class KernelResult:
+    """How one kernel fared."""
+
+    name: str
+    seconds: float
+    """For the first call: compiling, where that was not done before, and running."""
+    failure: str = ""
+    """Why it is of no use here; empty if it agrees with its reference."""
+    remark: str = ""
+    """What is to be known of it."""
+
+
+def run_checks(device: torch.device) -> Iterator[KernelResult]:
+    """Run each kernel on a device and compare it with its reference on the CPU."""
+    for name, check in CHECKS.items():
+        remark = "plain torch on a GPU" if _is_reference_on_gpu(name) else ""
+        if device.type == "cuda" and not has_triton():
+            remark = "plain torch, since Triton is not installed"
+        began = time.perf_counter()
+        try:
+            found = check(device, "auto").cpu().float()
+            seconds = time.perf_counter() - began
+            wanted = check(torch.device("cpu"), "reference").float()
+            failure = _difference(found, wanted)
+        except Exception as error:
+            seconds = time.perf_counter() - began
+            failure = f"{type(error).__name__}: {one_line(error)}"
+        yield KernelResult(name, seconds, failure, remark)
+
+
+def _difference(found: Tensor, wanted: Tensor) -> str:
+    if found.shape != wanted.shape:
+        return f"has shape {tuple(found.shape)} where the reference has {tuple(wanted.shape)}"
+    off = float((found - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
+    return "" if off <= TOLERANCE else f"differs from the reference by {off:.2g}"
+
+
+def _is_reference_on_gpu(name: str) -> bool:
+    """Whether the GPU's version is the reference under another name, or there is none."""
+    (folder,) = unrender.kernels.__path__
+    file = Path(folder) / name / "cuda.py"
+    return not file.exists() or "def " not in file.read_text()
+
+
+def _random(*sizes: int, seed: int = 0) -> Tensor:
+    return torch.rand(*sizes, generator=torch.Generator().manual_seed(seed))
+
+
+def _unit(count: int, seed: int = 0) -> Tensor:
+    return torch.nn.functional.normalize(_random(count, 3, seed=seed) - 0.5, dim=1)
+
+
+def _composite(device: torch.device, backend: Backend) -> Tensor:
+    edges = torch.linspace(1, 2, 9, device=device).expand(POINTS, 9)
+    density, color = _random(POINTS, 8).to(device), _random(POINTS, 8, 3).to(device)
+    starts, ends = edges[:, :-1].contiguous(), edges[:, 1:].contiguous()
+    return composite_dense(density, color, starts, ends, backend=backend).color
+
+
+def _expand(device: torch.device, backend: Backend) -> Tensor:
+    offsets = torch.arange(POINTS + 1, device=device) * 4
+    rays = _random(POINTS, 3).to(device), _unit(POINTS).to(device)
+    return along_rays(*rays, _random(4 * POINTS).to(device), offsets, backend=backend)
+
+
+def _footprint(device: torch.device, backend: Backend) -> Tensor:
+    means = _random(POINTS, 3) + torch.tensor([-0.5, -0.5, 2.0])
+    scales, turns = _random(POINTS, 3) - 4, _random(POINTS, 4) + 0.1
+    camera = Cameras.from_focal(torch.eye(3, 4)[None], 40.0, 32, 32)
+    tensors = (means, scales, turns, camera.world_from_camera[0], camera.intrinsics[0])
+    moved = [tensor.to(device) for tensor in tensors]
+    return footprints(*moved, width=32, height=32, backend=backend).means
+
+
+def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
+    grid, points = _random(4, 5, 6, 7).to(device), _random(POINTS, 3).to(device)
+    return grid_sample(grid, points, backend=backend)
+
+
+def _hash_grid(device: torch.device, backend: Backend) -> Tensor:
+    layout = HashGridLayout(num_levels=4, log2_table_size=10, finest=64)
+    table = _random(layout.num_entries, layout.features).to(device)
+    return hash_grid(_random(POINTS, 3).to(device), table, layout, backend=backend)
+
+
+def _march(device: torch.device, backend: Backend) -> Tensor:
+    occupied = torch.ones(16, 16, 16, dtype=torch.bool)
+    grid = MarchGrid.from_cells(1.0, occupied, torch.ones(16, 16, 16), 0.1).to(device)
+    origins = torch.tensor([0.0, 0.0, -3.0]).repeat(POINTS, 1).to(device)
+    directions = torch.nn.functional.normalize(
+        torch.cat([0.2 * (_random(POINTS, 2) - 0.5), torch.ones(POINTS, 1)], dim=1), dim=1
+    )
+    jitter = torch.full((POINTS,), 0.5, device=device)
+    found = march(origins, directions.to(device), jitter, grid, backend=backend)
+    return found.offsets
+
+
+def _mesh_distance(device: torch.device, backend: Backend) -> Tensor:
+    mesh, points = icosphere(1), 2 * _random(POINTS, 3)
+    moved = (points.to(device), mesh.vertices.to(device), mesh.faces.to(device))
+    return nearest_face(*moved, backend=backend).distance2
+
+
+def _mlp(device: torch.device, backend: Backend) -> Tensor:
+    weights = [(_random(16, 8) - 0.5).to(device), (_random(4, 16) - 0.5).to(device)]
+    return mlp(_random(POINTS, 8).to(device), weights, backend=backend)
+
+
+def _nearest(device: torch.device, backend: Backend) -> Tensor:
+    clouds = _random(1, POINTS, 3).to(device), _random(1, POINTS, 3, seed=1).to(device)
+    return nearest(*clouds, backend=backend).distance2
+
+
+def _occupancy(device: torch.device, backend: Backend) -> Tensor:
+    return occupied_cells(_random(8, 8, 8).to(device), 0.1, 0.05, backend=backend)
+
+
+def _rasterize(device: torch.device, backend: Backend) -> Tensor:
+    mesh = icosphere(1)
+    corners = (mesh.vertices[mesh.faces] + torch.tensor([0.0, 0.0, 3.0])).to(device)
+    first = torch.tensor([0, len(corners)], device=device)
+    camera = Cameras.from_focal(torch.eye(3, 4)[None], 30.0, 32, 32)
+    found = rasterize(corners, first, camera.intrinsics.to(device), 32, 32, backend=backend)
+    return found.face
+
+
+def _ray_mesh(device: torch.device, backend: Backend) -> Tensor:
+    mesh = icosphere(1)
+    tree = TriangleTree.of(mesh.vertices.to(device), mesh.faces.to(device))
+    far = torch.full((POINTS,), 10.0, device=device)
+    rays = torch.zeros(POINTS, 3, device=device), _unit(POINTS).to(device)
+    return closest_hit(*rays, far, tree, backend=backend).distance
+
+
+def _recorded(device: torch.device, backend: Backend) -> Tensor:
+    def ball(points: Tensor) -> Tensor:
+        return points.square().sum(1).sqrt() - 1
+
+    points = _random(4 * POINTS, 3).to(device)
+    tape = tape_of(ball, points, backend)
+    return ball(points) if tape is None else evaluated(tape, points)
+
+
+def _sparse_grid(device: torch.device, backend: Backend) -> Tensor:
+    rows = torch.cat([torch.zeros(1, 4), _random(POINTS, 4)])
+    index = torch.arange(64, dtype=torch.int32).view(4, 4, 4)
+    moved = (rows.to(device), index.to(device), _random(POINTS, 3).to(device))
+    return sparse_sample(*moved, backend=backend)
+
+
+def _spherical_harmonics(device: torch.device, backend: Backend) -> Tensor:
+    return spherical_harmonics(_unit(POINTS).to(device), backend=backend)
+
+
+def _splat(device: torch.device, backend: Backend) -> Tensor:
+    conics = torch.tensor([0.1, 0.0, 0.1]).repeat(POINTS, 1)
+    tensors = (32 * _random(POINTS, 2), conics, _random(POINTS, 3, seed=1), _random(POINTS))
+    moved = [tensor.to(device) for tensor in (*tensors, 1 + _random(POINTS, seed=2))]
+    return splat(*moved, width=32, height=32, backend=backend).color
+
+
+def _step_function(device: torch.device, backend: Backend) -> Tensor:
+    edges = torch.linspace(0, 1, 9).repeat(POINTS, 1)
+    uniform = torch.linspace(0.1, 0.9, 8).repeat(POINTS, 1)
+    moved = (each.to(device) for each in (edges, _random(POINTS, 8) + 0.1, uniform))
+    return sample(*moved, backend=backend)
+
+
+CHECKS: dict[str, Check] = {
+    "composite": _composite,
+    "expand": _expand,
+    "footprint": _footprint,
+    "grid_sample": _grid_sample,
+    "hash_grid": _hash_grid,
+    "march": _march,
+    "mesh_distance": _mesh_distance,
+    "mlp": _mlp,
+    "nearest": _nearest,
+    "occupancy": _occupancy,
+    "rasterize": _rasterize,
+    "ray_mesh": _ray_mesh,
+    "recorded": _recorded,
+    "sparse_grid": _sparse_grid,
+    "spherical_harmonics": _spherical_harmonics,
+    "splat": _splat,
+    "step_function": _step_function,
+}
+"""One for each folder of `unrender.kernels`."""
