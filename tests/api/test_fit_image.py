@@ -23,6 +23,8 @@ from unrender.training.data_kinds.image import FITTED, ONE_IMAGE, NoOptions, fit
 from unrender.training.fit import FitOptions
 from unrender.training.run_folder import RunFolder
 
+pytestmark = pytest.mark.fit
+
 BRIEF = FitOptions(steps=60, device="cpu", log_every=10)
 SMALL = ImageField(
     pixels=256,

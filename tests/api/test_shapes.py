@@ -23,6 +23,8 @@ from unrender.shapes.primitives import torus
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
 
+pytestmark = pytest.mark.fit
+
 
 def ring() -> Mesh:
     return torus(1.0, 0.4, 12, 24)
