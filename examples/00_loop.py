@@ -2,9 +2,11 @@
 
     python examples/00_loop.py
 
-Everything here is small, so that it runs in about a minute on two cores; `unrender demo` runs the
-same steps at a useful size.
+Everything here is small, so that it runs in about a minute on two cores; `unrender demo` runs
+the same steps at a useful size.
 """
+
+from typing import Any
 
 import unrender as ur
 
@@ -12,11 +14,16 @@ SIZE = 32
 data = ur.load("chair", downscale=160 // SIZE)
 
 # Images → scene: a NeRF with a small hash grid.
-small = {"log2_table_size": 14, "finest": 64, "step_size": 0.0165, "occupancy_cells": 64}
+small: dict[str, Any] = {
+    "log2_table_size": 14,
+    "finest": 64,
+    "step_size": 0.0165,
+    "occupancy_cells": 64,
+}
 scene = ur.fit("instant-ngp-fast", data, minutes=0.25, **small)
 print(f"images → scene: {scene.evaluate().psnr:.1f} dB on held-out views")
 
-# Scene → posed images → a pose flow: a flow-matching transformer whose source is the camera pose.
+# Scene → posed images → pose flow: a flow-matching transformer whose source is the pose.
 views = scene.make_views(500, size=SIZE, supersample=2)
 flow = ur.fit("sit", views, minutes=0.4, width=128, depth=3)
 

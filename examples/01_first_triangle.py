@@ -20,6 +20,6 @@ camera = ur.Cameras.look_at((0, -4, 0.2), (0, 0, 0.2), fov=37, size=(512, 512))
 rendering = ur.render(triangle, camera, shading="none")
 rendering.save("first_triangle.png")
 print(
-    f"first_triangle.png: {float(rendering.opacity.mean()):.2f} of the image is covered, and the "
-    f"triangle's middle is {float(rendering.depth[0, 256, 256]):.2f} away"
+    f"first_triangle.png: {float(rendering.opacity.mean()):.2f} of the image is covered, and "
+    f"the triangle's middle is {float(rendering.depth[0, 256, 256]):.2f} away"
 )

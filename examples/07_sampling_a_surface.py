@@ -9,7 +9,6 @@ sampled in proportion to their area.
 import torch
 
 import unrender as ur
-from unrender.rendering.points import points_renderer
 from unrender.shapes import points as clouds
 from unrender.shapes import primitives, sampling
 
@@ -41,6 +40,6 @@ for name, points in ways.items():
     # Closer points are darker.
     near = (points - camera.centers).norm(dim=1, keepdim=True)
     shade = (near - near.min()) / (near.max() - near.min())
-    spots = points_renderer(points, shade.expand(-1, 3) * 0.9, radius=0.03)
-    panels[name] = spots(camera).over("white")[0]
+    cloud = ur.PointCloud(points, shade.expand(-1, 3) * 0.9)
+    panels[name] = ur.render(cloud, camera).over("white")[0]
 ur.save_panels("sampling_a_surface.png", panels)

@@ -1,9 +1,9 @@
-"""A dolly zoom: the camera moves back while its focal length grows, and the subject keeps its size.
+"""A dolly zoom: the camera moves back while its focal length grows.
 
     python examples/08_dolly_zoom.py [MESH]
 
-Writes dolly_zoom.gif, and dolly_zoom.png with three of its frames. The background comes closer, as
-in Hitchcock's "Vertigo".
+Writes dolly_zoom.gif, and dolly_zoom.png with three of its frames. The subject keeps its size,
+and the background comes closer, as in Hitchcock's "Vertigo".
 """
 
 import sys
@@ -48,4 +48,6 @@ fov = [2 * torch.atan(SIZE / 2 / f).rad2deg() for f in focal[[0, 8, 23]]]
 images = rendering.over("lightgray")[[0, 8, 23]]
 panels = {f"{float(f):.0f}° field of view": image for f, image in zip(fov, images, strict=True)}
 ur.save_panels("dolly_zoom.png", panels)
-print("dolly_zoom.gif:", " → ".join(panels), f"at {distance[0]:.1f} to {distance[-1]:.1f} units")
+print(
+    "dolly_zoom.gif:", " → ".join(panels), f"at {distance[0]:.1f} to {distance[-1]:.1f} units"
+)

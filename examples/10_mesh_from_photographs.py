@@ -2,8 +2,8 @@
 
     python examples/10_mesh_from_photographs.py [SCENE]
 
-Writes mesh_from_photographs.png. SCENE is a dataset of an object with alpha or masks; by default
-the built-in hotdog.
+Writes mesh_from_photographs.png. SCENE is a dataset of an object with alpha or masks; by
+default the built-in hotdog.
 """
 
 import sys

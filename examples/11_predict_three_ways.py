@@ -6,13 +6,15 @@ Writes predict_three_ways.png. Everything here is small, so that it runs in two 
 benchmarks/shapes.py trains networks of a useful size.
 """
 
+from typing import Any
+
 import torch
 
 import unrender as ur
 from unrender.data.image_shape import make_shapes, pairs
 
 chairs = pairs.split("chairs", *make_shapes.make_shapes("chair", count=200, views=8, size=48))
-options = {
+options: dict[str, dict[str, Any]] = {
     "points": {},
     "mesh": {"level": 3, "samples": 768},
     "voxels": {"channels": 64},

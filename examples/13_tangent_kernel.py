@@ -2,10 +2,10 @@
 
     python examples/13_tangent_kernel.py
 
-Writes tangent_kernel.png: how far a training step at one point reaches, for several encodings of the
-points; the kernel's eigenvalues, which tell how fast each eigenvector is learned; and the prediction
-of kernel regression beside the network that was then trained. `unrender study ntk` measures all of it
-at length.
+Writes tangent_kernel.png: how far a training step at one point reaches, for several encodings
+of the points; the kernel's eigenvalues, which tell how fast each eigenvector is learned; and
+the prediction of kernel regression beside the network that was then trained. `unrender study
+ntk` measures all of it at length.
 """
 
 import math
@@ -35,8 +35,9 @@ for frequencies in SHOWN:
     kernel = ntk.layered_kernel(network(frequencies), queries, queries)
     row = ntk.correlations(kernel)[128]
     values = torch.linalg.eigvalsh(kernel).flip(0)
-    print(f"{name:12} a step at 0.5 reaches over {ntk.full_width(queries[:, 0], row):.3f}, and the "
-          f"tenth eigenvalue is {float(values[9] / values[0]):.0e} of the first")  # fmt: skip
+    width = ntk.full_width(queries[:, 0], row)
+    print(f"{name:12} a step at 0.5 reaches over {width:.3f}, and the tenth eigenvalue is "
+          f"{float(values[9] / values[0]):.0e} of the first")  # fmt: skip
     reach.plot(queries[:, 0], row, label=name)
     spectrum.loglog(range(1, 101), (values / values[0])[:100].clamp_min(1e-9), label=name)
 

@@ -2,13 +2,14 @@
 
     python examples/14_fit_a_signed_distance.py [MESH]
 
-Writes fit_a_signed_distance.png: the shape, the surface of the field fitted to it, that of a field
-fitted to 5,000 of its points without normals, and the first field's values on a plane through the
-middle, with a contour line every twentieth of the size. `unrender fit-shape MESH --as sdf` does it
-at a useful length.
+Writes fit_a_signed_distance.png: the shape, the surface of the field fitted to it, that of a
+field fitted to 5,000 of its points without normals, and the first field's values on a plane
+through the middle, with a contour line every twentieth of the size. `unrender fit-shape MESH
+--as sdf` does it at a useful length.
 """
 
 import sys
+from typing import Any
 
 import torch
 
@@ -27,9 +28,17 @@ else:  # A ball on a ring, with a notch.
 samples = sampling.sample_surface(mesh, 5000, torch.Generator().manual_seed(0))
 camera = ur.turntable(12).cameras(mesh)[2]
 panels = {"shape": ur.render(mesh, camera, size=SIZE).over("white")[0]}
-# A dense grid learns shapes without fine detail in seconds; the default, a hash grid, resolves more.
-options = {"field": "grid", "volume_resolution": 32, "learning_rate": 3.0, "step_size": 0.016,
-           "batch": 4096, "pool_size": 1 << 16, "cells": 96, "preview_cells": 48}  # fmt: skip
+# A dense grid learns shapes without fine detail in seconds; a hash grid resolves more.
+options: dict[str, Any] = {
+    "field": "grid",
+    "volume_resolution": 32,
+    "learning_rate": 3.0,
+    "step_size": 0.016,
+    "batch": 4096,
+    "pool_size": 1 << 16,
+    "cells": 96,
+    "preview_cells": 48,
+}
 runs = [
     ur.fit_shape(target, "sdf", steps=STEPS, **options)
     for target in (mesh, ur.PointCloud(samples.points))
@@ -44,7 +53,9 @@ for name, run in zip(("mesh", "points without normals"), runs, strict=True):
 across = (torch.arange(SIZE) + 0.5) / SIZE * 1.1 - 0.55
 x, z = torch.meshgrid(across, -across, indexing="xy")
 plane = torch.stack([x, torch.zeros_like(x), z], dim=-1).view(-1, 3)
-distance = runs[0].signed_distance(plane).view(SIZE, SIZE, 1)
+method: Any = runs[0].method
+with torch.no_grad():
+    distance = method.values(runs[0].model, plane).view(SIZE, SIZE, 1)
 tint = torch.where(distance < 0, torch.tensor([1.0, 0.6, 0.2]), torch.tensor([0.3, 0.55, 0.9]))
 fading = 1 - 0.6 * (-4 * distance.abs()).exp()
 line = ((distance / 0.05 + 0.5) % 1 - 0.5).abs() < 0.05

@@ -3,8 +3,8 @@
     python examples/15_sphere_tracing.py
 
 Writes sphere_tracing.png, and sphere_tracing_inside.png: steps per ray, depth, normals, and the
-derivative of depth with respect to the radius of the columns, by implicit differentiation and by
-finite differences.
+derivative of depth with respect to the radius of the columns, by implicit differentiation and
+by finite differences.
 """
 
 import math
@@ -50,9 +50,7 @@ def column(widening: torch.Tensor) -> sdf.SDF:
 def pavilion(widening: torch.Tensor) -> colored.ColoredSDF:
     """All of it; the columns' radius is 0.15 and what they widen by."""
     steps = [
-        sdf.translated(
-            warps.rounded(sdf.cylinder(2.9 - 0.25 * k, 0.06), 0.02), (0.0, 0.0, z)
-        )
+        sdf.translated(warps.rounded(sdf.cylinder(2.9 - 0.25 * k, 0.06), 0.02), (0.0, 0.0, z))
         for k, z in enumerate((-0.32, -0.18, -0.04))
     ]
     columns = warps.repeated_around(sdf.translated(column(widening), (1.9, 0.0, 0.0)), 10)
@@ -65,9 +63,7 @@ def pavilion(widening: torch.Tensor) -> colored.ColoredSDF:
     c, s = math.cos(turn), math.sin(turn)
     gems = sdf.rotated(gems, torch.tensor([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]))
     # The architrave's underside is carved with waves.
-    ring = solids.revolved(
-        solids.polygon([(1.68, 1.9), (2.12, 1.9), (2.18, 2.1), (1.62, 2.1)])
-    )
+    ring = solids.revolved(solids.polygon([(1.68, 1.9), (2.12, 1.9), (2.18, 2.1), (1.62, 2.1)]))
     carved = warps.displaced(
         ring, lambda points: 0.02 * (24 * torch.atan2(points[:, 1], points[:, 0])).sin(), 0.4
     )

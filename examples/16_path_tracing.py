@@ -2,8 +2,8 @@
 
     python examples/16_path_tracing.py
 
-Writes path_tracing.png: a room with direct light only, with one bounce, and with all bounces; and
-how noise decreases with the number of paths per pixel.
+Writes path_tracing.png: a room with direct light only, with one bounce, and with all bounces;
+and how noise decreases with the number of paths per pixel.
 """
 
 from dataclasses import replace
@@ -37,5 +37,7 @@ panels = {
 for samples in (4, 64):
     image, noise = traced(samples, 12)
     panels[f"all bounces, {samples} paths per pixel"] = image
-    print(f"{samples:2} paths per pixel: error {noise:.3f}, × √paths {noise * samples**0.5:.2f}")
+    print(
+        f"{samples:2} paths per pixel: error {noise:.3f}, × √paths {noise * samples**0.5:.2f}"
+    )
 ur.save_panels("path_tracing.png", panels)

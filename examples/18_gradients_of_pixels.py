@@ -2,24 +2,24 @@
 
     python examples/18_gradients_of_pixels.py
 
-Writes gradients_of_pixels.png: the image, the ground-truth derivative for a move to the right, and
-those of plain rasterization, antialiased edges and soft rasterization. Red grows, blue decreases.
+Writes gradients_of_pixels.png: the image, the ground-truth derivative for a move to the right,
+and those of plain rasterization, antialiased edges and soft rasterization. Red grows, blue
+decreases.
 """
 
 import torch
 
 import unrender as ur
 from unrender.inverse.light_from_shading import light_from_shading
-from unrender.studies import gradient_pictures, gradient_scenes, gradients
-from unrender.studies import gradient_techniques as techniques
+from unrender.studies import gradient_pictures, gradient_scenes, gradient_techniques, gradients
 
 SIDE = 48
 _, sphere, ring = gradient_scenes.gradient_scenes()
-true = techniques.truth(ring, SIDE, torch.Generator().manual_seed(0), rays=8, passes=2)
+true = gradient_techniques.truth(ring, SIDE, torch.Generator().manual_seed(0), rays=8, passes=2)
 renderers = {
-    "plain rasterization": techniques.rasterized(ring, SIDE, antialias=False),
-    "antialiased edges": techniques.rasterized(ring, SIDE),
-    "soft rasterization": techniques.softened(ring, SIDE, blur=0.5),
+    "plain rasterization": gradient_techniques.rasterized(ring, SIDE, antialias=False),
+    "antialiased edges": gradient_techniques.rasterized(ring, SIDE),
+    "soft rasterization": gradient_techniques.softened(ring, SIDE, blur=0.5),
 }
 limit = float(true.derivatives[0].abs().quantile(0.98))
 
@@ -31,7 +31,7 @@ def shown(derivatives: torch.Tensor) -> torch.Tensor:
 
 panels = {"image": true.image.clamp(0, 1), "ground truth": shown(true.derivatives)}
 for name, draw in renderers.items():
-    found = techniques.derivatives(draw)
+    found = gradient_techniques.derivatives(draw)
     position, _, color, _ = gradients.relative_errors(found, true.derivatives).tolist()
     print(f"{name}: relative error {position:.2f} by position, {color:.2f} by color")
     panels[name] = shown(found)

@@ -2,10 +2,12 @@
 
     python examples/19_volume_rendering.py
 
-Writes volume_rendering.png: the grid of pixels, rays with stratified samples, their color and depth,
-and a box that was fitted to twelve such images, beside the true one. `unrender fit nerf-fast` is the
-next step: the same loop, with a network in place of the box.
+Writes volume_rendering.png: the grid of pixels, rays with stratified samples, their color and
+depth, and a box that was fitted to twelve such images, beside the true one. `unrender fit
+nerf-fast` is the next step: the same loop, with a network in place of the box.
 """
+
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -37,9 +39,10 @@ views = ur.Views(cameras, renderer(cameras).rgba.clamp(0, 1))
 
 # A box that starts in the wrong position, fitted to these images by volume rendering.
 run = ur.fit("box", views, steps=STEPS, progress=False)
-begun = run.method.build(views, generator)
+begun: Any = run.method.build(views, generator)
+model: Any = run.model
 first = begun.center.detach(), begun.sides.detach()
-fitted = run.model.center.detach(), run.model.sides.detach()
+fitted = model.center.detach(), model.sides.detach()
 for name, start, value, truth in zip(
     ("center", "sides"), first, fitted, (center, sides), strict=True
 ):
@@ -102,6 +105,6 @@ with plt.rc_context(plots.STYLE):
     for name, ((middles, lengths), color) in boxes.items():
         rays3d.draw_box(axes, middles, lengths, color, name)
     axes.legend()
-    axes.set_title(f"after {STEPS} steps the fitted box coincides with the true one", fontsize=11)
+    axes.set_title(f"after {STEPS} steps the fitted box is the true one", fontsize=11)
     axes.set_aspect("equal")
 figure.savefig("volume_rendering.png", dpi=120)

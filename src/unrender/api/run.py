@@ -387,6 +387,12 @@ class Run:
         """The mesh, points or voxels that a shape was fitted as. InputError for others."""
         return self.fitted.shape()
 
+    def image(self) -> Float[Tensor, "height width 3"]:
+        """The image that an image-field was fitted to, over white. InputError for others."""
+        if self.method.data is not ONE_IMAGE:
+            raise InputError(f"{self.label}: is not an image: render it, or use its shape")
+        return over_white(fitted_image(self.fitted))
+
     def predict(
         self, image: "str | Path | Images", *, background: "Color | None" = None
     ) -> Shape:
