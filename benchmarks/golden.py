@@ -30,8 +30,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 import record
 import torch
 from torch import Tensor, nn
-from unrender.training.run import Run
-from unrender.training.shape_fit import ShapeFit
 
 from unrender.data.builtin import render_scene
 from unrender.data.image_shape.make_shapes import make_shapes
@@ -42,19 +40,23 @@ from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.process import prepare_process
-from unrender.methods import METHODS, SHAPE_FITS, AnyMethod
-from unrender.methods.image_field import ImageField, ImageFieldModel
+from unrender.methods.image_field import ImageFieldModel
 from unrender.methods.mip_nerf import MipNeRF
+from unrender.methods.presets import PRESETS
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import torus
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.fit import FitOptions, fit
-from unrender.training.method import PoseMethod, ShapeMethod
+from unrender.training.data_kinds.image import ONE_IMAGE
+from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
+from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.fit import FitOptions, train
+from unrender.training.method import Method
+from unrender.training.run_folder import RunFolder
 
 OUT = record.ROOT / "benchmarks/results/golden.json"
-PRESETS: dict[str, AnyMethod] = {**METHODS, **SHAPE_FITS}
+AnyMethod = Method[Any, Any]
 STEPS, SEED, THREADS = 20, 0, 2
 SIZE = 16
 """Pixels a side of the views and of the rendering."""
@@ -68,14 +70,13 @@ LIMITS: dict[str, dict[str, int]] = {
         "max_rays": 256,
         "batch": 512,
         "pixels": 128,
-        "true_points": 256,
-        "targets": 1024,
+        "target_points": 1024,
         "points": 512,
-        "places": 128,
-        "pool": 8192,
+        "query_points": 128,
+        "pool_size": 8192,
         "log2_table_size": 14,
         "resolution": 32,
-        "drawn_cells": 32,
+        "preview_cells": 32,
         "cells": 32,
         "occupancy_cells": 32,
         "channels": 16,
@@ -87,13 +88,17 @@ LIMITS: dict[str, dict[str, int]] = {
     "plenoxels*": {"coarsest": 24, "finest": 48},
     "dvgo*": {"coarse_vertices": 24, "finest": 32},
     # Gaussians move to others, and new ones join them, within the steps.
-    "gaussian-splatting*": {"first": 300, "most": 600, "relocate_every": 5},
+    "gaussian-splatting*": {
+        "initial_gaussians": 300,
+        "max_gaussians": 600,
+        "relocate_every": 5,
+    },
     # The field is drawn and its occupancy looked at within the steps.
     "neus*": {"update_every": 8},
     "volsdf*": {"update_every": 8},
     "sit*": {"batch": 4, "width": 96, "depth": 2},
     "pose-regressor": {"batch": 4},
-    "image-to-*": {"batch": 4},
+    "image-to-*": {"batch": 4, "target_points": 256},
 }
 """The greatest values of options by presets' names; those that are smaller stay."""
 
@@ -193,9 +198,9 @@ def golden_of(name: str) -> Golden:
     case = case_for(method)
     options = FitOptions(steps=STEPS, log_every=1, seed=SEED, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
-        started = Run.create(Path(folder) / "run", {})
-        model, _ = fit(method, case.data, options, started, show=False)
-        rows = [json.loads(line) for line in started.metrics.read_text().splitlines()]
+        started = RunFolder.create(Path(folder) / "run", {})
+        model, _ = train(method, case.data, options, started, show=False)
+        rows = [json.loads(line) for line in started.metrics_file.read_text().splitlines()]
     assert len(rows) == STEPS, f"{name}: {len(rows)} losses were logged, not {STEPS}"
     # Numbers of JSON keep all digits.
     losses = [float(row["loss"]).hex() for row in rows]
@@ -205,7 +210,7 @@ def golden_of(name: str) -> Golden:
 
 def reduced(name: str) -> AnyMethod:
     """A preset with its options within LIMITS."""
-    method = PRESETS[name]
+    method = PRESETS[name].method()
     assert dataclasses.is_dataclass(method), "methods are dataclasses"
     limits: dict[str, int] = {}
     for pattern, own in LIMITS.items():
@@ -240,12 +245,12 @@ class Case:
 
 def case_for(method: AnyMethod) -> Case:
     """By the kind of the method."""
-    if isinstance(method, ImageField):
+    if method.data is ONE_IMAGE:
         return Case(picture(), picture_of)
-    if isinstance(method, ShapeFit):
+    if method.data is SHAPE:
         cameras = cameras_around(target().shape(), 8, SIZE).select(slice(1, 2))
         return Case(target(), lambda model: rendering_of(method, model, cameras))
-    if isinstance(method, ShapeMethod):
+    if method.data is IMAGE_SHAPE_PAIRS:
         return Case(shapes(), lambda model: prediction_of(method, model))
     views = chair()
     if isinstance(method, MipNeRF) and method.by_area:
@@ -254,7 +259,7 @@ def case_for(method: AnyMethod) -> Case:
     if method.makes_images:
         camera = views.cameras.select(slice(0, 1))
         return Case(views, lambda model: rendering_of(method, model, camera))
-    assert isinstance(method, PoseMethod), "what makes no images finds poses"
+    assert method.finds_poses, "what makes no images finds poses"
     return Case(views, lambda model: poses_of(method, model, views.images[:2]))
 
 
@@ -264,7 +269,7 @@ def rendering_of(method: AnyMethod, model: nn.Module, cameras: Cameras) -> list[
     return [drawn.color, drawn.opacity, drawn.depth]
 
 
-def prediction_of(method: ShapeMethod[Any, Any], model: nn.Module) -> list[Tensor]:
+def prediction_of(method: AnyMethod, model: nn.Module) -> list[Tensor]:
     """The shape in one image."""
     first = Draw(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool))
     (found,) = method.predict(model, shapes().rgba(first))
@@ -276,7 +281,7 @@ def prediction_of(method: ShapeMethod[Any, Any], model: nn.Module) -> list[Tenso
     return [found.values]
 
 
-def poses_of(method: PoseMethod[Any, Any], model: nn.Module, images: Tensor) -> list[Tensor]:
+def poses_of(method: AnyMethod, model: nn.Module, images: Tensor) -> list[Tensor]:
     """The poses in images, and their expected errors."""
     found = method.estimate_poses(model, images)
     return [found.cameras.world_from_camera, found.axis_errors, found.translation_error]

@@ -12,6 +12,7 @@ from unrender.api.fit import fit as fit
 from unrender.api.fit import fit_shape as fit_shape
 from unrender.api.pose import read_images as read_images
 from unrender.api.run import Run as Run
+from unrender.api.run import open_run
 from unrender.api.shapes import load_shape as load_shape
 from unrender.api.shapes import predict as predict
 from unrender.api.shapes import render as render
@@ -30,3 +31,4 @@ from unrender.shapes.voxels import VoxelGrid as VoxelGrid
 
 __version__: str
 methods: Presets
+open = open_run

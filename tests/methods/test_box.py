@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.opened_run import open_run
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
@@ -40,7 +40,7 @@ def views_of_fog(density: float, scale: float = 1.0, seed: int = 0) -> Views:
 
 def fitted(data: Views, out: Path, method: Box, steps: int) -> BoxModel:
     scene, options = Dataset("box", data, data), FitOptions(steps=steps, device="cpu")
-    model = fit_run(method, "box", out, options, scene=scene, show=False)[0].model
+    model = fit_to(method, scene, options, out=out, progress=False).model
     assert isinstance(model, BoxModel)
     return model
 
@@ -81,7 +81,7 @@ def test_the_unit_of_length_does_not_matter(tmp_path: Path) -> None:
 def test_a_run_opens_again(tmp_path: Path) -> None:
     data = views_of_fog(3.0)
     model = fitted(data, tmp_path / "run", replace(Box(), bins=32), 5)
-    again = open_run(tmp_path / "run")
+    again = Run.open(tmp_path / "run", "cpu")
     assert isinstance(again.model, BoxModel)
     assert torch.equal(again.model.softness, model.softness)
     camera = data.cameras.select(slice(0, 1))

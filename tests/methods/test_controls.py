@@ -13,8 +13,8 @@ from unrender.evaluation.lookup import random_pose_estimator
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import project_to_so3, so3_distance
-from unrender.methods import METHODS
 from unrender.methods.pose_regressor import PoseRegressor, RegressorModel, predict
+from unrender.methods.presets import PRESETS
 from unrender.methods.sit_gaussian import GaussianFlow, SiTGaussian
 from unrender.rendering.renderer import PoseEstimate, pixel_grid
 from unrender.training.method import Progress
@@ -89,7 +89,7 @@ def test_a_control_has_the_means_of_the_flow(
     method: TransformerMethod[TransformerModel],
 ) -> None:
     """The same options by default, and at one seed the same training views."""
-    flow = METHODS["sit"]
+    flow = PRESETS["sit"].method()
     assert isinstance(flow, TransformerMethod)
     for field in dataclasses.fields(TransformerMethod):
         assert getattr(type(method)(), field.name) == getattr(flow, field.name), field.name

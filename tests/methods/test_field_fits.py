@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.shape_tasks import evaluate_fit, fit_shape, shape_of
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.shape_target import ShapeTarget
 from unrender.errors import InputError
 from unrender.fields.field import FIELD_KINDS, FieldKind
-from unrender.methods import SHAPE_FITS, describe, from_description
+from unrender.methods import describe, from_description, presets
 from unrender.methods.fit_occupancy import OccupancyFit
 from unrender.methods.fit_sdf import SDFFit
 from unrender.rendering.shapes import cameras_around
@@ -26,11 +26,12 @@ from unrender.shapes.primitives import icosphere, torus
 from unrender.shapes.sampling import sample_surface
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions
-from unrender.training.method import Progress
+from unrender.training.method import Fitted, Progress
+from unrender.training.run_folder import RunFolder
 
 SMALL = {
     "field": "grid",
-    "rate": 3.0,
+    "learning_rate": 3.0,
     "levels": 3,
     "log2_table_size": 12,
     "finest": 32,
@@ -40,12 +41,12 @@ SMALL = {
     "resolution": 16,
     "volume_resolution": 16,
     "batch": 1024,
-    "pool": 20_000,
+    "pool_size": 20_000,
     "cells": 32,
-    "drawn_cells": 16,
+    "preview_cells": 16,
 }
 """A dense grid, which in a few steps learns what needs no detail."""
-SDF = SDFFit(step_size=0.02, gain=0.3, **{**SMALL, "rate": 1.5})  # pyright: ignore[reportArgumentType]
+SDF = SDFFit(step_size=0.02, gain=0.3, **{**SMALL, "learning_rate": 1.5})  # pyright: ignore[reportArgumentType]
 OCCUPANCY = OccupancyFit(softness=0.02, **SMALL)  # pyright: ignore[reportArgumentType]
 BALL = icosphere(4)
 AWAY = torch.tensor([3.0, -1.0, 0.5])
@@ -85,18 +86,21 @@ TARGETS: dict[str, Callable[[], ShapeTarget]] = {
 
 def fitted(
     method: FieldFit, target: ShapeTarget, out: Path, steps: int, resume: bool = False
-) -> OpenRun:
+) -> Run:
     options = FitOptions(steps=steps, device="cpu", log_every=100, checkpoint_every=5)
-    return fit_shape(target, Path("x.obj"), "auto", method, out, options, resume, False)[0]
+    if resume:
+        record = RunFolder.open(out)
+        return fit_to(method, target, options, record=record, progress=False)
+    return fit_to(method, target, options, out=out, progress=False)
 
 
 @pytest.fixture(scope="module")
-def sphere_run(tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def sphere_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fitted(SDF, ball(), tmp_path_factory.mktemp("runs") / "ball", 150)
 
 
-def test_a_sphere_has_its_radius_and_slope_1(sphere_run: OpenRun) -> None:
-    mesh = shape_of(sphere_run)
+def test_a_sphere_has_its_radius_and_slope_1(sphere_run: Run) -> None:
+    mesh = sphere_run.shape()
     assert isinstance(mesh, Mesh)
     assert is_watertight(mesh.faces)
     radius = (mesh.vertices - AWAY).norm(dim=1)
@@ -107,7 +111,7 @@ def test_a_sphere_has_its_radius_and_slope_1(sphere_run: OpenRun) -> None:
     assert method.residual(model, 2000, torch.Generator()) < 0.1  # pyright: ignore[reportArgumentType]
 
 
-def test_the_sign_is_right_in_and_out(sphere_run: OpenRun) -> None:
+def test_the_sign_is_right_in_and_out(sphere_run: Run) -> None:
     points = torch.rand(4000, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     true = points.norm(dim=1) - 0.5
     method = sphere_run.method
@@ -119,9 +123,10 @@ def test_the_sign_is_right_in_and_out(sphere_run: OpenRun) -> None:
     assert float((found - true).abs().mean()) < 0.01
 
 
-def test_restores_without_its_target(sphere_run: OpenRun) -> None:
-    again = open_run(sphere_run.run.path)
-    cameras = cameras_around(shape_of(sphere_run), 2, 24)
+def test_restores_without_its_target(sphere_run: Run) -> None:
+    assert sphere_run.path is not None
+    again = Run.open(sphere_run.path, "cpu")
+    cameras = cameras_around(sphere_run.shape(), 2, 24)
     seen = sphere_run.renderer(cameras).rgba
     assert torch.equal(again.renderer(cameras).rgba, seen)
     assert float(seen[..., 3].max()) == pytest.approx(1)
@@ -135,22 +140,22 @@ def test_comes_near(name: str, method: FieldFit, tmp_path: Path) -> None:
     target = TARGETS[name]()
     opened = fitted(method, target, tmp_path / "run", 100)
     truth = ring() if target.mesh is None else target
-    scores = evaluate_fit(opened, truth)
+    scores = opened.evaluate(truth)
     assert scores["iou"] > 0.93
     assert scores["chamfer_percent"] < 1
     assert scores["signed_normal_consistency"] > 0.9
     assert ("eikonal_residual" in scores) == isinstance(method, SDFFit)
 
 
-def test_the_figures_can_fail(sphere_run: OpenRun) -> None:
+def test_the_figures_can_fail(sphere_run: Run) -> None:
     """Before the first step, a distance is that of a ball, and an occupancy nowhere inside."""
-    ball = OpenRun(sphere_run.run, SDF, SDF.build(ring(), torch.Generator()))
-    scores = evaluate_fit(ball, ring())
+    ball = Fitted(SDF, SDF.build(ring(), torch.Generator()))
+    scores = replace(sphere_run, fitted=ball).evaluate(ring())
     assert scores["iou"] < 0.7
     assert scores["chamfer_percent"] > 2
-    nothing = OpenRun(sphere_run.run, OCCUPANCY, OCCUPANCY.build(ring(), torch.Generator()))
+    nothing = Fitted(OCCUPANCY, OCCUPANCY.build(ring(), torch.Generator()))
     with pytest.raises(InputError, match="no inside"):
-        evaluate_fit(nothing, ring())
+        replace(sphere_run, fitted=nothing).evaluate(ring())
 
 
 @pytest.mark.parametrize("kind", FIELD_KINDS)
@@ -223,9 +228,10 @@ def test_what_is_assumed_is_said() -> None:
 
 def test_descriptions_are_of_their_own_kind() -> None:
     for name in ("fit-sdf", "fit-occupancy"):
-        method = SHAPE_FITS[name]
+        method = presets.find_preset(name).method()
         assert from_description(describe(method), "x") == method
-    assert describe(SHAPE_FITS["fit-sdf"]) != describe(SHAPE_FITS["fit-occupancy"])
+    sdf, occupancy = (presets.PRESETS[name].method() for name in ("sdf", "occupancy"))
+    assert describe(sdf) != describe(occupancy)
 
 
 @pytest.mark.parametrize("name", ["sheet", "inside out", "plane", "no length", "inward"])
@@ -273,27 +279,32 @@ def test_both_commands_fit_and_the_others_know_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small = {"sdf": SDF, "occupancy": OCCUPANCY}[kind]
-    monkeypatch.setitem(SHAPE_FITS, f"fit-{kind}", small)
+    options = describe(small)["options"]
+    preset = replace(presets.PRESETS[kind], options=options)
+    monkeypatch.setitem(presets.PRESETS, kind, preset)
     short = ("--steps", 40, "--device", "cpu")
     one, two = tmp_path / "one", tmp_path / "two"
     said = command("fit-shape", cut_file, "--as", kind, "--out", one, *short)
     assert said.count("is open (") == 1
     assert "chamfer_percent" in said
-    options = [
+    given = [
         text
-        for name, value in describe(small)["options"].items()  # pyright: ignore[reportAttributeAccessIssue]
+        for name, value in options.items()
         for text in (f"--{name.replace('_', '-')}", value)
     ]
-    said = command("fit", kind, *options, "--data", cut_file, "--out", two, *short)
+    said = command("fit", kind, *given, "--data", cut_file, "--out", two, *short)
     assert said.count("is open (") == 1
-    first, second = (open_run(run).model.state_dict() for run in (one, two))
+    first, second = (Run.open(run, "cpu").model.state_dict() for run in (one, two))
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
     assert "iou" in command("evaluate", two)
     said = command("inspect", two)
     assert "40" in said
     assert "is open (" in said
     command("export", two, "--to", tmp_path / "again.ply")
-    assert load_shape(tmp_path / "again.ply").faces.shape == shape_of(open_run(one)).faces.shape  # pyright: ignore
+    again, shape = load_shape(tmp_path / "again.ply"), Run.open(one, "cpu").shape()
+    assert isinstance(again, Mesh)
+    assert isinstance(shape, Mesh)
+    assert again.faces.shape == shape.faces.shape
     command("render", two, "--out", tmp_path / "frames", "--frames", 1, "--size", 24)
     assert (tmp_path / "frames/color_0000.png").exists()
 

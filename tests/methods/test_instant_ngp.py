@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.tasks import fit_run
-from unrender.training.run import Run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import evaluate_images
@@ -19,13 +18,14 @@ from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
+from unrender.training.run_folder import RunFolder
 
 TINY = InstantNGP(
     log2_table_size=10, finest=32, levels=4, width=8, occupancy_cells=16, samples=1 << 10
 )
 
 
-def test_learns_views_it_never_saw(scene_run: OpenRun, small_scene: Dataset) -> None:
+def test_learns_views_it_never_saw(scene_run: Run, small_scene: Dataset) -> None:
     scores = evaluate_images(scene_run.renderer, small_scene.test).scores
     assert scores.mean_psnr > mean_image_psnr(small_scene) + 5
 
@@ -43,15 +43,14 @@ def mean_image_psnr(scene: Dataset) -> torch.Tensor:
     return psnr(mean.expand(len(scene.test), -1, -1, -1), scene.test.over(torch.ones(3))).mean()
 
 
-def test_a_run_renders_the_same_without_its_data(
-    scene_run: OpenRun, small_scene: Dataset
-) -> None:
-    again = open_run(scene_run.run.path)
+def test_a_run_renders_the_same_without_its_data(scene_run: Run, small_scene: Dataset) -> None:
+    assert scene_run.path is not None
+    again = Run.open(scene_run.path, "cpu")
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, scene_run.renderer(cameras).rgba)
 
 
-def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Dataset) -> None:
+def test_empty_space_is_empty(scene_run: Run, small_scene: Dataset) -> None:
     """Where all test images are transparent, the occupancy grid let rays pass."""
     rendering = scene_run.renderer(small_scene.test.cameras)
     empty = small_scene.test.images[..., 3] == 0
@@ -59,7 +58,7 @@ def test_empty_space_is_empty(scene_run: OpenRun, small_scene: Dataset) -> None:
     assert scene_run.model.occupancy.occupied.float().mean() < 0.5
 
 
-def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Dataset) -> None:
+def test_depth_is_near_the_truth(scene_run: Run, small_scene: Dataset) -> None:
     rendering = scene_run.renderer(small_scene.test.cameras)
     truth = small_scene.test.depths
     assert truth is not None
@@ -68,9 +67,7 @@ def test_depth_is_near_the_truth(scene_run: OpenRun, small_scene: Dataset) -> No
 
 
 @pytest.mark.fit
-def test_the_image_is_differentiable_in_the_pose(
-    scene_run: OpenRun, small_scene: Dataset
-) -> None:
+def test_the_image_is_differentiable_in_the_pose(scene_run: Run, small_scene: Dataset) -> None:
     """As finite differences say, once bins are so short that their places hardly matter."""
     model = copy.deepcopy(scene_run.model)
     model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
@@ -104,7 +101,7 @@ def test_the_cube_holds_a_ball_that_is_given(small_scene: Dataset) -> None:
 
 
 def test_a_wide_scene_looks_the_same_by_disparities(
-    scene_run: OpenRun, small_scene: Dataset
+    scene_run: Run, small_scene: Dataset
 ) -> None:
     """Bins that do not grow yet: colours as before, and depths where surfaces are opaque."""
     model = copy.deepcopy(scene_run.model)
@@ -122,9 +119,7 @@ def test_a_wide_scene_looks_the_same_by_disparities(
     assert nearer.median() < 0.02
 
 
-def test_a_first_bin_may_begin_behind_the_camera(
-    scene_run: OpenRun, small_scene: Dataset
-) -> None:
+def test_a_first_bin_may_begin_behind_the_camera(scene_run: Run, small_scene: Dataset) -> None:
     """Cameras inside the scene, and bins many times as long as what they skip."""
     model = copy.deepcopy(scene_run.model)
     model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
@@ -166,19 +161,21 @@ def test_rgb_on_white_is_learnt_over_white(small_scene: Dataset, tmp_path: Path)
 
     scene = Dataset("white", on_white(small_scene.train), on_white(small_scene.test))
     options = FitOptions(steps=200, device="cpu")
-    opened, _ = fit_run(TINY, "white", tmp_path / "run", options, scene=scene, show=False)
+    opened = fit_to(TINY, scene, options, out=tmp_path / "run", progress=False)
     assert evaluate_images(opened.renderer, scene.test).scores.mean_psnr > 14
-    assert opened.cameras["background"] == [1, 1, 1]
+    assert opened.view_ranges["background"] == [1, 1, 1]
 
 
 def test_a_finished_run_stays_as_it_is(small_scene: Dataset, tmp_path: Path) -> None:
     def run(steps: int) -> dict[str, torch.Tensor]:
         options = FitOptions(steps=steps, device="cpu")
         out = tmp_path / "run"
-        again = fit_run(
-            TINY, "small", out, options, resume=out.exists(), scene=small_scene, show=False
-        )[0]
-        kept = open_run(out).model.state_dict()
+        if out.exists():
+            record = RunFolder.open(out)
+            again = fit_to(TINY, small_scene, options, record=record, progress=False)
+        else:
+            again = fit_to(TINY, small_scene, options, out=out, progress=False)
+        kept = Run.open(out, "cpu").model.state_dict()
         assert all(torch.equal(kept[k], v) for k, v in again.model.state_dict().items())
         return kept
 
@@ -192,17 +189,19 @@ def test_resume_is_bit_identical(small_scene: Dataset, tmp_path: Path) -> None:
 
     def run(name: str, resume: bool = False) -> dict[str, torch.Tensor]:
         path = tmp_path / name
-        opened, _ = fit_run(
-            TINY, "small", path, options, resume=resume, scene=small_scene, show=False
-        )
+        if resume:
+            record = RunFolder.open(path)
+            opened = fit_to(TINY, small_scene, options, record=record, progress=False)
+        else:
+            opened = fit_to(TINY, small_scene, options, out=path, progress=False)
         return opened.model.state_dict()
 
     whole = run("whole")
     run("parts")
     # As if it had been killed after its first checkpoint.
-    for checkpoint in Run.open(tmp_path / "parts").checkpoints()[1:]:
+    for checkpoint in RunFolder.open(tmp_path / "parts").checkpoints()[1:]:
         shutil.rmtree(checkpoint)
-    assert Run.open(tmp_path / "parts").load().state["step"] == 23
+    assert RunFolder.open(tmp_path / "parts").load().state["step"] == 23
     parts = run("parts", resume=True)
     for name, value in whole.items():
         assert torch.equal(value, parts[name]), name

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.shape_tasks import shape_of
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
@@ -21,6 +20,8 @@ from unrender.geometry.paths import spherical_shell
 from unrender.methods.mesh_from_views import MeshFromViews
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.training.fit import FitOptions
+from unrender.training.method import Fitted
+from unrender.training.run_folder import RunFolder
 
 TINY = MeshFromViews(level=2, views=2, learning_rate=0.2, color_learning_rate=0.1)
 
@@ -37,44 +38,48 @@ def scene() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def fitted(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def fitted(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "mesh"
     options = FitOptions(steps=60, device="cpu")
-    return fit_run(TINY, "hotdog", out, options, scene=scene, show=False)[0]
+    return fit_to(TINY, scene, options, out=out, progress=False)
 
 
-def overlap(opened: OpenRun, views: Views) -> float:
+def overlap(opened: Run, views: Views) -> float:
     mask = evaluate_images(opened.renderer, views).rendering.opacity > 0.5
     true = views.rgba[..., 3] > 0.5
     return float(((mask & true).sum((1, 2)) / (mask | true).sum((1, 2))).mean())
 
 
-def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Dataset) -> None:
+def test_silhouettes_of_views_it_never_saw(fitted: Run, scene: Dataset) -> None:
     assert overlap(fitted, scene.test) > 0.85
 
 
-def test_the_figure_can_fail(fitted: OpenRun, scene: Dataset) -> None:
+def test_the_figure_can_fail(fitted: Run, scene: Dataset) -> None:
     model = TINY.build(scene.train, torch.Generator())
-    assert overlap(OpenRun(fitted.run, TINY, model), scene.test) < 0.7
+    assert overlap(dataclasses.replace(fitted, fitted=Fitted(TINY, model)), scene.test) < 0.7
 
 
-def test_the_mesh_is_closed_and_coloured(fitted: OpenRun) -> None:
-    mesh = shape_of(fitted)
+def test_the_mesh_is_closed_and_coloured(fitted: Run) -> None:
+    mesh = fitted.shape()
     assert isinstance(mesh, Mesh)
     assert is_watertight(mesh.faces)
     assert mesh.texture is not None
 
 
-def test_restores_without_its_views(fitted: OpenRun, scene: Dataset) -> None:
-    again = open_run(fitted.run.path)
+def test_restores_without_its_views(fitted: Run, scene: Dataset) -> None:
+    assert fitted.path is not None
+    again = Run.open(fitted.path, "cpu")
     cameras = scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, fitted.renderer(cameras).rgba)
 
 
 def test_goes_on_as_if_it_had_not_stopped(scene: Dataset, tmp_path: Path) -> None:
-    def fit(out: Path, resume: bool = False) -> OpenRun:
+    def fit(out: Path, resume: bool = False) -> Run:
         options = FitOptions(steps=10, device="cpu", checkpoint_every=5)
-        return fit_run(TINY, "x", out, options, resume=resume, scene=scene, show=False)[0]
+        if resume:
+            record = RunFolder.open(out)
+            return fit_to(TINY, scene, options, record=record, progress=False)
+        return fit_to(TINY, scene, options, out=out, progress=False)
 
     once = fit(tmp_path / "once")
     fit(tmp_path / "twice")

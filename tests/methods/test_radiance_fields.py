@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.tasks import fit_run
-from unrender.training.run import Run
 
+from unrender.api.fit import AnyMethod, fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
-from unrender.methods import METHODS, AnyMethod
 from unrender.methods.dvgo import DVGO
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.mip_nerf import MipNeRF
@@ -24,17 +22,19 @@ from unrender.methods.nerf import NeRF
 from unrender.methods.nerfacto import Nerfacto
 from unrender.methods.neus import NeuS
 from unrender.methods.plenoxels import Plenoxels
+from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import VolSDF
 from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
+from unrender.training.run_folder import RunFolder
 from unrender.training.surface_method import SurfaceMethod
 
-SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "rate": 0.03, "muon": True}
+SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "learning_rate": 0.03, "muon": True}
 EMPTY = {"density_gain": 10.0, "density_shift": -5.0}
 PROPOSED = {"proposal_width": 16, "proposal_depth": 1, "proposal_bins": 12}
 SURFACE = {
     "levels": 4,
-    "first_levels": 2,
+    "initial_levels": 2,
     "log2_table_size": 12,
     "finest": 64,
     "width": 16,
@@ -42,14 +42,14 @@ SURFACE = {
     "color_layers": 1,
     "features": 7,
     "cells": 32,
-    "looks": 12,
+    "coarse_samples": 12,
     "bins": 8,
     "rays": 256,
-    "rate": 0.01,
+    "learning_rate": 0.01,
     "mask_weight": 1.0,
     "eikonal_weight": 0.03,
     # Pixels are a sixteenth of the ball: a layer much thinner has no gradient by the pose.
-    "last_width": 0.05,
+    "final_width": 0.05,
 }
 
 TINY: dict[str, tuple[AnyMethod, int]] = {
@@ -123,21 +123,21 @@ def field(
     request: pytest.FixtureRequest,
     small_scene: Dataset,
     tmp_path_factory: pytest.TempPathFactory,
-) -> OpenRun:
+) -> Run:
     method, steps = TINY[request.param]
     out = tmp_path_factory.mktemp("runs") / request.param
     options = FitOptions(steps=steps, device="cpu")
-    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+    return fit_to(method, small_scene, options, out=out, progress=False)
 
 
-def test_learns_views_it_never_saw(field: OpenRun, small_scene: Dataset) -> None:
+def test_learns_views_it_never_saw(field: Run, small_scene: Dataset) -> None:
     mean = small_scene.train.over(WHITE).mean(0, keepdim=True)
     error = (mean - small_scene.test.over(WHITE)).square().mean((1, 2, 3))
     without = float((-10 * error.log10()).mean())
     assert evaluate_images(field.renderer, small_scene.test).scores.mean_psnr > without + 0.5
 
 
-def test_the_figure_can_fail(small_scene: Dataset, field: OpenRun) -> None:
+def test_the_figure_can_fail(small_scene: Dataset, field: Run) -> None:
     """An untrained model must not pass for a trained one."""
     method = field.method
     model = method.build(small_scene.train, torch.Generator().manual_seed(0))
@@ -146,13 +146,14 @@ def test_the_figure_can_fail(small_scene: Dataset, field: OpenRun) -> None:
     assert found.scores.mean_psnr < trained.scores.mean_psnr - 3
 
 
-def test_a_run_renders_the_same_without_its_data(field: OpenRun, small_scene: Dataset) -> None:
-    again = open_run(field.run.path)
+def test_a_run_renders_the_same_without_its_data(field: Run, small_scene: Dataset) -> None:
+    assert field.path is not None
+    again = Run.open(field.path, "cpu")
     cameras = small_scene.test.cameras
     assert torch.equal(again.renderer(cameras).rgba, field.renderer(cameras).rgba)
 
 
-def test_renders_are_colours(field: OpenRun, small_scene: Dataset) -> None:
+def test_renders_are_colours(field: Run, small_scene: Dataset) -> None:
     found = field.renderer(small_scene.test.cameras.resized(20, 12))
     assert found.color.shape == (len(small_scene.test), 12, 20, 3)
     assert float(found.color.min()) > -0.01
@@ -164,7 +165,7 @@ def test_renders_are_colours(field: OpenRun, small_scene: Dataset) -> None:
     assert bool((found.depth[solid] < 6.0).all())
 
 
-def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Dataset) -> None:
+def test_the_image_is_differentiable_in_the_pose(field: Run, small_scene: Dataset) -> None:
     """The gradient points where the error grows."""
     cameras = small_scene.test.cameras.select(slice(0, 1))
     wanted = small_scene.test.rgba[:1]
@@ -187,32 +188,29 @@ def test_the_image_is_differentiable_in_the_pose(field: OpenRun, small_scene: Da
     assert float(torch.cosine_similarity(start.grad[0], numeric, dim=0)) > 0.8
 
 
-def test_resume_is_bit_identical(field: OpenRun, small_scene: Dataset, tmp_path: Path) -> None:
+def test_resume_is_bit_identical(field: Run, small_scene: Dataset, tmp_path: Path) -> None:
     options = FitOptions(steps=16, device="cpu", checkpoint_every=9)
 
     def run(name: str, resume: bool = False) -> dict[str, Tensor]:
-        opened, _ = fit_run(
-            field.method,
-            "small",
-            tmp_path / name,
-            options,
-            resume=resume,
-            scene=small_scene,
-            show=False,
-        )
+        out = tmp_path / name
+        if resume:
+            record = RunFolder.open(out)
+            opened = fit_to(field.method, small_scene, options, record=record, progress=False)
+        else:
+            opened = fit_to(field.method, small_scene, options, out=out, progress=False)
         return opened.model.state_dict()
 
     whole = run("whole")
     run("parts")
     # As if it had been killed after its first checkpoint.
-    for checkpoint in Run.open(tmp_path / "parts").checkpoints()[1:]:
+    for checkpoint in RunFolder.open(tmp_path / "parts").checkpoints()[1:]:
         shutil.rmtree(checkpoint)
     parts = run("parts", resume=True)
     for name, value in whole.items():
         assert torch.equal(value, parts[name]), name
 
 
-def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Dataset) -> None:
+def test_the_unit_of_length_does_not_matter(field: Run, small_scene: Dataset) -> None:
     """A scene ten times as large begins as the same picture."""
 
     def scaled(scene: Dataset, factor: float) -> Dataset:
@@ -233,10 +231,11 @@ def test_the_unit_of_length_does_not_matter(field: OpenRun, small_scene: Dataset
 
 def test_every_preset_is_tested_in_a_small_form() -> None:
     kinds = {type(method) for method, _ in TINY.values()}
-    others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor", "mesh", "box"}
+    others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor", "mesh-from-views", "box"}
     others |= {"image-field", "sdf", "occupancy"}
-    others |= {name for name in METHODS if name.startswith("image-to-")}
-    assert {type(m) for m in METHODS.values()} - kinds == {type(METHODS[o]) for o in others}
+    others |= {name for name in PRESETS if name.startswith(("image-to-", "fit-"))}
+    types = {name: type(preset.method()) for name, preset in PRESETS.items()}
+    assert set(types.values()) - kinds == {types[name] for name in others}
 
 
 def test_harmonics_come_one_degree_after_the_other() -> None:

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
-from unrender.training.run import Run
 
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, ImageShapePairs
@@ -27,13 +26,14 @@ from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.fit import FitOptions, fit
+from unrender.training.fit import FitOptions, train
 from unrender.training.image_to_shape import ImageToShape
 from unrender.training.method import Progress
+from unrender.training.run_folder import RunFolder
 
 AnyMethod = ImageToShape[Any]
 
-SMALL: dict[str, Any] = {"encoder_width": 8, "batch": 8, "warm_up": 5, "rate": 3e-3}
+SMALL: dict[str, Any] = {"encoder_width": 8, "batch": 8, "warm_up": 5, "learning_rate": 3e-3}
 TINY: dict[str, tuple[AnyMethod, int, float]] = {
     "points": (ImageToPoints(points=256, width=64, target_points=256, **SMALL), 80, 0.75),
     "mesh": (ImageToMesh(level=3, width=64, samples=256, **SMALL), 120, 0.7),
@@ -67,7 +67,7 @@ class Fitted:
     name: str
     method: AnyMethod
     model: nn.Module
-    run: Run
+    run: RunFolder
     least: float
 
     def scores(
@@ -83,9 +83,9 @@ def fit_into(
     out: Path,
     options: FitOptions,
     resume: bool = False,
-) -> tuple[nn.Module, Run]:
-    run = Run.open(out) if resume else Run.create(out, {})
-    return fit(method, shapes, options, run, resume, show=False)[0], run
+) -> tuple[nn.Module, RunFolder]:
+    run = RunFolder.open(out) if resume else RunFolder.create(out, {})
+    return train(method, shapes, options, run, resume, show=False)[0], run
 
 
 @pytest.fixture(scope="module", params=sorted(TINY))
@@ -191,7 +191,7 @@ def test_resume_is_bit_identical(
 def test_makes_no_images(fitted: Fitted) -> None:
     assert not fitted.method.makes_images
     cameras = Cameras.from_focal(torch.eye(4)[None, :3], 10.0, 8, 8)
-    with pytest.raises(InputError, match="makes no images"):
+    with pytest.raises(InputError, match="cannot be rendered"):
         fitted.method.render(fitted.model, cameras)
 
 

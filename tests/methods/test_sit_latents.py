@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.tasks import fit_run
-from unrender.training.run import Run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
@@ -22,6 +21,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
 from unrender.training.fit import FitOptions
+from unrender.training.run_folder import RunFolder
 
 SIZE = 64
 STEPS = 40
@@ -64,7 +64,7 @@ def run(
     scene: Dataset,
     encoded: list[int],
     tmp_path_factory: pytest.TempPathFactory,
-) -> OpenRun:
+) -> Run:
     options = FitOptions(steps=STEPS, device="cpu", log_every=10)
     out = tmp_path_factory.mktemp("runs") / "latents"
     encode = Latents.encode
@@ -75,21 +75,23 @@ def run(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Latents, "encode", counted)
-        return fit_run(method, "chair", out, options, scene=scene, show=False)[0]
+        return fit_to(method, scene, options, out=out, progress=False)
 
 
-def test_each_training_image_is_encoded_once(run: OpenRun, encoded: list[int]) -> None:
+def test_each_training_image_is_encoded_once(run: Run, encoded: list[int]) -> None:
     assert encoded == [24]
 
 
-def test_the_loss_falls(run: OpenRun) -> None:
-    lines = [json.loads(line) for line in run.run.metrics.read_text().splitlines()]
+def test_the_loss_falls(run: Run) -> None:
+    assert run.path is not None
+    text = (run.path / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
     assert "psnr" not in lines[0]
 
 
-def test_images_have_the_size_of_the_views_and_no_holes(run: OpenRun, scene: Dataset) -> None:
-    assert run.fixed_size == SIZE
+def test_images_have_the_size_of_the_views_and_no_holes(run: Run, scene: Dataset) -> None:
+    assert run.image_size == SIZE
     rgba = run.renderer(scene.test.cameras).rgba
     assert rgba.shape == (3, SIZE, SIZE, 4)
     assert (rgba[..., 3] == 1).all()
@@ -102,7 +104,7 @@ def test_images_have_the_size_of_the_views_and_no_holes(run: OpenRun, scene: Dat
         run.renderer(scene.test.cameras.resized(8, 8))
 
 
-def test_images_follow_poses_that_require_gradients(run: OpenRun, scene: Dataset) -> None:
+def test_images_follow_poses_that_require_gradients(run: Run, scene: Dataset) -> None:
     cameras = scene.test.cameras
     pose = cameras.world_from_camera.clone().requires_grad_()
     run.renderer(cameras.with_poses(pose)).color.sum().backward()
@@ -110,30 +112,31 @@ def test_images_follow_poses_that_require_gradients(run: OpenRun, scene: Dataset
     assert pose.grad.abs().sum() > 0
 
 
-def test_poses_come_back(run: OpenRun, scene: Dataset) -> None:
+def test_poses_come_back(run: Run, scene: Dataset) -> None:
     """Modes of an energy in latents, at the images' own size."""
-    found = run.estimate_poses(scene.test.images)
+    found = run.fitted.estimate_poses(scene.test.images)
     assert found.cameras.width == SIZE
     assert found.cameras.world_from_camera.isfinite().all()
     assert (found.rotation_error > 0).all()
     torch.testing.assert_close(found.cameras.intrinsics, scene.test.cameras.intrinsics)
 
 
-def test_a_run_opened_again_makes_the_same_images(run: OpenRun, scene: Dataset) -> None:
-    opened = open_run(run.run.path)
+def test_a_run_opened_again_makes_the_same_images(run: Run, scene: Dataset) -> None:
+    assert run.path is not None
+    opened = Run.open(run.path, "cpu")
     cameras = scene.test.cameras
     assert torch.equal(opened.renderer(cameras).rgba, run.renderer(cameras).rgba)
-    a, b = (each.estimate_poses(scene.test.images).cameras for each in (opened, run))
+    a, b = (each.fitted.estimate_poses(scene.test.images).cameras for each in (opened, run))
     assert torch.equal(a.world_from_camera, b.world_from_camera)
 
 
-def test_a_checkpoint_does_not_hold_the_autoencoder(run: OpenRun) -> None:
+def test_a_checkpoint_does_not_hold_the_autoencoder(run: Run) -> None:
     names = run.model.state_dict().keys()
     assert not any("encoder" in name or "decoder" in name for name in names)
 
 
 def test_resuming_continues_bit_by_bit(
-    method: SiTFlow, scene: Dataset, run: OpenRun, tmp_path: Path
+    method: SiTFlow, scene: Dataset, run: Run, tmp_path: Path
 ) -> None:
     """From the checkpoint of half the steps, as after a kill."""
     out = tmp_path / "run"
@@ -141,9 +144,10 @@ def test_resuming_continues_bit_by_bit(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SiTFlow, "finish", _killed)
         with pytest.raises(KeyboardInterrupt):
-            fit_run(method, "chair", out, options, scene=scene, show=False)
-    shutil.rmtree(Run.open(out).checkpoints()[-1])
-    resumed, _ = fit_run(method, "chair", out, options, resume=True, scene=scene, show=False)
+            fit_to(method, scene, options, out=out, progress=False)
+    record = RunFolder.open(out)
+    shutil.rmtree(record.checkpoints()[-1])
+    resumed = fit_to(method, scene, options, record=record, progress=False)
     for name, tensor in run.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
@@ -153,15 +157,16 @@ def _killed(*_: object) -> None:
 
 
 def test_a_run_whose_autoencoder_has_gone_says_so(
-    run: OpenRun, method: SiTFlow, tmp_path: Path
+    run: Run, method: SiTFlow, tmp_path: Path
 ) -> None:
     gone = dataclasses.replace(method, autoencoder=str(tmp_path / "gone"))
     path = tmp_path / "run"
-    shutil.copytree(run.run.path, path)
+    assert run.path is not None
+    shutil.copytree(run.path, path)
     config = path / "config.json"
     config.write_text(config.read_text().replace(method.autoencoder, gone.autoencoder))
     with pytest.raises(InputError, match=r"config.json: --autoencoder .*gone.* no folder") as e:
-        open_run(path)
+        Run.open(path, "cpu")
     assert "\n" not in str(e.value)
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.export import export_run
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.shape_tasks import shape_of
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
@@ -18,8 +16,8 @@ from unrender.evaluation.renders import evaluate_images
 from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
-from unrender.methods import METHODS
 from unrender.methods.neus import NeuS
+from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import VolSDF, bounded_beta
 from unrender.rendering.mesh.shading import studio
 from unrender.rendering.shapes import shape_renderer
@@ -28,12 +26,12 @@ from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.textures import VertexColors
 from unrender.training.fit import FitOptions
-from unrender.training.method import Progress
+from unrender.training.method import Fitted, Progress
 from unrender.training.surface_method import SurfaceMethod
 
 SCAN = Path(__file__).parents[3] / "shared/data/dtu/scan65_400x300"
 SIZE = 40
-TINY = {name: METHODS[f"{name}-tiny"] for name in ("neus", "volsdf")}
+TINY = {name: PRESETS[f"{name}-tiny"].method() for name in ("neus", "volsdf")}
 
 
 def ball() -> Mesh:
@@ -59,34 +57,34 @@ def scene() -> Dataset:
 @pytest.fixture(scope="module", params=sorted(TINY))
 def fitted(
     request: pytest.FixtureRequest, scene: Dataset, tmp_path_factory: pytest.TempPathFactory
-) -> OpenRun:
+) -> Run:
     out = tmp_path_factory.mktemp("runs") / request.param
     options = FitOptions(steps=150, device="cpu")
     method = replace(TINY[request.param], rays=256, learning_rate=0.01, initial_width=0.02)
-    return fit_run(method, "ball", out, options, scene=scene, show=False)[0]
+    return fit_to(method, scene, options, out=out, progress=False)
 
 
-def mesh_of(opened: OpenRun) -> Mesh:
-    mesh = shape_of(opened)
+def mesh_of(opened: Run) -> Mesh:
+    mesh = opened.shape()
     assert isinstance(mesh, Mesh)
     return mesh
 
 
-def overlap(opened: OpenRun, views: Views) -> float:
+def overlap(opened: Run, views: Views) -> float:
     rendering = evaluate_images(opened.renderer, views).rendering
     return float(silhouette_iou(rendering.opacity, views.rgba[..., 3]).mean())
 
 
-def test_silhouettes_of_views_it_never_saw(fitted: OpenRun, scene: Dataset) -> None:
+def test_silhouettes_of_views_it_never_saw(fitted: Run, scene: Dataset) -> None:
     assert overlap(fitted, scene.test) > 0.9
 
 
-def test_the_figure_can_fail(fitted: OpenRun, scene: Dataset) -> None:
+def test_the_figure_can_fail(fitted: Run, scene: Dataset) -> None:
     untrained = fitted.method.build(scene.train, torch.Generator().manual_seed(0))
-    assert overlap(OpenRun(fitted.run, fitted.method, untrained), scene.test) < 0.8
+    assert overlap(replace(fitted, fitted=Fitted(fitted.method, untrained)), scene.test) < 0.8
 
 
-def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Dataset) -> None:
+def test_the_mesh_is_the_ball(fitted: Run, scene: Dataset) -> None:
     mesh = mesh_of(fitted)
     assert is_watertight(mesh.faces)
     assert score_seen(mesh, ball(), scene.test.cameras).chamfer_percent < 3
@@ -95,7 +93,7 @@ def test_the_mesh_is_the_ball(fitted: OpenRun, scene: Dataset) -> None:
     assert float((drawn - truth).abs().mean()) < 0.08
 
 
-def test_normals_face_outward(fitted: OpenRun, scene: Dataset) -> None:
+def test_normals_face_outward(fitted: Run, scene: Dataset) -> None:
     rendering = evaluate_images(fitted.renderer, scene.test).rendering
     assert rendering.normals is not None
     solid = rendering.opacity > 0.9
@@ -106,10 +104,11 @@ def test_normals_face_outward(fitted: OpenRun, scene: Dataset) -> None:
     assert float((rendering.normals.norm(dim=-1)[solid] - 1).abs().max()) < 1e-3
 
 
-def test_the_mesh_is_exported(fitted: OpenRun, tmp_path: Path) -> None:
-    opened = open_run(fitted.run.path)
-    said = export_run(opened, tmp_path / "mesh.ply", 64, None)
-    assert "faces" in said
+def test_the_mesh_is_exported(fitted: Run, tmp_path: Path) -> None:
+    assert fitted.path is not None
+    mesh = Run.open(fitted.path, "cpu").mesh(voxels=64, progress=False)
+    assert "faces" in repr(mesh)
+    mesh.save(tmp_path / "mesh.ply")
     assert (tmp_path / "mesh.ply").stat().st_size > 1000
 
 
@@ -141,7 +140,7 @@ def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Dataset) -
 @pytest.mark.parametrize("kind", sorted(TINY))
 def test_the_large_network_learns_too(kind: str, scene: Dataset) -> None:
     small = {"width": 64, "depth": 4, "frequencies": 3, "rays": 128}
-    method = replace(METHODS[f"{kind}-mlp"], **small)
+    method = replace(PRESETS[kind].method(), **small)
     assert isinstance(method, SurfaceMethod)
     generator = torch.Generator().manual_seed(0)
     model = method.build(scene.train, generator)
@@ -247,7 +246,7 @@ def test_a_real_object_is_found(kind: str, tmp_path: Path) -> None:
     scan = load_dataset(str(SCAN), reading)
     options = FitOptions(steps=300, device="cpu")
     out = tmp_path / "run"
-    opened, _ = fit_run(TINY[kind], "scan", out, options, reading, scene=scan, show=False)
+    opened = fit_to(TINY[kind], scan, options, out=out, progress=False)
     rendering = evaluate_images(opened.renderer, scan.test).rendering
     rgba = scan.test.rgba
     assert float(silhouette_iou(rendering.opacity, rgba[..., 3]).mean()) > 0.93

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from unrender.api.field_tasks import FITTED
 from unrender.app.cli_fields import compare_fields
 
 from unrender.errors import InputError
 from unrender.fields.field import IMAGE_KINDS
 from unrender.imaging.files import write_image
 from unrender.report.fields import GAP, LABEL, labelled
+from unrender.training.data_kinds.image import FITTED
 
 
 @pytest.fixture

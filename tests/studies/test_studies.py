@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from unrender.api.opened_run import OpenRun
-from unrender.training.run import Run
 
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance
@@ -25,6 +24,7 @@ from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
 from unrender.studies.study import Study, Subject, open_subject
 from unrender.studies.turntable import Turntable
+from unrender.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.fit
 
@@ -41,9 +41,7 @@ SHORT: dict[str, Study] = {
 
 
 @pytest.fixture
-def subject(
-    small_scene: Dataset, scene_run: OpenRun, flow_run: OpenRun, tmp_path: Path
-) -> Subject:
+def subject(small_scene: Dataset, scene_run: Run, flow_run: Run, tmp_path: Path) -> Subject:
     return Subject(flow_run, scene_run, small_scene, tmp_path / "runs", say=lambda _: None)
 
 
@@ -89,9 +87,9 @@ def test_a_fit_killed_before_its_first_checkpoint_begins_again(
     (run,) = subject.work.iterdir()
     shutil.rmtree(run / "checkpoints")
     (run / "checkpoints").mkdir()
-    assert not Run.open(run).finished
+    assert not RunFolder.open(run).finished
     write_study(study, subject, tmp_path / "b")
-    assert Run.open(run).finished
+    assert RunFolder.open(run).finished
 
 
 def test_latents_are_as_many_as_the_pixels(
@@ -113,7 +111,7 @@ def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Dataset) -> None:
     torch.testing.assert_close(turns, turns.mean().expand(8), atol=1e-4, rtol=0)
 
 
-def test_every_ablation_is_an_option_of_the_flow(flow_run: OpenRun) -> None:
+def test_every_ablation_is_an_option_of_the_flow(flow_run: Run) -> None:
     assert dataclasses.is_dataclass(flow_run.method)
     known = {field.name for field in dataclasses.fields(flow_run.method)}
     for options in VARIANTS.values():
@@ -126,9 +124,11 @@ def test_an_unknown_ablation_is_named(subject: Subject) -> None:
 
 
 def test_the_two_runs_cannot_be_exchanged(
-    small_scene: Dataset, scene_run: OpenRun, flow_run: OpenRun
+    small_scene: Dataset, scene_run: Run, flow_run: Run
 ) -> None:
-    flow, scene = flow_run.run.path, scene_run.run.path
+    flow, scene = flow_run.path, scene_run.path
+    assert flow is not None
+    assert scene is not None
     with pytest.raises(InputError, match="is not a pose flow"):
         open_subject(scene, scene)
     with pytest.raises(InputError, match="is not a fitted scene"):

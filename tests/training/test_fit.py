@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from unrender.training.run import Run
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering
-from unrender.training.fit import FitOptions, fit, pick_device
+from unrender.training.fit import FitOptions, pick_device, train
 from unrender.training.method import Method, Progress, halve
+from unrender.training.run_folder import RunFolder
 
 
 class Line(nn.Module):
@@ -78,15 +78,15 @@ DATA = torch.arange(8.0)
 
 def run_for(
     path: Path, steps: int, resume: bool = False, method: ToyMethod | None = None
-) -> tuple[Line, Run]:
-    run = Run.open(path) if resume else Run.create(path, {})
+) -> tuple[Line, RunFolder]:
+    run = RunFolder.open(path) if resume else RunFolder.create(path, {})
     options = FitOptions(steps=steps, device="cpu", log_every=7, checkpoint_every=10)
-    model, _ = fit(method or ToyMethod(), DATA, options, run, resume, show=False)
+    model, _ = train(method or ToyMethod(), DATA, options, run, resume, show=False)
     return model, run
 
 
-def log_of(run: Run) -> list[dict[str, float]]:
-    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+def log_of(run: RunFolder) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
@@ -104,7 +104,7 @@ def test_resume_continues_bit_identically(tmp_path: Path, stop: int) -> None:
     whole, whole_run = run_for(tmp_path / "whole", 50)
     interrupted = ToyMethod(interrupt_at=stop)
     run_for(tmp_path / "parts", 50, method=interrupted)
-    assert not Run.open(tmp_path / "parts").load().state["finished"]
+    assert not RunFolder.open(tmp_path / "parts").load().state["finished"]
     parts, parts_run = run_for(tmp_path / "parts", 50, resume=True)
     assert torch.equal(whole.weight, parts.weight)
     assert log_of(whole_run) == log_of(parts_run)
@@ -132,10 +132,10 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_minutes_end_a_run(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     began = time.perf_counter()
     options = FitOptions(minutes=0.3 / 60, device="cpu")
-    _, result = fit(ToyMethod(), DATA, options, run, show=False)
+    _, result = train(ToyMethod(), DATA, options, run, show=False)
     assert 0.3 <= result.seconds <= time.perf_counter() - began
     assert result.seconds < 3
 
@@ -169,10 +169,10 @@ toy = importlib.util.module_from_spec(spec)
 sys.modules["toy"] = toy
 spec.loader.exec_module(toy)
 path = Path(sys.argv[2])
-run = toy.Run.open(path) if path.exists() else toy.Run.create(path, {})
+run = toy.RunFolder.open(path) if path.exists() else toy.RunFolder.create(path, {})
 print("ready", flush=True)
 options = toy.FitOptions(steps=10**7, device="cpu", log_every=1, checkpoint_every=2)
-toy.fit(toy.ToyMethod(), toy.DATA, options, run, resume=True, show=False)
+toy.train(toy.ToyMethod(), toy.DATA, options, run, resume=True, show=False)
 """
 
 
@@ -188,7 +188,7 @@ def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path, kills: int
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        run = Run.open(path)
+        run = RunFolder.open(path)
         deadline = time.monotonic() + 60
         while not run.checkpoints() or int(run.checkpoints()[-1].name[5:]) <= step:
             assert time.monotonic() < deadline, "the fit writes no checkpoint"
@@ -202,9 +202,9 @@ def test_kill_at_random_moments_leaves_a_readable_run(tmp_path: Path, kills: int
         step = state["step"]
     method = ToyMethod()
     options = FitOptions(steps=step + 5, device="cpu", log_every=1)
-    _, result = fit(method, DATA, options, Run.open(path), resume=True, show=False)
+    _, result = train(method, DATA, options, RunFolder.open(path), resume=True, show=False)
     assert result.steps == step + 5
-    steps = [line["step"] for line in log_of(Run.open(path))]
+    steps = [line["step"] for line in log_of(RunFolder.open(path))]
     assert steps == list(range(1, step + 6))
 
 
@@ -215,9 +215,9 @@ def test_a_watcher_sees_the_model_and_its_time_does_not_count(tmp_path: Path) ->
         seen.append((float(model.weight.detach().norm()), seconds))
         time.sleep(0.2)
 
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     options = FitOptions(steps=30, log_every=10, device="cpu")
-    _, result = fit(ToyMethod(), torch.ones(8), options, run, show=False, watch=watch)
+    _, result = train(ToyMethod(), torch.ones(8), options, run, show=False, watch=watch)
     assert len(seen) == 3
     assert [norm for norm, _ in seen] == sorted(norm for norm, _ in seen)
     assert result.seconds < 0.6
@@ -242,5 +242,5 @@ class TwoRates(ToyMethod):
 
 
 def test_each_group_may_have_its_own_rate(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
-    fit(TwoRates(), torch.ones(8), FitOptions(steps=3, device="cpu"), run, show=False)
+    run = RunFolder.create(tmp_path / "run", {})
+    train(TwoRates(), torch.ones(8), FitOptions(steps=3, device="cpu"), run, show=False)

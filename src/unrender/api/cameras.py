@@ -135,6 +135,34 @@ def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
     return CameraPath("interpolation", frames, place)
 
 
+def random_cameras(
+    run: Any,
+    count: int,
+    size: int,
+    radius: tuple[float, float] | None,
+    elevation: tuple[float, float] | None,
+    roll: float,
+    look_at_jitter: float,
+    seed: int,
+) -> Cameras:
+    """Random cameras from where a run's training cameras look; see `Run.make_views`."""
+    for name, value in (("count", count), ("size", size)):
+        if value < 1:
+            raise InputError(f"{name} {value}: give at least 1")
+    if not run.method.makes_images:
+        raise InputError(f"{run.label}: makes no images")
+    low, high = elevation or run.view_ranges["elevation_deg"]
+    poses = paths.spherical_shell(
+        count,
+        radius or tuple(run.view_ranges["radius"]),
+        torch.Generator().manual_seed(seed),
+        (math.radians(low), math.radians(high)),
+        roll=math.radians(roll),
+        look_at_jitter=look_at_jitter,
+    )
+    return square(run.training_like(poses), size)
+
+
 def path_by_name(
     name: str, frames: int, elevation: float | None = None, radius: float | None = None
 ) -> "CameraPath | Cameras | str":
@@ -177,10 +205,10 @@ def resized(
     if isinstance(size, int):
         scale = size / max(cameras.width, cameras.height)
         width, height = (round(scale * side) for side in (cameras.width, cameras.height))
-        both = (max(1, width), max(1, height))
+        both = (max(1, width), max(1, height)) if size > 0 else (size, size)
     else:
         both = size
-    if not all(1 <= side <= MAX_SIDE for side in both) or (size == 0):
+    if not all(1 <= side <= MAX_SIDE for side in both):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
     return cameras.resized(*both)
 

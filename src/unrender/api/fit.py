@@ -88,6 +88,8 @@ def fit(
     prepare_process()
     fit_options = FitOptions(steps, minutes, seed, device, log_every, checkpoint_every)
     chosen, preset, reading = choose(method, options)
+    if out is not None:
+        check_free(Path(out))  # Reading the data may take a while.
     source = chosen.data.read(data, reading)
     return fit_to(
         chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
@@ -261,6 +263,8 @@ def resume_run(
     given, replace the budget that it had; they count from the first step, so a larger one also
     continues a finished run. Raises InputError if the data are no longer there or have changed.
     """
+    if isinstance(record, RunInMemory):
+        record = record.copy()
     config = record.config
     source = f"{record.name}: config"
     method = from_description(config.get("method"), source)

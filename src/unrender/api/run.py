@@ -1,20 +1,17 @@
 """A fitted model: what `fit` returns and `open` reads."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from unrender.api.cameras import CameraPath, as_cameras, square
+from unrender.api.cameras import CameraPath, as_cameras, random_cameras
 from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
+from unrender.api.opening import open_folder
 from unrender.api.pose import find_poses
-from unrender.data.formats.camera_files import NamedCameras
+from unrender.api.run_state import RunState
 from unrender.data.make_views import make_views
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -22,25 +19,22 @@ from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.renders import render_in_parts
 from unrender.evaluation.scores import Scores, with_unit
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import Color
 from unrender.inverse.photometric_poses import RenderAndCompare
-from unrender.methods import from_description
-from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering, supersampled
+from unrender.rendering.renderer import Images, PoseEstimate, Rendering, supersampled
 from unrender.shapes.files.splats import Splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
 from unrender.shapes.textures import VertexColors
-from unrender.training.fit import Device, pick_device
-from unrender.training.method import Evaluation, Fitted, Method
-from unrender.training.metrics import Entry
+from unrender.training.fit import Device
+from unrender.training.method import Evaluation, Fitted
 from unrender.training.progress import told_progress
-from unrender.training.run_folder import Record, RunFolder
+from unrender.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(RunState):
     """A fitted model, which renders, finds poses, becomes a mesh, is scored and kept.
 
     `unrender.fit` returns one, in memory or in a folder; `unrender.open` reads one.
@@ -51,13 +45,6 @@ class Run:
     Run(instant-ngp-fast on bricks, 20 steps)
     """
 
-    record: Record
-    """Where its configuration, its metrics and its checkpoint are."""
-    fitted: Fitted[Any]
-    """The method and the model."""
-    data: Any = None
-    """What it was fitted to, as long as that is in memory."""
-
     @classmethod
     def open(cls, path: str | Path, device: Device = "auto") -> "Run":
         """The newest checkpoint of a run folder. InputError if the folder is not a run.
@@ -67,121 +54,8 @@ class Run:
         >>> ur.Run.open("runs/box").steps
         5
         """
-        record = RunFolder.open(Path(path))
-        source = f"{path}/config.json"
-        config = record.config
-        method = from_description(config.get("method"), source)
-        _check_views(config.get("views"), source)
-        checkpoint = record.load()
-        file = f"{record.checkpoints()[-1]}/model.safetensors"
-        for name, tensor in checkpoint.model.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise InputError(
-                    f"{file}: {name} contains NaN or Inf: fit again with a lower learning rate"
-                )
-        try:
-            model = method.restore(checkpoint.model)
-        except InputError as error:
-            raise InputError(f"{source}: {error}") from error
-        except (RuntimeError, KeyError, IndexError, ValueError) as error:
-            raise InputError(
-                f"{file}: does not hold a model of method {config['method']['name']!r} with "
-                "these options: fit again"
-            ) from error
-        return cls(record, Fitted(method, model.to(pick_device(device))))
-
-    @property
-    def method(self) -> Method[Any, Any]:
-        """The method with its options."""
-        return self.fitted.method
-
-    @property
-    def model(self) -> nn.Module:
-        return self.fitted.model
-
-    @property
-    def preset(self) -> str:
-        """The preset that it was fitted with."""
-        described = self.config["method"]
-        return str(described.get("preset", described["name"]))
-
-    @property
-    def path(self) -> Path | None:
-        """Its folder; None while it is in memory alone."""
-        return self.record.path if isinstance(self.record, RunFolder) else None
-
-    @property
-    def label(self) -> str:
-        """Its folder, or its preset, for messages."""
-        return self.preset if self.path is None else str(self.path)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The method, the data and the options of the fit, as config.json holds them."""
-        return self.record.config
-
-    @property
-    def metrics(self) -> list[Entry]:
-        """What was logged while it was fitted: steps, seconds, loss and more."""
-        return self.record.metrics
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps taken."""
-        return int(self.record.state["step"])
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training."""
-        return float(self.record.state["seconds"])
-
-    @property
-    def finished(self) -> bool:
-        """Whether the fit came to its end; if not, `resume` continues it."""
-        return self.record.finished
-
-    @property
-    def device(self) -> torch.device:
-        return self.fitted.device
-
-    @property
-    def renderer(self) -> Renderer:
-        """The model as a function of cameras, differentiable in their poses."""
-        return self.fitted.renderer
-
-    @property
-    def image_size(self) -> int | None:
-        """Pixels per side of a pose flow's images; None for models that render any size."""
-        return self.fitted.image_size
-
-    @property
-    def source(self) -> str | None:
-        """Path or name of the data that it was fitted to; None if they were in memory."""
-        found = self.config.get("data", {}).get("source")
-        return None if found is None else str(found)
-
-    @property
-    def cameras(self) -> Cameras:
-        """The cameras of the training views. InputError if the run kept none."""
-        return self.named_cameras().cameras
-
-    def named_cameras(self) -> NamedCameras:
-        """The cameras of the training views with the names of these. InputError."""
-        found = self.record.cameras
-        if found is None:
-            raise InputError(f"{self.label}: keeps no cameras of training views")
-        return found
-
-    @property
-    def view_ranges(self) -> dict[str, Any]:
-        """Size, intrinsics, radius and elevation (degrees) of the training views."""
-        return self.config["views"]
-
-    def training_like(self, world_from_camera: torch.Tensor) -> Cameras:
-        """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views."""
-        views = self.view_ranges
-        intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
-        return Cameras(world_from_camera, intrinsics, views["width"], views["height"])
+        record, fitted = open_folder(Path(path), device)
+        return cls(record, fitted)
 
     def with_options(self, **options: Any) -> "Run":
         """The same model with other options of its method."""
@@ -323,21 +197,11 @@ class Run:
         >>> len(run.make_views(4, size=16))
         4
         """
-        for name, value in (("count", count), ("size", size), ("supersample", supersample)):
-            if value < 1:
-                raise InputError(f"{name} {value}: give at least 1")
-        if not self.method.makes_images:
-            raise InputError(f"{self.label}: makes no images")
-        low, high = elevation or self.view_ranges["elevation_deg"]
-        poses = spherical_shell(
-            count,
-            radius or tuple(self.view_ranges["radius"]),
-            torch.Generator().manual_seed(seed),
-            (math.radians(low), math.radians(high)),
-            roll=math.radians(roll),
-            look_at_jitter=look_at_jitter,
+        cameras = random_cameras(
+            self, count, size, radius, elevation, roll, look_at_jitter, seed
         )
-        cameras = square(self.training_like(poses), size)
+        if supersample < 1:
+            raise InputError(f"supersample {supersample}: give at least 1")
         with told_progress("render views", "view", progress) as tell:
             return make_views(self.renderer, cameras, supersample, tell)
 
@@ -453,14 +317,6 @@ class Run:
     def _kept_scores(self) -> Mapping[str, Any]:
         """What evaluation.json holds."""
         return self.record.evaluation
-
-
-def _check_views(views: object, source: str) -> None:
-    wanted = {"width": int, "height": int, "intrinsics": list, "radius": list}
-    if not isinstance(views, dict) or any(
-        not isinstance(views.get(key), kind) for key, kind in wanted.items()
-    ):
-        raise InputError(f"{source}: does not describe the views it was fitted to: fit again")
 
 
 def open_run(path: str | Path, *, device: Device = "auto") -> Run:

@@ -3,25 +3,19 @@
 import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
 from unrender.methods.listing import Presets
 from unrender.methods.presets import BASES, Preset
+from unrender.methods.presets import method_class as method_class
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
 
 REMEDY = "use the version of unrender that wrote it"
-
-
-def method_class(name: str) -> "type[Method[Any, Any]]":
-    """The class of a method, a key of `BASES`; its module is imported here."""
-    module, kind = BASES[name][0].split(":")
-    return getattr(import_module(f"unrender.methods.{module}"), kind)
 
 
 def describe(method: "Method[Any, Any]", preset: str | None = None) -> dict[str, Any]:

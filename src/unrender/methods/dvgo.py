@@ -150,7 +150,6 @@ class DVGO(Method[DVGOModel, Views]):
     """Post-activated voxels: a coarse grid, then a fine one with a small network (2022)."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
-
     coarse_vertices: int = 100
     """Vertices along each axis of the coarse grid."""
     finest: int = 160

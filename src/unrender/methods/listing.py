@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from html import escape
 
-from unrender.methods.presets import PRESETS, TASKS, Preset, find_preset
+from unrender.methods.presets import PRESETS, TASKS, Preset, current_name, find_preset
 
 
 class Presets(Mapping[str, Preset]):
@@ -16,6 +16,9 @@ class Presets(Mapping[str, Preset]):
 
     def __getitem__(self, name: str) -> Preset:
         return find_preset(name)
+
+    def __contains__(self, name: object) -> bool:
+        return current_name(str(name)) in PRESETS
 
     def __iter__(self) -> Iterator[str]:
         return iter(PRESETS)

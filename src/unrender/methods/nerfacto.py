@@ -204,7 +204,6 @@ class Nerfacto(Method[NerfactoModel, Views]):
     """Hash grids, proposals, contraction, appearance codes and pose corrections (2023)."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
-
     levels: int = 16
     """Levels of the scene's hash grid."""
     log2_table_size: int = 19

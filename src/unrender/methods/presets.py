@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
@@ -104,8 +105,6 @@ class Preset:
 
         Raises InputError, with the nearest name, for an option that it does not have.
         """
-        from unrender.methods import method_class  # noqa: PLC0415 - imports torch when called
-
         kind = method_class(self.base)
         assert dataclasses.is_dataclass(kind)
         known = [each.name for each in dataclasses.fields(kind)]
@@ -114,6 +113,12 @@ class Preset:
                 hint = nearest(RENAMED_OPTIONS.get(option, option), known)
                 raise InputError(f"{self.name}: has no option {option!r}{hint}")
         return kind(**{**self.options, **options})
+
+
+def method_class(name: str) -> "type[Method[Any, Any]]":
+    """The class of a method, a key of `BASES`; its module is imported here, with torch."""
+    module, kind = BASES[name][0].split(":")
+    return getattr(import_module(f"unrender.methods.{module}"), kind)
 
 
 # For minutes on two cores. Networks with biases learn with Muon and from few rays at a time,
@@ -351,14 +356,19 @@ def find_preset(name: str) -> Preset:
 
     Raises InputError with the nearest names if there is none.
     """
-    wanted = name.replace("_", "-").lower()
-    wanted = RENAMED.get(wanted, wanted)
+    wanted = current_name(name)
     if wanted not in PRESETS:
         raise InputError(
             f"{name!r}: is not a method{nearest(wanted, PRESETS)} `unrender fit --help` lists "
             "all, and so does `unrender.methods` in Python"
         )
     return PRESETS[wanted]
+
+
+def current_name(name: str) -> str:
+    """A preset's name with hyphens, and the new one of an older name."""
+    plain = name.replace("_", "-").lower()
+    return RENAMED.get(plain, plain)
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:

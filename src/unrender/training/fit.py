@@ -183,7 +183,9 @@ def _fraction(options: FitOptions, step: int, seconds: float) -> float:
     minutes = options.minutes
     if options.steps is None and minutes is None:
         minutes = 5.0
-    by_steps = 0.0 if options.steps is None else step / max(options.steps, 1)
+    by_steps = 0.0
+    if options.steps is not None:
+        by_steps = step / options.steps if options.steps else 1.0
     by_time = 0.0 if minutes is None else seconds / max(60 * minutes, 1e-9)
     return max(by_steps, by_time)
 

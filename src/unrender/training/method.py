@@ -36,8 +36,7 @@ class Progress:
     step: int
     """Optimizer steps taken before this one."""
     fraction: float
-    """Share of the budget used, in [0, 1): of the steps, or of the minutes if these end
-    first."""
+    """Share of the budget used, in [0, 1): of steps, or of minutes if these end first."""
 
     def falling(self, last: float) -> float:
         """From 1 at the start to `last` at the end, along half a cosine."""

@@ -1,7 +1,10 @@
 """Options of the training loop. Nothing here imports torch, so that help texts come at once."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from unrender.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -22,3 +25,12 @@ class FitOptions:
     """Steps between entries of the training log."""
     checkpoint_every: int = 1000
     """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 0:
+            raise InputError(f"steps {self.steps}: give at least 0")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise InputError(f"minutes {self.minutes:g}: give more than 0")
+        for name in ("log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: give at least 1")

@@ -154,13 +154,25 @@ class RunInMemory(Record):
         self._metrics = [entry for entry in self._metrics if entry["step"] <= step]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        # The model goes on to change where its checkpoint is not the last one; what it is then
-        # is kept by the next call.
+        # These are the model's own tensors, which change until the fit ends with another call.
         self._checkpoint = checkpoint
 
     def load(self, training: bool = False) -> Checkpoint:
         assert self._checkpoint is not None, "a fit ends with a checkpoint"
-        return self._checkpoint
+        if not training:
+            return self._checkpoint
+        # Training changes tensors in place; those that are kept must not follow.
+        model, optimizer = (
+            {name: tensor.detach().clone() for name, tensor in part.items()}
+            for part in (self._checkpoint.model, self._checkpoint.optimizer)
+        )
+        return Checkpoint(model, optimizer, self._checkpoint.state)
+
+    def copy(self) -> "RunInMemory":
+        """The same fit, which can be continued without changing this one."""
+        other = RunInMemory(self._name, self._config, self._cameras)
+        other._metrics, other._checkpoint = list(self._metrics), self._checkpoint
+        return other
 
 
 def processor() -> str:

@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from unrender.api.field_tasks import (
-    FITTED,
-    evaluate_picture,
-    fit_picture,
-    fitted_picture,
-    target_picture,
-)
-from unrender.api.opened_run import OpenRun, open_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.picture import Picture, over_white, pixel_centers, read_picture, straight
 from unrender.errors import InputError
 from unrender.evaluation.images import psnr
@@ -25,7 +19,9 @@ from unrender.geometry.paths import turntable
 from unrender.imaging.files import read_image, write_image
 from unrender.methods.image_field import ImageField, ImageFieldModel
 from unrender.studies.field_comparison import appearance, photograph_appearance
+from unrender.training.data_kinds.image import FITTED, ONE_IMAGE, NoOptions, fitted_image
 from unrender.training.fit import FitOptions
+from unrender.training.run_folder import RunFolder
 
 BRIEF = FitOptions(steps=60, device="cpu", log_every=10)
 SMALL = ImageField(
@@ -63,39 +59,39 @@ def test_each_kind_learns_a_picture_and_opens_again(kind: FieldKind, tmp_path: P
     picture = waves()
     # In so few steps, sines need longer ones.
     method = replace(SMALL, field=kind, learning_rate=5.0 if kind == "siren" else 1.0)
-    opened, result = fit_picture(picture, method, tmp_path / "run", BRIEF, show=False)
-    assert result.steps == 60
-    figures = evaluate_picture(opened, picture)
+    opened = fit_to(method, picture, BRIEF, out=tmp_path / "run", progress=False)
+    assert opened.steps == 60
+    figures = opened.evaluate()
     # A picture of its mean colour has 13 dB.
     assert figures["psnr"] > 16
     assert figures["psnr"] == pytest.approx(-10 * torch.tensor(figures["mse"]).log10().item())
-    again = open_run(tmp_path / "run")
+    again = Run.open(tmp_path / "run", "cpu")
     assert again.method == method
-    assert torch.equal(fitted_picture(again), fitted_picture(opened))
+    assert torch.equal(fitted_image(again.fitted), fitted_image(opened.fitted))
     written = read_image(tmp_path / "run" / FITTED)
-    assert float((written - fitted_picture(opened)).abs().max()) <= 0.5 / 255 + 1e-6
+    assert float((written - fitted_image(opened.fitted)).abs().max()) <= 0.5 / 255 + 1e-6
 
 
 def test_a_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     picture = waves()
     half = replace(BRIEF, steps=60, checkpoint_every=30)
-    whole = fit_picture(picture, SMALL, tmp_path / "whole", half, show=False)[0]
-    run = fit_picture(picture, SMALL, tmp_path / "run", half, show=False)[0].run
+    whole = fit_to(SMALL, picture, half, out=tmp_path / "whole", progress=False)
+    fit_to(SMALL, picture, half, out=tmp_path / "run", progress=False)
+    run = RunFolder.open(tmp_path / "run")
     # What a kill after step 30 leaves.
     newest = run.checkpoints()[-1]
     for file in newest.iterdir():
         file.unlink()
     newest.rmdir()
-    resumed = fit_picture(picture, SMALL, run.path, half, resume=True, show=False)[0]
-    assert torch.equal(fitted_picture(resumed), fitted_picture(whole))
+    resumed = fit_to(SMALL, picture, half, record=run, progress=False)
+    assert torch.equal(fitted_image(resumed.fitted), fitted_image(whole.fitted))
 
 
 def test_colours_belong_to_their_places(tmp_path: Path) -> None:
     """Red grows to the right and green downward, whatever the picture's shape."""
-    opened, _ = fit_picture(
-        waves(), replace(SMALL, field="grid"), tmp_path / "run", BRIEF, show=False
-    )
-    found = fitted_picture(opened)
+    method = replace(SMALL, field="grid")
+    opened = fit_to(method, waves(), BRIEF, out=tmp_path / "run", progress=False)
+    found = fitted_image(opened.fitted)
     assert found.shape == (20, 30, 3)
     across, down = found.mean(0), found.mean(1)
     assert float(across[-5:, 0].mean() - across[:5, 0].mean()) > 0.5
@@ -109,10 +105,9 @@ def test_alpha_is_a_fourth_channel(tmp_path: Path) -> None:
     write_image(path, straight(picture.pixels))
     read = read_picture(path)
     assert float((read.pixels - picture.pixels).abs().max()) < 1.01 / 255
-    opened, _ = fit_picture(
-        read, replace(SMALL, field="hash"), tmp_path / "run", BRIEF, show=False
-    )
-    assert evaluate_picture(opened, read)["psnr"] > 16
+    method = replace(SMALL, field="hash")
+    opened = fit_to(method, read, BRIEF, out=tmp_path / "run", progress=False)
+    assert opened.evaluate(read)["psnr"] > 16
     assert read_image(tmp_path / "run" / FITTED).shape == (20, 30, 4)
     # Premultiplied, over white: what is half there is half white.
     assert float(over_white(torch.tensor([0.1, 0.2, 0.3, 0.5]))[0]) == pytest.approx(0.6)
@@ -173,7 +168,7 @@ def test_a_file_cut_short_is_damaged(photo: Path) -> None:
         read_picture(photo)
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path, flow_run: OpenRun) -> None:
+def test_what_does_not_fit_is_refused(tmp_path: Path, flow_run: Run) -> None:
     picture = waves()
     for method, said in (
         (replace(SMALL, field="triplane"), "three dimensions"),
@@ -181,28 +176,30 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, flow_run: OpenRun) -> None
         (replace(SMALL, width=0), "width 0"),
     ):
         with pytest.raises(InputError, match=said):
-            fit_picture(picture, method, tmp_path / "bad", BRIEF, show=False)
+            fit_to(method, picture, BRIEF, out=tmp_path / "bad", progress=False)
         assert not (tmp_path / "bad").exists()
-    opened, _ = fit_picture(picture, SMALL, tmp_path / "run", BRIEF, show=False)
+    opened = fit_to(SMALL, picture, BRIEF, out=tmp_path / "run", progress=False)
     with pytest.raises(InputError, match="exists already"):
-        fit_picture(picture, SMALL, tmp_path / "run", BRIEF, show=False)
-    with pytest.raises(InputError, match="other views"):
-        fit_picture(waves(height=21), SMALL, tmp_path / "run", BRIEF, resume=True, show=False)
+        fit_to(SMALL, picture, BRIEF, out=tmp_path / "run", progress=False)
+    with pytest.raises(InputError, match="other data"):
+        fit_to(SMALL, waves(height=21), BRIEF, record=opened.record, progress=False)
     with pytest.raises(InputError, match="20×30×3"):
-        evaluate_picture(opened, waves(height=21))
-    with pytest.raises(InputError, match="is no picture"):
-        fitted_picture(flow_run)
+        opened.evaluate(waves(height=21))
+    with pytest.raises(InputError, match="Picture: is not posed images"):
+        flow_run.evaluate(picture)
     with pytest.raises(InputError, match="has no cameras"):
         opened.renderer(Cameras.from_focal(turntable(1, 1.0, 0.0), 20.0, 20, 20))
 
 
 def test_a_run_finds_its_picture_again(photo: Path, tmp_path: Path) -> None:
     picture = read_picture(photo)
-    opened, _ = fit_picture(picture, SMALL, tmp_path / "run", BRIEF, show=False)
-    assert torch.equal(target_picture(opened, None).pixels, picture.pixels)
+    fit_to(SMALL, picture, BRIEF, out=tmp_path / "run", progress=False)
+    opened = Run.open(tmp_path / "run", "cpu")
+    assert torch.equal(opened.load_data().pixels, picture.pixels)
+    assert torch.equal(ONE_IMAGE.read(photo, NoOptions()).pixels, picture.pixels)
     photo.unlink()
     with pytest.raises(InputError, match="no such image"):
-        target_picture(opened, None)
+        opened.load_data()
 
 
 def test_a_lattice_is_every_third_pixel() -> None:
@@ -224,9 +221,9 @@ def test_a_fields_own_derivatives_are_near_those_of_its_pixels() -> None:
 
 def test_psnr_is_of_all_pixels(tmp_path: Path) -> None:
     picture = waves()
-    opened, _ = fit_picture(picture, SMALL, tmp_path / "run", BRIEF, show=False)
+    opened = fit_to(SMALL, picture, BRIEF, out=tmp_path / "run", progress=False)
     with torch.no_grad():
         points = pixel_centers(torch.arange(600), 20, 30)
         made = opened.model(points).clamp(0, 1).view(20, 30, 3)
     own = float(psnr(made, picture.pixels))
-    assert evaluate_picture(opened, picture)["psnr"] == pytest.approx(own, abs=1e-4)
+    assert opened.evaluate(picture)["psnr"] == pytest.approx(own, abs=1e-4)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.training.run import Checkpoint, Run
 
 from unrender.errors import InputError
 from unrender.files import read_json_object, write_json
+from unrender.training.run_folder import Checkpoint, RunFolder
 
 
 def checkpoint(step: int, value: float = 1.0, finished: bool = False) -> Checkpoint:
@@ -18,7 +18,7 @@ def checkpoint(step: int, value: float = 1.0, finished: bool = False) -> Checkpo
 
 
 def test_checkpoints_round_trip_and_old_ones_go(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {"method": {"name": "toy"}})
+    run = RunFolder.create(tmp_path / "run", {"method": {"name": "toy"}})
     for step in (10, 20, 30):
         run.save(checkpoint(step, value=step))
     assert [path.name for path in run.checkpoints()] == ["step_00000020", "step_00000030"]
@@ -29,7 +29,7 @@ def test_checkpoints_round_trip_and_old_ones_go(tmp_path: Path) -> None:
 
 
 def test_the_same_step_can_be_saved_again(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     run.save(checkpoint(10))
     run.save(checkpoint(10, value=2, finished=True))
     assert [path.name for path in run.checkpoints()] == ["step_00000010"]
@@ -37,7 +37,7 @@ def test_the_same_step_can_be_saved_again(tmp_path: Path) -> None:
 
 
 def test_config_says_what_made_the_run(tmp_path: Path) -> None:
-    config = Run.create(tmp_path / "run", {"seed": 3}).config
+    config = RunFolder.create(tmp_path / "run", {"seed": 3}).config
     assert config["seed"] == 3
     assert {"command", "commit", "versions", "machine", "format"} <= set(config)
 
@@ -46,27 +46,27 @@ def test_an_existing_folder_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
     with pytest.raises(InputError, match="exists already"):
-        Run.create(tmp_path / "run", {})
+        RunFolder.create(tmp_path / "run", {})
     assert (tmp_path / "run" / "mine.txt").read_text() == "mine"
 
 
 def test_an_unwritable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        Run.create(tmp_path / "file" / "run", {})
+        RunFolder.create(tmp_path / "file" / "run", {})
 
 
 def test_no_run_and_no_checkpoint_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no run folder"):
-        Run.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match="not a run folder"):
+        RunFolder.open(tmp_path / "nothing")
     with pytest.raises(InputError, match="no checkpoint"):
-        Run.create(tmp_path / "run", {}).load()
+        RunFolder.create(tmp_path / "run", {}).load()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 @pytest.mark.parametrize("keep", [0, 5, 0.5, 0.99])
 def test_a_truncated_checkpoint_is_named(tmp_path: Path, name: str, keep: float) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     run.save(checkpoint(10))
     file = run.checkpoints()[-1] / name
     content = file.read_bytes()
@@ -77,27 +77,30 @@ def test_a_truncated_checkpoint_is_named(tmp_path: Path, name: str, keep: float)
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
 def test_a_broken_config_is_named(tmp_path: Path, text: str) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     (run.path / "config.json").write_text(text)
     with pytest.raises(InputError, match=r"config\.json"):
-        Run.open(run.path)
+        RunFolder.open(run.path)
 
 
 def test_another_format_is_named(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     write_json(run.path / "config.json", {"format": 99})
     with pytest.raises(InputError, match="format 99"):
-        Run.open(run.path)
+        RunFolder.open(run.path)
 
 
 def test_log_lines_after_the_checkpoint_are_forgotten(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", {})
+    run = RunFolder.create(tmp_path / "run", {})
     for step in (1, 2, 3):
         run.log({"step": step, "loss": 0.5})
-    with run.metrics.open("a") as file:
+    with run.metrics_file.open("a") as file:
         file.write('{"step": 4, "lo')
     run.forget_after(2)
-    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+    assert [json.loads(line)["step"] for line in run.metrics_file.read_text().splitlines()] == [
+        1,
+        2,
+    ]
 
 
 def test_json_is_written_whole(tmp_path: Path) -> None:
@@ -110,7 +113,10 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
 
 
 def test_only_a_folder_without_a_step_is_discarded(tmp_path: Path) -> None:
-    unused, used = Run.create(tmp_path / "unused", {}), Run.create(tmp_path / "used", {})
+    unused, used = (
+        RunFolder.create(tmp_path / "unused", {}),
+        RunFolder.create(tmp_path / "used", {}),
+    )
     used.log({"step": 1, "loss": 0.5})
     for run in (unused, used):
         run.discard_if_unused()

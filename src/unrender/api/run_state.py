@@ -1,0 +1,121 @@
+"""What a fitted model is, and how it was fitted: the attributes of `Run`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unrender.data.formats.camera_files import NamedCameras
+from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.renderer import Renderer
+from unrender.training.method import Fitted, Method
+from unrender.training.metrics import Entry
+from unrender.training.run_folder import Record, RunFolder
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A record of a fit with its model."""
+
+    record: Record
+    """Where its configuration, its metrics and its checkpoint are."""
+    fitted: Fitted[Any]
+    """The method and the model."""
+    data: Any = None
+    """What it was fitted to, as long as that is in memory."""
+
+    @property
+    def method(self) -> Method[Any, Any]:
+        """The method with its options."""
+        return self.fitted.method
+
+    @property
+    def model(self) -> nn.Module:
+        return self.fitted.model
+
+    @property
+    def preset(self) -> str:
+        """The preset that it was fitted with."""
+        described = self.config["method"]
+        return str(described.get("preset", described["name"]))
+
+    @property
+    def path(self) -> Path | None:
+        """Its folder; None while it is in memory alone."""
+        return self.record.path if isinstance(self.record, RunFolder) else None
+
+    @property
+    def label(self) -> str:
+        """Its folder, or its preset, for messages."""
+        return self.preset if self.path is None else str(self.path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The method, the data and the options of the fit, as config.json holds them."""
+        return self.record.config
+
+    @property
+    def metrics(self) -> list[Entry]:
+        """What was logged while it was fitted: steps, seconds, loss and more."""
+        return self.record.metrics
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken."""
+        return int(self.record.state["step"])
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training."""
+        return float(self.record.state["seconds"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the fit came to its end; if not, `resume` continues it."""
+        return self.record.finished
+
+    @property
+    def device(self) -> torch.device:
+        return self.fitted.device
+
+    @property
+    def renderer(self) -> Renderer:
+        """A function from cameras to a `Rendering`, differentiable in the poses."""
+        return self.fitted.renderer
+
+    @property
+    def image_size(self) -> int | None:
+        """Pixels per side of a pose flow's images; None for models that render any size."""
+        return self.fitted.image_size
+
+    @property
+    def source(self) -> str | None:
+        """Path or name of the data that it was fitted to; None if they were in memory."""
+        found = self.config.get("data", {}).get("source")
+        return None if found is None else str(found)
+
+    @property
+    def cameras(self) -> Cameras:
+        """The cameras of the training views. InputError if the run kept none."""
+        return self.named_cameras().cameras
+
+    def named_cameras(self) -> NamedCameras:
+        """The cameras of the training views with the names of these. InputError."""
+        found = self.record.cameras
+        if found is None:
+            raise InputError(f"{self.label}: keeps no cameras of training views")
+        return found
+
+    @property
+    def view_ranges(self) -> dict[str, Any]:
+        """Size, intrinsics, radius and elevation (degrees) of the training views."""
+        return self.config["views"]
+
+    def training_like(self, world_from_camera: torch.Tensor) -> Cameras:
+        """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views."""
+        views = self.view_ranges
+        intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
+        return Cameras(world_from_camera, intrinsics, views["width"], views["height"])

@@ -1,0 +1,145 @@
+"""Presets: all of them build, by their names and by the names they had before."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from unrender import methods
+from unrender.errors import InputError
+from unrender.methods import describe, from_description, method_class
+from unrender.methods.listing import Presets
+from unrender.methods.presets import (
+    BASES,
+    PRESETS,
+    TASKS,
+    find_preset,
+    nearest,
+)
+from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.training.method import DataKind, Method
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_every_class_is_where_its_name_says(name: str) -> None:
+    kind = method_class(name)
+    assert issubclass(kind, Method)
+    assert dataclasses.is_dataclass(kind)
+    assert isinstance(kind.data, DataKind)
+    assert describe(kind())["name"] == name
+
+
+def test_every_preset_builds() -> None:
+    for name, preset in PRESETS.items():
+        method = preset.method()
+        assert type(method) is method_class(preset.base), name
+        for option, value in preset.options.items():
+            assert getattr(method, option) == value, name
+        assert preset.task in TASKS
+        assert preset.minutes > 0
+        assert preset.paper
+        assert preset.purpose in preset.summary
+        assert preset.paper in preset.summary
+
+
+def test_the_tables_have_the_same_methods() -> None:
+    assert set(BASES) == {preset.base for preset in PRESETS.values()}
+    modules = {file.stem for file in Path(methods.__path__[0]).glob("*.py")}
+    named = {place.split(":")[0] for place, _ in BASES.values()}
+    assert named <= modules
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_description_gives_the_method_back(name: str) -> None:
+    method = PRESETS[name].method()
+    described = describe(method, name)
+    assert described["preset"] == name
+    assert from_description(described, "x") == method
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_old_names_resolve(old: str, new: str) -> None:
+    assert old not in PRESETS
+    assert find_preset(old) is PRESETS[new]
+    # Runs of a method whose name changed open again.
+    if old in {"mesh", "fit-sdf", "fit-occupancy"}:
+        method = PRESETS[new].method()
+        assert from_description({**describe(method), "name": old}, "x") == method
+
+
+def test_underscores_and_capitals_are_accepted() -> None:
+    assert find_preset("Instant_NGP_Fast") is PRESETS["instant-ngp-fast"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("instant-npg", "Did you mean instant-ngp"),
+        ("nefr", "nerf"),
+        ("gausian-splatting", "gaussian-splatting"),
+        ("photosynthesis", "unrender.methods"),
+    ],
+)
+def test_the_nearest_names_are_suggested(wrong: str, hint: str) -> None:
+    with pytest.raises(InputError, match=hint) as caught:
+        find_preset(wrong)
+    assert wrong in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [("levls", "Did you mean levels"), ("batch_siz", r"has no option 'batch_siz'")],
+)
+def test_the_nearest_options_are_suggested(wrong: str, hint: str) -> None:
+    with pytest.raises(InputError, match=hint):
+        PRESETS["instant-ngp-fast"].method(**{wrong: 1})
+
+
+def test_options_over_those_of_the_preset() -> None:
+    preset = PRESETS["nerf-fast"]
+    method = preset.method(width=32)
+    assert method == dataclasses.replace(preset.method(), width=32)
+
+
+def test_options_of_other_names_lead_to_options_that_exist() -> None:
+    loop = {"steps", "minutes", "out"}
+    fields = [dataclasses.fields(method_class(name)) for name in BASES]
+    known = loop | {field.name for each in fields for field in each}
+    for old, new in RENAMED_OPTIONS.items():
+        assert new in known, f"{old} is said to be {new} now"
+
+
+def test_what_is_like_nothing_has_no_suggestion() -> None:
+    assert nearest("xyzzy", ["levels"]) == "."
+    assert nearest("levels", ["levels"]) == ". Did you mean levels?"
+
+
+def test_the_module_is_the_listing() -> None:
+    listing = Presets()
+    assert list(methods) == list(listing) == list(PRESETS)
+    assert len(methods) == len(PRESETS)
+    assert methods["nerf"] is PRESETS["nerf"]
+    assert "nerf" in methods
+    assert "no such method" not in methods
+    assert methods.values() == list(PRESETS.values())
+    assert methods.keys() == list(PRESETS)
+    assert dict(methods.items()) == PRESETS
+    assert repr(methods) == repr(listing)
+    for name, preset in PRESETS.items():
+        assert name in repr(listing)
+        assert preset.purpose in repr(listing)
+    html = methods._repr_html_()
+    assert html.count("<tr>") == len(PRESETS) + len(TASKS)
+    assert {p.name for _, group in methods.by_task() for p in group} == set(PRESETS)
+
+
+def test_the_list_comes_without_torch() -> None:
+    code = (
+        "import sys; from unrender.methods import listing, presets; repr(listing.Presets()); "
+        "import unrender; repr(unrender.methods); presets.find_preset('nerf'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
