@@ -1,35 +1,30 @@
-"""A cube, two triangles at a time: twelve faces on eight vertices, and when it is closed.
+"""A cube, two triangles at a time: twelve faces on eight vertices, and when it is watertight.
 
     python examples/02_cube_face_by_face.py
 
-Writes cube_face_by_face.png: after each of its six sides.
+Writes cube_face_by_face.png.
 """
-
-from pathlib import Path
 
 import torch
 
-from unrender.imaging.files import write_image
-from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
-from unrender.rendering.shapes import cameras_around
-from unrender.shapes.mesh import Mesh, edges_of, is_watertight
-from unrender.shapes.primitives import cube
-from unrender.shapes.textures import FaceAtlas
+import unrender as ur
+from unrender.shapes import mesh, primitives, textures
 
 SIDES = torch.tensor(
     [[0.90, 0.35, 0.30], [0.35, 0.65, 0.90], [0.95, 0.75, 0.25],
      [0.45, 0.75, 0.40], [0.60, 0.45, 0.80], [0.90, 0.55, 0.70]]
 )  # fmt: skip
-whole = cube(SIDES)
-assert isinstance(whole.texture, FaceAtlas)
-camera = cameras_around(whole, 12, 200).select(slice(1, 2))
+cube = primitives.cube(SIDES)
+assert isinstance(cube.texture, textures.FaceAtlas)
+camera = ur.turntable(12).cameras(cube)[1]
 
-pictures: list[torch.Tensor] = []
+panels: dict[str, torch.Tensor] = {}
 for count in range(2, 13, 2):
-    part = Mesh(whole.vertices, whole.faces[:count], FaceAtlas(whole.texture.images[:count]))
-    rendering = mesh_renderer(part, MeshRenderOptions(shading="flat"))(camera)
-    pictures.append(rendering.over(torch.ones(3))[0])
-    open_edges = int((edges_of(part.faces).num_faces == 1).sum())
-    closed = "watertight" if is_watertight(part.faces) else f"{open_edges} open edges"
-    print(f"{count:2} triangles: {closed}")
-write_image(Path("cube_face_by_face.png"), torch.cat(pictures, dim=1))
+    atlas = textures.FaceAtlas(cube.texture.images[:count])
+    part = ur.Mesh(cube.vertices, cube.faces[:count], atlas)
+    open_edges = int((mesh.edges_of(part.faces).num_faces == 1).sum())
+    closed = "watertight" if mesh.is_watertight(part.faces) else f"{open_edges} open edges"
+    name = f"{count} triangles: {closed}"
+    panels[name] = ur.render(part, camera, shading="flat").over("white")[0]
+    print(name)
+ur.save_panels("cube_face_by_face.png", panels, columns=3)

@@ -1,43 +1,31 @@
-"""A mesh from a file, its texture, and the same under four kinds of shading.
+"""A textured mesh under four kinds of shading, and on a turntable.
 
     python examples/03_textured_cow.py [MESH]
 
-Writes textured_cow.png and cow.gif. By default the mesh is Spot, by Keenan Crane.
+Writes textured_cow.png and cow.gif. Without MESH it takes Spot, by Keenan Crane, if that is in
+../shared, and else a textured sample of the tests.
 """
 
 import sys
 from pathlib import Path
-from typing import get_args
 
-import torch
+import unrender as ur
 
-from unrender.imaging.files import write_image, write_video
-from unrender.rendering.mesh.shading import MeshRenderOptions, Shading, mesh_renderer
-from unrender.rendering.renderer import supersampled
-from unrender.rendering.shapes import cameras_around
-from unrender.shapes.files.meshes import read_mesh
-from unrender.shapes.mesh_checks import mesh_problems
+HERE = Path(__file__).resolve().parent
+CANDIDATES = (
+    HERE.parents[1] / "shared/data/meshes/spot_textured/cow.obj",
+    HERE.parent / "tests/samples/mesh/textured.obj",
+)
+default = next(path for path in CANDIDATES if path.exists())
+cow = ur.Mesh.load(sys.argv[1] if len(sys.argv) > 1 else default)
+print(cow)
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/meshes"
-path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "spot_textured/cow.obj"
-if not path.exists():
-    sys.exit(print(f"{path} is not here: name a mesh, as in 03_textured_cow.py cow.obj"))
-
-cow = read_mesh(path)
-problems = mesh_problems(cow) or ["nothing wrong with it"]
-print(f"{len(cow.vertices)} vertices, {len(cow.faces)} faces, {', '.join(problems)}")
-turntable = cameras_around(cow, 36, 200)
-side = turntable.select(slice(5, 6))
-white = torch.ones(3)
-
-pictures: list[torch.Tensor] = []
-for shading in get_args(Shading):
+side = ur.turntable(36).cameras(cow)[5]
+panels = {}
+for shading in ("none", "flat", "gouraud", "phong"):
     # A texture seen from afar has detail below the pixel: nine samples for each.
-    renderer = supersampled(mesh_renderer(cow, MeshRenderOptions(shading=shading)), 3)
-    pictures.append(renderer(side).over(white)[0])
-write_image(Path("textured_cow.png"), torch.cat(pictures, dim=1).clamp(0, 1))
-print("textured_cow.png:", ", ".join(get_args(Shading)))
-
-film = mesh_renderer(cow)(turntable).over(white).clamp(0, 1)
-write_video(Path("cow.gif"), film, fps=18)
-print("cow.gif")
+    rendering = ur.render(cow, side, size=320, supersample=3, shading=shading)
+    panels[shading] = rendering.over("white")[0]
+ur.save_panels("textured_cow.png", panels)
+ur.render(cow, ur.turntable(36), progress=False).save("cow.gif", fps=18)
+print("textured_cow.png, cow.gif")

@@ -1,9 +1,10 @@
-"""Images with depth, unprojected and joined: a cloud of points of the room they were taken in.
+"""Images with depth, unprojected and merged: a point cloud of the room that they show.
 
     python examples/05_rgbd_to_points.py [FOLDER]
 
 FOLDER has color/, depth/, trajectory.log and the camera's .json, as Open3D's examples; by
-default it is five frames of the Redwood data. Writes rgbd_to_points.png.
+default it is five frames of the Redwood data if these are in ../shared, and else a small sample
+of the tests. Writes rgbd_to_points.png.
 """
 
 import sys
@@ -11,44 +12,39 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.formats.rgbd import load_scan
-from unrender.imaging.files import write_image
-from unrender.rendering.shapes import cloud_renderer
-from unrender.shapes.points import (
-    PointCloud,
-    concatenate,
-    estimate_normals,
-    unproject_depth,
-    voxel_downsample,
+import unrender as ur
+from unrender.data.formats import rgbd
+from unrender.shapes import points
+
+HERE = Path(__file__).resolve().parent
+CANDIDATES = (
+    HERE.parents[1] / "shared/data/rgbd/open3d_redwood",
+    HERE.parent / "tests/samples/rgbd",
 )
-
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/rgbd/open3d_redwood"
-path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
-if not path.exists():
-    sys.exit(print(f"{path} is not here: name a folder of colour and depth images"))
-
-scan = load_scan(path)
-assert scan.depths is not None
-clouds: list[PointCloud] = []
-for k in range(len(scan)):
-    frame = scan.select(torch.tensor([k]))
+default = next(path for path in CANDIDATES if path.exists())
+scan = rgbd.load_scan(Path(sys.argv[1]) if len(sys.argv) > 1 else default)
+clouds: list[ur.PointCloud] = []
+for frame in scan:
     assert frame.depths is not None
-    clouds.append(unproject_depth(frame.cameras, frame.depths, "ray", frame.images[..., :3]))
-cloud = voxel_downsample(concatenate(clouds), 0.01)
-normals = estimate_normals(cloud.points, scan.cameras.centers[0])
+    colors = frame.images[..., :3]
+    clouds.append(points.unproject_depth(frame.cameras, frame.depths, "ray", colors))
+cloud = points.voxel_downsample(points.concatenate(clouds), 0.01)
+normals = points.estimate_normals(cloud.points, scan.cameras.centers[0])
 print(f"{len(scan)} frames, {sum(map(len, clouds))} points, {len(cloud)} cells of 1 cm")
 
-# From where the first frame was taken, and from a step to the side.
-first = scan.cameras.select(slice(0, 1)).resized(320, 240)
-aside = first.world_from_camera.clone()
+# From the first frame's camera, and from one step to the side.
+first = scan[0].resized(320, 240)
+aside = first.cameras.world_from_camera.clone()
 aside[0, :, 3] += 0.5 * aside[0, :, 0] - 0.4 * aside[0, :, 2]
-white = torch.ones(3)
-photograph = scan.select(torch.tensor([0])).resized(320, 240).over(white)[0]
-colored = cloud_renderer(PointCloud(cloud.points, cloud.colors))
-shaded = cloud_renderer(PointCloud(cloud.points, None, normals))
-pictures = [photograph]
-beside = first.with_poses(aside)
-for renderer, camera in ((colored, first), (colored, beside), (shaded, beside)):
-    pictures.append(renderer(camera).over(white)[0])
-write_image(Path("rgbd_to_points.png"), torch.cat(pictures, dim=1).clamp(0, 1))
-print("rgbd_to_points.png: photograph; points from there; from the side; their normals")
+beside = first.cameras.with_poses(aside)
+colored, shaded = (
+    ur.PointCloud(cloud.points, cloud.colors),
+    ur.PointCloud(cloud.points, None, normals),
+)
+panels: dict[str, torch.Tensor] = {
+    "photograph": first.over("white")[0],
+    "points, same camera": ur.render(colored, first.cameras).over("white")[0],
+    "points, from the side": ur.render(colored, beside).over("white")[0],
+    "shaded by estimated normals": ur.render(shaded, beside).over("white")[0],
+}
+ur.save_panels("rgbd_to_points.png", panels)

@@ -1,45 +1,28 @@
-"""A mesh from posed photographs alone: a sphere that deforms until it looks like them.
+"""A mesh from posed images alone: a sphere that deforms until its renders match them.
 
     python examples/10_mesh_from_photographs.py [SCENE]
 
-Writes mesh_from_photographs.png. SCENE is what `unrender fit` takes, with the object cut out;
-by default the built-in hotdog.
+Writes mesh_from_photographs.png. SCENE is a dataset of an object with alpha or masks; by
+default the built-in hotdog.
 """
 
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import torch
-from unrender.api.shape_tasks import shape_of
-from unrender.api.tasks import fit_run
+import unrender as ur
 
-from unrender.data.load import LoadOptions, load_dataset
-from unrender.evaluation.renders import WHITE, evaluate_images
-from unrender.imaging.files import write_image
-from unrender.methods.mesh_from_views import MeshFromViews
-from unrender.rendering.shapes import shape_renderer
-from unrender.shapes.mesh import Mesh
-from unrender.training.fit import FitOptions
-
-source = sys.argv[1] if len(sys.argv) > 1 else "hotdog"
-scene = load_dataset(
-    source, LoadOptions(hold_out=8) if Path(source).exists() else LoadOptions()
+data = ur.load(sys.argv[1] if len(sys.argv) > 1 else "hotdog")
+run = ur.fit("mesh-from-views", data, minutes=0.6, max_image_side=100, progress=False)
+test = data.test[:5]
+rendering = run.render(test.cameras, progress=False)
+mask, truth = rendering.opacity > 0.5, test.rgba[..., 3] > 0.5
+overlap = (mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))
+print(f"{run.steps} steps; mask IoU on held-out views {overlap.mean():.3f}, {run.mesh()}")
+plain = ur.Mesh(run.mesh().vertices, run.mesh().faces)
+ur.save_panels(
+    "mesh_from_photographs.png",
+    {
+        "held-out view": test.over("white")[0],
+        "render": rendering.over("white")[0],
+        "mesh": ur.render(plain, test.cameras[0]).over("white")[0],
+    },
 )
-with TemporaryDirectory() as folder:
-    opened, result = fit_run(
-        MeshFromViews(max_image_side=100), source, Path(folder) / "run", FitOptions(minutes=0.6),
-        scene=scene, show=False,
-    )  # fmt: skip
-    found = evaluate_images(opened.renderer, scene.test)
-    mesh = shape_of(opened)
-assert isinstance(mesh, Mesh)
-mask, true = found.rendering.opacity > 0.5, scene.test.rgba[..., 3] > 0.5
-overlap = (mask & true).sum((1, 2)) / (mask | true).sum((1, 2))
-print(
-    f"{result.steps} steps; of views that were held out, masks overlap by {overlap.mean():.3f}"
-)
-camera = scene.test.cameras.select(slice(0, 1))
-grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))(camera)
-pictures = [found.truth[0], found.rendered[0], grey.over(WHITE)[0]]
-write_image(Path("mesh_from_photographs.png"), torch.cat(pictures, dim=1).clamp(0, 1))

@@ -1,49 +1,32 @@
-"""From one image to a shape, three ways: points, a mesh, and voxels, by networks.
+"""From one image to a shape, three ways: points, a mesh and voxels, by trained networks.
 
     python examples/11_predict_three_ways.py
 
 Writes predict_three_ways.png. Everything here is small, so that it runs in two minutes;
-benchmarks/shapes.py trains networks that are of use.
+benchmarks/shapes.py trains networks of a useful size.
 """
 
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
-from unrender.api.prediction import predict_shapes, train_predictor
 
-from unrender.data.image_shape.make_shapes import make_shapes
-from unrender.data.image_shape.pairs import Draw, split
-from unrender.evaluation.predicted_shapes import evaluate_shapes
-from unrender.imaging.files import write_image
-from unrender.methods.image_to_mesh import ImageToMesh
-from unrender.methods.image_to_points import ImageToPoints
-from unrender.methods.image_to_voxels import ImageToVoxels
-from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.training.fit import FitOptions
+import unrender as ur
+from unrender.data.image_shape import make_shapes, pairs
 
-shapes = split("chairs", *make_shapes("chair", count=200, views=8, size=48))
-METHODS = {
-    "points": ImageToPoints(encoder_width=16),
-    "mesh": ImageToMesh(encoder_width=16, level=3, samples=768),
-    "voxels": ImageToVoxels(encoder_width=16, channels=64),
+chairs = pairs.split("chairs", *make_shapes.make_shapes("chair", count=200, views=8, size=48))
+options: dict[str, dict[str, Any]] = {
+    "points": {},
+    "mesh": {"level": 3, "samples": 768},
+    "voxels": {"channels": 64},
 }
-# One image of a chair that is held out.
-seen = shapes.test.rgba(Draw(torch.tensor([3]), torch.tensor([False])))
-photograph = seen[0, ..., :3] + 1 - seen[0, ..., 3:]
-pictures = [photograph.repeat_interleave(4, 0).repeat_interleave(4, 1)]
-with TemporaryDirectory() as folder:
-    for name, method in METHODS.items():
-        opened, result = train_predictor(
-            method, Path("chairs.npz"), Path(folder) / name, FitOptions(minutes=0.5),
-            shapes=shapes, show=False,
-        )  # fmt: skip
-        scores = evaluate_shapes(partial(predict_shapes, opened), shapes.test)
-        print(
-            f"{name}: {result.steps} steps, F1 {scores.f1[-1]:.2f} at a twentieth of the size"
-        )
-        shape = predict_shapes(opened, seen)[0]
-        camera = cameras_around(shape, 8, 192).select(slice(1, 2))
-        pictures.append(shape_renderer(shape)(camera).over(torch.ones(3))[0])
-write_image(Path("predict_three_ways.png"), torch.cat(pictures, dim=1).clamp(0, 1))
+# One image of a held-out chair.
+image = chairs.test.rgba(pairs.Draw(torch.tensor([3]), torch.tensor([False])))
+panels = {"image": image[0, ..., :3] + 1 - image[0, ..., 3:]}
+for kind, own in options.items():
+    run = ur.fit(f"image-to-{kind}-fast", chairs, minutes=0.5, encoder_width=16,
+                 progress=False, **own)  # fmt: skip
+    score = run.evaluate().f1[-1]
+    print(f"{kind}: {run.steps} steps, F1 at 5% of the size {score:.2f}")
+    view = ur.turntable(8)
+    panels[kind] = ur.render(run.predict(image), view, size=192, progress=False).over()[1]
+ur.save_panels("predict_three_ways.png", panels)

@@ -1,96 +1,76 @@
-"""What a network will learn, known before its first step: the neural tangent kernel.
+"""What a network will learn, predicted before its first step: the neural tangent kernel.
 
     python examples/13_tangent_kernel.py
 
-Writes tangent_kernel.png: how far a training step at one point reaches, by the encoding of the
-points; the kernel's eigenvalues, which say how fast each of its eigenvectors is learned; and
-what regression with the kernel foretells, beside the network that was then trained. `unrender
-study ntk` measures all of it at length.
+Writes tangent_kernel.png: how far a training step at one point reaches, for several encodings
+of the points; the kernel's eigenvalues, which tell how fast each eigenvector is learned; and
+the prediction of kernel regression beside the network that was then trained. `unrender study
+ntk` measures all of it at length.
 """
 
 import math
-from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-from unrender.files import replacing
-from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.studies.tangent_kernel import (
-    TangentNetwork,
-    correlations,
-    descend,
-    full_width,
-    kernel_regression,
-    layered_kernel,
-    octaves,
-    tangent_kernel,
-)
+from unrender.studies import tangent_kernel as ntk
 
 WIDTH, DEPTH, STEPS, SHOWN = 256, 2, 400, (0, 2, 4, 6)
 
 
-def network(frequencies: int) -> TangentNetwork:
-    """For points of the unit interval; the same random numbers each time."""
+def network(frequencies: int) -> ntk.TangentNetwork:
+    """A network on the unit interval; the same random numbers each time."""
     generator = torch.Generator().manual_seed(0)
-    return TangentNetwork(octaves(frequencies), 1, WIDTH, DEPTH, generator, bias_scale=0.3)
+    encoding = ntk.octaves(frequencies)
+    return ntk.TangentNetwork(encoding, 1, WIDTH, DEPTH, generator, bias_scale=0.3)
 
 
-places = torch.linspace(0, 1, 257).double()[:, None]
+queries = torch.linspace(0, 1, 257).double()[:, None]
 points = ((torch.arange(20) + 0.5) / 20).double()[:, None]
-with rc_context(STYLE):
-    figure = Figure(figsize=(13.5, 4), layout="constrained")
-    reach, spectrum, learned = figure.subplots(1, 3)
+figure, (reach, spectrum, learned) = plt.subplots(1, 3, figsize=(13.5, 4), layout="constrained")
 
-# A step at 0.5 moves the network at x by as much as the derivatives there have in common.
-for frequencies, color in zip(SHOWN, PALETTE, strict=False):
+# A step at 0.5 moves the network at x in proportion to the kernel of 0.5 and x.
+for frequencies in SHOWN:
     name = f"{frequencies} octaves" if frequencies else "no encoding"
-    kernel = layered_kernel(network(frequencies), places, places)
-    row = correlations(kernel)[128]
+    kernel = ntk.layered_kernel(network(frequencies), queries, queries)
+    row = ntk.correlations(kernel)[128]
     values = torch.linalg.eigvalsh(kernel).flip(0)
-    print(f"{name:12} a step at 0.5 reaches over {full_width(places[:, 0], row):.3f}, and the "
-          f"tenth eigenvalue is {float(values[9] / values[0]):.0e} of the first")  # fmt: skip
-    reach.plot(places[:, 0].tolist(), row.tolist(), color=color, label=name)
-    share = (values / values[0])[:100]
-    spectrum.plot(range(1, 101), share.clamp_min(1e-9).tolist(), color=color, label=name)
+    width = ntk.full_width(queries[:, 0], row)
+    print(f"{name:12} a step at 0.5 reaches over {width:.3f}, and the tenth eigenvalue is "
+          f"{float(values[9] / values[0]):.0e} of the first")  # fmt: skip
+    reach.plot(queries[:, 0], row, label=name)
+    spectrum.loglog(range(1, 101), (values / values[0])[:100].clamp_min(1e-9), label=name)
 
-# By definition the kernel is a sum over all parameters; layer by layer it is the same numbers.
+# The kernel is a sum over all parameters; computed layer by layer it is the same.
 net = network(3)
-kernel, across = layered_kernel(net, points, points), layered_kernel(net, places, points)
-off = float((tangent_kernel(net, points, points) / kernel - 1).abs().max())
-print(f"by the derivatives in every single parameter it is the same to {off:.0e}")
+kernel = ntk.layered_kernel(net, points, points)
+across = ntk.layered_kernel(net, queries, points)
+off = float((ntk.tangent_kernel(net, points, points) / kernel - 1).abs().max())
+print(f"summed over single parameters it is the same up to {off:.0e}")
 
-# What training will do to a function known at twenty points, and then the training.
+# The prediction for a function known at twenty points, and then the training.
 targets = (2 * math.pi * points[:, 0]).sin() + 0.5 * (6 * math.pi * points[:, 0] + 0.5).sin()
 rate = 0.5 / float(torch.linalg.eigvalsh(kernel)[-1])
 with torch.no_grad():
-    start, errors = net(places), targets - net(points)
-foretold = start + kernel_regression(kernel, across, errors, rate * STEPS)
-# Who forgets the inverse gets every target smeared out by the kernel, here at a fair scale.
+    start, errors = net(queries), targets - net(points)
+predicted = start + ntk.kernel_regression(kernel, across, errors, rate * STEPS)
+# Without the inverse of the kernel, every target is blurred, here at a fair scale.
 blur = across @ targets * (targets.norm() / (kernel @ targets).norm())
-descend(net, points, targets, rate, STEPS)
+ntk.descend(net, points, targets, rate, STEPS)
 with torch.no_grad():
-    trained = net(places)
-for name, curve in (("regression", foretold), ("no inverse", blur), ("the start", start)):
+    trained = net(queries)
+for name, curve in (("regression", predicted), ("no inverse", blur), ("the start", start)):
     away = float((curve - trained).square().mean().sqrt())
-    print(f"{name:12} is off the trained network by {away:.3f}")
+    print(f"{name:12} differs from the trained network by {away:.3f} (RMS)")
 
-xs = places[:, 0].tolist()
-learned.plot(xs, start.tolist(), color="#999999", linewidth=1, label="before training")
-learned.plot(xs, trained.tolist(), color=PALETTE[0], label=f"after {STEPS} steps")
-learned.plot(xs, foretold.tolist(), "--", color=PALETTE[1], label="foretold by the kernel")
-learned.plot(xs, blur.tolist(), ":", color=PALETTE[3], label="without the inverse")
-learned.plot(
-    points[:, 0].tolist(), targets.tolist(), "o", color="#444444", ms=4, label="targets"
-)
+learned.plot(queries[:, 0], start, color="gray", linewidth=1, label="before training")
+learned.plot(queries[:, 0], trained, label=f"after {STEPS} steps")
+learned.plot(queries[:, 0], predicted, "--", label="predicted by the kernel")
+learned.plot(queries[:, 0], blur, ":", label="without the inverse")
+learned.plot(points[:, 0], targets, "o", color="black", markersize=4, label="targets")
 reach.set(xlabel="x", title="kernel of 0.5 and x, as a correlation")
-spectrum.set(xlabel="eigenvector", title="eigenvalues: how fast it is learned")
-learned.set(xlabel="x", title="3 octaves: foretold, and trained")
-log_axis(spectrum, "x")
-log_axis(spectrum, "y")
-with rc_context(STYLE):
-    for axes in (reach, spectrum, learned):
-        axes.legend()
-with replacing(Path("tangent_kernel.png")) as temporary:
-    figure.savefig(temporary, format="png", dpi=90, facecolor="white")
+spectrum.set(xlabel="eigenvector", title="eigenvalues: how fast each is learned")
+learned.set(xlabel="x", title="3 octaves: predicted and trained")
+for axes in (reach, spectrum, learned):
+    axes.legend()
+figure.savefig("tangent_kernel.png", dpi=150)

@@ -1,42 +1,43 @@
-"""The rendering equation: light that is followed from surface to surface.
+"""The rendering equation: path tracing, bounce by bounce.
 
     python examples/16_path_tracing.py
 
-Writes path_tracing.png: a room by light of its lamp alone, by light that met one more surface,
-by all of it; and how the noise falls with the paths of a pixel.
+Writes path_tracing.png: a room with direct light only, with one bounce, and with all bounces;
+and how noise decreases with the number of paths per pixel.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
+import unrender as ur
 from unrender.imaging.color import display_from_linear
-from unrender.imaging.files import write_image
-from unrender.rendering.light.path_tracer import PathOptions, path_radiance
-from unrender.rendering.light.scene import build
+from unrender.rendering.light import path_tracer, scene
 from unrender.studies.spectrum import spectrum_scene
 
-scene, camera = spectrum_scene()
-room, cameras = build(scene), camera(112)
-options = PathOptions(samples=64)
+room, camera_of_size = spectrum_scene()
+built, cameras = scene.build(room), camera_of_size(160)
+options = path_tracer.PathOptions(samples=64)
 
-pictures: list[torch.Tensor] = []
-for depth, light in (
-    (2, "of the lamp alone"),
-    (3, "and by one more surface"),
-    (12, "and by all"),
-):
-    found = path_radiance(room, cameras, replace(options, max_depth=depth))
-    pictures.append(display_from_linear(found.color[0].clamp(0, 1)))
-    print(f"light {light}: mean radiance {found.color.mean():.3f}")
 
-fewer = path_radiance(room, cameras, replace(options, samples=4, max_depth=12))
-for samples, own in ((4, fewer), (64, found)):
-    noise = float(own.error.square().mean().sqrt())
+def traced(samples: int, max_depth: int) -> tuple[torch.Tensor, float]:
+    """An image, and the root mean square of its estimated error."""
+    own = replace(options, samples=samples, max_depth=max_depth)
+    radiance = path_tracer.path_radiance(built, cameras, own)
+    print(f"at most {max_depth - 1:2} surfaces, {samples:2} paths per pixel: mean radiance "
+          f"{radiance.color.mean():.3f}")  # fmt: skip
+    image = display_from_linear(radiance.color[0].clamp(0, 1))
+    return image, float(radiance.error.square().mean().sqrt())
+
+
+panels = {
+    "direct light": traced(64, 2)[0],
+    "one bounce": traced(64, 3)[0],
+}
+for samples in (4, 64):
+    image, noise = traced(samples, 12)
+    panels[f"all bounces, {samples} paths per pixel"] = image
     print(
-        f"{samples:2} paths a pixel: error {noise:.3f}, times √paths {noise * samples**0.5:.2f}"
+        f"{samples:2} paths per pixel: error {noise:.3f}, × √paths {noise * samples**0.5:.2f}"
     )
-pictures.insert(2, display_from_linear(fewer.color[0].clamp(0, 1)))
-write_image(Path("path_tracing.png"), torch.cat(pictures, dim=1))
-print("path_tracing.png: direct, one bounce, all with 4 paths a pixel, all with 64")
+ur.save_panels("path_tracing.png", panels)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from unrender.api.cameras import CameraPath, as_cameras, random_cameras
 from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
@@ -13,6 +16,7 @@ from unrender.api.opening import open_folder
 from unrender.api.pose import find_poses
 from unrender.api.run_state import RunState
 from unrender.data.make_views import make_views
+from unrender.data.picture import over_white
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
@@ -27,6 +31,7 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
 from unrender.shapes.textures import VertexColors
+from unrender.training.data_kinds.image import ONE_IMAGE, fitted_image
 from unrender.training.fit import Device
 from unrender.training.method import Evaluation, Fitted
 from unrender.training.progress import told_progress
@@ -250,6 +255,12 @@ class Run(RunState):
     def shape(self) -> Shape:
         """The mesh, points or voxels that a shape was fitted as. InputError for others."""
         return self.fitted.shape()
+
+    def image(self) -> Float[Tensor, "height width 3"]:
+        """The image that an image-field was fitted to, over white. InputError for others."""
+        if self.method.data is not ONE_IMAGE:
+            raise InputError(f"{self.label}: is not an image: render it, or use its shape")
+        return over_white(fitted_image(self.fitted))
 
     def predict(
         self, image: "str | Path | Images", *, background: "Color | None" = None

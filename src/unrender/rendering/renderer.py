@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unrender.files import write_arrays
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.poses import so3_distance
 from unrender.imaging.color import Color, as_color
 from unrender.imaging.save import (
     check_folder,
@@ -191,6 +192,20 @@ class PoseEstimate:
 
     def __len__(self) -> int:
         return len(self.cameras)
+
+    def errors(
+        self, truth: Cameras
+    ) -> tuple[Float[Tensor, "cameras"], Float[Tensor, "cameras"]]:
+        """Rotation errors in degrees and distances of the centers, against true cameras.
+
+        >>> from unrender import Cameras
+        >>> camera = Cameras.look_at((4, 0, 1))
+        >>> PoseEstimate.isotropic(camera, torch.zeros(1), torch.zeros(1)).errors(camera)
+        (tensor([0.]), tensor([0.]))
+        """
+        found, true = self.cameras.world_from_camera, truth.world_from_camera
+        angle = so3_distance(found[..., :3].double(), true[..., :3].double())
+        return angle.rad2deg().float(), (found[..., 3] - true[..., 3]).norm(dim=-1)
 
     def __repr__(self) -> str:
         images = f"{len(self)} image{'' if len(self) == 1 else 's'}"

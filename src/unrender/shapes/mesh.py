@@ -34,6 +34,22 @@ class Mesh:
     """Of the vertices as a file gave them; without, the mean of the faces' around them."""
 
     @classmethod
+    def colored(
+        cls,
+        vertices: Float[Tensor, "vertices 3"],
+        faces: Int[Tensor, "faces 3"],
+        colors: Float[Tensor, "#vertices 3"],
+    ) -> "Mesh":
+        """A mesh with vertex colors in [0, 1], or one color for all vertices.
+
+        >>> import unrender as ur
+        >>> torus = ur.Mesh.torus()
+        >>> ur.Mesh.colored(torus.vertices, torus.faces, torch.tensor([[0.9, 0.4, 0.1]]))
+        Mesh(1152 vertices, 2304 faces, vertex colors, watertight)
+        """
+        return cls(vertices, faces, VertexColors(colors.expand(len(vertices), 3)))
+
+    @classmethod
     def sphere(cls, level: int = 3) -> "Mesh":
         """The unit sphere as an icosphere of 10·4^level + 2 vertices.
 
