@@ -7,8 +7,8 @@ for the choice of where Gaussians live: those that nobody sees move to where oth
 share their light with them, and all are stirred by noise; and with the antialiasing of Yu et
 al., "Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
 
-An image at a time: Gaussians are projected (kernels/footprint), drawn (kernels/splat), and
-moved by the gradient of the error.
+An image at a time: Gaussians are projected (kernels/gaussian_projection), drawn
+(kernels/splat), and moved by the gradient of the error.
 """
 
 import math
@@ -25,7 +25,7 @@ from unrender.fields.ball import Ball
 from unrender.fields.gaussians import compute_relocation, neighbor_distance
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.footprint import footprints
+from unrender.kernels.gaussian_projection import project_gaussians
 from unrender.kernels.spherical_harmonics import harmonic_colors
 from unrender.kernels.splat import splat
 from unrender.rendering.renderer import Rendering
@@ -65,7 +65,7 @@ class GaussianSplattingModel(nn.Module):
         """One camera's image, with harmonics up to `degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
-        seen = footprints(
+        seen = project_gaussians(
             means,
             self.log_scales[:n],
             self.quaternions[:n],
@@ -78,9 +78,9 @@ class GaussianSplattingModel(nn.Module):
         if degree:
             towards = normalize(means - pose[:, 3], dim=1)
             color = color + harmonic_colors(towards, self.harmonics[:n], degree)
-        opacity = self.opacity_logits[:n].sigmoid() * seen.shrink
+        opacity = self.opacity_logits[:n].sigmoid() * seen.compensations
         out = splat(
-            seen.means,
+            seen.means2d,
             seen.conics,
             color.clamp_min(0),
             torch.where(seen.visible, opacity, 0.0),

@@ -107,7 +107,7 @@ class Muon(torch.optim.AdamW):
         updates = [self._ahead(matrix) for matrix in matrices]
         if matrices and matrices[0].device.type == "cpu":
             # A thread to a matrix: threads that share such small products wait for each other.
-            updates = run_threads(self._turned, updates, takes_part=False)
+            updates = run_threads(self._turned, updates, include_caller=False)
         else:
             updates = list(map(self._turned, updates))
         for matrix, update in zip(matrices, updates, strict=True):

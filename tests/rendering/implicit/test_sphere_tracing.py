@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.kernels.recorded import tape_of
+from unrender.kernels.tape import record
 from unrender.rendering.implicit.sphere_tracing import (
     Marching,
     along,
@@ -198,7 +198,7 @@ def test_the_kernel_goes_as_the_function_does(marching: Marching, start: float) 
     """From outside, and from the middle of things."""
     origins, directions = rays(4000, seed=3)
     function = scene()
-    assert tape_of(function, origins) is not None
+    assert record(function, origins) is not None
     reference, kernel = (
         sphere_trace(function, origins, directions, start, 8.0, marching, backend)
         for backend in ("reference", "cpu")
@@ -219,7 +219,7 @@ def test_what_the_kernel_cannot_do_the_function_does() -> None:
     origins, directions = rays(4000, seed=3)
     part = sdf.translated(sdf.sphere(0.4), (0.5, 0.0, 0.0))
     chosen = with_bounding_sphere(part, (0.5, 0.0, 0.0), 0.5)
-    assert tape_of(chosen, origins) is None
+    assert record(chosen, origins) is None
     found = sphere_trace(chosen, origins, directions, 0.0, 9.0)
     expected = sphere_trace(part, origins, directions, 0.0, 9.0)
     assert float((found.mask == expected.mask).float().mean()) > 0.998

@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.kernels.recorded import tape_of
-from unrender.kernels.recorded.tape import Tape
 from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.runtime.jit import num_threads, run_threads
+from unrender.kernels.tape import record
+from unrender.kernels.tape.recorder import Tape
 from unrender.shapes.implicit.sdf import SDF
 
 Normals = Literal["autograd", "tetrahedron"]
@@ -126,7 +126,7 @@ def sphere_trace(
     where it is as near as the tolerance. Rays that begin inside go on until they leave; where
     far is not beyond near, there is nothing. InputError if the function gives anything but one
     number a point, or NaN. On the CPU many rays go by a kernel, where the function can be
-    recorded (`kernels.recorded`); `backend="reference"` asks the function itself.
+    recorded (`kernels.tape`); `backend="reference"` asks the function itself.
     """
     start = torch.as_tensor(near).to(origins).expand(len(origins))
     end = torch.as_tensor(far).to(origins).expand(len(origins))
@@ -136,7 +136,7 @@ def sphere_trace(
         way = directions[some] * torch.linspace(0, 2, 9)[:, None, None].to(origins)
         middle = origins[some].norm(dim=1, keepdim=True).clamp_min(1)
         checked = (origins[some] + middle * way).view(-1, 3)
-        tape = tape_of(sdf, checked, backend)
+        tape = record(sdf, checked, backend)
         found = tape and _followed(tape, origins, directions, start, end, marching)
         if found:
             return found
@@ -162,7 +162,7 @@ def _followed(
     marching: Marching,
 ) -> Hits | None:
     """As `_trace`, by the kernel; None where it met what is no number."""
-    from unrender.kernels.recorded import cpu  # noqa: PLC0415 - Numba compiles when it is used
+    from unrender.kernels.tape import cpu  # noqa: PLC0415 - Numba compiles when it is used
 
     no = torch.zeros_like(start, dtype=torch.bool)
     hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
@@ -175,7 +175,7 @@ def _followed(
     threads = num_threads()
 
     def march(first: int) -> bool:
-        return cpu.march(*program, *rays, *settings, SLANT, first, threads, *outcome)
+        return cpu.sphere_trace(*program, *rays, *settings, SLANT, first, threads, *outcome)
 
     return hits if all(run_threads(march, range(threads))) else None
 
