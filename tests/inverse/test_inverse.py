@@ -134,13 +134,13 @@ def test_light_says_what_it_lacks() -> None:
     grey = torch.full_like(albedo, 0.5)
     flat = torch.tensor([[0.0, 0.0, 1.0]]).expand(100, 3)
     for find in (light_from_shading, environment_from_shading):
-        with pytest.raises(InputError, match="unlit"):
+        with pytest.raises(InputError, match="colors are 0"):
             find(0 * grey, normals, albedo)
         with pytest.raises(InputError, match="too alike"):
             find(grey, flat, albedo)
         with pytest.raises(InputError, match="normals of length 0"):
             find(grey, 0 * normals, albedo)
-        with pytest.raises(InputError, match="finite"):
+        with pytest.raises(InputError, match="NaN or Inf"):
             find(grey * math.nan, normals, albedo)
         with pytest.raises(InputError, match="black"):
             find(grey, normals, 0 * albedo)
@@ -238,9 +238,9 @@ def test_normals_that_tell_nothing_are_refused() -> None:
     _, normals, mask = height_field(24)
     with pytest.raises(InputError, match="mask is empty"):
         depth_from_normals(normals, torch.zeros_like(mask))
-    with pytest.raises(InputError, match="not all finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         depth_from_normals(normals * math.nan, mask)
-    with pytest.raises(InputError, match="no length"):
+    with pytest.raises(InputError, match="are 0"):
         depth_from_normals(0 * normals, mask)
     with pytest.raises(InputError, match="do not face"):
         depth_from_normals(-normals, mask)
@@ -248,7 +248,7 @@ def test_normals_that_tell_nothing_are_refused() -> None:
     nothing = torch.zeros(1, 8, 8)
     with pytest.raises(InputError, match="no image shows"):
         mesh_showing_normals(ball, cameras, torch.zeros(1, 8, 8, 3), nothing)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         mesh_showing_normals(ball, cameras, torch.full((1, 8, 8, 3), math.nan), nothing + 1)
 
 
@@ -298,8 +298,8 @@ def test_a_texture_is_found_from_photographs() -> None:
     found = texture_from_photographs(
         blank, cameras.select(given), seen.over(background)[given], lights, MATTE, 200, 1e-4
     )
-    error = (found.texture.image - image)[found.seen].square().mean().sqrt()
-    assert float(found.seen.float().mean()) > 0.8
+    error = (found.texture.image - image)[found.visible].square().mean().sqrt()
+    assert float(found.visible.float().mean()) > 0.8
     assert float(error) < 0.03
     again = mesh_renderer(card(found.texture.image), options)(cameras.select(held))
     assert float((again.color - seen.color[held]).square().mean()) < 1e-4
@@ -308,13 +308,13 @@ def test_a_texture_is_found_from_photographs() -> None:
 def test_photographs_that_do_not_fit_are_refused() -> None:
     mesh, cameras = card(torch.full((4, 4, 3), 0.5)), around(2, 16)
     images, lights = torch.zeros(2, 16, 16, 3), (AmbientLight(torch.ones(3)),)
-    with pytest.raises(InputError, match="no texture"):
+    with pytest.raises(InputError, match="no UV coordinates"):
         texture_from_photographs(Mesh(mesh.vertices, mesh.faces), cameras, images, lights)
     with pytest.raises(InputError, match="2 photographs of 8×16"):
         texture_from_photographs(mesh, cameras, images[:, :, :8], lights)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         texture_from_photographs(mesh, cameras, images / 0, lights)
-    with pytest.raises(InputError, match="no light"):
+    with pytest.raises(InputError, match="lights do not reach"):
         texture_from_photographs(mesh, cameras, images, ())
     away = Mesh(mesh.vertices + 100, mesh.faces, mesh.texture)
     with pytest.raises(InputError, match="no photograph"):
