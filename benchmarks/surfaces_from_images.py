@@ -26,7 +26,7 @@ from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import (
     eikonal_rms,
     psnr_inside,
-    score_seen,
+    score_visible,
     silhouette_iou,
 )
 from unrender.methods import METHODS
@@ -83,7 +83,7 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
         rendering = evaluate_images(opened.renderer, scene.test).rendering
         own |= silhouettes(rendering, mesh, scene.test)
         own["psnr"] = record.figure(float(colors_inside(rendering, scene.test).mean()), "dB")
-        seen = score_seen(mesh, truth, scene.test.cameras)
+        seen = score_visible(mesh, truth, scene.test.cameras)
         share = 100 / seen.diagonal
         own["chamfer_percent"] = record.figure(seen.chamfer_percent, "%")
         own["accuracy_percent"] = record.figure(share * seen.accuracy, "%")

@@ -19,7 +19,7 @@ from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
-from unrender.evaluation.surfaces import score_seen, silhouette_iou
+from unrender.evaluation.surfaces import score_visible, silhouette_iou
 from unrender.imaging.files import write_image
 from unrender.methods.neus import NeuS
 from unrender.rendering.shapes import shape_renderer
@@ -43,7 +43,7 @@ overlap = silhouette_iou(found.rendering.opacity, scene.test.rgba[..., 3])
 print(f"{result.steps} steps; silhouettes of held-out views overlap by {overlap.mean():.3f}")
 if source in NAMES:
     # Made at a lower resolution than usual, to be quick.
-    scores = score_seen(mesh, surface_mesh(source, 128), scene.test.cameras)
+    scores = score_visible(mesh, surface_mesh(source, 128), scene.test.cameras)
     print(f"what cameras see is {scores.chamfer_percent:.2f}% of the diagonal from the truth")
 camera = scene.test.cameras.select(slice(0, 1))
 grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))(camera)

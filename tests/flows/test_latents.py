@@ -95,7 +95,7 @@ def refusal(name: object) -> str:
 
 
 def test_a_name_that_leads_nowhere_is_refused(folder: Path, tmp_path: Path) -> None:
-    assert "no folder" in refusal(tmp_path / "nowhere")
+    assert "no such folder" in refusal(tmp_path / "nowhere")
     assert "no folder" in refusal("owner/name")
     assert "OWNER/NAME" in refusal("hub:one/two/three")
     assert "no folder" in refusal(folder / "config.json")
