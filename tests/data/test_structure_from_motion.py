@@ -1,4 +1,4 @@
-"""From photographs and films to cameras, held against the model that came with them."""
+"""Cameras of photographs and videos, compared with the model that came with them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Figures of learned surfaces, on shapes whose figures are known."""
+"""Surface metrics on shapes with known values."""
 
 import math
 from pathlib import Path
@@ -129,7 +129,7 @@ def test_far_points_count_as_none_of_the_surface() -> None:
 
 
 def test_only_what_the_scanner_looked_at_counts() -> None:
-    """Half of the mesh is 10 mm too far out; where nobody looked, it does not matter."""
+    """Half of the mesh is 10 mm too far out; unobserved parts do not count."""
     vertices = torch.where(BALL.vertices[:, :1] > 0, 30 * BALL.vertices, 40 * BALL.vertices)
     mesh = Mesh(vertices, BALL.faces)
     cells = torch.zeros(9, 17, 17, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""The posterior over many candidates, where its modes can be counted."""
+"""The posterior over candidates, in cases with a known number of modes."""
 
 import math
 
@@ -16,12 +16,12 @@ def poses(num: int, seed: int = 0) -> Tensor:
 
 
 def turned(pose: Tensor, degrees: float) -> Tensor:
-    """The same camera, once the world has turned about its vertical axis."""
+    """The same camera after a rotation of the world about its vertical axis."""
     return so3_exp(torch.tensor([0, 0, math.radians(degrees)])) @ pose
 
 
 def images(pose: Tensor, folds: int) -> Tensor:
-    """Numbers that tell a camera's pose, but for turns by a whole fold of the circle."""
+    """Numbers that determine a camera's pose up to the object's rotational symmetry."""
     x, y, z = pose[:, :, 3].unbind(1)
     angle = folds * torch.atan2(y, x)
     flat = torch.hypot(x, y)
