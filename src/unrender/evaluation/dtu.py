@@ -25,7 +25,7 @@ from unrender.shapes.sampling import sample_surface
 
 SPACING = 0.2
 """Spacing of points sampled on the mesh in millimetres, as in the scans."""
-FARTHEST = 20.0
+MAX_DISTANCE = 20.0
 """Points at this distance in millimetres or more are excluded as outliers."""
 MAX_CELLS = 1 << 30
 
@@ -51,7 +51,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class ScanScores:
-    """Mean distances in millimetres, excluding points at `FARTHEST` or more."""
+    """Mean distances in millimetres, excluding points at `MAX_DISTANCE` or more."""
 
     accuracy: float
     """From the reconstruction to the scan."""
@@ -107,8 +107,8 @@ def _mean_distance(
     points: Float[Tensor, "points 3"], others: Float[Tensor, "others 3"]
 ) -> float:
     away = nearest(points[None], others[None]).distance2[0].sqrt()
-    near = away[away < FARTHEST]
-    return float(near.mean()) if len(near) else FARTHEST
+    near = away[away < MAX_DISTANCE]
+    return float(near.mean()) if len(near) else MAX_DISTANCE
 
 
 def in_world(mesh: Mesh, scale: Float[Tensor, "4 4"]) -> Mesh:

@@ -40,7 +40,7 @@ STRIDES = {"alex": (4, 1, 1, 1, 1), "vgg": (1, 1, 1, 1, 1)}
 PADDING = {"alex": (2, 2, 1, 1, 1), "vgg": (1, 1, 1, 1, 1)}
 POOLED = {"alex": (0, 3, 3, 0, 0), "vgg": (0, 2, 2, 2, 2)}
 """Kernel size of the max pooling before each stage, with stride 2; 0 for none."""
-SMALLEST = 32
+MIN_SIDE = 32
 """Minimum image side in pixels: smaller images leave no features in the last stage."""
 
 
@@ -76,10 +76,10 @@ class LPIPS:
     ) -> Float[Tensor, "views"]:
         """LPIPS of each pair of images in [0, 1], 0 if identical. InputError if too small."""
         height, width = rendered.shape[1:3]
-        if min(height, width) < SMALLEST:
+        if min(height, width) < MIN_SIDE:
             raise InputError(
                 f"images of {width}×{height} pixels: LPIPS needs at least "
-                f"{SMALLEST}×{SMALLEST}: evaluate larger images"
+                f"{MIN_SIDE}×{MIN_SIDE}: evaluate larger images"
             )
         pairs = zip(rendered.detach().cpu(), truth.detach().cpu(), strict=True)
         return torch.stack([self._distance(torch.stack(pair)) for pair in pairs])

@@ -16,7 +16,7 @@ from torch import Tensor
 from unrender.geometry.poses import so3_distance
 
 MAX_CANDIDATES = 2048
-APART = math.radians(15)
+MODE_ANGLE = math.radians(15)
 """Candidates whose rotations are closer than this, in radians, belong to one mode."""
 MIN_SHARE = 0.05
 """Minimum share of the posterior for a mode."""
@@ -63,7 +63,7 @@ class Candidates:
         left, best, shares = posterior, list[Tensor](), list[Tensor]()
         for _ in range(count):
             chosen = left.argmax(1)
-            near = so3_distance(rotations[chosen][:, None], rotations[None]) < APART
+            near = so3_distance(rotations[chosen][:, None], rotations[None]) < MODE_ANGLE
             best.append(chosen)
             shares.append((left * near).sum(1))
             left = left.masked_fill(near, 0.0)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrender.flows.averaged import IMAGES_AT_ONCE
 from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
-from unrender.flows.candidates import APART, MIN_SHARE, Candidates
+from unrender.flows.candidates import MIN_SHARE, MODE_ANGLE, Candidates
 from unrender.flows.energy import Prior, Residuals, find_mode, fit_temperature
 from unrender.flows.lifting import PoseReading
 from unrender.flows.pose_flow import Ends, PoseFlow
@@ -112,7 +112,7 @@ class PoseSearch:
         chosen, share = candidates.modes(posterior, self.modes)
         poses = candidates.world_from_camera[chosen]
         # The reading is more accurate than candidates and replaces that of its own mode.
-        same = so3_distance(read[..., :3], poses[..., :3]) < APART
+        same = so3_distance(read[..., :3], poses[..., :3]) < MODE_ANGLE
         share = torch.where(same | (share < MIN_SHARE), 0.0, share)
         poses = torch.cat([read, poses], dim=1)
         share = torch.cat([1 - share.sum(1, keepdim=True), share], dim=1)
@@ -121,7 +121,7 @@ class PoseSearch:
         share = torch.where(share < MIN_SHARE, 0.0, share)
         poses = poses.gather(1, order[..., None, None].expand_as(poses))
         # The prior of a candidate is as wide as a mode.
-        scales = APART, APART * float(model.radius)
+        scales = MODE_ANGLE, MODE_ANGLE * float(model.radius)
         rotation, translation = (
             torch.where(order == 0, width, scale)
             for width, scale in zip(widths, scales, strict=True)

@@ -145,8 +145,8 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
         raise InputError(
             f"{path}: is not valid JSON ({str(error)[:80]}): copy it again"
         ) from error
-    told = cast(dict[str, Any], content) if isinstance(content, dict) else {}
-    numbers = told.get("intrinsic_matrix")
+    values = cast(dict[str, Any], content) if isinstance(content, dict) else {}
+    numbers = values.get("intrinsic_matrix")
     if not isinstance(numbers, list) or len(cast(list[Any], numbers)) != 9:
         raise InputError(f"{path}: `intrinsic_matrix` must be nine numbers, by columns")
     entries = [
@@ -155,7 +155,7 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
     ]
     matrix = torch.tensor(entries).view(3, 3).T.clone()
     width, height = (
-        finite_number(str(path), key, told.get(key)) for key in ("width", "height")
+        finite_number(str(path), key, values.get(key)) for key in ("width", "height")
     )
     if min(width, height) < 1 or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
         raise InputError(
