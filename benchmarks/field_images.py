@@ -37,7 +37,7 @@ from unrender.report.compare import detailed_crop
 from unrender.report.fields import Appearance, Tile, greys, labelled
 from unrender.report.metrics import columns, read_metrics
 from unrender.report.plots import draw_curves
-from unrender.studies.field_comparison import appearance, compare_fields, photograph_appearance
+from unrender.studies.field_comparison import appearance, compare_fields, image_appearance
 from unrender.training.fit import FitOptions
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
@@ -141,7 +141,7 @@ def draw(work: Path, folder: Path) -> None:
     """Draw the images of the docs, from the runs of `image_losses`."""
     folder.mkdir(parents=True, exist_ok=True)
     picture = photograph(PHOTOGRAPHS[0])
-    truth = photograph_appearance(picture.pixels)
+    truth = image_appearance(picture.pixels)
     looks: dict[str, Appearance] = {"photograph": truth}
     titles = {"photograph": "photograph"}
     for kind in IMAGE_KINDS:

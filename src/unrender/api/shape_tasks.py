@@ -28,7 +28,7 @@ from unrender.methods.fit_sdf import SDFFit
 from unrender.rendering.mesh.shading import studio
 from unrender.rendering.renderer import Renderer
 from unrender.rendering.shapes import cameras_around, shape_renderer
-from unrender.report.progress import ProgressFilm
+from unrender.report.progress import ProgressVideo
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.shape import Up, load_shape, save_shape
 from unrender.shapes.mesh import Mesh, is_watertight
@@ -90,7 +90,7 @@ def fit_shape(
     def draw(model: Any) -> Float[Tensor, "height width 3"]:
         return images(lambda seen: method.render(model, seen.to(device)), three_quarters)[0]
 
-    film = ProgressFilm(truth[FILM_TURN // 8], draw)
+    film = ProgressVideo(truth[FILM_TURN // 8], draw)
     names = tuple(f"turntable_{k:02d}" for k in range(FILM_TURN))
     opened, result = fit_into(
         run, method, target.to(device), NamedCameras(cameras, names), options, resume, show,
