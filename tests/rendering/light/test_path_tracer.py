@@ -274,9 +274,7 @@ def test_both_is_less_noisy_than_either() -> None:
 
 
 def test_variance_falls_as_one_over_n() -> None:
-    """The variance over seeds, at 4 and at 64 paths per pixel, and as estimated from one
-    image.
-    """
+    """The variance over seeds, at 4 and 64 paths per pixel, and its estimate from one image."""
     eye, room = camera((0, -4, 2), size=8), path_scene.build(small_room())
     variance = {}
     for samples in (4, 64):
@@ -285,11 +283,13 @@ def test_variance_falls_as_one_over_n() -> None:
             for k in range(12)
         ]
         images = torch.stack([run.color for run in runs])
-        # Median of the log ratio: single bright paths dominate the mean of variances.
+        # The median over pixels: rare bright paths dominate the mean of variances.
         covered = runs[0].opacity == 1
         variance[samples] = images.var(0)[covered].quantile(0.5)
-        told = torch.stack([run.error.square() for run in runs]).mean(0)[covered].quantile(0.5)
-        assert 0.6 < float(variance[samples] / told) < 1.5
+        estimated = (
+            torch.stack([run.error.square() for run in runs]).mean(0)[covered].quantile(0.5)
+        )
+        assert 0.6 < float(variance[samples] / estimated) < 1.5
     assert 8 < float(variance[4] / variance[64]) < 32
 
 
