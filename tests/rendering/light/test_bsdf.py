@@ -86,8 +86,8 @@ def test_reciprocity(evaluate: Evaluate, sample: Sample) -> None:
 @pytest.mark.parametrize("cosine", COSINES)
 @pytest.mark.parametrize(("evaluate", "sample"), CASES)
 def test_energy_and_pdf(evaluate: Evaluate, sample: Sample, cosine: float) -> None:
-    """The albedo is at most 1; the mean of f cos / PDF over samples is the integral of f cos, and
-    that of 1 / PDF is the solid angle of the hemisphere, less that of samples below it.
+    """The albedo is at most 1; the mean of f cos / PDF over samples is the integral of f cos,
+    and that of 1 / PDF is the solid angle of the hemisphere, less that of samples below it.
     """
     count = 200_000
     outgoing = from_above(cosine, count)
