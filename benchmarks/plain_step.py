@@ -56,7 +56,7 @@ class PlainOptimizer(torch.optim.Optimizer):
             state = self.state[parameter]
             momentum = state.setdefault("momentum", torch.zeros_like(parameter))
             momentum.mul_(MOMENTUM).add_(parameter.grad, alpha=1 - MOMENTUM)
-            update = orthogonalised((1 - MOMENTUM) * parameter.grad + MOMENTUM * momentum) * (
+            update = orthogonalize((1 - MOMENTUM) * parameter.grad + MOMENTUM * momentum) * (
                 ADAM_UPDATE * math.sqrt(max(parameter.shape))
             )
             parameter.mul_(1 - matrices["lr"] * self.weight_decay)
@@ -79,7 +79,7 @@ class PlainOptimizer(torch.optim.Optimizer):
             parameter.sub_(others["lr"] * mean / (square.sqrt() + EPSILON))
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Newton–Schulz iterations on the matrix itself."""
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from unrender.data.views import Views
 from unrender.files import replacing
-from unrender.geometry.bounds import through_ball
+from unrender.geometry.bounds import intersect_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at
@@ -88,7 +88,7 @@ aside = look_at(torch.tensor([[1.9, -1.6, 1.0]]), origin[None], torch.tensor([0.
 camera = Cameras.from_focal(aside, 1.4 * SMALL, SMALL, SMALL)
 row = torch.stack([torch.arange(0.5, SMALL, 1.0), torch.full((SMALL,), SMALL / 2)], dim=1)
 rays = camera.rays(torch.zeros(SMALL, dtype=torch.long), row)
-edges = even_bins(RayInterval(*through_ball(rays, origin, 0.9, 0.0)), 12)
+edges = even_bins(RayInterval(*intersect_ball(rays, origin, 0.9, 0.0)), 12)
 samples = points_at(rays, stratified(edges, generator))
 
 with rc_context(STYLE):
@@ -117,7 +117,7 @@ with rc_context(STYLE):
 
     # Along the middle ray: how much gets through, and where the light comes from.
     middle = camera.rays(torch.tensor([0]), torch.tensor([[SMALL / 2, SMALL / 2]]))
-    fine = even_bins(RayInterval(*through_ball(middle, origin, 0.9, 0.0)), 300)
+    fine = even_bins(RayInterval(*intersect_ball(middle, origin, 0.9, 0.0)), 300)
     distance = stratified(fine, None)
     thick, _ = true_box(points_at(middle, distance)[0])
     share = bin_weights(thick[None], fine)[0]

@@ -39,7 +39,7 @@ def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
     longer = b.focal / b.width / (a.focal / a.width) - 1
     axis = b.rotations[:, :, 2]
     centers = b.centers + (longer * ((center - b.centers) * axis).sum(1))[:, None] * axis
-    aligned = align_points(a.centers, centers).cameras(a)
+    aligned = align_points(a.centers, centers).transform_cameras(a)
     turned = so3_distance(aligned.rotations, b.rotations).rad2deg()
     extent = (centers - centers.mean(0)).norm(dim=1).mean()
     off = (aligned.centers - centers).norm(dim=1) / extent

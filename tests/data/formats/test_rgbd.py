@@ -188,7 +188,7 @@ def test_wrong_scans_are_refused(scan: Path, file: str, content: str, message: s
 
 def test_depth_of_other_kinds_is_refused(scan: Path) -> None:
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(scan / "depth/1.png")
-    with pytest.raises(InputError, match="16 bits of grey"):
+    with pytest.raises(InputError, match="give 16-bit grayscale"):
         load_scan(scan)
     Image.fromarray(np.zeros((6, 9), np.uint16)).save(scan / "depth/1.png")
     with pytest.raises(InputError, match="register the depth"):

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.geometry.bounds import through_ball
+from unrender.geometry.bounds import intersect_ball
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
@@ -99,7 +99,7 @@ def medium_renderer(
         )
 
     def render_rays(rays: Rays) -> Rendering:
-        interval = RayInterval(*through_ball(rays, center.to(rays.origins), radius, 0.0))
+        interval = RayInterval(*intersect_ball(rays, center.to(rays.origins), radius, 0.0))
         return render_medium(medium, rays, even_bins(interval, bins))
 
     def render(cameras: Cameras) -> Rendering:
