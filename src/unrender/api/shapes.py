@@ -119,7 +119,8 @@ def _renderer(shape: Shape, options: dict[str, Any]) -> Renderer:
         return points_renderer(shape.points, shape.colors, float(options["radius"]))
     if not isinstance(shape, Mesh):
         raise InputError(
-            f"{', '.join(options)}: only meshes have these options; colored points have `radius`"
+            f"{', '.join(options)}: only meshes have these options; colored points have "
+            "`radius`"
         )
     known = [field.name for field in dataclasses.fields(MeshRenderOptions)]
     for name in options:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.geometry.bounds import through_ball, visible_ball
+from unrender.geometry.bounds import intersect_ball, visible_ball
 from unrender.geometry.cameras import Cameras, Rays
 
 
@@ -37,4 +37,4 @@ class Ball(nn.Module):
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
         """Distances at which rays enter and leave it, none nearer than `least` radii."""
         radius = float(self.radius)
-        return through_ball(rays, self.center, radius, least * radius)
+        return intersect_ball(rays, self.center, radius, least * radius)

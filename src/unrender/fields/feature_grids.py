@@ -177,9 +177,9 @@ class HashGrid(Encoder):
     def __init__(self, layout: HashGridLayout, generator: torch.Generator, backend: Backend):
         super().__init__()
         self.layout, self.backend = layout, backend
-        drawn = torch.rand(layout.num_entries, layout.features, generator=generator)
+        drawn = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * drawn - 1))
-        self.outputs = layout.num_levels * layout.features
+        self.outputs = layout.num_levels * layout.features_per_level
 
     def forward(
         self, points: Float[Tensor, "points dimensions"]

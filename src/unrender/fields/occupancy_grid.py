@@ -43,10 +43,14 @@ class OccupancyGrid(nn.Module):
         Far away, bins are as long as `growth` × distance.
         """
         grid = self._grid
-        if grid is None or grid.step != step or grid.depth.device != self.density.device:
+        if (
+            grid is None
+            or grid.step != step
+            or grid.optical_depth.device != self.density.device
+        ):
             grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density, step)
-        if (grid.growth, grid.nearest) != (growth, nearest):
-            grid = dataclasses.replace(grid, growth=growth, nearest=nearest)
+        if (grid.cone_angle, grid.near) != (growth, nearest):
+            grid = dataclasses.replace(grid, cone_angle=growth, near=nearest)
         self._grid = grid
         return grid
 

@@ -146,9 +146,9 @@ class HashSDF(SDFField):
         """`first`: levels that are there from the start."""
         super().__init__()
         self.layout, self.first, self.radius = layout, min(first, layout.num_levels), radius
-        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        inputs = layout.num_levels * layout.features + 3
+        inputs = layout.num_levels * layout.features_per_level + 3
         self.network = he_weights([inputs, width, 1 + features], generator)
         with torch.no_grad():
             self.network[-1][0] = 0
@@ -171,7 +171,9 @@ class HashSDF(SDFField):
         if self.levels < self.layout.num_levels:
             level = torch.arange(self.layout.num_levels, device=points.device)
             share = (self.levels - level).clamp(0, 1)
-            features = features * share.repeat_interleave(self.layout.features)[:, None]
+            features = (
+                features * share.repeat_interleave(self.layout.features_per_level)[:, None]
+            )
         # By rows, the way both kernels hold them.
         out = mlp(torch.cat([points.T, features]).T, list(self.network))
         sphere = points.norm(dim=1, keepdim=True) - self.radius
@@ -197,7 +199,7 @@ class ColorNetwork(nn.Module):
         offsets = offsets * (len(points) // max(len(directions), 1))
         view = spherical_harmonics(directions), offsets
         inputs = torch.cat([points, local.normals, local.features], dim=1)
-        return mlp(inputs, list(self.network), "sigmoid", head=view)
+        return mlp(inputs, list(self.network), "sigmoid", ray_inputs=view)
 
 
 class BackgroundField(nn.Module):
@@ -209,9 +211,9 @@ class BackgroundField(nn.Module):
     def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
         super().__init__()
         self.layout = layout
-        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        encoded = layout.num_levels * layout.features
+        encoded = layout.num_levels * layout.features_per_level
         self.network = he_weights([encoded, width, 16], generator)
         self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator)
 
@@ -224,7 +226,7 @@ class BackgroundField(nn.Module):
         features = mlp(hash_grid(places, self.table, self.layout), list(self.network))
         offsets = torch.arange(rays + 1, device=points.device) * bins
         view = spherical_harmonics(directions), offsets
-        color = mlp(features, list(self.color), "sigmoid", head=view)
+        color = mlp(features, list(self.color), "sigmoid", ray_inputs=view)
         density = (features[:, 0] - 1).clamp_max(10.0).exp()
         return density.view(rays, bins), color.view(rays, bins, 3)
 

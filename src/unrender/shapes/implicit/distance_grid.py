@@ -69,7 +69,7 @@ class DistanceGrid(nn.Module):
 
         A ray ends behind cells that are dark together. No gradient flows.
         """
-        if self._grid is None or self._grid.depth.device != origins.device:
+        if self._grid is None or self._grid.optical_depth.device != origins.device:
             self._grid = MarchGrid.from_cells(1.0, self.occupied, self.density, self.cell / 2)
         jitter = torch.full_like(origins[:, 0], 0.5)
         bins = march(
