@@ -13,6 +13,8 @@ from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 
+pytestmark = pytest.mark.fit
+
 BOX: dict[str, Any] = {
     "bins": 12,
     "rays": 32,

@@ -17,14 +17,18 @@ from unrender.api.fit import fit, fit_or_open, fit_shape, fit_to, resume
 from unrender.api.run import Run, open_run
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
+from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.box import Box
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import torus
 from unrender.training.fit import FitOptions
 
+pytestmark = pytest.mark.fit
+
 BOX: dict[str, Any] = {"bins": 12, "rays": 32, "log_every": 4, "device": "cpu"}
 """A fit of ten parameters: each step takes a millisecond or so."""
+QUICK = RenderAndCompare(coarse_steps=1, fine_steps=1, pixels=4)
 SIT: dict[str, Any] = {"width": 32, "depth": 1, "heads": 2, "batch": 8, "device": "cpu"}
 
 
@@ -276,7 +280,7 @@ def test_what_is_there_is_opened_and_what_is_half_done_continued(
 def test_a_shape_is_fitted_with_its_file_and_film(tmp_path: Path) -> None:
     out = tmp_path / "run"
     run = fit_shape(torus(1.0, 0.4, 12, 24), "points", steps=3, out=out, progress=False,
-                    points=200, targets=300, log_every=1, device="cpu")  # fmt: skip
+                    points=200, target_points=300, log_every=1, device="cpu")  # fmt: skip
     assert isinstance(run.shape(), PointCloud)
     assert len(run.points()) == 200
     assert (out / "points.ply").stat().st_size > 0
@@ -319,7 +323,7 @@ def test_a_flow_finds_poses_in_files_and_tensors(
     assert len(found) == 2
     assert (found.cameras.width, found.cameras.height) == (32, 32)
     views.save(tmp_path / "views")
-    files = sorted((tmp_path / "views").glob("*.png"))
+    files = sorted((tmp_path / "views").rglob("*.png"))
     assert len(flow.pose(files)) == 2
     assert len(flow.pose(files[0])) == len(flow.pose(views.images[0])) == 1
     with pytest.raises(InputError, match="finds poses by itself"):
@@ -330,8 +334,8 @@ def test_a_radiance_field_refines_a_start(
     in_memory: Run, flow: Run, small_scene: Dataset
 ) -> None:
     views = small_scene.test[:1]
-    for start in (views.cameras, flow):
-        found = in_memory.pose(views, start=start)
+    for start in (views.cameras, flow, flow.pose(views)):
+        found = in_memory.pose(views, start=start, options=QUICK)
         assert found.cameras.world_from_camera.isfinite().all()
         assert found.cameras.width == 32
     with pytest.raises(InputError, match="2 starting cameras for 1 images"):
@@ -365,7 +369,7 @@ def photographs(tmp_path: Path) -> Path:
 FAULTS: dict[str, tuple[Callable[[Dataset, Path], object], str]] = {
     "option": (lambda data, _: box(data, binz=3), r"box: has no option 'binz'.*mean bins"),
     "option of others": (lambda data, _: box(data, max_steps=3), r"'max_steps'.*mean steps"),
-    "method": (lambda data, _: fit("bocks", data), r"'bocks': is not a method.*box"),
+    "method": (lambda data, _: fit("nerv", data), r"'nerv': is not a method.*mean.* nerf"),
     "device": (lambda data, _: box(data, device="cuda"), "no CUDA GPU"),
     "steps": (lambda data, _: box(data, steps=-1), "steps -1: give at least 0"),
     "minutes": (lambda data, _: box(data, minutes=-1.0), r"minutes -1.*: give more than 0"),

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from unrender.api.opened_run import OpenRun
-from unrender.training.run import Run
 
+import unrender.kernels
+from unrender.api.run import Run
 from unrender.app.cli import main
+from unrender.app.commands import doctor
+from unrender.app.kernel_checks import CHECKS
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.data.formats.npz import load_npz, save_npz
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
+from unrender.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.fit
 
@@ -34,9 +37,9 @@ def photographs(small_scene: Dataset, tmp_path: Path) -> list[Path]:
 
 
 def test_a_study_by_its_name(
-    command: Command, scene_run: OpenRun, flow_run: OpenRun, scene_folder: Path, tmp_path: Path
+    command: Command, scene_run: Run, flow_run: Run, scene_folder: Path, tmp_path: Path
 ) -> None:
-    runs = ("--run", flow_run.run.path, "--scene", scene_run.run.path)
+    runs = ("--run", flow_run.path, "--scene", scene_run.path)
     out = command(
         *("study", "interpolation", *runs, "--data", scene_folder, "--out", tmp_path / "page"),
         *("--frames", 3, "--pairs", 1, "--shown", 2),
@@ -53,26 +56,28 @@ def test_an_experiment_needs_no_run(command: Command, refused: Command, tmp_path
     assert out.strip().endswith("ntk.md")
     assert (tmp_path / "page" / "ntk.csv").read_text().startswith("part,encoding,")
     line = refused("study", "ntk", "--run", tmp_path, "--out", tmp_path / "other", *small)
-    assert "looks at no run" in line
+    assert "needs no run" in line
     assert not (tmp_path / "other").exists()
     # It is said before the first kernel is made.
     assert "--widths (0,)" in refused("study", "ntk", "--out", tmp_path / "page", "--widths", 0)
 
 
 def test_an_unknown_scene_of_a_study_is_one_line(
-    refused: Command, flow_run: OpenRun, tmp_path: Path
+    refused: Command, flow_run: Run, tmp_path: Path
 ) -> None:
-    flow = flow_run.run.path
-    assert "no run folder" in refused("study", "loop", "--run", flow, "--scene", tmp_path / "x")
-    assert "is no scene" in refused("study", "loop", "--run", flow, "--scene", flow)
+    flow = flow_run.path
+    assert "not a run folder" in refused(
+        "study", "loop", "--run", flow, "--scene", tmp_path / "x"
+    )
+    assert "not a fitted scene" in refused("study", "loop", "--run", flow, "--scene", flow)
 
 
 def test_a_study_whose_folder_cannot_be_made(
-    refused: Command, scene_run: OpenRun, flow_run: OpenRun, scene_folder: Path, tmp_path: Path
+    refused: Command, scene_run: Run, flow_run: Run, scene_folder: Path, tmp_path: Path
 ) -> None:
     """It is said before the work is done, not after."""
     (tmp_path / "file").write_text("mine")
-    runs = ("--run", flow_run.run.path, "--scene", scene_run.run.path, "--data", scene_folder)
+    runs = ("--run", flow_run.path, "--scene", scene_run.path, "--data", scene_folder)
     line = refused("study", "loop", *runs, "--out", tmp_path / "file")
     assert "cannot be made" in line
     assert (tmp_path / "file").read_text() == "mine"
@@ -84,8 +89,41 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_doctor_says_what_is_there(command: Command) -> None:
     out = command("doctor")
-    for word in ("unrender", "torch", "numba", "device", "kernel", "hash_grid", "diffusers"):
+    for word in ("unrender", "torch", "numba", "Device", "Free memory", "Free disk", "Verdict"):
         assert word in out
+    for name, _, purpose in doctor.EXTRAS:
+        assert name in out
+        assert purpose in out
+    assert "ffmpeg" in out
+    assert all(f"{name:20} works" in out for name in CHECKS)
+
+
+def test_doctor_tells_of_a_kernel_that_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(device: torch.device, backend: str) -> torch.Tensor:
+        return torch.ones(3) if backend == "reference" else torch.zeros(3)
+
+    def crashed(device: torch.device, backend: str) -> torch.Tensor:
+        raise RuntimeError("no such instruction")
+
+    checks = {"composite": broken, "footprint": crashed}
+    monkeypatch.setattr("unrender.app.kernel_checks.CHECKS", checks)
+    with pytest.raises(SystemExit) as caught:
+        doctor.doctor()
+    assert caught.value.code == 1
+    out = capsys.readouterr().out
+    assert "differs from the reference" in out
+    assert "RuntimeError: no such instruction" in out
+    verdict = next(line for line in out.splitlines() if line.startswith("Verdict"))
+    assert "composite fails" in verdict
+    assert "footprint fails" in verdict
+
+
+def test_every_kernel_is_checked() -> None:
+    (folder,) = unrender.kernels.__path__
+    names = {path.name for path in Path(folder).iterdir() if (path / "cpu.py").is_file()}
+    assert set(CHECKS) == names
 
 
 @pytest.mark.parametrize(
@@ -114,11 +152,9 @@ def test_fit_and_resume(command: Command, scene_folder: Path, tmp_path: Path) ->
     assert (out / "checkpoints" / "step_00000005" / "model.safetensors").is_file()
 
 
-def test_make_views_then_fit_a_flow(
-    command: Command, scene_run: OpenRun, tmp_path: Path
-) -> None:
+def test_make_views_then_fit_a_flow(command: Command, scene_run: Run, tmp_path: Path) -> None:
     out = tmp_path / "views.npz"
-    made = ("make-views", scene_run.run.path, "--count", 24, "--out", out, "--size", 16)
+    made = ("make-views", scene_run.path, "--count", 24, "--out", out, "--size", 16)
     command(*made, "--radius", 3, 5, "--elevation", 10, 60, "--roll", 20)
     views = load_npz(out)
     assert views.images.shape == (24, 16, 16, 4)
@@ -134,19 +170,19 @@ def test_make_views_then_fit_a_flow(
 def test_render_makes_a_film_of_either_renderer(
     command: Command, tmp_path: Path, name: str, run: str, request: pytest.FixtureRequest
 ) -> None:
-    path = request.getfixturevalue(run).run.path
+    path = request.getfixturevalue(run).path
     command("render", path, "--cameras", "turntable", "--frames", 3, "--out", tmp_path / name)
     assert (tmp_path / name).stat().st_size > 500
 
 
 def test_pose_by_the_flow_then_refined_on_the_scene(
     command: Command,
-    scene_run: OpenRun,
-    flow_run: OpenRun,
+    scene_run: Run,
+    flow_run: Run,
     photographs: list[Path],
     tmp_path: Path,
 ) -> None:
-    flow, scene = flow_run.run.path, scene_run.run.path
+    flow, scene = flow_run.path, scene_run.path
     first, second, third = (tmp_path / f"{name}.json" for name in "abc")
     command("pose", flow, *photographs, "--out", first)
     frames = json.loads(first.read_text())["frames"]
@@ -170,34 +206,52 @@ def test_evaluate_writes_figures_and_a_report(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    path = tmp_path / "run"
-    shutil.copytree(request.getfixturevalue(run).run.path, path)
-    said = command("evaluate", path, "--data", scene_folder)
+    path, out = request.getfixturevalue(run).path, tmp_path / "kept"
+    before = contents(path)
+    said = command("evaluate", path, "--data", scene_folder, "--out", out)
     assert "psnr" in said
     assert "not known: its weights were not given" in said
-    figures = json.loads((path / "evaluation.json").read_text())
+    assert contents(path) == before
+    figures = json.loads((out / "evaluation.json").read_text())
     assert {"psnr", "ssim", "model_mb", "background", "views", "commit"} <= set(figures)
     assert ("poses" in figures) == (run == "flow_run")
-    assert "<html" in (path / "report.html").read_text()
+    assert "<html" in (out / "report.html").read_text()
+
+
+def test_evaluate_keeps_only_what_belongs_to_the_run(
+    command: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    """Scores on a run's own held-out views are kept in its folder, others are printed."""
+    out = tmp_path / "run"
+    fit = ("fit", "box", "--data", scene_folder, "--out", out, "--steps", 2, "--device", "cpu")
+    command(*fit)
+    before = contents(out)
+    assert "psnr" in command("evaluate", out, "--background", "white")
+    assert "psnr" in command("evaluate", out, "--data", "chair")
+    assert contents(out) == before
+    command("evaluate", out)
+    assert json.loads((out / "evaluation.json").read_text())["num_views"] == 3
+    assert (out / "report.html").is_file()
 
 
 def test_a_regressor_is_judged_by_its_poses_alone(
     command: Command,
     refused: Command,
-    regressor_run: OpenRun,
+    regressor_run: Run,
     scene_folder: Path,
     photographs: list[Path],
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "run"
-    shutil.copytree(regressor_run.run.path, path)
-    out = command("evaluate", path, "--data", scene_folder)
+    shutil.copytree(regressor_run.path, path)
+    kept = tmp_path / "kept"
+    out = command("evaluate", path, "--data", scene_folder, "--out", kept)
     assert "poses.rotation_deg_median" in out
     assert "psnr" not in out
-    figures = json.loads((path / "evaluation.json").read_text())
+    figures = json.loads((kept / "evaluation.json").read_text())
     assert {"num_views", "poses", "commit"} <= set(figures)
     assert not {"psnr", "ssim", "background", "views"} & set(figures)
-    assert "PSNR" not in (path / "report.html").read_text()
+    assert "PSNR" not in (kept / "report.html").read_text()
     command("pose", path, *photographs, "--out", tmp_path / "cameras.json")
     frames = json.loads((tmp_path / "cameras.json").read_text())["frames"]
     assert len(frames) == 3
@@ -209,20 +263,21 @@ def test_a_regressor_is_judged_by_its_poses_alone(
 def test_a_flow_from_noise_is_judged_by_its_images_alone(
     command: Command,
     refused: Command,
-    noise_run: OpenRun,
+    noise_run: Run,
     scene_folder: Path,
     photographs: list[Path],
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "run"
-    shutil.copytree(noise_run.run.path, path)
-    assert "psnr" in command("evaluate", path, "--data", scene_folder)
-    assert "poses" not in json.loads((path / "evaluation.json").read_text())
+    shutil.copytree(noise_run.path, path)
+    kept = tmp_path / "kept"
+    assert "psnr" in command("evaluate", path, "--data", scene_folder, "--out", kept)
+    assert "poses" not in json.loads((kept / "evaluation.json").read_text())
     clip = tmp_path / "clip.mp4"
     command("render", path, "--frames", 2, "--out", clip)
     assert clip.is_file()
     out = tmp_path / "cameras.json"
-    assert "finds no poses" in refused("pose", path, *photographs, "--out", out)
+    assert "estimates no poses" in refused("pose", path, *photographs, "--out", out)
     assert not out.exists()
 
 
@@ -230,7 +285,7 @@ def test_a_flow_from_noise_is_judged_by_its_images_alone(
 
 
 def test_missing_and_existing_paths(
-    refused: Command, scene_folder: Path, scene_run: OpenRun, tmp_path: Path
+    refused: Command, scene_folder: Path, scene_run: Run, tmp_path: Path
 ) -> None:
     existing = tmp_path / "there"
     existing.mkdir()
@@ -240,10 +295,10 @@ def test_missing_and_existing_paths(
     line = refused(*fit, "--data", scene_folder, "--out", existing)
     assert "exists already" in line
     assert "--resume" in line
-    assert "no run folder" in refused("evaluate", tmp_path / "nowhere")
+    assert "not a run folder" in refused("evaluate", tmp_path / "nowhere")
     views = tmp_path / "views.npz"
     views.write_text("mine")
-    assert "exists already" in refused("make-views", scene_run.run.path, "--out", views)
+    assert "exists already" in refused("make-views", scene_run.path, "--out", views)
     assert "exists already" in refused("demo", "--out", existing)
     assert contents(tmp_path) == {
         str(existing / "mine"): b"mine",
@@ -263,11 +318,11 @@ def test_an_autoencoder_that_is_not_there(
 
 
 def test_weights_that_are_no_numbers(
-    refused: Command, flow_run: OpenRun, photographs: list[Path], tmp_path: Path
+    refused: Command, flow_run: Run, photographs: list[Path], tmp_path: Path
 ) -> None:
     copy = tmp_path / "flow"
-    shutil.copytree(flow_run.run.path, copy)
-    file = Run.open(copy).checkpoints()[-1] / "model.safetensors"
+    shutil.copytree(flow_run.path, copy)
+    file = RunFolder.open(copy).checkpoints()[-1] / "model.safetensors"
     tensors = load_file(file)
     tensors["average.pos_embed"][0, 0, 0] = torch.nan
     save_file(tensors, file)
@@ -333,7 +388,7 @@ def test_a_read_only_folder(refused: Command, scene_folder: Path, tmp_path: Path
 
 
 def test_an_output_that_cannot_be(
-    refused: Command, scene_folder: Path, scene_run: OpenRun, tmp_path: Path
+    refused: Command, scene_folder: Path, scene_run: Run, tmp_path: Path
 ) -> None:
     """A file stands where a folder is needed: so root is stopped too."""
     (tmp_path / "file").write_text("mine")
@@ -341,27 +396,27 @@ def test_an_output_that_cannot_be(
     fit = ("fit", "instant-ngp-tiny", "--data", scene_folder, "--steps", 1)
     assert "cannot be" in refused(*fit, "--out", below)
     assert "cannot be" in refused(
-        "render", scene_run.run.path, "--frames", 1, "--out", below / "x.mp4"
+        "render", scene_run.path, "--frames", 1, "--out", below / "x.mp4"
     )
     assert "cannot be" in refused(
-        "make-views", scene_run.run.path, "--count", 1, "--out", below / "x.npz"
+        "make-views", scene_run.path, "--count", 1, "--out", below / "x.npz"
     )
     assert "cannot be" in refused("demo", "--out", below, "--data", scene_folder)
     assert contents(tmp_path) == {str(tmp_path / "file"): b"mine"}
 
 
 def test_a_checkpoint_that_is_damaged_or_of_another_method(
-    refused: Command, scene_run: OpenRun, flow_run: OpenRun, tmp_path: Path
+    refused: Command, scene_run: Run, flow_run: Run, tmp_path: Path
 ) -> None:
     path = tmp_path / "run"
-    shutil.copytree(scene_run.run.path, path)
+    shutil.copytree(scene_run.path, path)
     file = next(path.glob("checkpoints/*/model.safetensors"))
     whole = file.read_bytes()
     evaluate = ("evaluate", path, "--data", "chair")
     for part in (whole[: len(whole) // 2], whole[:4], b"", b"\xff" * 64):
         file.write_bytes(part)
         assert "model.safetensors" in refused(*evaluate)
-    other = next(flow_run.run.path.glob("checkpoints/*/model.safetensors"))
+    other = next(flow_run.path.glob("checkpoints/*/model.safetensors"))
     file.write_bytes(other.read_bytes())
     line = refused(*evaluate)
     assert "model.safetensors" in line
@@ -384,7 +439,7 @@ def test_resume_asks_for_the_same_method_and_data(
     other = tmp_path / "other.npz"
     save_npz(other, load_other(scene_folder))
     again = ("fit", "instant-ngp-tiny", "--data", other, "--steps", 2, "--samples", 512)
-    assert "other views" in refused(*again, "--out", out, "--resume")
+    assert "other data" in refused(*again, "--out", out, "--resume")
     assert contents(out) == before
 
 
@@ -411,26 +466,25 @@ def load_other(scene_folder: Path):
 def test_pose_says_what_it_lacks(
     refused: Command,
     command: Command,
-    scene_run: OpenRun,
-    flow_run: OpenRun,
+    scene_run: Run,
+    flow_run: Run,
     photographs: list[Path],
     small_scene: Dataset,
     tmp_path: Path,
 ) -> None:
-    scene, flow = scene_run.run.path, flow_run.run.path
+    scene, flow = scene_run.path, flow_run.path
     out = tmp_path / "cameras.json"
     assert "--start" in refused("pose", scene, *photographs, "--out", out)
     start = tmp_path / "start.json"
     write_cameras(start, NamedCameras(small_scene.test.cameras.select(slice(0, 2)), ("a", "b")))
     line = refused("pose", scene, *photographs, "--start", start, "--out", out)
-    assert "2 cameras for 3 images" in line
+    assert "2 starting cameras for 3 images" in line
     assert "missing.png" in refused("pose", flow, tmp_path / "missing.png", "--out", out)
     small = tmp_path / "small.png"
     write_image(small, torch.zeros(5, 5, 4))
     assert "small.png" in refused("pose", flow, *photographs, small, "--out", out)
     opaque = tmp_path / "opaque.png"
     write_image(opaque, torch.ones(32, 32, 3))
-    assert "alpha" in refused("pose", flow, opaque, "--out", out)
     command("pose", flow, opaque, "--background", "white", "--out", tmp_path / "opaque.json")
     start.write_text('{"frames": []}')
     assert "start.json" in refused("pose", scene, *photographs, "--start", start, "--out", out)
@@ -456,9 +510,9 @@ def test_pose_says_what_it_lacks(
     ids=" ".join,
 )
 def test_values_out_of_range(
-    refused: Command, scene_run: OpenRun, tmp_path: Path, arguments: tuple[str, ...]
+    refused: Command, scene_run: Run, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    names = {"RUN": str(scene_run.run.path)}
+    names = {"RUN": str(scene_run.path)}
     filled = [names.get(a, a.replace("OUT", str(tmp_path / "out"))) for a in arguments]
     refused(*filled)
     assert contents(tmp_path) == {}

@@ -56,8 +56,8 @@ def test_a_shape_is_fitted_as_a_scene_is(command: Command, tmp_path: Path) -> No
     write_mesh(path, icosphere(2))
     command(
         "fit", "sdf", "--data", path, "--out", out, "--steps", 20, "--device", "cpu",
-        "--field", "grid", "--volume-resolution", 16, "--pool", 4096, "--batch", 1024,
-        "--cells", 32, "--drawn-cells", 16,
+        "--field", "grid", "--volume-resolution", 16, "--pool-size", 4096, "--batch", 1024,
+        "--cells", 32, "--preview-cells", 16,
     )  # fmt: skip
     assert "iou" in command("evaluate", out)
 
@@ -82,15 +82,15 @@ def test_spectrum_writes_its_page(command: Command, tmp_path: Path) -> None:
 
 def test_one_light_for_scenes_that_are_made(photo: Path) -> None:
     """Photographs have the light that they were taken in."""
-    with pytest.raises(InputError, match="has the light it was taken in"):
+    with pytest.raises(InputError, match="not a built-in scene"):
         load_dataset(str(photo.parent), LoadOptions(light="path"))
     assert LoadOptions.from_json(asdict(LoadOptions(light="path"))) == LoadOptions(light="path")
     assert LoadOptions.from_json({}).light == "direct"
 
 
 def test_a_study_without_a_run_takes_none(refused: Command, tmp_path: Path) -> None:
-    assert "looks at no run" in refused("study", "ntk", "--run", tmp_path)
-    assert "looks at a flow" in refused("study", "loop")
+    assert "needs no run" in refused("study", "ntk", "--run", tmp_path)
+    assert "about a pose flow" in refused("study", "loop")
 
 
 def test_an_experiment_whose_folder_cannot_be_made(refused: Command, tmp_path: Path) -> None:

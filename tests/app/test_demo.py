@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from unrender.api.run import Run
 from unrender.app import demo
 from unrender.app.demo import DemoOptions, run_demo
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.npz import load_npz
 from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SiTFlow
+from unrender.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.fit
 
@@ -36,11 +37,10 @@ def minutes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "whole":
         return 0.15
     small = RenderAndCompare(coarse_steps=2, fine_steps=2)
-    monkeypatch.setattr(demo, "FILM_FRAMES", 4)
-    monkeypatch.setattr(demo, "RenderAndCompare", lambda: small)
-    monkeypatch.setattr(demo, "InstantNGP", lambda: METHODS["instant-ngp-tiny"])
-    flow = SiTFlow(width=32, depth=1, heads=2, batch=8)
-    monkeypatch.setitem(demo.SIT_METHODS, "sit", flow)
+    monkeypatch.setattr(demo, "VIDEO_FRAMES", 4)
+    monkeypatch.setattr(demo, "REFINEMENT", small)
+    monkeypatch.setattr(demo, "SCENE", InstantNGP(log2_table_size=15, finest=200))
+    monkeypatch.setattr(demo, "FLOW", SiTFlow(width=32, depth=1, heads=2, batch=8))
     return 0.03
 
 
@@ -63,7 +63,7 @@ def test_the_loop_writes_all_it_promises(
     assert summary["pose"]["num_views"] == 3
     assert summary["flow"]["train_views"] == len(load_npz(out / "views.npz")) == 40
     for name in ("scene", "flow"):
-        assert Run.open(out / name).load().state["finished"]
+        assert RunFolder.open(out / name).load().state["finished"]
         assert (out / f"{name}.mp4").is_file()
     for name in ("cameras_flow", "cameras_refined"):
         assert len(read_cameras(out / f"{name}.json").cameras) == 3

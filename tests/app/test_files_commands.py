@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.methods.gaussian_splatting import GaussianSplatting
@@ -57,41 +57,39 @@ def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
+def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     method = GaussianSplatting(initial_gaussians=100, max_gaussians=100, sh_degree=1)
     options = FitOptions(steps=3, device="cpu")
     out = tmp_path_factory.mktemp("runs") / "splats"
-    return fit_run(method, "small", out, options, scene=small_scene, show=False)[0]
+    return fit_to(method, small_scene, options, out=out, progress=False)
 
 
-def test_a_mesh_has_the_chairs_size(
-    command: Command, scene_run: OpenRun, tmp_path: Path
-) -> None:
-    command("export", scene_run.run.path, "--to", tmp_path / "a.ply", "--voxels", 48)
+def test_a_mesh_has_the_chairs_size(command: Command, scene_run: Run, tmp_path: Path) -> None:
+    command("export", scene_run.path, "--to", tmp_path / "a.ply", "--voxels", 48)
     found = read_ply(tmp_path / "a.ply")
     places = torch.tensor([[found[k].min(), found[k].max()] for k in "xyz"])
     assert bool((places.abs() < 1.3).all())
     assert float((places[:, 1] - places[:, 0]).max()) > 0.8
     assert found["red"].max() > 50
-    command("export", scene_run.run.path, "--to", tmp_path / "a.obj", "--voxels", 32)
+    command("export", scene_run.path, "--to", tmp_path / "a.obj", "--voxels", 32)
     lines = (tmp_path / "a.obj").read_text().splitlines()
     vertices = sum(line.startswith("v ") for line in lines)
     faces = [line.split()[1:] for line in lines if line.startswith("f ")]
     assert vertices > 100
     assert max(int(v) for face in faces for v in face) == vertices
-    command("export", scene_run.run.path, "--to", tmp_path / "a.glb", "--voxels", 32)
+    command("export", scene_run.path, "--to", tmp_path / "a.glb", "--voxels", 32)
     (mesh,) = trimesh.load(tmp_path / "a.glb").geometry.values()
     assert (len(mesh.vertices), len(mesh.faces)) == (vertices, len(faces))
     assert mesh.visual.vertex_colors[:, :3].max() > 50
 
 
 def test_gaussians_and_cameras_are_written(
-    command: Command, splats_run: OpenRun, small_scene: Dataset, tmp_path: Path
+    command: Command, splats_run: Run, small_scene: Dataset, tmp_path: Path
 ) -> None:
-    command("export", splats_run.run.path, "--to", tmp_path / "splats.ply")
+    command("export", splats_run.path, "--to", tmp_path / "splats.ply")
     found = read_splats(tmp_path / "splats.ply")
     assert torch.equal(found.means, splats_run.model.means[:100])
-    command("export", splats_run.run.path, "--to", tmp_path / "cameras.json")
+    command("export", splats_run.path, "--to", tmp_path / "cameras.json")
     cameras = read_cameras(tmp_path / "cameras.json").cameras
     assert torch.allclose(cameras.centers, small_scene.train.cameras.centers, atol=1e-5)
     assert (cameras.width, cameras.height) == (32, 32)
@@ -100,8 +98,8 @@ def test_gaussians_and_cameras_are_written(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--to", "mesh.stl"), "ends in none"),
-        (("--to", "nowhere/mesh.obj"), "is no folder"),
+        (("--to", "mesh.stl"), "does not end in"),
+        (("--to", "nowhere/mesh.obj"), "is not a folder"),
         (("--to", "splats.ply"), "holds no Gaussians"),
         (("--to", "mesh.obj", "--voxels", 4), "--voxels 4"),
         (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
@@ -111,30 +109,30 @@ def test_gaussians_and_cameras_are_written(
 def test_what_cannot_be_written_is_refused(
     refused: Command,
     monkeypatch: pytest.MonkeyPatch,
-    scene_run: OpenRun,
+    scene_run: Run,
     tmp_path: Path,
     words: tuple[object, ...],
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert message in refused("export", scene_run.run.path, *words)
+    assert message in refused("export", scene_run.path, *words)
 
 
-def test_a_flow_has_no_surface(refused: Command, flow_run: OpenRun, tmp_path: Path) -> None:
-    line = refused("export", flow_run.run.path, "--to", tmp_path / "mesh.obj")
-    assert "is a flow" in line
+def test_a_flow_has_no_surface(refused: Command, flow_run: Run, tmp_path: Path) -> None:
+    line = refused("export", flow_run.path, "--to", tmp_path / "mesh.obj")
+    assert "no surface" in line
 
 
 def test_runs_are_compared_on_one_page(
     command: Command,
     refused: Command,
-    scene_run: OpenRun,
-    splats_run: OpenRun,
-    flow_run: OpenRun,
+    scene_run: Run,
+    splats_run: Run,
+    flow_run: Run,
     scene_folder: Path,
     tmp_path: Path,
 ) -> None:
-    runs = [shutil.copytree(run.run.path, tmp_path / n) for n, run in
+    runs = [shutil.copytree(run.path, tmp_path / n) for n, run in
             (("grid", scene_run), ("splats", splats_run))]  # fmt: skip
     page = tmp_path / "page.html"
     command("compare", *runs, "--data", scene_folder, "--out", page)
@@ -142,9 +140,10 @@ def test_runs_are_compared_on_one_page(
     assert content.count('<figure class="wipe">') == 3
     assert content.index(">grid<") < content.index(">splats<")
     assert "instant-ngp" in content
-    assert (runs[0] / "evaluation.json").exists()
-    assert "is a flow" in refused("compare", flow_run.run.path, "--data", scene_folder)
-    assert "no .html" in refused("compare", *runs, "--out", tmp_path / "page.pdf")
+    assert not (runs[0] / "evaluation.json").exists()
+    line = refused("compare", flow_run.path, "--data", scene_folder)
+    assert "not a radiance field's run" in line
+    assert "not an .html file" in refused("compare", *runs, "--out", tmp_path / "page.pdf")
 
 
 def test_the_edge_between_two_images_moves(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
 from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images
 from unrender.methods.instant_ngp import InstantNGP
@@ -19,8 +19,6 @@ LEGO = Path(__file__).parents[3] / "shared/data/nerf_synthetic/lego_200"
 def test_lego_is_fitted_within_a_minute(tmp_path: Path) -> None:
     scene = load_dataset(str(LEGO))
     options = FitOptions(minutes=1.0, device="cpu")
-    opened, _ = fit_run(
-        InstantNGP(), str(LEGO), tmp_path / "run", options, scene=scene, show=False
-    )
+    opened = fit_to(InstantNGP(), scene, options, out=tmp_path / "run", progress=False)
     views = scene.test.select(torch.arange(0, 50, 5))
     assert evaluate_images(opened.renderer, views).scores.mean_psnr > 28

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from unrender.app.cli_fields import compare_fields
 
+from unrender.app.commands.compare_fields import compare_fields
 from unrender.errors import InputError
 from unrender.fields.field import IMAGE_KINDS
 from unrender.imaging.files import write_image

@@ -136,10 +136,11 @@ def background_of(
     """The color behind images without alpha; None where alpha or the scene itself is there."""
     if isinstance(background, str) and background == OPAQUE:
         return None
+    given = None if background is None else as_color(background)
     if bool((images[..., 3] < 1).any()):
         return None
-    if background is not None:
-        return as_color(background)
+    if given is not None:
+        return given
     recorded = run.view_ranges.get("background")
     return torch.ones(3) if recorded is None else torch.tensor(recorded)
 

@@ -28,13 +28,16 @@ from unrender.files import write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.save import make_folder
+from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.kernels.runtime.process import keep_freed_memory, peak_memory_mb
-from unrender.methods.presets import find_preset
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import supersampled
 from unrender.report.demo import Outcome, write_report
 from unrender.report.pictures import evenly, write_picture
 from unrender.studies.reconstruction import sampled
 from unrender.training.fit import FitOptions
+from unrender.training.method import Method
 from unrender.training.run_folder import provenance
 
 FLOW_SIZE = 32
@@ -43,6 +46,12 @@ SUPERSAMPLE = 3
 """Rays a side of each pixel of the flow's training images."""
 PICTURE_VIEWS = 6
 VIDEO_FRAMES, FRAMES_PER_SECOND = 60, 20
+SCENE: Method[Any, Any] = InstantNGP()
+FLOW: Method[Any, Any] = SiTFlow()
+"""What is fitted."""
+PRESETS = {"scene": "instant-ngp-fast", "flow": "sit"}
+"""The presets that these are, by the folders of their runs."""
+REFINEMENT = RenderAndCompare()
 SCENE_SHARE, FLOW_SHARE = 0.185, 0.5
 """Of the demo's minutes; the rest is for rendering, refining and the report."""
 
@@ -61,7 +70,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
 
-    scene_run = _fitted("instant-ngp-fast", scene, out / "scene", options, SCENE_SHARE)
+    scene_run = _fitted(SCENE, scene, out / "scene", options, SCENE_SHARE)
     fitted = evaluate_images(scene_run.renderer, scene.test)
     say(f"Fitted: {fitted.scores.mean_psnr:.2f} dB on the test views")
 
@@ -69,7 +78,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
     save_npz(out / "views.npz", views)
     # As they are in the file, so that the run can be resumed with it.
     rendered = load_dataset(out / "views.npz", LoadOptions(hold_out=0))
-    flow_run = _fitted("sit", rendered, out / "flow", options, FLOW_SHARE)
+    flow_run = _fitted(FLOW, rendered, out / "flow", options, FLOW_SHARE)
     outcome = _evaluate(scene_run, flow_run, scene, views, fitted, options, say)
     figures = _summary(outcome, scene, scene_run.seconds, flow_run.seconds, len(views))
     _write_videos(scene_run, flow_run, out)
@@ -96,7 +105,7 @@ def _new_folder(wanted: Path | None, name: str) -> Path:
 
 
 def _fitted(
-    preset: str, dataset: Dataset, out: Path, options: DemoOptions, share: float
+    method: Method[Any, Any], dataset: Dataset, out: Path, options: DemoOptions, share: float
 ) -> Run:
     """Fit a preset within its share of the time.
 
@@ -105,7 +114,7 @@ def _fitted(
     budget = FitOptions(
         minutes=share * options.minutes, seed=options.seed, device=options.device
     )
-    run = fit_to(find_preset(preset).method(), dataset, budget, preset=preset, out=out)
+    run = fit_to(method, dataset, budget, preset=PRESETS[out.name], out=out)
     if not run.finished:
         raise KeyboardInterrupt
     return run
@@ -145,7 +154,7 @@ def _evaluate(
     flow_seconds = time.perf_counter() - began
     flow_scores = score_poses(estimate.cameras, scene.test.cameras)
     began = time.perf_counter()
-    refined = refine(scene_run, scene.test.opaque, estimate, scene.test.background)
+    refined = refine(scene_run, scene.test.opaque, estimate, scene.test.background, REFINEMENT)
     refine_seconds = time.perf_counter() - began
     refined_scores = score_poses(refined.cameras, scene.test.cameras)
     return Outcome(

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-REQUIRED: Any = inspect.Parameter.empty
+REQUIRED: Any = object()
 """The default of what has none."""
 SHORT = {"data": "-d", "out": "-o", "minutes": "-m", "steps": "-n", "quiet": "-q"}
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
@@ -154,7 +154,10 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
         else:
             box = words.box or ("arguments" if words.positional else "options")
             text = texts.get(name, "")
-            found.append(Option(name, kind, parameter.default, text, words, box))
+            default = parameter.default
+            if default is inspect.Parameter.empty:
+                default = REQUIRED
+            found.append(Option(name, kind, default, text, words, box))
     return found
 
 

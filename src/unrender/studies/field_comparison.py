@@ -19,6 +19,7 @@ from unrender.fields.derivatives import (
     second_derivatives,
 )
 from unrender.fields.field import IMAGE_KINDS, SMOOTH_KINDS, FieldKind
+from unrender.files import write_json
 from unrender.imaging.files import write_video
 from unrender.imaging.save import make_folder
 from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
@@ -30,6 +31,7 @@ from unrender.report.fields import (
     write_field_comparison,
 )
 from unrender.training.fit import FitOptions
+from unrender.training.run_folder import provenance
 
 SHOTS = 24
 """Number of frames that are recorded during a fit."""
@@ -111,6 +113,7 @@ def _fitted(
     if not opened.finished:
         raise KeyboardInterrupt
     figures = opened.evaluate()
+    write_json(out / "evaluation.json", {**figures, **provenance()})
     assert isinstance(opened.model, ImageFieldModel), "fitted just now"
     return FittedField(
         method.field,
