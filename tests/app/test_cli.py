@@ -64,7 +64,7 @@ def test_an_unknown_scene_of_a_study_is_one_line(
 ) -> None:
     flow = flow_run.run.path
     assert "no run folder" in refused("study", "loop", "--run", flow, "--scene", tmp_path / "x")
-    assert "is no scene" in refused("study", "loop", "--run", flow, "--scene", flow)
+    assert "is not a fitted scene" in refused("study", "loop", "--run", flow, "--scene", flow)
 
 
 def test_a_study_whose_folder_cannot_be_made(
