@@ -201,7 +201,9 @@ def _resumed(
     before = record.state.get("step") if record.finished else None
     run = resume_run(record, found, training.minutes, training.steps, not quiet)
     if run.steps == before:
-        note(f"{record.path}: was finished already; a larger --minutes or --steps continues it")
+        note(f"{record.path}: is finished; a larger --minutes or --steps trains it further")
+        print(record.path)
+        raise SystemExit(0)
     return run
 
 
