@@ -1,10 +1,10 @@
-"""Radiance fields on real photographs: three captures, several methods each.
+"""Radiance fields on three real captures, several methods each.
 
     python benchmarks/captures.py [--only SCENE ...] [--minutes 4] [--work FOLDER] [--quick]
 
-Each method is fitted for as long as the others and judged on every eighth photograph, which
-nothing was fitted to. Of the best one, a film along a spiral is drawn, and a mesh where an
-object stands alone. Pictures and films go to docs/captures/, figures to docs/captures.md.
+All methods are fitted for the same time and evaluated on every eighth photograph, which is
+held out. The best one also renders a video along a spiral, and a mesh if the object is cut out.
+Images and videos are written to docs/captures/, tables to docs/captures.md.
 """
 
 import argparse
@@ -40,13 +40,13 @@ VOXELS = 224
 
 @dataclass(frozen=True)
 class Capture:
-    """A scene of photographs, and what is tried on it."""
+    """A capture, and the methods that are fitted to it."""
 
     folder: str
     methods: tuple[str, ...]
     downscale: int = 1
     cut_out: bool = False
-    """Whether masks leave an object alone, which has a closed surface."""
+    """Whether masks cut out an object, which then has a closed surface."""
 
 
 CAPTURES = {
@@ -68,13 +68,13 @@ CAPTURES = {
 
 
 def main() -> None:
-    """Fit and judge what is asked for, and merge it into the file."""
+    """Fit and evaluate the selected captures, and merge the results into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(CAPTURES), default=list(CAPTURES))
-    parser.add_argument("--minutes", type=float, default=4.0, help="of fitting, each")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of each fit")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/captures")
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     began = time.perf_counter()
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.Figures:
-    """Every method's figures on one capture; draws what they make of it."""
+    """Metrics of all methods on one capture; also writes images of their renders."""
     capture = CAPTURES[name]
     reading = LoadOptions(downscale=capture.downscale, hold_out=HOLD_OUT)
     scene = load_dataset(str(DATA / capture.folder), reading)
@@ -129,7 +129,7 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
 
 
 def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Path) -> None:
-    """A film of colours and depths, and a mesh where an object stands alone."""
+    """Write a video of color and depth, and an image of the mesh if the object is cut out."""
     longer = max(scene.train.cameras.width, scene.train.cameras.height)
     film = opened.render(spiral(FRAMES), size=min(320, longer))
     film.save(pictures / f"{name}.mp4", what="color,depth")
@@ -146,7 +146,7 @@ def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Pat
 
 
 def picture(file: Path, camera: Cameras) -> torch.Tensor:
-    """A mesh' vertices as small splats, above in its colours and below in grey."""
+    """A mesh's vertices as small splats, in color (top) and shaded gray (bottom)."""
     mesh = trimesh.load_mesh(file)
     vertices, normals = (
         torch.from_numpy(array.copy()).float() for array in (mesh.vertices, mesh.vertex_normals)
@@ -156,7 +156,7 @@ def picture(file: Path, camera: Cameras) -> torch.Tensor:
     pixels, depth = camera.project(torch.zeros(len(vertices), dtype=torch.long), vertices)
     towards = torch.nn.functional.normalize(camera.centers - vertices, dim=1)
     facing = (normals * towards).sum(1)
-    # As wide as the mesh' edges are on the image.
+    # Splats are as wide as the mesh's edges in the image.
     edge = float(mesh.edges_unique_length.mean()) * float(camera.focal.mean()) / depth
     conics = torch.stack([1 / edge.square(), torch.zeros_like(edge), 1 / edge.square()], dim=1)
     opacity = 0.95 * (facing > 0)

@@ -1,9 +1,9 @@
-"""Pictures as fields: every kind with one budget, and the best in a minute.
+"""Image fields: all kinds with the same budget, and the best one in a minute.
 
     python benchmarks/field_images.py [--work FOLDER] [--pictures docs/fields]
 
-prints the figures that `fields_surfaces.py` records, and draws the pictures of docs/fields/.
-There is no held-out set: the loss that is judged is the one that was minimised, at all pixels.
+prints the metrics that `fields_surfaces.py` records, and draws the images of docs/fields/.
+There is no held-out set: the reported loss is the training loss, over all pixels.
 """
 
 import argparse
@@ -36,12 +36,12 @@ from unrender.methods.image_field import ImageField, ImageFieldModel
 from unrender.report.compare import detailed_crop
 from unrender.report.fields import Appearance, Tile, greys, labelled
 from unrender.report.plots import draw_curves
-from unrender.studies.field_comparison import appearance, compare_fields, photograph_appearance
+from unrender.studies.field_comparison import appearance, compare_fields, image_appearance
 from unrender.training.fit import FitOptions
 from unrender.training.metrics import columns, read_metrics
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
-"""Of scikit-image: 512×512, 600×400 and 451×300 pixels; chelsea is the cat."""
+"""Photographs of scikit-image: 512×512, 600×400 and 451×300 pixels; chelsea is the cat."""
 STEPS, PIXELS = 2000, 512
 NAMES: Mapping[FieldKind, str] = {"encoding": "mlp_encoding"}
 BARS: Mapping[FieldKind, float] = {
@@ -61,19 +61,19 @@ BEST = ImageField(
     log2_table_size=18,
     small_width=32,
 )
-"""Its finest level has an entry for about every pixel of 512²; its batches are an eighth."""
+"""Its finest level has about one entry per pixel of 512²; batches are an eighth."""
 SHOWN: tuple[FieldKind, ...] = ("mlp", "siren", "grid")
-"""Beside the photograph, where derivatives are drawn."""
+"""Fields whose derivatives are drawn besides those of the photograph."""
 TILE = 240
 
 
 def main() -> None:
-    """Measure, draw, print."""
-    parser = argparse.ArgumentParser(description="Pictures as fields.")
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description="Image fields.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/field_images")
     parser.add_argument("--pictures", type=Path, default=ROOT / "docs/fields")
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     arguments = parser.parse_args()
     steps, seconds = (20, 2.0) if arguments.quick else (STEPS, SECONDS)
     record.show(image_losses(arguments.work, arguments.seed, steps))
@@ -82,15 +82,15 @@ def main() -> None:
 
 
 def photograph(name: str) -> Picture:
-    """One of PHOTOGRAPHS, which come with scikit-image."""
+    """One of PHOTOGRAPHS, which are included in scikit-image."""
     pixels = torch.from_numpy(getattr(skimage.data, name)())
     return Picture(name, pixels.float() / 255)
 
 
 def image_losses(work: Path, seed: int = 0, steps: int = STEPS) -> record.Figures:
-    """MSE of every kind after as many steps of PIXELS pixels: the mean of the photographs.
+    """Mean MSE of every kind after the same number of steps of PIXELS pixels.
 
-    `work` keeps the pages of the comparisons, and the runs; what is there is not fitted again.
+    `work` keeps the pages and the runs, which are reused.
     """
     work.mkdir(parents=True, exist_ok=True)
     for name in PHOTOGRAPHS:
@@ -112,9 +112,9 @@ def image_losses(work: Path, seed: int = 0, steps: int = STEPS) -> record.Figure
 
 
 def best_image(seed: int = 0, seconds: float = SECONDS) -> record.Figures:
-    """PSNR over all pixels of the astronaut, 512², after a minute of BEST on the CPU."""
+    """PSNR over all pixels of the astronaut, 512×512, after a minute of BEST on the CPU."""
     picture = photograph("astronaut")
-    # Kernels that are compiled now are not compiled on the clock.
+    # Compile the kernels before the measurement.
     _fitted(picture, FitOptions(steps=2, seed=seed, device="cpu"))
     began = time.process_time()
     options = FitOptions(minutes=seconds / 60, seed=seed, device="cpu")
@@ -139,10 +139,10 @@ def _evaluation(run: Path) -> dict[str, Any]:
 
 
 def draw(work: Path, folder: Path) -> None:
-    """The pictures of the docs, from the runs of `image_losses`."""
+    """Draw the images of the docs, from the runs of `image_losses`."""
     folder.mkdir(parents=True, exist_ok=True)
     picture = photograph(PHOTOGRAPHS[0])
-    truth = photograph_appearance(picture.pixels)
+    truth = image_appearance(picture.pixels)
     looks: dict[str, Appearance] = {"photograph": truth}
     titles = {"photograph": "photograph"}
     for kind in IMAGE_KINDS:
@@ -167,14 +167,14 @@ def draw(work: Path, folder: Path) -> None:
 
 
 def _sized(image: Tile) -> Tile:
-    """TILE pixels a side: averaged down, or each pixel a square."""
+    """The image at TILE×TILE pixels, downscaled by averaging or enlarged without smoothing."""
     if image.shape[0] > TILE:
         return area_average(image[None], TILE, TILE)[0]
     return interpolate(image.movedim(-1, 0)[None], (TILE, TILE))[0].movedim(0, -1)
 
 
 def _draw_learning(folder: Path, runs: Sequence[Path]) -> None:
-    """Loss over steps and over seconds."""
+    """Plot the loss over steps and over seconds."""
     logs = {run.name: read_metrics(run / "metrics.jsonl") for run in runs}
     for column, label in (("step", "steps"), ("seconds", "seconds")):
         series = {name: columns(lines, column, "loss") for name, lines in logs.items()}

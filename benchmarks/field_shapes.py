@@ -1,11 +1,11 @@
-"""Fields fitted to shapes: how near their surfaces come, by target and by kind of field.
+"""Accuracy of fields fitted to shapes, by target and by kind of field.
 
     python benchmarks/field_shapes.py [--minutes 3] [--kind-minutes 1] [--work FOLDER]
                                       [--pictures FOLDER] [--only bunny cow clouds kinds memory]
 
 `measure` is the part "sdf" of benchmarks/fields_surfaces.py. Chamfer distances are the mean of
 both directions, from points of one surface to the other surface itself, in percent of the
-diagonal of the true mesh' box; IoU is that of volumes, by random points in that box.
+diagonal of the true mesh's bounding box; IoU of volumes is estimated by random points in it.
 """
 
 import argparse
@@ -40,11 +40,11 @@ from unrender.training.run_folder import RunFolder
 MESHES = ROOT.parent / "shared/data/meshes"
 TARGETS = {"bunny": MESHES / "stanford-bunny.obj", "cow": MESHES / "spot_textured/cow.obj"}
 POINTS = 10_000
-"""Of the clouds that are drawn from the bunny."""
+"""Number of points sampled from the bunny."""
 SCORED = 50_000
 NETWORKS = ("mlp", "encoding", "fourier", "siren")
 NETWORK_BATCH = 2048
-"""Large networks take fewer points a step: more of their steps fit into the minutes."""
+"""Batch size of large networks, smaller so that more steps fit into the time."""
 Row = tuple[str, torch.Tensor]
 
 
@@ -55,7 +55,7 @@ def fitted(
     arguments: argparse.Namespace,
     minutes: float,
 ) -> Run:
-    """The finished run of that name, or one fitted now."""
+    """The finished run of that name, or a new one."""
     out = arguments.work / f"field-{name}"
     if out.exists() and RunFolder.open(out).finished:
         return Run.open(out, "cpu")
@@ -66,7 +66,7 @@ def fitted(
 def scored(
     name: str, opened: Run, truth: Mesh, seconds: bool = True
 ) -> tuple[record.Figures, SolidScores]:
-    """Figures of one fit, by the name that each begins with."""
+    """Metrics of one fit; their names begin with `name`."""
     generator = torch.Generator().manual_seed(1)
     mesh = mesh_of(opened)
     scores = score_solid(mesh, truth, SCORED, generator)
@@ -85,14 +85,14 @@ def scored(
 
 
 def bunny(arguments: argparse.Namespace) -> record.Figures:
-    """The figures that have bounds, and an occupancy in the same time."""
+    """The bunny as a signed distance and as an occupancy, for the same time."""
     return _mesh(arguments, "bunny", "sdf", SDFFit(), bounds=True) | _mesh(
         arguments, "bunny", "occupancy", OccupancyFit()
     )
 
 
 def cow(arguments: argparse.Namespace) -> record.Figures:
-    """A mesh that is closed."""
+    """The cow, which is a closed mesh."""
     return _mesh(arguments, "cow", "sdf_cow", SDFFit())
 
 
@@ -162,7 +162,7 @@ def kinds(arguments: argparse.Namespace) -> record.Figures:
 
 
 def memory(arguments: argparse.Namespace) -> record.Figures:
-    """What finding the surface takes beyond what the program had, each in a fresh process."""
+    """Additional memory and time of surface extraction, each in a new process."""
     bunny(arguments)
     figures: record.Figures = {}
     for cells in (128, 256, 512):
@@ -178,13 +178,13 @@ def memory(arguments: argparse.Namespace) -> record.Figures:
 
 
 def extract(path: Path, cells: int) -> None:
-    """Print the megabytes, seconds and faces of one surface."""
+    """Print megabytes, seconds and faces of one extraction."""
     opened = Run.open(path, "cpu")
     assert isinstance(opened.method, FieldFit), "a run of a field"
     model: Any = opened.model
-    # Kernels are loaded and libraries warm.
+    # Warm-up: load kernels and libraries.
     opened.method.surface(model, 32)
-    # Linux: the most is counted from now on, for loading took more.
+    # Reset the peak (Linux): loading used more memory.
     Path("/proc/self/clear_refs").write_text("5")
     before = most_megabytes()
     began = time.perf_counter()
@@ -194,7 +194,7 @@ def extract(path: Path, cells: int) -> None:
 
 
 def most_megabytes() -> float:
-    """The most memory that this process has had, since it was last asked to forget."""
+    """Peak memory of this process since the last reset."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
@@ -211,7 +211,7 @@ def measure(arguments: argparse.Namespace) -> record.Figures:
 
 
 def main() -> None:
-    """Measure what is asked for and show it."""
+    """Measure the selected parts and print the metrics."""
     parser = argparse.ArgumentParser(description="Fields fitted to shapes.")
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--minutes", type=float, default=3.0)

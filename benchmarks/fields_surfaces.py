@@ -1,11 +1,11 @@
-"""Fields, light and surfaces: fitted, rendered, and found from photographs.
+"""Fields, light and surfaces: fits, renderers, surfaces from images, and derivatives.
 
     python benchmarks/fields_surfaces.py [--only PART ...] [--minutes 20] [--quick]
 
-The parts images and best-image fit photographs; sdf fits distances to the bunny, and shapes to
-other targets and by other fields; sphere-trace and path are seconds; neus and volsdf fit for
---minutes each, synthetic three times for a quarter of them; gradients is both studies of
-derivatives. What is asked for alone is merged into the results and the tables of the docs.
+Parts: images and best-image fit photographs; sdf fits a signed distance to the bunny; shapes
+other targets and other fields; sphere-trace and path take seconds; neus and volsdf fit for
+--minutes each, synthetic three times for a quarter of that; gradients is both studies of
+derivatives. Measured parts are merged into the results, and the tables of the docs rewritten.
 """
 
 import argparse
@@ -29,13 +29,13 @@ RESULTS = ROOT / "benchmarks/results/fields_surfaces.json"
 
 
 def main() -> None:
-    """Measure what is asked for, and merge it into the file."""
+    """Measure the selected parts, and merge the results into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=20.0, help="of one scan's fit")
+    parser.add_argument("--minutes", type=float, default=20.0, help="fitting time of one scan")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/fields_surfaces")
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     committed = not arguments.quick and arguments.out == RESULTS
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def images(arguments: argparse.Namespace) -> record.Figures:
-    """Every kind of field after as many steps, and the pictures of docs/fields."""
+    """All kinds of fields after the same number of steps, and the images of docs/fields."""
     steps = 20 if arguments.quick else field_images.STEPS
     work = arguments.work / "images"
     figures = field_images.image_losses(work, arguments.seed, steps)
@@ -56,7 +56,7 @@ def images(arguments: argparse.Namespace) -> record.Figures:
 
 
 def best_image(arguments: argparse.Namespace) -> record.Figures:
-    """The best field in a minute."""
+    """The best image field in a minute."""
     return field_images.best_image(
         arguments.seed, 2.0 if arguments.quick else field_images.SECONDS
     )
@@ -68,7 +68,7 @@ def bunny(arguments: argparse.Namespace) -> record.Figures:
 
 
 def shapes(arguments: argparse.Namespace) -> record.Figures:
-    """Other targets and kinds of fields, half a minute each; the memory that surfaces take."""
+    """Other targets and kinds of fields, half a minute each, and memory of extraction."""
     figures: record.Figures = {}
     for part in ("cow", "clouds", "kinds", "memory"):
         figures |= _shapes(arguments, part, 0.5)
@@ -90,12 +90,12 @@ def sphere_trace(arguments: argparse.Namespace) -> record.Figures:
 
 
 def path(arguments: argparse.Namespace) -> record.Figures:
-    """Three scenes beside Mitsuba 3."""
+    """Three scenes, compared with Mitsuba 3."""
     return path_figures(arguments.quick, arguments.seed)
 
 
 def gradients(arguments: argparse.Namespace) -> record.Figures:
-    """What every technique makes of pixels' derivatives, and problems solved by them."""
+    """Derivatives of pixels by all techniques, and inverse problems."""
     return gradient_figures(arguments.seed, arguments.quick, arguments.pictures / "gradients")
 
 

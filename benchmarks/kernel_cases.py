@@ -1,6 +1,6 @@
-"""The kernels at the sizes they are timed at, and the least work that each can do it with.
+"""Kernels at the sizes at which they are timed, and the minimum work of each.
 
-A new kernel is a function that makes a `Case` and a line in `CASES`.
+To add a kernel, write a function that returns a `Case`, and a line in `CASES`.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -35,20 +35,20 @@ SAMPLES_A_RAY = 32
 
 @dataclass(frozen=True)
 class Work:
-    """The least that a case must do, whoever does it."""
+    """Minimum work of a case, independent of the implementation."""
 
     flops: float = 0.0
-    """Of matrix products."""
+    """Floating-point operations of matrix products."""
     bytes: float = 0.0
-    """In and out, each array once in each direction of the pass."""
+    """Bytes moved: each array in and out once per pass."""
     gathers: dict[int, float] = field(default_factory=dict)
-    """Random reads of 8 bytes, by the entries of their table."""
+    """Number of random 8-byte reads, by the number of table entries."""
     updates: dict[int, float] = field(default_factory=dict)
     in_turn: bool = False
-    """Whether it is one kind of work after the other, so that their times add up."""
+    """Whether kinds of work follow each other, so that their times add up."""
 
     def least_seconds(self, limits: Limits) -> dict[str, float]:
-        """The time each limit leaves; the longest is the one that counts."""
+        """Minimum time at each limit; the longest one binds."""
         pairs = ((self.gathers, limits.gathers), (self.updates, limits.updates))
         found = {
             "products": self.flops / limits.flops,
@@ -73,9 +73,9 @@ class Case:
 
     count: int
     unit: str
-    """What is counted."""
+    """Unit of the count."""
     run: Callable[[Backend], object]
-    """Forward and, where there is one, backward."""
+    """Runs the forward and, if it exists, the backward pass."""
     work: Work
 
 
@@ -96,7 +96,7 @@ def _forward_backward(
 
 
 def _touched(layout: HashGridLayout, count: int) -> dict[int, float]:
-    """Eight entries a point and level, by the size of the level's table."""
+    """Eight accesses per point and level, by the size of the level's table."""
     touched: dict[int, float] = {}
     for size in layout.sizes:
         touched[size] = touched.get(size, 0.0) + 8.0 * count
@@ -110,7 +110,7 @@ def hash_grid_case(
     layout = HashGridLayout(levels, log2_table_size, 16, finest)
     points = _random((count, 3), device)
     table = _random((layout.num_entries, 2), device, gradient=True)
-    # As the networks hand it down: column by column.
+    # In the memory layout of the networks' gradient: column by column.
     above = [_random((2 * levels, count), device).T]
     touched = _touched(layout, count)
     moved = 4 * count * (2 * 3 + 2 * 2 * levels) + table.nbytes
@@ -138,7 +138,7 @@ def mlp_case(count: int, device: str, sizes: Sequence[int] = (32, 64, 64, 16)) -
 
 
 def composite_case(count: int, device: str) -> Case:
-    """All four sums of each ray, and backward to density and colour."""
+    """All four sums of each ray, and backward to density and color."""
     num = count * SAMPLES_A_RAY
     density = (10 * _random((num,), device)).requires_grad_()
     color = _random((3, num), device).T.requires_grad_()
@@ -160,7 +160,7 @@ def composite_case(count: int, device: str) -> Case:
 
 
 def expand_case(count: int, device: str, channels: int = 16) -> Case:
-    """Rays' features to their samples, and backward."""
+    """Features of rays to their samples, and backward."""
     values = _random((count, channels), device, gradient=True)
     offsets = torch.arange(count + 1, device=device) * SAMPLES_A_RAY
     num = count * SAMPLES_A_RAY
@@ -181,7 +181,7 @@ def _ball(cells: int) -> Tensor:
 
 
 def march_case(count: int, device: str, cells: int = 128) -> Case:
-    """Rays through a ball that lets some light through."""
+    """Rays through a semi-transparent ball."""
     occupied = _ball(cells)
     grid = MarchGrid.from_cells(1.5, occupied, 10.0 * occupied, 0.015).to(torch.device(device))
     origins = 4 * torch.nn.functional.normalize(torch.randn(count, 3), dim=-1)
@@ -197,7 +197,7 @@ def march_case(count: int, device: str, cells: int = 128) -> Case:
 
 
 def occupancy_case(count: int, device: str, cells: int = 128) -> Case:
-    """The update at `count` random cells, and which of all cells are occupied then."""
+    """Update of `count` random cells, and the resulting occupancy of all cells."""
     density = _random((cells, cells, cells), device)
     index = torch.randperm(cells**3)[:count].sort().values.to(device)
     seen = _random((len(index),), device)
@@ -210,7 +210,7 @@ def occupancy_case(count: int, device: str, cells: int = 128) -> Case:
 
 
 def grid_sample_case(count: int, device: str, side: int = 128, channels: int = 12) -> Case:
-    """Forward, and backward to the grid; with the total variation, as DVGO trains."""
+    """Forward, and backward to the grid, with total variation, as in DVGO's training."""
     grid = _random((channels, side, side, side), device, gradient=True)
     points = _random((count, 3), device)
     above = [_random((channels, count), device).T, torch.ones((), device=device)]
@@ -218,7 +218,7 @@ def grid_sample_case(count: int, device: str, side: int = 128, channels: int = 1
     def forward(name: Backend) -> tuple[Tensor, ...]:
         return grid_sample(grid, points, name), total_variation(grid, name)
 
-    # The grid is read and its gradient written, twice each; eight vertices a point.
+    # The grid is read and its gradient written, twice each; eight vertices per point.
     moved = 4 * grid.nbytes + 4 * count * 2 * (3 + channels)
     return Case(count, "samples", _forward_backward(forward, [grid], above), Work(bytes=moved))
 
@@ -259,13 +259,13 @@ def step_function_case(count: int, device: str, bins: int = 64) -> Case:
 
 @contextmanager
 def all_kernels_on(name: Backend) -> Generator[None]:
-    """Whoever asks for "auto" gets this backend. The library has no such switch, on purpose."""
+    """Make "auto" resolve to this backend; the library has no such switch, on purpose."""
     with patch.object(backend, "resolve", lambda asked, _: name if asked == "auto" else asked):
         yield
 
 
 def train_step_case(count: int, device: str) -> Case:
-    """A step of instant-ngp on so many samples, as far as the optimiser's, of noisy images."""
+    """A training step of instant-ngp with that number of samples, on noise images."""
     generator = torch.Generator().manual_seed(0)
     cameras = Cameras.from_focal(spherical_shell(8, (4.0, 4.0), generator), 140.0, 100, 100)
     views = Views(cameras, torch.rand(8, 100, 100, 4, generator=generator)).to(device)
@@ -303,16 +303,16 @@ CASES: dict[str, tuple[int, int, Factory]] = {
     "step_function": (1 << 13, 1 << 12, step_function_case),
     "train step": (1 << 16, 1 << 14, train_step_case),
 }
-"""By name: how many, how many for a quick look, and what makes such a case on a device."""
+"""By name: size, size of a quick run, and a function that creates the case on a device."""
 
 COMPARED = tuple(name for name in CASES if name not in ("hash_grid, T 2^19", "train step"))
-"""Those whose ratios are committed. Of the two left out, one is another case's code with a
-reference that takes long, and one is made of the others, with a reference whose time varies
-twofold from run to run."""
+"""Cases whose ratios are committed. Two are left out: one shares the code of another case and
+has a slow reference, the other combines the others and has a reference whose time varies by a
+factor of two between runs."""
 
 
 def make_case(name: str, device: str, seed: int, quick: bool) -> Case:
-    """The case of that name with its random inputs."""
+    """The case of that name with random inputs."""
     torch.manual_seed(seed)
     full, fewer, factory = CASES[name]
     return factory(fewer if quick else full, device)

@@ -1,8 +1,8 @@
-"""The pictures of docs/light.
+"""Images of docs/light.
 
     python benchmarks/light_pictures.py [--only NAME ...] [--mesh FILE] [--out FOLDER]
 
-Each is seconds to a minute; the mesh stands in the first.
+Each takes seconds to a minute; --mesh is used in the first.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 
 
 def draw_spectrum(out: Path, mesh: Path) -> None:
-    """Seven kinds of light in the room, and the seconds of each."""
+    """Seven kinds of lighting of the room; prints the time of each."""
     scene, camera = spectrum_scene(read_mesh(mesh))
     tiles: list[tuple[str, Tensor]] = []
     for stage in spectrum(scene, camera(200), 256):
@@ -48,14 +48,14 @@ def draw_spectrum(out: Path, mesh: Path) -> None:
 
 
 def draw_strategies(out: Path, mesh: Path) -> None:
-    """Veach's plates: four roughnesses and four lamps of one power, at 16 paths a pixel."""
+    """Veach's plates: four roughnesses, four lamps of equal power, 16 paths per pixel."""
     objects = [
         SceneObject(_plate(6.0, 6.0, 0.0, (0.0, 0.0, -0.6)), Lambert(torch.full((3,), 0.35)))
     ]
     eye, lamps = torch.tensor([0.0, -6.0, 2.2]), torch.tensor([0.0, 2.3, 1.9])
     for k, roughness in enumerate((0.004, 0.03, 0.1, 0.3)):
         middle = (0.0, 1.2 - 0.85 * k, 0.55 - 0.28 * k)
-        # So that its middle shows the lamps to the camera.
+        # Oriented so that its center reflects the lamps to the camera.
         half = sum(
             (end - torch.tensor(middle)) / (end - torch.tensor(middle)).norm()
             for end in (eye, lamps)
@@ -111,7 +111,7 @@ def draw_functions(out: Path, mesh: Path) -> None:
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:
-    """The built-in scenes by direct light, and by paths."""
+    """The built-in scenes with direct light, and path traced."""
     pose = turntable(8, 4.0, 0.6)[1:2]
     cameras = Cameras.from_focal(pose, 1.55 * 200, 200, 200)
     rows = [
@@ -138,7 +138,7 @@ def _camera(eye: Tensor, target: Tensor, size: int, lens: float) -> Cameras:
 def _plate(
     across: float, along: float, tilt: float, middle: tuple[float, float, float]
 ) -> Mesh:
-    """A rectangle of these half sizes along x and y, its far side raised by the tilt."""
+    """A rectangle with these half sizes along x and y, with its far side raised by `tilt`."""
     c, s = math.cos(tilt), math.sin(tilt)
     sides = [(-across, -along), (across, -along), (across, along), (-across, along)]
     corners = torch.tensor([(x, y * c, y * s) for x, y in sides]) + torch.tensor(middle)
@@ -154,7 +154,7 @@ PICTURES: dict[str, Callable[[Path, Path], None]] = {
 
 
 def main() -> None:
-    """Draw what is asked for."""
+    """Draw the selected images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(PICTURES), default=list(PICTURES))
     parser.add_argument("--mesh", type=Path, default=COW)

@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: what kernels are held against.
+"""Measured limits of this machine, with which kernels are compared.
 
 Products of matrices, copies, and random reads ("gathers") and additions ("updates") of
 entries of two floats, in tables of several sizes. Gathers share one table; each thread has a
@@ -23,24 +23,24 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Limits:
-    """Rates a second, of all threads together."""
+    """Rates per second, of all threads together."""
 
     flops: float
-    """Of float32 products of large square matrices; a multiplication and an addition are 2."""
+    """FLOP/s of float32 products of large square matrices."""
     bytes: float
-    """Copied from one large array to another; each byte is read and written, and counts 2."""
+    """Bytes/s of a copy of a large array; each byte is read and written, and counts twice."""
     gathers: dict[int, float]
-    """By the binary logarithm of the table's entries, of 8 bytes."""
+    """Random reads/s, by the binary logarithm of the number of 8-byte table entries."""
     updates: dict[int, float]
 
     def rate(self, rates: dict[int, float], entries: int) -> float:
-        """The rate for a table of any size, interpolated in logarithms."""
+        """The rate for a table of any size, by log-log interpolation."""
         sizes = sorted(rates)
         logs = [math.log(rates[size]) for size in sizes]
         return float(np.exp(np.interp(math.log2(max(entries, 1)), sizes, logs)))
 
     def best(self, other: "Limits") -> "Limits":
-        """The higher of each rate: what disturbs a measurement only lowers it."""
+        """The maximum of each rate: disturbances only lower it."""
         pairs = ((self.gathers, other.gathers), (self.updates, other.updates))
         gathers, updates = ({key: max(a[key], b[key]) for key in a} for a, b in pairs)
         return Limits(
@@ -52,7 +52,7 @@ class Limits:
 
 
 def measure(device: str, quick: bool) -> Limits:
-    """Measure the machine as it is now, twice; some 30 seconds, or 6."""
+    """Measure the machine twice; takes 30 seconds, or 6 if quick."""
     return _look(device, quick).best(_look(device, quick))
 
 
@@ -74,13 +74,13 @@ def _look(device: str, quick: bool) -> Limits:
 
 
 Probe = tuple[Callable[[], object], int]
-"""What to run, and how many entries that touches."""
+"""What to run, and the number of entries that it accesses."""
 
 
 @jit
 @no_type_check
 def _gather(table, index, num_blocks, seed):
-    """Entries of a block of random numbers, which differ from block to block by one more."""
+    """Random reads; the indices of a block are permuted by a different salt for each block."""
     mask = np.uint32(len(table) - 1)
     salt = np.uint32(seed)
     a = np.float32(0)
@@ -127,7 +127,7 @@ def _cpu_probes(log2: int, quick: bool) -> tuple[Probe, Probe]:
 
 
 def _torch_probes(log2: int) -> tuple[Probe, Probe]:
-    """On a GPU: an entry is one complex number, so that it is read as a whole."""
+    """On a GPU. An entry is one complex number, so that it is read as a whole."""
     generator = torch.Generator("cuda").manual_seed(0)
     count = 1 << 24
     table = torch.zeros(1 << log2, dtype=torch.complex64, device="cuda")

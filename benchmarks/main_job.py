@@ -1,9 +1,9 @@
-"""The main job, end to end, on a Blender scene and on the built-in ones.
+"""The demo, end to end, on a Blender scene and on the built-in ones.
 
     python benchmarks/main_job.py [--data FOLDER] [--only NAME ...] [--quick] [--out FILE]
 
-Runs `unrender demo` as a user would, one process a scene, and writes its figures to a JSON
-file with the command, commit, machine and seed. All are on held-out views, against the truth.
+Runs `unrender demo` as a user would, one process per scene, and writes its metrics to a JSON
+file with command, commit, machine and seed. All metrics are on held-out views.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from record import ROOT
 
 BUILT_IN = ("bricks", "chair", "hotdog")
 
-# What is asked of each figure of summary.json: its unit and its bound.
+# Unit and acceptance bound of metrics in summary.json.
 WANTED: dict[str, tuple[str, str, float]] = {
     "fit.psnr": ("dB", "at_least", 30.0),
     "fit.seconds": ("s", "at_most", 90.0),
@@ -42,7 +42,7 @@ UNITS = {
     "pose.translation_percent_median": "percent of the radius",
     "pose.num_views": "views",
 }
-# Of details.json: what the figures are to be held against.
+# Baselines and times, in details.json.
 DETAILS = {
     "nearest_view_psnr": "dB",
     "inversion_20_steps_rotation_deg_median": "degrees",
@@ -50,23 +50,23 @@ DETAILS = {
     "refine_seconds_per_view": "s",
 }
 UNITS |= {f"details.{key}": unit for key, unit in DETAILS.items()}
-# Only the real scene has bounds on quality; the built-in ones have the demo's time and memory.
+# Only lego has bounds on quality; built-in scenes have bounds on time and memory.
 BOUNDS_OF_BUILT_IN = ("peak_memory_mb", "total_seconds")
 
 
 def main() -> None:
-    """Run the scenes that are asked for, and merge their figures into the file."""
+    """Run the selected scenes, and merge their metrics into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data",
         type=Path,
         default=record.LEGO,
-        help="Blender folder of the real scene",
+        help="Blender folder of lego",
     )
     parser.add_argument("--only", nargs="*", help="lego, bricks, chair, hotdog; default all")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="half a minute a scene, no bounds")
+    parser.add_argument("--quick", action="store_true", help="half a minute per scene")
     parser.add_argument("--keep", type=Path, help="folder to keep the demos' outputs in")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/main_job.json")
     arguments = parser.parse_args()
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def run_scene(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, object]]:
-    """Run one demo in a process of its own; figures by name, with the scene's for built-ins."""
+    """Run one demo in a new process; names of built-in scenes' metrics begin with the scene."""
     source = name if name in BUILT_IN else str(arguments.data)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / name
@@ -107,7 +107,7 @@ def run_scene(name: str, arguments: argparse.Namespace) -> dict[str, dict[str, o
 
 
 def flatten(summary: dict[str, object]) -> dict[str, float]:
-    """summary.json's numbers by dotted name."""
+    """Numbers of summary.json by dotted name."""
     flat: dict[str, float] = {}
     for key, value in summary.items():
         for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
@@ -117,7 +117,7 @@ def flatten(summary: dict[str, object]) -> dict[str, float]:
 
 
 def figure(key: str, value: float, scene: str, quick: bool) -> dict[str, object]:
-    """One figure as the results hold it."""
+    """One metric of the results."""
     unit, kind, bound = WANTED.get(key, (UNITS.get(key, ""), "", 0.0))
     bounded = kind and not quick and (scene == "lego" or key in BOUNDS_OF_BUILT_IN)
     return {"value": value, "unit": unit, **({kind: bound} if bounded else {})}

@@ -1,9 +1,9 @@
-"""The path tracer beside Mitsuba 3's `scalar_rgb`: the same scenes, one run, in turn.
+"""The path tracer against Mitsuba 3's `scalar_rgb`: the same scenes, in one process, in turn.
 
     python benchmarks/path_against_mitsuba.py [--quick]
 
-Of scenes in this library's own types, Mitsuba gets the same triangles, materials, lights and
-camera. Distance functions become nothing there: give meshes.
+Scenes of this library are converted to Mitsuba with the same triangles, materials, lights and
+camera. Distance functions are not converted: use meshes.
 """
 
 import argparse
@@ -36,12 +36,12 @@ mi.set_variant("scalar_rgb")
 
 MAX_DEPTH = 8
 LENS = 1.6
-"""Focal length over the image's width."""
+"""Focal length, relative to the image's width."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A scene, and where the camera stands, which looks at the target."""
+    """A scene, and a camera position and target."""
 
     scene: Scene
     eye: tuple[float, float, float]
@@ -54,7 +54,7 @@ class Setting:
 
 
 def quad(*corners: tuple[float, float, float], texture: UVTexture | None = None) -> Mesh:
-    """Four corners, counterclockwise as seen from where it is lit."""
+    """A quadrilateral, counterclockwise as seen from its lit side."""
     return Mesh(torch.tensor(corners), torch.tensor([[0, 1, 2], [0, 2, 3]]), texture)
 
 
@@ -98,7 +98,7 @@ def box_room() -> Setting:
 
 
 def sky_image(rows: int = 256) -> Tensor:
-    """Bright toward one side and above, smooth, of three colours."""
+    """A smooth environment map, brighter toward one side and above."""
     theta = (torch.arange(rows) + 0.5) * (torch.pi / rows)
     phi = torch.pi - (torch.arange(2 * rows) + 0.5) * (torch.pi / rows)
     theta, phi = torch.meshgrid(theta, phi, indexing="ij")
@@ -125,7 +125,7 @@ def balls() -> Setting:
 
 
 def textured() -> Setting:
-    """A picture on the floor and a ring over it, by a point and by parallel light."""
+    """A textured floor and a ring above it, under point and directional light."""
     generator = torch.Generator().manual_seed(3)
     image = torch.rand(8, 8, 3, generator=generator)
     image = torch.nn.functional.interpolate(image.permute(2, 0, 1)[None], size=(64, 64))[0]
@@ -175,7 +175,7 @@ def mitsuba_material(material: Material, mesh: Mesh) -> dict[str, Any]:
         return {"type": "twosided", "side": own}
     assert color is not None
     if isinstance(material, Metal):
-        # Schlick's rise toward grazing angles is that of Disney's metal, whose α is r².
+        # Disney's metal has the same Schlick Fresnel term, with α = r².
         own = {
             "type": "principled", "base_color": rgb(color), "metallic": 1.0,
             "roughness": material.roughness**0.5,
@@ -199,7 +199,7 @@ def mitsuba_light(light: Light) -> dict[str, Any]:
             "type": "directional", "direction": light.direction.tolist(),
             "irradiance": rgb(light.irradiance),
         }  # fmt: skip
-    # Theirs has y up, and begins at another longitude.
+    # Mitsuba's environment has y up, and starts at another longitude.
     turn = mi.ScalarTransform4f().rotate([1, 0, 0], 90).rotate([0, 1, 0], TURN)
     bitmap = mi.Bitmap(light.radiance.numpy())
     return {"type": "envmap", "bitmap": bitmap, "to_world": turn}
@@ -209,7 +209,7 @@ TURN = 90.0
 
 
 def mitsuba_scene(setting: Setting, size: int, folder: Path) -> Any:
-    """The same scene; `folder` for its meshes."""
+    """The scene in Mitsuba; its meshes are written to `folder`."""
     content: dict[str, Any] = {
         "type": "scene",
         "integrator": {"type": "path", "max_depth": MAX_DEPTH, "hide_emitters": False},
@@ -244,7 +244,7 @@ def mitsuba_scene(setting: Setting, size: int, folder: Path) -> Any:
 
 
 def obj_text(mesh: Mesh) -> str:
-    """Without turning z into y, as it is read there."""
+    """Write the mesh without converting z up to y up."""
     lines = ["v {:.9g} {:.9g} {:.9g}".format(*v) for v in mesh.vertices.tolist()]
     faces = (mesh.faces + 1).tolist()
     if isinstance(mesh.texture, UVTexture):
@@ -267,8 +267,9 @@ def mitsuba_image(scene: Any, samples: int, seed: int = 0) -> Tensor:
 
 
 def path_figures(quick: bool = False, seed: int = 0) -> record.Figures:
-    """Time at equal samples, over Mitsuba's, of the box room at 256² with 16 paths a pixel; and
-    the error of an image in equal time, over Mitsuba's, against a mean of both.
+    """Time at equal samples, and error at equal time, relative to Mitsuba's.
+
+    256×256 pixels with 16 paths per pixel; errors are against a mean of both renderers.
     """
     figures: record.Figures = {}
     size, samples = (96, 4) if quick else (256, 16)
@@ -291,7 +292,7 @@ def path_figures(quick: bool = False, seed: int = 0) -> record.Figures:
         other = (pair[0] - pair[1]).square().mean() / 2
         key = "path_time_over_mitsuba" + ("" if name == "box" else f"_{name}")
         figures[key] = record.figure(ratio, "×", **({"at_most": 3.0} if name == "box" else {}))
-        # Errors fall with the root of the time.
+        # Errors decrease with the square root of the time.
         figures[f"path_error_at_equal_time_{name}"] = record.figure(
             float((ours / other * ratio).sqrt()), "×"
         )
@@ -300,7 +301,7 @@ def path_figures(quick: bool = False, seed: int = 0) -> record.Figures:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the metrics."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Other libraries on the same scene, where they can be imported. None is installed for it."""
+"""Other libraries on the same scene, if they can be imported; none is installed for this."""
 
 import copy
 import math
@@ -12,10 +12,10 @@ from typing import Any
 def nerfstudio(
     data: Path, device: str, budgets: Sequence[float], evaluate: bool = True
 ) -> dict[str, Any]:
-    """Nerfacto as it comes, but for plain torch instead of tiny-cuda-nn.
+    """Nerfacto of nerfstudio with its defaults, with plain torch instead of tiny-cuda-nn.
 
-    One run that is looked at after each of the budgets, in seconds: its learning rate hardly
-    falls within minutes. Gives the points of PSNR and the rays a second, or why it is absent.
+    One run is evaluated after each budget, in seconds: its learning rate hardly decays within
+    minutes. Returns PSNR at each budget and rays per second, or the reason why it is absent.
     """
     try:
         from nerfstudio.configs.method_configs import method_configs  # noqa: PLC0415

@@ -1,9 +1,9 @@
-"""Derivatives of pixels and inverse problems, as figures and as the studies' pages.
+"""Derivatives of pixels and inverse problems, as metrics and as the studies' pages.
 
     python benchmarks/pixel_gradients.py FOLDER
 
-writes gradients.md and inverse-problems.md with their pictures and tables into the folder; the
-pictures in docs/gradients are from there. `gradient_figures` is the part "gradients" of
+writes gradients.md and inverse-problems.md with their images and CSV tables into the folder, as
+in docs/gradients. `gradient_figures` is the part "gradients" of
 benchmarks/fields_surfaces.py.
 """
 
@@ -23,7 +23,7 @@ def gradient_figures(
 ) -> record.Figures:
     """Errors and costs of each technique, and the errors of the inverse problems.
 
-    The pages go into a folder, if one is given.
+    The pages are written into the folder `pages`, if given.
     """
     gradients = Gradients(side=24, runs=2, rays=4) if quick else Gradients()
     problems = InverseProblems(side=32, poses=1, steps=30) if quick else InverseProblems()
@@ -38,7 +38,7 @@ def gradient_figures(
 
 
 def _errors(findings: Findings) -> record.Figures:
-    """Relative errors, and costs over a plain image, of each technique: the scenes' mean."""
+    """Relative error and cost of each technique, on average over the scenes."""
     found: dict[str, list[float]] = {}
     for row in findings.records:
         name = f"gradient_{_key(row['technique'])}"
@@ -69,7 +69,7 @@ def _number(value: str | float | None) -> float:
 
 
 def _key(text: object) -> str:
-    """In letters, digits and underscores: 2×2 becomes 2x2 and β beta."""
+    """An identifier of letters, digits and underscores: 2×2 becomes 2x2 and β beta."""
     plain = str(text).replace("×", "x").replace("β", "beta").replace(".", "p")
     return "_".join("".join(c if c.isalnum() else " " for c in plain).split()).lower()
 

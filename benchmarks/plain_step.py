@@ -1,6 +1,6 @@
-"""A step of the flow's training as it is written first: what the library's is held against.
+"""Plain implementation of a training step of the flow, as a baseline of the library's.
 
-The same network, losses, optimiser and average, in float32: patches by a convolution, attention
+The same network, losses, optimizer and average, in float32: patches by a convolution, attention
 by its formula, and a loop over the parameters for every update. Nothing here is approximate, so
 both steps compute the same.
 """
@@ -31,7 +31,7 @@ def attention_by_formula(self: transformer.Attention, x: Tensor) -> Tensor:
 
 
 class PlainOptimizer(torch.optim.Optimizer):
-    """Muon and AdamW as their papers have them, one parameter after another."""
+    """Muon and AdamW as in their papers, one parameter after another."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class PlainOptimizer(torch.optim.Optimizer):
             state = self.state[parameter]
             momentum = state.setdefault("momentum", torch.zeros_like(parameter))
             momentum.mul_(MOMENTUM).add_(parameter.grad, alpha=1 - MOMENTUM)
-            update = orthogonalised((1 - MOMENTUM) * parameter.grad + MOMENTUM * momentum) * (
+            update = orthogonalize((1 - MOMENTUM) * parameter.grad + MOMENTUM * momentum) * (
                 ADAM_UPDATE * math.sqrt(max(parameter.shape))
             )
             parameter.mul_(1 - matrices["lr"] * self.weight_decay)
@@ -79,8 +79,8 @@ class PlainOptimizer(torch.optim.Optimizer):
             parameter.sub_(others["lr"] * mean / (square.sqrt() + EPSILON))
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """Newton-Schulz iterations on the matrix itself."""
+def orthogonalize(matrix: Tensor) -> Tensor:
+    """Newton–Schulz iterations on the matrix itself."""
     a, b, c = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     wide = wide / wide.norm().clamp_min(1e-7)
@@ -92,6 +92,6 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, share: float) -> None:
-    """Move the average of the weights."""
+    """Update the exponential moving average of the weights."""
     for ours, theirs in zip(average.parameters(), network.parameters(), strict=True):
         ours.mul_(share).add_(theirs, alpha=1 - share)

@@ -1,11 +1,11 @@
-"""The pose flow on a Blender scene: images from poses, poses from images, and what these beat.
+"""The pose flow on a Blender scene: images from poses, poses from images, and baselines.
 
     python benchmarks/pose_flow.py [--data FOLDER] [--only NAME ...] [--work FOLDER] [--quick]
 
-Fits the scene, renders views of it, trains the flow and its controls for the same time each,
-and judges all of them on the scene's test views, averaged to 32×32 pixels, RGBA over white.
+Fits the scene, renders views of it, trains the flow and its baselines for the same time each,
+and evaluates all of them on the scene's test views, downscaled to 32×32 pixels, over white.
 Parts: flow, pose-regressor, sit-gaussian, sit-plain, look-up, speed. With --work the runs are
-kept, and used again by the next call, so that a long table can be made over several.
+kept and reused by later calls, so that the measurement can be split.
 """
 
 import argparse
@@ -62,12 +62,12 @@ SIZE, SUPERSAMPLE = 32, 3
 PARTS = ("flow", "pose-regressor", "sit-gaussian", "sit-plain", "look-up", "speed")
 SPEED_ROUNDS = 30
 RESULTS = ROOT / "benchmarks/results/pose_flow.json"
-"""What the page's table shows."""
+"""Results of the page's tables."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What all parts share."""
+    """Data and settings of all parts."""
 
     scene: Dataset
     fitted: Run
@@ -77,7 +77,7 @@ class Bench:
     seed: int
 
     def trained(self, name: str) -> Run:
-        """The method's run: trained now, or by an earlier call; an interrupted one goes on."""
+        """The method's run, trained now or by an earlier call, or resumed."""
         print(f"== {name}: {self.minutes:g} minutes, unless it is there", flush=True)
         options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
         views = Dataset(self.scene.name, self.views, self.views)
@@ -88,7 +88,7 @@ class Bench:
         return self.scene.test.resized(SIZE, SIZE)
 
     def quality(self, renderer: Renderer) -> ImageScores:
-        """Of images at the test poses, against the photographs."""
+        """Scores of images rendered at the test poses."""
         made = render_in_parts(renderer, self.test.cameras).over(WHITE).clamp(0, 1)
         return score_images(made, self.test.over(WHITE).clamp(0, 1))
 
@@ -97,15 +97,15 @@ class Bench:
 
 
 def main() -> None:
-    """Run the parts that are asked for, and merge their figures into the file."""
+    """Measure the selected parts, and merge the results into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=record.LEGO, help="Blender folder")
-    parser.add_argument("--only", nargs="*", choices=PARTS, help="parts; default all")
+    parser.add_argument("--only", nargs="*", choices=PARTS, help="parts, by default all")
     parser.add_argument("--work", type=Path, help="folder that keeps the runs")
-    parser.add_argument("--minutes", type=float, default=20.0, help="training of each")
-    parser.add_argument("--views", type=int, default=8000, help="training views")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of training each")
+    parser.add_argument("--views", type=int, default=8000, help="number of training views")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="seconds of training, no bounds")
+    parser.add_argument("--quick", action="store_true", help="train for seconds only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.quick:
@@ -134,7 +134,7 @@ def without_bounds(one: dict[str, object]) -> dict[str, object]:
 
 
 def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
-    """The fitted scene and the views that it makes, as `unrender demo` makes them."""
+    """The fitted scene and rendered views, as in `unrender demo`."""
     scene = load_dataset(str(arguments.data))
     minutes = 0.2 if arguments.quick else 3.0
     folder, file = work / "scene", work / "views.npz"
@@ -172,7 +172,7 @@ def pose_figures(prefix: str, scores: PoseScores) -> Figures:
 
 
 def run_flow(bench: Bench) -> Figures:
-    """The flow both ways, and its poses refined on the scene."""
+    """The flow in both directions, and its poses refined on the scene."""
     flow = bench.trained("sit")
     images = bench.scene.test.rgba
     quality = {n: bench.quality(flow.with_options(image_steps=n).renderer) for n in (1, 4, 50)}
@@ -210,20 +210,20 @@ def run_flow(bench: Bench) -> Figures:
 
 
 def run_regressor(bench: Bench) -> Figures:
-    """The same transformer, from images straight to poses."""
+    """Baseline: the same transformer, from images directly to poses."""
     found = bench.trained("pose-regressor").fitted.estimate_poses(bench.scene.test.rgba)
     return pose_figures("control_regressor_", bench.errors(found))
 
 
 def run_gaussian(bench: Bench) -> Figures:
-    """The same transformer from noise, with the pose for the condition."""
+    """Baseline: the same transformer from Gaussian noise, conditioned on the pose."""
     return image_figures(
         "control_gaussian_", bench.quality(bench.trained("sit-gaussian").renderer)
     )
 
 
 def run_plain(bench: Bench) -> Figures:
-    """The same transformer, trained and used as textbooks have it."""
+    """Baseline: the same transformer with textbook flow matching."""
     flow = bench.trained("sit-plain")
     images = bench.scene.test.rgba
     many, one = flow.fitted, flow.with_options(inversion_steps=1).fitted
@@ -238,7 +238,7 @@ def run_plain(bench: Bench) -> Figures:
 
 
 def run_look_up(bench: Bench) -> Figures:
-    """What needs no training: the nearest view, either way, and any pose."""
+    """Baselines without training: the nearest view in both directions, and a random pose."""
     images = bench.scene.test.rgba
     nearest = nearest_view_estimator(bench.views)(images)
     generator = torch.Generator().manual_seed(bench.seed)
@@ -253,7 +253,7 @@ def run_look_up(bench: Bench) -> Figures:
 
 
 def run_speed(bench: Bench) -> Figures:
-    """A training step of the library against one that is written plainly, in turn."""
+    """A training step of the library against a plain implementation, in turn."""
     method = PRESETS["sit"].method()
     assert isinstance(method, SiTFlow)
     ours, plain, without = (
@@ -275,11 +275,11 @@ def run_speed(bench: Bench) -> Figures:
 
 
 Stepper = tuple[Callable[[], None], PoseFlow]
-"""What takes a training step whenever it is called, and the model that it trains."""
+"""A function that takes a training step, and the model that it trains."""
 
 
 def stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
-    """The library's own steps."""
+    """Training steps of the library."""
     generator = torch.Generator().manual_seed(seed)
     model = method.build(views, generator)
     optimizer = method.optimizer(model)
@@ -297,7 +297,7 @@ def stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
 
 
 def plain_stepper(method: SiTFlow, views: Views, seed: int) -> Stepper:
-    """The same in float32, without any of the library's savings."""
+    """Training steps of the plain implementation, in float32."""
     method = dataclasses.replace(method, precision="float32")
     generator = torch.Generator().manual_seed(seed)
     model: PoseFlow = method.build(views, generator)

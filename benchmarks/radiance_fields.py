@@ -1,12 +1,11 @@
-"""Every radiance field on one scene, by one protocol, with the same time to fit.
+"""All radiance fields on one scene, with the same protocol and the same time.
 
     python benchmarks/radiance_fields.py [--data FOLDER] [--work FOLDER] [--only NAME ...]
         [--minutes 10] [--quick] [--out FILE]
 
-Each method is fitted to the training views for as long as the others, then judged on all test
-views over white: PSNR and SSIM, seconds an image, size and memory. While it learns, a few of
-the test views are rendered from time to time, for the plot alone: that time is not counted, and
-nothing is chosen by it.
+Each method is fitted to the training views for the same time and evaluated on all test views
+over white: PSNR, SSIM, time per image, model size and memory. During training a few test views
+are rendered for the plot; this does not count as training time, and no choice is based on it.
 """
 
 import argparse
@@ -49,7 +48,7 @@ PRESETS = {
     "dvgo": "dvgo-fast",
     "gaussian_splatting": "gaussian-splatting-fast",
 }
-"""The preset that is measured under each name."""
+"""Preset of each name in the results."""
 WANTED = {
     "instant_ngp": 32.7,
     "gaussian_splatting": 30.0,
@@ -61,20 +60,20 @@ WANTED = {
     "mip_nerf_360": 24.0,
 }
 WATCHED = 4
-"""Test views of the curve."""
+"""Number of test views for the curve."""
 LOOKS = 12
-"""Times that they are rendered."""
+"""Number of points on the curve."""
 
 
 def main() -> None:
-    """Fit and judge what is asked for, one process each, and merge it into the file."""
+    """Fit and evaluate the selected methods, one process each, and merge the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=record.LEGO, help="a scene's folder")
     parser.add_argument("--work", type=Path, default=ROOT / "runs/radiance_fields")
     parser.add_argument("--only", nargs="*", choices=[*PRESETS, "multiscale"], default=None)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of fitting, each")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each fit")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting, no bounds")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -87,11 +86,11 @@ def main() -> None:
     began = time.perf_counter()
     earlier = record.read(arguments.out)
     figures, curves = dict(earlier.get("figures", {})), dict(earlier.get("curves", {}))
-    # Methods may be measured on different days: each says by which code and where.
+    # Methods may be measured separately: each has its commit and machine.
     measured = dict(earlier.get("measured", {}))
     for name in arguments.only or [*PRESETS, "multiscale"]:
         print(f"== {name}: {arguments.minutes:g} minutes", flush=True)
-        # A process of its own, whose greatest memory is the method's.
+        # A new process for each method, to measure its peak memory.
         command = [sys.executable, __file__, *sys.argv[1:], "--one", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found = json.loads(done.stdout.splitlines()[-1])
@@ -113,7 +112,7 @@ def main() -> None:
 
 
 def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
-    """The figures and the curve of one method."""
+    """Metrics and curve of one method."""
     if name == "multiscale":
         return multiscale(arguments)
     scene = load_dataset(str(arguments.data))
@@ -136,7 +135,7 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
 def fitted(
     preset: str, scene: Dataset, name: str, arguments: argparse.Namespace
 ) -> tuple[Run, list[list[float]]]:
-    """The run, and (seconds, PSNR) of a few test views while it learnt."""
+    """The run, and (seconds, PSNR) of a few test views during training."""
     chosen = torch.linspace(0, len(scene.test) - 1, WATCHED).round().long()
     few = scene.test.select(chosen)
     truth, curve = few.over(WHITE), []
@@ -156,7 +155,7 @@ def fitted(
 
 
 def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
-    """What mip-NeRF gains over NeRF where images are small, both trained on all sizes."""
+    """Gain of mip-NeRF over NeRF on small images, both trained on all sizes."""
     scene = load_multiscale(MULTISCALE)
     scores: dict[str, list[float]] = {}
     for name in ("nerf", "mip_nerf"):
@@ -182,7 +181,7 @@ def judged(opened: Run, views: Views) -> float:
 
 
 def draw(curves: dict[str, list[list[float]]], path: Path) -> None:
-    """Quality against time."""
+    """Plot PSNR over training time."""
     lines = {
         name: tuple(zip(*curves[name], strict=True)) for name in PRESETS if curves.get(name)
     }

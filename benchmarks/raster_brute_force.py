@@ -1,7 +1,7 @@
-"""Rasterization as one writes it in plain torch: every face at every pixel, with gradients.
+"""Brute-force rasterization in plain torch: every face at every pixel, with gradients.
 
-The graph of all pairs does not fit into memory, so pixels come in parts, and what is asked of a
-part is differentiated before the next one.
+The graph of all pairs does not fit into memory, so pixels are processed in parts, and each part
+is differentiated before the next one.
 """
 
 from collections.abc import Iterator
@@ -21,20 +21,20 @@ from unrender.shapes.mesh import Mesh
 
 @dataclass(frozen=True)
 class Part:
-    """Some pixels of one image, and what they see."""
+    """Some pixels of one image, and their intersections."""
 
     pixel: Int[Tensor, "pixels"]
     face: Int[Tensor, "pixels"]
-    """−1 where there is none."""
+    """Index of the visible face; −1 where there is none."""
     barycentrics: Float[Tensor, "pixels 3"]
     depth: Float[Tensor, "pixels"]
-    """Along the optical axis; +inf where there is none."""
+    """Depth along the optical axis; +inf where there is no face."""
 
 
 def brute_force(
     mesh: Mesh, camera: Cameras, pixels_at_once: int = 512, every: int = 1
 ) -> Iterator[Part]:
-    """The nearest face of each pixel of one camera, differentiably; of every so many parts."""
+    """The nearest face of each pixel of one camera, differentiably, for every N-th part."""
     for pixel, edges, z in _pairs(mesh, camera, pixels_at_once, every):
         depth, face = z.min(1)
         chosen = edges.gather(2, face.expand(3, -1)[..., None])[..., 0]
@@ -46,7 +46,7 @@ def brute_force(
 def brute_force_mask(
     mesh: Mesh, camera: Cameras, sigma: float, pixels_at_once: int = 512, every: int = 1
 ) -> Iterator[tuple[Int[Tensor, "pixels"], Float[Tensor, "pixels"]]]:
-    """The soft silhouette of all faces (see rendering/soft_raster.py), by parts of the pixels.
+    """The soft silhouette of all faces (see rendering/mesh/soft_raster.py), by parts.
 
     All of the mesh must lie beyond the near plane.
     """
@@ -67,7 +67,7 @@ def _pairs(
 ) -> Iterator[
     tuple[Int[Tensor, "pixels"], Float[Tensor, "3 pixels faces"], Float[Tensor, "pixels faces"]]
 ]:
-    """Edge functions, and depths: +inf where a ray misses a face."""
+    """Edge functions and depths of all pairs; the depth is +inf where a ray misses a face."""
     local = (mesh.vertices - camera.centers) @ camera.rotations[0]
     a, b, c = local[mesh.faces].unbind(1)
     normals = torch.stack([torch.linalg.cross(*pair) for pair in ((b, c), (c, a), (a, b))])
@@ -85,9 +85,9 @@ def _pairs(
 def raster_seconds(
     mesh: Mesh, camera: Cameras, every: int = 32, seconds: float = 10.0
 ) -> dict[str, tuple[float, float]]:
-    """Least seconds of depth and of a soft mask with gradients: brute force's, and ours.
+    """Minimum seconds of depth and soft mask with gradients: brute force, and ours.
 
-    Brute force is timed on one of `every` parts of the pixels, and counted as if on all.
+    Brute force is timed on every `every`-th part of the pixels, and extrapolated to all.
     """
     vertices = mesh.vertices.detach().requires_grad_()
     moved = mesh.with_vertices(vertices)

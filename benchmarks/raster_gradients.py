@@ -1,10 +1,10 @@
 """Gradients of rasterized images against finite differences.
 
-The loss is the summed squared difference of mask and colours from those of the mesh somewhere
-else; it is differentiated along directions: the mesh's moves, turns and growth, the camera's,
-and random displacements of all vertices. `of_same` compares with central differences of the
-very same antialiased rendering, `of_truth` with those of one without gradients that has many
-rays a pixel, which knows nothing of how edges are made differentiable.
+The loss is the sum of squared differences of mask and colors between the mesh at two poses. It
+is differentiated along directions: translation, rotation and scale of the mesh, motion of the
+camera, and random displacements of all vertices. `of_same` compares with central differences
+of the same antialiased rendering, `of_truth` with those of a non-differentiable rendering with
+many rays per pixel.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class GradientErrors:
 def changed(
     mesh: Mesh, cameras: Cameras, amounts: Float[Tensor, "directions"], bumps: Tensor
 ) -> tuple[Mesh, Cameras]:
-    """The mesh moved, turned and grown, the camera moved, and vertices displaced."""
+    """The mesh and camera, transformed and displaced by the given amounts."""
     turned = mesh.vertices @ so3_exp(amounts[3:6]).mT * (1 + amounts[6]) + amounts[:3]
     vertices = turned + (bumps * amounts[13:, None, None]).sum(0)
     twist = amounts[7:13].expand(len(cameras), -1)
@@ -50,7 +50,7 @@ def changed(
 def draw(
     topology: EdgeTopology | None, mesh: Mesh, cameras: Cameras, times: int = 1
 ) -> Float[Tensor, "images height width 4"]:
-    """Positions as colours (smooth on the surface and fixed to it), and the mask."""
+    """RGBA with positions as colors (smooth, and fixed to the surface), and the mask."""
     fine = cameras.resized(cameras.width * times, cameras.height * times)
     fragments = rasterize_mesh(mesh, fine)
     assert mesh.texture is not None
@@ -69,14 +69,14 @@ def gradient_errors(
     bumps: int = 3,
     antialias: int = 1,
 ) -> GradientErrors:
-    """Of one mesh with a texture, seen by cameras.
+    """Gradient errors of a textured mesh, rendered by cameras.
 
-    `step` of the differences is in pixels, roughly; the truth has `times`² rays a pixel, and
-    what is differentiated `antialias`² with antialiased edges, or none of these if it is 0.
+    `step` of the differences is roughly in pixels. The ground truth has `times`² rays per
+    pixel; the differentiated rendering has `antialias`² with antialiased edges, or none if 0.
     """
     generator = torch.Generator().manual_seed(0)
     size = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
-    # Smooth fields of displacements along the normals, as far apart as a tenth of the mesh.
+    # Smooth displacement fields along the normals, with wavelengths of a tenth of the mesh.
     waves = 10 / size * torch.randn(bumps, 3, 1, generator=generator)
     phases = torch.sin((mesh.vertices @ waves)[..., 0] + torch.arange(bumps)[:, None])
     fields = phases[..., None] * vertex_normals(mesh.vertices, mesh.faces)

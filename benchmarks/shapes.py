@@ -1,10 +1,10 @@
-"""Explicit shapes: drawn, compared, fitted, and predicted from one image.
+"""Explicit shapes: rasterization, Chamfer distance, fits, and prediction from one image.
 
     python benchmarks/shapes.py [--only PART ...] [--minutes 30] [--work FOLDER] [--quick]
 
-The parts raster, gradients and chamfer are seconds each; voxels, points, mesh and images are
-fits of minutes; predict-points, predict-mesh and predict-voxels train for --minutes each. What
-is asked for alone is merged into the results and the table of docs/shapes.md.
+Parts: raster, gradients and chamfer take seconds; voxels, points, mesh and images are fits of
+minutes; predict-points, predict-mesh and predict-voxels train for --minutes each. Measured
+parts are merged into the results, and the tables of docs/shapes.md rewritten.
 """
 
 import argparse
@@ -57,17 +57,17 @@ HOLD_OUT = 8
 FIT_MINUTES = {"voxels": 0.5, "points": 1.0, "mesh": 3.0}
 IMAGES_MINUTES = 4.0
 CHAIRS, VIEWS, SIZE = 4000, 8, 64
-"""Procedural chairs to learn from and be judged by, images of each, and their pixels a side."""
+"""Number of procedural chairs, images of each, and their side in pixels."""
 
 
 def main() -> None:
-    """Measure what is asked for, and merge it into the file."""
+    """Measure the selected parts, and merge the results into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=30.0, help="of training a predictor")
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training each")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/shapes")
-    parser.add_argument("--quick", action="store_true", help="seconds of fitting")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     committed = not arguments.quick and arguments.out == RESULTS
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def raster(arguments: argparse.Namespace) -> record.Figures:
-    """The cow at 256², forward and backward, against every face at every pixel."""
+    """The cow at 256×256, forward and backward, against brute force."""
     mesh = read_mesh(TARGETS["cow"], colored=False)
     camera = cameras_around(mesh, 1)
     every, seconds = (256, 1.0) if arguments.quick else (32, 10.0)
@@ -97,17 +97,17 @@ def raster(arguments: argparse.Namespace) -> record.Figures:
 
 
 def peer(name: str) -> record.Figures:
-    """PyTorch3D has no wheels for this machine's Python: a reason instead of a figure."""
+    """PyTorch3D has no wheel for this Python: returns a reason instead of a value."""
     assert importlib.util.find_spec("pytorch3d") is None, "time it, now that it can be imported"
     reason = "pytorch3d cannot be installed here: its releases have no wheel for this torch"
     return {name: record.figure(None, "×", reason, at_least=1.0)}
 
 
 def gradients(arguments: argparse.Namespace) -> record.Figures:
-    """Of silhouettes and colours, against finite differences of the same and of the truth."""
+    """Gradients of silhouettes and colors, against finite differences."""
     mesh = read_mesh(TARGETS["cow"], colored=False)
     low, high = mesh.vertices.amin(0), mesh.vertices.amax(0)
-    # Colours that vary smoothly over the surface and move with it.
+    # Colors that vary smoothly and are fixed to the surface.
     colors = VertexColors((mesh.vertices - low) / (high - low))
     mesh = Mesh(mesh.vertices, mesh.faces, colors)
     cameras = cameras_around(mesh, 2 if arguments.quick else 8, 128)
@@ -120,7 +120,7 @@ def gradients(arguments: argparse.Namespace) -> record.Figures:
 
 
 def chamfers(arguments: argparse.Namespace) -> record.Figures:
-    """10,000 against 10,000 points on two surfaces, forward and backward, and memory."""
+    """Chamfer distance of 10,000 and 10,000 points, forward and backward, and memory."""
     clouds: list[torch.Tensor] = []
     for k, path in enumerate(TARGETS.values()):
         mesh = read_mesh(path, colored=False).unit_cube()
@@ -154,7 +154,7 @@ def chamfers(arguments: argparse.Namespace) -> record.Figures:
 
 
 def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
-    """One kind of shape fitted to the cow and to the bunny; the worse of both is the figure."""
+    """One representation fitted to the cow and the bunny; also records the worse of both."""
     minutes = 0.1 if arguments.quick else FIT_MINUTES[kind]
     figures: record.Figures = {}
     rows: list[tuple[str, torch.Tensor]] = []
@@ -183,7 +183,7 @@ def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
 
 
 def from_images(arguments: argparse.Namespace) -> record.Figures:
-    """The mesh of scan65 by silhouettes and colours; held-out views' masks."""
+    """Mesh of scan65 from silhouettes and colors, evaluated on held-out views."""
     reading = LoadOptions(hold_out=HOLD_OUT)
     source = str(DATA / "dtu/scan65_400x300")
     scene = load_dataset(source, reading)
@@ -200,7 +200,7 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
     rows = [
         ("photograph", scene.test.over(WHITE)[chosen]),
         ("mesh", found.rendered[chosen]),
-        ("without\ncolours", images(grey, scene.test.cameras.select(chosen))),
+        ("without colors", images(grey, scene.test.cameras.select(chosen))),
     ]
     write_picture(arguments.pictures / "scan65-mesh.png", rows, 150)
     return {
@@ -212,7 +212,7 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
 
 
 def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
-    """A network trained on procedural chairs, judged on chairs that it never saw."""
+    """A network trained on procedural chairs, evaluated on held-out chairs."""
     shapes = chairs(arguments)
     minutes = 0.2 if arguments.quick else arguments.minutes
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
@@ -239,7 +239,7 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
 
 
 def chairs(arguments: argparse.Namespace) -> ImageShapeDataset:
-    """The data set, made where it is not there yet."""
+    """The dataset, created if it does not exist."""
     path = arguments.work / "chairs.npz"
     if not path.exists():
         count = 200 if arguments.quick else CHAIRS
@@ -248,11 +248,11 @@ def chairs(arguments: argparse.Namespace) -> ImageShapeDataset:
 
 
 def write_predictions(path: Path, opened: Run, shapes: ImageShapePairs) -> None:
-    """Eight held-out chairs: the image, and the truth and what was predicted from one side."""
+    """Draw eight held-out chairs: input, ground truth and prediction."""
     image = torch.linspace(0, len(shapes.images) - 1, 8).long()
     drawn = Draw(image, torch.zeros(len(image), dtype=torch.bool))
     rgba = shapes.rgba(drawn)
-    rows: dict[str, list[torch.Tensor]] = {"image": [], "truth": [], "prediction": []}
+    rows: dict[str, list[torch.Tensor]] = {"image": [], "ground truth": [], "prediction": []}
     found = opened.fitted.predict(rgba)
     for k, shape in enumerate(found):
         number = int(shapes.shape_index[image[k]])
@@ -260,7 +260,7 @@ def write_predictions(path: Path, opened: Run, shapes: ImageShapePairs) -> None:
             shapes.points[number].float(), None, shapes.normals[number].float() / 127
         )
         camera = cameras_around(truth, 8, 160).select(slice(1, 2))
-        rows["truth"].append(images(shape_renderer(truth), camera)[0])
+        rows["ground truth"].append(images(shape_renderer(truth), camera)[0])
         empty = isinstance(shape, Mesh) and len(shape.faces) == 0
         drawn_shape = (
             torch.ones(160, 160, 3) if empty else images(shape_renderer(shape), camera)[0]
@@ -271,7 +271,7 @@ def write_predictions(path: Path, opened: Run, shapes: ImageShapePairs) -> None:
 
 
 def write_curves(path: Path, figures: record.Figures) -> None:
-    """F1 by threshold, of all predictions that were measured."""
+    """Plot F1 over the threshold for all measured predictions."""
     series: dict[str, tuple[list[float], list[float]]] = {}
     for kind in ("points", "mesh", "voxels"):
         name = f"predict_{kind}_f1_at_"

@@ -1,12 +1,12 @@
-"""Speed: of every kernel, of a training step and of renders, against the machine's limits.
+"""Speed of kernels, training and rendering, against the machine's limits.
 
     python benchmarks/speed.py [--device cuda] [--only PART ...] [--quick] [--out FILE] [--draw]
-    python benchmarks/speed.py --quick --write-ratios FILE      # what CI is to compare with
+    python benchmarks/speed.py --quick --write-ratios FILE      # reference ratios for CI
     python benchmarks/speed.py --quick --compare FILE           # exit code 1 on a loss
 
-Kernels are timed in turn with their torch references, in one process, and the least of the
-times counts, since what disturbs a measurement only ever adds to it. Parts: kernels, growth,
-train, start. `--draw` makes the pictures and the table of docs/speed.md from the results.
+Kernels are timed in turn with their torch references, in one process. The minimum time counts,
+since disturbances only add time. Parts: kernels, growth, train, start. `--draw` writes plots
+and tables of docs/speed.md from the results, without measuring.
 """
 
 import argparse
@@ -53,15 +53,15 @@ MAX_LOSS = 0.3
 
 
 def main() -> None:
-    """Measure what is asked for, and merge it into the file."""
+    """Measure the selected parts, and merge the results into the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--data", type=Path, default=record.LEGO, help="Blender folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="small sizes: for the script")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to test the script")
     parser.add_argument("--out", type=Path, help=f"default {OUT.name}, or none if --quick")
-    parser.add_argument("--draw", action="store_true", help="measure nothing, draw results")
+    parser.add_argument("--draw", action="store_true", help="only write the docs")
     parser.add_argument("--write-ratios", type=Path, metavar="FILE")
     parser.add_argument("--compare", type=Path, metavar="FILE")
     parser.add_argument("--first-calls", action="store_true", help=argparse.SUPPRESS)
@@ -94,7 +94,7 @@ def _stem(device: str) -> str:
 
 
 def measure(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures and details of the parts asked for, over those that were there."""
+    """Metrics and details of the selected parts, merged with those of earlier runs."""
     began = time.perf_counter()
     torch.manual_seed(options.seed)
     content: dict[str, Any] = {
@@ -129,7 +129,7 @@ def measure(options: argparse.Namespace, before: Mapping[str, Any]) -> dict[str,
 
 
 def measure_case(name: str, found: Limits, options: argparse.Namespace) -> dict[str, Any]:
-    """One kernel beside its reference, and beside the machine's limits."""
+    """One kernel, relative to its reference and to the machine's limits."""
     case = make_case(name, options.device, options.seed, options.quick)
     runs = [partial(case.run, "auto"), partial(case.run, "reference")]
     own, reference = in_turn(runs, options.device, 1 if options.quick else 10)
@@ -167,7 +167,7 @@ def measure_case(name: str, found: Limits, options: argparse.Namespace) -> dict[
 
 
 def kernel_figures(rows: Mapping[str, Mapping[str, Any]]) -> Figures:
-    """The figures on record; of two table sizes the worse."""
+    """Recorded metrics; the worse of the two table sizes."""
     grids = [rows["hash_grid, T 2^15"], rows["hash_grid, T 2^19"]]
     ratio, share = (min(row[key] for row in grids) for key in ("ratio", "share_of_limit"))
     return {
@@ -182,11 +182,11 @@ def kernel_figures(rows: Mapping[str, Mapping[str, Any]]) -> Figures:
 
 
 def check_ratios(options: argparse.Namespace) -> int:
-    """Write the kernels' ratios to their references, or hold them against written ones."""
+    """Write the speed-up ratios of the kernels, or compare them with written ones."""
     began = time.perf_counter()
     ratios = {name: measure_ratio(name, options) for name in COMPARED}
     if options.write_ratios:
-        # Of two looks the worse is promised, and of two the better is held against it.
+        # The worse of two measurements is committed; the better of two is compared with it.
         content = {
             name: round(min(ratio, measure_ratio(name, options)), 2)
             for name, ratio in ratios.items()
@@ -197,7 +197,7 @@ def check_ratios(options: argparse.Namespace) -> int:
         record.write(options.write_ratios, options.seed, seconds, {}, ratios=content)
         return 0
     committed = committed_ratios(record.read(options.compare)["ratios"], record.registers())
-    # A second look, since what disturbs the first one is rarely there still.
+    # A second measurement, since disturbances are rarely permanent.
     for name in regressions(committed, ratios):
         if name in COMPARED:
             ratios[name] = max(ratios[name], measure_ratio(name, options))
@@ -210,13 +210,13 @@ def check_ratios(options: argparse.Namespace) -> int:
 def committed_ratios(
     by_registers: Mapping[str, Mapping[str, Any]], registers: str
 ) -> dict[str, float]:
-    """Those of processors like this one; where none was measured, the least of all."""
+    """Ratios of similar processors; if there are none, the minimum over all."""
     alike = [by_registers[registers]] if registers in by_registers else by_registers.values()
     return {name: min(ratios[name] for ratios in alike) for name in COMPARED}
 
 
 def measure_ratio(name: str, options: argparse.Namespace) -> float:
-    """How many times faster than its reference a kernel is."""
+    """Speed-up of a kernel over its reference."""
     case = make_case(name, options.device, options.seed, options.quick)
     runs = [partial(case.run, "auto"), partial(case.run, "reference")]
     own, reference = in_turn(runs, options.device, 2, least=5)
@@ -228,7 +228,7 @@ def measure_ratio(name: str, options: argparse.Namespace) -> float:
 def regressions(
     committed: Mapping[str, float], measured: Mapping[str, float]
 ) -> dict[str, str]:
-    """A line for each kernel that lost more than MAX_LOSS of its ratio, or is not there."""
+    """A line for each kernel that lost more than MAX_LOSS of its ratio, or is missing."""
     lost: dict[str, str] = {}
     for name, ratio in committed.items():
         found = measured.get(name, 0.0)
@@ -240,11 +240,11 @@ def regressions(
     return lost
 
 
-# Costs as the work grows.
+# Scaling.
 
 
 def measure_growth(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds and memory of kernels against how much they are given to do, by axis."""
+    """Time and memory of kernels over the amount of work, by axis."""
     full = 12 if options.quick else 18
     device = options.device
     points = [1 << log2 for log2 in range(full - 6, full + 3, 2)]
@@ -309,7 +309,7 @@ def _cost(value: int, case: Case, options: argparse.Namespace) -> dict[str, Any]
 
 
 def first_calls(options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of each kernel's first call: loading it from Numba's cache, above all."""
+    """Time of each kernel's first call, mainly loading it from Numba's cache."""
     cases = {name: make_case(name, options.device, options.seed, True) for name in CASES}
     return {
         name: seconds_of(partial(case.run, "auto"), options.device)
@@ -318,7 +318,7 @@ def first_calls(options: argparse.Namespace) -> dict[str, float]:
 
 
 def start_process(options: argparse.Namespace) -> dict[str, float]:
-    """`first_calls` of a process of its own, and what all of that process took."""
+    """`first_calls` in a new process, and the time of the whole process."""
     began = time.perf_counter()
     command = [sys.executable, __file__, "--first-calls", "--device", options.device]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -326,7 +326,7 @@ def start_process(options: argparse.Namespace) -> dict[str, float]:
 
 
 def measure_start(options: argparse.Namespace) -> Figures:
-    """Seconds from typing the command to its first step, and the memory of that fit."""
+    """Time from the start of the command to its first step, and memory of that fit."""
     asked = {"cold_start": ("s", 6), "peak_memory_mb": ("MB", 2000)}
     if not options.data.is_dir():
         return {
@@ -349,7 +349,7 @@ def measure_start(options: argparse.Namespace) -> Figures:
 def _watched_fit(
     out: Path, budget: list[str], options: argparse.Namespace
 ) -> tuple[float, float]:
-    """Wall seconds until the first step is logged, and most memory held, by looking often."""
+    """Wall time until the first step is logged, and peak memory, by polling."""
     command = [
         *(
             sys.executable,

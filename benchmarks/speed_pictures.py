@@ -58,7 +58,7 @@ def draw(root: Path, ending: str = "svg") -> None:
 
 
 def draw_step(parts: Mapping[str, float]) -> Figure:
-    """Bars of the milliseconds that each part of a training step takes."""
+    """Bar chart of the milliseconds of each part of a training step."""
     shown = {name: 1e3 * seconds for name, seconds in parts.items() if name != "step"}
     names = sorted(shown, key=lambda name: (name != "other", shown[name]))
     names = [name for name in names if name != "other"]
@@ -95,7 +95,7 @@ def _part_color(name: str) -> str:
 
 
 def draw_roofline(speed: Mapping[str, Any]) -> Figure:
-    """Rates by the table's size, and each kernel's share of the limit that binds it."""
+    """Random-access rates over the table size, and each kernel's share of its limit."""
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
     limits, kernels = speed["limits"], speed["kernels"]
@@ -160,7 +160,7 @@ def draw_roofline(speed: Mapping[str, Any]) -> Figure:
 
 
 def draw_growth(growth: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Seconds above and memory below, a column for each thing that grows."""
+    """Time (top) and memory (bottom), with a column for each axis of scaling."""
     figure = Figure(figsize=(2.2 * len(growth), 4.8), layout="constrained")
     grid = figure.subplots(2, len(growth), squeeze=False, sharex="col")
     kernels = sorted({name for rows in growth.values() for name in rows})
@@ -189,7 +189,7 @@ def draw_growth(growth: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _few_ticks(axes: Axes, values: list[int]) -> None:
-    """Ticks at values that were measured, four at most, written as people say them."""
+    """At most four ticks at measured values, in readable notation."""
     distinct = sorted(set(values))
     step = -(-len(distinct) // 4)
     chosen = distinct[::step]
@@ -199,7 +199,7 @@ def _few_ticks(axes: Axes, values: list[int]) -> None:
 
 
 def _plain_ticks(axes: Axes) -> None:
-    """1, 2, 5, 10, … instead of powers of ten, on the vertical axis."""
+    """Ticks at 1, 2, 5, 10, … instead of powers of ten, on the vertical axis."""
     low, high = axes.get_ylim()
     subs = (1, 2, 5) if high / low < 50 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=subs))
@@ -215,7 +215,7 @@ def _short(value: int) -> str:
 
 
 def draw_quality(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """PSNR on test views against seconds of training."""
+    """PSNR on test views over training time."""
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axes = figure.subplots()
     times: list[float] = []

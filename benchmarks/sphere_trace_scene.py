@@ -1,8 +1,8 @@
-"""Seconds of sphere tracing: a scene of 24 primitives at 256², with normals and shading.
+"""Time of sphere tracing: a scene of 24 primitives at 256×256, with normals and shading.
 
     python benchmarks/sphere_trace_scene.py
 
-Four smooth unions of five, a twisted box, a repeated one, a ring of torus copies and a floor.
+Four smooth unions of five, a twisted box, a repeated box, a ring of tori and a floor.
 """
 
 import torch
@@ -54,7 +54,7 @@ def scene() -> ColoredSDF:
 
 
 def sphere_trace_figures(seconds: float = 5.0) -> Figures:
-    """An image end to end: rays, hits, normals, colours and light; the median of several."""
+    """Median time of a whole image: rays, intersections, normals, colors and light."""
     render = sdf_renderer(scene(), SurfaceRenderOptions(far=30.0))
     camera = Cameras.from_focal(turntable(1, 4.5, 0.5), 1.3 * SIZE, SIZE, SIZE)
     with torch.no_grad():

@@ -1,9 +1,9 @@
-"""NeuS and VolSDF: surfaces from photographs, judged by views and by surfaces held out.
+"""NeuS and VolSDF: surfaces from images, evaluated on held-out views and true surfaces.
 
-The parts neus, volsdf, synthetic and weights of `fields_surfaces.py`. neus and volsdf learn
-DTU's scan 65; every eighth photograph is held out. synthetic is NeuS on the built-in scenes,
-whose surface is known; weights draws what their densities make of a plane, and takes a second.
-A run that is there already goes on, so that a longer --minutes adds to it.
+The parts neus, volsdf, synthetic and weights of `fields_surfaces.py`. neus and volsdf fit DTU's
+scan 65 with every eighth photograph held out. synthetic is NeuS on the built-in scenes, whose
+surface is known; weights plots the weights of a ray through a plane, and takes a second.
+Existing runs are resumed, so that a larger --minutes continues them.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.evaluation.surfaces import (
     eikonal_rms,
     psnr_inside,
-    score_seen,
+    score_visible,
     silhouette_iou,
 )
 from unrender.methods.presets import PRESETS
@@ -44,11 +44,11 @@ from unrender.training.surface_method import SurfaceModel
 SCAN = ROOT.parent / "shared/data/dtu/scan65_400x300"
 HOLD_OUT = 8
 SYNTHETIC_SHARE = 1 / 4
-"""Of --minutes for each built-in scene: the three of them take less than one scan."""
+"""Share of --minutes for each built-in scene."""
 
 
 def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
-    """One method on scan 65, by its held-out photographs."""
+    """One method on scan 65, evaluated on held-out photographs."""
     if not SCAN.exists():
         reason = "dtu/scan65_400x300 is not in ../shared/data"
         return {
@@ -69,7 +69,7 @@ def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
 
 
 def synthetic(arguments: argparse.Namespace) -> record.Figures:
-    """NeuS on each built-in scene, by distances to its surface; the worst is the figure."""
+    """NeuS on each built-in scene, evaluated against its surface; also records the worst."""
     figures: record.Figures = {}
     worst = 0.0
     for name in ("bricks",) if arguments.quick else NAMES:
@@ -80,7 +80,7 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
         rendering = evaluate_images(opened.renderer, scene.test).rendering
         own |= silhouettes(rendering, mesh, scene.test)
         own["psnr"] = record.figure(float(colors_inside(rendering, scene.test).mean()), "dB")
-        seen = score_seen(mesh, truth, scene.test.cameras)
+        seen = score_visible(mesh, truth, scene.test.cameras)
         share = 100 / seen.diagonal
         own["chamfer_percent"] = record.figure(seen.chamfer_percent, "%")
         own["accuracy_percent"] = record.figure(share * seen.accuracy, "%")
@@ -93,7 +93,7 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
 
 
 def weights(arguments: argparse.Namespace) -> record.Figures:
-    """Where the light of a ray through a plane at distance 1 comes from, by three densities."""
+    """Weights along a ray through a plane at distance 1, by three densities."""
     t = torch.linspace(0.6, 1.4, 801, dtype=torch.float64)
     distance, middles, length = 1 - t, (t[1:] + t[:-1]) / 2, t.diff()
     sharpness, between = torch.tensor(30.0, dtype=torch.float64), 1 - middles
@@ -125,7 +125,7 @@ def fitted(
     share: float,
     arguments: argparse.Namespace,
 ) -> tuple[Run, record.Figures]:
-    """A run of that share of the minutes, and what it took."""
+    """A run for that share of the minutes, and its time, steps and memory."""
     minutes = 0.1 if arguments.quick else share * arguments.minutes
     method = PRESETS[f"{kind}-tiny" if arguments.quick else f"{kind}-fast"].method()
     path = arguments.work / out
@@ -149,7 +149,7 @@ def fitted(
 
 
 def silhouettes(rendering: Rendering, mesh: Mesh, views: Views) -> record.Figures:
-    """Overlap with the true masks, of what is rendered and of the mesh."""
+    """IoU with the true masks, of the rendered opacity and of the mesh."""
     alpha = views.rgba[..., 3]
     drawn = shape_renderer(mesh)(views.cameras).opacity
     own, meshes = silhouette_iou(rendering.opacity, alpha), silhouette_iou(drawn, alpha)
@@ -167,7 +167,7 @@ def colors_inside(rendering: Rendering, views: Views) -> torch.Tensor:
 
 
 def whole(mesh: Mesh, truth: Mesh) -> float:
-    """Chamfer distance in percent of the diagonal, undersides and insides counted too."""
+    """Chamfer distance in percent of the diagonal, including invisible parts."""
     generator = torch.Generator().manual_seed(2)
     points = [sample_surface(each, 50_000, generator).points for each in (mesh, truth)]
     diagonal = float((truth.vertices.amax(0) - truth.vertices.amin(0)).norm())
@@ -184,7 +184,7 @@ def picture(
     columns: int,
     arguments: argparse.Namespace,
 ) -> None:
-    """Photographs, renders, normals and the mesh without its colours."""
+    """Draw images, renders, normals and the mesh without colors."""
     chosen = evenly(columns, len(views))
     normals = rendering.normals
     assert normals is not None

@@ -1,12 +1,12 @@
-"""How good a scene is after how many seconds of training: instant-ngp on lego.
+"""PSNR over training time: instant-ngp on lego.
 
     python benchmarks/time_to_quality.py [--only lego_200 lego_800] [--seconds 10 20 …]
                                          [--quick] [--out FILE]
 
-Learning rates fall to their end within a fit's budget, so each point of the curve is a fresh
-fit with that budget. Time is that of training: loading, compiling (a short fit comes first) and
-evaluation are left out. PSNR is the mean over the test views, on white, which nothing but this
-evaluation sees. `seconds_to_30db` is the shortest budget whose fit ends at 30 dB or more.
+Learning rates decay within a fit's budget, so each point of the curve is a separate fit with
+that budget. Only training time counts, without loading, compilation (a short fit comes first)
+and evaluation. PSNR is the mean over the held-out test views, over white. `seconds_to_30db` is
+the shortest budget whose fit ends at 30 dB or more.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=record.LEGO.parent, help="the scenes")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="seconds, no bounds, no file")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
     parser.add_argument("--out", type=Path, help=f"default {OUT.name}, or none if --quick")
     options = parser.parse_args()
     prepare_process()
@@ -79,7 +79,7 @@ def main() -> None:
 def measure_curve(
     data: Path, budgets: tuple[float, ...], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """One fit a budget, from nothing each time."""
+    """One fit from scratch for each budget."""
     if not data.is_dir():
         return {"absent": f"no data at {data}"}
     scene = load_dataset(str(data))
@@ -115,7 +115,7 @@ def _fit(scene: Dataset, limits: FitOptions) -> Run:
 
 
 def quality_figures(curve: dict[str, Any], bounded: bool) -> Figures:
-    """The figures on record, of lego_200."""
+    """Recorded metrics of lego_200."""
     points = curve.get("points", [])
     figures: Figures = {}
     for budget, bound in ((60, 31.5), (180, 32.7)):

@@ -1,4 +1,4 @@
-"""Seconds and memory of a call."""
+"""Time and memory of a call."""
 
 import ctypes
 import math
@@ -10,13 +10,13 @@ import torch
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def fastest(run: Callable[[], object], device: str, seconds: float) -> float:
-    """Least seconds of a call, over as many as fit into `seconds`, but three."""
+    """Minimum time of a call, over at least three calls and as many as fit into `seconds`."""
     run()
     synchronize(device)
     best, calls, began = math.inf, 0, time.perf_counter()
@@ -31,7 +31,7 @@ def fastest(run: Callable[[], object], device: str, seconds: float) -> float:
 def in_turn(
     runs: Sequence[Callable[[], object]], device: str, seconds: float, least: int = 3
 ) -> list[list[float]]:
-    """Times of each, taken in turn so that all see the same machine; `least` rounds or more."""
+    """Times of each call, measured in turn, for at least `least` rounds."""
     times: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
@@ -54,7 +54,7 @@ def seconds_of(run: Callable[[], object], device: str) -> float:
 
 
 def peak_mb(run: Callable[[], object], device: str) -> float | None:
-    """Most memory a call holds beyond what is held before it; None where nothing tells."""
+    """Additional peak memory of a call in MB; None if it cannot be measured."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -63,7 +63,7 @@ def peak_mb(run: Callable[[], object], device: str) -> float | None:
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     if not reset.exists():
         return None
-    # What was freed is kept for the next arrays: give it back first, or nothing would grow.
+    # Return freed memory to the system first: otherwise it would be reused unnoticed.
     ctypes.CDLL(None).malloc_trim(0)
     reset.write_text("5")
     before = status_mb(status, "VmRSS")
@@ -72,6 +72,6 @@ def peak_mb(run: Callable[[], object], device: str) -> float | None:
 
 
 def status_mb(status: Path, key: str) -> float:
-    """One of the sizes that Linux tells of a process; 0 once it has ended."""
+    """One of the sizes in a process's status file (Linux), in MB; 0 once it has ended."""
     lines = status.read_text().splitlines()
     return next((int(line.split()[1]) * 1.024e-3 for line in lines if key in line), 0.0)

@@ -1,4 +1,4 @@
-"""The whole of instant-ngp: a training step, its parts, and renders of what was fitted."""
+"""A whole training step of instant-ngp, its parts, and rendering of the fitted scene."""
 
 import argparse
 import dataclasses
@@ -32,11 +32,11 @@ from unrender.training.fit import FitOptions
 from unrender.training.run_folder import RunFolder
 
 UPDATE_EVERY = 16
-"""Steps between updates of the occupancy grid: whole numbers of these are timed."""
+"""Steps between updates of the occupancy grid; multiples of it are timed."""
 
 
 def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, float], Any]:
-    """Rays a second once the occupancy grid has settled, beside the reference; and renders."""
+    """Rays/s once the occupancy grid has settled, relative to the reference; and rendering."""
     bounds = {
         "train_rays_per_second": ("rays/s", 250e3),
         "train_speedup": ("×", 10),
@@ -65,7 +65,7 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
         settled = [batch for batch in batches if batch[0] - batches[0][0] >= settle]
         rays = sum(count for _, count in settled[:-1]) / (settled[-1][0] - settled[0][0])
         again = partial(_more_steps, method, out, steps, scene, options)
-        # The reference stands between two runs of the kernels, so that all see one machine.
+        # The reference runs between two runs of the kernels, under the same conditions.
         before, reference, after = again(), again(reference=True), again()
         parts = again(parts=True, rounds=2 if options.quick else 8)
     speedup = 2 * reference["step"] / (before["step"] + after["step"])
@@ -94,7 +94,7 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
 
 @contextmanager
 def counted_rays(device: str) -> Generator[list[tuple[float, int]]]:
-    """When each batch of rays was drawn, and of how many."""
+    """Time and size of each batch of rays."""
     batches: list[tuple[float, int]] = []
     draw = Views.sample_pixels
 
@@ -117,10 +117,10 @@ def _more_steps(
     parts: bool = False,
     rounds: int = 1,
 ) -> dict[str, float]:
-    """Seconds of a step, by part if asked, in the next steps of a run: always the same ones."""
+    """Seconds of a step, optionally by part, over the same next steps of a run."""
     copy = run.with_name("again")
     shutil.copytree(run, copy)
-    # Batches tell when steps begin, so one more step ends the last that counts.
+    # Steps are delimited by batches, so one more step ends the last one.
     budget = FitOptions(steps=steps + UPDATE_EVERY * rounds + 1, device=options.device)
     watch = Stopwatch(options.device)
     with (
@@ -137,7 +137,7 @@ def _more_steps(
 
 
 class Stopwatch:
-    """Time spent in named functions. What they call counts for the outermost."""
+    """Time spent in named functions; nested calls count for the outermost."""
 
     def __init__(self, device: str):
         self.device = device
@@ -145,7 +145,7 @@ class Stopwatch:
         self.inside = False
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, watched."""
+        """The same function, with its time recorded."""
 
         def run(*arguments: Any, **named: Any) -> Any:
             if self.inside:
@@ -164,7 +164,7 @@ class Stopwatch:
 
     @contextmanager
     def on_parts(self) -> Generator[None]:
-        """Watch the parts of a training step of instant-ngp."""
+        """Record the parts of a training step of instant-ngp."""
         watched: list[tuple[Any, str, str]] = [
             (torch.optim.Adam, "step", "Adam"),
             (OccupancyGrid, "update", "occupancy"),
@@ -193,7 +193,7 @@ class Stopwatch:
             yield
 
     def between(self, first: float, last: float) -> dict[str, float]:
-        """Seconds by name of the spans that began in a stretch of time."""
+        """Seconds by name of the spans that started within an interval."""
         found: dict[str, float] = {}
         for name, began, ended in self.spans:
             if first <= began < last:
@@ -208,7 +208,7 @@ def _render_seconds(opened: Run, views: Views) -> float:
 def _render_growth(
     opened: Run, views: Views, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Seconds and memory of one image by its side in pixels."""
+    """Time and memory of one image, by its side in pixels."""
     rows: list[dict[str, Any]] = []
     one = views.cameras.select(slice(0, 1))
     for side in (25, 50, 100) if options.quick else (50, 100, 200, 400, 800, 1600):

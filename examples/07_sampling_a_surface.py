@@ -41,5 +41,5 @@ for name, points in ways.items():
     near = (points - camera.centers).norm(dim=1, keepdim=True)
     shade = (near - near.min()) / (near.max() - near.min())
     cloud = ur.PointCloud(points, shade.expand(-1, 3) * 0.9)
-    panels[name] = ur.render(cloud, camera).over("white")[0]
+    panels[name] = ur.render(cloud, camera, radius=0.03).over("white")[0]
 ur.save_panels("sampling_a_surface.png", panels)

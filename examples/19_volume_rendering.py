@@ -54,7 +54,7 @@ for name, start, value, truth in zip(
 camera = ur.Cameras.look_at((1.9, -1.6, 1.0), fov=39.3, size=(SMALL, SMALL))
 row = torch.stack([torch.arange(0.5, SMALL, 1.0), torch.full((SMALL,), SMALL / 2)], dim=1)
 rays = camera.rays(torch.zeros(SMALL, dtype=torch.long), row)
-interval = proposals.RayInterval(*bounds.through_ball(rays, origin, 0.9, 0.0))
+interval = proposals.RayInterval(*bounds.intersect_ball(rays, origin, 0.9, 0.0))
 edges = medium.even_bins(interval, 12)
 samples = medium.points_at(rays, medium.stratified(edges, generator))
 
@@ -83,7 +83,7 @@ with plt.rc_context(plots.STYLE):
 
     # Along the middle ray: transmittance, and where the light comes from.
     middle = camera.rays(torch.tensor([0]), torch.tensor([[SMALL / 2, SMALL / 2]]))
-    interval = proposals.RayInterval(*bounds.through_ball(middle, origin, 0.9, 0.0))
+    interval = proposals.RayInterval(*bounds.intersect_ball(middle, origin, 0.9, 0.0))
     fine = medium.even_bins(interval, 300)
     distance = medium.stratified(fine, None)
     thick, _ = true_box(medium.points_at(middle, distance)[0])

@@ -1,13 +1,13 @@
-"""The one error that a user can cause and mend."""
+"""The exception for bad user input."""
 
 
 class InputError(ValueError):
-    """Bad input: its one-line message names the file, the value found and the remedy.
+    """Bad input. The one-line message names the file, the value and how to fix it.
 
     The command line prints the message alone and exits with code 2.
     """
 
 
 def one_line(error: BaseException) -> str:
-    """What the error says, without line breaks; its type if it says nothing."""
+    """The error's message on one line, or the name of its type if the message is empty."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Files of every kind: atomic writing, JSON, .npy and .npz, with their damage told apart.
+"""Atomic writing of files, and reading of JSON, .npy and .npz with clear errors.
 
-Files are untrusted: sizes are checked before memory is allocated, and nothing is unpickled.
-What is written takes its name only when it is complete.
+Files are untrusted: sizes are checked before memory is allocated, and nothing is unpickled. A
+file gets its final name only when it is complete.
 """
 
 import json
@@ -23,12 +23,12 @@ from unrender.errors import InputError, one_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Header = tuple[tuple[int, ...], np.dtype[Any]]
-"""Shape and type of an array."""
+"""Shape and data type of an array."""
 MAX_JSON_BYTES = 10_000_000
 MAX_BYTES = 16 * 2**30
-"""Arrays and sets of images that would take more memory than this are refused."""
+"""Maximum size in memory of an array or a set of images."""
 LARGEST = 1e30
-"""What is larger is damage, and may be infinite in single precision."""
+"""Larger magnitudes are treated as damage, and may be infinite in single precision."""
 DAMAGED = (
     OSError,
     EOFError,
@@ -39,17 +39,17 @@ DAMAGED = (
     MemoryError,
     tokenize.TokenError,
 )
-"""What numpy raises on files that are damaged; their headers are Python's literals."""
+"""Exceptions that numpy raises for damaged files, whose headers are Python literals."""
 READING_ERRORS = (*DAMAGED, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What zipfile and numpy raise on damaged, encrypted or unknown archives."""
+"""Exceptions that zipfile and numpy raise for damaged, encrypted or unknown archives."""
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Yield a temporary name beside `path` that takes its place once the block has ended well.
+    """Yield a temporary path that is renamed to `path` when the block succeeds.
 
-    So `path` is never half-written, and what was there survives a failure. What the system
-    refuses in the block or in the renaming becomes an InputError.
+    So `path` is never half-written, and an existing file survives a failure. InputError if the
+    system refuses to write or rename the file.
     """
     name = f".{path.stem[:100]}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
     temporary = path.with_name(name)
@@ -69,9 +69,9 @@ def replacing(path: Path) -> Generator[Path]:
 
 @contextmanager
 def folder_in_place(path: Path) -> Generator[Path]:
-    """Yield a temporary folder that takes the name `path` once the block has ended well.
+    """Yield a temporary folder that is renamed to `path` when the block succeeds.
 
-    What the system refuses becomes an InputError; nothing is left of a failure.
+    The folder is removed after a failure. InputError if the system refuses to write it.
     """
     temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
@@ -88,7 +88,7 @@ def folder_in_place(path: Path) -> Generator[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file that may be absent, from a folder that may be unreadable."""
+    """Remove a file, ignoring errors."""
     try:
         path.unlink(missing_ok=True)
     except OSError:
@@ -96,7 +96,7 @@ def _remove(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put a whole file in place, or leave what was there."""
+    """Write a file completely, or leave an existing one unchanged. InputError on failure."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -112,14 +112,15 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
+    """Write `content` as indented JSON, atomically. InputError on failure."""
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
-    """The object a JSON file holds, or one line on why it cannot be read."""
+    """Read a JSON object. InputError, which ends with `remedy`, if that fails."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size} bytes is too much: {remedy}")
+            raise InputError(f"{path}: {path.stat().st_size} bytes is too large: {remedy}")
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise InputError(f"{path}: not found: {remedy}") from error
@@ -129,23 +130,25 @@ def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is not valid JSON ({reason}): {remedy}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, not an object: {remedy}")
+        raise InputError(
+            f"{path}: contains a {type(content).__name__}, not an object: {remedy}"
+        )
     return content
 
 
 def number(label: str, what: str, value: Any) -> float:
-    """The value, if it is a number; InputError, in which `label` and `what` name it."""
+    """`value` as a float. InputError, naming `label` and `what`, if it is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{label}: {what} is {shown(value)}, not a number; correct it")
     try:
         return float(value)
     except OverflowError as error:
-        # A whole number in JSON may be larger than any float.
+        # An integer in JSON may be larger than any float.
         raise InputError(f"{label}: {what} is too large; correct it") from error
 
 
 def finite_number(label: str, what: str, value: Any) -> float:
-    """The value, if it is a finite number. InputError."""
+    """`value` as a float. InputError if it is not a finite number."""
     found = number(label, what, value)
     if not -LARGEST < found < LARGEST:
         raise InputError(f"{label}: {what} is {found}; it must be finite")
@@ -153,7 +156,7 @@ def finite_number(label: str, what: str, value: Any) -> float:
 
 
 def matrix_4x4(label: str, what: str, value: Any) -> list[list[float]]:
-    """Four rows of four numbers, which `check_poses` asks to be finite. InputError."""
+    """`value` as a 4×4 matrix of numbers, maybe not finite. InputError if it is not one."""
     rows = cast(list[Any], value) if isinstance(value, list) else []
     if len(rows) != 4 or not all(isinstance(row, list) and len(row) == 4 for row in rows):
         raise InputError(f"{label}: {what} is not 4x4; give four rows of four")
@@ -161,13 +164,13 @@ def matrix_4x4(label: str, what: str, value: Any) -> list[list[float]]:
 
 
 def shown(value: Any) -> str:
-    """A value of unknown type and length, short enough for one line."""
+    """Text for a value of any type, truncated to at most 60 characters."""
     text = "missing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
 def read_npy(path: Path) -> Array:
-    """The array of a .npy file. InputError where it holds no numbers or is damaged."""
+    """Read a .npy file. InputError if it is damaged or does not contain numbers."""
     try:
         with path.open("rb") as stream:
             if np.lib.format.read_magic(stream) == (1, 0):
@@ -179,7 +182,7 @@ def read_npy(path: Path) -> Array:
                 raise InputError(f"{path}: is of type {dtype}; it must hold numbers")
             if math.prod(shape) * dtype.itemsize != held:
                 raise InputError(
-                    f"{path}: claims {math.prod(shape) * dtype.itemsize} bytes but holds "
+                    f"{path}: claims {math.prod(shape) * dtype.itemsize} bytes but contains "
                     f"{held}; it is damaged: copy it again"
                 )
             stream.seek(0)
@@ -193,7 +196,7 @@ def read_npy(path: Path) -> Array:
 
 
 def write_arrays(path: Path, arrays: dict[str, Array], compress: bool = False) -> None:
-    """Write named arrays as an .npz, whole or not at all. Raises InputError."""
+    """Write named arrays as an .npz file, atomically. InputError on failure."""
     save = np.savez_compressed if compress else np.savez
     with replacing(path) as temporary, temporary.open("wb") as stream:
         save(stream, allow_pickle=False, **arrays)
@@ -205,10 +208,10 @@ def read_arrays(
     check: Callable[[Path, dict[str, Header]], None],
     optional: tuple[str, ...] = (),
 ) -> dict[str, Array]:
-    """Read arrays of an .npz by name, numbers only.
+    """Read numeric arrays of an .npz file by name.
 
-    Every header is held against the archive's own sizes and given to `check`, which raises
-    InputError where it is not as it should be, before anything is allocated.
+    Before anything is allocated, every header is compared with the sizes in the archive, and
+    all headers are passed to `check`, which raises InputError if they are invalid.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -249,9 +252,9 @@ def _header(
     size = math.prod(shape) * dtype.itemsize
     if start + size != info.file_size:
         raise InputError(
-            f"{path}: `{name}` claims {size} bytes but the archive holds "
+            f"{path}: `{name}` claims {size} bytes but the archive contains "
             f"{info.file_size - start}; the file is damaged: make or copy it again"
         )
     if size > MAX_BYTES:
-        raise InputError(f"{path}: `{name}` takes {size / 2**30:.1f} GiB; make it smaller")
+        raise InputError(f"{path}: `{name}` takes {size / 2**30:.1f} GiB; reduce its size")
     return shape, dtype

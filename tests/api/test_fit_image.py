@@ -18,7 +18,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.imaging.files import read_image, write_image
 from unrender.methods.image_field import ImageField, ImageFieldModel
-from unrender.studies.field_comparison import appearance, photograph_appearance
+from unrender.studies.field_comparison import appearance, image_appearance
 from unrender.training.data_kinds.image import FITTED, ONE_IMAGE, NoOptions, fitted_image
 from unrender.training.fit import FitOptions
 from unrender.training.run_folder import RunFolder
@@ -214,7 +214,7 @@ def test_a_fields_own_derivatives_are_near_those_of_its_pixels() -> None:
     method = replace(SMALL, field="siren", omega=4.0)
     model = method.build(waves(60, 90), torch.Generator().manual_seed(0))
     assert isinstance(model, ImageFieldModel)
-    own, pixels = appearance(model), photograph_appearance(model.picture())
+    own, pixels = appearance(model), image_appearance(model.picture())
     inner = (slice(1, -1), slice(1, -1))
     for name in ("slope", "laplacian"):
         found, expected = getattr(own, name)[inner], getattr(pixels, name)[inner]

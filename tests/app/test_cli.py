@@ -312,7 +312,7 @@ def test_an_autoencoder_that_is_not_there(
     fit = ("fit", "sit", "--data", scene_folder, "--out", tmp_path / "run", "--steps", 1)
     line = refused(*fit, "--autoencoder", tmp_path / "nowhere")
     assert "nowhere" in line
-    assert "there is no folder" in line
+    assert "no such folder" in line
     # The name is free for the corrected command.
     assert not (tmp_path / "run").exists()
 

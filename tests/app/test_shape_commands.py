@@ -173,4 +173,4 @@ def test_inspect_says_what_a_mesh_is(command: Command, tmp_path: Path) -> None:
     write_mesh(path, Mesh(mesh.vertices, mesh.faces[1:]))
     said = command("inspect", path)
     assert "191" in said
-    assert "edges are open" in said
+    assert "boundary edges" in said

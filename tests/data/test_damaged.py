@@ -1,4 +1,4 @@
-"""Real files, damaged: each is read or refused in one line; never a traceback."""
+"""Damaged real files are either read or rejected with an InputError."""
 
 import io
 import json
@@ -28,7 +28,7 @@ SCENES = {
     "blender": ("nerf_synthetic/lego_200", "transforms_train.json"),
 }
 KEPT = 6
-"""Of the images whose poses are not in one file, to be quick."""
+"""Number of images kept of samples with one pose file per image, for speed."""
 few = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -38,7 +38,7 @@ odd = st.sampled_from([None, "x", "", True, -1, 0, 1e30, 1e400, 10**400, [], {},
 
 @pytest.fixture
 def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A real scene's copy, which may be damaged."""
+    """A copy of a real scene, for tests to damage."""
     folder, _ = SCENES[request.param]
     if not (DATA / folder).exists():
         pytest.skip(f"the real sample {folder} is not here")
@@ -50,7 +50,7 @@ def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def damaged(data: bytes, cut: float, places: list[tuple[float, int]]) -> bytes:
-    """The first part of a file, with some bytes changed."""
+    """A truncated file with some changed bytes."""
     left = bytearray(data[: round(cut * len(data))])
     for place, value in places:
         if left:
@@ -60,7 +60,7 @@ def damaged(data: bytes, cut: float, places: list[tuple[float, int]]) -> bytes:
 
 @contextmanager
 def restored(path: Path) -> Iterator[bytes]:
-    """What the file holds, and holds again afterwards."""
+    """The file's content, which is restored afterwards."""
     whole = path.read_bytes()
     try:
         yield whole
@@ -69,7 +69,7 @@ def restored(path: Path) -> Iterator[bytes]:
 
 
 def reads_or_refuses(path: Path) -> bool:
-    """Whether a scene could be read; what fails otherwise than by InputError goes on."""
+    """Whether a scene could be read; only InputError is caught."""
     with suppress(InputError):
         load_dataset(str(path))
         return True
@@ -78,7 +78,7 @@ def reads_or_refuses(path: Path) -> bool:
 
 @pytest.mark.parametrize("copied", list(SCENES), indirect=True)
 def test_undamaged_copies_are_read(copied: Path) -> None:
-    """The net can hold something: it is the damage that is refused below."""
+    """Without damage the copies are read, so the tests below reject the damage."""
     assert reads_or_refuses(copied)
 
 
@@ -139,7 +139,7 @@ def test_cameras_of_another_kind(tmp_path: Path, way: list[float], value: Any) -
 
 
 def replace_one(content: Any, way: list[float], value: Any) -> None:
-    """Go down by shares of each level's length, and put another value in the last place."""
+    """Replace one nested value; `way` has its position at each level, as a fraction."""
     for step, share in enumerate(way):
         keys = list(content) if isinstance(content, dict) else list(range(len(content)))
         if not keys:

@@ -1,4 +1,4 @@
-"""One word for every source of posed images."""
+"""Loading of posed images by name or path."""
 
 from pathlib import Path
 

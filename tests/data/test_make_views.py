@@ -1,4 +1,4 @@
-"""Data sets from a renderer."""
+"""Datasets rendered from a model."""
 
 import math
 
@@ -12,7 +12,7 @@ from unrender.rendering.renderer import Rendering, pixel_grid
 
 
 def half_plane(cameras: Cameras) -> Rendering:
-    """White left of a line a quarter into the fourth of eight columns of pixels."""
+    """White to the left of a line at a quarter of the fourth of eight pixel columns."""
     x = pixel_grid(cameras.width, cameras.height)[..., 0] / cameras.width * 8
     covered = (x < 3.25).float().expand(len(cameras), -1, -1)
     return Rendering(covered[..., None].expand(-1, -1, -1, 3), covered, covered)

@@ -1,4 +1,4 @@
-"""From photographs and films to cameras, held against the model that came with them."""
+"""Cameras of photographs and videos, compared with the model that came with them."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unrender.data.formats.colmap import load_colmap
-from unrender.data.structure_from_motion import _from_film, process
+from unrender.data.structure_from_motion import _from_video, process
 from unrender.errors import InputError
 from unrender.geometry.alignment import align_points
 from unrender.geometry.bounds import visible_ball
@@ -39,7 +39,7 @@ def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
     longer = b.focal / b.width / (a.focal / a.width) - 1
     axis = b.rotations[:, :, 2]
     centers = b.centers + (longer * ((center - b.centers) * axis).sum(1))[:, None] * axis
-    aligned = align_points(a.centers, centers).cameras(a)
+    aligned = align_points(a.centers, centers).transform_cameras(a)
     turned = so3_distance(aligned.rotations, b.rotations).rad2deg()
     extent = (centers - centers.mean(0)).norm(dim=1).mean()
     off = (aligned.centers - centers).norm(dim=1) / extent
@@ -59,14 +59,14 @@ def test_photographs_without_texture_are_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 
-def test_the_sharpest_frames_of_a_film_are_taken(tmp_path: Path) -> None:
+def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     sharp = torch.rand(64, 64, 3, generator=generator)
     frames = torch.full((20, 64, 64, 3), 0.5)
     frames[3], frames[16] = sharp, sharp
-    write_video(tmp_path / "film.mp4", frames, 10)
+    write_video(tmp_path / "video.mp4", frames, 10)
     (tmp_path / "out").mkdir()
-    assert _from_film(tmp_path / "film.mp4", tmp_path / "out", 3, 2000, silent) == 3
+    assert _from_video(tmp_path / "video.mp4", tmp_path / "out", 3, 2000, silent) == 3
     variances = [read_image(path).var() for path in sorted((tmp_path / "out").iterdir())]
     assert variances[0] > 0.01
     assert variances[2] > 0.01
@@ -76,13 +76,13 @@ def test_the_sharpest_frames_of_a_film_are_taken(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("nothing", "no such folder"),
-        ("film.txt", "neither a folder nor a video"),
-        ("film.mp4", "cannot be decoded"),
+        ("video.txt", "neither a folder nor a video"),
+        ("video.mp4", "cannot be decoded"),
     ],
 )
 def test_what_is_neither_is_refused(tmp_path: Path, name: str, message: str) -> None:
     pytest.importorskip("pycolmap")
     if name != "nothing":
-        (tmp_path / name).write_bytes(b"not a film at all")
+        (tmp_path / name).write_bytes(b"not a video at all")
     with pytest.raises(InputError, match=message):
         process(tmp_path / name, tmp_path / "scene", 10, 64, silent)

@@ -1,4 +1,4 @@
-"""Figures of detection, against their definitions."""
+"""Metrics of detection against their definitions."""
 
 import math
 

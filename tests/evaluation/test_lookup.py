@@ -1,4 +1,4 @@
-"""What is looked up is what is nearest, and says how far off that usually is."""
+"""Lookup baselines return the nearest view and its typical error."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ VIEWS = views(40)
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups so small that there are several, the last not full."""
+    """Batches so small that there are several, the last incomplete."""
     monkeypatch.setattr(lookup, "ROWS_AT_ONCE", 7)
 
 
@@ -59,7 +59,7 @@ def test_the_nearest_view_of_a_view_is_itself() -> None:
 
 
 def test_translations_count_in_units_of_the_radius() -> None:
-    """A scene of another unit has the same nearest views."""
+    """Nearest views do not depend on the unit of length."""
 
     def scaled(cameras: Cameras) -> Cameras:
         poses = cameras.world_from_camera.clone()
@@ -106,7 +106,7 @@ def test_expected_errors_are_those_of_neighbours() -> None:
     rotation, translation = median_errors(neighbours, VIEWS.cameras)
     torch.testing.assert_close(found.rotation_error, rotation.expand(3))
     torch.testing.assert_close(found.translation_error, translation.expand(3))
-    with pytest.raises(InputError, match="2 or more"):
+    with pytest.raises(InputError, match="at least 2"):
         nearest_view_estimator(views(1))
 
 

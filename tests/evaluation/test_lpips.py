@@ -1,4 +1,4 @@
-"""LPIPS with weights of our own: the paper's formula, and what is refused."""
+"""LPIPS with random weights: the paper's formula, and rejected input."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ ALEX_NAMES = ("1.0", "2.3", "3.6", "4.8", "5.10")
 
 
 def weights(net: str, thin: int = 16) -> dict[str, Tensor]:
-    """Random, of a thinner network of the same layers."""
+    """Random weights of a narrower network with the same layers."""
     generator = torch.Generator().manual_seed(0)
     if net == "vgg":
         outputs = [n // thin for n in VGG]
@@ -58,7 +58,7 @@ def test_it_is_a_distance(metric: LPIPS) -> None:
 
 
 def test_the_first_stage_is_the_formula(metric: LPIPS) -> None:
-    """Eq. 1: features of unit length, their squared differences weighted, meaned, summed."""
+    """Eq. 1: squared differences of unit features, weighted, averaged and summed."""
     only = dict(metric.tensors)
     for stage in range(1, 5):
         only[f"lin{stage}.model.1.weight"] = torch.zeros_like(
@@ -88,7 +88,7 @@ def test_what_is_refused(metric: LPIPS, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         LPIPS.read(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("weights")
-    with pytest.raises(InputError, match="no safetensors"):
+    with pytest.raises(InputError, match="not a safetensors file"):
         LPIPS.read(tmp_path / "text.safetensors")
     few = {name: t for name, t in metric.tensors.items() if name != "lin3.model.1.weight"}
     save_file(few, tmp_path / "few.safetensors")

@@ -1,4 +1,4 @@
-"""Pose errors: closed forms, invariances and what is left undefined."""
+"""Pose errors: closed forms, invariances and undefined cases."""
 
 import json
 import math

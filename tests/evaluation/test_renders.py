@@ -1,4 +1,4 @@
-"""Renderers against photographs: parts are the whole, and the background is the views' own."""
+"""Evaluation of renderers: rendering in parts, and the background of the views."""
 
 import math
 
@@ -26,7 +26,7 @@ def rgba(count: int = 4) -> Tensor:
 
 
 def by_pose(given: Cameras) -> Rendering:
-    """A constant image a camera, of a colour that its centre decides."""
+    """A constant image for each camera, with a colour that depends on its centre."""
     color = given.centers.sigmoid()[:, None, None].expand(-1, SIZE, SIZE, 3)
     opacity = torch.ones(len(given), SIZE, SIZE)
     return Rendering(color * 1.0, opacity, 3 * opacity)

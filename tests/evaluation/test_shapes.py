@@ -67,7 +67,7 @@ def test_scores_are_json() -> None:
     [
         (torch.empty(0, 3), plane(3), "the reconstruction has no points"),
         (torch.full((2, 3), math.nan), plane(3), "the reconstruction has points that are not"),
-        (plane(3), torch.ones(4, 3), "all in one place"),
+        (plane(3), torch.ones(4, 3), "all coincide"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(points: Tensor, truth: Tensor, message: str) -> None:

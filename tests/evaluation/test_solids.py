@@ -1,4 +1,4 @@
-"""Scores of solids: 0 and 1 of the truth itself, and known of shapes that are known."""
+"""Metrics of solids: ideal for the ground truth itself, and exact for simple shapes."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_a_shape_is_itself() -> None:
 
 
 def test_a_grown_cube_is_known() -> None:
-    """Of side 1 and 1.1: their volumes are as 1 to 1.331, and sides 0.05 apart."""
+    """Cubes of side 1 and 1.1: a volume ratio of 1.331, and faces 0.05 apart."""
     grown = cube().with_vertices(1.1 * cube().vertices)
     scores = score_solid(grown, cube(), 20_000, generator())
     assert scores.iou == pytest.approx(1 / 1.331, rel=0.02)

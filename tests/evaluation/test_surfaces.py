@@ -1,4 +1,4 @@
-"""Figures of learned surfaces, on shapes whose figures are known."""
+"""Surface metrics on shapes with known values."""
 
 import math
 from pathlib import Path
@@ -13,10 +13,10 @@ from unrender.evaluation.dtu import Observed, in_world, read_observed, read_tabl
 from unrender.evaluation.surfaces import (
     eikonal_rms,
     psnr_inside,
-    score_seen,
-    seen_points,
+    score_visible,
     silhouette_iou,
     thinned,
+    visible_points,
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -50,8 +50,8 @@ def test_only_pixels_inside_count() -> None:
         psnr_inside(rendered, truth, inside)
 
 
-def test_seen_points_are_on_the_side_of_the_cameras() -> None:
-    points = seen_points(BALL, cameras(), 0.02)
+def test_visible_points_are_on_the_side_of_the_cameras() -> None:
+    points = visible_points(BALL, cameras(), 0.02)
     assert float((points.norm(dim=1) - 1).abs().max()) < 5e-3
     # Cameras at distance 4 on the upper half see no lower than this.
     assert float(points[:, 2].min()) > -math.sqrt(1 - 1 / 16) - 1e-2
@@ -61,33 +61,33 @@ def test_seen_points_are_on_the_side_of_the_cameras() -> None:
 
 def test_a_larger_sphere_is_as_far_off_as_it_is_larger() -> None:
     larger = Mesh(1.05 * BALL.vertices, BALL.faces)
-    scores = score_seen(larger, BALL, cameras())
+    scores = score_visible(larger, BALL, cameras())
     assert scores.accuracy == pytest.approx(0.05, abs=2e-3)
     assert scores.completeness == pytest.approx(0.05, abs=2e-3)
     assert scores.chamfer_percent == pytest.approx(5 / math.sqrt(12), rel=0.05)
-    assert score_seen(BALL, BALL, cameras()).chamfer_percent < 1e-3
+    assert score_visible(BALL, BALL, cameras()).chamfer_percent < 1e-3
 
 
 def test_what_no_camera_sees_does_not_count() -> None:
     inner = Mesh(0.5 * BALL.vertices, BALL.faces)
-    hidden = score_seen(join_meshes([BALL, inner]), BALL, cameras())
+    hidden = score_visible(join_meshes([BALL, inner]), BALL, cameras())
     assert hidden.chamfer_percent < 1e-3
     # The canary: outside, the same ball counts.
     away = Mesh(0.5 * BALL.vertices + torch.tensor([0.0, 0.0, 1.2]), BALL.faces)
-    assert score_seen(join_meshes([BALL, away]), BALL, cameras()).chamfer_percent > 0.5
+    assert score_visible(join_meshes([BALL, away]), BALL, cameras()).chamfer_percent > 0.5
 
 
 def test_what_is_missing_counts() -> None:
     above = BALL.vertices[BALL.faces][..., 2].mean(1) < 0.3
     cut = Mesh(BALL.vertices, BALL.faces[above])
-    scores = score_seen(cut, BALL, cameras())
+    scores = score_visible(cut, BALL, cameras())
     assert scores.completeness > 0.1
 
 
 def test_what_no_camera_sees_at_all_is_refused() -> None:
     far = Mesh(BALL.vertices + 100, BALL.faces)
     with pytest.raises(InputError, match="no camera"):
-        score_seen(far, BALL, cameras())
+        score_visible(far, BALL, cameras())
 
 
 def test_the_residual_is_that_of_the_slope() -> None:
@@ -129,7 +129,7 @@ def test_far_points_count_as_none_of_the_surface() -> None:
 
 
 def test_only_what_the_scanner_looked_at_counts() -> None:
-    """Half of the mesh is 10 mm too far out; where nobody looked, it does not matter."""
+    """Half of the mesh is 10 mm too far out; unobserved parts do not count."""
     vertices = torch.where(BALL.vertices[:, :1] > 0, 30 * BALL.vertices, 40 * BALL.vertices)
     mesh = Mesh(vertices, BALL.faces)
     cells = torch.zeros(9, 17, 17, dtype=torch.bool)
@@ -168,7 +168,7 @@ def test_the_data_set_s_files_are_read(tmp_path: Path) -> None:
     savemat(tmp_path / "Plane1.mat", {"P": np.array([[0.0], [0.0], [1.0], [-2.0]])})
     observed = read_observed(tmp_path / "ObsMask1_10.mat")
     inside = torch.tensor([[-0.5, -2.0, -3.0], [-1.0, -2.0, -3.0], [-0.5, -2.0, -3.3]])
-    assert observed.holds(inside).tolist() == [True, False, False]
+    assert observed.contains(inside).tolist() == [True, False, False]
     assert read_table(tmp_path / "Plane1.mat").tolist() == [0, 0, 1, -2]
 
 
@@ -183,9 +183,9 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     savemat(path, {"P": np.array([1.0, np.nan, 0, 0])})
     with pytest.raises(InputError, match="finite"):
         read_table(path)
-    with pytest.raises(InputError, match="no numbers"):
+    with pytest.raises(InputError, match="no numeric array"):
         read_observed(path)
-    with pytest.raises(InputError, match="no file of MATLAB"):
+    with pytest.raises(InputError, match="not a MATLAB file"):
         read_table(tmp_path / "missing.mat")
 
 

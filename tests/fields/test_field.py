@@ -248,7 +248,7 @@ def test_each_parameter_has_one_rate(dimensions: int, kind: FieldKind) -> None:
 def test_kinds_of_three_dimensions_are_refused_in_two() -> None:
     generator = torch.Generator()
     for kind in ("ground-plan", "triplane"):
-        with pytest.raises(InputError, match=f"{kind}: has three dimensions"):
+        with pytest.raises(InputError, match=f"{kind}: needs three dimensions"):
             build_field(kind, 2, 1, generator)
     with pytest.raises(InputError, match="give 2 or 3"):
         build_field("mlp", 4, 1, generator)

@@ -1,4 +1,4 @@
-"""The posterior over many candidates, where its modes can be counted."""
+"""The posterior over candidates, in cases with a known number of modes."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unrender.flows.candidates import APART, Candidates
+from unrender.flows.candidates import MODE_ANGLE, Candidates
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import so3_distance, so3_exp
 
@@ -16,12 +16,12 @@ def poses(num: int, seed: int = 0) -> Tensor:
 
 
 def turned(pose: Tensor, degrees: float) -> Tensor:
-    """The same camera, once the world has turned about its vertical axis."""
+    """The same camera after a rotation of the world about its vertical axis."""
     return so3_exp(torch.tensor([0, 0, math.radians(degrees)])) @ pose
 
 
 def images(pose: Tensor, folds: int) -> Tensor:
-    """Numbers that tell a camera's pose, but for turns by a whole fold of the circle."""
+    """Numbers that determine a camera's pose up to the object's rotational symmetry."""
     x, y, z = pose[:, :, 3].unbind(1)
     angle = folds * torch.atan2(y, x)
     flat = torch.hypot(x, y)
@@ -48,7 +48,7 @@ def test_it_finds_every_mode_of_a_symmetric_object(folds: int) -> None:
     assert len(found) == folds
     for fold in range(folds):
         other = turned(truth, 360 / folds * fold)
-        assert so3_distance(found[:, :, :3], other[:, :, :3]).min() < APART
+        assert so3_distance(found[:, :, :3], other[:, :, :3]).min() < MODE_ANGLE
 
 
 def test_modes_lie_apart() -> None:
@@ -57,7 +57,7 @@ def test_modes_lie_apart() -> None:
     assert (share.sum(1) <= 1 + 1e-5).all()
     rotation = ours.world_from_camera[chosen][..., :3]
     for a, b in ((0, 1), (0, 2), (1, 2)):
-        assert (so3_distance(rotation[:, a], rotation[:, b]) >= APART).all()
+        assert (so3_distance(rotation[:, a], rotation[:, b]) >= MODE_ANGLE).all()
 
 
 def test_the_temperature_follows_the_noise() -> None:

@@ -1,4 +1,4 @@
-"""Decoding undoes encoding, as far as a data space keeps an image."""
+"""Decoding inverts encoding."""
 
 import torch
 

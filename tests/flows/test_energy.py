@@ -1,4 +1,4 @@
-"""On images that are smooth functions of the pose, where the answer is known."""
+"""Energy minimization on smooth functions of the pose with known minima."""
 
 import math
 
@@ -19,7 +19,7 @@ def poses(num: int, seed: int, size: float) -> Tensor:
 
 
 def images(pose: Tensor) -> Tensor:
-    """Numbers that bend with the pose, some much and some little."""
+    """Nonlinear functions of the pose, with various curvatures."""
     matrix = torch.randn(12, NUMBERS, generator=torch.Generator().manual_seed(9))
     flat = torch.cat([pose[:, :, :3].flatten(1), pose[:, :, 3] / RADIUS], dim=1)
     return (flat @ matrix).sin()
@@ -30,7 +30,7 @@ def compared_with(expected: Tensor) -> Residuals:
 
 
 def nowhere(pose: Tensor) -> Prior:
-    """A prior that says nothing."""
+    """An uninformative prior."""
     return Prior(pose, torch.full((len(pose),), 1e3), torch.full((len(pose),), 1e3))
 
 
@@ -45,7 +45,7 @@ def test_the_mode_of_a_clear_image_is_its_pose() -> None:
 
 
 def test_a_cold_prior_holds_and_a_warm_one_yields() -> None:
-    """Between the two, the mode lies where precisions weigh it."""
+    """The mode lies between prior and image, depending on their precisions."""
     truth = poses(20, 0, 0.5)
     start = compose(poses(20, 1, 0.05), truth)
     apart = so3_distance(start[:, :, :3], truth[:, :, :3])
@@ -61,7 +61,7 @@ def test_a_cold_prior_holds_and_a_warm_one_yields() -> None:
 
 
 def test_it_never_climbs() -> None:
-    """Also from far away, where a full step would overshoot."""
+    """Convergence also from far away, where a full step would overshoot."""
     truth, start = poses(NUM, 0, 0.5), poses(NUM, 1, 1.0)
     residuals = compared_with(images(truth))
     mode = find_mode(residuals, start, nowhere(start), 1.0, 6, RADIUS).world_from_camera
@@ -71,7 +71,7 @@ def test_it_never_climbs() -> None:
 
 
 def test_the_precision_tells_the_error() -> None:
-    """Noise of variance T on every number: squared errors follow a χ² of six degrees."""
+    """With noise of variance T, squared errors follow a χ² distribution with six degrees."""
     noise = 0.1
     truth = poses(NUM, 0, 0.5)
     generator = torch.Generator().manual_seed(5)

@@ -1,4 +1,4 @@
-"""Latents are diffusers' own, and what is no autoencoder is refused in one line."""
+"""Latents equal those of diffusers, and other models are rejected in one line."""
 
 import json
 import shutil
@@ -95,10 +95,10 @@ def refusal(name: object) -> str:
 
 
 def test_a_name_that_leads_nowhere_is_refused(folder: Path, tmp_path: Path) -> None:
-    assert "no folder" in refusal(tmp_path / "nowhere")
-    assert "no folder" in refusal("owner/name")
+    assert "no such folder" in refusal(tmp_path / "nowhere")
+    assert "no such folder" in refusal("owner/name")
     assert "OWNER/NAME" in refusal("hub:one/two/three")
-    assert "no folder" in refusal(folder / "config.json")
+    assert "no such folder" in refusal(folder / "config.json")
 
 
 def test_what_is_no_autoencoder_is_refused(folder: Path, tmp_path: Path) -> None:

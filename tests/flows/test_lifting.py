@@ -38,7 +38,7 @@ def test_unlifting_undoes_lifting(lifting: Lifting, seed: int, size: int) -> Non
 
 
 def test_layout() -> None:
-    """Entry (c, y, x) holds number (c H W + y W + x) mod 12."""
+    """Entry (c, y, x) is number (c H W + y W + x) mod 12."""
     truth = cameras(2, 0, 8)
     lifted = LIFTING.lift(truth, RADIUS)
     numbers = torch.cat([truth.rotations.flatten(1), truth.centers / RADIUS], dim=1)
@@ -58,7 +58,7 @@ def test_every_patch_sees_all_twelve_numbers(size: int, patch: int) -> None:
 
 
 def test_copies_average_out_noise() -> None:
-    """About 340 copies of each number: the mean errs less than the spread by their root."""
+    """Averaging about 340 copies of each number reduces the error by a factor of √340."""
     truth = cameras(64, 3)
     noise = torch.randn(64, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     reading = LIFTING.unlift(LIFTING.lift(truth, RADIUS) + 0.1 * noise, truth, RADIUS)
@@ -84,7 +84,7 @@ def test_readings_are_rotations() -> None:
 
 
 def test_plucker_channels_are_rays() -> None:
-    """d of unit length, and a moment that is that of the camera's centre."""
+    """d has unit length, and the moment is that of the camera's centre."""
     truth = cameras(3, 1)
     lifted = PluckerLifting().lift(truth, RADIUS)
     direction, moment = lifted.movedim(1, -1).split(3, dim=-1)
@@ -104,7 +104,7 @@ def test_plucker_knows_the_field_of_view() -> None:
 
 
 def test_plucker_averages_out_noise() -> None:
-    """The reading errs as least squares must: by the noise over the root of its copies."""
+    """Errors are those of least squares: the noise over the root of the number of copies."""
     truth = cameras(64, 3)
     noise = torch.randn(64, 6, 32, 32, generator=torch.Generator().manual_seed(0))
     lifting = PluckerLifting()

@@ -34,7 +34,7 @@ def test_exact_on_a_constant_field(
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_order_of_convergence(solver: Solver, backwards: bool) -> None:
-    """On dx/dt = t x, whose solution is x exp(t² / 2)."""
+    """Orders of convergence on dx/dt = t x, whose solution is x exp(t² / 2)."""
     x = torch.tensor([[1.0], [2.0]]).double()
     start, end = (1.0, 0.0) if backwards else (0.0, 1.0)
     exact = x * math.exp((end**2 - start**2) / 2)
@@ -50,7 +50,7 @@ def test_order_of_convergence(solver: Solver, backwards: bool) -> None:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_round_trip_on_a_linear_field(solver: Solver) -> None:
-    """The error of going there and back vanishes with the order of the solver."""
+    """The round-trip error decreases with the order of the solver."""
     generator = torch.Generator().manual_seed(0)
     matrix = 0.5 * torch.randn(3, 3, generator=generator).double()
     x = torch.randn(4, 3, generator=generator).double()
@@ -82,7 +82,7 @@ def test_takes_exactly_its_steps(solver: Solver, start: float, end: float) -> No
 
 
 def swirl(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """A field that no solver follows exactly."""
+    """A velocity field that no solver integrates exactly."""
     return (2 * x.roll(1, -1) + t[:, None]).sin()
 
 
@@ -108,7 +108,7 @@ def test_adaptive_steps_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("steps", [3, 10])
 def test_the_inverse_of_euler_finds_the_very_source(steps: int) -> None:
-    """Backward Euler ends elsewhere; the fixed point is where the way began."""
+    """The fixed point is the start of the path; plain backward Euler ends elsewhere."""
     x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).double()
     there = integrate(swirl, x, 0.0, 1.0, steps, "euler")
     back = invert_euler(swirl, there, steps, tolerance=1e-12)
@@ -117,7 +117,7 @@ def test_the_inverse_of_euler_finds_the_very_source(steps: int) -> None:
 
 
 def test_the_inverse_of_euler_stops() -> None:
-    """Also where the iteration does not converge: after so many velocities."""
+    """The iteration stops after the given number even if it does not converge."""
     calls = []
 
     def steep(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

@@ -252,7 +252,7 @@ def test_short_floats_are_near_long_ones() -> None:
 
 
 def test_positions_tell_the_column_first() -> None:
-    """DiT's grid lists the width first: its coordinate takes the first half of the channels."""
+    """As in DiT, the first half of the channels encodes the column."""
     table = sin_cos_positions(16, 4)[0].unflatten(0, (4, 4))
     first, second = table[..., :8], table[..., 8:]
     assert torch.equal(first, first[:1].expand(4, 4, 8))
@@ -269,7 +269,7 @@ def test_shapes_are_checked() -> None:
 
 
 def test_a_condition_that_embeds_to_nothing_is_none() -> None:
-    """What the images are conditioned on is added to the time, and to nothing else."""
+    """The embedding of the condition is added to that of the time."""
     generator = torch.Generator().manual_seed(0)
     model = SiT(TransformerSize(8, 4, 4, 24, 2, 3, 96, condition=12), generator)
     with torch.no_grad():
@@ -298,7 +298,7 @@ def test_outputs_of_another_number_are_a_last_layer_alone() -> None:
 
 
 def test_normalised_queries_and_keys_forget_their_length() -> None:
-    """Twice as long queries and keys attend as before; without the norm they do not."""
+    """With QK norm, scaling queries and keys changes nothing; without it, it does."""
     x, t = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(2)
     for qk_norm in (True, False):
         shape = TransformerSize(8, 4, 2, 32, 1, 2, 64, qk_norm=qk_norm)

@@ -1,4 +1,4 @@
-"""A similarity is found again from what it moved."""
+"""Alignment recovers the similarity transform between two point sets."""
 
 import torch
 
@@ -12,10 +12,10 @@ MOVED = Similarity(2.5, so3_exp(torch.tensor([0.4, -1.1, 0.3])), torch.tensor([3
 
 def test_a_similarity_is_found_again() -> None:
     points = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
-    found = align_points(points, MOVED.points(points))
+    found = align_points(points, MOVED.transform_points(points))
     assert abs(found.scale - 2.5) < 1e-4
     torch.testing.assert_close(found.rotation, MOVED.rotation)
-    torch.testing.assert_close(found.shift, MOVED.shift, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.translation, MOVED.translation, atol=1e-4, rtol=0)
 
 
 def test_no_reflection_is_taken_for_a_rotation() -> None:
@@ -29,6 +29,6 @@ def test_moved_cameras_see_moved_points_as_before() -> None:
     points = torch.rand(4, 3) - 0.5
     index = torch.arange(4)
     before, depth = cameras.project(index, points)
-    after, far = MOVED.cameras(cameras).project(index, MOVED.points(points))
+    after, far = MOVED.transform_cameras(cameras).project(index, MOVED.transform_points(points))
     torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
     torch.testing.assert_close(far, 2.5 * depth, atol=1e-4, rtol=1e-4)

@@ -1,8 +1,8 @@
-"""Where the scene is, by the cameras alone, and where rays pass through it."""
+"""Scene bounds estimated from cameras, and intersections of rays with a ball."""
 
 import torch
 
-from unrender.geometry.bounds import focus_point, through_ball, view_counts, visible_ball
+from unrender.geometry.bounds import focus_point, intersect_ball, view_counts, visible_ball
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.paths import turntable
 
@@ -20,7 +20,7 @@ def test_the_focus_is_what_all_look_at() -> None:
 
 def test_the_ball_touches_the_corners_rays() -> None:
     center, radius = visible_ball(around((1.0, 0.0, 0.0), 4.0, 40.0))
-    # A corner is 25 pixels from the centre.
+    # A corner is 25 pixels from the center.
     expected = 4 * 25 / (25**2 + 40**2) ** 0.5
     assert abs(radius / expected - 1) < 1e-2
     assert abs(float(center[0]) - 1) < 1e-2
@@ -41,8 +41,8 @@ def rays() -> Rays:
     )
 
 
-def test_rays_meet_the_ball_where_its_surface_is() -> None:
-    near, far = through_ball(rays(), torch.zeros(3), 1.5, 0.01)
+def test_rays_hit_the_surface_of_the_ball() -> None:
+    near, far = intersect_ball(rays(), torch.zeros(3), 1.5, 0.01)
     torch.testing.assert_close(near[:2], torch.full((2,), 2.5))
     torch.testing.assert_close(far[:2], torch.full((2,), 5.5))
     for t in (near, far):
@@ -52,13 +52,13 @@ def test_rays_meet_the_ball_where_its_surface_is() -> None:
     assert near[3] == far[3]
 
 
-def test_from_within_the_ball_the_stretch_begins_at_the_least_distance() -> None:
-    near, far = through_ball(rays(), torch.zeros(3), 10.0, 0.01)
+def test_from_within_the_ball_the_interval_begins_at_near() -> None:
+    near, far = intersect_ball(rays(), torch.zeros(3), 10.0, 0.01)
     assert bool((near == 0.01).all())
     torch.testing.assert_close(far[:2], torch.full((2,), 14.0))
 
 
-def test_points_are_counted_by_who_sees_them() -> None:
+def test_view_counts_are_the_cameras_that_see_a_point() -> None:
     cameras = around((0.0, 0.0, 0.0), 4.0, 40.0)
     points = torch.tensor([[0.0, 0, 0], [0, 0, 50], [100, 0, 0]])
     counts = view_counts(points, cameras)

@@ -1,9 +1,9 @@
-"""Contraction: its inverse, its range, and what it makes of Gaussians."""
+"""Scene contraction: inverse, range, and contraction of Gaussians."""
 
 import torch
 from torch import Tensor
 
-from unrender.geometry.contraction import contract, contract_box, contract_gaussians, expand
+from unrender.geometry.contraction import contract, contract_box, contract_gaussians, uncontract
 from unrender.geometry.frustums import Gaussians
 
 
@@ -15,7 +15,7 @@ def points(count: int = 200) -> Tensor:
 
 
 def test_expansion_undoes_it() -> None:
-    torch.testing.assert_close(expand(contract(points())), points(), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(uncontract(contract(points())), points(), rtol=1e-8, atol=1e-10)
 
 
 def test_all_of_space_fits_in_the_ball_of_two() -> None:
@@ -62,7 +62,7 @@ def test_gaussians_by_sampling() -> None:
 
 
 def test_the_gradient_is_finite_at_the_centre() -> None:
-    """Where the length's own derivative is not."""
+    """The gradient of the norm is not finite there."""
     mean = torch.zeros(1, 3, requires_grad=True)
     found = contract_gaussians(Gaussians(mean, torch.eye(3)[None]))
     (found.mean.sum() + found.covariance.sum()).backward()

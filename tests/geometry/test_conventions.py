@@ -1,4 +1,4 @@
-"""Axes of other software."""
+"""Conversion of other software's camera axes."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import (
     opencv_from_opengl,
     opengl_from_opencv,
-    turned_clockwise,
+    rotate_clockwise,
 )
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import se3_exp
@@ -40,12 +40,12 @@ def test_a_blender_camera_by_hand() -> None:
     torch.testing.assert_close(depth, torch.full((3,), 5.0))
 
 
-def test_a_turned_image_belongs_to_a_turned_camera() -> None:
-    """A point is seen at the pixel that the turn takes it to."""
+def test_a_rotated_image_belongs_to_a_rotated_camera() -> None:
+    """A point is projected to its rotated pixel."""
     cameras = Cameras.from_focal(turntable(1, 4.0, 0.4), 50.0, 40, 30)
     matrix = torch.tensor([[50.0, 0, 18], [0, 60, 13], [0, 0, 1]])
     lens = dataclasses.replace(cameras, intrinsics=matrix[None])
-    pose, turned = turned_clockwise(lens.world_from_camera[0], matrix, 30)
+    pose, turned = rotate_clockwise(lens.world_from_camera[0], matrix, 30)
     assert torch.linalg.det(pose[:, :3]) > 0
     after = Cameras(pose[None], turned[None], 30, 40)
     points = torch.rand(5, 3) - 0.5

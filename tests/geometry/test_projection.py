@@ -1,4 +1,4 @@
-"""Projection matrices come apart into the cameras that they were made of."""
+"""Projection matrices are decomposed into the cameras they were composed of."""
 
 import pytest
 import torch
@@ -21,6 +21,6 @@ def test_a_projection_gives_its_camera_back(factor: float, skew: float) -> None:
     torch.testing.assert_close(found_pose, pose, rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_no_camera_is_refused() -> None:
+def test_singular_matrices_are_refused() -> None:
     with pytest.raises(ValueError, match="singular"):
         decompose_projection(torch.ones(2, 3, 4))

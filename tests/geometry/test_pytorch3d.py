@@ -1,4 +1,4 @@
-"""PyTorch3D's cameras: both sides see every point in the same place of the image."""
+"""PyTorch3D's cameras: both conventions project points to the same pixels."""
 
 import math
 

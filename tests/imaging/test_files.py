@@ -1,4 +1,4 @@
-"""Images and films: what is written is read again, and what is damaged is refused."""
+"""Images and videos: written files are read back, and damaged ones are rejected."""
 
 import os
 import struct
@@ -109,7 +109,7 @@ def test_huge_images_are_refused_before_decoding(tmp_path: Path, size: tuple[int
     limit = Image.MAX_IMAGE_PIXELS
     with pytest.raises(InputError, match=rf"huge\.png: {size[0]}x{size[1]} is more than"):
         read_image(path)
-    with pytest.raises(InputError, match="make it smaller"):
+    with pytest.raises(InputError, match="downscale it"):
         image_header(path)
     assert limit == Image.MAX_IMAGE_PIXELS
 
@@ -165,7 +165,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("size", "shown"), [((32, 32), (256, 256)), ((33, 301), (302, 34))])
-def test_films_play_again(tmp_path: Path, size: tuple[int, int], shown: tuple[int, int]):
+def test_videos_play_again(tmp_path: Path, size: tuple[int, int], shown: tuple[int, int]):
     shades = torch.linspace(0.2, 0.8, 5)
     frames = shades[:, None, None, None].expand(5, *size, 3)
     write_video(tmp_path / "film.mp4", frames, 10)

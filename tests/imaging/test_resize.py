@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unrender.imaging.resize import area_average, overlaps
+from unrender.imaging.resize import area_average, overlap_fractions
 
 
 def images(height: int, width: int, channels: int = 3) -> torch.Tensor:
@@ -47,6 +47,6 @@ def test_same_size_is_the_identity():
 
 
 def test_every_source_pixel_counts_equally():
-    shares = overlaps(200, 32)
+    shares = overlap_fractions(200, 32)
     torch.testing.assert_close(shares.sum(1), torch.ones(32, dtype=torch.float64))
     torch.testing.assert_close(shares.sum(0), torch.full((200,), 0.16, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Meshes of renders: a ball comes out as a ball."""
+"""Depth fusion of the renderings of a ball."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ CENTER, RADIUS = torch.tensor([0.2, -0.1, 0.1]), 0.7
 
 
 def ball(cameras: Cameras) -> Rendering:
-    """Red above its middle, and blue below."""
+    """A ball, red in its upper half and blue in its lower half."""
     num, height, width = len(cameras), cameras.height, cameras.width
     index = torch.arange(num)[:, None, None].expand(num, height, width)
     pixels = pixel_grid(width, height).expand(num, height, width, 2)
@@ -34,13 +34,13 @@ def cameras(count: int) -> Cameras:
     return Cameras.from_focal(poses, 120.0, 96, 96)
 
 
-def test_a_ball_comes_out_as_a_ball() -> None:
+def test_a_ball_is_reconstructed() -> None:
     mesh = fuse(ball, cameras(40), torch.zeros(3), 1.1, 48).mesh()
     distance = (mesh.vertices - CENTER).norm(dim=1)
     voxel = 2.2 / 47
     assert float((distance - RADIUS).abs().mean()) < 0.5 * voxel
     assert float((distance - RADIUS).abs().max()) < 2 * voxel
-    # Closed: V − E + F = 2, and outward: the volume by its faces is the ball's.
+    # Watertight: V − E + F = 2; oriented outward: the signed volume is that of the ball.
     corners = mesh.vertices[mesh.faces] - CENTER
     volume = (corners[:, 0] * torch.linalg.cross(corners[:, 1], corners[:, 2])).sum() / 6
     assert float(volume) == pytest.approx(4 / 3 * torch.pi * RADIUS**3, rel=0.05)
@@ -53,7 +53,7 @@ def test_a_ball_comes_out_as_a_ball() -> None:
     assert float(mesh.texture.colors[below, 2].min()) > 0.9
 
 
-def test_nothing_has_no_surface() -> None:
+def test_empty_renderings_have_no_surface() -> None:
     def nothing(views: Cameras) -> Rendering:
         zeros = torch.zeros(len(views), views.height, views.width)
         return Rendering(zeros[..., None].expand(*zeros.shape, 3), zeros, zeros)

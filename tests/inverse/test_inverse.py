@@ -1,4 +1,4 @@
-"""Light, pose, texture and depth from images of a known surface: with held-out truth."""
+"""Light, pose, texture and depth from images, against held-out ground truth."""
 
 import math
 
@@ -43,7 +43,7 @@ MATTE = Material(specular=0.0)
 
 
 def surface(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Normals all around, and albedos."""
+    """Random normals and albedos."""
     generator = torch.Generator().manual_seed(seed)
     normals = normalize(torch.randn(count, 3, generator=generator), dim=1)
     return normals, 0.2 + 0.6 * torch.rand(count, 3, generator=generator)
@@ -57,8 +57,8 @@ def around(count: int, size: int, seed: int = 0, distance: float = 4.0) -> Camer
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
-def test_a_light_is_found_from_what_it_does(seed: int) -> None:
-    """The inverse of `light_on`."""
+def test_a_light_is_recovered_from_shading(seed: int) -> None:
+    """`light_from_shading` inverts `light_on`."""
     normals, albedo = surface(200, seed)
     generator = torch.Generator().manual_seed(seed + 1)
     even = AmbientLight(0.3 * torch.rand(3, generator=generator))
@@ -74,8 +74,8 @@ def test_a_light_is_found_from_what_it_does(seed: int) -> None:
     )
 
 
-def test_no_descent_finds_a_better_light() -> None:
-    """From noisy shading: neither by the one light nor by the environment."""
+def test_gradient_descent_finds_no_better_light() -> None:
+    """From noisy shading, for the directional light and for the environment."""
     normals, albedo = surface(400)
     noise = 0.05 * torch.randn(400, 3, generator=torch.Generator().manual_seed(2))
     way = normalize(torch.tensor([1.0, 2.0, -1.0]), dim=0)
@@ -106,8 +106,8 @@ def test_no_descent_finds_a_better_light() -> None:
         assert float(loss(start)) <= 1.001 * float(loss(numbers.detach()))
 
 
-def test_an_environment_is_what_lights_add_up_to() -> None:
-    """The integral of radiance by the cosine, over π, summed over many directions."""
+def test_an_environment_equals_the_sum_of_lights() -> None:
+    """Irradiance / π by numerical integration over many directions."""
     generator = torch.Generator().manual_seed(0)
     environment = torch.randn(9, 3, generator=generator)
     normals, albedo = surface(50)
@@ -129,18 +129,18 @@ def test_an_environment_is_what_lights_add_up_to() -> None:
     )
 
 
-def test_light_says_what_it_lacks() -> None:
+def test_bad_shading_is_refused() -> None:
     normals, albedo = surface(100)
     grey = torch.full_like(albedo, 0.5)
     flat = torch.tensor([[0.0, 0.0, 1.0]]).expand(100, 3)
     for find in (light_from_shading, environment_from_shading):
-        with pytest.raises(InputError, match="unlit"):
+        with pytest.raises(InputError, match="colors are 0"):
             find(0 * grey, normals, albedo)
         with pytest.raises(InputError, match="too alike"):
             find(grey, flat, albedo)
         with pytest.raises(InputError, match="normals of length 0"):
             find(grey, 0 * normals, albedo)
-        with pytest.raises(InputError, match="finite"):
+        with pytest.raises(InputError, match="NaN or Inf"):
             find(grey * math.nan, normals, albedo)
         with pytest.raises(InputError, match="black"):
             find(grey, normals, 0 * albedo)
@@ -148,8 +148,8 @@ def test_light_says_what_it_lacks() -> None:
         light_from_shading(grey * albedo, normals, albedo)
 
 
-def test_a_pose_is_found_from_its_silhouette() -> None:
-    """Of a chair, whose mask another renderer made; other poses fit worse."""
+def test_a_pose_is_recovered_from_its_silhouette() -> None:
+    """The pose of a chair from the mask of another renderer; other modes fit worse."""
     mesh = make_shape("chair", 3).mesh()
     camera = around(1, 40, seed=5, distance=2.6)
     with torch.no_grad():
@@ -164,7 +164,7 @@ def test_a_pose_is_found_from_its_silhouette() -> None:
     assert float(found.misfit[0]) < 0.2 * float(found.misfit[1])
 
 
-def test_silhouettes_that_tell_nothing_are_refused() -> None:
+def test_bad_silhouettes_are_refused() -> None:
     ball, camera = icosphere(1), around(1, 16)
     for value, reason in ((0.0, "empty"), (1.0, "fills"), (2.0, "outside")):
         with pytest.raises(InputError, match=reason):
@@ -172,7 +172,7 @@ def test_silhouettes_that_tell_nothing_are_refused() -> None:
 
 
 def height_field(size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Depth in pixels, normals that face the camera, and a mask with a hole and an island."""
+    """Depth in pixels, normals toward the camera, and a mask with a hole and an island."""
     pixel = pixel_grid(size, size).double() - size / 2
     x, y = (pixel / size * 4).unbind(2)
     depth = size / 8 * (x.sin() * (1.3 * y).cos() + 0.2 * x * y)
@@ -185,7 +185,7 @@ def height_field(size: int) -> tuple[Tensor, Tensor, Tensor]:
     return depth, normalize(normals, dim=2), mask
 
 
-def test_integrated_normals_are_the_height_up_to_a_constant() -> None:
+def test_integrated_normals_equal_the_height_up_to_a_constant() -> None:
     errors = []
     for size in (24, 48):
         depth, normals, mask = height_field(size)
@@ -199,11 +199,11 @@ def test_integrated_normals_are_the_height_up_to_a_constant() -> None:
         assert float(found[~mask].abs().sum()) == 0
         errors.append(worst / size)
     assert errors[1] < 1e-3
-    # The mean of two slopes is right to second order.
+    # The mean of two slopes is accurate to second order.
     assert errors[1] < 0.35 * errors[0]
 
 
-def test_a_wrong_slope_would_be_seen() -> None:
+def test_a_wrong_slope_is_detected() -> None:
     depth, normals, mask = height_field(24)
     mask[:3, :3] = False
     found = depth_from_normals(normals * normals.new_tensor([-1.0, 1.0, 1.0]), mask)
@@ -211,7 +211,7 @@ def test_a_wrong_slope_would_be_seen() -> None:
     assert float((difference - difference.mean()).abs().max()) > 1
 
 
-def test_a_sphere_is_its_normals_seen_in_perspective() -> None:
+def test_a_sphere_is_recovered_from_perspective_normals() -> None:
     camera = around(1, 48, distance=3.0)
     pixel = pixel_grid(48, 48)
     rays = camera.rays(torch.zeros(48, 48, dtype=torch.long), pixel)
@@ -228,19 +228,19 @@ def test_a_sphere_is_its_normals_seen_in_perspective() -> None:
     torch.testing.assert_close(
         mesh.vertices.norm(dim=1), torch.ones(len(mesh.vertices)), atol=0.01, rtol=0
     )
-    # Faces turn their outside to the camera.
+    # Faces face the camera.
     outward = face_normals(mesh.vertices, mesh.faces)
     middle = mesh.vertices[mesh.faces].mean(1)
     assert bool(((camera.centers[0] - middle) * outward).sum(1).gt(0).all())
 
 
-def test_normals_that_tell_nothing_are_refused() -> None:
+def test_bad_normals_are_refused() -> None:
     _, normals, mask = height_field(24)
     with pytest.raises(InputError, match="mask is empty"):
         depth_from_normals(normals, torch.zeros_like(mask))
-    with pytest.raises(InputError, match="not all finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         depth_from_normals(normals * math.nan, mask)
-    with pytest.raises(InputError, match="no length"):
+    with pytest.raises(InputError, match="are 0"):
         depth_from_normals(0 * normals, mask)
     with pytest.raises(InputError, match="do not face"):
         depth_from_normals(-normals, mask)
@@ -248,11 +248,11 @@ def test_normals_that_tell_nothing_are_refused() -> None:
     nothing = torch.zeros(1, 8, 8)
     with pytest.raises(InputError, match="no image shows"):
         mesh_showing_normals(ball, cameras, torch.zeros(1, 8, 8, 3), nothing)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         mesh_showing_normals(ball, cameras, torch.full((1, 8, 8, 3), math.nan), nothing + 1)
 
 
-def test_a_mesh_moves_until_it_shows_the_normals() -> None:
+def test_a_mesh_is_fitted_to_normals() -> None:
     ball = icosphere(2)
     expected = Mesh(ball.vertices * torch.tensor([1.2, 0.8, 0.9]), ball.faces)
     cameras = around(6, 32)
@@ -280,8 +280,8 @@ def card(image: Tensor) -> Mesh:
     )
 
 
-def test_a_texture_is_found_from_photographs() -> None:
-    """From a side only, at texels that are seen; views that were held out look the same."""
+def test_a_texture_is_recovered_from_photographs() -> None:
+    """From one side, at visible texels; held-out views look the same."""
     generator = torch.Generator().manual_seed(0)
     image = 0.2 + 0.6 * torch.rand(12, 12, 3, generator=generator)
     lights = (
@@ -298,23 +298,23 @@ def test_a_texture_is_found_from_photographs() -> None:
     found = texture_from_photographs(
         blank, cameras.select(given), seen.over(background)[given], lights, MATTE, 200, 1e-4
     )
-    error = (found.texture.image - image)[found.seen].square().mean().sqrt()
-    assert float(found.seen.float().mean()) > 0.8
+    error = (found.texture.image - image)[found.visible].square().mean().sqrt()
+    assert float(found.visible.float().mean()) > 0.8
     assert float(error) < 0.03
     again = mesh_renderer(card(found.texture.image), options)(cameras.select(held))
     assert float((again.color - seen.color[held]).square().mean()) < 1e-4
 
 
-def test_photographs_that_do_not_fit_are_refused() -> None:
+def test_bad_photographs_are_refused() -> None:
     mesh, cameras = card(torch.full((4, 4, 3), 0.5)), around(2, 16)
     images, lights = torch.zeros(2, 16, 16, 3), (AmbientLight(torch.ones(3)),)
-    with pytest.raises(InputError, match="no texture"):
+    with pytest.raises(InputError, match="no UV coordinates"):
         texture_from_photographs(Mesh(mesh.vertices, mesh.faces), cameras, images, lights)
     with pytest.raises(InputError, match="2 photographs of 8×16"):
         texture_from_photographs(mesh, cameras, images[:, :, :8], lights)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match="NaN or Inf"):
         texture_from_photographs(mesh, cameras, images / 0, lights)
-    with pytest.raises(InputError, match="no light"):
+    with pytest.raises(InputError, match="lights do not reach"):
         texture_from_photographs(mesh, cameras, images, ())
     away = Mesh(mesh.vertices + 100, mesh.faces, mesh.texture)
     with pytest.raises(InputError, match="no photograph"):

@@ -1,4 +1,4 @@
-"""Poses by render-and-compare, on a renderer whose answer is known: soft coloured balls."""
+"""Render-and-compare with a smooth renderer of soft colored balls."""
 
 import math
 
@@ -23,7 +23,7 @@ COLORS = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
 
 
 def balls(cameras: Cameras) -> Rendering:
-    """Gaussian blobs that add up: smooth in the pose, and without occlusion."""
+    """A sum of Gaussian blobs: smooth in the pose, without occlusion."""
     grid = pixel_grid(cameras.width, cameras.height).expand(len(cameras), -1, -1, -1)
     index = torch.arange(len(cameras))[:, None, None].expand(grid.shape[:-1])
     rays = cameras.rays(index, grid)
@@ -70,8 +70,8 @@ def test_recovers_the_pose_that_made_the_image(background: Tensor | None) -> Non
     assert before.min() > 5
 
 
-def test_of_several_modes_it_keeps_the_one_that_fits() -> None:
-    """The right mode is the second of the first camera and the first of the second one."""
+def test_the_best_of_several_modes_is_kept() -> None:
+    """The correct mode is the second for the first camera, and the first for the second one."""
     truth, wrong = views(2).world_from_camera, views(4).world_from_camera[2:]
     right = moved(views(2), degrees=5, length=0.1).world_from_camera
     poses = torch.stack([torch.stack([wrong[0], right[0]]), torch.stack([right[1], wrong[1]])])
@@ -87,11 +87,11 @@ def test_of_several_modes_it_keeps_the_one_that_fits() -> None:
     assert estimate.misfit.max() < 1e-5
 
 
-def test_the_errors_about_the_axes_are_those_of_the_covariance() -> None:
-    """A twist about a camera's own optical axis is an error about its z, and moves nothing."""
+def test_errors_about_the_axes_follow_from_the_covariance() -> None:
+    """A twist about a camera's optical axis is an error about its z axis alone."""
     pose = views(5).world_from_camera
     axis = pose[:, :, 2]
-    # The line through the centre: the turn's twist has the centre's moment as translation.
+    # The axis passes through the center, so the twist's translation is its moment.
     twist = torch.cat([axis, torch.linalg.cross(pose[:, :, 3], axis)], dim=1)
     covariance = 0.1**2 * twist[:, :, None] * twist[:, None, :]
     about, center = errors_of_twists(covariance, pose)
@@ -99,7 +99,7 @@ def test_the_errors_about_the_axes_are_those_of_the_covariance() -> None:
     torch.testing.assert_close(center, torch.zeros(5), atol=1e-3, rtol=0)
 
 
-def test_without_steps_the_start_comes_back() -> None:
+def test_without_steps_the_start_is_returned() -> None:
     truth = views(2)
     options = RenderAndCompare(coarse_steps=0, fine_steps=0)
     estimate = options.estimate(balls, balls(truth).rgba, truth)
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_poses() -> None:
     assert torch.equal(a.world_from_camera, b.world_from_camera)
 
 
-def test_expected_error_grows_with_what_the_image_cannot_explain() -> None:
+def test_expected_error_grows_with_the_residual() -> None:
     truth = views(3)
     clean = balls(truth).rgba
     noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
@@ -129,7 +129,7 @@ def test_expected_error_grows_with_what_the_image_cannot_explain() -> None:
 
 
 @pytest.mark.parametrize(("stride", "x", "y"), [(1, 0, 0), (4, 0, 0), (4, 3, 1), (5, 4, 4)])
-def test_strided_cameras_see_every_kth_pixel(stride: int, x: int, y: int) -> None:
+def test_strided_cameras_render_every_kth_pixel(stride: int, x: int, y: int) -> None:
     cameras = views(2, size=22)
     whole = balls(cameras).rgba[:, y::stride, x::stride]
     part = balls(strided(cameras, stride, x, y)).rgba

@@ -14,11 +14,13 @@ from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import resolve
 
-LAYOUT = HashGridLayout(num_levels=3, log2_table_size=8, coarsest=4, finest=20)
+LAYOUT = HashGridLayout(num_levels=3, log2_table_size=8, min_resolution=4, max_resolution=20)
 
 
 def test_a_dense_level_reproduces_a_linear_function() -> None:
-    layout = HashGridLayout(num_levels=1, log2_table_size=12, coarsest=8, finest=8)
+    layout = HashGridLayout(
+        num_levels=1, log2_table_size=12, min_resolution=8, max_resolution=8
+    )
     axis = torch.linspace(0, 1, 9)
     z, y, x = torch.meshgrid(axis, axis, axis, indexing="ij")
     table = torch.stack([x + 2 * y - z, torch.ones_like(x)], dim=-1).view(-1, 2)
@@ -38,8 +40,8 @@ def test_hash_grid_gradients_match_finite_differences() -> None:
     )
 
 
-def test_resolutions_grow_geometrically_to_the_finest() -> None:
-    layout = HashGridLayout(num_levels=16, coarsest=16, finest=512)
+def test_resolutions_grow_geometrically_to_the_maximum() -> None:
+    layout = HashGridLayout(num_levels=16, min_resolution=16, max_resolution=512)
     assert layout.resolutions[0] == 16
     assert layout.resolutions[-1] == 512
     ratios = [b / a for a, b in zip(layout.resolutions, layout.resolutions[1:], strict=False)]
@@ -182,13 +184,13 @@ def test_march_stops_where_the_ray_has_gone_dark(backend) -> None:
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
 def test_bins_grow_with_their_distance_and_leave_no_gap(backend) -> None:
-    grid = dataclasses.replace(full_grid(True), growth=0.02, nearest=0.1)
+    grid = dataclasses.replace(full_grid(True), cone_angle=0.02, near=0.1)
     origin, direction = torch.tensor([[0.0, 0.1, 0.0]]), torch.tensor([[1.0, 0, 0]])
     bins = march(origin, direction, torch.tensor([0.5]), grid, backend=backend)
     torch.testing.assert_close(float(bins.starts[0]), 0.1)
     torch.testing.assert_close(bins.starts[1:], bins.ends[:-1])
     middles, widths = (bins.starts + bins.ends) / 2, bins.ends - bins.starts
-    # One of them may lie across the knee, at a distance of 0.5.
+    # One of them may contain the distance 0.5, beyond which bins grow.
     off = (widths / torch.maximum(0.02 * middles, torch.tensor(0.01)) - 1).abs()
     assert (off > 1e-3).sum() <= 1
     assert widths[-1] > 0.019

@@ -16,11 +16,11 @@ from unrender.kernels.occupancy import occupied_cells, update_density
 from unrender.kernels.runtime.backend import Backend
 
 LAYOUTS = {
-    "3d": HashGridLayout(num_levels=5, log2_table_size=12, coarsest=4, finest=80),
+    "3d": HashGridLayout(num_levels=5, log2_table_size=12, min_resolution=4, max_resolution=80),
     "2d": HashGridLayout(4, 10, 4, 200, dimensions=2),
-    "one feature": HashGridLayout(2, 8, 3, 17, features=1),
-    "four features": HashGridLayout(3, 9, 4, 40, features=4),
-    "three features, 2d": HashGridLayout(2, 8, 5, 50, features=3, dimensions=2),
+    "one feature": HashGridLayout(2, 8, 3, 17, features_per_level=1),
+    "four features": HashGridLayout(3, 9, 4, 40, features_per_level=4),
+    "three features, 2d": HashGridLayout(2, 8, 5, 50, features_per_level=3, dimensions=2),
 }
 LAYOUT = LAYOUTS["3d"]
 
@@ -58,7 +58,7 @@ def test_hash_grid(agree, backend: Backend, name: str, count: int) -> None:
     torch.manual_seed(count)
     layout = LAYOUTS[name]
     points = (torch.rand(count, layout.dimensions) * 1.2 - 0.1).requires_grad_()
-    table = torch.randn(layout.num_entries, layout.features, requires_grad=True)
+    table = torch.randn(layout.num_entries, layout.features_per_level, requires_grad=True)
     assert any(layout.dense)
     assert not all(layout.dense)
     agree(lambda b, p, t: [hash_grid(p, t, layout, b)], [points, table])
@@ -102,7 +102,7 @@ def test_mlp_activations(agree, activation) -> None:
 @pytest.mark.parametrize("requires_grad", [True, False])
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [40] * 30, [0]], ids=str)
 @pytest.mark.interpreted("[3, 0, 1, 7]-True-float32", "[0]-True-bfloat16")
-def test_mlp_with_a_head(agree, counts: list[int], requires_grad: bool, precision) -> None:
+def test_mlp_with_ray_inputs(agree, counts: list[int], requires_grad: bool, precision) -> None:
     torch.manual_seed(0)
     offsets = torch.tensor([0, *counts]).cumsum(0)
     values = torch.randn(len(counts), 9).requires_grad_(requires_grad)
@@ -212,7 +212,7 @@ def test_march(backend: Backend, device: torch.device, filled: float, count: int
 def test_march_in_bins_that_grow(
     backend: Backend, device: torch.device, filled: float, inside: bool
 ) -> None:
-    cells = dataclasses.replace(grid(1, filled), growth=0.02, nearest=0.3)
+    cells = dataclasses.replace(grid(1, filled), cone_angle=0.02, near=0.3)
     origins, *others = rays(33 if backend == "cuda" else 3000)
     agree_on_bins(backend, device, cells, (0.2 * origins if inside else origins, *others))
 

@@ -111,5 +111,5 @@ def test_backends_agree_on_colors(agree, degree: int, count: int) -> None:
 
 @pytest.mark.parametrize(("degree", "known"), [(0, 3), (5, 35), (2, 7)])
 def test_too_few_coefficients_are_refused(degree: int, known: int) -> None:
-    with pytest.raises(ValueError, match=f"1 to {degree} by {known} coefficients"):
+    with pytest.raises(ValueError, match=f"1 to {degree} with {known} coefficients"):
         harmonic_colors(unit_vectors(2), torch.zeros(2, known, 3), degree)

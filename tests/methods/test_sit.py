@@ -384,7 +384,7 @@ def mixed(views: Views) -> Views:
         (TINY, rgb(VIEWS), "RGBA.*make-views"),
         (TINY, wide(VIEWS), "16x8.*square.*--size"),
         (dataclasses.replace(TINY, patch=3), VIEWS, "8x8.*multiple.*--patch"),
-        (TINY, toy_views(1), "1 views.*2 or more"),
+        (TINY, toy_views(1), "1 views.*at least 2"),
         (TINY, mixed(VIEWS), "fields of view differ.*make-views"),
     ],
 )

@@ -13,7 +13,7 @@ from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
-from unrender.evaluation.surfaces import psnr_inside, score_seen, silhouette_iou
+from unrender.evaluation.surfaces import psnr_inside, score_visible, silhouette_iou
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.neus import NeuS
@@ -87,7 +87,7 @@ def test_the_figure_can_fail(fitted: Run, scene: Dataset) -> None:
 def test_the_mesh_is_the_ball(fitted: Run, scene: Dataset) -> None:
     mesh = mesh_of(fitted)
     assert is_watertight(mesh.faces)
-    assert score_seen(mesh, ball(), scene.test.cameras).chamfer_percent < 3
+    assert score_visible(mesh, ball(), scene.test.cameras).chamfer_percent < 3
     truth = shape_renderer(ball(), studio())(scene.test.cameras).color
     drawn = shape_renderer(mesh, studio())(scene.test.cameras).color
     assert float((drawn - truth).abs().mean()) < 0.08

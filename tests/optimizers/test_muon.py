@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unrender.optimizers.muon import MOMENTUM, Muon, _turned, orthogonalised
+from unrender.optimizers.muon import MOMENTUM, Muon, _newton_schulz, orthogonalize
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -20,7 +20,7 @@ def test_singular_vectors_stay_and_values_become_equal(
 ) -> None:
     u, s, vh = torch.linalg.svd(normal(rows, columns, seed=seed), full_matrices=False)
     s = s.clamp_min(0.2 * s.max())
-    turned = u.T @ orthogonalised(u @ s.diag() @ vh, torch.float32) @ vh.T
+    turned = u.T @ orthogonalize(u @ s.diag() @ vh, torch.float32) @ vh.T
     values = turned.diagonal()
     torch.testing.assert_close(turned, values.diag(), rtol=0, atol=1e-3)
     assert values.min() > 0.6
@@ -30,20 +30,20 @@ def test_singular_vectors_stay_and_values_become_equal(
 @pytest.mark.parametrize("shape", [(24, 96), (96, 24)])
 @pytest.mark.parametrize("decades", [0, 4])
 def test_the_small_square_takes_the_same_steps(shape: tuple[int, int], decades: int) -> None:
-    """Long matrices go another way, which float64 shows to be the same one."""
+    """Wide matrices use the Gram matrix, with the same result in float64."""
     u, s, vh = torch.linalg.svd(normal(*shape), full_matrices=False)
     matrix = u @ (s * torch.logspace(0, -decades, len(s))).diag() @ vh
     wide = matrix.double() if shape[0] < shape[1] else matrix.double().T
-    slow = _turned(wide / wide.norm())
-    found = orthogonalised(matrix, torch.float32).double()
+    slow = _newton_schulz(wide / wide.norm())
+    found = orthogonalize(matrix, torch.float32).double()
     found = found if shape[0] < shape[1] else found.T
     assert (found - slow).norm() < 1e-3 * slow.norm()
 
 
 def test_short_floats_are_enough() -> None:
     matrix = normal(32, 48)
-    exact = orthogonalised(matrix, torch.float32)
-    short = orthogonalised(matrix, torch.bfloat16)
+    exact = orthogonalize(matrix, torch.float32)
+    short = orthogonalize(matrix, torch.bfloat16)
     assert short.dtype == torch.float32
     assert (short - exact).norm() < 0.05 * exact.norm()
 
@@ -89,7 +89,7 @@ def test_the_first_step_is_the_orthogonal_matrix() -> None:
     parameter.grad = gradient.clone()
     Muon([parameter], [], 0.1, 0.5, 1.0, torch.float32).step()
     nesterov = (1 - MOMENTUM) + MOMENTUM * (1 - MOMENTUM)
-    expected = start * 0.95 - 0.1 * 0.2 * 6**0.5 * orthogonalised(
+    expected = start * 0.95 - 0.1 * 0.2 * 6**0.5 * orthogonalize(
         nesterov * gradient, torch.float32
     )
     torch.testing.assert_close(parameter.detach(), expected)

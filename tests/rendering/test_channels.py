@@ -1,4 +1,4 @@
-"""Pictures of what a render holds."""
+"""Images of the channels of renderings."""
 
 import torch
 
@@ -9,7 +9,7 @@ from unrender.rendering.renderer import Rendering, pixel_grid
 
 
 def wall() -> tuple[Rendering, Cameras]:
-    """The plane z = 0, seen at a slant; nothing in the left quarter."""
+    """The plane z = 0 at an angle; the left quarter is empty."""
     pose = look_at(torch.tensor([[1.0, -2, 3]]), torch.zeros(1, 3), torch.tensor([0.0, 0, 1]))
     cameras = Cameras.from_focal(pose, 40.0, 32, 24)
     rays = cameras.rays(torch.zeros(1, 24, 32, dtype=torch.long), pixel_grid(32, 24)[None])
@@ -44,7 +44,7 @@ def test_channels_over_a_background() -> None:
     assert depth[0, 0, 20, 0] > depth[0, 0, 20, 2]
 
 
-def test_nothing_has_no_depth() -> None:
+def test_empty_renderings_have_no_depth() -> None:
     rendering, cameras = wall()
     nothing = Rendering(rendering.color * 0, rendering.opacity * 0, rendering.depth)
     image = as_images(nothing, cameras, "depth", torch.ones(3))

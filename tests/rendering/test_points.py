@@ -33,8 +33,8 @@ def cloud(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("mixing", MIXINGS)
 @pytest.mark.parametrize("in_pixels", [False, True])
-def test_one_spot_is_its_formula(mixing: Mixing, in_pixels: bool) -> None:
-    """Centred at (12, 12), 36 pixels of focal length away 4: 0.5 is 4.5 pixels."""
+def test_one_spot_equals_its_formula(mixing: Mixing, in_pixels: bool) -> None:
+    """Spot centered at (12, 12), distance 4, focal length 36 pixels: 0.5 is 4.5 pixels."""
     color = torch.tensor([[1.0, 0.5, 0.25]])
     radius = 4.5 if in_pixels else 0.5
     found = points_renderer(
@@ -50,7 +50,7 @@ def test_one_spot_is_its_formula(mixing: Mixing, in_pixels: bool) -> None:
         assert float(found.depth[0, y, x]) == pytest.approx(depth, abs=1e-4)
 
 
-def test_the_nearest_is_in_front_or_all_are_averaged() -> None:
+def test_spots_are_composited_or_averaged() -> None:
     points = torch.tensor([[1.0, 0, 0], [-1, 0, 0]])
     colors = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     front = points_renderer(points, colors, 20.0, in_pixels=True)(camera()).color[0, 12, 12]
@@ -88,7 +88,7 @@ def test_means_equal_brute_force() -> None:
 
 @pytest.mark.parametrize("mixing", MIXINGS)
 def test_gradients_by_finite_differences(mixing: Mixing) -> None:
-    """Big spots: small ones would jump where they end."""
+    """With large spots: small ones have jumps at their boundaries."""
     points, colors = cloud(4, seed=3)
     given = (points.double(), colors.double(), torch.full((4,), 3.0).double())
     view = camera((3.0, 2, 1))
@@ -117,7 +117,7 @@ def test_points_behind_cameras_and_none_at_all(mixing: Mixing) -> None:
         assert float(found.opacity.sum()) == 0
 
 
-def test_refuses_what_cannot_be_drawn() -> None:
+def test_bad_input_is_refused() -> None:
     points, colors = cloud(3)
     with pytest.raises(InputError, match="radius"):
         points_renderer(points, colors, 0.0)

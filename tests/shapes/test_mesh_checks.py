@@ -28,28 +28,35 @@ TIP = torch.cat([SOLID.vertices, torch.tensor([[3.0, 3, 3]])])
 @pytest.mark.parametrize(
     ("mesh", "words"),
     [
-        (changed(vertices=SOLID.vertices * float("nan")), ["4 vertices are not finite"]),
-        (changed(faces=SOLID.faces + 1), ["faces name vertices that do not exist"]),
-        (changed(faces=SOLID.faces - 1), ["faces name vertices that do not exist"]),
-        (changed(vertices=TIP), ["1 vertices are on no face"]),
-        (changed(faces=torch.cat([SOLID.faces, SOLID.faces[:1, [0, 0, 1]]])), ["no area"]),
+        (changed(vertices=SOLID.vertices * float("nan")), ["4 vertices contain NaN or Inf"]),
+        (changed(faces=SOLID.faces + 1), ["faces refer to vertices beyond the 4"]),
+        (changed(faces=SOLID.faces - 1), ["faces refer to vertices beyond the 4"]),
+        (changed(vertices=TIP), ["1 unused vertices"]),
+        (
+            changed(faces=torch.cat([SOLID.faces, SOLID.faces[:1, [0, 0, 1]]])),
+            ["1 degenerate faces (no area)"],
+        ),
         (
             changed(faces=torch.cat([SOLID.faces, SOLID.faces[2:3].flip(1)])),
             [
-                "1 faces are on the same vertices",
-                "3 edges have more than two",
-                "3 edges are passed the same way",
+                "1 duplicate faces",
+                "3 non-manifold edges",
+                "3 edges between faces of inconsistent orientation",
             ],
         ),
         (
             changed(faces=torch.cat([SOLID.faces[:3], SOLID.faces[3:].flip(1)])),
-            ["3 edges are passed the same way"],
+            ["3 edges between faces of inconsistent orientation"],
         ),
         (
             changed(vertices=TIP, faces=BRANCH),
-            ["2 edges are open", "1 edges have more than two", "passed the same way"],
+            [
+                "2 boundary edges (the mesh is open)",
+                "1 non-manifold edges",
+                "inconsistent orientation",
+            ],
         ),
-        (triangle(), ["3 edges are open"]),
+        (triangle(), ["3 boundary edges"]),
     ],
 )
 def test_each_problem_is_told(mesh: Mesh, words: list[str]) -> None:

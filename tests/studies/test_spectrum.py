@@ -1,4 +1,4 @@
-"""One scene under seven kinds of light, and its page."""
+"""One scene under seven shading models, and its page."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def stages() -> dict[str, Stage]:
     return {stage.name: stage for stage in spectrum(scene, camera(SIZE), 4)}
 
 
-def test_there_are_seven_in_order(stages: dict[str, Stage]) -> None:
+def test_stages_are_in_order(stages: dict[str, Stage]) -> None:
     assert list(stages) == [
         "flat", "Gouraud", "Phong", "shadows", "occlusion", "direct light", "path traced",
     ]  # fmt: skip
@@ -31,26 +31,26 @@ def test_there_are_seven_in_order(stages: dict[str, Stage]) -> None:
         assert stage.seconds > 0
 
 
-def test_each_takes_or_adds_light(stages: dict[str, Stage]) -> None:
-    """Shadows and occlusion only darken; paths only brighten what is direct."""
+def test_stages_add_or_remove_light(stages: dict[str, Stage]) -> None:
+    """Shadows and occlusion only darken the image; indirect light only brightens it."""
 
     def mean(name: str) -> float:
         return float(stages[name].image.mean())
 
-    # The renders with rays have more samples a pixel than the rasterized one, at edges.
+    # The ray-traced stages have more samples per pixel at edges than the rasterized ones.
     assert (stages["occlusion"].image <= stages["shadows"].image + 1e-5).all()
     assert mean("occlusion") < mean("shadows") < mean("Phong") + 0.02
     assert mean("path traced") > mean("direct light")
 
 
-def test_the_ceiling_has_light_from_the_floor_alone(stages: dict[str, Stage]) -> None:
-    """The lamp shines down, so that direct light leaves the ceiling black."""
+def test_the_ceiling_receives_only_indirect_light(stages: dict[str, Stage]) -> None:
+    """The lamp emits downward, so the ceiling is black with direct light only."""
     corner = 0, slice(2, SIZE - 2)
     assert float(stages["direct light"].image[corner].max()) == 0
     assert float(stages["path traced"].image[corner].mean()) > 0.02
 
 
-def test_any_mesh_may_stand_there() -> None:
+def test_the_scene_accepts_any_mesh() -> None:
     scene, camera = spectrum_scene(cube(torch.rand(6, 3)))
     found = path_radiance(scene, camera(16), PathOptions(samples=4))
     assert found.color.isfinite().all()

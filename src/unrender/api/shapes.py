@@ -18,6 +18,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
 from unrender.methods.presets import nearest
 from unrender.rendering.mesh.shading import MeshRenderOptions, headlight, mesh_renderer
+from unrender.rendering.points import points_renderer
 from unrender.rendering.renderer import Images, Renderer, Rendering, supersampled
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.files.shape import Up
@@ -75,7 +76,8 @@ def render(
         device: Where to compute; a `Run` keeps its device.
         progress: Whether to show a progress bar for more than one camera.
         **options: For a mesh, `shading="none"`, "flat", "gouraud" or "phong", and the other
-            fields of `unrender.rendering.mesh.shading.MeshRenderOptions`.
+            fields of `unrender.rendering.mesh.shading.MeshRenderOptions`. For points with
+            colors, `radius=0.03` in scene units.
 
     Returns a `Rendering` on the CPU. InputError.
 
@@ -109,8 +111,17 @@ def _renderer(shape: Shape, options: dict[str, Any]) -> Renderer:
     """The shape's renderer; a mesh's with these options."""
     if not options:
         return shape_renderer(shape)
+    if (
+        isinstance(shape, PointCloud)
+        and shape.colors is not None
+        and set(options) == {"radius"}
+    ):
+        return points_renderer(shape.points, shape.colors, float(options["radius"]))
     if not isinstance(shape, Mesh):
-        raise InputError(f"{', '.join(options)}: only meshes have these options")
+        raise InputError(
+            f"{', '.join(options)}: only meshes have these options; colored points have "
+            "`radius`"
+        )
     known = [field.name for field in dataclasses.fields(MeshRenderOptions)]
     for name in options:
         if name not in known:

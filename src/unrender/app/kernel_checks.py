@@ -13,7 +13,7 @@ from unrender.errors import one_line
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.composite import composite_dense
 from unrender.kernels.expand import along_rays
-from unrender.kernels.footprint import footprints
+from unrender.kernels.gaussian_projection import project_gaussians
 from unrender.kernels.grid_sample import grid_sample
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
@@ -22,13 +22,13 @@ from unrender.kernels.mlp import mlp
 from unrender.kernels.nearest import nearest
 from unrender.kernels.occupancy import occupied_cells
 from unrender.kernels.rasterize import rasterize
-from unrender.kernels.ray_mesh import TriangleTree, closest_hit
-from unrender.kernels.recorded import evaluated, tape_of
+from unrender.kernels.ray_mesh import TriangleBVH, closest_hit
 from unrender.kernels.runtime.backend import Backend, has_triton
 from unrender.kernels.sparse_grid import sparse_sample
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.kernels.splat import splat
 from unrender.kernels.step_function import sample
+from unrender.kernels.tape import evaluate, record
 from unrender.shapes.primitives import icosphere
 
 TOLERANCE = 1e-3
@@ -105,13 +105,13 @@ def _expand(device: torch.device, backend: Backend) -> Tensor:
     return along_rays(*rays, _random(4 * POINTS).to(device), offsets, backend=backend)
 
 
-def _footprint(device: torch.device, backend: Backend) -> Tensor:
+def _gaussian_projection(device: torch.device, backend: Backend) -> Tensor:
     means = _random(POINTS, 3) + torch.tensor([-0.5, -0.5, 2.0])
     scales, turns = _random(POINTS, 3) - 4, _random(POINTS, 4) + 0.1
     camera = Cameras.from_focal(torch.eye(3, 4)[None], 40.0, 32, 32)
     tensors = (means, scales, turns, camera.world_from_camera[0], camera.intrinsics[0])
     moved = [tensor.to(device) for tensor in tensors]
-    return footprints(*moved, width=32, height=32, backend=backend).means
+    return project_gaussians(*moved, width=32, height=32, backend=backend).means2d
 
 
 def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
@@ -120,8 +120,8 @@ def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
 
 
 def _hash_grid(device: torch.device, backend: Backend) -> Tensor:
-    layout = HashGridLayout(num_levels=4, log2_table_size=10, finest=64)
-    table = _random(layout.num_entries, layout.features).to(device)
+    layout = HashGridLayout(num_levels=4, log2_table_size=10, max_resolution=64)
+    table = _random(layout.num_entries, layout.features_per_level).to(device)
     return hash_grid(_random(POINTS, 3).to(device), table, layout, backend=backend)
 
 
@@ -163,24 +163,24 @@ def _rasterize(device: torch.device, backend: Backend) -> Tensor:
     first = torch.tensor([0, len(corners)], device=device)
     camera = Cameras.from_focal(torch.eye(3, 4)[None], 30.0, 32, 32)
     found = rasterize(corners, first, camera.intrinsics.to(device), 32, 32, backend=backend)
-    return found.face
+    return found.pix_to_face
 
 
 def _ray_mesh(device: torch.device, backend: Backend) -> Tensor:
     mesh = icosphere(1)
-    tree = TriangleTree.of(mesh.vertices.to(device), mesh.faces.to(device))
+    tree = TriangleBVH.build(mesh.vertices.to(device), mesh.faces.to(device))
     far = torch.full((POINTS,), 10.0, device=device)
     rays = torch.zeros(POINTS, 3, device=device), _unit(POINTS).to(device)
     return closest_hit(*rays, far, tree, backend=backend).distance
 
 
-def _recorded(device: torch.device, backend: Backend) -> Tensor:
+def _tape(device: torch.device, backend: Backend) -> Tensor:
     def ball(points: Tensor) -> Tensor:
         return points.square().sum(1).sqrt() - 1
 
     points = _random(4 * POINTS, 3).to(device)
-    tape = tape_of(ball, points, backend)
-    return ball(points) if tape is None else evaluated(tape, points)
+    tape = record(ball, points, backend)
+    return ball(points) if tape is None else evaluate(tape, points)
 
 
 def _sparse_grid(device: torch.device, backend: Backend) -> Tensor:
@@ -211,7 +211,7 @@ def _step_function(device: torch.device, backend: Backend) -> Tensor:
 CHECKS: dict[str, Check] = {
     "composite": _composite,
     "expand": _expand,
-    "footprint": _footprint,
+    "gaussian_projection": _gaussian_projection,
     "grid_sample": _grid_sample,
     "hash_grid": _hash_grid,
     "march": _march,
@@ -221,10 +221,10 @@ CHECKS: dict[str, Check] = {
     "occupancy": _occupancy,
     "rasterize": _rasterize,
     "ray_mesh": _ray_mesh,
-    "recorded": _recorded,
     "sparse_grid": _sparse_grid,
     "spherical_harmonics": _spherical_harmonics,
     "splat": _splat,
     "step_function": _step_function,
+    "tape": _tape,
 }
 """One for each folder of `unrender.kernels`."""

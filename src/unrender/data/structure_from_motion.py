@@ -25,10 +25,10 @@ from unrender.imaging.resize import area_average
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 THUMBNAIL = 320
 """Pixels of a frame's longer side where its sharpness is measured."""
-EXHAUSTIVE = 120
+MAX_EXHAUSTIVE = 120
 """With more images than this, each is matched only with the following ones."""
-FEWEST = 3
-ENOUGH = 0.5
+MIN_IMAGES = 3
+MIN_REGISTERED = 0.5
 """Fraction of the images that must be registered."""
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
@@ -60,15 +60,15 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
         raise InputError(f"{out}: exists already: choose another --out, or delete it")
     with folder_in_place(out) as folder:
         (folder / "images").mkdir()
-        film = source.is_file()
+        video = source.is_file()
         count = (
-            _from_film(source, folder / "images", frames, size, stage)
-            if film
+            _from_video(source, folder / "images", frames, size, stage)
+            if video
             else _from_folder(source, folder / "images", size, stage)
         )
-        if count < FEWEST:
-            raise InputError(f"{source}: has {count} images: give at least {FEWEST}")
-        return _reconstruct(source, folder, count, film, stage)
+        if count < MIN_IMAGES:
+            raise InputError(f"{source}: has {count} images: give at least {MIN_IMAGES}")
+        return _reconstruct(source, folder, count, video, stage)
 
 
 def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
@@ -87,18 +87,18 @@ def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
     return len(paths)
 
 
-def _from_film(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
+def _from_video(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
     """Write the sharpest frame of each of `frames` equal intervals of a video."""
     if source.suffix.lower() not in VIDEOS:
         raise InputError(f"{source}: is neither a folder nor a video; give {', '.join(VIDEOS)}")
-    if frames < FEWEST:
-        raise InputError(f"--frames {frames}: give at least {FEWEST}")
-    sharpness = [_sharpness(frame) for frame in _read_film(source, THUMBNAIL)]
+    if frames < MIN_IMAGES:
+        raise InputError(f"--frames {frames}: give at least {MIN_IMAGES}")
+    sharpness = [_sharpness(frame) for frame in _read_video(source, THUMBNAIL)]
     total = len(sharpness)
     edges = np.linspace(0, total, min(frames, total) + 1).round().astype(int)
     chosen = {int(a + np.argmax(sharpness[a:b])) for a, b in pairwise(edges)}
     count = 0
-    for k, frame in enumerate(_read_film(source, size)):
+    for k, frame in enumerate(_read_video(source, size)):
         if k in chosen:
             image = torch.from_numpy(frame.astype(np.float32) / 255)
             write_image(target / f"frame_{k:06d}.png", image)
@@ -107,7 +107,7 @@ def _from_film(source: Path, target: Path, frames: int, size: int, stage: Stage)
     return count
 
 
-def _read_film(source: Path, size: int) -> Iterator[Frame]:
+def _read_video(source: Path, size: int) -> Iterator[Frame]:
     """The frames as uint8 [height, width, 3], downscaled to a longer side of at most `size`."""
     scale = f"scale='min({size},iw)':'min({size},ih)':force_original_aspect_ratio=decrease"
     command = [
@@ -139,7 +139,7 @@ def _sharpness(frame: Frame) -> float:
 
 
 def _reconstruct(
-    source: Path, folder: Path, count: int, film: bool, stage: Stage
+    source: Path, folder: Path, count: int, video: bool, stage: Stage
 ) -> Reconstructed:
     import pycolmap  # noqa: PLC0415 - an extra
 
@@ -164,7 +164,7 @@ def _reconstruct(
         done += len(names)
         stage("features", done, count)
     stage("matches", 0, 1)
-    if film or count > EXHAUSTIVE:
+    if video or count > MAX_EXHAUSTIVE:
         pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
     else:
         pycolmap.match_exhaustive(database, device=pycolmap.Device.cpu)
@@ -181,7 +181,7 @@ def _reconstruct(
     )
     best = max(models.values(), key=lambda model: model.num_reg_images(), default=None)
     registered = 0 if best is None else int(best.num_reg_images())
-    if best is None or registered < max(FEWEST, ENOUGH * count):
+    if best is None or registered < max(MIN_IMAGES, MIN_REGISTERED * count):
         raise InputError(
             f"{source}: only {registered} of {count} images could be registered: take more, "
             "of a textured scene, in constant light, each overlapping the next by two thirds"

@@ -1,8 +1,8 @@
-"""How near a rendered image comes to the photograph.
+"""Image metrics: PSNR and SSIM of rendered images against the ground truth.
 
-Images are display-referred in [0, 1], so the data range is 1. Figures are comparable only over
-one background, which whoever reports them states: most of an image of one object is background,
-and how bright that is moves the SSIM. Here both images have been put on it already.
+Images are display-referred in [0, 1], so the data range is 1. Both images are already
+composited over a background. Metrics are only comparable for the same background, which reports
+state: most of an object's image is background, whose brightness affects the SSIM.
 """
 
 import math
@@ -16,7 +16,7 @@ from torch import Tensor
 from unrender.errors import InputError
 
 SSIM_WINDOW = 11
-"""Pixels a side: the Gaussian of sigma 1.5 cut off at 3.5 sigma."""
+"""Side of the window in pixels: a Gaussian of sigma 1.5, truncated at 3.5 sigma."""
 
 
 def psnr(
@@ -32,11 +32,11 @@ def ssim(
     rendered: Float[Tensor, "*batch height width channels"],
     truth: Float[Tensor, "*batch height width channels"],
 ) -> Float[Tensor, "*batch"]:
-    """Structural similarity of each image, the mean of its channels; 1 for identical images.
+    """Structural similarity of each image, averaged over channels; 1 for identical images.
 
     Wang et al. 2004: Gaussian window of 11×11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03,
-    without the correction for small samples; by scikit-image, which leaves out the 5 pixels at
-    each border. InputError for images smaller than the window.
+    without the correction for small samples; by scikit-image, which ignores 5 pixels at each
+    border. Raises InputError for images smaller than the window.
     """
     height, width, _ = rendered.shape[-3:]
     if min(height, width) < SSIM_WINDOW:
@@ -67,20 +67,20 @@ def ssim(
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Figures of each view; the mean over views is what papers report."""
+    """Metrics of each view. Papers report the mean over views."""
 
     psnr: Float[Tensor, "views"]
-    """In dB; infinite where render and truth are identical."""
+    """In dB; infinite if rendering and ground truth are identical."""
     ssim: Float[Tensor, "views"]
     lpips: Float[Tensor, "views"] | None = None
-    """Where its weights were given; smaller is better."""
+    """None if no weights were given; smaller is better."""
 
     @property
     def mean_psnr(self) -> float:
-        """Mean of the views' PSNR in dB, not the PSNR of their mean error.
+        """Mean PSNR of the views in dB, not the PSNR of their mean error.
 
-        Identical images have no finite PSNR. They are left out, so that one empty view cannot
-        hide all the others; the mean is infinite only if every view is identical.
+        Identical images, whose PSNR is infinite, are excluded, so that one empty view does not
+        make the mean infinite. It is infinite only if all views are identical.
         """
         differing = self.psnr[~self.psnr.isposinf()]
         return differing.mean().item() if len(differing) else self.psnr.mean().item()
@@ -90,7 +90,7 @@ class ImageScores:
         return self.ssim.mean().item()
 
     def to_json(self) -> dict[str, object]:
-        """Means and the figures of each view; null where one is not finite or not known."""
+        """Means and metrics of each view; null for values that are not finite or unknown."""
         kinds = {"psnr": self.psnr, "ssim": self.ssim}
         if self.lpips is not None:
             kinds["lpips"] = self.lpips
@@ -114,5 +114,5 @@ def score_images(
 
 
 def finite_or_none(value: float) -> float | None:
-    """JSON has no infinity and no NaN."""
+    """The value, or None if it is not finite, since JSON has no infinity and no NaN."""
     return value if math.isfinite(value) else None

@@ -1,6 +1,6 @@
-"""Controls that learn nothing: answers looked up among the training views, or drawn from them.
+"""Baselines without learning: the nearest or a random training view.
 
-A method that has learnt something is better than these.
+A method that has learned something outperforms them.
 """
 
 import torch
@@ -16,17 +16,17 @@ from unrender.imaging.resize import area_average
 from unrender.rendering.renderer import Images, PoseEstimate, PoseEstimator, Renderer, Rendering
 
 ROWS_AT_ONCE = 1024
-"""Of either side of a comparison, which bounds its memory."""
+"""Rows compared at once, on either side, which bounds the memory."""
 FEW_NUMBERS = 64
 SAMPLE = 256
-"""Views, or pairs of views, on which expected errors are measured."""
+"""Number of views, or pairs of views, for estimating expected errors."""
 
 
 def nearest_view_renderer(views: Views) -> Renderer:
-    """The image of the view whose pose is nearest, averaged to the size that is asked for.
+    """A renderer that returns the image of the view with the nearest pose, resized.
 
-    Distance: Euclidean over the twelve numbers of [R | t], t in units of the views' mean
-    distance from the origin. Depth is 0 everywhere, since images do not tell it.
+    The distance is Euclidean over the twelve numbers of [R | t], with t in units of the views'
+    mean distance from the origin. Depth is unknown and 0 everywhere.
     """
     images = views.rgba
     radius = views.cameras.centers.norm(dim=1).mean().clamp_min(1e-12)
@@ -42,18 +42,17 @@ def nearest_view_renderer(views: Views) -> Renderer:
 
 
 def nearest_view_estimator(views: Views) -> PoseEstimator:
-    """The pose of the view whose image is nearest.
+    """An estimator that returns the pose of the view with the nearest image.
 
-    Distance: Euclidean over premultiplied RGBA, after images of another size have been averaged
-    to that of the views. Expected errors: the median distance of a view's pose from that of the
-    view whose image is nearest to its own, over at most 256 views. They are the same for all
-    images, and too small for images that are less like the views than these are like each
-    other. InputError for fewer than two views, and for images of another shape.
+    The distance is Euclidean over premultiplied RGBA, after resizing images to the views' size.
+    The expected errors are the median pose distances between a view and the view with the
+    nearest image, over at most 256 views. They are the same for all images, and too small for
+    images that differ more from the views than the views from each other. Raises InputError for
+    fewer than two views, and for images of another aspect ratio.
     """
     if len(views) < 2:
         raise InputError(
-            f"{len(views)} views: how far off the nearest is, is measured between them: give "
-            "2 or more"
+            f"{len(views)} views: expected errors are measured between views: give at least 2"
         )
     pixels = views.rgba.flatten(1)
     sample = torch.linspace(0, len(views) - 1, min(SAMPLE, len(views))).round().long()
@@ -69,7 +68,7 @@ def nearest_view_estimator(views: Views) -> PoseEstimator:
         if height * own_width != width * own_height:
             raise InputError(
                 f"images of {width}x{height}: the views have {own_width}x{own_height}: crop "
-                "them to the same shape"
+                "them to the same aspect ratio"
             )
         small = area_average(images, own_width, own_height).to(pixels)
         found = views.cameras.select(nearest(small.flatten(1), pixels)).to(images.device)
@@ -79,9 +78,9 @@ def nearest_view_estimator(views: Views) -> PoseEstimator:
 
 
 def random_pose_estimator(cameras: Cameras, generator: torch.Generator) -> PoseEstimator:
-    """The pose of one of the cameras, whatever the image: each drawn anew from `generator`.
+    """An estimator that returns the pose of a random camera for every image.
 
-    Expected errors: the median distance of 256 random pairs of cameras.
+    The expected errors are the median pose distances of 256 random pairs of cameras.
     """
     pairs = torch.randint(len(cameras), (2, SAMPLE), generator=generator)
     first, second = pairs.to(cameras.device)
@@ -103,10 +102,10 @@ def nearest(
 ) -> Int[Tensor, "queries"]:
     """Index of the known row nearest to each query, excluding `left_out`.
 
-    Rows are compared in groups, so that memory grows with neither number. Where they have more
-    than 64 numbers, differences below a thousandth of a row's length are lost in rounding.
+    Rows are compared in batches of bounded memory. For rows of more than 64 numbers,
+    differences below a thousandth of a row's norm are lost in rounding.
     """
-    # Products of matrices are fourteen times as fast, and forget the last digits.
+    # Matrix products are fourteen times as fast, but lose the last digits.
     exact = queries.shape[1] <= FEW_NUMBERS
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
     found: list[Tensor] = []
@@ -128,7 +127,7 @@ def nearest(
 
 
 def _median_errors(ours: Cameras, truth: Cameras) -> tuple[float, float]:
-    """In radians and in scene units."""
+    """Median rotation and translation errors, in radians and in scene units."""
     rotation = so3_distance(ours.rotations, truth.rotations).median()
     return rotation.item(), (ours.centers - truth.centers).norm(dim=1).median().item()
 

@@ -1,10 +1,10 @@
-"""LPIPS: how different two images look to a network that was trained to tell things apart.
+"""LPIPS: perceptual distance of images, by features of a classification network.
 
 Zhang, Isola, Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric", CVPR 2018, https://arxiv.org/abs/1801.03924, eq. 1.
 
-The weights are their authors' and do not come with this library. Where their package `lpips` is
-installed, this writes the file that `unrender evaluate --lpips` reads:
+The weights are not part of this library. With the authors' package `lpips` installed, the
+following code writes the file that `unrender evaluate --lpips` reads:
 
     import lpips, safetensors.torch
     tensors = lpips.LPIPS(net="vgg").state_dict()
@@ -13,7 +13,7 @@ installed, this writes the file that `unrender evaluate --lpips` reads:
         "lpips_vgg.safetensors",
     )
 
-Figures of the two networks, `alex` and `vgg`, are not comparable.
+Values of the two networks, `alex` and `vgg`, are not comparable.
 """
 
 from dataclasses import dataclass
@@ -30,42 +30,42 @@ from unrender.errors import InputError
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
-"""Of ImageNet's colours in [−1, 1]."""
+"""Standard deviation of ImageNet's colours in [−1, 1]; `SHIFT` is their mean."""
 LAYERS = {
     "alex": ((0,), (3,), (6,), (8,), (10,)),
     "vgg": ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),
 }
-"""Numbers of each stage's convolutions, in torchvision's networks."""
+"""Layer indices of each stage's convolutions in torchvision's networks."""
 STRIDES = {"alex": (4, 1, 1, 1, 1), "vgg": (1, 1, 1, 1, 1)}
 PADDING = {"alex": (2, 2, 1, 1, 1), "vgg": (1, 1, 1, 1, 1)}
 POOLED = {"alex": (0, 3, 3, 0, 0), "vgg": (0, 2, 2, 2, 2)}
-"""Pixels a side of the maximum before each stage, every second one of which is kept."""
-SMALLEST = 32
-"""Pixels a side below which nothing would be left of the last stage."""
+"""Kernel size of the max pooling before each stage, with stride 2; 0 for none."""
+MIN_SIDE = 32
+"""Minimum image side in pixels: smaller images leave no features in the last stage."""
 
 
 @dataclass(frozen=True)
 class LPIPS:
-    """One of the networks, with its weights."""
+    """An LPIPS network with its weights."""
 
     net: str
     tensors: dict[str, Tensor]
 
     @classmethod
     def read(cls, path: Path) -> "LPIPS":
-        """The file described above. InputError where it is another."""
+        """Read a file as described above. Raises InputError if it is not one."""
         try:
             tensors = load_file(path)
         except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file of weights: check --lpips") from error
+            raise InputError(f"{path}: no such file: give LPIPS weights as --lpips") from error
         except (SafetensorError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: is no safetensors file ({reason})") from error
+            raise InputError(f"{path}: is not a safetensors file ({reason})") from error
         net = "vgg" if "net.slice1.2.weight" in tensors else "alex"
         for name in _names(net):
             if name not in tensors:
                 raise InputError(
-                    f"{path}: has no tensor {name}: write it as evaluation/lpips.py says"
+                    f"{path}: has no tensor {name}: write it as evaluation/lpips.py shows"
                 )
         return cls(net, tensors)
 
@@ -74,12 +74,12 @@ class LPIPS:
         rendered: Float[Tensor, "views height width 3"],
         truth: Float[Tensor, "views height width 3"],
     ) -> Float[Tensor, "views"]:
-        """The distance of each pair of images in [0, 1]; 0 for identical ones. InputError."""
+        """LPIPS of each pair of images in [0, 1], 0 if identical. InputError if too small."""
         height, width = rendered.shape[1:3]
-        if min(height, width) < SMALLEST:
+        if min(height, width) < MIN_SIDE:
             raise InputError(
                 f"images of {width}×{height} pixels: LPIPS needs at least "
-                f"{SMALLEST}×{SMALLEST}: evaluate larger images"
+                f"{MIN_SIDE}×{MIN_SIDE}: evaluate larger images"
             )
         pairs = zip(rendered.detach().cpu(), truth.detach().cpu(), strict=True)
         return torch.stack([self._distance(torch.stack(pair)) for pair in pairs])

@@ -1,7 +1,7 @@
-"""How far recovered cameras are from the true ones, and whether they know it.
+"""Errors of estimated camera poses, and the quality of their expected errors.
 
-Errors are of single views against their true cameras, in the frame of the truth: nothing is
-aligned first. Lengths are in percent of the true camera's distance from the origin, the radius.
+Errors are computed for each view against its true camera, in the ground truth's frame, without
+alignment. Lengths are in percent of the true camera's distance from the origin, the radius.
 """
 
 import math
@@ -19,12 +19,12 @@ from unrender.geometry.poses import so3_distance
 
 @dataclass(frozen=True)
 class PoseScores:
-    """Errors of each view, compared with the true cameras and nothing else."""
+    """Pose errors of each view against the true cameras."""
 
     rotation_deg: Float[Tensor, "views"]
     """Geodesic distance of the rotations, in degrees, in [0, 180]."""
     translation_percent: Float[Tensor, "views"]
-    """Distance of the centres, in percent of the true one's distance from the origin."""
+    """Distance of the centres, in percent of the true centre's distance from the origin."""
 
     @property
     def rotation_deg_median(self) -> float:
@@ -44,11 +44,11 @@ class PoseScores:
 
     @property
     def under_5deg(self) -> float:
-        """Share of the views whose rotation is less than 5° off, in [0, 1]."""
+        """Share of the views with a rotation error below 5°, in [0, 1]."""
         return (self.rotation_deg < 5).float().mean().item()
 
     def to_json(self) -> dict[str, object]:
-        """The summary and the errors of each view; null where a figure is not finite."""
+        """Summary and errors of each view; null for values that are not finite."""
         pairs = zip(self.rotation_deg.tolist(), self.translation_percent.tolist(), strict=True)
         return {
             "rotation_deg_median": finite_or_none(self.rotation_deg_median),
@@ -76,12 +76,12 @@ def score_poses(estimated: Cameras, truth: Cameras) -> PoseScores:
 
 @dataclass(frozen=True)
 class ExpectedErrorScores:
-    """Whether the error that each estimate is expected to have tells the error it has."""
+    """Agreement of expected and actual errors."""
 
     rank_correlation: float
-    """Spearman's, in [-1, 1]; NaN where it is undefined."""
+    """Spearman's, in [-1, 1]; NaN if it is undefined."""
     within_expected: float
-    """Share of the views whose error is at most the expected one."""
+    """Share of the views whose error is at most the expected error."""
     within_twice_expected: float
 
     def to_json(self) -> dict[str, float | None]:
@@ -95,7 +95,7 @@ class ExpectedErrorScores:
 def score_expected_errors(
     expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]
 ) -> ExpectedErrorScores:
-    """Compare expected and actual errors, in any one unit."""
+    """Compare expected and actual errors, in the same unit."""
     return ExpectedErrorScores(
         rank_correlation(expected, actual),
         (actual <= expected).float().mean().item(),
@@ -104,24 +104,24 @@ def score_expected_errors(
 
 
 def rank_correlation(expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]) -> float:
-    """Spearman's: whether the estimates that say they are worse are worse.
+    """Spearman's rank correlation of expected and actual errors.
 
-    NaN where it is undefined: for fewer than three views, for values that are all equal, and
-    for values that are no numbers.
+    NaN if it is undefined: for fewer than three views, if all values are equal, or if there are
+    NaN values.
     """
     values = torch.stack([expected, actual]).detach().cpu().double()
     if values.shape[1] < 3 or values.isnan().any():
         return math.nan
     if (values == values[:, :1]).all(dim=1).any():
         return math.nan
-    from scipy.stats import rankdata  # noqa: PLC0415 - half a second that few calls need
+    from scipy.stats import rankdata  # noqa: PLC0415 - takes half a second and is rarely needed
 
-    # Spearman's correlation is Pearson's of the ranks; equal values share their mean rank.
+    # Spearman's correlation is Pearson's of the ranks; ties get their mean rank.
     return float(np.corrcoef(rankdata(values.numpy(), axis=1))[0, 1])
 
 
 def _median(values: Float[Tensor, "views"]) -> float:
-    """The mean of the two middle values where their number is even, unlike `torch.median`."""
+    """Median; for an even number, the mean of the two middle values, unlike `torch.median`."""
     ordered = values.sort().values
     middle = len(ordered) - 1
     return (ordered[middle // 2] + ordered[(middle + 1) // 2]).item() / 2

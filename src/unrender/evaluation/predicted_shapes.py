@@ -12,7 +12,7 @@ from unrender.shapes.shape import Shape, surface_points
 from unrender.shapes.voxels import VoxelGrid, voxel_iou
 
 POINTS = 4096
-"""Drawn from each predicted surface; a cloud has its own points."""
+"""Points sampled on each predicted surface; point clouds are scored as they are."""
 NOTHING = ShapeScores(
     chamfer=1.0,
     accuracy=1.0,
@@ -23,16 +23,16 @@ NOTHING = ShapeScores(
     recall=(0.0,) * len(THRESHOLDS),
     normal_consistency=0.0,
 )
-"""Of an answer without any surface: as far off as the shape is large."""
+"""Scores of a prediction without a surface: errors as large as the shape."""
 
 
 @dataclass(frozen=True)
 class PredictedScores:
-    """Scores of all images, and the means of them."""
+    """Scores of all images, and their means."""
 
     scores: tuple[ShapeScores, ...]
     voxel_iou: float | None
-    """Mean intersection over union, where voxels are predicted and known."""
+    """Mean intersection over union, if voxels are predicted and the ground truth has them."""
 
     @property
     def f1(self) -> tuple[float, ...]:
@@ -62,7 +62,7 @@ class PredictedScores:
 def evaluate_shapes(
     predict: Callable[[Images], list[Shape]], shapes: ImageShapePairs, seed: int = 0
 ) -> PredictedScores:
-    """Score the prediction from one image of each shape, drawn by `seed`."""
+    """Score predictions from one image of each shape, chosen at random by `seed`."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(shapes.images), generator=generator)
     image = torch.full((len(shapes),), -1)

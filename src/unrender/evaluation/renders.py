@@ -1,4 +1,4 @@
-"""A renderer against photographs: what it makes of their cameras, beside them."""
+"""Evaluation of a renderer on posed images."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def render_in_parts(
     cameras: Cameras,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Rendering:
-    """Render camera by camera, so that memory does not grow with their number."""
+    """Render cameras one by one, which bounds the memory."""
     parts: list[Rendering] = []
     for index in range(len(cameras)):
         with torch.no_grad():
@@ -34,7 +34,7 @@ def render_in_parts(
 
 @dataclass(frozen=True)
 class ImageEvaluation:
-    """Renders beside the truth, both over the background that is stated."""
+    """Renderings and ground truth over a background, with their metrics."""
 
     views: Views
     rendering: Rendering
@@ -48,7 +48,7 @@ class ImageEvaluation:
 def evaluate_images(
     renderer: Renderer, views: Views, lpips: LPIPS | None = None
 ) -> ImageEvaluation:
-    """PSNR, SSIM and LPIPS on views, over white or over the background that they have."""
+    """PSNR, SSIM and optionally LPIPS on views, over white or the views' own background."""
     background = WHITE if views.background is None else views.background
     began = time.perf_counter()
     rendering = render_in_parts(renderer, views.cameras)

@@ -1,11 +1,11 @@
-"""How near a reconstructed shape comes to the true one, by points sampled on both surfaces.
+"""Metrics of a reconstructed shape, by points sampled uniformly on both surfaces.
 
-Points are to be spread evenly over each surface. Precision is the share of the reconstruction's
-points that lie within a threshold of the truth, recall the share of the truth's points within
-it of the reconstruction, and F1 their harmonic mean (Knapitsch et al., "Tanks and Temples",
-SIGGRAPH 2017; Tatarchenko et al., CVPR 2019). Thresholds are shares of the shape's size, the
-longest side of the true points' box. More points make all of this better, up to the distance
-between neighbouring samples: figures are comparable at one number of points.
+Precision is the share of the reconstruction's points within a threshold of the ground truth,
+recall the share of the ground truth's points within it of the reconstruction, and F1 their
+harmonic mean (Knapitsch et al., "Tanks and Temples", SIGGRAPH 2017; Tatarchenko et al., CVPR
+2019). Thresholds are fractions of the shape's size, the longest side of the true points'
+bounding box. All metrics improve with the number of points, down to the sampling distance, so
+they are only comparable for the same number.
 """
 
 from collections.abc import Sequence
@@ -27,32 +27,32 @@ THRESHOLDS = (0.01, 0.02, 0.03, 0.04, 0.05)
 
 @dataclass(frozen=True)
 class ShapeScores:
-    """Figures of one reconstructed shape."""
+    """Metrics of one reconstructed shape."""
 
     chamfer: float
-    """Mean squared distance to the nearest point, there and back added, in scene units²."""
+    """Mean squared nearest-point distance, summed over both directions, in scene units²."""
     accuracy: float
     """Mean distance from the reconstruction's points to the truth, in scene units."""
     completeness: float
     """Mean distance from the truth's points to the reconstruction."""
     size: float
-    """Of the truth: the longest side of its box, in scene units."""
+    """Longest side of the true bounding box, in scene units."""
     thresholds: tuple[float, ...]
-    """As shares of the size."""
+    """As fractions of the size."""
     precision: tuple[float, ...]
     """In [0, 1], at each threshold."""
     recall: tuple[float, ...]
     normal_consistency: float | None = None
-    """Mean |cosine| between normals and the nearest points' normals, of both ways."""
+    """Mean |cosine| between normals and the nearest points' normals, over both directions."""
 
     @property
     def chamfer_l1(self) -> float:
-        """The mean of accuracy and completeness."""
+        """Mean of accuracy and completeness."""
         return (self.accuracy + self.completeness) / 2
 
     @property
     def f1(self) -> tuple[float, ...]:
-        """At each threshold: the curve."""
+        """F1 at each threshold."""
         pairs = zip(self.precision, self.recall, strict=True)
         return tuple(2 * p * r / (p + r) if p + r > 0 else 0.0 for p, r in pairs)
 
@@ -79,10 +79,10 @@ def score_shape(
     true_normals: Float[Tensor, "true_points 3"] | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> ShapeScores:
-    """Score a reconstruction's points against those of the truth, in the same frame.
+    """Score a reconstruction's points against those of the ground truth, in the same frame.
 
-    Normals, of unit length, are compared if both have them. InputError if there are no points,
-    or not finite ones, or if the truth has no extent.
+    Unit normals are compared if both have them. Raises InputError if there are no points, if
+    they contain NaN or Inf, or if the ground truth has no extent.
     """
     for name, cloud in (("the reconstruction", points), ("the truth", true_points)):
         if len(cloud) == 0 or not bool(cloud.isfinite().all()):
@@ -90,7 +90,7 @@ def score_shape(
             raise InputError(f"{name} has {what}: sample them from a mesh that has faces")
     size = float((true_points.amax(0) - true_points.amin(0)).max())
     if size == 0:
-        raise InputError("the true points are all in one place: sample them from a surface")
+        raise InputError("the true points all coincide: sample them from a surface")
     there = nearest(points[None], true_points[None])
     back = nearest(true_points[None], points[None])
     near, true_near = safe_sqrt(there.distance2[0]), safe_sqrt(back.distance2[0])

@@ -1,8 +1,8 @@
-"""How near the surface of a fitted solid comes to the true one, and how much of it they share.
+"""Metrics of a fitted solid against the ground truth: surface distances, normals and IoU.
 
-Distances are from points of one surface to the other surface itself, not to points drawn of it:
-unlike `score_shape`, the figures do not depend on how densely these lie, and are 0 where the
-surfaces are the same. Inside is where a mesh winds around a point more than half, so that the
+Distances are measured from sampled points to the exact other surface, not to samples of it.
+Unlike those of `score_shape`, they do not depend on the sampling density, and are 0 for equal
+surfaces. Points with a generalized winding number above 0.5 count as inside, so the ground
 truth may have holes.
 """
 
@@ -21,28 +21,28 @@ from unrender.shapes.mesh_distance import is_inside
 from unrender.shapes.sampling import SurfaceSamples, sample_surface
 
 BOX = 1.1
-"""The sides of the box in which volumes are compared, in sides of the true mesh' box."""
+"""Size of the box in which volumes are compared, relative to the true mesh's bounding box."""
 
 
 @dataclass(frozen=True)
 class SolidScores:
-    """Figures of one mesh against a true one."""
+    """Metrics of a mesh against the ground truth."""
 
     accuracy: float
-    """Mean distance from the mesh' points to the true surface, in scene units."""
+    """Mean distance from points of the mesh to the true surface, in scene units."""
     completeness: float
-    """Mean distance from the true surface's points to the mesh."""
+    """Mean distance from points of the true surface to the mesh, in scene units."""
     diagonal: float
-    """Of the truth's box, in scene units."""
+    """Diagonal of the ground truth's bounding box, in scene units."""
     normal_consistency: float
-    """Mean cosine between normals and those at the nearest points, of both ways, in [−1, 1]:
-    with its sign, so that a surface that is turned inside out has −1."""
+    """Mean cosine between normals and those at the nearest points, averaged over both
+    directions, in [−1, 1]; it is −1 for a surface turned inside out."""
     iou: float
-    """Volume inside both over volume inside either, by random points."""
+    """Intersection over union of the volumes, estimated with random points."""
 
     @property
     def chamfer_percent(self) -> float:
-        """The mean of accuracy and completeness, in percent of the diagonal."""
+        """Mean of accuracy and completeness, in percent of the diagonal."""
         return 50 * (self.accuracy + self.completeness) / self.diagonal
 
     def to_json(self) -> dict[str, float]:
@@ -57,7 +57,7 @@ class SolidScores:
 
 @torch.no_grad()
 def score_solid(mesh: Mesh, truth: Mesh, count: int, generator: torch.Generator) -> SolidScores:
-    """Score by so many points of each surface and of the box. InputError for no faces."""
+    """Score with `count` points on each surface and in the box. InputError without faces."""
     drawn, true = (sample_surface(each, count, generator) for each in (mesh, truth))
     accuracy, forth = _seen_from(drawn, truth)
     completeness, back = _seen_from(true, mesh)
@@ -76,7 +76,7 @@ def score_solid(mesh: Mesh, truth: Mesh, count: int, generator: torch.Generator)
 
 
 def _seen_from(drawn: SurfaceSamples, mesh: Mesh) -> tuple[float, float]:
-    """Mean distance of points to a mesh, and mean cosine between their normals and its."""
+    """Mean distance of samples to a mesh, and mean cosine between their normals."""
     found = nearest_face(drawn.points, mesh.vertices, mesh.faces)
     normals = normalize(face_normals(mesh.vertices, mesh.faces), dim=1)[found.face]
     cosine = (drawn.normals * normals).sum(1)
@@ -85,11 +85,11 @@ def _seen_from(drawn: SurfaceSamples, mesh: Mesh) -> tuple[float, float]:
 
 @torch.no_grad()
 def eikonal_residual(sdf: SDF, points: Float[Tensor, "points 3"], step: float) -> float:
-    """Mean absolute deviation of ‖∇f‖ from 1: 0 for a true distance, except where two surfaces
-    are equally near.
+    """Mean absolute deviation of ‖∇f‖ from 1.
 
-    Gradients are central differences, `step` to each side. `surfaces.eikonal_rms` is the root
-    mean square instead.
+    It is 0 for an exact distance, except at points equally near to two surfaces. Gradients are
+    central differences with `step` to each side. `surfaces.eikonal_rms` is the root mean square
+    instead.
     """
     length = central_differences(sdf, points, step).norm(dim=1)
     return float((length - 1).abs().mean())

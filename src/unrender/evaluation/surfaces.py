@@ -1,8 +1,8 @@
-"""How near a surface that was learned from photographs comes to the true one.
+"""Metrics of surfaces reconstructed from images.
 
-By what held-out photographs show: silhouettes, and the colours inside of them. And, where the
-surface is known, by distances; but only of what cameras see, for nothing tells a reconstruction
-what the undersides and insides of things are like.
+On held-out images: silhouettes, and colours inside them. With a ground-truth surface:
+distances, restricted to parts visible to the cameras, because images do not determine hidden
+parts such as undersides and interiors.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.mesh_distance import point_to_mesh_distance2
 
 SPACING = 1 / 400
-"""Side of the cubes of which each gives one seen point, as a share of the truth's diagonal."""
+"""Spacing of visible points, as a fraction of the diagonal of the true bounding box."""
 
 
 def silhouette_iou(
     opacity: Float[Tensor, "views height width"], alpha: Float[Tensor, "views height width"]
 ) -> Float[Tensor, "views"]:
-    """Pixels more than half covered in both over those in either; 1 where there are none."""
+    """IoU of the silhouettes (opacity above 0.5); 1 if both are empty."""
     found, true = opacity > 0.5, alpha > 0.5
     either = (found | true).sum((1, 2))
     return torch.where(either > 0, (found & true).sum((1, 2)) / either.clamp_min(1), 1.0)
@@ -36,22 +36,23 @@ def psnr_inside(
     truth: Float[Tensor, "views height width 3"],
     inside: Bool[Tensor, "views height width"],
 ) -> Float[Tensor, "views"]:
-    """Peak signal-to-noise ratio of each view's pixels that are inside, in dB.
+    """Peak signal-to-noise ratio of each view's pixels inside a mask, in dB.
 
-    InputError for a view that has none of them.
+    Raises InputError for a view with an empty mask.
     """
     count = inside.sum((1, 2))
     for view in (count == 0).nonzero()[:1, 0].tolist():
-        raise InputError(f"the mask of view {view} is empty: leave the view out")
+        raise InputError(f"the mask of view {view} is empty: leave out the view")
     error = (rendered - truth).double().square().mean(3)
     mean = (error * inside).sum((1, 2)) / count
     return (-10 * mean.log10()).float()
 
 
-def seen_points(mesh: Mesh, cameras: Cameras, spacing: float) -> Float[Tensor, "points 3"]:
-    """Points of a mesh that some camera sees, spread evenly: one in each cube of that side.
+def visible_points(mesh: Mesh, cameras: Cameras, spacing: float) -> Float[Tensor, "points 3"]:
+    """Points of a mesh visible to any camera, one in each cube of side `spacing`.
 
-    Where pixels' centres meet the mesh; InputError if they meet nothing.
+    They are the intersections of pixel-centre rays with the mesh. Raises InputError if there
+    are none.
     """
     found: list[Tensor] = []
     for k in range(len(cameras)):
@@ -59,12 +60,12 @@ def seen_points(mesh: Mesh, cameras: Cameras, spacing: float) -> Float[Tensor, "
         found.append(fragments.interpolate(mesh.vertices, mesh.faces))
     points = torch.cat(found)
     if len(points) == 0:
-        raise InputError("no camera sees anything of the mesh: are both in one frame?")
+        raise InputError("no camera sees the mesh: check that both are in the same frame")
     return thinned(points, spacing)
 
 
 def thinned(points: Float[Tensor, "points 3"], spacing: float) -> Float[Tensor, "fewer 3"]:
-    """The first point of each cube of that side, so that they are spread evenly."""
+    """The first point in each cube of side `spacing`, for an even distribution."""
     _, cube = (points / spacing).floor().long().unique(dim=0, return_inverse=True)
     first = torch.full((len(points),), len(points), device=points.device)
     number = torch.arange(len(points), device=points.device)
@@ -73,35 +74,35 @@ def thinned(points: Float[Tensor, "points 3"], spacing: float) -> Float[Tensor, 
 
 
 @dataclass(frozen=True)
-class SeenScores:
-    """Distances between a reconstruction and the truth, of what cameras see of each."""
+class VisibleScores:
+    """Distances between the visible parts of a reconstruction and of the ground truth."""
 
     accuracy: float
-    """Mean distance from seen points of the reconstruction to the true surface."""
+    """Mean distance from visible points of the reconstruction to the true surface."""
     completeness: float
-    """Mean distance from seen points of the true surface to the reconstruction."""
+    """Mean distance from visible points of the true surface to the reconstruction."""
     diagonal: float
-    """Of the truth's box; all in scene units."""
+    """Diagonal of the true bounding box; all in scene units."""
 
     @property
     def chamfer_percent(self) -> float:
-        """The mean of both, in percent of the diagonal."""
+        """Mean of accuracy and completeness, in percent of the diagonal."""
         return 50 * (self.accuracy + self.completeness) / self.diagonal
 
 
 @torch.no_grad()
-def score_seen(mesh: Mesh, truth: Mesh, cameras: Cameras) -> SeenScores:
-    """What cameras see of a reconstruction against all of the truth, and the other way round.
+def score_visible(mesh: Mesh, truth: Mesh, cameras: Cameras) -> VisibleScores:
+    """Distances of visible points of the reconstruction to the ground truth, and vice versa.
 
-    Parts that no camera sees count in neither way; what should be seen and is hidden counts as
-    missing only where the reconstruction is far from it. InputError if nothing is seen.
+    Parts that no camera sees are not sampled. True parts that are hidden in the reconstruction
+    count as missing only if they are far from it. Raises InputError if nothing is visible.
     """
     low, high = truth.vertices.amin(0), truth.vertices.amax(0)
     diagonal = float((high - low).norm())
     points, true_points = (
-        seen_points(each, cameras, SPACING * diagonal) for each in (mesh, truth)
+        visible_points(each, cameras, SPACING * diagonal) for each in (mesh, truth)
     )
-    return SeenScores(
+    return VisibleScores(
         float(point_to_mesh_distance2(points, truth).sqrt().mean()),
         float(point_to_mesh_distance2(true_points, mesh).sqrt().mean()),
         diagonal,
@@ -113,7 +114,7 @@ def eikonal_rms(
     gradient: Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]],
     points: Float[Tensor, "points 3"],
 ) -> float:
-    """Root mean square of ‖∇f‖ − 1 at the points; 0 for a true distance.
+    """Root mean square of ‖∇f‖ − 1 at the points, which is 0 for an exact distance.
 
     `solids.eikonal_residual` is the mean absolute deviation instead.
     """

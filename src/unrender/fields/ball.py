@@ -1,15 +1,15 @@
-"""The ball that a scene's cameras look at: a model's unit of length."""
+"""The ball that a dataset's cameras look at, which defines a model's unit of length."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.geometry.bounds import through_ball, visible_ball
+from unrender.geometry.bounds import intersect_ball, visible_ball
 from unrender.geometry.cameras import Cameras, Rays
 
 
 class Ball(nn.Module):
-    """Centre and radius, which a checkpoint holds; the unit ball until it is told."""
+    """Center and radius of a ball, stored in checkpoints; the unit ball until it is set."""
 
     center: Tensor
     radius: Tensor
@@ -20,7 +20,7 @@ class Ball(nn.Module):
         self.register_buffer("radius", torch.ones(()))
 
     def fit_to_cameras(self, cameras: Cameras, known: Float[Tensor, "4"] | None = None) -> None:
-        """Become what is known of centre and radius, or else what these cameras look at."""
+        """Set the ball to a known center and radius, or else to what the cameras look at."""
         if known is not None:
             center, radius = known[:3], float(known[3])
         else:
@@ -29,12 +29,12 @@ class Ball(nn.Module):
         self.radius.fill_(radius)
 
     def to_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        """World points, in the ball's own frame: its surface at distance 1 from 0."""
+        """Transform world points into the ball's frame, where it is the unit ball."""
         return (points - self.center) / self.radius
 
     def intersect(
         self, rays: Rays, least: float
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
-        """Distances at which rays enter and leave it, none nearer than `least` radii."""
+        """Distances at which rays enter and leave the ball, none below `least` radii."""
         radius = float(self.radius)
-        return through_ball(rays, self.center, radius, least * radius)
+        return intersect_ball(rays, self.center, radius, least * radius)

@@ -1,4 +1,4 @@
-"""First and second derivatives: of a field, by differentiation; of pixels, by differences."""
+"""First and second derivatives: of fields by autograd, of images by finite differences."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 ScalarField = Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points"]]
-"""One number at every point, each from its own point alone."""
+"""One number at every point, each depending on its own point alone."""
 
 
 def gradient(
     function: ScalarField, points: Float[Tensor, "points dimensions"]
 ) -> Float[Tensor, "points dimensions"]:
-    """∂f/∂x at points."""
+    """The gradient ∂f/∂x at points."""
     with torch.enable_grad():
         at = points.detach().requires_grad_()
         (found,) = torch.autograd.grad(function(at).sum(), at)
@@ -24,10 +24,10 @@ def gradient(
 def second_derivatives(
     function: ScalarField, points: Float[Tensor, "points dimensions"]
 ) -> Float[Tensor, "points dimensions"]:
-    """∂²f/∂x² along each axis; their sum is the Laplacian.
+    """The second derivatives ∂²f/∂x² along each axis; their sum is the Laplacian.
 
-    Where a field has creases, as ReLUs and grids make them, what turns in these is not seen:
-    of a network of ReLUs on plain coordinates all of it is 0.
+    Fields with creases, made by ReLUs and grids, are not twice differentiable there, and this
+    does not account for the creases: for a ReLU network on plain coordinates, the result is 0.
     """
     with torch.enable_grad():
         at = points.detach().requires_grad_()
@@ -40,7 +40,7 @@ def second_derivatives(
 
 
 def pixel_gradient(image: Float[Tensor, "height width"]) -> Float[Tensor, "2 height width"]:
-    """∂/∂x and ∂/∂y a pixel, by central differences; the border repeats."""
+    """∂/∂x and ∂/∂y per pixel, by central differences with a replicated border."""
     wide = pad(image[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     by_x = (wide[1:-1, 2:] - wide[1:-1, :-2]) / 2
     by_y = (wide[2:, 1:-1] - wide[:-2, 1:-1]) / 2
@@ -48,7 +48,7 @@ def pixel_gradient(image: Float[Tensor, "height width"]) -> Float[Tensor, "2 hei
 
 
 def pixel_laplacian(image: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
-    """∂²/∂x² + ∂²/∂y² a pixel, by the five-point stencil; the border repeats."""
+    """∂²/∂x² + ∂²/∂y² per pixel, by the five-point stencil with a replicated border."""
     wide = pad(image[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
     around = wide[1:-1, 2:] + wide[1:-1, :-2] + wide[2:, 1:-1] + wide[:-2, 1:-1]
     return around - 4 * image

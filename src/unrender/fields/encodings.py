@@ -1,4 +1,4 @@
-"""Coordinates as sines and cosines, which a network can learn fine detail from."""
+"""Positional encodings, which let networks learn fine detail, and integrated ones."""
 
 import math
 
@@ -14,7 +14,7 @@ def positional_encoding(
 ) -> Float[Tensor, "*batch encoded"]:
     """sin(2^l x) and cos(2^l x) for l < frequencies: 2 × frequencies × channels numbers.
 
-    NeRF, eq. 4; without its factor π, as in the authors' experiments, so that scenes a few
+    NeRF, eq. 4, without its factor π, as in the authors' experiments, so that scenes a few
     units wide do not repeat.
     """
     scales = 2.0 ** torch.arange(frequencies, dtype=x.dtype, device=x.device)
@@ -29,7 +29,7 @@ def integrated_encoding(
 ) -> Float[Tensor, "*batch encoded"]:
     """The expected positional encoding of normally distributed x (mip-NeRF, eq. 14).
 
-    E[sin(s x)] = sin(s μ) exp(−½ s² σ²): frequencies that the distribution spans fade out.
+    E[sin(s x)] = sin(s μ) exp(−½ s² σ²): frequencies with wavelengths below σ fade out.
     """
     scales = 2.0 ** torch.arange(frequencies, dtype=mean.dtype, device=mean.device)
     angles = (mean[..., None, :] * scales[:, None]).flatten(-2)
@@ -52,9 +52,9 @@ def along_directions(
 
 
 def geodesic_directions(subdivisions: int = 2) -> Float[Tensor, "directions 3"]:
-    """The vertices of an icosahedron whose faces are split, one of each opposite pair.
+    """The vertices of a subdivided icosahedron, one of each antipodal pair.
 
-    Each edge is cut in `subdivisions` parts; 2 gives the 21 directions of Mip-NeRF 360.
+    Each edge is split into `subdivisions` parts; 2 gives the 21 directions of Mip-NeRF 360.
     """
     golden = (1 + math.sqrt(5)) / 2
     corners = [
@@ -80,7 +80,7 @@ def geodesic_directions(subdivisions: int = 2) -> Float[Tensor, "directions 3"]:
             for j in range(subdivisions + 1 - i):
                 k = subdivisions - i - j
                 point = torch.nn.functional.normalize(i * a + j * b + k * c, dim=0)
-                # One of each pair, and each once, however many faces share it.
+                # One of each antipodal pair, and no duplicates from adjacent faces.
                 if all((point - other).norm() > 1e-6 for other in found) and all(
                     (point + other).norm() > 1e-6 for other in found
                 ):

@@ -1,4 +1,4 @@
-"""What fields make of a point before their network sees it."""
+"""Encoders of fields: functions and feature grids that map points to a network's inputs."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,10 +15,10 @@ from unrender.kernels.runtime.backend import Backend
 
 
 class Encoder(nn.Module, ABC):
-    """From points of the unit box to `outputs` numbers each."""
+    """Maps points of the unit square or cube to `outputs` numbers each."""
 
     role: ClassVar[Literal["grid", "table"]] = "grid"
-    """What its parameters are, if it has any."""
+    """Where its parameters are, if it has any: in a dense grid or in a hash table."""
     outputs: int
 
     @abstractmethod
@@ -28,7 +28,7 @@ class Encoder(nn.Module, ABC):
 
 
 class CenteredCoordinates(Encoder):
-    """The point itself, in [−1, 1]."""
+    """The point itself, mapped to [−1, 1]."""
 
     def __init__(self, dimensions: int):
         super().__init__()
@@ -43,8 +43,9 @@ class CenteredCoordinates(Encoder):
 class PositionalEncoding(Encoder):
     """sin(2^l π x) and cos(2^l π x) (NeRF, eq. 4), and x itself in [−1, 1].
 
-    The first wave is twice as long as the box is wide, so that no two points have one code. The
-    last has 2^(frequencies − 2) waves over the box: 8 frequencies go to details of 1/128.
+    The first wavelength is twice the width of the box, so that no two points have the same
+    code. The last frequency has 2^(frequencies − 2) periods per box: 8 frequencies resolve
+    details of 1/128.
     """
 
     def __init__(self, dimensions: int, frequencies: int):
@@ -60,7 +61,7 @@ class PositionalEncoding(Encoder):
 
 
 class RandomFourierFeatures(Encoder):
-    """sin(2π b·x) and cos(2π b·x) for waves b drawn from a normal distribution.
+    """sin(2π b·x) and cos(2π b·x) for normally distributed random frequencies b.
 
     Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low
     Dimensional Domains", NeurIPS 2020, eq. 5.
@@ -69,7 +70,7 @@ class RandomFourierFeatures(Encoder):
     waves: Tensor
 
     def __init__(self, dimensions: int, count: int, scale: float, generator: torch.Generator):
-        """`scale`: standard deviation of b, in waves over the box."""
+        """`scale`: standard deviation of b, in periods per box."""
         super().__init__()
         drawn = scale * torch.randn(dimensions, count, generator=generator)
         self.register_buffer("waves", drawn)
@@ -85,13 +86,13 @@ class RandomFourierFeatures(Encoder):
 def _vertices(
     sizes: list[int], features: int, spread: float, generator: torch.Generator
 ) -> nn.Parameter:
-    """A grid of features, uniform in ±spread; a vertex' features lie together in memory."""
+    """Grid features, uniform in ±spread; those of a vertex are contiguous in memory."""
     drawn = torch.rand(*sizes, features, generator=generator)
     return nn.Parameter(spread * (2 * drawn - 1))
 
 
 class DenseGrid(Encoder):
-    """Features at resolution² or resolution³ vertices, the outermost on the box's walls."""
+    """Features at resolution² or resolution³ vertices, which include the sides of the box."""
 
     backend: Backend
 
@@ -115,7 +116,7 @@ class DenseGrid(Encoder):
 
 
 class GroundPlan(Encoder):
-    """Features over the ground, at (x, y), and a positional encoding of z."""
+    """Features on the ground plane, at (x, y), and a positional encoding of z."""
 
     def __init__(
         self,
@@ -137,9 +138,10 @@ class GroundPlan(Encoder):
 class Triplane(Encoder):
     """Features on the planes xy, xz and yz, summed or multiplied.
 
-    Chan et al., "Efficient Geometry-aware 3D Generative Adversarial Networks", CVPR 2022,
-    sec. 4, sums. Multiplied, as in K-Planes (Fridovich-Keil et al., CVPR 2023, sec. 3.2),
-    planes can say "here and nowhere else"; their features then begin about 1.
+    The sum is that of Chan et al., "Efficient Geometry-aware 3D Generative Adversarial
+    Networks", CVPR 2022, sec. 4. The product is that of K-Planes (Fridovich-Keil et al., CVPR
+    2023, sec. 3.2): it can localize a feature in all three axes, and its features are
+    initialized around 1.
     """
 
     def __init__(
@@ -177,9 +179,9 @@ class HashGrid(Encoder):
     def __init__(self, layout: HashGridLayout, generator: torch.Generator, backend: Backend):
         super().__init__()
         self.layout, self.backend = layout, backend
-        drawn = torch.rand(layout.num_entries, layout.features, generator=generator)
+        drawn = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * drawn - 1))
-        self.outputs = layout.num_levels * layout.features
+        self.outputs = layout.num_levels * layout.features_per_level
 
     def forward(
         self, points: Float[Tensor, "points dimensions"]

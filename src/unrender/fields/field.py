@@ -1,16 +1,16 @@
-"""Fields: networks and grids that give a few numbers at every point of a square or a cube.
+"""Fields: networks and grids that map points of a square or cube to a few numbers.
 
-What the numbers mean is the user's: the logit of occupancy, a signed distance, a colour. A
-field is an encoding of the point, followed by a network; a plain grid has no network, and for a
-plain network the point is its own encoding.
+What the numbers mean is up to the caller: the logit of occupancy, a signed distance, a color. A
+field is an encoder followed by a network; "grid" has no network, and "mlp" and "siren" encode
+points by their coordinates alone.
 
-mlp:         a network of ReLUs on the coordinates alone: smooth, slow to learn detail.
-encoding:    the same behind NeRF's positional encoding (Mildenhall et al. 2020, eq. 4).
-fourier:     the same behind random Fourier features (Tancik et al. 2020, eq. 5).
-siren:       a network of sines (Sitzmann et al. 2020).
+mlp:         a ReLU network on coordinates: smooth, and slow to learn detail.
+encoding:    the same with NeRF's positional encoding (Mildenhall et al. 2020, eq. 4).
+fourier:     the same with random Fourier features (Tancik et al. 2020, eq. 5).
+siren:       a network with sine activations (Sitzmann et al. 2020).
 grid:        numbers at the vertices of a dense grid, interpolated linearly along each axis.
-hybrid:      features at the vertices of a dense grid, and a small network behind it.
-ground-plan: features over the ground, at (x, y), and the encoding of z (DeVries et al. 2021).
+hybrid:      features at the vertices of a dense grid, followed by a small network.
+ground-plan: features on the ground, at (x, y), and an encoding of z (DeVries et al. 2021).
 triplane:    features on the planes xy, xz and yz, summed or multiplied (Chan et al. 2022).
 hash:        a multiresolution hash grid (Müller et al. 2022).
 """
@@ -53,71 +53,74 @@ FIELD_KINDS: tuple[FieldKind, ...] = get_args(FieldKind)
 IMAGE_KINDS: tuple[FieldKind, ...] = (
     "mlp", "encoding", "siren", "fourier", "grid", "hybrid", "hash",
 )  # fmt: skip
-"""Those of two dimensions."""
+"""The kinds that are available in two dimensions."""
 SMOOTH_KINDS: tuple[FieldKind, ...] = ("siren",)
-"""Those with continuous derivatives of every order. The others have creases: where a ReLU turns
-on, or at the walls of a grid's cells."""
+"""Kinds with continuous derivatives of every order. The others have creases, where a ReLU turns
+on or at the boundaries of a grid's cells."""
 
 Role = Literal["network", "grid", "table"]
-"""Of a parameter: in a network, at the vertices of a grid, or in the table of a hash grid."""
+"""Where a parameter is: in a network, at the vertices of a grid, or in a hash table."""
 LEARNING_RATES: Mapping[Role, float] = {"network": 1e-3, "grid": 3e-2, "table": 3e-2}
-"""Learning rates of Adam that serve most fits; `rates_of` knows those of each kind. A vertex is
-met by few points of a step, and wants longer steps than a weight, which all of them pull at."""
+"""Default learning rates for Adam; `default_learning_rates` adapts them to each kind. A grid
+vertex is hit by few points per step and takes larger steps than a network's weight, which all
+points affect."""
 
 
 @dataclass(frozen=True)
 class FieldOptions:
-    """Sizes of a field; each kind reads those that it has."""
+    """Sizes of a field; each kind reads the options that apply to it."""
 
     width: int = 256
-    """Units of the hidden layers of mlp, encoding, fourier and siren."""
+    """Width of the hidden layers of mlp, encoding, fourier and siren."""
     depth: int = 3
-    """Hidden layers of these."""
+    """Number of hidden layers of mlp, encoding, fourier and siren."""
     frequencies: int = 8
-    """Of the positional encoding: half a wave over the box, then twice as many each."""
+    """Frequencies of the positional encoding: half a period per box, then twice as many each.
+    """
     fourier_features: int = 128
-    """Random waves, of each a sine and a cosine."""
+    """Random frequencies, each of which gives a sine and a cosine."""
     fourier_scale: float = 10.0
-    """Standard deviation of their frequencies, in waves over the box."""
+    """Standard deviation of the random frequencies, in periods per box."""
     omega: float = 30.0
-    """Factor within the sines of siren (ω0)."""
+    """Factor ω0 inside the sines of siren."""
     resolution: int = 128
-    """Vertices a side of grids of two dimensions: grid, hybrid, ground-plan, triplane."""
+    """Vertices per side of two-dimensional grids: grid, hybrid, ground-plan, triplane."""
     volume_resolution: int = 64
-    """Vertices a side of grids of three dimensions: grid and hybrid."""
+    """Vertices per side of three-dimensional grids: grid and hybrid."""
     features: int = 8
-    """Numbers at a vertex that a network reads."""
+    """Features per grid vertex, for kinds with a network."""
     small_width: int = 64
-    """Units of the hidden layers of hybrid, ground-plan, triplane and hash."""
+    """Width of the hidden layers of hybrid, ground-plan, triplane and hash."""
     small_depth: int = 2
-    """Hidden layers of these."""
+    """Number of hidden layers of hybrid, ground-plan, triplane and hash."""
     multiplied: bool = False
     """Whether a triplane's features are multiplied rather than summed."""
     levels: int = 8
-    """Of the hash grid."""
+    """Levels of the hash grid."""
     log2_table_size: int = 15
-    """Entries of a level at most, as a power of two."""
+    """Base-2 logarithm of the maximum number of entries of a hash grid's level."""
     coarsest: int = 16
-    """Cells a side of the first level."""
+    """Cells per side of the hash grid's first level."""
     finest: int = 512
-    """Cells a side of the last level."""
+    """Cells per side of the hash grid's last level."""
     table_features: int = 2
-    """Numbers in an entry."""
+    """Features per entry of the hash grid."""
     backend: Backend = "auto"
-    """Of the kernels. "reference" can be differentiated by the points any number of times."""
+    """Backend of the kernels. "reference" is differentiable in the points any number of times.
+    """
 
 
 class Field(nn.Module):
-    """A function of points in [0, 1]², or [0, 1]³, with its parameters.
+    """A function of points in [0, 1]² or [0, 1]³, with parameters; made by `build_field`.
 
-    Made by `build_field`. Outputs are raw: no sigmoid, no clamp.
+    Outputs are raw: no sigmoid, no clamp.
     """
 
     kind: FieldKind
     twice_differentiable: bool
-    """Whether derivatives by the points can be differentiated again, as an eikonal loss does it
-    by the parameters. Not through the fast kernels of grids, hash grids and small networks:
-    give `FieldOptions(backend="reference")`, or take finite differences."""
+    """Whether derivatives by the points can be differentiated again, as an eikonal loss does by
+    the parameters. The fast kernels of grids, hash grids and small networks cannot: use
+    `FieldOptions(backend="reference")`, or finite differences."""
 
     def __init__(self, kind: FieldKind, encoder: Encoder, network: nn.Module, twice: bool):
         super().__init__()
@@ -127,18 +130,19 @@ class Field(nn.Module):
     def forward(
         self, points: Float[Tensor, "points dimensions"]
     ) -> Float[Tensor, "points outputs"]:
-        """Raw outputs.
+        """Raw outputs at points.
 
-        Outside the box, a grid has the value of the nearest point in it; other fields go on.
+        Outside the box, a grid has the value of the nearest point in it; other fields
+        extrapolate.
         """
         return self.network(self.encoder(points))
 
     def parameter_groups(
         self, rates: Mapping[Role, float] | None = None
     ) -> list[dict[str, Any]]:
-        """What an optimiser takes: parameters with the learning rate `lr` of their role.
+        """Parameter groups for an optimizer, with the learning rate `lr` of their role.
 
-        By default those of `rates_of` the field's kind.
+        Rates are those of `default_learning_rates` for the field's kind, unless given.
         """
         rates = rates or default_learning_rates(self.kind)
         features = list(self.encoder.parameters())
@@ -152,11 +156,11 @@ class Field(nn.Module):
 
 
 def default_learning_rates(kind: FieldKind) -> dict[Role, float]:
-    """Good learning rates of Adam for a kind, by the role of a parameter."""
+    """Learning rates for Adam that suit a kind of field, by the role of a parameter."""
     if kind == "siren":
         return {**LEARNING_RATES, "network": 4e-4}
     if kind in ("hybrid", "ground-plan", "triplane", "hash"):
-        # Small networks stand longer steps.
+        # Small networks tolerate larger steps.
         return {**LEARNING_RATES, "network": 3e-3}
     return dict(LEARNING_RATES)
 
@@ -168,7 +172,11 @@ def build_field(
     generator: torch.Generator,
     options: FieldOptions = FieldOptions(),
 ) -> Field:
-    """A field of 2 or 3 dimensions before its first step. InputError for kinds of 3 alone."""
+    """A randomly initialized field of 2 or 3 dimensions.
+
+    Raises InputError for other numbers of dimensions, for a kind that exists in three
+    dimensions only, and for sizes below 1.
+    """
     if dimensions not in (2, 3):
         raise InputError(f"a field of {dimensions} dimensions: give 2 or 3")
     for name, value in vars(options).items():
@@ -176,7 +184,7 @@ def build_field(
             raise InputError(f"field {kind}: {name} {value}: give at least 1")
     if dimensions == 2 and kind not in IMAGE_KINDS:
         raise InputError(
-            f"field {kind}: has three dimensions: give one of {', '.join(IMAGE_KINDS)}"
+            f"field {kind}: needs three dimensions: use one of {', '.join(IMAGE_KINDS)}"
         )
     encoder = _encoder(kind, dimensions, outputs, generator, options)
     network = _network(kind, encoder.outputs, outputs, generator, options)

@@ -1,9 +1,8 @@
-"""A scene as Gaussians in space: what they are, how a camera sees them, and their file.
+"""Initialization and relocation of the Gaussians of 3D Gaussian splatting.
 
 Kerbl, Kopanas, Leimkühler, Drettakis, "3D Gaussian Splatting for Real-Time Radiance Field
-Rendering" (2023), https://arxiv.org/abs/2308.04079. Numbers are kept as they are learned:
-logarithms of scales, quaternions (w, x, y, z) of any length, logits of opacities, and spherical
-harmonics' coefficients of colour less ½.
+Rendering" (2023), https://arxiv.org/abs/2308.04079; Kheradmand et al., "3D Gaussian Splatting
+as Markov Chain Monte Carlo" (2024).
 """
 
 import torch
@@ -11,13 +10,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 MAX_COPIES = 51
-"""A Gaussian is divided in no more at once: the sum of alternating terms would lose digits."""
+"""A Gaussian is split into at most this many at once: the alternating sum of eq. 9 would lose
+precision with more."""
 
 
 def neighbor_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-    """The root mean square distance of each point to its three nearest neighbours.
+    """Root mean square distance of each point to its three nearest neighbors.
 
-    That is how large a Gaussian at the point has to be to leave no hole. 0 of a lone point.
+    This is the initial scale of a Gaussian at the point: large enough to leave no holes. It is
+    0 for a lone point.
     """
     few = min(4, len(points))
     found = [
@@ -31,11 +32,11 @@ def neighbor_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "point
 def compute_relocation(
     opacity: Float[Tensor, "splats"], parts: Int[Tensor, "splats"]
 ) -> tuple[Float[Tensor, "splats"], Float[Tensor, "splats"]]:
-    """Each Gaussian as so many in one place: their opacity, and the factor on their scales.
+    """Opacity and scale factor of N Gaussians that replace one at the same position.
 
-    Together they cover what the one did at its centre, and as much in all (Kheradmand et al.,
-    eq. 9): o' = 1 − (1 − o)^{1/N}, and the scales change by
-    o / Σ_{i=1..N} Σ_{k=0..i−1} C(i−1, k) (−1)^k o'^{k+1} / √(k+1).
+    `parts` is N. Together they have the original's opacity at its center and its total
+    contribution (Kheradmand et al., eq. 9): o' = 1 − (1 − o)^{1/N}, and the scales are
+    multiplied by o / Σ_{i=1..N} Σ_{k=0..i−1} C(i−1, k) (−1)^k o'^{k+1} / √(k+1).
     """
     parts = parts.clamp_max(MAX_COPIES)
     new = 1 - (1 - opacity.double()) ** (1 / parts)

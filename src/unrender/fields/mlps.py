@@ -1,4 +1,4 @@
-"""The networks of fields: of ReLUs, of sines, and small ones that are a kernel."""
+"""Networks of fields: ReLU and sine networks, and small ones that run as one kernel."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from unrender.kernels.runtime.backend import Backend
 
 
 class ReLUNetwork(nn.Module):
-    """Hidden layers with biases and ReLU, then an affine map."""
+    """Hidden layers with biases and ReLU, then an affine layer."""
 
     def __init__(
         self, inputs: int, width: int, depth: int, outputs: int, generator: torch.Generator
@@ -26,14 +26,14 @@ class ReLUNetwork(nn.Module):
 
 
 class SineNetwork(nn.Module):
-    """Hidden layers sin(ω0 (W x + b)), then an affine map, for coordinates in [−1, 1].
+    """SIREN: hidden layers sin(ω0 (W x + b)), then an affine layer, on coordinates in [−1, 1].
 
     Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
-    NeurIPS 2020, sec. 3.2: first weights uniform in ±1/inputs, all others in ±√(6/inputs)/ω0.
-    What goes into the second sine then has variance 1. A sine of normally distributed numbers
-    of variance v has variance (1 − exp(−2v)) / 2, so that what goes into the next ones has
-    1 − exp(−2v): 0.86, 0.82, and so on to 0.80, at any depth. The first biases, the phases of
-    the waves, are uniform over half a wave; the others begin at 0.
+    NeurIPS 2020, sec. 3.2: the first weights are uniform in ±1/inputs, all others in
+    ±√(6/inputs)/ω0. The input of the second sine then has variance 1. The sine of normally
+    distributed numbers of variance v has variance (1 − exp(−2v)) / 2, so that the inputs of the
+    following sines have variance 1 − exp(−2v): 0.86, 0.82, and so on to 0.80, at any depth. The
+    first biases, which are phases, are uniform over half a period; the others begin at 0.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class SineNetwork(nn.Module):
 
 
 class SmallNetwork(nn.Module):
-    """ReLU between layers, no biases: `kernels/mlp`, with He's initialisation."""
+    """A bias-free ReLU network that runs as one kernel (`kernels/mlp`); He initialization."""
 
     def __init__(self, sizes: list[int], generator: torch.Generator, backend: Backend):
         super().__init__()

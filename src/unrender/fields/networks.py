@@ -1,4 +1,4 @@
-"""Fully connected networks of radiance fields."""
+"""The fully connected networks of NeRF and mip-NeRF."""
 
 from itertools import pairwise
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-RGB_PADDING = 0.001
+RGB_PADDING = 0.001  # mip-NeRF's ε, by which colors may exceed [0, 1]
 
 
 class LinearLayer(nn.Module):
-    """An affine map, with weights from a generator (Glorot and Bengio's uniform ones)."""
+    """An affine layer with Glorot-uniform weights from a generator and zero biases."""
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator):
         super().__init__()
@@ -25,7 +25,7 @@ class LinearLayer(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Hidden layers with ReLU; the input comes in again behind layer `skip` (NeRF, fig. 7)."""
+    """Hidden layers with ReLU and a skip connection into layer `skip` (NeRF, fig. 7)."""
 
     def __init__(
         self, inputs: int, width: int, depth: int, skip: int, generator: torch.Generator
@@ -48,9 +48,9 @@ class Trunk(nn.Module):
 
 
 class RadianceNetwork(nn.Module):
-    """From an encoded position and direction to a density and a colour (NeRF, fig. 7).
+    """From an encoded position and direction to density and color (NeRF, fig. 7).
 
-    Both before their last functions, which differ from paper to paper.
+    Both outputs come without activation, as activations differ between papers.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RadianceNetwork(nn.Module):
         skip: int,
         generator: torch.Generator,
     ):
-        """`position` and `direction`: how many numbers each is encoded in."""
+        """`position` and `direction`: sizes of the encodings."""
         super().__init__()
         self.trunk = Trunk(position, width, depth, skip, generator)
         self.density = LinearLayer(width, 1, generator)
@@ -76,17 +76,17 @@ class RadianceNetwork(nn.Module):
         direction: Float[Tensor, "rays direction"],
     ) -> tuple[Float[Tensor, "rays bins"], Float[Tensor, "rays bins 3"]]:
         hidden = self.trunk(position)
-        # The direction's part of the product is the same for all bins of a ray.
+        # The direction's part of the product is computed once per ray, not per bin.
         width = self.bottleneck.bias.shape[0]
         weight = self.hidden.weight
-        seen = linear(direction, weight[:, width:], self.hidden.bias)
+        from_direction = linear(direction, weight[:, width:], self.hidden.bias)
         features = self.bottleneck(hidden)
-        view = (linear(features, weight[:, :width]) + seen[:, None]).relu()
+        view = (linear(features, weight[:, :width]) + from_direction[:, None]).relu()
         return self.density(hidden)[..., 0], self.color(view)
 
 
 def padded_sigmoid(x: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """A sigmoid that reaches beyond [0, 1] by WIDER, so that it need not saturate.
+    """A sigmoid that exceeds [0, 1] by RGB_PADDING, so that it need not saturate.
 
     mip-NeRF, supplement: (1 + 2 ε) / (1 + exp(−x)) − ε.
     """

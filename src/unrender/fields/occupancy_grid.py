@@ -1,6 +1,7 @@
-"""The occupancy grid: where in the scene there may be matter, learnt beside the field.
+"""The occupancy grid of Instant NGP, which marks where there may be matter.
 
-Müller et al., SIGGRAPH 2022, appendix E.1: a decaying maximum of sampled densities.
+Müller et al., SIGGRAPH 2022, appendix E.1: a decaying maximum of sampled densities, updated
+while the field trains.
 """
 
 import dataclasses
@@ -17,15 +18,15 @@ Density = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 """Density per unit length at world points."""
 
 DECAY = 0.8
-"""What is left of a cell's old estimate when it is looked at again."""
+"""Factor on a cell's old density estimate at each update."""
 THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
 CHUNK_SIZE = 1 << 17
-"""Points whose density is asked for together."""
+"""Number of points whose density is queried at once."""
 
 
 class OccupancyGrid(nn.Module):
-    """A cube [−half_width, half_width]³ of cells; at first all of it may hold matter."""
+    """The cube [−half_width, half_width]³ as a grid of cells, all occupied at first."""
 
     occupied: Tensor
     density: Tensor
@@ -38,15 +39,19 @@ class OccupancyGrid(nn.Module):
         self._grid: MarchGrid | None = None
 
     def march_grid(self, step: float, growth: float = 0.0, nearest: float = 0.0) -> MarchGrid:
-        """The grid as rays see it now that begin at `nearest` and have bins of length `step`.
+        """The grid for ray marching with bins of length `step`, from the distance `nearest`.
 
-        Far away, bins are as long as `growth` × distance.
+        At large distances, bins have the length `growth` × distance.
         """
         grid = self._grid
-        if grid is None or grid.step != step or grid.depth.device != self.density.device:
+        if (
+            grid is None
+            or grid.step != step
+            or grid.optical_depth.device != self.density.device
+        ):
             grid = MarchGrid.from_cells(self.half_width, self.occupied, self.density, step)
-        if (grid.growth, grid.nearest) != (growth, nearest):
-            grid = dataclasses.replace(grid, growth=growth, nearest=nearest)
+        if (grid.cone_angle, grid.near) != (growth, nearest):
+            grid = dataclasses.replace(grid, cone_angle=growth, near=nearest)
         self._grid = grid
         return grid
 
@@ -54,9 +59,9 @@ class OccupancyGrid(nn.Module):
     def update(
         self, density: Density, step: float, generator: torch.Generator, everywhere: bool
     ) -> None:
-        """Look again: at every cell, or at AT_ONCE, half anywhere and half occupied ones.
+        """Update the density of every cell, or of CHUNK_SIZE cells: half random, half occupied.
 
-        `step` is the length of the bins that rays are cut into, in scene units.
+        `step` is the length of the bins that rays are divided into, in scene units.
         """
         if everywhere:
             chosen = [torch.arange(self.density.numel())]
@@ -64,13 +69,13 @@ class OccupancyGrid(nn.Module):
             chosen = [self._sample_cells(generator), self._sample_occupied_cells(generator)]
         for index in chosen:
             for part in index.to(self.density.device).split(CHUNK_SIZE):
-                seen = density(self._points(part, generator))
-                update_density(self.density, part, seen, DECAY)
+                values = density(self._points(part, generator))
+                update_density(self.density, part, values, DECAY)
         self.occupied.copy_(occupied_cells(self.density, step, THRESHOLD))
         self._grid = None
 
     def _sample_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
-        """One random cell out of each group of as many neighbours."""
+        """One random cell from each group of consecutive cells."""
         count = self.density.numel()
         group = max(1, 2 * count // CHUNK_SIZE)
         first = torch.arange(0, count, group)
@@ -78,7 +83,7 @@ class OccupancyGrid(nn.Module):
         return (first + offset).clamp_max_(count - 1)
 
     def _sample_occupied_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
-        """One random cell out of each group of occupied ones."""
+        """One random cell from each group of consecutive occupied cells."""
         occupied = self.occupied.view(-1).nonzero()[:, 0].cpu()
         group = 1 + 2 * len(occupied) // CHUNK_SIZE
         first = torch.arange(0, len(occupied), group)

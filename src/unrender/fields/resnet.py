@@ -1,8 +1,8 @@
-"""ResNet-18: features of images.
+"""ResNet-18 as an image encoder.
 
 He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (2015), table 1,
-https://arxiv.org/abs/1512.03385. Parameters and buffers are named and shaped as torchvision
-has them, so that weights published for it fit.
+https://arxiv.org/abs/1512.03385. Parameters and buffers have torchvision's names and shapes, so
+that published weights can be loaded.
 """
 
 from pathlib import Path
@@ -18,11 +18,12 @@ from unrender.errors import InputError
 
 STANDARD_WIDTH, CLASSES = 64, 1000
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colours of the photographs that published weights were trained on."""
+"""Mean and standard deviation of ImageNet's colors, by which the published weights' inputs are
+normalized."""
 
 
 class Block(nn.Module):
-    """Two convolutions and a way past them, which a third one fits to another size."""
+    """Two convolutions and a residual connection, with a 1×1 convolution where sizes differ."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
@@ -43,7 +44,7 @@ class Block(nn.Module):
 
 
 class ResNet18(nn.Module):
-    """The network; narrower ones have the same names."""
+    """ResNet-18, of any width."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class ResNet18(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], False)
         for module in self.modules():
-            # Kaiming's normal weights keep the variance of what flows back.
+            # Kaiming initialization in fan_out mode keeps the variance of gradients.
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(
                     module.weight, mode="fan_out", nonlinearity="relu", generator=generator
@@ -85,7 +86,7 @@ class ResNet18(nn.Module):
     def features(
         self, images: Float[Tensor, "images 3 height width"]
     ) -> Float[Tensor, "images {self.channels} rows columns"]:
-        """The last stage's, a 32nd of the images' size; colours in [0, 1]."""
+        """Features of the last stage at 1/32 of the images' size; colors in [0, 1]."""
         x = (images - self.mean) / self.deviation
         x = self.maxpool(self.bn1(self.conv1(x)).relu())
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
@@ -93,15 +94,16 @@ class ResNet18(nn.Module):
     def forward(
         self, images: Float[Tensor, "images 3 height width"]
     ) -> Float[Tensor, "images classes"]:
-        """The classes' scores, before a softmax."""
-        assert self.fc is not None, "a network without a last layer gives features alone"
+        """Logits of the classes."""
+        assert self.fc is not None, "a network without a last layer has no class scores"
         return self.fc(adaptive_avg_pool2d(self.features(images), 1).flatten(1))
 
     def load_weights(self, path: Path) -> None:
-        """Take published weights from a .safetensors file. InputError where they do not fit.
+        """Load published weights from a .safetensors file.
 
-        The last layer's are left out if the network has none, and stay random if the file has
-        none.
+        The last layer's weights are skipped if the network has no last layer, and stay random
+        if the file lacks them. Raises InputError for a file that cannot be read or does not
+        fit.
         """
         try:
             found = load_file(path)
@@ -112,7 +114,7 @@ class ResNet18(nn.Module):
                 "that are"
             ) from error
         expected = self.state_dict()
-        # Files written by old versions lack the counts, which only training uses.
+        # Files from old versions of PyTorch lack num_batches_tracked, which only training uses.
         optional = ("fc.", "num_batches_tracked")
         for name, value in expected.items():
             if name not in found:

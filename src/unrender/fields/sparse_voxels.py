@@ -1,7 +1,7 @@
-"""Sparse voxels: which vertices of a cube have a row of features, and the rows of others.
+"""Sparse voxel grids: features only at the occupied vertices of a cube.
 
-Row 0 stands for all vertices where there is nothing (kernels/sparse_grid); the others are
-numbered in the order of their vertices, x being the slowest.
+An index maps each vertex of the grid to a row of a feature table; row 0 stands for all empty
+vertices (`kernels/sparse_grid`). The other rows are in the order of their vertices, x slowest.
 """
 
 import torch
@@ -12,13 +12,13 @@ from torch.nn.functional import max_pool3d
 from unrender.kernels.sparse_grid import sparse_sample
 
 
-def index_occupied(there: Bool[Tensor, "x y z"]) -> Int32[Tensor, "x y z"]:
-    """The rows of these vertices."""
-    return torch.where(there, there.flatten().cumsum(0).view(there.shape), 0).int()
+def index_occupied(occupied: Bool[Tensor, "x y z"]) -> Int32[Tensor, "x y z"]:
+    """The index of a grid whose occupied vertices have a row each, numbered from 1."""
+    return torch.where(occupied, occupied.flatten().cumsum(0).view(occupied.shape), 0).int()
 
 
 def vertex_positions(index: Int32[Tensor, "x y z"]) -> Float[Tensor, "vertices 3"]:
-    """Where the vertices of rows 1, 2, … are, in the unit cube."""
+    """Positions of the vertices of rows 1, 2, … in the unit cube."""
     sizes = torch.tensor(index.shape, device=index.device)
     return index.nonzero() / (sizes - 1)
 
@@ -33,6 +33,6 @@ def resample_rows(
     return torch.cat([rows[:1], found])
 
 
-def dilate(there: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
-    """These vertices and their 26 neighbours."""
-    return max_pool3d(there[None].float(), 3, stride=1, padding=1)[0] > 0
+def dilate(occupied: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
+    """The occupied vertices and their 26 neighbors."""
+    return max_pool3d(occupied[None].float(), 3, stride=1, padding=1)[0] > 0

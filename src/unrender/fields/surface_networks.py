@@ -1,9 +1,9 @@
-"""Signed distances and colours of a surface that is learned from photographs.
+"""Signed distance fields and color networks for surface reconstruction from images.
 
-Both kinds of field begin as a sphere, negative inside, and give features of the place beside
-the distance; points are in the frame of a ball of radius 1. Gradients are differences of the
-field at four points, so that a loss on them needs first derivatives alone (Li et al.,
-"Neuralangelo", CVPR 2023, eq. 6, with a tetrahedron in place of six points).
+Both SDF fields are initialized as a sphere, negative inside, and output a feature vector along
+with the distance; points are in the frame of a ball of radius 1. Gradients are finite
+differences of the field at four points, so that a loss on them needs first derivatives only (Li
+et al., "Neuralangelo", CVPR 2023, eq. 6, with a tetrahedron in place of six points).
 """
 
 import math
@@ -23,7 +23,7 @@ from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 
 TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
-"""Of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
+"""Corners of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
 NUM_HARMONICS = 16
 SOFTPLUS_BETA = 100.0
 """β of the softplus, which is nearly a ReLU (Gropp et al., IGR, 2020)."""
@@ -31,18 +31,18 @@ SOFTPLUS_BETA = 100.0
 
 @dataclass(frozen=True)
 class SDFSamples:
-    """A surface's field around points."""
+    """An SDF field's values at points."""
 
     distance: Float[Tensor, "points"]
     """Signed, in radii of the ball."""
     gradient: Float[Tensor, "points 3"]
     """Of length 1 where the field is a true distance."""
     features: Float[Tensor, "points features"]
-    """Of the place, for its colour."""
+    """Inputs of the color network."""
 
     @property
     def normals(self) -> Float[Tensor, "points 3"]:
-        """Unit length, outward; 0 where there is no slope."""
+        """Unit normals, outward; 0 where the gradient vanishes."""
         return self.gradient / self.gradient.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
 
@@ -51,39 +51,40 @@ class SDFField(nn.Module):
 
     @abstractmethod
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
-        """The distance, then the features."""
+        """The distance in the first column, then the features."""
 
     @abstractmethod
     def cell(self) -> float:
-        """The length over which gradients are taken as differences, in radii of the ball."""
+        """The step of the finite differences for gradients, in radii of the ball."""
 
     def advance(self, share: float) -> None:
-        """Be as fine as after this share of the steps in which detail comes."""
+        """Set the coarse-to-fine progress: the fraction of the detail that is active."""
 
     def distance(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Without the features."""
+        """The distance without the features."""
         return self(points)[:, 0]
 
     def with_gradients(self, points: Float[Tensor, "points 3"]) -> SDFSamples:
-        """Means and differences of the field at a tetrahedron's corners, `cell` / 2 away.
+        """Values and finite-difference gradients from a tetrahedron's corners, `cell` / 2 away.
 
-        Exact for linear fields; the mean of a curved one differs by cell² / 8 of its Laplacian.
+        Values are means over the corners. Both are exact for linear fields; for a curved field,
+        the mean is off by cell² / 8 times its Laplacian.
         """
         half = self.cell() / 2 / math.sqrt(3)
         corners = points.new_tensor(TETRAHEDRON)
-        places = points[None] + half * corners[:, None]
-        found = self(places.view(-1, 3)).unflatten(0, (4, len(points)))
+        positions = points[None] + half * corners[:, None]
+        found = self(positions.view(-1, 3)).unflatten(0, (4, len(points)))
         gradient = (corners.T @ found[..., 0]).T / (4 * half)
         mean = found.mean(0)
         return SDFSamples(mean[:, 0], gradient, mean[:, 1:])
 
 
 class MLPSDF(SDFField):
-    """A network of softplus layers that begins as a sphere (Atzmon and Lipman, SAL, 2020).
+    """A softplus network initialized as a sphere (Atzmon and Lipman, SAL, 2020).
 
-    Of the encoded position only x itself counts at first; it comes in again in the middle. With
-    weights of variance 2 / outputs, layers keep distances, and a last layer of equal weights
-    sqrt(π / inputs) with bias −r gives |x| − r (SAL, theorem 1).
+    Of the encoded position only x itself has weight at first; it is concatenated again in the
+    middle. Weights of variance 2 / outputs preserve lengths from layer to layer, and a last
+    layer of equal weights sqrt(π / inputs) with bias −r gives |x| − r (SAL, theorem 1).
     """
 
     def __init__(
@@ -126,15 +127,16 @@ class MLPSDF(SDFField):
         return x
 
     def cell(self) -> float:
-        """A quarter of the finest wave's part in which it is nearly straight."""
+        """A quarter of the part of the finest wave that is nearly linear."""
         return 0.5 * 2.0**-self.frequencies
 
 
 class HashSDF(SDFField):
-    """A sphere's distance plus what a hash grid and a small network add to it.
+    """The distance to a sphere plus a learned residual from a hash grid and a small network.
 
-    Levels come one after the other, each fading in, and gradients are taken over a cell of the
-    finest one that is there (Neuralangelo, sec. 3.3): detail comes once the shape is right.
+    Levels are added one after the other, each fading in, and gradients are taken over a cell of
+    the finest active level (Neuralangelo, sec. 3.3), so that the overall shape is learned
+    before its details.
     """
 
     progress: Tensor
@@ -143,21 +145,21 @@ class HashSDF(SDFField):
         self, layout: HashGridLayout, first: int, width: int, features: int, radius: float,
         generator: torch.Generator,
     ):  # fmt: skip
-        """`first`: levels that are there from the start."""
+        """`first`: the number of levels that are active from the start."""
         super().__init__()
         self.layout, self.first, self.radius = layout, min(first, layout.num_levels), radius
-        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        inputs = layout.num_levels * layout.features + 3
+        inputs = layout.num_levels * layout.features_per_level + 3
         self.network = he_weights([inputs, width, 1 + features], generator)
         with torch.no_grad():
             self.network[-1][0] = 0
-        # The share of the detail that has come: a checkpoint must know it to render alike.
+        # Coarse-to-fine progress in [0, 1]; a checkpoint needs it to render alike.
         self.register_buffer("progress", torch.zeros(()))
 
     @property
     def levels(self) -> float:
-        """How many levels count, the last one in part."""
+        """The number of active levels; the fraction is the weight of the last one."""
         return self.first + (self.layout.num_levels - self.first) * float(self.progress)
 
     def advance(self, share: float) -> None:
@@ -171,15 +173,17 @@ class HashSDF(SDFField):
         if self.levels < self.layout.num_levels:
             level = torch.arange(self.layout.num_levels, device=points.device)
             share = (self.levels - level).clamp(0, 1)
-            features = features * share.repeat_interleave(self.layout.features)[:, None]
-        # By rows, the way both kernels hold them.
+            features = (
+                features * share.repeat_interleave(self.layout.features_per_level)[:, None]
+            )
+        # Channels first, which is the memory layout of both kernels.
         out = mlp(torch.cat([points.T, features]).T, list(self.network))
         sphere = points.norm(dim=1, keepdim=True) - self.radius
         return torch.cat([sphere + out[:, :1], out[:, 1:]], dim=1)
 
 
 class ColorNetwork(nn.Module):
-    """Colour by place, normal, direction of view and the field's features (IDR, sec. 3.2)."""
+    """Color from position, normal, view direction and the field's features (IDR, sec. 3.2)."""
 
     def __init__(self, features: int, width: int, layers: int, generator: torch.Generator):
         super().__init__()
@@ -192,45 +196,45 @@ class ColorNetwork(nn.Module):
         local: SDFSamples,
         directions: Float[Tensor, "rays 3"],
     ) -> Float[Tensor, "points 3"]:
-        """In [0, 1]; each direction is that of as many points, one ray after the other."""
+        """Colors in [0, 1]; each direction applies to the same number of consecutive points."""
         offsets = torch.arange(len(directions) + 1, device=points.device)
         offsets = offsets * (len(points) // max(len(directions), 1))
         view = spherical_harmonics(directions), offsets
         inputs = torch.cat([points, local.normals, local.features], dim=1)
-        return mlp(inputs, list(self.network), "sigmoid", head=view)
+        return mlp(inputs, list(self.network), "sigmoid", ray_inputs=view)
 
 
 class BackgroundField(nn.Module):
-    """What lies around the ball: density and colour by a hash grid over contracted space.
+    """Density and color outside the ball, from a hash grid over contracted space.
 
-    In place of the inverted sphere of NeRF++ that NeuS and VolSDF take.
+    It takes the place of the inverted sphere of NeRF++ that NeuS and VolSDF use.
     """
 
     def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
         super().__init__()
         self.layout = layout
-        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        encoded = layout.num_levels * layout.features
+        encoded = layout.num_levels * layout.features_per_level
         self.network = he_weights([encoded, width, 16], generator)
         self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator)
 
     def forward(
         self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, "rays bins"], Float[Tensor, "rays bins 3"]]:
-        """Density per radius, and colours in [0, 1]."""
+        """Density per radius of the ball, and colors in [0, 1]."""
         rays, bins, _ = points.shape
-        places = (contract(points.reshape(-1, 3)) + 2) / 4
-        features = mlp(hash_grid(places, self.table, self.layout), list(self.network))
+        positions = (contract(points.reshape(-1, 3)) + 2) / 4
+        features = mlp(hash_grid(positions, self.table, self.layout), list(self.network))
         offsets = torch.arange(rays + 1, device=points.device) * bins
         view = spherical_harmonics(directions), offsets
-        color = mlp(features, list(self.color), "sigmoid", head=view)
+        color = mlp(features, list(self.color), "sigmoid", ray_inputs=view)
         density = (features[:, 0] - 1).clamp_max(10.0).exp()
         return density.view(rays, bins), color.view(rays, bins, 3)
 
 
 def he_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He initialisation of a network of `kernels/mlp`, with a quiet last layer."""
+    """He-initialized weights for `kernels/mlp`, with a last layer scaled by 0.3."""
     weights = [
         torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
     ]

@@ -1,6 +1,6 @@
-"""A SiT in training: its weights, their moving average, and what the data told.
+"""A SiT with the moving average of its weights and statistics of the data.
 
-What all models of posed images share: flows in either direction and regressors.
+The base class of all models of posed images: flows in either direction, and regressors.
 """
 
 from abc import ABC
@@ -14,13 +14,13 @@ from unrender.flows.transformer import SiT, TransformerSize
 from unrender.geometry.cameras import Cameras
 
 IMAGES_AT_ONCE = 256
-"""Images that a network sees together when it is not trained."""
+"""Batch size at inference."""
 MAX_HELD_OUT = 128
-"""Views kept from training at most, to measure how wrong a recovered pose is."""
+"""Maximum number of views held out to measure the errors of estimated poses."""
 
 
 class AveragedSiT(nn.Module, ABC):
-    """The network, the moving average of its weights, and what the data told."""
+    """The network, the moving average of its weights, and statistics of the data."""
 
     radius: Tensor
     intrinsics: Tensor
@@ -30,7 +30,7 @@ class AveragedSiT(nn.Module, ABC):
     def __init__(
         self, shape: TransformerSize, views: tuple[int, int], generator: torch.Generator
     ):
-        """`views`: how many are trained on, and how many are held out."""
+        """`views` are the numbers of training views and of held-out views."""
         super().__init__()
         self.network = SiT(shape, generator)
         self.average = SiT(shape, torch.Generator())
@@ -48,7 +48,7 @@ class AveragedSiT(nn.Module, ABC):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side of the images that are made or read."""
+        """Side of the model's images, in pixels."""
         return self.network.shape.image_size
 
     def cameras(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> Cameras:
@@ -62,7 +62,7 @@ class AveragedSiT(nn.Module, ABC):
         training: Int[Tensor, "training"],
         held_out: Int[Tensor, "held_out"],
     ) -> None:
-        """Note which views are which, how far away the training cameras are, and their lens."""
+        """Store the split of the views, the mean distance of the cameras and the intrinsics."""
         self.training_views.copy_(training)
         self.held_out_views.copy_(held_out)
         centers = cameras.select(training.to(cameras.device)).centers
@@ -70,7 +70,7 @@ class AveragedSiT(nn.Module, ABC):
         self.intrinsics.copy_(cameras.intrinsics[0])
 
     def follow(self, share: float) -> None:
-        """Move the average to the network, keeping this share of it."""
+        """Update the moving average of the weights, with `share` as its decay."""
         average: list[Tensor] = list(self.average.parameters())
         network: list[Tensor] = list(self.network.parameters())
         get_ema_multi_avg_fn(share)(average, network, 0)
@@ -79,7 +79,7 @@ class AveragedSiT(nn.Module, ABC):
 def split_views(
     count: int, generator: torch.Generator
 ) -> tuple[Int[Tensor, "training"], Int[Tensor, "held_out"]]:
-    """Which views are trained on, and which are held out: a twentieth, 1 to 128, at random."""
+    """Split views at random into training and held-out ones (a twentieth, from 1 to 128)."""
     held_out = max(1, min(MAX_HELD_OUT, count // 20))
     order = torch.randperm(count, generator=generator)
     return order[held_out:], order[:held_out]

@@ -1,4 +1,4 @@
-"""Expected errors from spreads: what an estimate knows of itself, and what that has meant."""
+"""Calibration of expected pose errors from the spreads that accompany estimates."""
 
 import math
 
@@ -10,24 +10,24 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 
 ROOT_MEAN_SQUARE = (3 * math.pi / 8) ** 0.5
-"""Of the length of a normal vector in three dimensions, over its mean."""
+"""Ratio of the root mean square to the mean length of a 3D normal vector."""
 AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
-"""The calibration by which errors are as large as their spreads."""
+"""The identity calibration: expected errors equal the spreads."""
 
 Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
-"""Of rotations, in radians, and of centres, in scene units."""
+"""Errors of rotations, in radians, and of camera centres, in scene units."""
 
 
 def rising_line(
     spread: Float[Tensor, "examples"], error: Float[Tensor, "examples"]
 ) -> Float[Tensor, "2"]:
-    """(a, b) of the line a + b · spread nearest to the errors, with a ≥ 0 and b ≥ 0.
+    """Least-squares line a + b · spread through the errors as (a, b), with a ≥ 0 and b ≥ 0.
 
-    Least squares; both are bounded so that an expected error is never negative and never
-    falls as the spread grows.
+    The bounds ensure that an expected error is never negative and never decreases with the
+    spread.
     """
     assert len(spread) > 0, "at least one example is needed"
-    # A quadratic over a quarter plane: its least is inside, on one of the edges, or at 0.
+    # The minimum over the quadrant is inside, on one of the edges, or at 0.
     centred = spread - spread.mean()
     slope = (centred * error).sum() / centred.square().sum().clamp_min(1e-30)
     inside = torch.stack([error.mean() - slope * spread.mean(), slope])
@@ -43,9 +43,9 @@ def rising_line(
 def fitted_lines(
     spread: Errors, poses: Float[Tensor, "images 3 4"], truth: Cameras
 ) -> Float[Tensor, "2 2"]:
-    """Rows (a, b) for rotations and centres: root mean square error = a + b · spread.
+    """Calibration lines (a, b) of rotations and centres: RMS error = a + b · spread.
 
-    The errors are those of poses [R | t] of which the truth is known.
+    They are fitted to the errors of `poses` [R | t] against the ground truth.
     """
     rotation = so3_distance(poses[:, :, :3], truth.rotations)
     errors = rotation, (poses[:, :, 3] - truth.centers).norm(dim=1)
@@ -53,7 +53,7 @@ def fitted_lines(
 
 
 def on_lines(lines: Float[Tensor, "2 2"], spread: Errors) -> Errors:
-    """The errors that these spreads lead to expect."""
+    """Expected errors for these spreads."""
     rotation, translation = (
         line[0] + line[1] * values for line, values in zip(lines, spread, strict=True)
     )

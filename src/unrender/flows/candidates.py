@@ -1,9 +1,9 @@
-"""Poses from images among many candidates: where the modes of the posterior are.
+"""A coarse posterior over poses, on candidate poses, and its modes.
 
-The candidates are poses of training views with the images that the flow makes of them. Their
-squared differences from an image, over a temperature, are energies; the softmax of these is the
-posterior over the candidates. It is as coarse as the candidates lie, but it sees all of the
-space: of an object that looks alike from two sides, it finds both.
+The candidates are training poses with the images that the flow generates from them. Their
+squared differences from an image, over a temperature, are energies, whose softmax is the
+posterior over the candidates. Its resolution is limited by the spacing of the candidates, but
+it covers the whole space: for an object that looks the same from two sides, it finds both.
 """
 
 import math
@@ -16,16 +16,16 @@ from torch import Tensor
 from unrender.geometry.poses import so3_distance
 
 MAX_CANDIDATES = 2048
-APART = math.radians(15)
-"""Candidates whose rotations are nearer than this are of one mode."""
+MODE_ANGLE = math.radians(15)
+"""Candidates whose rotations are closer than this, in radians, belong to one mode."""
 MIN_SHARE = 0.05
-"""Of the posterior: what has less is no mode."""
+"""Minimum share of the posterior for a mode."""
 TEMPERATURES = torch.logspace(-2, 4, 61).tolist()
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Poses, and the images of them as the flow makes them."""
+    """Candidate poses and the images that the flow generates from them."""
 
     world_from_camera: Float[Tensor, "candidates 3 4"]
     images: Float[Tensor, "candidates numbers"]
@@ -33,13 +33,13 @@ class Candidates:
     def posterior(
         self, images: Float[Tensor, "images numbers"], temperature: float
     ) -> Float[Tensor, "images candidates"]:
-        """Softmax of the energies, −½ |image − candidate's image|² / temperature."""
+        """Softmax of −½ |image − candidate's image|² / temperature over the candidates."""
         return (self._squares(images) / (-2 * temperature)).softmax(1)
 
     def fit_temperature(
         self, images: Float[Tensor, "images numbers"], truth: Float[Tensor, "images 3 4"]
     ) -> float:
-        """The temperature that makes those candidates likeliest that are next to the truth."""
+        """The temperature that maximizes the likelihood of the candidates nearest the truth."""
         squares = self._squares(images)
         poses = self.world_from_camera
         distance = so3_distance(truth[:, None, :, :3], poses[None, :, :, :3])
@@ -54,16 +54,16 @@ class Candidates:
     def modes(
         self, posterior: Float[Tensor, "images candidates"], count: int
     ) -> tuple[Int[Tensor, "images {count}"], Float[Tensor, "images {count}"]]:
-        """The likeliest candidate of each mode, and the mode's share.
+        """The most probable candidate of each mode, and the mode's share of the posterior.
 
-        Greedily: the likeliest candidate takes all that are near it, then the likeliest of
-        those that are left.
+        Modes are formed greedily: the most probable candidate and all candidates near it, then
+        the most probable of the remaining ones, and so on.
         """
         rotations = self.world_from_camera[:, :, :3]
         left, best, shares = posterior, list[Tensor](), list[Tensor]()
         for _ in range(count):
             chosen = left.argmax(1)
-            near = so3_distance(rotations[chosen][:, None], rotations[None]) < APART
+            near = so3_distance(rotations[chosen][:, None], rotations[None]) < MODE_ANGLE
             best.append(chosen)
             shares.append((left * near).sum(1))
             left = left.masked_fill(near, 0.0)

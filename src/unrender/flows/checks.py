@@ -1,4 +1,4 @@
-"""Which views, cameras and images a transformer of posed images can take."""
+"""Checks of the views, cameras and images that a transformer of posed images receives."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,58 +11,59 @@ from unrender.imaging.resize import area_average
 from unrender.rendering.renderer import Images
 
 FIELD_OF_VIEW_TOLERANCE = 0.02
-"""Intrinsics may differ by this share of the image's side."""
+"""Maximum difference of intrinsics, as a fraction of the image's side."""
 
 
 def check_views(data: Views, patch: int, scale: int = 1) -> int:
-    """The side of the images, once they are known to suit a transformer.
+    """Check that views suit a transformer, and return the side of their images in pixels.
 
-    `patch` is in cells of the data space and `scale` the pixels a side of a cell.
+    `patch` is the patch size in cells of the data space, and `scale` the side of a cell in
+    pixels. Raises InputError for views that do not suit.
     """
     num, height, width, channels = data.images.shape
     found = f"{num} views of {width}x{height} with {channels} channels"
     if channels != 4:
         raise InputError(
-            f"{found}: the model needs RGBA images, whose background is known: fit a scene to "
-            "them and take its views, which have alpha (unrender make-views)"
+            f"{found}: the model needs RGBA images: fit a scene to the views and render RGBA "
+            "views from it by `unrender make-views`"
         )
     if height != width or width % (patch * scale):
         latents = "" if scale == 1 else f" latents, {patch * scale} pixels"
         raise InputError(
-            f"{found}: the model needs square images whose side is a multiple of its patch of "
-            f"{patch}{latents}: make the views with another --size, or choose another --patch"
+            f"{found}: the model needs square images whose side is a multiple of the patch "
+            f"size {patch}{latents}: make the views with another --size, or change --patch"
         )
     if num < 2:
-        raise InputError(f"{found}: one view is held out, so it takes 2 or more")
+        raise InputError(f"{found}: give at least 2, because one is held out")
     if not _agree(data.cameras.intrinsics, data.cameras.intrinsics[0], width):
         raise InputError(
-            f"{found}: their fields of view differ, which the model cannot see: make views "
-            "with one field of view (unrender make-views)"
+            f"{found}: the fields of view differ, which the model does not support: make views "
+            "with one field of view by `unrender make-views`"
         )
     return width
 
 
 def check_cameras(model: AveragedSiT, cameras: Cameras) -> None:
-    """Refuse cameras of another size or field of view than the model's."""
+    """Raise InputError for cameras of another image size or field of view than the model's."""
     size = model.image_size
     if (cameras.width, cameras.height) != (size, size):
         raise InputError(
-            f"cameras of {cameras.width}x{cameras.height}: this flow makes images of "
-            f"{size}x{size}: ask for that size"
+            f"cameras of {cameras.width}x{cameras.height}: this flow generates images of "
+            f"{size}x{size}: give cameras of that size"
         )
     if not _agree(cameras.intrinsics, model.intrinsics, size):
         raise InputError(
             f"cameras with a focal length of {cameras.focal[0]:.4g} pixels: this flow was "
-            f"trained with {model.intrinsics[0, 0]:.4g}: use cameras of its field of view"
+            f"trained with {model.intrinsics[0, 0]:.4g}: use cameras with that field of view"
         )
 
 
 def small_squares(model: AveragedSiT, images: Images) -> Float[Tensor, "images size size 4"]:
-    """Images at the model's size, each pixel the mean over its square of the given ones."""
+    """Square images resized to the model's size by area averaging. InputError if not square."""
     height, width = images.shape[1:3]
     if height != width:
         raise InputError(
-            f"images of {width}x{height}: this model reads square images: crop them"
+            f"images of {width}x{height}: this model needs square images: crop them"
         )
     return area_average(images, model.image_size, model.image_size)
 

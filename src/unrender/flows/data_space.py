@@ -1,7 +1,7 @@
-"""What a flow makes: tensors that stand for images, and the way there and back.
+"""Data spaces: the tensors in which a flow represents images, with encoding and decoding.
 
 The flow's end x1 is an image in a *data space*: its pixels, or the latents of an autoencoder
-(`unrender.flows.latents`). A *cell* is one place of x1's square, a pixel or several.
+(`unrender.flows.latents`). A *cell* is one spatial position of x1, one pixel or several.
 """
 
 from abc import ABC, abstractmethod
@@ -13,29 +13,29 @@ from torch import Tensor
 from unrender.rendering.renderer import Images
 
 Codes = Float[Tensor, "images channels rows columns"]
-"""Images in a data space: one number of each channel for every cell, of order one."""
+"""Images in a data space, with values of order one; rows and columns are cells."""
 
 
 class DataSpace(ABC):
-    """Square images as tensors of order one, channels first."""
+    """A representation of square images as tensors of order one, channels first."""
 
     @property
     @abstractmethod
     def channels(self) -> int:
-        """Numbers of a cell."""
+        """Channels of a cell."""
 
     @property
     @abstractmethod
     def scale(self) -> int:
-        """Image pixels a side of a cell."""
+        """Side of a cell, in image pixels."""
 
     @abstractmethod
     def encode(self, images: Images) -> Codes:
-        """Without gradients. Sides must be multiples of `scale`."""
+        """Encode images, without gradients; their sides must be multiples of `scale`."""
 
     @abstractmethod
     def decode(self, codes: Codes) -> Images:
-        """Values outside of [0, 1] are clamped. Gradients follow codes that require them."""
+        """Decode images, clamped to [0, 1], with gradients for codes that require them."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""Poses from images by the flow's energy: of all cameras, the one whose image is the image.
+"""Pose estimation by energy minimization: the camera whose generated image matches the image.
 
-What a flow makes of a pose's mean start is compared with the image; the squared error over a
-temperature is an energy, −log p(image | pose). With what the flow reads at the other end of the
-image's own path for a prior, damped Gauss-Newton steps find the nearest mode of the posterior,
-and the curvature there says how sure it is (Laplace's approximation).
+The image that the flow generates from a pose's mean source is compared with the given image;
+the squared error over a temperature is the energy −log p(image | pose). The pose obtained by
+integrating the flow backwards serves as the prior. Damped Gauss-Newton steps find the nearest
+mode of the posterior, whose curvature gives the uncertainty (Laplace approximation).
 
-Nothing of the answer is put in: images are made of candidate poses alone, never of the image.
+Images are generated from candidate poses alone, so nothing of the given image leaks into them.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from torch import Tensor
 from unrender.geometry.poses import compose, invert, se3_exp, se3_log, so3_log
 
 Residuals = Callable[[Float[Tensor, "images 3 4"]], Float[Tensor, "images numbers"]]
-"""Of each image at a pose: what should be 0."""
+"""Residuals of each image at a pose, which are 0 for a perfect match."""
 
 DIFFERENCE = 4e-3
-"""Of the finite differences, in radians and in scene radii."""
+"""Step of the finite differences, in radians and in scene radii."""
 TEMPERATURES = torch.logspace(-3, 2, 41).tolist()
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Half a sum of squares near a pose: value + gradientᵀ δ + δᵀ curvature δ / 2.
+    """Quadratic model of an energy near a pose: value + gradientᵀ δ + δᵀ curvature δ / 2.
 
-    δ is the twist (rotation, translation) about the world's origin that leads there.
+    δ is the twist (rotation, translation) about the world's origin, relative to the pose.
     """
 
     value: Float[Tensor, "images"]
@@ -37,7 +37,7 @@ class Quadratic:
     curvature: Float[Tensor, "images 6 6"]
 
     def plus(self, other: "Quadratic", temperature: float) -> "Quadratic":
-        """The sum of its temperature-th part and another."""
+        """The model divided by `temperature`, plus another."""
         return Quadratic(
             self.value / temperature + other.value,
             self.gradient / temperature + other.gradient,
@@ -45,7 +45,7 @@ class Quadratic:
         )
 
     def step(self, damping: Float[Tensor, "images"]) -> Float[Tensor, "images 6"]:
-        """To the least of it; the greater the damping, the shorter."""
+        """The Levenberg-Marquardt step to the minimum, shortened by `damping`."""
         diagonal = self.curvature.diagonal(dim1=1, dim2=2)
         damped = self.curvature + torch.diag_embed(damping[:, None] * diagonal)
         return -torch.linalg.solve(damped, self.gradient[..., None])[..., 0]
@@ -53,7 +53,7 @@ class Quadratic:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of the poses beforehand: a normal distribution about each."""
+    """Prior of the poses: a normal distribution around each."""
 
     world_from_camera: Float[Tensor, "images 3 4"]
     rotation: Float[Tensor, "images"]
@@ -62,7 +62,7 @@ class Prior:
     """Standard deviation of each coordinate of the centre, in scene units."""
 
     def residuals(self, pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images 6"]:
-        """How far poses are from these, in standard deviations."""
+        """Deviations of poses from the prior's means, in standard deviations."""
         mean = self.world_from_camera
         turn = so3_log(pose[:, :, :3] @ mean[:, :, :3].mT)
         shift = pose[:, :, 3] - mean[:, :, 3]
@@ -78,15 +78,15 @@ class Mode:
     precision: Float[Tensor, "images 6 6"]
     """Inverse covariance of the twist (rotation, translation) about the world's origin."""
     square: Float[Tensor, "images"]
-    """Sum of the squares of the image's residuals there."""
+    """Sum of the squared residuals of the image at the mode."""
 
 
 def quadratic(
     residuals: Residuals, pose: Float[Tensor, "images 3 4"], radius: float
 ) -> Quadratic:
-    """Half the sum of the residuals' squares near the pose, as Gauss and Newton have it.
+    """Gauss-Newton approximation of half the sum of squared residuals near a pose.
 
-    `radius` is the scene's: the size of a translation that counts like a turn of a radian.
+    `radius` is the scene radius, the translation that is weighted like a rotation by a radian.
     """
     scale = pose.new_tensor([1, 1, 1, radius, radius, radius])
     columns: list[Tensor] = []
@@ -109,10 +109,10 @@ def find_mode(
     steps: int,
     radius: float,
 ) -> Mode:
-    """Descend from `start` by damped Gauss-Newton steps (Levenberg-Marquardt).
+    """Minimize the energy from `start` by damped Gauss-Newton steps (Levenberg-Marquardt).
 
-    `residuals` are the image's at a pose, unscaled; `temperature` is the variance with which
-    they would be independent observations.
+    `residuals` are the unscaled differences of the images; `temperature` is their variance if
+    they are regarded as independent observations.
     """
 
     def energy(pose: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def find_mode(
         return ours / temperature + known
 
     def quadratics(pose: Tensor) -> tuple[Quadratic, Quadratic]:
-        """Of the image alone, and of the posterior."""
+        """Quadratic models of the image's energy and of the posterior's."""
         image, known = (quadratic(f, pose, radius) for f in (residuals, prior.residuals))
         return image, image.plus(known, temperature)
 
@@ -145,9 +145,9 @@ def fit_temperature(
     truth: Float[Tensor, "images 3 4"],
     radius: float,
 ) -> float:
-    """The temperature that makes the true poses of known images likeliest.
+    """The temperature that maximizes the likelihood of the true poses.
 
-    All temperatures are tried on one quadratic about the poses `near` the modes.
+    All temperatures are evaluated with one quadratic model, at poses `near` the modes.
     """
     ours, known = (quadratic(f, near, radius) for f in (residuals, prior.residuals))
     flat = torch.zeros(len(near)).to(near)
@@ -157,7 +157,7 @@ def fit_temperature(
         mode = compose(se3_exp(both.step(flat)), near)
         twist = se3_log(compose(truth, invert(mode)))[..., None]
         distance = (twist.mT @ both.curvature @ twist).flatten()
-        # The median, since few views of another mode would decide the mean.
+        # The median, because a few views at another mode would dominate the mean.
         return float((torch.logdet(both.curvature) - distance).median())
 
     return max(TEMPERATURES, key=likelihood)

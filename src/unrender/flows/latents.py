@@ -1,9 +1,9 @@
-"""Latents: images as the autoencoder of latent diffusion writes them.
+"""Latents: images encoded by the autoencoder of latent diffusion.
 
 Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (2022),
-https://arxiv.org/abs/2112.10752, sections 3.1 and D.1, by diffusers' `AutoencoderKL` (the extra
-"latents", imported only once an autoencoder is loaded). With the usual one of four blocks an
-image of 256 × 256 pixels on white becomes 4 × 32 × 32 numbers.
+https://arxiv.org/abs/2112.10752, sections 3.1 and D.1, by diffusers' `AutoencoderKL` (extra
+"latents", imported only when an autoencoder is loaded). The usual autoencoder with four blocks
+encodes an image of 256 × 256 pixels on white as 4 × 32 × 32 numbers.
 """
 
 import logging
@@ -24,21 +24,21 @@ from unrender.flows.data_space import Codes, DataSpace
 from unrender.rendering.renderer import Images
 
 HUB = "hub:"
-"""Before a name on the Hugging Face hub, so that no folder that is gone is taken for one."""
+"""Prefix of names on the Hugging Face hub, so that a missing folder is not looked up there."""
 PIXELS_AT_ONCE = 4 * 256 * 256
-"""Of a batch: the first layers hold more than a thousand numbers for each."""
+"""Pixels per batch: the first layers store over a thousand activations for each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Latents(DataSpace):
-    """The posterior's mean under a frozen autoencoder, times its scaling factor.
+    """The posterior mean of a frozen autoencoder, times its scaling factor.
 
-    RGB on white: opacity is lost, and decoded images have opacity 1.
+    Images are encoded as RGB on white: alpha is lost, and decoded images have an alpha of 1.
     """
 
     autoencoder: Any
-    """diffusers' AutoencoderKL, as `load_autoencoder` gives it; it follows the tensors from
-    device to device. It is no part of the flow: no checkpoint holds it."""
+    """diffusers' AutoencoderKL, from `load_autoencoder`, which is moved to the device of its
+    input. It is not part of the flow and not stored in checkpoints."""
 
     @property
     def channels(self) -> int:
@@ -65,16 +65,16 @@ class Latents(DataSpace):
 
     @property
     def _shift(self) -> float:
-        """Of the mean, before it is scaled; most autoencoders have none."""
+        """Shift of the mean before scaling; 0 for most autoencoders."""
         return self.autoencoder.config.shift_factor or 0.0
 
 
 def load_autoencoder(name: str) -> Any:
-    """diffusers' AutoencoderKL of three channels, frozen, for evaluation, in float32.
+    """Load a diffusers AutoencoderKL with three channels, frozen, in float32.
 
-    `name` is a folder as `save_pretrained` writes it, which is read without network, or `hub:`
-    and a name on the Hugging Face hub. Weights are read from safetensors alone. Raises
-    InputError if diffusers is not installed and for anything else than such an autoencoder.
+    `name` is a folder written by `save_pretrained`, which is read without network access, or
+    `hub:` and a name on the Hugging Face hub. Only safetensors weights are read. Raises
+    InputError if diffusers is not installed, or if there is no such autoencoder.
     """
     try:
         from diffusers import AutoencoderKL  # noqa: PLC0415 - an extra  # pyright: ignore
@@ -85,13 +85,13 @@ def load_autoencoder(name: str) -> Any:
     kind: Any = AutoencoderKL
     source, local = _source(name)
     refusal = (
-        f"--autoencoder {name}: holds no AutoencoderKL of RGB images with all its weights in "
-        "safetensors: name a folder that diffusers' save_pretrained wrote"
+        f"--autoencoder {name}: is not a complete AutoencoderKL for RGB images in safetensors "
+        "format: give a folder written by diffusers' save_pretrained"
     )
     try:
         if not _suits(kind.load_config(source, local_files_only=local)):
             raise InputError(refusal)
-        # The first weights are drawn at random, only to be replaced.
+        # Weights are initialized randomly before they are loaded.
         with _silence(), torch.random.fork_rng(devices=[]):
             autoencoder, found = kind.from_pretrained(
                 source,
@@ -111,7 +111,7 @@ def load_autoencoder(name: str) -> Any:
 
 @contextmanager
 def _silence() -> Generator[None]:
-    """Without diffusers' own lines on what is missing: the error says it."""
+    """Silence diffusers' log messages about missing weights, which the error reports."""
     logger = logging.getLogger("diffusers")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -122,7 +122,7 @@ def _silence() -> Generator[None]:
 
 
 def _source(name: str) -> tuple[str, bool]:
-    """What to load, and whether it is a folder."""
+    """The folder or hub name to load, and whether it is a folder."""
     if name.startswith(HUB):
         on_hub = name.removeprefix(HUB)
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", on_hub):
@@ -131,8 +131,8 @@ def _source(name: str) -> tuple[str, bool]:
     folder = Path(name).absolute()
     if not folder.is_dir():
         raise InputError(
-            f"--autoencoder {name}: there is no folder {folder}: name one that holds an "
-            f"AutoencoderKL, or one on the hub as {HUB}OWNER/NAME"
+            f"--autoencoder {name}: no such folder {folder}: give a folder with an "
+            f"AutoencoderKL, or a name on the hub as {HUB}OWNER/NAME"
         )
     return str(folder), True
 
@@ -148,6 +148,6 @@ def _suits(config: object) -> bool:
 def _parts(
     squares: Float[Tensor, "images channels rows columns"], scale: int
 ) -> tuple[Tensor, ...]:
-    """Batches of bounded memory, of images whose cells have `scale` pixels a side."""
+    """Split into batches of bounded memory; a cell is `scale` pixels wide."""
     pixels = scale**2 * math.prod(squares.shape[2:])
     return squares.split(max(1, PIXELS_AT_ONCE // pixels))

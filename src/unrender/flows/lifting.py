@@ -1,8 +1,9 @@
-"""Liftings: cameras written as tensors with the shape of an image, and read back.
+"""Liftings: representations of cameras as tensors with the shape of an image.
 
-A flow carries its source to an image of the same shape, so a source that is a camera must be
-spread over such a tensor: the camera is *lifted*. Reading a camera from a tensor that is only
-near a lifted one is *unlifting*; how far the tensor lies from the lifted form is its *spread*.
+A flow maps its source to an image of the same shape, so a camera that serves as the source must
+be represented by such a tensor: it is *lifted*. Estimating a camera from a tensor that is only
+close to a lifted one is *unlifting*; the distance of the tensor from the lifted camera is its
+*spread*.
 """
 
 from abc import ABC, abstractmethod
@@ -19,7 +20,7 @@ from unrender.geometry.poses import project_to_so3
 from unrender.rendering.renderer import pixel_grid
 
 POSE_NUMBERS = 12
-"""Numbers of [R | t]: nine of the rotation, row by row, then three of the translation."""
+"""Entries of [R | t]: nine of the rotation, row by row, then three of the translation."""
 
 
 def pose_numbers(cameras: Cameras, radius: Float[Tensor, ""]) -> Float[Tensor, "cameras 12"]:
@@ -29,21 +30,21 @@ def pose_numbers(cameras: Cameras, radius: Float[Tensor, ""]) -> Float[Tensor, "
 
 @dataclass(frozen=True)
 class PoseReading:
-    """Cameras read from tensors."""
+    """Camera poses estimated from source tensors."""
 
     world_from_camera: Float[Tensor, "batch 3 4"]
     """[R | t] with R a rotation and t in scene units."""
     rotation_spread: Float[Tensor, "batch"]
-    """Root mean square distance of what was read from R, as an angle in radians."""
+    """RMS deviation of the tensor's rotation part from R, as an angle in radians."""
     translation_spread: Float[Tensor, "batch"]
-    """Root mean square distance of what was read from t, in scene units."""
+    """RMS deviation of the tensor's translation part from t, in scene units."""
 
 
 class Lifting(ABC):
-    """A way to write cameras as tensors `channels` × height × width.
+    """A representation of cameras as tensors `channels` × height × width.
 
-    The world's centre should be the scene's, and `radius` the typical distance of a camera
-    from it, in scene units: what is lifted is then of order one, as images are.
+    The world's origin should be the centre of the scene, and `radius` the typical distance of
+    cameras from it, in scene units, so that lifted cameras are of order one, as images are.
     """
 
     channels: int
@@ -52,7 +53,7 @@ class Lifting(ABC):
     def lift(
         self, cameras: Cameras, radius: Float[Tensor, ""]
     ) -> Float[Tensor, "cameras channels height width"]:
-        """The tensors of the cameras, at the cameras' image size."""
+        """Lift cameras to tensors of their image size."""
 
     @abstractmethod
     def unlift(
@@ -61,22 +62,22 @@ class Lifting(ABC):
         cameras: Cameras,
         radius: Float[Tensor, ""],
     ) -> PoseReading:
-        """The poses of the tensors. `cameras` lend intrinsics and image size, not poses."""
+        """Estimate the poses of tensors; `cameras` give the intrinsics and the image size."""
 
 
 @dataclass(frozen=True)
 class RepeatLifting(Lifting):
-    """The twelve numbers of the pose, over and over.
+    """The twelve numbers of the pose, repeated over the tensor.
 
-    The entry at channel c, row y and column x holds number (c·H·W + y·W + x) mod 12 of
-    (R11, R12, …, R33, t1, t2, t3), the translation in units of `radius`. A patch of 4 × 4
-    pixels or more then sees all twelve numbers; one of 2 × 2 sees six of them.
+    The entry at channel c, row y and column x is number (c·H·W + y·W + x) mod 12 of
+    (R11, R12, …, R33, t1, t2, t3), the translation in units of `radius`. A patch of at least
+    4 × 4 pixels contains all twelve numbers, one of 2 × 2 only six.
     """
 
     channels: int = 4
 
     def index(self, height: int, width: int) -> Int[Tensor, "{self.channels} {height} {width}"]:
-        """Which of the twelve numbers each entry holds."""
+        """Which of the twelve numbers each entry of the tensor is."""
         count = self.channels * height * width
         flat = torch.arange(count) % POSE_NUMBERS
         return flat.reshape(self.channels, height, width)
@@ -109,7 +110,7 @@ class RepeatLifting(Lifting):
         translation = numbers[:, 9:]
         nearest = torch.cat([rotation.flatten(1), translation], dim=1)
         distance = mean((entries - nearest[:, index]).square())
-        # Two rotations θ apart differ by √2 θ in the Frobenius norm, for small θ.
+        # For small θ, rotations θ apart have a Frobenius distance of √2 θ.
         return PoseReading(
             torch.cat([rotation, radius * translation[..., None]], dim=-1),
             (distance[:, :9].sum(1) / 2).sqrt(),
@@ -119,11 +120,11 @@ class RepeatLifting(Lifting):
 
 @dataclass(frozen=True)
 class PluckerLifting(Lifting):
-    """The ray of every pixel in Plücker coordinates: its direction d and its moment o × d.
+    """The ray of every pixel in Plücker coordinates, its direction d and its moment o × d.
 
-    Six channels, d and then (o × d) / `radius`, with o the camera's centre and d of unit length
-    through the pixel's centre. So the intrinsics are in it, and each pixel knows its own ray
-    (Sitzmann et al., "Light Field Networks", NeurIPS 2021, section 3.1).
+    The six channels are d and (o × d) / `radius`, where o is the camera's centre and d the unit
+    direction through the pixel's centre. They include the intrinsics, and each pixel has its
+    own ray (Sitzmann et al., "Light Field Networks", NeurIPS 2021, section 3.1).
     """
 
     channels: int = 6
@@ -142,7 +143,7 @@ class PluckerLifting(Lifting):
         cameras: Cameras,
         radius: Float[Tensor, ""],
     ) -> PoseReading:
-        """The rotation that turns the camera's own rays nearest to those read (Procrustes), and
+        """The rotation that best aligns the camera's rays with the directions (Procrustes), and
         then the point nearest to all rays (least squares).
         """
         read, moment = source.flatten(2).mT.split(3, dim=-1)
@@ -150,7 +151,7 @@ class PluckerLifting(Lifting):
         own = self._rays(cameras.with_poses(identity))
         rotation = project_to_so3(read.mT @ own)
         direction = own @ rotation.mT
-        # Along its ray a centre does not count: (I − d dᵀ) o = d × (o × d), summed over rays.
+        # A ray constrains o across its direction: Σ (I − d dᵀ) o = Σ d × (o × d) over rays.
         count = direction.shape[1]
         across = count * torch.eye(3).to(source) - direction.mT @ direction
         nearest = torch.linalg.cross(direction, moment, dim=-1).sum(1)
@@ -174,7 +175,7 @@ LIFTINGS: dict[Liftings, Lifting] = {"repeat": RepeatLifting(), "plucker": Pluck
 
 
 def lifting_for(name: Liftings, channels: int) -> Lifting:
-    """The lifting of this name with room for a data space of so many channels."""
+    """The lifting `name`, with at least `channels` channels. InputError if it has fewer."""
     if name == "repeat":
         return RepeatLifting(max(channels, RepeatLifting.channels))
     lifting = LIFTINGS[name]

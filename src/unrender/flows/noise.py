@@ -1,4 +1,4 @@
-"""Random numbers for flows."""
+"""Gaussian noise for flows."""
 
 import torch
 from jaxtyping import Float
@@ -8,7 +8,7 @@ from torch import Tensor
 def normal_like(
     values: Float[Tensor, "*shape"], generator: torch.Generator
 ) -> Float[Tensor, "*shape"]:
-    """Normal numbers, made where they are needed from a seed that `generator` draws."""
+    """Standard normal noise on the device of `values`, seeded by `generator`."""
     seed = int(torch.randint(1 << 62, (), generator=generator))
     there = torch.Generator(values.device).manual_seed(seed)
     return torch.randn(values.shape, generator=there, device=values.device)

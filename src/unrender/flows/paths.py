@@ -1,4 +1,4 @@
-"""Probability paths: how a source x0 becomes an image x1 over the time t in [0, 1].
+"""Probability paths from a source x0 to an image x1 over the time t in [0, 1].
 
 Lipman, Chen, Ben-Hamu, Nickel, Le, "Flow Matching for Generative Modeling" (2023); Liu, Gong,
 Liu, "Flow Straight and Fast" (2023); Ma et al., "SiT" (2024).
@@ -13,11 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PathSample:
-    """A point of the path from a source to an image, and the velocity there."""
+    """A point on the path from a source to an image, and the velocity there."""
 
     x_t: Float[Tensor, "batch *shape"]
     velocity: Float[Tensor, "batch *shape"]
-    """dx_t/dt: what the network learns the mean of."""
+    """dx_t/dt, the regression target of the network."""
 
 
 class Flow(ABC):

@@ -1,10 +1,10 @@
-"""A flow between cameras and the images they take.
+"""A flow between cameras and images.
 
-Forwards in time it makes the image of a lifted camera, backwards it finds the camera of an
-image. Images are premultiplied RGBA; the flow sees them in a data space, such as their pixels
-channels first and scaled to [−1, 1].
+Integrated forwards in time, it generates the image of a lifted camera; backwards, it estimates
+the camera of an image. Images are premultiplied RGBA, represented in a data space such as
+pixels scaled to [−1, 1], channels first.
 
-Mean start: the source without noise, lift(P); sampled start: with it.
+The mean start of a camera P is the source without noise, lift(P); a sampled start has noise.
 """
 
 import torch
@@ -24,11 +24,11 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, PoseEstimate
 
 Ends = Float[Tensor, "images channels rows columns"]
-"""Images as the end of the flow: in its data space, channels that are only its source's 0."""
+"""Images in the flow's data space, zero-padded to the number of source channels."""
 
 
 class PoseFlow(AveragedSiT):
-    """The network between lifted cameras and images, and how far to trust its poses."""
+    """The flow network, its lifting and data space, and the calibration of its poses."""
 
     calibration: Tensor
     mode_calibration: Tensor
@@ -44,25 +44,25 @@ class PoseFlow(AveragedSiT):
         views: tuple[int, int],
         generator: torch.Generator,
     ):
-        """`views`: how many are trained on, and how many are held out."""
+        """`views` are the numbers of training views and of held-out views."""
         super().__init__(shape, views, generator)
         self.lifting = lifting
         self.space = space
         buffers = {
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
             "calibration": AS_SPREAD.clone(),
-            # The same for modes of the energy, and the variance of independent errors.
+            # The same for modes of the energy, and the energy's temperature.
             "mode_calibration": AS_SPREAD.clone(),
             "temperature": torch.ones(()),
-            # Training poses among which the modes of a posterior are looked for, and the
-            # temperature of that posterior.
+            # Training poses that serve as candidates, and the temperature of the posterior over
+            # them.
             "candidate_poses": torch.zeros(min(views[0], MAX_CANDIDATES), 3, 4),
             "candidate_temperature": torch.ones(()),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value)
         self.candidates: dict[tuple[int, Solver], Candidates] = {}
-        """By steps and solver; made when they are first asked for."""
+        """Cache of candidates by integration steps and solver."""
 
     def learn_cameras(
         self,
@@ -76,20 +76,20 @@ class PoseFlow(AveragedSiT):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side of the images that the flow makes and reads."""
+        """Side of the generated and encoded images, in pixels."""
         return self.network.shape.image_size * self.space.scale
 
     def flow_from_images(self, images: Images) -> Ends:
-        """Images as the end of the flow."""
+        """Encode images as ends of the flow."""
         return self._padded(self.space.encode(images))
 
     def flow_from_views(self, views: Views) -> Ends:
-        """Those of the views' images, from their codes if they have been encoded before."""
+        """Encode the views' images, or use their codes if they have been encoded before."""
         codes = views.codes
         return self.flow_from_images(views.images) if codes is None else self._padded(codes)
 
     def _padded(self, codes: Codes) -> Float[Tensor, "images source_channels rows columns"]:
-        """With the channels of the source."""
+        """Zero-pad to the number of source channels."""
         return pad(codes, (0, 0, 0, 0, 0, self.lifting.channels - self.space.channels))
 
     def lift(self, cameras: Cameras) -> Float[Tensor, "cameras channels rows columns"]:
@@ -97,14 +97,14 @@ class PoseFlow(AveragedSiT):
         return self.lifting.lift(self._seeing_cells(cameras), self.radius)
 
     def _seeing_cells(self, cameras: Cameras) -> Cameras:
-        """With a pixel for each cell of the data space."""
+        """The cameras with one pixel per cell of the data space."""
         size = self.network.shape.image_size
         return cameras.resized(size, size)
 
     def generate(
         self, source: Float[Tensor, "images channels rows columns"], steps: int, solver: Solver
     ) -> Images:
-        """The images that the averaged network makes of lifted cameras."""
+        """Generate images from lifted cameras with the averaged network."""
         parts = [
             integrate(self.average, part, 0.0, 1.0, steps, solver)
             for part in source.split(IMAGES_AT_ONCE)
@@ -113,7 +113,7 @@ class PoseFlow(AveragedSiT):
 
     @torch.no_grad()
     def read(self, x1: Ends, steps: int, solver: Solver) -> PoseReading:
-        """The poses at the other end of the images' paths."""
+        """Read the poses of images by integrating the flow backwards."""
         parts = [
             integrate(self.average, part, 1.0, 0.0, steps, solver)
             for part in x1.split(IMAGES_AT_ONCE)
@@ -121,18 +121,18 @@ class PoseFlow(AveragedSiT):
         return self.unlift(torch.cat(parts))
 
     def unlift(self, source: Ends) -> PoseReading:
-        """The poses of sources."""
+        """Read the poses of sources."""
         blank = self._seeing_cells(self.cameras(source.new_zeros(len(source), 3, 4)))
         return self.lifting.unlift(source, blank, self.radius)
 
     def expect(self, reading: PoseReading) -> PoseEstimate:
-        """A reading with the errors that such readings have."""
+        """The poses of a reading with their expected errors, by the calibration."""
         spread = reading.rotation_spread, reading.translation_spread
         return PoseEstimate.isotropic(
             self.cameras(reading.world_from_camera), *on_lines(self.calibration, spread)
         )
 
     def calibrate(self, reading: PoseReading, truth: Cameras) -> None:
-        """Fit the expected errors to the errors of views that training never saw."""
+        """Fit the calibration of expected errors on held-out views."""
         spread = reading.rotation_spread, reading.translation_spread
         self.calibration.copy_(fitted_lines(spread, reading.world_from_camera, truth))

@@ -1,7 +1,7 @@
-"""Poses from images by a flow: of all cameras, those whose image it would make.
+"""Pose estimation with a flow: the cameras whose generated images match the image.
 
-First the whole space of poses is looked over at the candidates, then the modes that they show,
-and what the flow reads at the other end of the image's path, are followed to their tops.
+First, the candidates give a coarse posterior over all poses. Then its modes, and the pose
+obtained by integrating the flow backwards from the image, are refined by energy minimization.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrender.flows.averaged import IMAGES_AT_ONCE
 from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
-from unrender.flows.candidates import APART, MIN_SHARE, Candidates
+from unrender.flows.candidates import MIN_SHARE, MODE_ANGLE, Candidates
 from unrender.flows.energy import Prior, Residuals, find_mode, fit_temperature
 from unrender.flows.lifting import PoseReading
 from unrender.flows.pose_flow import Ends, PoseFlow
@@ -26,19 +26,19 @@ from unrender.rendering.renderer import PoseEstimate, PoseModes
 
 @dataclass(frozen=True)
 class PoseSearch:
-    """How poses are looked for."""
+    """Settings of the pose search."""
 
     steps: int
-    """Gauss-Newton steps to the top of each mode."""
+    """Gauss-Newton steps for each mode."""
     modes: int
-    """Modes looked for among the candidates; 0: only the one near the reading."""
+    """Number of modes searched among the candidates; 0 refines the reading only."""
     image_steps: int
-    """Steps of the flow from a pose to its image."""
+    """Integration steps of the flow from a pose to its image."""
     solver: Solver
 
     @torch.no_grad()
     def estimate(self, model: PoseFlow, x1: Ends, reading: PoseReading) -> PoseEstimate:
-        """The poses whose images the flow makes most like these, with their expected errors."""
+        """The poses whose generated images match these best, with expected errors."""
         starts, prior = self._starts(model, x1, reading)
         poses = starts.world_from_camera.clone()
         image, mode = (starts.share > 0).nonzero(as_tuple=True)
@@ -72,7 +72,7 @@ class PoseSearch:
     def calibrate(
         self, model: PoseFlow, x1: Ends, reading: PoseReading, truth: Cameras
     ) -> None:
-        """Fit the temperatures, and then the expected errors of `estimate`."""
+        """Fit the temperatures, then the expected errors of `estimate`, on held-out views."""
         true, radius = truth.world_from_camera, float(model.radius)
         model.candidates.clear()
         if self.modes:
@@ -83,7 +83,7 @@ class PoseSearch:
         _, priors = dataclasses.replace(self, modes=0)._starts(model, x1, reading)
         prior = priors.select(torch.arange(len(x1)), torch.zeros(len(x1)).long())
         residuals = self._residuals(model, x1)
-        # Once from the readings, and once from the modes that the first answer leads to.
+        # Once at the readings, and again at the modes that result.
         near = reading.world_from_camera
         model.temperature.fill_(fit_temperature(residuals, near, prior, true, radius))
         near = self.estimate(model, x1, reading).cameras.world_from_camera
@@ -96,10 +96,10 @@ class PoseSearch:
     def _starts(
         self, model: PoseFlow, x1: Ends, reading: PoseReading
     ) -> tuple[PoseModes, "_Priors"]:
-        """Near the top of each mode, the likeliest first: what was read, and candidates."""
+        """Starting poses of each mode, the most probable first: the reading, and candidates."""
         read = reading.world_from_camera[:, None]
         expected = model.expect(reading)
-        # Of the three axes each has its share of what a reading is expected to err.
+        # The expected error of a reading is divided equally among the three axes.
         widths = [
             error.clamp_min(1e-6)[:, None] / 3**0.5
             for error in (expected.rotation_error, expected.translation_error)
@@ -111,8 +111,8 @@ class PoseSearch:
         posterior = candidates.posterior(target, float(model.candidate_temperature))
         chosen, share = candidates.modes(posterior, self.modes)
         poses = candidates.world_from_camera[chosen]
-        # The reading is finer than the candidates, so it stands for the mode that it is of.
-        same = so3_distance(read[..., :3], poses[..., :3]) < APART
+        # The reading is more accurate than candidates and replaces that of its own mode.
+        same = so3_distance(read[..., :3], poses[..., :3]) < MODE_ANGLE
         share = torch.where(same | (share < MIN_SHARE), 0.0, share)
         poses = torch.cat([read, poses], dim=1)
         share = torch.cat([1 - share.sum(1, keepdim=True), share], dim=1)
@@ -120,8 +120,8 @@ class PoseSearch:
         share = share.gather(1, order)
         share = torch.where(share < MIN_SHARE, 0.0, share)
         poses = poses.gather(1, order[..., None, None].expand_as(poses))
-        # Nothing but the image tells how far off a candidate is.
-        scales = APART, APART * float(model.radius)
+        # The prior of a candidate is as wide as a mode.
+        scales = MODE_ANGLE, MODE_ANGLE * float(model.radius)
         rotation, translation = (
             torch.where(order == 0, width, scale)
             for width, scale in zip(widths, scales, strict=True)
@@ -131,13 +131,13 @@ class PoseSearch:
 
     @torch.no_grad()
     def nearest_candidates(self, model: PoseFlow, x1: Ends) -> Float[Tensor, "images 3 4"]:
-        """The candidates whose images by the flow are nearest."""
+        """The candidates whose generated images are nearest."""
         candidates = self.candidates(model)
         posterior = candidates.posterior(_codes(model, x1), float(model.candidate_temperature))
         return candidates.world_from_camera[posterior.argmax(1)]
 
     def candidates(self, model: PoseFlow) -> Candidates:
-        """With the images that the flow makes of them, which it does once."""
+        """The candidates with their generated images, which are cached in the model."""
         key = self.image_steps, self.solver
         if key not in model.candidates:
             cameras = model.cameras(model.candidate_poses)
@@ -154,7 +154,7 @@ class PoseSearch:
         return _codes(model, made)
 
     def _residuals(self, model: PoseFlow, x1: Ends) -> Residuals:
-        """What the flow makes of poses, less the images."""
+        """Generated images of poses minus the given images."""
         target = _codes(model, x1)
 
         def residuals(pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images numbers"]:
@@ -164,7 +164,7 @@ class PoseSearch:
 
 
 def _codes(model: PoseFlow, x1: Ends) -> Float[Tensor, "images numbers"]:
-    """The numbers that tell the image, without the channels that only the source has."""
+    """The flattened image, without the channels that only the source has."""
     return x1[:, : model.space.channels].flatten(1)
 
 

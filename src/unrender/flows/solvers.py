@@ -1,4 +1,4 @@
-"""Ordinary differential equations dx/dt = v(x, t), solved in equal steps either way in time.
+"""Solvers of ordinary differential equations dx/dt = v(x, t), forwards or backwards in time.
 
 Hairer, Nørsett, Wanner, "Solving Ordinary Differential Equations I" (1993), chapter II.1.
 """
@@ -14,10 +14,10 @@ from torch import Tensor
 from unrender.errors import InputError
 
 Velocity = Callable[[Float[Tensor, "batch *shape"], Float[Tensor, "batch"]], Tensor]
-"""The velocity at points x and times t: a tensor of the shape of x."""
+"""The velocity at points x and times t, with the shape of x."""
 
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
-"""Of order 1, 2, 2 and 4, by as many velocities a step."""
+"""Solvers of orders 1, 2, 2 and 4, with as many evaluations of the velocity per step."""
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
 
 
@@ -29,9 +29,9 @@ def integrate(
     steps: int,
     solver: Solver,
 ) -> Float[Tensor, "batch *shape"]:
-    """Follow the velocity from x at `t_start` to `t_end` in exactly `steps` equal steps.
+    """Integrate the velocity from x at `t_start` to `t_end` in `steps` equal steps.
 
-    From 0 to 1 a flow generates; from 1 to 0 it inverts. Both meet the same times.
+    A flow generates images from 0 to 1 and inverts them from 1 to 0, at the same time steps.
     """
     step = _STEPS[solver]
     for start, end in pairwise(_times(t_start, t_end, steps)):
@@ -46,17 +46,18 @@ def integrate_adaptively(
     t_end: float,
     tolerance: float = 1e-5,
 ) -> Float[Tensor, "batch *shape"]:
-    """Follow the velocity in as many steps as keep each step's error below `tolerance`.
+    """Integrate the velocity with adaptive steps, each with an error below `tolerance`.
 
-    Dormand and Prince's method of order 5 ("dopri5"), by torchdiffeq: of the extra "ode". The
-    whole batch takes the same steps, and errors count both absolute and relative.
+    Dormand and Prince's method of order 5 ("dopri5") from torchdiffeq (extra "ode"). The whole
+    batch takes the same steps; `tolerance` is both absolute and relative. Raises InputError if
+    torchdiffeq is not installed.
     """
     try:
         from torchdiffeq import odeint  # noqa: PLC0415 - an extra  # pyright: ignore
     except ImportError as error:
         raise InputError(
             "adaptive steps need torchdiffeq: pip install 'unrender[ode]', or choose a solver "
-            f"of equal steps: {', '.join(SOLVERS)}"
+            f"with equal steps: {', '.join(SOLVERS)}"
         ) from error
 
     def derivative(t: Tensor, y: Tensor) -> Tensor:
@@ -75,11 +76,11 @@ def invert_euler(
     tolerance: float = 1e-6,
     iterations: int = 100,
 ) -> Float[Tensor, "batch *shape"]:
-    """The source from which `steps` steps of Euler from 0 to 1 arrive at x.
+    """Exact inverse of `steps` Euler steps from 0 to 1: the source that they take to x.
 
-    Each step's start solves y = x − h v(y, t), by fixed-point iteration from the end of the
-    step: it converges where h times the Lipschitz constant of v is below 1, and stops at
-    `tolerance`, the greatest change of a number, or after `iterations`.
+    Each step is inverted by solving y = x − h v(y, t) by fixed-point iteration from y = x,
+    which converges if h times the Lipschitz constant of v is below 1. It stops when no entry
+    changes by more than `tolerance`, or after `iterations`.
     """
     for end, start in pairwise(_times(1.0, 0.0, steps)):
         time = x.new_full((len(x),), start)
@@ -93,8 +94,8 @@ def invert_euler(
 
 
 def _times(t_start: float, t_end: float, steps: int) -> list[float]:
-    assert steps >= 1, f"integration takes at least one step, not {steps}"
-    # Downwards as upwards to the last bit, so that the way back meets the times of the way.
+    assert steps >= 1, f"integration needs at least one step, not {steps}"
+    # Bit-identical in both directions, so that inversion uses the times of generation.
     up = torch.linspace(
         min(t_start, t_end), max(t_start, t_end), steps + 1, dtype=torch.float64
     )

@@ -2,13 +2,13 @@
 
 Ma, Goldstein, Albergo, Boffi, Vanden-Eijnden, Xie, "SiT: Exploring Flow and Diffusion-based
 Generative Models with Scalable Interpolant Transformers" (2024); the network is that of
-Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT, 2023). Parameters bear the
-names of the original, so that its weights can be loaded.
+Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT, 2023). Parameters have the
+names of the original implementation, so that its weights can be loaded.
 
-Tokens: one vector of `width` numbers for each patch. Conditioning: one vector of the same
-width for each image, made of the time and, where the shape has any, of further numbers; it
-scales, shifts and gates the tokens (adaLN-zero: every gate is zero at first, so that each block
-begins as the identity).
+Each patch is a token, a vector of `width` numbers. Each image has a conditioning vector of the
+same width, the embedding of the time and optionally of further numbers. It scales, shifts and
+gates the tokens (adaLN-zero: gates are initialized to zero, so that each block starts as the
+identity).
 """
 
 import itertools
@@ -28,38 +28,38 @@ NORM_EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class TransformerSize:
-    """All sizes of a SiT."""
+    """The hyperparameters that determine the tensor shapes of a SiT."""
 
     image_size: int
-    """Pixels a side of its square images."""
+    """Side of the square images, in pixels."""
     channels: int
     patch: int
-    """Pixels a side of a patch."""
+    """Side of a patch, in pixels."""
     width: int
-    """Numbers of a token; a multiple of 4 and of `heads`."""
+    """Length of a token; a multiple of 4 and of `heads`."""
     depth: int
-    """Blocks."""
+    """Number of blocks."""
     heads: int
     hidden: int
-    """Units of a block's two-layer network: four times the width in the paper."""
+    """Hidden units of a block's MLP: four times the width in the paper."""
     condition: int = 0
-    """Numbers that each image is conditioned on beside the time; 0 for none."""
+    """Length of the conditioning input besides the time; 0 for none."""
     outputs: int = 0
-    """Numbers that each token gives; 0 for those of its patch, as a velocity has."""
+    """Outputs per token; 0 for patch² × channels, as of a velocity."""
     qk_norm: bool = False
-    """Whether queries and keys are brought to one length before they meet."""
+    """Whether queries and keys are normalized (QK norm)."""
 
     @property
     def grid(self) -> int:
-        """Patches a side."""
+        """Number of patches per side."""
         return self.image_size // self.patch
 
 
 def sin_cos_positions(width: int, grid: int) -> Float[Tensor, "1 tokens {width}"]:
-    """Fixed positions of a square of patches, as in MAE and DiT.
+    """Fixed positional embeddings of a square of patches, as in MAE and DiT.
 
-    The first half of the channels tells the column and the second half the row; each half
-    holds the sines and then the cosines of the coordinate times 10000^(−i / (width / 4)).
+    The first half of the channels encodes the column and the second half the row; each half
+    has the sines and then the cosines of the coordinate times 10000^(−i / (width / 4)).
     """
     assert width % 4 == 0, f"the width must be a multiple of 4, not {width}"
     quarter = torch.arange(width // 4, dtype=torch.float64) / (width // 4)
@@ -87,7 +87,7 @@ def modulate(
 
 
 class PatchEmbedder(nn.Module):
-    """Linear map of each patch to a token."""
+    """Linear projection of each patch to a token."""
 
     def __init__(self, shape: TransformerSize):
         super().__init__()
@@ -97,14 +97,14 @@ class PatchEmbedder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channels height height"]
     ) -> Float[Tensor, "batch tokens width"]:
-        # The convolution's patches do not overlap: as one matrix product it is much faster.
+        # The patches do not overlap, and one matrix product is much faster than a convolution.
         patches = x.unflatten(3, (-1, self.patch)).unflatten(2, (-1, self.patch))
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
         return linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 class TimeEmbedder(nn.Module):
-    """The time as a conditioning vector."""
+    """Embedding of the time as a conditioning vector."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -117,7 +117,7 @@ class TimeEmbedder(nn.Module):
 
 
 class ConditionEmbedder(nn.Module):
-    """Numbers of an image, such as its camera's pose, as a conditioning vector."""
+    """Embedding of further numbers, such as the camera pose, as a conditioning vector."""
 
     def __init__(self, numbers: int, width: int):
         super().__init__()
@@ -128,7 +128,7 @@ class ConditionEmbedder(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, with normalised queries and keys if asked (ViT-22B, 2023)."""
+    """Multi-head self-attention, optionally with QK norm (ViT-22B, 2023)."""
 
     def __init__(self, shape: TransformerSize):
         super().__init__()
@@ -144,7 +144,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = self.q_norm(q), self.k_norm(k)
         if x.device.type == "cpu":
-            # For few tokens the processor's kernel for bfloat16 takes fifty times as long.
+            # For few tokens, the CPU kernel for bfloat16 takes fifty times as long.
             q, k, v = q.to(x.dtype), k.to(x.dtype), v.to(x.dtype)
             with torch.autocast("cpu", enabled=False):
                 mixed = scaled_dot_product_attention(q, k, v)
@@ -154,7 +154,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two layers on each token by itself."""
+    """Two-layer MLP, applied to each token separately."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -172,7 +172,7 @@ def _norm(width: int) -> nn.LayerNorm:
 
 
 class Block(nn.Module):
-    """Attention and a two-layer network, each modulated before and gated after (adaLN-zero)."""
+    """Attention and MLP, each with modulated input and gated output (adaLN-zero)."""
 
     def __init__(self, shape: TransformerSize):
         super().__init__()
@@ -198,7 +198,7 @@ class Block(nn.Module):
 
 
 class FinalLayer(nn.Module):
-    """Tokens to patches of the velocity, or to as many numbers as the shape asks for."""
+    """Projection of tokens to patches of the velocity, or to `outputs` numbers each."""
 
     def __init__(self, shape: TransformerSize):
         super().__init__()
@@ -222,12 +222,12 @@ class SiT(nn.Module):
     pos_embed: Tensor
 
     def __init__(self, shape: TransformerSize, generator: torch.Generator):
-        """Initialised as in the original, on the CPU, with random numbers of `generator`."""
+        """Initialized as in the original, on the CPU, with random numbers from `generator`."""
         super().__init__()
         assert shape.image_size % shape.patch == 0, f"{shape.image_size} % {shape.patch}"
         assert shape.width % shape.heads == 0, f"{shape.width} % {shape.heads}"
         self.shape = shape
-        # Without storage, the layers' own initialisation draws from no global generator.
+        # On the meta device, the layers' own initialization does not use the global generator.
         with torch.device("meta"):
             self.x_embedder = PatchEmbedder(shape)
             self.t_embedder = TimeEmbedder(shape.width)
@@ -237,9 +237,9 @@ class SiT(nn.Module):
             self.final_layer = FinalLayer(shape)
         self.to_empty(device="cpu")
         self.register_buffer("pos_embed", sin_cos_positions(shape.width, shape.grid))
-        self._initialise(generator)
+        self._initialize(generator)
 
-    def _initialise(self, generator: torch.Generator) -> None:
+    def _initialize(self, generator: torch.Generator) -> None:
         for name, parameter in self.named_parameters():
             zero = "adaLN_modulation" in name or name.startswith("final_layer.linear")
             with torch.no_grad():
@@ -258,8 +258,8 @@ class SiT(nn.Module):
         t: Float[Tensor, "batch"],
         numbers: Float[Tensor, "batch numbers"] | None = None,
     ) -> Float[Tensor, "batch channels height height"]:
-        """`numbers`: what the images are conditioned on; without them, on the time alone."""
-        assert not self.shape.outputs, "the tokens are no patches: use `tokens`"
+        """The velocity at `x`, conditioned on the time `t` and, if given, on `numbers`."""
+        assert not self.shape.outputs, "the outputs are not patches: use `tokens`"
         patches = self.tokens(x, t, numbers)
         grid, patch = self.shape.grid, self.shape.patch
         squares = patches.unflatten(2, (patch, patch, -1)).unflatten(1, (grid, grid))
@@ -271,7 +271,7 @@ class SiT(nn.Module):
         t: Float[Tensor, "batch"],
         numbers: Float[Tensor, "batch numbers"] | None = None,
     ) -> Float[Tensor, "batch tokens outputs"]:
-        """What the last layer makes of each token."""
+        """The outputs of the last layer for each token."""
         condition = self.t_embedder(t)
         if numbers is not None:
             condition = condition + self.c_embedder(numbers)
@@ -281,7 +281,7 @@ class SiT(nn.Module):
         return self.final_layer(tokens, condition)
 
     def matrices(self) -> list[nn.Parameter]:
-        """The weights between the layers of the blocks, which an optimiser may treat apart."""
+        """Weight matrices of attention and MLPs, which some optimizers treat separately."""
         return [
             parameter
             for name, parameter in self.blocks.named_parameters()
@@ -292,12 +292,12 @@ class SiT(nn.Module):
     def from_original(
         cls, tensors: Mapping[str, Tensor], num_heads: int, class_label: int = 0
     ) -> "SiT":
-        """The model whose `forward(x, t)` is the original's with the class `class_label`.
+        """Load an original SiT, so that `forward(x, t)` equals it for the class `class_label`.
 
-        `tensors` are the state dict of an original of any size. The embedding of the class is
-        added into the time's last bias, and the outputs that an original with `learn_sigma`
-        has beyond the velocity are dropped. Raises ValueError for a key that is missing,
-        unknown, or of another shape than the others ask for.
+        `tensors` is the state dict of an original SiT of any size. The class embedding is added
+        to the last bias of the time embedding, and the additional outputs of models with
+        `learn_sigma` are dropped. Raises ValueError if a key is missing, unknown, or has a
+        shape that does not fit the others.
         """
         return _from_original(tensors, num_heads, class_label)
 
@@ -311,14 +311,14 @@ def _tensor(tensors: Mapping[str, Tensor], key: str, ndim: int) -> Tensor:
 
 
 def _original_shape(tensors: Mapping[str, Tensor], num_heads: int) -> TransformerSize:
-    """The sizes that the tensors tell; those that remain are checked against them later."""
+    """The size implied by some tensors; the others are checked against it later."""
     width, channels, patch, _ = _tensor(tensors, "x_embedder.proj.weight", 4).shape
     if num_heads < 1 or width % num_heads:
         raise ValueError(f"num_heads: {num_heads} does not divide the width {width}")
     tokens = _tensor(tensors, "pos_embed", 3).shape[1]
     grid = math.isqrt(tokens)
     if grid * grid != tokens or not grid:
-        raise ValueError(f"pos_embed: {tokens} positions are not those of a square of patches")
+        raise ValueError(f"pos_embed: {tokens} positions; the number must be a square")
     blocks = {key.split(".")[1] for key in tensors if key.startswith("blocks.")}
     depth = next(depth for depth in itertools.count() if str(depth) not in blocks)
     hidden = len(_tensor(tensors, "blocks.0.mlp.fc1.weight", 2))
@@ -342,7 +342,7 @@ def _from_original(tensors: Mapping[str, Tensor], num_heads: int, class_label: i
     for key, ndim in (("final_layer.linear.weight", 2), ("final_layer.linear.bias", 1)):
         value = _tensor(tensors, key, ndim)
         if len(value) == 2 * outputs:
-            # Outputs are ordered by place in the patch, and only then by channel.
+            # Outputs are ordered by position in the patch first, and then by channel.
             places = value.unflatten(0, (shape.patch**2, 2 * shape.channels))
             value = places[:, : shape.channels].flatten(0, 1)
         adapted[key] = value

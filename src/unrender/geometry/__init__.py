@@ -1,0 +1,1 @@
+"""Cameras, rays, poses, camera paths and coordinate conventions."""

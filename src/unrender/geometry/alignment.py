@@ -1,4 +1,4 @@
-"""Two reconstructions of one scene, whose frames and units differ, brought together."""
+"""Similarity transforms, and the alignment of two reconstructions of the same scene."""
 
 from dataclasses import dataclass
 
@@ -11,38 +11,39 @@ from unrender.geometry.cameras import Cameras
 
 @dataclass(frozen=True)
 class Similarity:
-    """x → scale · rotation x + shift."""
+    """The map x → scale · rotation x + translation."""
 
     scale: float
     rotation: Float[Tensor, "3 3"]
-    shift: Float[Tensor, "3"]
+    translation: Float[Tensor, "3"]
 
-    def points(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-        return self.scale * points @ self.rotation.T + self.shift
+    def transform_points(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """Apply the transform to points."""
+        return self.scale * points @ self.rotation.T + self.translation
 
-    def cameras(self, cameras: Cameras) -> Cameras:
-        """The cameras where the similarity takes them; they see the moved points as before."""
+    def transform_cameras(self, cameras: Cameras) -> Cameras:
+        """Apply the transform to cameras; transformed points keep their pixels."""
         rotation = self.rotation @ cameras.rotations
-        center = self.points(cameras.centers)
+        center = self.transform_points(cameras.centers)
         return cameras.with_poses(torch.cat([rotation, center[..., None]], dim=2))
 
 
 def align_points(
     source: Float[Tensor, "points 3"], target: Float[Tensor, "points 3"]
 ) -> Similarity:
-    """The similarity that takes source points nearest to target ones, by least squares.
+    """The least-squares similarity transform from source to target points.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns"
-    (1991). At least three points that are not on a line.
+    (1991). It requires at least three points that are not collinear.
     """
     a, b = source.double(), target.double()
     mean_a, mean_b = a.mean(0), b.mean(0)
     a, b = a - mean_a, b - mean_b
     u, s, vt = torch.linalg.svd(b.T @ a / len(a))
-    # A rotation, not a reflection.
+    # The sign makes the result a rotation rather than a reflection.
     sign = torch.ones(3, dtype=torch.float64)
     sign[2] = torch.linalg.det(u @ vt).sign()
     rotation = u @ torch.diag(sign) @ vt
     scale = float((s * sign).sum() / a.square().sum(1).mean())
-    shift = mean_b - scale * rotation @ mean_a
-    return Similarity(scale, rotation.to(source.dtype), shift.to(source.dtype))
+    translation = mean_b - scale * rotation @ mean_a
+    return Similarity(scale, rotation.to(source.dtype), translation.to(source.dtype))

@@ -1,4 +1,4 @@
-"""Where the scene is, by the cameras alone, and where rays pass through it."""
+"""Bounds of a scene estimated from its cameras, and intersections of rays with a ball."""
 
 import torch
 from jaxtyping import Float
@@ -8,10 +8,10 @@ from unrender.geometry.cameras import Cameras, Rays
 
 
 def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The point nearest to all optical axes, by least squares.
+    """The least-squares intersection point of all optical axes.
 
-    Where the axes are (nearly) parallel it is far away or anywhere: then it is kept within the
-    cameras' reach by a small weight that draws it to their mean.
+    If the axes are nearly parallel this point is ill-defined, so a small regularization weight
+    pulls it towards the mean of the cameras' centers.
     """
     axes, centers = cameras.rotations[:, :, 2].double(), cameras.centers.double()
     identity = torch.eye(3, dtype=axes.dtype, device=axes.device)
@@ -23,11 +23,11 @@ def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
 
 
 def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
-    """Centre and radius of a ball about the focus that holds what a corner of an image sees.
+    """Center and radius of a ball about the focus point that fills the cameras' images.
 
     The radius is the median over the cameras of distance × sine of half the diagonal field of
-    view. Right for objects that cameras look at from around; a capture that looks outwards has
-    no such ball.
+    view, so that rays through image corners touch the ball. It is meaningful for cameras around
+    an object, but not for captures that look outwards.
     """
     center = focus_point(cameras)
     distance = (cameras.centers - center).norm(dim=1)
@@ -36,24 +36,23 @@ def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     return center, float((distance * sine).median())
 
 
-def through_ball(
-    rays: Rays, center: Float[Tensor, "3"], radius: float, least: float
+def intersect_ball(
+    rays: Rays, center: Float[Tensor, "3"], radius: float, near: float
 ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
-    """Where rays enter a ball and leave it; the same distance twice where they miss it.
+    """Distances at which rays enter and leave a ball; two equal distances if they miss it.
 
-    Nothing nearer than `least` counts. No gradient flows: where one looks is no part of what
-    one sees.
+    Both are at least `near`. Not differentiable.
     """
     rays = rays.detach()
     to_center = center - rays.origins
     along = (to_center * rays.directions).sum(-1)
     across = (to_center - along[:, None] * rays.directions).square().sum(-1)
     half = (radius**2 - across).clamp_min(0).sqrt()
-    return (along - half).clamp_min(least), (along + half).clamp_min(least)
+    return (along - half).clamp_min(near), (along + half).clamp_min(near)
 
 
 def view_counts(points: Float[Tensor, "points 3"], cameras: Cameras) -> Float[Tensor, "points"]:
-    """How many cameras have each world point inside their image."""
+    """Number of cameras in whose image each world point is."""
     counts = torch.zeros(len(points), device=points.device)
     for k in range(len(cameras)):
         camera = torch.full((len(points),), k, device=points.device)

@@ -1,4 +1,4 @@
-"""Cameras, and the rays that leave them. OpenCV axes: x right, y down, z forward."""
+"""Pinhole cameras and their rays. Axes follow OpenCV: x right, y down, z forward."""
 
 import dataclasses
 import math
@@ -27,11 +27,11 @@ class Rays:
 
     origins: Float[Tensor, "*batch 3"]
     directions: Float[Tensor, "*batch 3"]
-    """Unit length."""
+    """Unit vectors."""
     pixel_radius: Float[Tensor, "*batch"]
     """Radius of the pixel's cone at unit distance (mip-NeRF, sec. 3.1)."""
     camera_index: Int[Tensor, "*batch"]
-    """Which camera each ray left."""
+    """Index of the camera of each ray."""
 
     def detach(self) -> "Rays":
         return Rays(
@@ -56,7 +56,7 @@ class Cameras:
     world_from_camera: Float[Tensor, "cameras 3 4"]
     """[R | t]: maps camera points to world points, x_world = R x_camera + t."""
     intrinsics: Float[Tensor, "cameras 3 3"]
-    """K, in pixels; a pixel's centre lies at +0.5."""
+    """K, in pixels, with pixel centers at +0.5."""
     width: int
     height: int
 
@@ -68,7 +68,7 @@ class Cameras:
         width: int,
         height: int,
     ) -> "Cameras":
-        """Square pixels and the principal point at the image's centre; `focal` in pixels."""
+        """Cameras with square pixels and a centered principal point; `focal` is in pixels."""
         intrinsics = world_from_camera.new_zeros(len(world_from_camera), 3, 3)
         intrinsics[:, 0, 0] = focal
         intrinsics[:, 1, 1] = focal
@@ -163,7 +163,7 @@ class Cameras:
 
     @property
     def centers(self) -> Float[Tensor, "cameras 3"]:
-        """Where the cameras stand, in the world frame."""
+        """Camera centers in the world frame."""
         return self.world_from_camera[:, :, 3]
 
     @property
@@ -178,7 +178,7 @@ class Cameras:
 
     @property
     def fov_range(self) -> str:
-        """The horizontal field of view, or the smallest and largest, for people to read."""
+        """The horizontal field of view as text, or its minimum and maximum if they differ."""
         low, high = (f"{float(each):.1f}" for each in self.fov.aminmax())
         return f"{low}°" if low == high else f"{low}–{high}°"
 
@@ -206,7 +206,7 @@ class Cameras:
         return dataclasses.replace(self, world_from_camera=world_from_camera)
 
     def resized(self, width: int, height: int) -> "Cameras":
-        """The same cameras with images of another size: the field of view stays."""
+        """The same cameras with another image size and an unchanged field of view."""
         scale = torch.tensor(
             [width / self.width, height / self.height, 1.0], device=self.device
         )
@@ -234,7 +234,7 @@ class Cameras:
     ) -> tuple[Float[Tensor, "*batch 2"], Float[Tensor, "*batch"]]:
         """Pixels (x, y) of world points, and their depth along the optical axis.
 
-        A point behind the camera has a negative depth, and its pixel means nothing.
+        Points behind the camera have a negative depth, and their pixels are meaningless.
         """
         pose = self.world_from_camera[camera]
         local = (pose[..., :3].mT @ (points - pose[..., 3])[..., None])[..., 0]
@@ -243,7 +243,7 @@ class Cameras:
 
 
 def concatenate(parts: list[Cameras]) -> Cameras:
-    """All cameras in one batch, of which there must be some; they must share the image size."""
+    """Concatenate a non-empty list of cameras that share the image size."""
     sizes = {(part.width, part.height) for part in parts}
     assert len(sizes) == 1, f"cameras of several image sizes: {sizes}"
     return dataclasses.replace(

@@ -1,7 +1,7 @@
-"""Camera axes of other software, turned into ours at the edge.
+"""Conversion of other software's camera axes, which is done where files are read and written.
 
-OpenCV (ours): x right, y down, z forward. OpenGL, Blender and NeRF files: x right, y up,
-z backward. The world frame is right-handed; Blender's z is up and stays so.
+OpenCV (used here): x right, y down, z forward. OpenGL, Blender and NeRF files: x right, y up,
+z backward. World frames are right-handed; Blender's z axis, which points up, is kept.
 """
 
 import torch
@@ -12,21 +12,21 @@ from torch import Tensor
 def opencv_from_opengl(
     world_from_camera: Float[Tensor, "*batch 3 4"],
 ) -> Float[Tensor, "*batch 3 4"]:
-    """The same camera with its y and z axes reversed. Its own inverse."""
+    """Flip the y and z axes of cameras. This is its own inverse."""
     signs = world_from_camera.new_tensor([1.0, -1.0, -1.0, 1.0])
     return world_from_camera * signs
 
 
 opengl_from_opencv = opencv_from_opengl
-"""The reversal undoes itself."""
+"""The inverse of `opencv_from_opengl`, which is the same function."""
 
 
-def turned_clockwise(
+def rotate_clockwise(
     world_from_camera: Float[Tensor, "3 4"], intrinsics: Float[Tensor, "3 3"], height: int
 ) -> tuple[Float[Tensor, "3 4"], Float[Tensor, "3 3"]]:
-    """The camera of an image that is turned by a quarter, the upper side to the right.
+    """Pose and intrinsics of the camera after its image is rotated clockwise by 90°.
 
-    `height` is the image's before. Pixel (x, y) becomes (height − y, x).
+    `height` is the image's height before the rotation. Pixel (x, y) becomes (height − y, x).
     """
     pose = torch.stack(
         [

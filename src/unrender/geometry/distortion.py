@@ -1,6 +1,7 @@
-"""Lenses that bend straight lines: from where an ideal pinhole sees to where the lens shows it.
+"""Radial and tangential lens distortion, and its removal from images.
 
-Brown's model as OpenCV and COLMAP have it: https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html
+This is Brown's model, as in OpenCV and COLMAP:
+https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Lens:
-    """Radial and tangential distortion of one camera."""
+class LensDistortion:
+    """Coefficients of radial (k) and tangential (p) distortion; false if all of them are 0."""
 
     k1: float = 0.0
     k2: float = 0.0
@@ -23,8 +24,8 @@ class Lens:
     def __bool__(self) -> bool:
         return any((self.k1, self.k2, self.p1, self.p2, self.k3))
 
-    def distorted(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
-        """Where points x/z, y/z of the camera's frame appear."""
+    def distort(self, xy: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 2"]:
+        """Distort normalized coordinates (x/z, y/z) of the camera frame."""
         x, y = xy.unbind(-1)
         r2 = x * x + y * y
         radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
@@ -37,21 +38,23 @@ class Lens:
         )
 
 
-def undistorted_image(
-    image: Float[Tensor, "height width channels"], intrinsics: Float[Tensor, "3 3"], lens: Lens
+def undistort_image(
+    image: Float[Tensor, "height width channels"],
+    intrinsics: Float[Tensor, "3 3"],
+    lens: LensDistortion,
 ) -> Float[Tensor, "height width channels"]:
-    """What a pinhole camera of the same intrinsics would have seen; bilinear.
+    """The image of a pinhole camera with the same intrinsics, by bilinear interpolation.
 
-    Where it looks beyond the image, the border goes on.
+    Pixels outside the distorted image replicate its border.
     """
     height, width, _ = image.shape
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     focal = torch.stack([intrinsics[0, 0], intrinsics[1, 1]])
     center = intrinsics[:2, 2]
     ideal = (torch.stack([x, y], dim=-1) - center) / focal
-    seen = lens.distorted(ideal) * focal + center
-    place = 2 * seen / torch.tensor([width, height]) - 1
-    found = torch.nn.functional.grid_sample(
-        image.permute(2, 0, 1)[None], place[None], padding_mode="border", align_corners=False
+    distorted = lens.distort(ideal) * focal + center
+    grid = 2 * distorted / torch.tensor([width, height]) - 1
+    undistorted = torch.nn.functional.grid_sample(
+        image.permute(2, 0, 1)[None], grid[None], padding_mode="border", align_corners=False
     )
-    return found[0].permute(1, 2, 0).contiguous()
+    return undistorted[0].permute(1, 2, 0).contiguous()

@@ -1,7 +1,7 @@
-"""Conical frustums, the volumes that pixels see, as Gaussians.
+"""Gaussian approximations of conical frustums, the volumes covered by pixels.
 
-A ray's cone grows by `pixel_radius` a unit of distance; between two distances it is a frustum.
-Barron et al., "Mip-NeRF" (2021), https://arxiv.org/abs/2103.13415.
+The radius of a ray's cone is `pixel_radius` at unit distance; a frustum is the part of the cone
+between two distances. Barron et al., "Mip-NeRF" (2021), https://arxiv.org/abs/2103.13415.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from unrender.geometry.cameras import Rays
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Normal distributions in space."""
+    """3D Gaussians."""
 
     mean: Float[Tensor, "*batch 3"]
     covariance: Float[Tensor, "*batch 3 3"]
@@ -26,15 +26,15 @@ def frustum_moments(
     ends: Float[Tensor, "*batch"],
     radius: Float[Tensor, "*#batch"],
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Mean and variance along the axis, and variance across it (mip-NeRF, eq. 7).
+    """Mean and variance along the axis, and variance perpendicular to it (mip-NeRF, eq. 7).
 
-    Written in the middle μ and the half width δ of [starts, ends], where no digits cancel.
-    `radius` is the cone's at unit distance.
+    The formulas use the midpoint μ and the half width δ of [starts, ends], which avoids
+    cancellation. `radius` is that of the cone at unit distance.
     """
-    middle, half = (starts + ends) / 2, (ends - starts) / 2
-    square, half_square = middle.square(), half.square()
+    midpoint, half = (starts + ends) / 2, (ends - starts) / 2
+    square, half_square = midpoint.square(), half.square()
     whole = (3 * square + half_square).clamp_min(torch.finfo(starts.dtype).tiny)
-    mean = middle + 2 * middle * half_square / whole
+    mean = midpoint + 2 * midpoint * half_square / whole
     along = (
         half_square / 3
         - 4 / 15 * half_square.square() * (12 * square - half_square) / whole.square()
@@ -46,10 +46,10 @@ def frustum_moments(
 
 
 def frustum_gaussians(rays: Rays, edges: Float[Tensor, "rays edges"]) -> Gaussians:
-    """One Gaussian for each bin between a ray's edges (mip-NeRF, eq. 8 to 10).
+    """One Gaussian per bin between a ray's edges (mip-NeRF, eqs. 8 to 10).
 
-    Mean o + μ d and covariance σ_along² d dᵀ + σ_across² (I − d dᵀ), for unit directions d.
-    Shapes: [rays, edges − 1, …].
+    The mean is o + μ d and the covariance σ_along² d dᵀ + σ_across² (I − d dᵀ), for unit
+    directions d. The shapes are [rays, edges − 1, …].
     """
     starts, ends = edges[:, :-1], edges[:, 1:]
     mean, along, across = frustum_moments(starts, ends, rays.pixel_radius[:, None])

@@ -1,4 +1,4 @@
-"""Camera positions: random ones for training sets, smooth ones for films. z is up."""
+"""Camera paths: random poses for training sets and smooth ones for videos. z is up."""
 
 import math
 
@@ -13,9 +13,9 @@ from unrender.geometry.poses import look_at, so3_exp, so3_log
 
 UP = (0.0, 0.0, 1.0)
 UPRIGHT = math.radians(30)
-"""Cameras whose mean is no farther from UP have it as their own."""
+"""If the cameras' mean up direction is within this angle of UP, UP is used instead."""
 AGREEING = 0.1
-"""Least length of the mean of unit vectors that agree on a direction."""
+"""Minimum length of the mean of unit vectors for it to define a direction."""
 
 
 def spherical_shell(
@@ -27,12 +27,13 @@ def spherical_shell(
     roll: float = 0.0,
     look_at_jitter: float = 0.0,
 ) -> Float[Tensor, "count 3 4"]:
-    """world_from_camera of cameras that look at the origin from a spherical shell.
+    """world_from_camera of random cameras on a spherical shell that look at the origin.
 
-    Directions are uniform over the band's area and radii uniform in their range. `roll` is the
-    largest turn about the optical axis, either way; `look_at_jitter` the radius of the ball in
-    which the point looked at is drawn. Angles in radians, lengths in scene units. InputError if
-    a range is reversed, a radius not positive, or the ball reaches the nearest camera.
+    Directions are uniform over the area of the elevation and azimuth ranges, and radii are
+    uniform in their range. Cameras are rotated about their optical axis by a uniform angle in
+    [−roll, roll], and their targets are uniform in a ball of radius `look_at_jitter`. Angles
+    are in radians, lengths in scene units. InputError if a range is reversed, a radius is not
+    positive, or the ball reaches the nearest camera.
     """
     if not 0 < radius[0] <= radius[1] < math.inf:
         raise InputError(
@@ -48,22 +49,22 @@ def spherical_shell(
             f"look-at jitter {look_at_jitter:g}: give at least 0 and less than {radius[0]:g}, "
             "the smallest radius"
         )
-    draw = torch.rand(count, 7, generator=generator)
+    uniform = torch.rand(count, 7, generator=generator)
     low, high = math.sin(elevation[0]), math.sin(elevation[1])
-    height = low + (high - low) * draw[:, 0]
-    angle = azimuth[0] + (azimuth[1] - azimuth[0]) * draw[:, 1]
-    distance = radius[0] + (radius[1] - radius[0]) * draw[:, 2]
+    height = low + (high - low) * uniform[:, 0]
+    angle = azimuth[0] + (azimuth[1] - azimuth[0]) * uniform[:, 1]
+    distance = radius[0] + (radius[1] - radius[0]) * uniform[:, 2]
     eye = distance[:, None] * _on_sphere(height, angle)
-    turn = roll * (2 * draw[:, 3] - 1)
-    offset = _on_sphere(2 * draw[:, 4] - 1, 2 * math.pi * draw[:, 5])
-    target = look_at_jitter * draw[:, 6:7] ** (1 / 3) * offset
+    turn = roll * (2 * uniform[:, 3] - 1)
+    offset = _on_sphere(2 * uniform[:, 4] - 1, 2 * math.pi * uniform[:, 5])
+    target = look_at_jitter * uniform[:, 6:7] ** (1 / 3) * offset
     return look_at(eye, target, torch.tensor(UP), turn)
 
 
 def turntable(
     count: int, radius: float, elevation: float, turns: float = 1.0
 ) -> Float[Tensor, "count 3 4"]:
-    """A circle about the z axis at a fixed elevation (radians), looking at the origin."""
+    """Poses on a circle about z at an elevation in radians, looking at the origin."""
     angle = torch.arange(count) / count * 2 * math.pi * turns
     height = torch.full((count,), math.sin(elevation))
     eye = radius * _on_sphere(height, angle)
@@ -73,16 +74,16 @@ def turntable(
 def _on_sphere(
     height: Float[Tensor, "count"], azimuth: Float[Tensor, "count"]
 ) -> Float[Tensor, "count 3"]:
-    """Points of the unit sphere by z and by the angle about z."""
+    """Points of the unit sphere, given z and the angle about the z axis."""
     ring = (1 - height.square()).clamp_min(0).sqrt()
     return torch.stack([ring * azimuth.cos(), ring * azimuth.sin(), height], dim=-1)
 
 
 def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None) -> Cameras:
-    """A circle about the point that most cameras look at, upright as they are.
+    """A circle about the cameras' focus point, with their up direction.
 
-    `elevation` in radians above the horizon; the cameras' mean distance if no `radius` is
-    given. Sizes and intrinsics are the first camera's.
+    `elevation` is in radians above the horizon. `radius` defaults to the cameras' mean
+    distance. Image size and intrinsics are those of the first camera.
     """
     focus = focus_point(cameras)
     if radius is None:
@@ -93,11 +94,11 @@ def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None)
     turn = torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
     poses = turn @ turntable(frames, radius, elevation)
     poses[:, :, 3] += focus
-    return _as_the_first(cameras, poses)
+    return _with_first_intrinsics(cameras, poses)
 
 
 def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
-    """Where up is to most cameras: z, unless they agree clearly on something else."""
+    """The cameras' mean up direction, or z if it is undefined or near z."""
     up, z = -cameras.rotations[:, :, 1].mean(0), torch.tensor(UP)
     length = float(up.norm())
     if length < AGREEING or float(up @ z) > length * math.cos(UPRIGHT):
@@ -106,11 +107,11 @@ def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
 
 
 def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7) -> Cameras:
-    """A film's way about the middle of cameras that look into one direction (LLFF).
+    """A spiral video path about the mean of forward-facing cameras (LLFF).
 
-    An ellipse as wide and high as `reach` of the cameras' spread, and half as deep, walked
-    `turns` times; all look at the point that most of these look at. Sizes and intrinsics are
-    the first camera's.
+    It follows an ellipse `turns` times, whose width and height are the fraction `reach` of the
+    cameras' spread, with half of that in depth. All poses look at the cameras' focus point.
+    Image size and intrinsics are those of the first camera.
     """
     focus, centers = focus_point(cameras), cameras.centers
     middle = centers.mean(0)
@@ -121,9 +122,9 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     spread = reach * ((centers - middle) @ axes.T).abs().quantile(0.9, dim=0)
     angle = torch.linspace(0, 2 * math.pi * turns, frames + 1)[:-1]
     depth = 0.5 * spread[2] * (angle / turns).sin()
-    way = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
-    places = middle + way @ axes
-    return _as_the_first(cameras, look_at(places, focus.expand_as(places), up))
+    offsets = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
+    eyes = middle + offsets @ axes
+    return _with_first_intrinsics(cameras, look_at(eyes, focus.expand_as(eyes), up))
 
 
 def through(cameras: Cameras, frames: int) -> Cameras:
@@ -139,10 +140,10 @@ def through(cameras: Cameras, frames: int) -> Cameras:
     start, end = cameras.rotations[first], cameras.rotations[second]
     rotations = start @ so3_exp(share * so3_log(start.mT @ end))
     centers = torch.lerp(cameras.centers[first], cameras.centers[second], share)
-    return _as_the_first(cameras, torch.cat([rotations, centers[..., None]], dim=2))
+    return _with_first_intrinsics(cameras, torch.cat([rotations, centers[..., None]], dim=2))
 
 
-def _as_the_first(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
-    """Cameras at other poses, of the first one's size and intrinsics."""
+def _with_first_intrinsics(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
+    """Cameras at new poses with the first camera's image size and intrinsics."""
     matrix = cameras.intrinsics[:1].expand(len(poses), 3, 3)
     return Cameras(poses, matrix, cameras.width, cameras.height)

@@ -1,8 +1,9 @@
-"""Rotations and rigid motions.
+"""Rotations and rigid transforms.
 
-A rotation is a 3×3 matrix of SO(3). A pose is a 3×4 matrix [R | t] of SE(3). Tangent
-vectors: of SO(3), three numbers, axis times angle in radians; of SE(3), six, rotation first
-and then translation. Formulas: Solà, Deray, Atchuthan, "A micro Lie theory" (2018).
+A rotation is a 3×3 matrix in SO(3), and a pose is a 3×4 matrix [R | t] in SE(3). Tangent
+vectors of SO(3) have three components, axis times angle in radians; those of SE(3) have six,
+rotation first and then translation. Formulas: Solà, Deray, Atchuthan, "A micro Lie theory"
+(2018).
 """
 
 import torch
@@ -39,7 +40,7 @@ def _angle_ratios(
 
 
 def so3_exp(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """The rotation by |vector| radians about `vector` (Rodrigues); smooth at zero."""
+    """The rotation by |vector| radians about `vector` (Rodrigues), differentiable at 0."""
     sine, cosine, _ = _angle_ratios(vector)
     skew = hat(vector)
     identity = torch.eye(3, dtype=vector.dtype, device=vector.device)
@@ -47,7 +48,7 @@ def so3_exp(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 
 def so3_from_quaternion(quaternion: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
-    """Rotation matrices of (w, x, y, z), which need not have unit length."""
+    """Rotation matrices of quaternions (w, x, y, z), which need not have unit length."""
     w, x, y, z = normalize(quaternion, dim=1).T
     rows = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
@@ -58,11 +59,11 @@ def so3_from_quaternion(quaternion: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 
 
 
 def so3_log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
-    """Axis times angle in [0, π]: the inverse of `so3_exp`, through the quaternion."""
+    """Axis times angle in [0, π], computed through the quaternion; the inverse of `so3_exp`."""
     m = rotation
     diagonal = m.diagonal(dim1=-2, dim2=-1)
     trace = diagonal.sum(-1)
-    # Four ways to the quaternion (w, x, y, z) up to scale; the largest is the accurate one.
+    # Four formulas for the quaternion (w, x, y, z) up to scale; the largest is most accurate.
     xx, yy, zz = diagonal.unbind(-1)
     wx, wy, wz = (
         m[..., 2, 1] - m[..., 1, 2],
@@ -99,9 +100,9 @@ def so3_log(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
 def so3_distance(
     a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]
 ) -> Float[Tensor, "*#batch"]:
-    """Geodesic distance in radians, in [0, π], accurate at both ends; they broadcast."""
-    # Of aᵀb, the antisymmetric part holds sin θ. aᵀa is symmetric, so b − a may stand for b:
-    # close rotations then lose no digits and equal ones are exactly 0 apart.
+    """Geodesic distance in radians, in [0, π], accurate at both ends; inputs broadcast."""
+    # The antisymmetric part of aᵀb contains sin θ. Since aᵀa is symmetric, b can be replaced by
+    # b − a, which avoids cancellation and gives exactly 0 for equal rotations.
     skew = a.mT @ (b - a)
     skew = (skew - skew.mT).flatten(-2)
     sine = skew.norm(dim=-1) / 8**0.5
@@ -118,14 +119,14 @@ def project_to_so3(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch
 
 
 def se3_exp(tangent: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 4"]:
-    """The pose reached by the twist (rotation, translation) in unit time."""
+    """The exponential map of a twist (rotation, translation)."""
     omega, rho = tangent[..., :3], tangent[..., 3:]
     translation = _left_jacobian(omega) @ rho[..., None]
     return torch.cat([so3_exp(omega), translation], dim=-1)
 
 
 def se3_log(pose: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 6"]:
-    """The inverse of `se3_exp` for rotations below π."""
+    """The inverse of `se3_exp`, for rotation angles below π."""
     omega = so3_log(pose[..., :3])
     rho = torch.linalg.solve(_left_jacobian(omega), pose[..., 3:])
     return torch.cat([omega, rho[..., 0]], dim=-1)
@@ -141,13 +142,14 @@ def _left_jacobian(omega: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 
 def compose(
     a: Float[Tensor, "*batch 3 4"], b: Float[Tensor, "*batch 3 4"]
 ) -> Float[Tensor, "*batch 3 4"]:
-    """First `b`, then `a`."""
+    """The composition that applies `b` first and then `a`."""
     rotation = a[..., :3] @ b[..., :3]
     translation = a[..., :3] @ b[..., 3:] + a[..., 3:]
     return torch.cat([rotation, translation], dim=-1)
 
 
 def invert(pose: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 4"]:
+    """The inverse of a pose."""
     rotation = pose[..., :3].mT
     return torch.cat([rotation, -rotation @ pose[..., 3:]], dim=-1)
 
@@ -158,12 +160,12 @@ def look_at(
     up: Float[Tensor, "3"],
     roll: Float[Tensor, "*batch"] | None = None,
 ) -> Float[Tensor, "*batch 3 4"]:
-    """world_from_camera of cameras at `eye` that see `target` in their middle.
+    """world_from_camera of cameras at `eye` with `target` at the center of the image.
 
-    The image's up direction is as near to `up` as can be; `roll` then turns the camera about
-    its optical axis, in radians, clockwise as seen by the camera (its right side goes down, and
-    what it sees turns counter-clockwise in the image). Where the line of sight is parallel to
-    `up`, x or y of the world takes its place. `eye` and `target` must differ.
+    The image's up direction is as close to `up` as possible. `roll`, in radians, then rotates
+    the camera about its optical axis, clockwise from the camera's point of view, so that the
+    image content rotates counterclockwise. If the viewing direction is parallel to `up`, the
+    world's x or y axis is used instead. `eye` and `target` must differ.
     """
     forward = normalize(target - eye, dim=-1)
     up = normalize(up, dim=-1).expand_as(forward)
@@ -172,7 +174,7 @@ def look_at(
     up = torch.where(parallel, torch.where(up[..., :1].abs() < 0.9, x, y), up)
     right = normalize(torch.linalg.cross(forward, up), dim=-1)
     down = normalize(torch.linalg.cross(forward, right), dim=-1)
-    # Near the pole the first cross product has few digits left; the second has them all.
+    # Near the poles the first cross product is inaccurate, and this one is not.
     right = torch.linalg.cross(down, forward)
     rotation = torch.stack([right, down, forward], dim=-1)
     if roll is not None:

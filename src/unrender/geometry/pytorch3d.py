@@ -1,9 +1,10 @@
-"""PyTorch3D's cameras, as here and back.
+"""Conversion from and to PyTorch3D's cameras.
 
-There a camera is R and T with x_camera = x_world R + T for row vectors, its axes x to the left,
-y up and z forward. In its normalised device coordinates (NDC) x is to the left and y up too, in
-halves of the image's shorter side from the middle: the upper left corner of a square image is
-at (1, 1). Its screen space is our pixels. https://pytorch3d.org/docs/cameras
+A PyTorch3D camera has R and T with x_camera = x_world R + T for row vectors, and axes x left, y
+up and z forward. In its normalized device coordinates (NDC) x points left and y up too, in
+units of half of the image's shorter side from the center: the upper left corner of a square
+image is (1, 1). Its screen space has the same pixels as this library.
+https://pytorch3d.org/docs/cameras
 """
 
 import torch
@@ -15,20 +16,20 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 
 SKEW_TOLERANCE = 1e-5
-"""Of a focal length."""
+"""Largest skew treated as 0, relative to the focal length."""
 
 
 def ndc_from_pixels(
     pixels: Float[Tensor, "*batch 2"], width: int, height: int
 ) -> Float[Tensor, "*batch 2"]:
-    """(x, y) in NDC of pixels (x, y)."""
+    """Convert pixels (x, y) to NDC."""
     return (pixels.new_tensor([width, height]) / 2 - pixels) / (min(width, height) / 2)
 
 
 def pixels_from_ndc(
     ndc: Float[Tensor, "*batch 2"], width: int, height: int
 ) -> Float[Tensor, "*batch 2"]:
-    """Undo `ndc_from_pixels`."""
+    """The inverse of `ndc_from_pixels`."""
     return ndc.new_tensor([width, height]) / 2 - ndc * (min(width, height) / 2)
 
 
@@ -41,11 +42,11 @@ def from_pytorch3d(
     height: int,
     in_ndc: bool = True,
 ) -> Cameras:
-    """PyTorch3D's PerspectiveCameras; focal length and principal point in NDC, or in pixels."""
+    """Convert PerspectiveCameras; focal length and principal point are in NDC or in pixels."""
     if in_ndc:
         focal = focal * (min(width, height) / 2)
         principal = pixels_from_ndc(principal, width, height)
-    # x and y change their signs, and the rotation is that of column vectors.
+    # x and y change their signs, and the rotation is transposed for column vectors.
     flip = rotation.new_tensor([-1.0, -1.0, 1.0])
     camera_from_world = flip[:, None] * rotation.mT
     center = -(camera_from_world.mT @ (flip * translation)[..., None])
@@ -62,13 +63,13 @@ def to_pytorch3d(
     Float[Tensor, "cameras 2"],
     Float[Tensor, "cameras 2"],
 ]:
-    """R, T, focal lengths and principal points, for PyTorch3D's PerspectiveCameras.
+    """R, T, focal lengths and principal points for PyTorch3D's PerspectiveCameras.
 
-    InputError where pixels are skewed, for which it has no place.
+    InputError if a camera has skew, which PerspectiveCameras do not support.
     """
     matrix = cameras.intrinsics
     if bool((matrix[:, 0, 1].abs() > SKEW_TOLERANCE * matrix[:, 0, 0].abs()).any()):
-        raise InputError("a camera has skew, which PyTorch3D's have not: set it to 0")
+        raise InputError("a camera has skew, which PyTorch3D does not support: set it to 0")
     flip = matrix.new_tensor([-1.0, -1.0, 1.0])
     rotation = cameras.rotations * flip
     translation = -(rotation.mT @ cameras.centers[..., None])[..., 0]
@@ -87,9 +88,9 @@ def from_field_of_view(
     height: int,
     aspect_ratio: float = 1.0,
 ) -> Cameras:
-    """PyTorch3D's FoVPerspectiveCameras; `fov` in radians, across the image's shorter side.
+    """Convert FoVPerspectiveCameras; `fov` is in radians, across the image's shorter side.
 
-    `aspect_ratio` is that of pixels: by so much less the horizontal focal length is.
+    `aspect_ratio` is that of the pixels; the horizontal focal length is divided by it.
     """
     vertical = 1 / (fov / 2).tan()
     focal = torch.stack([vertical / aspect_ratio, vertical], dim=1)
@@ -103,21 +104,23 @@ def look_at_view_transform(
     at: Float[Tensor, "3"] | None = None,
     up: Float[Tensor, "3"] | None = None,
 ) -> tuple[Float[Tensor, "cameras 3 3"], Float[Tensor, "cameras 3"]]:
-    """R and T of cameras around a point, as PyTorch3D's function of this name has them.
+    """R and T of cameras around a point, like PyTorch3D's function of the same name.
 
-    The world's y is up there: elevation is the angle above the xz plane, azimuth the angle
-    about y from +z towards +x; in radians here, in degrees there. Right above and below, where
-    `up` leaves it open, the world's z takes its place.
+    y is up: elevation is the angle above the xz plane, and azimuth the angle about y from +z
+    towards +x. Angles are in radians here, but in degrees in PyTorch3D. If the viewing
+    direction is parallel to `up`, the world's z axis is used instead.
     """
     at = torch.zeros(3).to(distance) if at is None else at
     up = distance.new_tensor([0.0, 1.0, 0.0]) if up is None else up
-    flat = elevation.cos()
-    way = torch.stack([flat * azimuth.sin(), elevation.sin(), flat * azimuth.cos()], dim=1)
-    center = at + distance[:, None] * way
+    cosine = elevation.cos()
+    offset = torch.stack(
+        [cosine * azimuth.sin(), elevation.sin(), cosine * azimuth.cos()], dim=1
+    )
+    center = at + distance[:, None] * offset
     forward = normalize(at - center, dim=1)
     left = torch.linalg.cross(up.expand_as(forward), forward)
-    aside = torch.linalg.cross(distance.new_tensor([0.0, 0, 1]).expand_as(forward), forward)
-    left = normalize(torch.where(left.norm(dim=1, keepdim=True) < 1e-6, aside, left), dim=1)
-    above = torch.linalg.cross(forward, left)
-    rotation = torch.stack([left, above, forward], dim=2)
+    fallback = torch.linalg.cross(distance.new_tensor([0.0, 0, 1]).expand_as(forward), forward)
+    left = normalize(torch.where(left.norm(dim=1, keepdim=True) < 1e-6, fallback, left), dim=1)
+    image_up = torch.linalg.cross(forward, left)
+    rotation = torch.stack([left, image_up, forward], dim=2)
     return rotation, -(rotation.mT @ center[..., None])[..., 0]

@@ -1,0 +1,1 @@
+"""Reading, writing, resizing and compositing of images and videos."""

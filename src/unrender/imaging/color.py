@@ -1,6 +1,7 @@
-"""Alpha: the share of a pixel that is covered (Porter and Duff 1984); and the display's curve.
+"""Alpha compositing (Porter and Duff 1984), sRGB conversion, and colors by name.
 
-Display-referred colours are sRGB's (IEC 61966-2-1), linear ones proportional to light.
+Display-referred colors are encoded in sRGB (IEC 61966-2-1); linear colors are proportional to
+radiance.
 """
 
 import difflib
@@ -13,7 +14,7 @@ from torch import Tensor
 from unrender.errors import InputError
 
 Color = str | Sequence[float | int] | Tensor
-"""A colour's name or three display-referred numbers in [0, 1]."""
+"""A color's name, three display-referred values in [0, 1], or a tensor [..., 3]."""
 COLORS = {
     "white": (255, 255, 255),
     "lightgray": (211, 211, 211),
@@ -34,20 +35,20 @@ COLORS = {
     "pink": (255, 192, 203),
     "brown": (165, 42, 42),
 }
-"""Eight-bit sRGB values of some CSS colour names."""
+"""8-bit sRGB values of some CSS color names."""
 
 MATTE_TOLERANCE = 2.5 / 255
-"""Colours of eight bits this near to the background count as background."""
+"""Maximum difference per channel from the background for a pixel to count as background."""
 
 
 def premultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
-    """Straight RGBA to colour times alpha, and alpha."""
+    """Convert straight RGBA to premultiplied RGBA."""
     alpha = image[..., 3:]
     return torch.cat([image[..., :3] * alpha, alpha], dim=-1)
 
 
 def unpremultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
-    """Undo `premultiply`; colour is 0 where alpha is 0."""
+    """The inverse of `premultiply`; color is 0 where alpha is 0."""
     alpha = image[..., 3:]
     color = torch.where(alpha > 0, image[..., :3] / alpha.clamp_min(1e-12), 0.0)
     return torch.cat([color, alpha], dim=-1)
@@ -56,16 +57,17 @@ def unpremultiply(image: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]
 def over(
     image: Float[Tensor, "*batch 4"], background: Float[Tensor, "*#batch 3"]
 ) -> Float[Tensor, "*batch 3"]:
-    """Premultiplied RGBA laid over an opaque background."""
+    """Composite premultiplied RGBA over an opaque background."""
     return image[..., :3] + (1 - image[..., 3:]) * background
 
 
 def matte(
     image: Float[Tensor, "*batch 3"], background: Float[Tensor, "3"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Premultiplied RGBA of RGB on a constant background: what has its colour is taken for it.
+    """Premultiplied RGBA of RGB on a constant background, by color keying.
 
-    Alpha is 0 or 1, so the object's rim is hard, and parts of just that colour become holes.
+    Alpha is 0 or 1, so silhouettes are aliased, and parts of an object with the background's
+    color become holes.
     """
     differs = (image - background).abs().amax(-1, keepdim=True) > MATTE_TOLERANCE
     alpha = differs.to(image.dtype)
@@ -73,23 +75,23 @@ def matte(
 
 
 def linear_from_display(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Both in [0, 1]."""
+    """Decode sRGB to linear color; both are in [0, 1]."""
     return torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
 
 
 def display_from_linear(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Undo `linear_from_display`."""
-    # The power's slope is infinite at 0, where the other branch is taken.
+    """Encode linear color to sRGB; the inverse of `linear_from_display`."""
+    # The clamp avoids the infinite slope of the power at 0, where the other branch is used.
     power = 1.055 * color.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(color <= 0.0031308, color * 12.92, power)
 
 
 def as_color(color: Color, like: Tensor | None = None) -> Float[Tensor, "*batch 3"]:
-    """Display-referred RGB of a colour's name, of three numbers in [0, 1], or of a tensor.
+    """Display-referred RGB from a color's name, three numbers in [0, 1], or a tensor.
 
     A tensor [..., 3] keeps its values and type. The result is on the device of `like`, and a
     name or numbers get its type too. Raises InputError if the name is unknown or the numbers
-    are not a colour.
+    are not a color.
 
     >>> as_color("red")
     tensor([1., 0., 0.])

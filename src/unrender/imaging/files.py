@@ -1,7 +1,7 @@
-"""Images and films on disk.
+"""Reading and writing of images and videos.
 
-Straight alpha: colours as they would be without their transparency, as PNG files hold them.
-Premultiplied: colours times alpha, as everything else in this library holds them.
+PNG files store straight alpha: colors are not multiplied by alpha. Everything else in this
+library uses premultiplied alpha: colors are multiplied by alpha.
 """
 
 import math
@@ -25,15 +25,15 @@ from unrender.files import replacing
 from unrender.imaging.color import premultiply
 
 MAX_PIXELS = 64_000_000
-"""Larger images are refused before they are decoded."""
+"""Larger images are rejected before they are decoded."""
 
-WATCHABLE = 256
-"""Films narrower and lower than this many pixels are enlarged."""
+MIN_VIDEO_SIZE = 256
+"""Videos whose larger side has fewer pixels are enlarged."""
 
-# Only formats that Pillow decodes itself; some of the others start programs.
+# Only formats that Pillow decodes itself; for some others it starts external programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
-# What Pillow's decoders are known to raise on damaged files.
+# Exceptions that Pillow's decoders are known to raise for damaged files.
 DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -52,11 +52,11 @@ _pillow_limit = threading.Lock()
 def read_image(
     path: Path, max_pixels: int = MAX_PIXELS, upright: bool = False
 ) -> Float[Tensor, "height width channels"]:
-    """RGB or straight RGBA in [0, 1], as in the file.
+    """Read an image as RGB or straight RGBA in [0, 1].
 
-    Grey and palette images become RGB, those with transparency of any kind RGBA. `upright`
-    obeys the orientation that cameras note in photographs. Raises InputError for a file that
-    is missing, no image, truncated, or larger than `max_pixels`.
+    Grayscale and palette images become RGB, and images with any kind of transparency RGBA.
+    `upright` applies the EXIF orientation of photos. InputError if the file is missing, is not
+    an image, is truncated, or has more than `max_pixels`.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such image; check the path")
@@ -66,7 +66,7 @@ def read_image(
 def decode_image(
     source: Path | BytesIO, label: str, max_pixels: int = MAX_PIXELS, upright: bool = False
 ) -> Float[Tensor, "height width channels"]:
-    """As `read_image`, also from within another file; `label` names it in messages."""
+    """Like `read_image`, also for images inside other files; `label` names it in messages."""
     try:
         image = _open(source)
     except DECODING_ERRORS as error:
@@ -79,7 +79,7 @@ def decode_image(
         if width * height > max_pixels:
             raise InputError(
                 f"{label}: {width}x{height} is more than the {max_pixels:,} pixels an image "
-                "may have; make it smaller"
+                "may have; downscale it"
             )
         try:
             values = _decode(ImageOps.exif_transpose(image) if upright else image)
@@ -91,7 +91,7 @@ def decode_image(
 
 
 def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
-    """(width, height, channels) that `read_image` will give, without decoding the pixels."""
+    """(width, height, channels) of `read_image`'s result, without decoding the pixels."""
     if not path.is_file():
         raise InputError(f"{path}: no such image; check the path")
     try:
@@ -106,19 +106,19 @@ def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, in
     if width * height > max_pixels:
         raise InputError(
             f"{path}: {width}x{height} is more than the {max_pixels:,} pixels an image "
-            "may have; make it smaller"
+            "may have; downscale it"
         )
     return width, height, channels
 
 
-def read_whole_numbers(path: Path) -> Int[Tensor, "height width"]:
-    """The pixels of a grey image of 16 bits, as depth cameras write them. InputError."""
+def read_uint16(path: Path) -> Int[Tensor, "height width"]:
+    """Read 16-bit grayscale, such as depth maps. InputError if the image is of another kind."""
     _, _, channels = image_header(path)
     try:
         with _open(path) as image:
             if channels != 3 or not image.mode.startswith("I"):
                 raise InputError(
-                    f"{path}: has pixels of kind {image.mode}; give 16 bits of grey"
+                    f"{path}: has pixels of mode {image.mode}; give 16-bit grayscale"
                 )
             return torch.from_numpy(np.asarray(image, dtype=np.int32)).long()
     except DECODING_ERRORS as error:
@@ -130,7 +130,7 @@ def read_whole_numbers(path: Path) -> Int[Tensor, "height width"]:
 
 
 def _open(source: Path | BytesIO) -> Image.Image:
-    """Read the header only. Pillow's own limit is lifted for that moment: the callers check."""
+    """Read only the header, without Pillow's size limit: callers check the size themselves."""
     with _pillow_limit:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
@@ -141,9 +141,9 @@ def _open(source: Path | BytesIO) -> Image.Image:
 
 
 def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
-    if image.mode.startswith("I"):  # 16 bits of grey
-        grey = np.asarray(image, dtype=np.float32)[..., None] / np.float32(65535)
-        return np.repeat(grey.clip(0, 1), 3, axis=2)
+    if image.mode.startswith("I"):  # 16-bit grayscale
+        gray = np.asarray(image, dtype=np.float32)[..., None] / np.float32(65535)
+        return np.repeat(gray.clip(0, 1), 3, axis=2)
     if image.mode == "F":
         raise ValueError("its pixels are floats of unknown range")
     converted = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -151,7 +151,7 @@ def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height width 4"]:
-    """Read a photograph, upright, as premultiplied RGBA; opaque without alpha."""
+    """Read an image as premultiplied RGBA, with EXIF orientation; opaque if it has no alpha."""
     image = read_image(path, max_pixels, upright=True)
     if image.shape[-1] == 3:
         return torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
@@ -159,14 +159,14 @@ def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height
 
 
 def to_bytes(image: Float[Tensor, "*batch channels"]) -> UInt8[Tensor, "*batch channels"]:
-    """[0, 1] to 0…255, rounded; values outside are clamped."""
+    """Convert [0, 1] to 0…255, with rounding and clamping."""
     return (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def write_image(path: Path, image: Float[Tensor, "height width channels"]) -> None:
-    """RGB or straight RGBA in [0, 1] as an 8-bit PNG, whole or not at all."""
+    """Write RGB or straight RGBA in [0, 1] as an 8-bit PNG, atomically."""
     if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: images are written as .png; change the ending")
+        raise InputError(f"{path}: images are written as .png; change the file extension")
     assert image.shape[-1] in {3, 4}, f"images have 3 or 4 channels, not {image.shape[-1]}"
     with replacing(path) as temporary:
         Image.fromarray(to_bytes(image).numpy()).save(temporary, format="PNG")
@@ -177,26 +177,28 @@ def write_video(
     frames: Float[Tensor, "frames height width 3"] | UInt8[Tensor, "frames height width 3"],
     fps: int,
 ) -> None:
-    """Write a film, whole or not at all: H.264 that every browser plays (.mp4), or a .gif.
+    """Write a video atomically: H.264 that all browsers play (.mp4), or a .gif.
 
-    Frames smaller than 256×256 are enlarged by the whole number that takes their larger side
-    to 256 or beyond, each pixel a square, so that 32×32 renders can be watched. Odd sizes,
-    which H.264 has no place for, repeat their last row or column.
+    Frames smaller than 256×256 are enlarged by the smallest integer factor that makes their
+    larger side at least 256, without interpolation. Odd sizes, which H.264 does not support,
+    are padded by repeating the last row or column.
     """
     suffix = path.suffix.lower()
     if suffix not in {".mp4", ".gif"}:
-        raise InputError(f"{path}: films are written as .mp4 or .gif; change the ending")
-    assert len(frames) > 0, "a film has at least one frame"
+        raise InputError(
+            f"{path}: videos are written as .mp4 or .gif; change the file extension"
+        )
+    assert len(frames) > 0, "a video needs at least one frame"
     assert fps > 0, f"frames per second must be positive, not {fps}"
-    factor = max(1, math.ceil(WATCHABLE / max(frames.shape[1:3])))
+    factor = max(1, math.ceil(MIN_VIDEO_SIZE / max(frames.shape[1:3])))
     write = _write_mp4 if suffix == ".mp4" else _write_gif
     with replacing(path) as temporary:
-        # The encoder is another program, which cannot say clearly why it could not write.
+        # The encoder is an external program with unclear errors for files it cannot write.
         temporary.touch()
-        write(temporary, (_enlarged(frame, factor) for frame in frames), fps)
+        write(temporary, (_enlarge(frame, factor) for frame in frames), fps)
 
 
-def _enlarged(
+def _enlarge(
     frame: Float[Tensor, "height width 3"] | UInt8[Tensor, "height width 3"], factor: int
 ) -> np.ndarray[Any, np.dtype[np.uint8]]:
     image = (to_bytes(frame) if frame.is_floating_point() else frame.cpu()).numpy()
@@ -219,7 +221,7 @@ def _write_mp4(
         quality=8,
         macro_block_size=2,
         ffmpeg_log_level="error",
-        # The index comes first, so that a browser starts before it has the whole file.
+        # The index is written first, so that browsers can start before the download ends.
         output_params=["-movflags", "+faststart"],
     )
     try:

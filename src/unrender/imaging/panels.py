@@ -1,6 +1,7 @@
 """Images side by side with a label above each."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.nn.functional import interpolate, pad
 
 from unrender.imaging.save import save_images
 
-FONT = 14
+FONT = 13
 """Height of the labels' letters, in pixels."""
 GAP = 6
 """White pixels between panels."""
@@ -25,7 +26,7 @@ def panels(
 ) -> Float[Tensor, "sheet_height sheet_width 3"]:
     """RGB images in [0, 1] in rows of `columns` (by default one row), each below its label.
 
-    All panels get the height and width of the largest; smaller ones are centered on white.
+    All panels get the height and width of the largest; smaller ones are padded with white.
     """
     enlarged = {name: _enlarged(image.detach().cpu().clamp(0, 1)) for name, image in
                 images.items()}  # fmt: skip
@@ -70,18 +71,29 @@ def _tile(
     label: str, image: Float[Tensor, "height width 3"], height: int, width: int
 ) -> Float[Tensor, "tile_height tile_width 3"]:
     tall, wide = height - image.shape[0], width - image.shape[1]
-    left, top = GAP // 2 + wide // 2, tall // 2
-    sides = (0, 0, left, GAP + wide - left, top, GAP + tall - top)
+    left = GAP // 2 + wide // 2
+    sides = (0, 0, left, GAP + wide - left, 0, GAP + tall)
     framed = pad(image, sides, value=1.0)
-    font = ImageFont.load_default(FONT)
+    font = _font()
     lines = _wrapped(label, font, framed.shape[1] - GAP)
-    header = Image.new("RGB", (framed.shape[1], 2 * (FONT + 4) + 4), "white")
+    header = Image.new("RGB", (framed.shape[1], 2 * (FONT + 5) + 8), "white")
     text = "\n".join(lines[:2])
     draw = ImageDraw.Draw(header)
     middle = (header.width / 2, header.height - 5)
     draw.multiline_text(middle, text, "black", font, anchor="md", align="center", spacing=4)
     above = torch.from_numpy(np.asarray(header, dtype=np.float32) / 255)
     return torch.cat([above, framed])
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """DejaVu Sans, which comes with matplotlib and has mathematical symbols."""
+    spec = find_spec("matplotlib")
+    places = [] if spec is None else list(spec.submodule_search_locations or [])
+    for place in places:
+        path = Path(place) / "mpl-data/fonts/ttf/DejaVuSans.ttf"
+        if path.exists():
+            return ImageFont.truetype(str(path), FONT)
+    return ImageFont.load_default(FONT)
 
 
 def _wrapped(

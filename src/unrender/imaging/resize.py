@@ -1,4 +1,4 @@
-"""Change the size of images."""
+"""Resizing of images."""
 
 import torch
 from jaxtyping import Float
@@ -8,28 +8,28 @@ from torch import Tensor
 def area_average(
     images: Float[Tensor, "*batch height width channels"], width: int, height: int
 ) -> Float[Tensor, "*batch new_height new_width channels"]:
-    """Take the mean of the image over each new pixel's square: an exact box filter.
+    """Resize by averaging over the area of each new pixel: an exact box filter.
 
-    A pixel of the image counts by the share of the new pixel that it covers, so sizes need not
-    divide each other and the image's mean stays. RGBA must be premultiplied.
+    Old pixels are weighted by their overlap with the new pixel, so sizes need not be multiples
+    of each other, and the mean is preserved. RGBA must be premultiplied.
     """
     assert width > 0, f"the width must be positive, not {width}"
     assert height > 0, f"the height must be positive, not {height}"
     old_height, old_width = images.shape[-3:-1]
     if old_height != height:
-        rows = overlaps(old_height, height).to(images)
+        rows = overlap_fractions(old_height, height).to(images)
         images = torch.einsum("...hwc,vh->...vwc", images, rows)
     if old_width != width:
-        columns = overlaps(old_width, width).to(images)
+        columns = overlap_fractions(old_width, width).to(images)
         images = torch.einsum("...hwc,uw->...huc", images, columns)
     return images
 
 
-def overlaps(old: int, new: int) -> Float[Tensor, "{new} {old}"]:
-    """Share of each of `new` equal parts of a line that each of its `old` equal parts covers.
+def overlap_fractions(old: int, new: int) -> Float[Tensor, "{new} {old}"]:
+    """Fraction of each of `new` equal intervals that is covered by each of `old` equal ones.
 
-    Lengths are whole numbers in units of 1 / (old · new), so the shares are exact to the last
-    bit, and every row sums to one.
+    Lengths are integers in units of 1 / (old · new), so the fractions are correctly rounded,
+    and every row sums to one.
     """
     old_edges = torch.arange(old + 1) * new
     new_edges = torch.arange(new + 1) * old

@@ -1,7 +1,7 @@
-"""From renders to a mesh: depths of many views, fused into one signed distance.
+"""TSDF fusion: a mesh from depth rendered in many views, fused into one signed distance.
 
 Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images" (1996).
-All that is asked of a scene is that it renders colour, opacity and depth.
+Works with any renderer of color, opacity and depth.
 """
 
 from collections.abc import Callable
@@ -20,21 +20,21 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
 
 TRUNCATION = 4.0
-"""Distances are known up to so many voxels from a surface."""
+"""Truncation distance, in voxels."""
 AT_ONCE = 1 << 16
-"""Voxels whose pixels are looked up together: enough to fill a machine, little memory."""
+"""Voxels projected together: enough to keep all cores busy with little memory."""
 SOLID = 0.5
-"""Pixels of less opacity show nothing: all that they see is empty."""
+"""Pixels of smaller opacity show no surface: the space along their rays is empty."""
 
 
 @dataclass
 class Volume:
-    """A cube of voxels: the mean distance to the surface in front of them, and its colour."""
+    """A cube of voxels with truncated signed distances and colors, averaged over views."""
 
     center: Float[Tensor, "3"]
     half_width: float
     distance: Float[Tensor, "x y z"]
-    """Positive outside, in units of the truncation; 1 where nothing is near."""
+    """Positive outside, in units of the truncation; 1 far from surfaces."""
     color: Float[Tensor, "x y z 3"]
     weight: Float[Tensor, "x y z"]
 
@@ -50,46 +50,46 @@ class Volume:
         return 2 * self.half_width / (len(self.distance) - 1)
 
     def points(self, planes: slice) -> Float[Tensor, "x y z 3"]:
-        """World points of some planes' voxels."""
+        """World positions of the voxels of some x planes."""
         axis = torch.linspace(-self.half_width, self.half_width, len(self.distance))
         grid = torch.meshgrid(axis[planes], axis, axis, indexing="ij")
         return torch.stack(grid, dim=-1) + self.center
 
-    def add(self, camera: Cameras, seen: Rendering) -> None:
-        """One view's render: `seen` is [1, height, width]."""
+    def add(self, camera: Cameras, rendering: Rendering) -> None:
+        """Integrate the rendering [1, height, width] of one view."""
         count = len(self.distance)
         together = max(1, AT_ONCE // count**2)
         for first in range(0, count, together):
-            self._add(slice(first, first + together), camera, seen)
+            self._add(slice(first, first + together), camera, rendering)
 
-    def _add(self, planes: slice, camera: Cameras, seen: Rendering) -> None:
+    def _add(self, planes: slice, camera: Cameras, rendering: Rendering) -> None:
         points = self.points(planes).view(-1, 3)
         index = torch.zeros(len(points), dtype=torch.long)
         pixel, front = camera.project(index, points)
         size = torch.tensor([camera.width, camera.height])
-        there = (front > 0) & ((pixel > 0) & (pixel < size)).all(1)
+        visible = (front > 0) & ((pixel > 0) & (pixel < size)).all(1)
         place = (2 * pixel / size - 1).view(1, 1, -1, 2)
 
-        def look(values: Tensor, mode: str) -> Tensor:
+        def lookup(values: Tensor, mode: str) -> Tensor:
             found = grid_sample(values[None], place, mode=mode, align_corners=False)
             return found[0, :, 0].T
 
-        # Depths are not blended across edges.
-        nearest = look(torch.stack([seen.depth[0], seen.opacity[0]]), "nearest")
+        # Depths are not interpolated, which would blend across edges.
+        nearest = lookup(torch.stack([rendering.depth[0], rendering.opacity[0]]), "nearest")
         depth, solid = nearest[:, 0], nearest[:, 1] > SOLID
         ahead = (depth - (points - camera.centers).norm(dim=1)) / (TRUNCATION * self.voxel)
         ahead = torch.where(solid, ahead, 1.0)
-        # What lies well behind a surface is not seen.
-        there &= ahead > -1
-        color = look(seen.rgba[0].permute(2, 0, 1), "bilinear")
+        # Voxels further than the truncation behind a surface are hidden.
+        visible &= ahead > -1
+        color = lookup(rendering.rgba[0].permute(2, 0, 1), "bilinear")
         color = color[:, :3] / color[:, 3:].clamp_min(1e-6)
-        # The nearer to the surface, the more its colour counts.
-        near = (1 - ahead.abs()).clamp_min(0) * (there & solid)
+        # Colors are weighted by proximity to the surface.
+        near = (1 - ahead.abs()).clamp_min(0) * (visible & solid)
         shape = self.weight[planes].shape
         old = self.weight[planes].view(-1)
-        weight = old + there
-        mean = (self.distance[planes].view(-1) * old + ahead.clamp_max(1) * there) / weight
-        self.distance[planes] = torch.where(there, mean, self.distance[planes].view(-1)).view(
+        weight = old + visible
+        mean = (self.distance[planes].view(-1) * old + ahead.clamp_max(1) * visible) / weight
+        self.distance[planes] = torch.where(visible, mean, self.distance[planes].view(-1)).view(
             shape
         )
         self.weight[planes] = weight.view(shape)
@@ -100,13 +100,13 @@ class Volume:
         self._colored = torch.zeros_like(self.weight)
 
     def mesh(self) -> Mesh:
-        """Its surface, with a colour for each vertex. InputError if there is none."""
-        # Well behind a surface nothing is seen, nor is there another one.
+        """The surface as a mesh with vertex colors. Raises InputError if there is none."""
+        # Cubes with voxels that no view shows are skipped: they are deep behind surfaces.
         hidden = (self.weight == 0).float()
         known = max_pool3d(hidden[None], 3, stride=1, padding=1)[0] == 0
         if not bool((self.distance[known] < 0).any()):
             raise InputError(
-                "no surface was found: fit longer, or give the mesh a larger --half-width"
+                "the fused depth contains no surface: fit longer, or give a larger --half-width"
             )
         step = (self.voxel,) * 3
         vertices, faces, _, _ = marching_cubes(
@@ -132,7 +132,7 @@ def fuse(
     voxels: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Volume:
-    """What a renderer shows to cameras, in a cube of voxels."""
+    """Fuse the renderings of all cameras into a cube of voxels."""
     volume = Volume.empty(center, half_width, voxels)
     for k in range(len(cameras)):
         camera = cameras.select(slice(k, k + 1))

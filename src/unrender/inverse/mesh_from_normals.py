@@ -1,8 +1,8 @@
-"""A mesh from images of normals: moved until it shows them.
+"""A mesh from images of normals, by differentiable rasterization.
 
-Silhouettes and normals are drawn with antialiased edges, and vertices descend as in Nicolet,
-Jacobson, Jakob, "Large Steps in Inverse Rendering of Geometry" (2021): see
-methods/mesh_from_views.py, which does the same with colours.
+Silhouettes and normals are rendered with antialiased edges, and vertices are optimized as in
+Nicolet, Jacobson, Jakob, "Large Steps in Inverse Rendering of Geometry" (2021):
+methods/mesh_from_views.py does the same with colors.
 """
 
 import torch
@@ -26,26 +26,28 @@ def mesh_showing_normals(
     rate: float = 0.03,
     smoothness: float = 10.0,
 ) -> Mesh:
-    """The mesh with its vertices moved until it shows these normals and silhouettes.
+    """Optimize the vertices so that the mesh renders to these normals and silhouettes.
 
-    Normals are in the world, of unit length where the object is. `rate` is a share of the
-    mesh's size; `smoothness` says how far vertices take their neighbours along
-    (scenes/deforming.py). InputError if a normal is not finite, or no pixel shows the object.
+    Normals are in the world frame, of unit length where the object is. `rate` is the step size
+    relative to the mesh's size; `smoothness` is the weight of the Laplacian in the vertices'
+    parameterization (shapes/deforming.py). Raises InputError if a normal is NaN or Inf, or no
+    pixel shows the object.
     """
     if not bool(normals.isfinite().all()):
-        raise InputError("the images of normals are not all finite: set what is not known to 0")
+        raise InputError("the normals contain NaN or Inf: set unknown ones to 0")
     if not bool((opacity > 0).any()):
-        raise InputError("no image shows the object: its opacity is 0 everywhere")
+        raise InputError("the opacity is 0 everywhere: give images that show the object")
     surface = DeformingMesh(mesh.vertices.detach(), mesh.faces, smoothness)
     size = float((mesh.vertices.amax(0) - mesh.vertices.amin(0)).max())
     optimizer = UniformAdam([{"params": [surface.coordinates]}], rate * size)
     target = torch.cat([normals * opacity[..., None], opacity[..., None]], dim=3)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = rate * size * 0.1 ** (step / steps)
-        seen = mesh_renderer(surface.mesh())(cameras)
-        assert seen.normals is not None, "renderers of meshes give normals"
-        shown = torch.cat([seen.normals * seen.opacity[..., None], seen.opacity[..., None]], 3)
+        found = mesh_renderer(surface.mesh())(cameras)
+        assert found.normals is not None, "renderers of meshes return normals"
+        alpha = found.opacity[..., None]
+        rendered = torch.cat([found.normals * alpha, alpha], 3)
         optimizer.zero_grad()
-        (shown - target).square().mean().backward()
+        (rendered - target).square().mean().backward()
         optimizer.step()
     return Mesh(surface.vertices().detach(), mesh.faces)

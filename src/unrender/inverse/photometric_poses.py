@@ -1,7 +1,8 @@
-"""Poses from images by render-and-compare: descend the image error through the renderer.
+"""Poses from images by render-and-compare: gradient descent on the photometric error.
 
-iNeRF (Yen-Chen et al., IROS 2021) with the pose's tangent space at the world's origin, where a
-turn of the object and a shift of the camera move the picture in nearly independent ways.
+iNeRF (Yen-Chen et al., IROS 2021) with the tangent space of poses at the world's origin, where
+rotations of the object and translations of the camera have nearly independent effects on the
+image.
 """
 
 import dataclasses
@@ -18,25 +19,25 @@ from unrender.imaging.resize import area_average
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer
 
 CLUSTERS = 5
-"""Cells a side in which an image's residuals are taken as one observation."""
+"""Cells per side of the grid whose cells count as independent observations."""
 
 
 @dataclass(frozen=True)
 class RenderAndCompare:
-    """Options of the descent. All images descend at once, each on its own."""
+    """Options of the optimization. All images are optimized at once, independently."""
 
     coarse_steps: int = 60
-    """Steps on images of a quarter of the size, where a start may be off by many pixels."""
+    """Steps at a quarter of the resolution, which tolerates initial errors of many pixels."""
     fine_steps: int = 120
-    """Steps on the images themselves."""
+    """Steps at full resolution."""
     pixels: int = 24
-    """Pixels a side of the random lattice of each image that a step looks at."""
+    """Pixels per side of the randomly shifted lattice that is rendered at each step."""
     rate: float = 0.02
-    """First step of the descent, in radians and in units of the scene."""
+    """Initial step size, in radians and in scene units."""
     final_rate: float = 0.02
-    """Share of the rate that is left at the end."""
+    """Final step size relative to `rate`."""
     seed: int = 0
-    """Seed of the lattices."""
+    """Seed of the random lattices."""
 
     def estimate(
         self,
@@ -47,9 +48,9 @@ class RenderAndCompare:
     ) -> PoseEstimate:
         """Refine `start`, whose intrinsics and size are those of the images.
 
-        Colours and opacity are compared; images without alpha have a `background`, over which
-        only colours are. The expected error comes from the curvature and the scatter of the
-        loss at the end (a sandwich estimate with clusters of neighbouring pixels).
+        Color and opacity are compared or, with a `background` for images without alpha, colors
+        over it. The expected error is a sandwich estimate from the curvature of the loss and
+        the scatter of its gradients over clusters of neighboring pixels.
         """
         assert images.shape[1:3] == (start.height, start.width), "images of another size"
         generator = torch.Generator().manual_seed(self.seed)
@@ -80,7 +81,7 @@ class RenderAndCompare:
         found: PoseEstimate,
         background: Float[Tensor, "3"] | None = None,
     ) -> PoseEstimate:
-        """Refine all modes of an estimate; of each image, that which then fits best is kept."""
+        """Refine all modes of an estimate, and keep the one that fits each image best."""
         best = self.estimate(renderer, images, found.cameras, background)
         if found.modes is None:
             return best
@@ -104,14 +105,14 @@ class RenderAndCompare:
     ) -> Float[Tensor, "cameras 3 4"]:
         tangent = torch.zeros(len(start), 6, device=start.device, requires_grad=True)
         optimizer = torch.optim.Adam([tangent], rate, betas=(0.8, 0.95))
-        # The end point jitters about the optimum; the mean of the last steps does not.
+        # The last iterate jitters around the optimum; the mean of the last steps does not.
         tail: list[Tensor] = []
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / steps)
             poses = compose(se3_exp(tangent), start.world_from_camera)
             cameras, target = self._lattice(start.with_poses(poses), images, generator)
             error = _residuals(renderer, cameras, target, background)
-            # Huber's loss: what the scene cannot explain must not pull at the pose.
+            # Huber loss: robust to what the scene cannot explain.
             loss = torch.nn.functional.huber_loss(
                 error, torch.zeros_like(error), delta=0.1, reduction="none"
             )
@@ -126,7 +127,9 @@ class RenderAndCompare:
     def _lattice(
         self, cameras: Cameras, images: Images, generator: torch.Generator
     ) -> tuple[Cameras, Float[Tensor, "images rows columns 4"]]:
-        """Every k-th pixel from a random offset on, as cameras and images of their own."""
+        """Every k-th pixel from a random offset, as cameras and images of a lower
+        resolution.
+        """
         stride = max(1, min(cameras.width, cameras.height) // self.pixels)
         x, y = torch.randint(stride, (2,), generator=generator).tolist()
         return strided(cameras, stride, x, y), images[:, y::stride, x::stride]
@@ -140,10 +143,11 @@ class RenderAndCompare:
         background: Float[Tensor, "3"] | None,
         generator: torch.Generator,
     ) -> PoseEstimate:
-        """Roots of the variances of the pose: about its axes, and of its centre.
+        """Expected standard errors of rotation about the camera's axes, and of its center.
 
-        H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of pixels: the errors
-        of neighbouring pixels go together and count as one. Derivatives: central differences.
+        The covariance is H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of
+        pixels, since errors of neighboring pixels are correlated. J is computed by central
+        differences.
         """
         view, target = self._lattice(cameras, images, generator)
         residual = _residuals(renderer, view, target, background)
@@ -174,7 +178,7 @@ class RenderAndCompare:
         scatter = torch.stack(sums, dim=1).mT @ torch.stack(sums, dim=1)
         flat = jacobian.flatten(1, 3).double()
         curvature = flat.mT @ flat
-        # A direction that no pixel shows has no curvature; the ridge keeps its error finite.
+        # The ridge keeps errors finite in directions that no pixel constrains.
         ridge = 1e-6 * curvature.diagonal(dim1=1, dim2=2).mean(-1) + 1e-12
         inverse = torch.linalg.inv(
             curvature + ridge[:, None, None] * torch.eye(6).to(curvature)
@@ -189,8 +193,8 @@ def errors_of_twists(
 ) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, "cameras"]]:
     """Root mean square errors of poses whose twists have this covariance.
 
-    About the cameras' axes, and of their centres. Twists (rotation, translation) are about the
-    world's origin: a turn also moves the centre, by ω × c.
+    Returns the errors about the cameras' axes and of their centers. Twists (rotation,
+    translation) are about the world's origin: a rotation also moves the center, by ω × c.
     """
     pose = world_from_camera.to(covariance)
     axes, centers = pose[:, :, :3], pose[:, :, 3]
@@ -211,12 +215,12 @@ def errors_of_twists(
 
 
 def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:
-    """Cameras whose pixels are every `stride`-th of these, from column x and row y on."""
+    """Cameras whose pixels are every `stride`-th of these, starting at column x and row y."""
     intrinsics = cameras.intrinsics.clone()
     intrinsics[:, :2] /= stride
     offset = torch.tensor([x, y], device=cameras.device)
     center = cameras.intrinsics[:, :2, 2]
-    # The centre of the new pixel i is that of the old pixel i stride + x.
+    # The center of the new pixel i is that of the old pixel i stride + x.
     intrinsics[:, :2, 2] = (center - offset - 0.5) / stride + 0.5
     return dataclasses.replace(
         cameras,

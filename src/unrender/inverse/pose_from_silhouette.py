@@ -1,9 +1,10 @@
-"""Where the camera stands, from the silhouette of a known mesh alone.
+"""Camera pose from the silhouette of a known mesh.
 
-Many poses are drawn small, each moved until area and middle of its silhouette are right. Those
-that overlap best descend on the small silhouette, antialiased, and the best of them on the mask
-itself (photometric.py). Several are needed: the misfit of silhouettes has minima elsewhere, and
-shapes with symmetries look alike from several sides, or nearly, as from two opposite ones.
+Many candidate poses are rendered at a low resolution, each moved until area and centroid of its
+silhouette match the mask. Those with the best overlap are optimized on the downscaled mask with
+antialiased silhouettes, and the best of these on the mask itself (photometric_poses.py).
+Several starts are needed: the loss has local minima, and shapes look alike from several
+directions if they are symmetric, or nearly alike from two opposite ones.
 """
 
 import dataclasses
@@ -24,17 +25,17 @@ from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Renderin
 from unrender.shapes.mesh import Mesh
 
 DIRECTIONS, ROLLS = 60, 12
-"""Poses tried: sides that the mesh is seen from, and turns about the line of sight."""
+"""Numbers of candidate view directions, and of rotations about each."""
 SMALL = 32
-"""Pixels of the longer side of the images that they are tried on."""
+"""Longer side of the images for candidates, in pixels."""
 KEPT = 4
-"""Starts that descend on the mask itself."""
+"""Candidates that are optimized at full resolution."""
 DESCENT = RenderAndCompare(coarse_steps=60, fine_steps=60, pixels=1 << 20)
-"""Coarse steps on small images, fine ones on the mask, and every pixel of both."""
+"""Coarse steps at the low resolution, fine ones at the full one, with all pixels of both."""
 
 
 def silhouette_renderer(mesh: Mesh) -> Renderer:
-    """The mesh in white, its edges antialiased; differentiable in vertices and cameras."""
+    """Renderer of antialiased white silhouettes; differentiable in vertices and cameras."""
     topology = EdgeTopology.of(mesh)
 
     def render(cameras: Cameras) -> Rendering:
@@ -56,20 +57,20 @@ def pose_from_silhouette(
     starts: int = 16,
     options: RenderAndCompare = DESCENT,
 ) -> PoseEstimate:
-    """Poses that explain the mask, the best first, at most four.
+    """Up to four poses that explain the mask, sorted by misfit.
 
-    `mask` is the share of each pixel that the mesh covers, all of it in the image. `lens` is
-    one camera of its size, whose pose is not looked at. `misfit` tells the poses apart, as far
-    as a silhouette can. InputError if the mask is empty, fills the image or is out of range.
+    `mask` is the coverage of each pixel by the mesh, all of which must be in the image. `lens`
+    is one camera with the mask's size, whose pose is ignored. Raises InputError if the mask is
+    empty, fills the image or is out of range.
     """
     assert mask.shape == (lens.height, lens.width), "a mask of another size than the lens"
     if not bool(((mask >= 0) & (mask <= 1)).all()):
-        raise InputError("the mask has values outside of [0, 1]: give shares of pixels covered")
+        raise InputError("the mask has values outside [0, 1]: give coverages of pixels")
     if not bool((mask > 0.5).any()):
-        raise InputError("the mask is empty: there is no silhouette to find a pose by")
+        raise InputError("the mask is empty: give one that shows the object")
     if bool((mask > 0.5).all()):
         raise InputError(
-            "the mask fills the image, so that no outline is seen: give a wider view"
+            "the mask fills the image and has no outline: give an image with a wider view"
         )
     render = silhouette_renderer(mesh)
     scale = SMALL / max(lens.width, lens.height)
@@ -80,7 +81,7 @@ def pose_from_silhouette(
         drawn = render(tried).opacity
     overlap = torch.minimum(drawn, small).sum((1, 2)) / torch.maximum(drawn, small).sum((1, 2))
     best = overlap.argsort(descending=True)[:starts]
-    # A pixel of the small images is a larger turn, and so is a step.
+    # Pixels of the small images are larger angles, so steps are larger as well.
     coarse = dataclasses.replace(
         options, coarse_steps=0, fine_steps=options.coarse_steps, rate=3 * options.rate
     )
@@ -94,13 +95,13 @@ def pose_from_silhouette(
 
 
 def _images(mask: Float[Tensor, "1 height width"], count: int) -> Images:
-    """In white."""
+    """White RGBA images with the mask as alpha."""
     return mask[..., None].expand(count, -1, -1, 4)
 
 
 def _sorted(found: PoseEstimate) -> PoseEstimate:
-    """That which fits best first."""
-    assert found.misfit is not None, "render-and-compare tells the misfit"
+    """Sort estimates by misfit, the best first."""
+    assert found.misfit is not None, "render-and-compare returns misfits"
     order = found.misfit.argsort()
     return PoseEstimate(
         found.cameras.select(order),
@@ -114,10 +115,10 @@ def _sorted(found: PoseEstimate) -> PoseEstimate:
 def _tried(
     mesh: Mesh, mask: Float[Tensor, "1 height width"], lens: Cameras, render: Renderer
 ) -> Cameras:
-    """Cameras all around whose silhouettes have the mask's area and middle, roughly."""
+    """Cameras all around whose silhouettes roughly match the mask's area and centroid."""
     low, high = mesh.vertices.aminmax(dim=0)
     middle, reach = (low + high) / 2, float((high - low).norm()) / 2
-    # Directions by the golden angle are evenly spread (Fibonacci's sphere).
+    # Directions evenly spread over the sphere by the golden angle (Fibonacci sphere).
     k = torch.arange(DIRECTIONS) + 0.5
     height, angle = 1 - 2 * k / DIRECTIONS, k * math.pi * (3 - 5**0.5)
     ring = (1 - height.square()).sqrt()
@@ -137,7 +138,8 @@ def _tried(
     for _ in range(2):
         found = _moments(render(cameras).opacity)
         center, axes = cameras.centers, cameras.rotations
-        # Area falls with the distance's square; a camera that goes left sees things go right.
+        # Area falls with the squared distance; a camera that moves left sees objects move
+        # right.
         nearer = distance * (found[:, :1] / target[:, :1]).clamp(0.1, 10).sqrt()
         aside = torch.cat([(found - target)[:, 1:] / focal * nearer, distance - nearer], dim=1)
         center = center + (axes @ aside[..., None])[..., 0]
@@ -147,7 +149,7 @@ def _tried(
 
 
 def _moments(mask: Float[Tensor, "images height width"]) -> Float[Tensor, "images 3"]:
-    """Area, and x and y of the middle, in pixels."""
+    """Area and centroid (x, y), in pixels."""
     area = mask.sum((1, 2)).clamp_min(1e-3)
     x = (mask.sum(1) @ (torch.arange(mask.shape[2]).to(mask) + 0.5)) / area
     y = (mask.sum(2) @ (torch.arange(mask.shape[1]).to(mask) + 0.5)) / area

@@ -1,9 +1,10 @@
-"""Depth from a map of normals, by integration.
+"""Depth from a normal map, by integration.
 
-A surface's slope follows from its normal, and depth from slopes by least squares: neighbouring
-pixels shall differ in depth by the mean of their slopes (Horn and Brooks, "The Variational
-Approach to Shape from Shading", 1986). With a camera it is the logarithm of depth that has
-slopes free of depth (Quéau, Durou and Aujol, "Normal Integration: A Survey", 2018, sec. 2.2).
+Normals determine the slopes of the surface, and least squares integrate slopes to depth: the
+difference in depth of neighboring pixels is the mean of their slopes (Horn and Brooks, "The
+Variational Approach to Shape from Shading", 1986). For a perspective camera, it is the log
+depth whose slopes depend on normals alone (Quéau, Durou and Aujol, "Normal Integration: A
+Survey", 2018, sec. 2.2).
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from unrender.rendering.renderer import pixel_grid
 from unrender.shapes.mesh import Mesh
 
 GRAZING = 0.02
-"""Cosine to the line of sight below which a slope is too steep to be used."""
+"""Smallest accepted cosine between a normal and the line of sight."""
 
 
 def depth_from_normals(
@@ -25,23 +26,23 @@ def depth_from_normals(
     mask: Bool[Tensor, "height width"],
     camera: Cameras | None = None,
 ) -> Float[Tensor, "height width"]:
-    """Depth along the optical axis where the mask holds, 0 elsewhere.
+    """Depth along the optical axis inside of the mask, 0 elsewhere.
 
-    Without a camera, as seen from infinitely far away: normals in a camera's frame (x right, y
-    down, z forward), depth in pixels with mean 0. With one, normals in the world and depth up
-    to a factor, with geometric mean 1. Each connected part of the mask has its own constant or
-    factor. InputError if the mask is empty, or a normal in it is not finite, 0, or does not
-    face the camera.
+    Without a camera, the projection is orthographic: normals are in a camera frame (x right, y
+    down, z forward), and depth is in pixels with mean 0. With one, normals are in the world
+    frame, and depth is up to scale, with geometric mean 1. Each connected component of the mask
+    has its own offset or scale. Raises InputError if the mask is empty, or a normal in it is
+    NaN, Inf, 0, or does not face the camera.
     """
     if not bool(mask.any()):
-        raise InputError("the mask is empty: there are no normals to integrate")
+        raise InputError("the mask is empty: give one that covers the surface")
     chosen = normals[mask].double()
     if not bool(chosen.isfinite().all()):
-        raise InputError("normals in the mask are not all finite: leave such pixels out")
+        raise InputError("normals in the mask contain NaN or Inf: leave such pixels out")
     length = chosen.norm(dim=1, keepdim=True)
     if not bool((length > 0.1).all()):
         raise InputError(
-            f"{int((length <= 0.1).sum())} normals in the mask have no length: leave them out"
+            f"{int((length <= 0.1).sum())} normals in the mask are 0: leave these pixels out"
         )
     chosen = chosen / length
     height, width = mask.shape
@@ -75,7 +76,7 @@ def _integrated(
     weight: Float[Tensor, "pixels"],
     mask: Bool[Tensor, "height width"],
 ) -> Float[Tensor, "pixels"]:
-    """Weighted least squares: one equation for each pair of neighbours in the mask."""
+    """Weighted least squares with one equation per pair of neighbors in the mask."""
     from scipy import sparse  # noqa: PLC0415 - slow to import
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - as scipy
     from scipy.sparse.linalg import spsolve  # noqa: PLC0415 - as scipy
@@ -96,12 +97,12 @@ def _integrated(
     system = sparse.csr_matrix(
         (signs, (np.tile(edges, 2), np.concatenate([a, b]))), (len(pair), number)
     )
-    # Steep slopes are the least certain ones.
+    # Steep slopes are the least reliable ones.
     trust = sparse.diags(weight[pair].amin(1).square().numpy())
     links = sparse.csr_matrix((np.ones(len(pair)), (a, b)), (number, number))
     count, part = connected_components(links, directed=False)
     _, anchors = np.unique(part, return_index=True)
-    # One pixel of each part is held at 0, and the mean is taken off after.
+    # One pixel of each component is fixed at 0; the mean is subtracted afterwards.
     held = sparse.csr_matrix((np.ones(count), (anchors, anchors)), (number, number))
     found = np.atleast_1d(
         np.asarray(
@@ -115,7 +116,8 @@ def _integrated(
 def mesh_from_depth(
     depth: Float[Tensor, "height width"], mask: Bool[Tensor, "height width"], camera: Cameras
 ) -> Mesh:
-    """Two triangles for each four neighbours of the mask, in the world, facing the camera.
+    """Mesh with two triangles for each 2 × 2 block of the mask, in the world, facing the
+    camera.
 
     `depth` is along the optical axis.
     """

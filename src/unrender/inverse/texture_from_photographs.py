@@ -1,9 +1,8 @@
-"""A mesh's texture from photographs, with mesh, cameras and light known.
+"""A mesh's texture from photographs, with known mesh, cameras and lights.
 
-What pixels show is linear in the texture: each is a mean of a few texels, times the light
-there. Which texels these are does not change, so that it is found once, and then descent
-through the renderer's last step is quick. Pixels that an edge is blended into show something
-else as well and are left out.
+Pixels are linear in the texture: each is a weighted mean of a few texels, times the light.
+Which texels these are does not change, so the mesh is rasterized once, and only the texture
+lookup is differentiated at each step. Pixels with blended silhouette edges are left out.
 """
 
 from collections.abc import Sequence
@@ -22,17 +21,17 @@ from unrender.rendering.mesh.shading import Light, Material, light_on
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture
 
-SEEN = 0.2
-"""Pixels that a texel has to count for, together, to be seen."""
+VISIBLE = 0.2
+"""Smallest total weight of a texel in all pixels for it to count as visible."""
 
 
 @dataclass(frozen=True)
-class FoundTexture:
-    """The colours, and where they were seen."""
+class TextureEstimate:
+    """An estimated texture, and which of its texels the photographs show."""
 
     texture: UVTexture
-    seen: Bool[Tensor, "height width"]
-    """Texels that pixels show; the others are filled from their neighbours."""
+    visible: Bool[Tensor, "height width"]
+    """Texels that pixels show; the others are filled in from their neighbors."""
 
 
 def texture_from_photographs(
@@ -43,30 +42,30 @@ def texture_from_photographs(
     material: Material | None = None,
     steps: int = 300,
     smoothness: float = 1e-3,
-) -> FoundTexture:
-    """The image of the mesh's `UVTexture` that the photographs show, of the size that it has.
+) -> TextureEstimate:
+    """Estimate the image of the mesh's `UVTexture`, at the resolution that it has.
 
-    Photographs are over any background, which no pixel that counts shows. `smoothness` is the
-    weight of the squared difference of neighbouring texels, which fills what is not seen.
-    InputError if the mesh has no (u, v), photographs are not finite, none shows the mesh, or
-    no light falls on what they show.
+    The background of the photographs is ignored. `smoothness` is the weight of squared
+    differences of neighboring texels, which fill in texels that no photograph shows. Raises
+    InputError if the mesh has no UV coordinates, photographs contain NaN or Inf, none shows the
+    mesh, or the lights do not reach what they show.
     """
     layout = mesh.texture
     if not isinstance(layout, UVTexture):
-        raise InputError("the mesh has no texture by (u, v) to be filled: give it a UVTexture")
+        raise InputError("the mesh has no UV coordinates: give it a UVTexture")
     if images.shape[:3] != (len(cameras), cameras.height, cameras.width):
         raise InputError(
             f"{len(images)} photographs of {images.shape[2]}×{images.shape[1]} pixels for "
             f"{len(cameras)} cameras of {cameras.width}×{cameras.height}: resize the cameras"
         )
     if not bool(images.isfinite().all()):
-        raise InputError("the photographs are not all finite: read them again")
+        raise InputError("the photographs contain NaN or Inf: read them again")
     fragments = rasterize_mesh(mesh, cameras)
     points = fragments.interpolate(mesh.vertices, mesh.faces)
     normals = normalize(fragments.interpolate(mesh.vertex_normals(), mesh.faces), dim=1)
     eyes = cameras.centers[fragments.image]
     factor, highlight = light_on(points, normals, eyes, lights, material or Material())
-    # Where noise comes through unchanged no edge is blended in.
+    # Pixels where noise comes through unchanged have no blended edges.
     noise = torch.rand(*images.shape[:3], 1, generator=torch.Generator().manual_seed(0))
     clean = (
         antialiased(noise.to(images), fragments, EdgeTopology.of(mesh)) == noise.to(images)
@@ -76,9 +75,9 @@ def texture_from_photographs(
     factor, highlight = factor[whole].detach(), highlight[whole].detach()
     target = images.reshape(-1, 3)[fragments.pixel[whole]] - highlight
     if not len(face):
-        raise InputError("no photograph shows the inside of the mesh: check the cameras")
+        raise InputError("no photograph shows the mesh: check the cameras")
     if not bool((factor > 0).any()):
-        raise InputError("no light falls on what the photographs show: give other lights")
+        raise InputError("the lights do not reach what the photographs show: give other lights")
     logits = torch.zeros_like(layout.image, requires_grad=True)
     optimizer = torch.optim.Adam([logits], 0.1)
 
@@ -96,4 +95,5 @@ def texture_from_photographs(
     ones = torch.ones_like(layout.image, requires_grad=True)
     lit = (factor.amax(1, keepdim=True) > 0) * sampled(ones)
     (share,) = torch.autograd.grad(lit[:, 0].sum(), ones)
-    return FoundTexture(replace(layout, image=logits.detach().sigmoid()), share[..., 0] > SEEN)
+    visible = share[..., 0] > VISIBLE
+    return TextureEstimate(replace(layout, image=logits.detach().sigmoid()), visible)

@@ -133,7 +133,7 @@ class DVGOModel(nn.Module):
             view = positional_encoding(directions, options.direction_frequencies)
             head = torch.cat([directions, view], dim=1), bins.offsets
             inputs = torch.cat([features, unit, places], dim=1)
-            color = mlp(inputs, list(self.network), "sigmoid", head=head)
+            color = mlp(inputs, list(self.network), "sigmoid", ray_inputs=head)
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
         depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
         off = out.opacity.new_zeros(())

@@ -7,7 +7,7 @@ for densification: nearly transparent Gaussians are relocated to opaque ones, wh
 opacity with them, and noise is added to all means; and with the antialiasing of Yu et al.,
 "Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
 
-Each step renders one image: Gaussians are projected (kernels/footprint), splatted
+Each step renders one image: Gaussians are projected (kernels/gaussian_projection), splatted
 (kernels/splat), and updated by the gradient of the loss.
 """
 
@@ -26,7 +26,7 @@ from unrender.fields.ball import Ball
 from unrender.fields.gaussians import compute_relocation, neighbor_distance
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.footprint import footprints
+from unrender.kernels.gaussian_projection import project_gaussians
 from unrender.kernels.spherical_harmonics import harmonic_colors
 from unrender.kernels.splat import splat
 from unrender.rendering.renderer import Rendering
@@ -66,7 +66,7 @@ class GaussianSplattingModel(nn.Module):
         """Render one camera, with spherical harmonics up to `sh_degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
-        seen = footprints(
+        seen = project_gaussians(
             means,
             self.log_scales[:n],
             self.quaternions[:n],
@@ -79,9 +79,9 @@ class GaussianSplattingModel(nn.Module):
         if degree:
             towards = normalize(means - pose[:, 3], dim=1)
             color = color + harmonic_colors(towards, self.harmonics[:n], degree)
-        opacity = self.opacity_logits[:n].sigmoid() * seen.shrink
+        opacity = self.opacity_logits[:n].sigmoid() * seen.compensations
         out = splat(
-            seen.means,
+            seen.means2d,
             seen.conics,
             color.clamp_min(0),
             torch.where(seen.visible, opacity, 0.0),

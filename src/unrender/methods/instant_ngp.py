@@ -75,7 +75,7 @@ class InstantNGPModel(nn.Module):
         self.ball = Ball()
         table = torch.rand(self.layout.num_entries, 2, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        encoded = options.levels * self.layout.features
+        encoded = options.levels * self.layout.features_per_level
         width = options.width
         self.density_net = _weights([encoded, width, GEOMETRY_FEATURES], generator)
         hidden = [width] * options.color_layers
@@ -115,7 +115,7 @@ class InstantNGPModel(nn.Module):
         features = self.features(along_rays(origins, towards, middles, bins.offsets))
         density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
-        color = mlp(features, list(self.color_net), "sigmoid", head=view)
+        color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=view)
         starts, ends = bins.starts, bins.ends
         nearest = options.near if options.growth else 0.0
         if nearest:

@@ -70,9 +70,9 @@ class HashField(nn.Module):
     ):
         super().__init__()
         self.layout = layout
-        table = torch.rand(layout.num_entries, layout.features, generator=generator)
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
         self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        sizes = [layout.num_levels * layout.features, width, outputs]
+        sizes = [layout.num_levels * layout.features_per_level, width, outputs]
         self.network = _weights(sizes, generator)
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
@@ -168,7 +168,7 @@ class NerfactoModel(nn.Module):
         # What all samples of a ray share.
         head = torch.cat([spherical_harmonics(rays.directions), codes], dim=1)
         offsets = torch.arange(len(t) + 1, device=t.device) * options.bins
-        color = mlp(features, list(self.color), "sigmoid", head=(head, offsets))
+        color = mlp(features, list(self.color), "sigmoid", ray_inputs=(head, offsets))
         weights = bin_weights(density, t)
         rounds.append((s, weights))
         orientation = normals = t.new_zeros(())

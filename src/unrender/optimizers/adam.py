@@ -1,8 +1,8 @@
-"""Adam, and with one size of step for all numbers of a parameter.
+"""Adam with a second moment that is shared by all entries of a parameter.
 
-Kingma and Ba (2014); uniform as in Nicolet et al., "Large Steps in Inverse Rendering of
-Geometry" (2021), sec. 3.3: the second moment is the greatest of all entries, so that a gradient
-that is smooth stays so.
+Kingma and Ba (2014); "uniform" Adam as in Nicolet et al., "Large Steps in Inverse Rendering of
+Geometry" (2021), sec. 3.3: the second moment is the maximum over all entries, so that smooth
+gradients lead to smooth steps.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from torch import Tensor
 class UniformAdam(torch.optim.Optimizer):
     """Adam whose second moment is shared by all entries of a parameter.
 
-    Not in groups with `"uniform": False`, which have plain Adam.
+    Parameter groups with `"uniform": False` use standard Adam instead.
     """
 
     def __init__(
@@ -28,24 +28,24 @@ class UniformAdam(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One step; a closure is not called."""
-        assert closure is None, "a closure is of no use here"
+        """Update all parameters. Closures are not supported."""
+        assert closure is None, "closures are not supported"
         for group in self.param_groups:
             first, second = group["betas"]
-            for numbers in group["params"]:
-                if numbers.grad is None:
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                state = self.state[numbers]
+                state = self.state[parameter]
                 if not state:
                     state["step"] = torch.zeros(())
-                    state["exp_avg"] = torch.zeros_like(numbers)
-                    shape = () if group["uniform"] else numbers.shape
-                    state["exp_avg_sq"] = numbers.new_zeros(shape)
+                    state["exp_avg"] = torch.zeros_like(parameter)
+                    shape = () if group["uniform"] else parameter.shape
+                    state["exp_avg_sq"] = parameter.new_zeros(shape)
                 state["step"] += 1
                 count = float(state["step"])
-                mean = state["exp_avg"].lerp_(numbers.grad, 1 - first)
-                now = numbers.grad.square()
-                now = now.max() if group["uniform"] else now
-                square = state["exp_avg_sq"].lerp_(now, 1 - second)
+                mean = state["exp_avg"].lerp_(parameter.grad, 1 - first)
+                squared_grad = parameter.grad.square()
+                squared_grad = squared_grad.max() if group["uniform"] else squared_grad
+                square = state["exp_avg_sq"].lerp_(squared_grad, 1 - second)
                 scale = (square / (1 - second**count)).sqrt() + 1e-12
-                numbers.sub_(group["lr"] / (1 - first**count) * mean / scale)
+                parameter.sub_(group["lr"] / (1 - first**count) * mean / scale)

@@ -1,8 +1,8 @@
-"""Muon: steps along the momentum of a matrix with all its singular values made equal.
+"""Muon: updates of weight matrices by their orthogonalized momentum.
 
-Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the size of the
-steps follows Liu et al., "Muon is Scalable for LLM Training" (2025), so that one learning rate
-and one weight decay serve the matrices and all other parameters, which AdamW updates.
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). Updates are
+scaled as in Liu et al., "Muon is Scalable for LLM Training" (2025), so that one learning rate
+and one weight decay serve both the matrices and all other parameters, which AdamW updates.
 """
 
 import math
@@ -16,31 +16,33 @@ from unrender.kernels.runtime.jit import run_threads
 
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic a s + b s³ + c s⁵, which lifts small singular values fastest."""
+"""Coefficients of the quintic a s + b s³ + c s⁵, which increases small singular values."""
 MOMENTUM = 0.95
 ADAM_UPDATE = 0.2
-"""Root mean square of the entries of AdamW's updates, in units of the learning rate."""
+"""Root mean square of the entries of typical AdamW updates, relative to the learning rate."""
 
 
-def orthogonalised(
+def orthogonalize(
     matrix: Float[Tensor, "rows columns"], dtype: torch.dtype
 ) -> Float[Tensor, "rows columns"]:
-    """U Vᵀ of the singular value decomposition U S Vᵀ, roughly: by Newton-Schulz iterations.
+    """Approximate U Vᵀ of the singular value decomposition U S Vᵀ, by Newton-Schulz iterations.
 
-    The singular values of the outcome lie between about 0.7 and 1.2, except for those that are
-    tiny in the input beside its norm. Products are made in `dtype`.
+    The singular values of the result are between about 0.7 and 1.2, except for those that are
+    tiny relative to the norm of the input. Products are computed in `dtype`.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.to(dtype).T if tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp_min(1e-7)
-    # Short floats would lose the small singular values, which the Gram matrix squares.
+    # Low precision would lose small singular values, which the Gram matrix squares.
     exact = dtype in (torch.float32, torch.float64)
-    turned = _turned_by_gram if exact and wide.shape[1] >= 2 * wide.shape[0] else _turned
-    found = turned(wide)
-    return (found.T if tall else found).to(matrix.dtype)
+    iterate = (
+        _newton_schulz_gram if exact and wide.shape[1] >= 2 * wide.shape[0] else _newton_schulz
+    )
+    result = iterate(wide)
+    return (result.T if tall else result).to(matrix.dtype)
 
 
-def _turned(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+def _newton_schulz(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         gram = wide @ wide.T
@@ -49,14 +51,14 @@ def _turned(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"
     return wide
 
 
-def _turned_by_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """The same iterations, all but the first and the last product on a small square."""
+def _newton_schulz_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """The same iterations with the Gram matrix, which is smaller than a wide matrix."""
     a, b, c = COEFFICIENTS
     gram = wide @ wide.T
     total = polynomial = gram
     for iteration in range(ITERATIONS):
         if iteration:
-            # Polynomials of one matrix commute, and so does the Gram matrix with them.
+            # The Gram matrix and polynomials of it commute.
             gram = polynomial @ (gram @ polynomial)
         polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal().add_(a)
@@ -65,68 +67,68 @@ def _turned_by_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows 
 
 
 class Muon(torch.optim.AdamW):
-    """Muon for the matrices between layers, AdamW for all else, which may be everything.
+    """Muon for weight matrices, of which there may be none, and AdamW for all other parameters.
 
-    Gradients that AdamW uses are shortened to `max_norm` together; Muon's steps do not depend
-    on the length of the gradient.
+    The gradients for AdamW are clipped to the total norm `max_norm`; Muon's updates do not
+    depend on the norm of the gradient.
     """
 
     def __init__(
         self,
         matrices: Sequence[nn.Parameter],
         others: Sequence[nn.Parameter],
-        rate: float,
+        lr: float,
         weight_decay: float,
         max_norm: float,
         dtype: torch.dtype,
     ):
-        """`dtype`: of Muon's products; bfloat16 is enough where it is fast."""
+        """`dtype` is that of Muon's matrix products; bfloat16 is accurate enough for them."""
         groups = [
             {"params": list(matrices), "matrices": True},
             {"params": list(others), "matrices": False},
         ]
         super().__init__(
-            groups, lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+            groups, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
         )
         self.max_norm, self.dtype = max_norm, dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
-        assert closure is None, "the loss is computed once, before the step"
+        assert closure is None, "closures are not supported: compute the loss before the step"
         for group in self.param_groups:
             if group["matrices"]:
-                self._turn(group["params"], group["lr"], group["weight_decay"])
+                self._update_matrices(group["params"], group["lr"], group["weight_decay"])
             else:
                 nn.utils.clip_grad_norm_(group["params"], self.max_norm)
         super().step()
 
-    def _turn(
-        self, parameters: Sequence[nn.Parameter], rate: float, weight_decay: float
+    def _update_matrices(
+        self, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float
     ) -> None:
         matrices = [matrix for matrix in parameters if matrix.grad is not None]
-        updates = [self._ahead(matrix) for matrix in matrices]
+        updates = [self._nesterov(matrix) for matrix in matrices]
         if matrices and matrices[0].device.type == "cpu":
-            # A thread to a matrix: threads that share such small products wait for each other.
-            updates = run_threads(self._turned, updates, takes_part=False)
+            # One thread per matrix, because small products scale badly over threads.
+            updates = run_threads(self._orthogonalize, updates, include_caller=False)
         else:
-            updates = list(map(self._turned, updates))
+            updates = list(map(self._orthogonalize, updates))
         for matrix, update in zip(matrices, updates, strict=True):
-            # An orthogonal matrix has entries of 1 / √max(rows, columns) in the mean square.
+            # Entries of an orthogonal matrix have the root mean square 1 / √max(rows, columns).
             size = ADAM_UPDATE * math.sqrt(max(matrix.shape))
-            matrix.mul_(1 - rate * weight_decay).add_(update, alpha=-rate * size)
+            matrix.mul_(1 - lr * weight_decay).add_(update, alpha=-lr * size)
             # AdamW skips parameters without a gradient.
             matrix.grad = None
 
-    def _turned(self, matrix: Tensor) -> Tensor:
-        return orthogonalised(matrix, self.dtype)
+    def _orthogonalize(self, matrix: Tensor) -> Tensor:
+        return orthogonalize(matrix, self.dtype)
 
-    def _ahead(self, matrix: nn.Parameter) -> Tensor:
-        """The momentum as it will be a step further on (Nesterov)."""
+    def _nesterov(self, matrix: nn.Parameter) -> Tensor:
+        """Update the momentum and return the Nesterov momentum."""
         gradient = matrix.grad
-        assert gradient is not None, "only what has a gradient moves"
+        assert gradient is not None, "only parameters with a gradient are updated"
         state = self.state[matrix]
         if "momentum" not in state:
-            # AdamW wants a step counted for all that has a state.
+            # AdamW requires a step count in every state.
             state["step"] = torch.zeros(())
             state["momentum"] = torch.zeros_like(matrix)
         state["step"] += 1

@@ -1,4 +1,4 @@
-"""What a render holds, as pictures: colour, depth, normals and opacity."""
+"""Images of a rendering's channels: color, depth, normals and opacity."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,7 +10,7 @@ from unrender.rendering.renderer import Rendering, pixel_grid
 
 CHANNELS = ("color", "depth", "normals", "opacity")
 SOLID = 0.5
-"""Pixels of less opacity have no depth and no normal that is worth a look."""
+"""Opacity below which depth and normals are not shown."""
 COLORS = (
     (0.19, 0.07, 0.23),
     (0.27, 0.52, 0.98),
@@ -20,7 +20,7 @@ COLORS = (
     (0.89, 0.27, 0.04),
     (0.48, 0.02, 0.01),
 )
-"""From near to far: some of the colours of "Turbo" (Mikhailov 2019)."""
+"""Colormap from near to far: some colors of "Turbo" (Mikhailov 2019)."""
 
 
 def as_images(
@@ -28,10 +28,10 @@ def as_images(
     channel: str,
     background: Float[Tensor, "3"],
 ) -> Float[Tensor, "cameras height width 3"]:
-    """One of CHANNELS in [0, 1], over a background.
+    """Images in [0, 1] of one of CHANNELS, over a background.
 
-    Depths run from the nearest to the farthest hundredth of all images; normals n are
-    (n + 1) / 2 in the world frame.
+    The colormap of depths spans the 1st to the 99th percentile over all images; normals n are
+    shown as (n + 1) / 2 in the world frame.
     """
     if channel not in CHANNELS:
         raise InputError(f"{channel!r}: choose one of {', '.join(CHANNELS)}")
@@ -57,7 +57,7 @@ def as_images(
 def _colored(
     depth: Float[Tensor, "*batch"], solid: Bool[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch 3"]:
-    """Depths as COLORS, between which they are blended."""
+    """Depths by interpolation in COLORS."""
     seen = depth[solid].sort().values
     if not len(seen):
         return torch.zeros(*depth.shape, 3)
@@ -71,7 +71,7 @@ def _colored(
 def surface_normals(
     rendering: Rendering, cameras: Cameras
 ) -> Float[Tensor, "cameras height width 3"]:
-    """Of the surface that the depths show: at right angles to its slopes, toward the camera."""
+    """Normals from the depths, by cross products of finite differences, toward the camera."""
     num, height, width = rendering.depth.shape
     index = torch.arange(num)[:, None, None].expand(num, height, width)
     rays = cameras.rays(index, pixel_grid(width, height).expand(num, height, width, 2))

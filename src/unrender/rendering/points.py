@@ -1,9 +1,9 @@
-"""Points as cameras see them: as round spots that fade from their centres outward.
+"""Rendering of points as round spots that fade from their centers outward.
 
-A spot of radius r covers a pixel at distance d from its centre by exp(−2 d² / r²): 1 in the
-middle, 0.14 at the radius. Spots are either put in front of each other, nearest first, which is
-splatting (kernels/splat), or the nearest few of each pixel are averaged with what they cover as
-weights, as surfels are where they overlap (Wiles et al., "SynSin", 2020, compares the two).
+A spot of radius r has opacity exp(−2 d² / r²) at distance d from its center: 1 at the center,
+0.14 at the radius. Spots are either composited front to back, which is splatting
+(kernels/splat), or the nearest few of each pixel are averaged with their opacities as weights,
+as overlapping surfels are (Wiles et al., "SynSin", 2020, compares the two).
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ from unrender.rendering.mesh.raster import NEAR
 from unrender.rendering.renderer import Renderer, Rendering
 
 MOST_PIXELS = 1 << 27
-"""Pairs of spot and pixel that an average of spots may take: a few gigabytes."""
+"""Largest number of pairs of spot and pixel for averaging: a few gigabytes of memory."""
 
 
 def points_renderer(
@@ -33,11 +33,11 @@ def points_renderer(
     layers: int = 8,
     backend: Backend = "auto",
 ) -> Renderer:
-    """Spots of points: differentiable in positions, colours, radius and cameras.
+    """Renderer of points as spots; differentiable in positions, colors, radius and cameras.
 
-    Colours are in [0, 1]. `radius` is in scene units or, if `in_pixels`, the same at any
-    distance. `mixing` "mean" averages the `layers` nearest. InputError if radius or layers are
-    not positive.
+    Colors are in [0, 1]. `radius` is in scene units or, with `in_pixels`, in pixels at any
+    distance. `mixing` "mean" averages the `layers` nearest spots. Raises InputError if radius
+    or layers are not positive.
     """
     if layers < 1:
         raise InputError(f"layers {layers}: give at least 1")
@@ -95,7 +95,7 @@ def _mean(
     layers: int,
 ) -> Rendering:
     spot, pixel = _pairs(means.detach(), radii.detach(), width, height)
-    # By pixel and then by distance; each pixel keeps its first few.
+    # Sort by pixel and then by distance; each pixel keeps its nearest spots.
     order = distance.detach()[spot].argsort(stable=True)
     order = order[pixel[order].argsort(stable=True)]
     spot, pixel = spot[order], pixel[order]
@@ -108,7 +108,7 @@ def _mean(
     numbers = torch.cat([colors, distance[:, None], torch.ones_like(distance)[:, None]], dim=1)
     numbers = numbers[spot] * alpha[:, None]
     total = numbers.new_zeros(width * height, 5).index_add(0, pixel, numbers)
-    # What all spots together leave uncovered.
+    # Log transmittance of all spots of a pixel.
     missed = torch.log1p(-alpha.clamp_max(1 - 1e-6))
     missed = missed.new_zeros(width * height).index_add(0, pixel, missed)
     opacity = -torch.expm1(missed)
@@ -120,7 +120,7 @@ def _mean(
 def _pairs(
     means: Float[Tensor, "spots 2"], radii: Float[Tensor, "spots"], width: int, height: int
 ) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
-    """Spots, and the pixels that they cover by MIN_ALPHA or more; row by row."""
+    """Pairs of spots and the pixels where their opacity is at least MIN_ALPHA."""
     reach = radii * (-torch.tensor(MIN_ALPHA).log() / 2).sqrt().item()
     limit = torch.tensor([width, height], device=means.device)
     low = (means - reach[:, None] - 0.5).ceil().clamp_min(0).minimum(limit).long()
@@ -129,7 +129,7 @@ def _pairs(
     count = size.prod(1)
     if int(count.sum()) > MOST_PIXELS:
         raise InputError(
-            f"spots cover {int(count.sum())} pixels in all, more than {MOST_PIXELS}: give a "
+            f"spots cover {int(count.sum())} pixels, more than {MOST_PIXELS}: give a "
             'smaller radius, or mixing="front to back"'
         )
     spot = torch.arange(len(means), device=means.device).repeat_interleave(count)

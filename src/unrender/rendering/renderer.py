@@ -1,4 +1,4 @@
-"""The narrow waist: what every renderer returns, and what every pose estimator returns."""
+"""The common interfaces of renderers and of pose estimators."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ class Rendering:
     color: Float[Tensor, "*batch 3"]
     """Display-referred RGB in [0, 1], premultiplied: over black, before any background."""
     opacity: Float[Tensor, "*batch"]
-    """Share of the pixel that the scene covers, in [0, 1]."""
+    """Opacity of the scene in the pixel, in [0, 1]."""
     depth: Float[Tensor, "*batch"]
     """Mean distance along the ray in scene units; 0 where nothing is hit."""
     normals: Float[Tensor, "*batch 3"] | None = None
@@ -49,7 +49,7 @@ class Rendering:
 
     @property
     def rgba(self) -> Float[Tensor, "*batch 4"]:
-        """Premultiplied."""
+        """Color and opacity, premultiplied."""
         return torch.cat([self.color, self.opacity[..., None]], dim=-1)
 
     def over(self, background: Color = "white") -> Float[Tensor, "*batch 3"]:
@@ -147,7 +147,7 @@ class Rendering:
 
 
 def concatenated(parts: Sequence[Rendering]) -> Rendering:
-    """All of them, one after the other; with normals if each has some."""
+    """Concatenate renderings along the first axis; with normals if all of them have some."""
     normals = [part.normals for part in parts if part.normals is not None]
     return Rendering(
         torch.cat([part.color for part in parts]),
@@ -159,26 +159,26 @@ def concatenated(parts: Sequence[Rendering]) -> Rendering:
 
 @dataclass(frozen=True)
 class PoseModes:
-    """Where each camera may be: the best mode of the posterior first."""
+    """Modes of the posterior over each camera's pose, the best one first."""
 
     world_from_camera: Float[Tensor, "cameras modes 3 4"]
     share: Float[Tensor, "cameras modes"]
-    """Of the posterior; the shares of a camera sum to 1, and a mode that it lacks has 0."""
+    """Posterior mass of each mode: sums to 1 for each camera, and is 0 for padding."""
 
 
 @dataclass(frozen=True)
 class PoseEstimate:
-    """Cameras recovered from images, each with the error it is expected to have."""
+    """Camera poses estimated from images, with their expected errors."""
 
     cameras: Cameras
     axis_errors: Float[Tensor, "cameras 3"]
-    """Root mean square error about each of the camera's own axes, as expected, in radians."""
+    """Expected root mean square rotation error about each of the camera's axes, in radians."""
     translation_error: Float[Tensor, "cameras"]
-    """Root mean square error of the camera's centre, as expected, in scene units."""
+    """Expected root mean square error of the camera's center, in scene units."""
     misfit: Float[Tensor, "cameras"] | None = None
-    """Mean square of what the image at the pose differs by from the image that was given."""
+    """Mean squared difference between the image rendered at the pose and the given image."""
     modes: PoseModes | None = None
-    """Where the estimator sees all of the poses; the first mode is the estimate."""
+    """All modes, if the estimator finds several; the first one is the estimate."""
 
     @classmethod
     def isotropic(
@@ -187,7 +187,7 @@ class PoseEstimate:
         rotation_error: Float[Tensor, "cameras"],
         translation_error: Float[Tensor, "cameras"],
     ) -> "PoseEstimate":
-        """The error about every axis is the same."""
+        """An estimate with the same rotation error about every axis."""
         return cls(cameras, (rotation_error / 3**0.5)[:, None].expand(-1, 3), translation_error)
 
     def __len__(self) -> int:
@@ -215,13 +215,13 @@ class PoseEstimate:
 
     @property
     def rotation_error(self) -> Float[Tensor, "cameras"]:
-        """Root mean square angle of the error, as expected, in radians."""
+        """Expected root mean square rotation angle of the error, in radians."""
         return self.axis_errors.norm(dim=1)
 
     def or_better(self, others: "PoseEstimate", image: Int[Tensor, "others"]) -> "PoseEstimate":
-        """These estimates, but the other ones of the same images where their misfit is less.
+        """For each image, the estimate with the smallest misfit among these and `others`.
 
-        `image` says of which image each of the others is; both know their misfits.
+        `image` is the index of the image of each of the others. Both must have misfits.
         """
         assert self.misfit is not None, "estimates are compared by their misfit"
         assert others.misfit is not None, "estimates are compared by their misfit"
@@ -229,7 +229,7 @@ class PoseEstimate:
         index = torch.cat([torch.arange(len(self.cameras), device=image.device), image])
         order = misfit.argsort(descending=True)
         best = torch.empty_like(index[: len(self.cameras)])
-        # Of several that are written to one place, the last one remains: that which fits best.
+        # In descending order of misfit, so that the best estimate is written last.
         for each in order.tolist():
             best[index[each]] = each
         poses = [each.cameras.world_from_camera for each in (self, others)]
@@ -261,15 +261,15 @@ PoseEstimator = Callable[[Images], PoseEstimate]
 
 
 def supersampled(renderer: Renderer, factor: int) -> Renderer:
-    """Render with `factor`² rays a pixel and average: the box filter that cameras have.
+    """Render with `factor`² rays per pixel and average them, which is a box filter.
 
-    One ray a pixel aliases when the scene has detail below the pixel.
+    One ray per pixel aliases if the scene has detail smaller than a pixel.
     """
 
     def render(cameras: Cameras) -> Rendering:
         fine = renderer(cameras.resized(cameras.width * factor, cameras.height * factor))
         opacity = _box(fine.opacity[..., None], factor)[..., 0]
-        # Depth is a mean over what was hit, so it averages with opacity as its weight.
+        # Depth is a mean over hits, so it is averaged with opacity as the weight.
         weighted = _box((fine.depth * fine.opacity)[..., None], factor)[..., 0]
         depth = torch.where(opacity > 0, weighted / opacity.clamp_min(1e-8), 0.0)
         return Rendering(_box(fine.color, factor), opacity, depth)
@@ -285,13 +285,13 @@ def _box(
 
 
 def pixel_grid(width: int, height: int) -> Float[Tensor, "height width 2"]:
-    """(x, y) of every pixel's centre."""
+    """Coordinates (x, y) of all pixel centers."""
     y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return torch.stack([x, y], dim=-1)
 
 
 def camera_batches(cameras: Cameras, pixels_at_once: int) -> list[Cameras]:
-    """The cameras in groups of at most that many pixels, but at least one camera."""
+    """Split cameras into batches of at most `pixels_at_once` pixels, or a single camera."""
     group = max(1, math.floor(pixels_at_once / (cameras.width * cameras.height)))
     starts = range(0, len(cameras), group)
     return [cameras.select(slice(start, start + group)) for start in starts]

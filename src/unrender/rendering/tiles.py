@@ -1,4 +1,4 @@
-"""Whole images from a renderer of rays."""
+"""Rendering of whole images by a renderer of rays."""
 
 from collections.abc import Callable
 
@@ -17,12 +17,12 @@ def render_in_tiles(
     own_threads: bool = False,
     follow: bool = False,
 ) -> Rendering:
-    """Images, so many rays at a time; differentiable in poses that require gradients.
+    """Render images in tiles of `rays_at_once` rays; differentiable in poses that require
+    gradients.
 
-    With `follow`, gradients reach whatever else the rays' colours depend on as well.
-
-    With `own_threads`, each tile is computed by one thread on the CPU, whose arrays then stay
-    in its cache: right for what computes in kernels, wrong for large products of torch.
+    With `follow`, gradients also reach everything else that the rays' colors depend on. With
+    `own_threads`, each tile is computed by one thread on the CPU, so that its arrays stay in
+    cache: faster for renderers that run in kernels, slower for large matrix products in torch.
     """
     follow |= cameras.world_from_camera.requires_grad
     follow &= torch.is_grad_enabled()

@@ -75,9 +75,9 @@ def write_field_comparison(
     subtitle: str,
     truth: Appearance,
     fields: Sequence[FittedField],
-    film: Path,
+    clip: Path,
 ) -> None:
-    """Write the page atomically. `film` is a video of the fits."""
+    """Write the page atomically. `clip` is a video of the fits."""
     looks = [("target", truth), *((field.kind, field.appearance) for field in fields)]
     versions = [(name, look.color[None]) for name, look in looks]
     page = Page(
@@ -90,14 +90,14 @@ def write_field_comparison(
                 paragraph(COMPARE_HINT),
                 wipe(versions, 0, "The whole image."),
             ),
-            section("Training curves", _learning(fields), video(film, _FILM, wide=True)),
+            section("Training curves", _learning(fields), video(clip, _CLIP, wide=True)),
             section("Detail and derivatives", *_looks(truth, fields)),
         ),
     )
     page.write(path)
 
 
-_FILM = "Progress of the fits: all fields have spent the same share of their budget."
+_CLIP = "Progress of the fits: all fields have spent the same share of their budget."
 
 
 def _figures(fields: Sequence[FittedField]) -> Fragment:

@@ -1,1 +1,1 @@
-"""Explicit and implicit shapes: meshes, points, voxels, signed distances; their files."""
+"""Shapes: meshes, point clouds, voxel grids and signed distances, with their files."""

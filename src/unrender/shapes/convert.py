@@ -90,8 +90,8 @@ def mesh_from_voxels(grid: VoxelGrid, level: float = 0.5, closed: bool = True) -
         vertices, faces, _, _ = marching_cubes(
             values.numpy(), level, gradient_direction="ascent"
         )
-    place = torch.from_numpy(np.ascontiguousarray(vertices)) * grid.cell + first
-    mesh = Mesh(place.float(), torch.from_numpy(faces.astype(np.int64)))
+    positions = torch.from_numpy(np.ascontiguousarray(vertices)) * grid.cell + first
+    mesh = Mesh(positions.float(), torch.from_numpy(faces.astype(np.int64)))
     return mesh.to(grid.values.device)
 
 
@@ -108,10 +108,10 @@ def mesh_from_points(cloud: PointCloud, like: VoxelGrid, neighbors: int = 8) -> 
         raise InputError("points without normals have no inside: estimate their normals first")
     normals, points = cloud.normals, cloud.points
 
-    def distance(places: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        found = k_nearest(places[None], points[None], min(neighbors, len(points)))
+    def distance(queries: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        found = k_nearest(queries[None], points[None], min(neighbors, len(points)))
         index, square = found.index[0], found.distance2[0]
-        away = ((places[:, None] - points[index]) * normals[index]).sum(2)
+        away = ((queries[:, None] - points[index]) * normals[index]).sum(2)
         weight = 1 / (square + 1e-4 * like.cell**2)
         return (weight * away).sum(1) / weight.sum(1)
 

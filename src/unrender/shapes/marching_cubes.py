@@ -68,12 +68,12 @@ def zero_level_set(
     lattice = _Lattice(function, half_width, size, blocks * block)
     near = _blocks_near_surface(lattice, blocks, block, lipschitz)
     keys: list[Tensor] = []
-    places: list[Tensor] = []
+    positions: list[Tensor] = []
     faces: list[Tensor] = []
     count = 0
-    for slab_keys, slab_places, slab_faces in _slabs(lattice, near, block):
+    for slab_keys, slab_positions, slab_faces in _slabs(lattice, near, block):
         keys.append(slab_keys)
-        places.append(slab_places)
+        positions.append(slab_positions)
         faces.append(slab_faces + count)
         count += len(slab_keys)
     if not keys:
@@ -81,7 +81,7 @@ def zero_level_set(
     # Slabs share the vertices on the plane between them.
     unique, index = torch.cat(keys).unique(return_inverse=True)
     vertices = torch.empty(len(unique), 3)
-    vertices[index] = torch.cat(places)
+    vertices[index] = torch.cat(positions)
     return Mesh(vertices, index[torch.cat(faces)])
 
 
@@ -95,14 +95,14 @@ class _Lattice:
     def values(self, corners: Int[Tensor, "corners 3"]) -> Float[Tensor, "corners"]:
         found: list[Tensor] = []
         for part in corners.split(CHUNK_SIZE):
-            values = self.function(self.places(part.float()))
+            values = self.function(self.positions(part.float()))
             if not bool(values.isfinite().all()):
                 raise InputError("the values of a field are not all finite: it has no surface")
             walls = ((part == 0) | (part == self.cells)).any(1)
             found.append(torch.where(walls, values.abs(), values))
         return torch.cat(found) if found else torch.zeros(0)
 
-    def places(self, corners: Float[Tensor, "corners 3"]) -> Float[Tensor, "corners 3"]:
+    def positions(self, corners: Float[Tensor, "corners 3"]) -> Float[Tensor, "corners 3"]:
         return corners * self.size - self.half_width
 
 
@@ -138,9 +138,11 @@ def _slabs(
         needed = torch.zeros(side, side, dtype=torch.bool)
         for y, z in itertools.product((0, 1), repeat=2):
             needed[y : side - 1 + y, z : side - 1 + z] |= cells
-        asked = (needed & values.isnan()).nonzero()
-        asked[:, 0] += number * block
-        values[asked[:, 0] - number * block, asked[:, 1], asked[:, 2]] = lattice.values(asked)
+        queried = (needed & values.isnan()).nonzero()
+        queried[:, 0] += number * block
+        values[queried[:, 0] - number * block, queried[:, 1], queried[:, 2]] = lattice.values(
+            queried
+        )
         shared = values[block]
         found = _slab_faces(lattice, values, cells.expand(block, -1, -1), number * block)
         if found is not None:
@@ -176,9 +178,9 @@ def _slab_faces(
     chosen = torch.empty_like(keys)
     chosen[index] = torch.arange(len(index))
     below, above = corner[row[chosen, None], ends[chosen]].unbind(1)
-    place = lower[chosen].float()
-    place[torch.arange(len(place)), axis[chosen]] += below / (below - above)
-    return keys, lattice.places(place), index.view(-1, 3)
+    position = lower[chosen].float()
+    position[torch.arange(len(position)), axis[chosen]] += below / (below - above)
+    return keys, lattice.positions(position), index.view(-1, 3)
 
 
 @functools.cache

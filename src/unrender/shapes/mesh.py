@@ -1,7 +1,7 @@
-"""Triangle meshes, one or many at a time, and what is known of their faces and edges.
+"""Triangle meshes, alone and in batches, with normals, areas and edges.
 
-A face is three rows of `vertices`, counterclockwise as seen from outside. An edge is two, the
-lower one first.
+A face is three rows of `vertices`, counterclockwise as seen from outside. An edge is a pair of
+vertex rows, the lower row first.
 """
 
 import dataclasses
@@ -24,14 +24,14 @@ MAX_CHECKED_FACES = 200_000
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles."""
+    """A triangle mesh, optionally with a texture and vertex normals."""
 
     vertices: Float[Tensor, "vertices 3"]
     """In scene units."""
     faces: Int[Tensor, "faces 3"]
     texture: Texture | None = None
     normals: Float[Tensor, "vertices 3"] | None = None
-    """Of the vertices as a file gave them; without, the mean of the faces' around them."""
+    """Unit vertex normals from a file; if None, they are computed from the adjacent faces."""
 
     @classmethod
     def colored(
@@ -113,6 +113,7 @@ class Mesh:
         return f"Mesh({', '.join(parts)})"
 
     def to(self, device: torch.device | str) -> "Mesh":
+        """Move all tensors to a device."""
         texture = self.texture
         if texture is not None:
             fields = {
@@ -124,17 +125,17 @@ class Mesh:
         return Mesh(self.vertices.to(device), self.faces.to(device), texture, normals)
 
     def with_vertices(self, vertices: Float[Tensor, "vertices 3"]) -> "Mesh":
-        """The same faces and texture on vertices elsewhere; normals follow from the faces."""
+        """The same faces and texture with other vertices, and without given normals."""
         return dataclasses.replace(self, vertices=vertices, normals=None)
 
     def vertex_normals(self) -> Float[Tensor, "vertices 3"]:
-        """Of unit length; those that were given, or else from the faces."""
+        """Unit vertex normals: the given ones, or else those computed from the faces."""
         if self.normals is not None:
             return self.normals
         return vertex_normals(self.vertices, self.faces)
 
     def unit_cube(self) -> "Mesh":
-        """Moved and scaled so that its box is centred at 0 and its longest side is 1."""
+        """Translated and scaled to a bounding box centered at 0 with longest side 1."""
         low, high = self.vertices.amin(0), self.vertices.amax(0)
         size = (high - low).max().clamp_min(1e-12)
         return dataclasses.replace(self, vertices=(self.vertices - (low + high) / 2) / size)
@@ -142,9 +143,10 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Meshes:
-    """Several meshes as one: rows of all vertices and faces, and where each mesh begins.
+    """A packed batch of meshes: all vertices and faces, and where each mesh begins.
 
-    Whatever takes vertices and faces takes a packed batch as it is: its parts do not touch.
+    Functions of vertices and faces work on a packed batch unchanged, as its meshes are
+    disjoint.
     """
 
     vertices: Float[Tensor, "vertices 3"]
@@ -156,8 +158,8 @@ class Meshes:
 
     @classmethod
     def pack(cls, meshes: Sequence[Mesh]) -> "Meshes":
-        """Meshes of any sizes, of which there must be some."""
-        assert meshes, "a batch of no meshes"
+        """Pack one or more meshes of any sizes."""
+        assert meshes, "a batch needs at least one mesh"
         device = meshes[0].vertices.device
         vertices, faces = (
             torch.tensor([0, *counts], device=device).cumsum(0)
@@ -175,7 +177,7 @@ class Meshes:
     def with_shared_faces(
         cls, vertices: Float[Tensor, "meshes vertices 3"], faces: Int[Tensor, "faces 3"]
     ) -> "Meshes":
-        """Meshes of the same faces, as a network deforms one template."""
+        """A batch of meshes with the same faces, as when a network deforms one template."""
         number, count, _ = vertices.shape
         start = torch.arange(number + 1, device=vertices.device)
         packed = (faces + count * start[:-1, None, None]).flatten(0, 1)
@@ -189,7 +191,7 @@ class Meshes:
         return f"Meshes({len(self)} meshes, {sizes})"
 
     def unpack(self) -> list[Mesh]:
-        """Each by itself."""
+        """The meshes as a list."""
         vertices = self.vertices.split(self.first_vertex.diff().tolist())
         faces = self.faces.split(self.first_face.diff().tolist())
         parts = zip(vertices, faces, self.first_vertex, strict=False)
@@ -197,22 +199,23 @@ class Meshes:
 
     @property
     def mesh_of_face(self) -> Int[Tensor, "faces"]:
-        """Which mesh each face is of."""
-        return _owner(self.first_face)
+        """The index of the mesh that each face belongs to."""
+        return _batch_index(self.first_face)
 
     @property
     def mesh_of_vertex(self) -> Int[Tensor, "vertices"]:
-        """Which mesh each vertex is of."""
-        return _owner(self.first_vertex)
+        """The index of the mesh that each vertex belongs to."""
+        return _batch_index(self.first_vertex)
 
 
-def _owner(first: Int[Tensor, "offsets"]) -> Int[Tensor, "rows"]:
+def _batch_index(first: Int[Tensor, "offsets"]) -> Int[Tensor, "rows"]:
+    """The part that each row belongs to, from the offsets of the parts."""
     number = torch.arange(len(first) - 1, device=first.device)
     return number.repeat_interleave(first.diff())
 
 
 def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh of all; colours are kept if each part has them for its vertices."""
+    """Join meshes into one; vertex colors are kept if all parts have them."""
     packed = Meshes.pack(meshes)
     colors = [m.texture.colors for m in meshes if isinstance(m.texture, VertexColors)]
     whole = len(colors) == len(meshes)
@@ -224,7 +227,7 @@ def join_meshes(meshes: Sequence[Mesh]) -> Mesh:
 def face_normals(
     vertices: Float[Tensor, "*batch vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "*batch faces 3"]:
-    """Outward, and as long as twice the face's area."""
+    """Outward normals whose length is twice the face's area."""
     a, b, c = vertices[..., faces, :].unbind(-2)
     return torch.linalg.cross(b - a, c - a)
 
@@ -232,13 +235,14 @@ def face_normals(
 def face_areas(
     vertices: Float[Tensor, "*batch vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "*batch faces"]:
+    """Areas of the faces."""
     return face_normals(vertices, faces).norm(dim=-1) / 2
 
 
 def vertex_normals(
     vertices: Float[Tensor, "*batch vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "*batch vertices 3"]:
-    """Of unit length: the mean of the faces around, by area; 0 where there are none."""
+    """Unit normals: the area-weighted mean over adjacent faces; 0 where there are none."""
     normals = face_normals(vertices, faces)
     total = torch.zeros_like(vertices)
     for corner in range(3):
@@ -248,24 +252,25 @@ def vertex_normals(
 
 @dataclass(frozen=True)
 class Edges:
-    """Every edge once, and the faces on it."""
+    """The edges of a mesh, each once, and the faces adjacent to them."""
 
     vertices: Int[Tensor, "edges 2"]
-    """The lower row first; the edges are sorted."""
+    """The lower row first; edges are sorted."""
     face_edges: Int[Tensor, "faces 3"]
-    """The edge of each face opposite its first, second and third corner."""
+    """The edges of each face, opposite its first, second and third corner."""
     faces: Int[Tensor, "edges 2"]
-    """Of two faces; −1 where an edge has fewer. Of more, the first two."""
+    """The two faces at each edge; −1 where there are fewer, the first two where there are more.
+    """
     num_faces: Int[Tensor, "edges"]
 
     @property
     def closed(self) -> bool:
-        """Whether each edge has two faces: watertight, if they are oriented alike."""
+        """Whether each edge has two faces; if oriented alike, the mesh is watertight."""
         return bool((self.num_faces == 2).all())
 
 
 def edges_of(faces: Int[Tensor, "faces 3"]) -> Edges:
-    """The edges of a mesh."""
+    """The edges of a mesh, from its faces."""
     sides = faces[:, [[1, 2], [2, 0], [0, 1]]].flatten(0, 1).sort(dim=1).values
     keys, inverse, counts = _keys(sides).unique(return_inverse=True, return_counts=True)
     vertices = torch.stack([keys >> 32, keys & 0xFFFFFFFF], dim=1)
@@ -280,12 +285,12 @@ def edges_of(faces: Int[Tensor, "faces 3"]) -> Edges:
 
 
 def is_watertight(faces: Int[Tensor, "faces 3"]) -> bool:
-    """Whether each edge has two faces that pass it in opposite directions."""
+    """Whether each edge has exactly two faces, with opposite orientations."""
     sides = faces[:, [[1, 2], [2, 0], [0, 1]]].flatten(0, 1)
     forth, back = _keys(sides).unique(), _keys(sides.flip(1)).unique()
     return len(forth) == len(sides) > 0 and torch.equal(forth, back)
 
 
 def _keys(sides: Int[Tensor, "sides 2"]) -> Int[Tensor, "sides"]:
-    """One number for two: far quicker to sort, and in the same order."""
+    """Both vertices of an edge in one integer, which sorts faster, in the same order."""
     return (sides[:, 0].long() << 32) + sides[:, 1]

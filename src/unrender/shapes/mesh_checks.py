@@ -1,7 +1,7 @@
-"""What may be wrong with a mesh, in words, and what of it can be mended.
+"""Checks of meshes for defects such as holes and degenerate faces, and a simple cleanup.
 
-Files are read as they are: faces without area, faces that come twice, edges of three faces and
-vertices of none are kept, and told of here.
+Readers keep files as they are, including degenerate and duplicate faces, non-manifold edges and
+unused vertices; these checks report them.
 """
 
 import dataclasses
@@ -14,41 +14,42 @@ from unrender.shapes.mesh import Mesh, face_areas
 from unrender.shapes.textures import FaceAtlas, UVTexture
 
 RELATIVE_EPSILON = 1e-7
-"""Of numbers in single precision, relative."""
+"""Relative rounding error of single precision."""
 
 
 def mesh_problems(mesh: Mesh) -> list[str]:
-    """A sentence for each kind of problem, with how often it occurs; none for a sound mesh.
+    """One line for each kind of defect, with its count; an empty list for a sound mesh.
 
-    A sound mesh is finite, closed, oriented, and without faces or vertices to spare. Open edges
-    are told of too, though many a mesh is meant to have some.
+    A sound mesh is finite, watertight, consistently oriented, and without degenerate faces,
+    duplicate faces or unused vertices. Boundary edges are reported too, though many meshes are
+    open on purpose.
     """
     faces, count = mesh.faces, len(mesh.vertices)
     outside = (faces < 0) | (faces >= count)
     if bool(outside.any()):
         number = int(outside.any(1).sum())
-        return [f"{number} faces name vertices that do not exist: of these there are {count}"]
+        return [f"{number} faces refer to vertices beyond the {count} that the mesh has"]
     sides = faces[:, [[1, 2], [2, 0], [0, 1]]].flatten(0, 1)
     sides = sides[sides[:, 0] != sides[:, 1]]
-    # One number for each edge: rows are far quicker to compare so.
+    # One integer per edge sorts much faster than a row of two.
     _, users = (sides.amin(1) * count + sides.amax(1)).unique(return_counts=True)
     _, passes = (sides[:, 0] * count + sides[:, 1]).unique(return_counts=True)
     found = {
-        "vertices are not finite": ~mesh.vertices.isfinite().all(1),
-        "faces have no area": degenerate_faces(mesh),
-        "faces are on the same vertices as another": repeated_faces(faces),
-        "edges are open: only one face is on each": users == 1,
-        "edges have more than two faces: there the surface branches": users > 2,
-        "edges are passed the same way by two faces, of which one is inside out": passes > 1,
-        "vertices are on no face": faces.flatten().bincount(minlength=count) == 0,
+        "vertices contain NaN or Inf": ~mesh.vertices.isfinite().all(1),
+        "degenerate faces (no area)": degenerate_faces(mesh),
+        "duplicate faces": repeated_faces(faces),
+        "boundary edges (the mesh is open)": users == 1,
+        "non-manifold edges (more than two faces)": users > 2,
+        "edges between faces of inconsistent orientation": passes > 1,
+        "unused vertices": faces.flatten().bincount(minlength=count) == 0,
     }
     return [f"{int(which.sum())} {what}" for what, which in found.items() if which.any()]
 
 
 def clean_mesh(mesh: Mesh) -> Mesh:
-    """Without the faces that have no area and those that come again; vertices keep their rows.
+    """Remove degenerate and duplicate faces; vertices keep their rows.
 
-    Of faces on the same three vertices, however turned, the first stays.
+    Of faces on the same three vertices, in any order, the first is kept.
     """
     keep = ~degenerate_faces(mesh) & ~repeated_faces(mesh.faces)
     texture = mesh.texture
@@ -60,9 +61,9 @@ def clean_mesh(mesh: Mesh) -> Mesh:
 
 
 def degenerate_faces(mesh: Mesh) -> Bool[Tensor, "faces"]:
-    """Which faces have all corners on a line, within the rounding of single precision.
+    """Which faces have collinear corners, within the rounding error of single precision.
 
-    That is less height than 1e-7 of the longest side; a vertex that is named twice is one case.
+    That is a height below 1e-7 of the longest side; a face that names a vertex twice is one.
     """
     corners = mesh.vertices.double()[mesh.faces]
     longest = (corners - corners.roll(1, 1)).square().sum(-1).amax(1)
@@ -70,7 +71,7 @@ def degenerate_faces(mesh: Mesh) -> Bool[Tensor, "faces"]:
 
 
 def repeated_faces(faces: Int[Tensor, "faces 3"]) -> Bool[Tensor, "faces"]:
-    """Which faces are on the same vertices as one before them, however turned."""
+    """Which faces have the same vertices, in any order, as an earlier face."""
     if len(faces) == 0:
         return faces.new_zeros(0, dtype=torch.bool)
     a, b, c = faces.sort(dim=1).values.unbind(1)

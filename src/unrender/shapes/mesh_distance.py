@@ -1,4 +1,4 @@
-"""How far points are from a mesh, and whether they are inside it."""
+"""Distances from points to meshes, and inside tests."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,14 +12,14 @@ from unrender.shapes.mesh import Mesh
 def point_to_mesh_distance2(
     points: Float[Tensor, "points 3"], mesh: Mesh, backend: Backend = "auto"
 ) -> Float[Tensor, "points"]:
-    """Squared distance from each point to the nearest one of the mesh, in squared scene units.
+    """Squared distance from each point to the mesh, in squared scene units.
 
-    Differentiable in the points and the vertices: as the nearest point is the nearest, where it
-    moves in its face makes no difference to first order. InputError for a mesh without faces.
+    Differentiable in the points and vertices: to first order, how the nearest point moves
+    within its face does not matter. Raises InputError for a mesh without faces.
     """
     found = nearest_face(points.detach(), mesh.vertices.detach(), mesh.faces, backend)
     corners = mesh.vertices[mesh.faces[found.face]]
-    # Seen from the point, so that what is left of large coordinates is exact.
+    # Relative to the point, to avoid cancellation between large coordinates.
     away = (found.barycentrics[..., None] * (corners - points[:, None])).sum(1)
     return away.square().sum(1)
 
@@ -28,9 +28,9 @@ def point_to_mesh_distance2(
 def is_inside(
     points: Float[Tensor, "points 3"], mesh: Mesh, backend: Backend = "auto"
 ) -> Bool[Tensor, "points"]:
-    """Whether the mesh winds around a point more than half: true inside of what is closed.
+    """Whether the mesh's generalized winding number at each point exceeds ½.
 
-    Holes are closed as smoothly as they can be, and parts that overlap are all inside; a face
-    that is turned the wrong way counts against the others.
+    This is the inside of a closed mesh. Holes are closed smoothly, overlapping parts are all
+    inside, and faces of the wrong orientation count against the others.
     """
     return winding_number(points, mesh.vertices, mesh.faces, backend) > 0.5

@@ -1,13 +1,12 @@
-"""An inside for clouds of points: outward normals where there are none, and signed distances.
+"""Signed distances to point clouds, and outward normals for clouds that have none.
 
 Hoppe, DeRose, Duchamp, McDonald, Stuetzle, "Surface Reconstruction from Unorganized Points",
-SIGGRAPH 1992: the planes through each point's neighbours say how normals lie, but not which way
-they point. That is handed on from neighbour to neighbour, along a tree that spans the cloud,
-first where it is surest. Two neighbours agree if one normal, mirrored in the plane halfway
-between the points, is the other one, as on a circle (König and Gumhold, "Consistent Propagation
-of Normal Orientations in Point Clouds", VMV 2009): this also holds around an edge, and from one
-side of a thin sheet to the other. What is left is one sign for each connected part: the one by
-which it has a positive volume.
+SIGGRAPH 1992: planes fitted to each point's neighbors give the normals up to sign. Signs are
+propagated between neighbors along a minimum spanning tree of the cloud, most reliable edges
+first. Two normals are consistent if one is the other mirrored in the bisecting plane between
+the points, as on a circle (König and Gumhold, "Consistent Propagation of Normal Orientations in
+Point Clouds", VMV 2009); this also holds around edges and from one side of a thin sheet to the
+other. The one sign left for each connected component is that which makes its volume positive.
 """
 
 import numpy as np
@@ -24,21 +23,22 @@ from unrender.shapes.points import estimate_normals, nearest_neighbors
 
 NUM_NEIGHBORS = 10
 MIN_POINTS = 100
-"""Points that may say what a surface is like."""
+"""Clouds of fewer points are refused: they do not determine a surface."""
 PLANE_REACH = 4.0
-"""A plane stands for the surface about its point for so many distances between neighbours."""
+"""A point's plane stands for the surface up to this many median neighbor distances."""
 
 
 @torch.no_grad()
 def oriented_normals(
     points: Float[Tensor, "points 3"], neighbors: int = NUM_NEIGHBORS
 ) -> Float[Tensor, "points 3"]:
-    """Unit normals that point out of the closed surface on which the points lie.
+    """Unit normals that point out of the closed surface that the points are sampled from.
 
-    Points are to be nearer to each other than the surface is to itself. A part within another
-    one, as a cavity is, is taken for a solid of its own. InputError for fewer than 100 points.
+    Points must be closer to each other than different parts of the surface are. A component
+    inside another one, such as a cavity, is treated as a solid of its own. Raises InputError
+    for fewer than 100 points.
     """
-    # Half a second that few calls need.
+    # Importing scipy takes half a second.
     from scipy.sparse import coo_matrix  # noqa: PLC0415
     from scipy.sparse.csgraph import (  # noqa: PLC0415
         breadth_first_order,
@@ -48,14 +48,14 @@ def oriented_normals(
 
     if len(points) < MIN_POINTS:
         raise InputError(
-            f"{len(points)} points without normals do not tell what a surface is like: give "
-            f"at least {MIN_POINTS}, or normals"
+            f"{len(points)} points without normals do not determine a surface: give at "
+            f"least {MIN_POINTS} points, or normals"
         )
     normals = estimate_normals(points, points.mean(0), neighbors)
     _, index = nearest_neighbors(points, neighbors)
     alike = _agreement(points, normals, index).abs()
     rows = np.repeat(np.arange(len(points)), index.shape[1])
-    # An edge without weight would be none.
+    # scipy treats edges of weight 0 as missing.
     weight = (1 - alike).clamp_min(0) + 1e-6
     edges = coo_matrix(
         (weight.flatten().cpu().numpy(), (rows, index.flatten().cpu().numpy())),
@@ -69,14 +69,14 @@ def oriented_normals(
         child = torch.from_numpy(order[1:].astype(np.int64)).to(points.device)
         above = torch.from_numpy(parent[order[1:]].astype(np.int64)).to(points.device)
         turn = _agreement(points, normals, above[:, None], child)[:, 0] < 0
-        # Parents come before their children, of whose turns theirs are a part.
+        # Parents come first, as flips accumulate along the tree.
         turned = np.zeros(len(points), dtype=bool)
         for a, b, flip in zip(child.tolist(), above.tolist(), turn.tolist(), strict=True):
             turned[a] = turned[b] ^ flip
         own = torch.from_numpy(members).to(points.device)
         signs = 1 - 2 * torch.from_numpy(turned[members]).to(points)
         outward = normals[own] * signs[:, None]
-        # A third of the sum of place · normal · area is the volume.
+        # By the divergence theorem, the volume is Σ position · normal · area / 3.
         middle = points[own].mean(0)
         inverted = ((points[own] - middle) * outward).sum() < 0
         normals[own] = -outward if bool(inverted) else outward
@@ -89,7 +89,7 @@ def _agreement(
     others: Int[Tensor, "chosen others"],
     chosen: Int[Tensor, "chosen"] | None = None,
 ) -> Float[Tensor, "chosen others"]:
-    """The cosine of each normal with others' that are mirrored halfway: 1 if they agree."""
+    """Cosine between each normal and its neighbors' mirrored ones: 1 if they are consistent."""
     here = slice(None) if chosen is None else chosen
     across = normalize(points[others] - points[here][:, None], dim=2)
     theirs = normals[others]
@@ -100,19 +100,19 @@ def _agreement(
 def point_cloud_sdf(
     points: Float[Tensor, "points 3"], normals: Float[Tensor, "points 3"]
 ) -> SDF:
-    """The distance to a cloud whose normals have unit length and point out, negative inside.
+    """Signed distance to a point cloud with unit outward normals, negative inside.
 
-    Near a point it is the distance to the plane there (Hoppe et al., sec. 3.2); farther away,
-    that to the nearest point, with the side of its plane for the sign. Where the cloud has
-    holes, planes go on.
+    Near a point it is the distance to its tangent plane (Hoppe et al., sec. 3.2); farther away,
+    the distance to the nearest point, with the sign of its plane. Holes are closed by extended
+    planes.
     """
     between, _ = nearest_neighbors(points, 2)
     reach = PLANE_REACH * float(between[:, -1].median())
 
-    def distance(places: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        found = nearest(places[None], points[None])
+    def distance(queries: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        found = nearest(queries[None], points[None])
         index, away = found.index[0], safe_sqrt(found.distance2[0])
-        height = ((places - points[index]) * normals[index]).sum(1)
+        height = ((queries - points[index]) * normals[index]).sum(1)
         far = torch.where(height < 0, -away, away)
         return torch.where(away < reach, height, far)
 

@@ -93,15 +93,15 @@ def unproject_depth(
     or along the pixel's ray, as `Rendering.depth` and `Views.depths` are. Pixels whose depth is
     not positive and finite see nothing. Differentiable in depths and cameras.
     """
-    seen = (depths > 0) & depths.isfinite()
-    camera, row, column = seen.nonzero(as_tuple=True)
+    valid = (depths > 0) & depths.isfinite()
+    camera, row, column = valid.nonzero(as_tuple=True)
     rays = cameras.rays(camera, torch.stack([column, row], dim=1) + 0.5)
-    depth = depths[seen]
+    depth = depths[valid]
     if along == "axis":
         axes = cameras.rotations[camera, :, 2]
         depth = depth / (rays.directions * axes).sum(1)
     points = rays.origins + depth[:, None] * rays.directions
-    return PointCloud(points, None if colors is None else colors[seen])
+    return PointCloud(points, None if colors is None else colors[valid])
 
 
 def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:

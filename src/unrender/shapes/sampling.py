@@ -1,8 +1,8 @@
-"""Points on meshes, drawn evenly by area.
+"""Uniform random samples of mesh surfaces.
 
-The surface of a mesh is laid out as a line, each face as long as its area, and of n points one
-is drawn from each n-th of the line: stratified, so that every face gets its share of the points
-to within one at either end.
+Faces are laid out on a line in proportion to their areas, the line is divided into n equal
+parts, and one point is sampled in each part. With this stratification, the number of samples of
+a face differs from its expected value by at most one at either end.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from unrender.shapes.mesh import Mesh, Meshes, face_areas, face_normals
 
 @dataclass(frozen=True)
 class SurfaceSamples:
-    """Points on faces."""
+    """Points on faces, with normals and colors."""
 
     points: Float[Tensor, "*meshes samples 3"]
-    """Gradients reach the vertices: a point stays at its place in its face."""
+    """Differentiable in the vertices: barycentric coordinates stay constant."""
     normals: Float[Tensor, "*meshes samples 3"]
-    """The faces', of unit length."""
+    """Unit face normals."""
     face: Int[Tensor, "*meshes samples"]
-    """The row of `faces`; of the packed ones, for a batch."""
+    """Rows of `faces`; in a batch, of the packed faces."""
     barycentrics: Float[Tensor, "*meshes samples 3"]
     colors: Float[Tensor, "*meshes samples 3"] | None = None
-    """Where the mesh has a texture."""
+    """Texture colors; None for a mesh without texture."""
 
 
 def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> SurfaceSamples:
-    """So many points of a mesh. InputError if its faces have no area."""
+    """`count` points of a mesh. Raises InputError if its faces have no area."""
     drawn = sample_surfaces(Meshes.pack([mesh]), count, generator)
     face, barycentrics = drawn.face[0], drawn.barycentrics[0]
     colors = None
@@ -42,17 +42,20 @@ def sample_surface(mesh: Mesh, count: int, generator: torch.Generator) -> Surfac
 
 
 def sample_surfaces(meshes: Meshes, count: int, generator: torch.Generator) -> SurfaceSamples:
-    """So many points of each mesh, by the order of its faces. InputError for one of no area."""
+    """`count` points of each mesh, in the order of its faces.
+
+    Raises InputError for a mesh whose faces have no finite area.
+    """
     device = meshes.vertices.device
-    # In double precision: the line has a place for each of millions of faces.
+    # In double precision, as the line must resolve millions of faces.
     areas = face_areas(meshes.vertices.detach().double(), meshes.faces)
     line = areas.new_zeros(len(areas) + 1)
     line[1:] = areas.cumsum(0)
     start, end = line[meshes.first_face[:-1]], line[meshes.first_face[1:]]
     for index in (~((end > start) & end.isfinite())).nonzero()[:1, 0].tolist():
         raise InputError(
-            f"mesh {index} of {len(meshes)}: its faces have no finite area to draw points "
-            "from: give it faces of finite vertices that are no lines"
+            f"mesh {index} of {len(meshes)}: its faces have no finite area to sample: give "
+            "finite vertices and faces that are not degenerate"
         )
 
     def uniform(*shape: int) -> Float[Tensor, "..."]:
@@ -60,11 +63,11 @@ def sample_surfaces(meshes: Meshes, count: int, generator: torch.Generator) -> S
         return drawn.to(device, meshes.vertices.dtype)
 
     share = (torch.arange(count, device=device) + uniform(len(meshes), count).double()) / count
-    place = start[:, None] + share * (end - start)[:, None]
-    # Rounding may reach the end, which is the next mesh's first face.
-    place = torch.minimum(place, torch.nextafter(end, start)[:, None])
-    # The first face that ends beyond the place: never one without area.
-    face = torch.searchsorted(line[1:], place, right=True)
+    position = start[:, None] + share * (end - start)[:, None]
+    # Rounding may reach the end, which belongs to the next mesh.
+    position = torch.minimum(position, torch.nextafter(end, start)[:, None])
+    # The first face that ends beyond the position, which always has area.
+    face = torch.searchsorted(line[1:], position, right=True)
     # Uniform in a triangle (Osada et al., "Shape Distributions", 2002).
     root, along = uniform(len(meshes), count).sqrt(), uniform(len(meshes), count)
     barycentrics = torch.stack([1 - root, root * (1 - along), root * along], dim=-1)

@@ -1,4 +1,4 @@
-"""A shape, whichever way it is given: triangles, points or voxels."""
+"""The `Shape` type, a mesh, point cloud or voxel grid, and functions for any of them."""
 
 import torch
 from jaxtyping import Float
@@ -11,13 +11,14 @@ from unrender.shapes.sampling import sample_surface
 from unrender.shapes.voxels import VoxelGrid
 
 Shape = Mesh | PointCloud | VoxelGrid
-"""Voxels hold probabilities, and are filled above ½."""
+"""Voxel grids hold probabilities; cells above ½ are filled."""
 
 
 def surface_points(shape: Shape, count: int, generator: torch.Generator) -> PointCloud:
-    """So many points drawn evenly from the surface, with normals; a cloud as it is.
+    """`count` points sampled uniformly from a surface, with normals.
 
-    None, where a mesh has no faces or no voxel is filled.
+    A point cloud is returned as it is. The result is empty for a mesh without faces and a grid
+    without filled cells.
     """
     if isinstance(shape, PointCloud):
         return shape
@@ -29,7 +30,7 @@ def surface_points(shape: Shape, count: int, generator: torch.Generator) -> Poin
 
 
 def bounds(shape: Shape) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """The lowest and the highest corner of what is there; 0 where nothing is."""
+    """Lowest and highest corner of the axis-aligned bounding box; zeros for an empty shape."""
     if isinstance(shape, VoxelGrid):
         points, half = shape.points(), shape.cell / 2
     else:

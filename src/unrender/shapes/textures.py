@@ -39,7 +39,7 @@ class UVTexture:
 
     kind: ClassVar[str] = "UV texture"
     image: Float[Tensor, "height width 3"]
-    uv: Float[Tensor, "places 2"]
+    uv: Float[Tensor, "coordinates 2"]
     """u to the right from the image's left edge, v up from its lower edge; it repeats beyond
     [0, 1]."""
     faces_uv: Int[Tensor, "faces 3"]
@@ -59,12 +59,12 @@ class UVTexture:
         uv = (self.uv[self.faces_uv[face]] * barycentrics[..., None]).sum(1)
         # 1 stays 1: it is the image's other edge, not its first again.
         uv = torch.where((uv < 0) | (uv > 1), uv - uv.detach().floor(), uv)
-        place = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], dim=1)
+        position = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], dim=1)
         image = self.image.permute(2, 0, 1)[None]
-        found = grid_sample(
-            image, place[None, :, None], padding_mode="border", align_corners=False
+        colors = grid_sample(
+            image, position[None, :, None], padding_mode="border", align_corners=False
         )
-        return found[0, :, :, 0].T
+        return colors[0, :, :, 0].T
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class FaceAtlas:
     ) -> Float[Tensor, "hits 3"]:
         """The colours at points of faces: those of the nearest pixels."""
         side = self.images.shape[1]
-        place = (barycentrics[:, :2].detach() * side).long().clamp(0, side - 1)
-        return self.images[face, place[:, 1], place[:, 0]]
+        position = (barycentrics[:, :2].detach() * side).long().clamp(0, side - 1)
+        return self.images[face, position[:, 1], position[:, 0]]
 
 
 Texture = VertexColors | UVTexture | FaceAtlas

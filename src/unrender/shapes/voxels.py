@@ -204,7 +204,7 @@ def cubify(grid: VoxelGrid, level: float = 0.5) -> Mesh:
             quads.append((wall.nonzero() * strides).sum(1, keepdim=True) + corners)
     vertices, index = torch.cat(quads).unique(return_inverse=True)
     x, y, z = vertices // strides[0], vertices // strides[1], vertices // strides[2]
-    place = torch.stack([x, y % (size_y + 1), z % (size_z + 1)], dim=1)
+    corner = torch.stack([x, y % (size_y + 1), z % (size_z + 1)], dim=1)
     low = torch.tensor(grid.low, device=filled.device)
     faces = torch.cat([index[:, [0, 1, 2]], index[:, [0, 2, 3]]])
-    return Mesh((place * grid.cell + low).to(grid.values.dtype), faces)
+    return Mesh((corner * grid.cell + low).to(grid.values.dtype), faces)

@@ -88,8 +88,8 @@ def compare_fields(
         _fitted(picture, ImageField(field=kind, pixels=pixels), out / kind, record, show)
         for kind, record in records.items()
     ]
-    film = out / "progress.gif"
-    _write_film(film, records)
+    clip = out / "progress.gif"
+    _write_video(clip, records)
     budget = [f"{options.steps:,} steps"] if options.steps is not None else []
     budget += [f"{options.minutes:g} minutes"] if options.minutes is not None else []
     page = out / "index.html"
@@ -99,9 +99,9 @@ def compare_fields(
         f"{picture.width}×{picture.height} pixels; {' or '.join(budget)} of {pixels:,} random "
         f"pixels per step for each field, seed {options.seed}. There is no held-out set: the "
         "fields are evaluated on the pixels that they were fitted to.",
-        photograph_appearance(picture.pixels),
+        image_appearance(picture.pixels),
         fields,
-        film,
+        clip,
     )
     return page
 
@@ -129,7 +129,7 @@ def _fitted(
     )
 
 
-def _write_film(path: Path, records: dict[FieldKind, _Record]) -> None:
+def _write_video(path: Path, records: dict[FieldKind, _Record]) -> None:
     """Video of all fits beside the target; fits with fewer frames repeat their last one."""
     taken = {kind: record.frames for kind, record in records.items() if record.frames}
     truth = over_white(next(iter(records.values())).truth)
@@ -152,7 +152,7 @@ def appearance(model: ImageFieldModel) -> Appearance:
     Gradients are computed by automatic differentiation, and so are Laplacians of smooth fields;
     Laplacians of the other fields are finite differences of pixels.
     """
-    seen = photograph_appearance(model.picture().cpu())
+    seen = image_appearance(model.picture().cpu())
     height, width, _ = model.size.tolist()
     scale = torch.tensor([1 / width, 1 / height], device=model.size.device)
 
@@ -173,7 +173,7 @@ def appearance(model: ImageFieldModel) -> Appearance:
     return found
 
 
-def photograph_appearance(pixels: Float[Tensor, "height width channels"]) -> Appearance:
+def image_appearance(pixels: Float[Tensor, "height width channels"]) -> Appearance:
     """Appearance of an image, with derivatives by finite differences."""
     color = over_white(pixels)
     grey = color.mean(-1)

@@ -223,9 +223,9 @@ def texture_problem(options: InverseProblems, generator: torch.Generator) -> Sol
     again = supersampled(mesh_renderer(_ring(found.texture.image), render_options), 3)(held)
     before = supersampled(mesh_renderer(blank, render_options), 3)(held)
     expected = renderer(held)
-    error = (found.texture.image - truth)[found.seen].square().mean()
-    seen = 0.85 * found.seen[..., None].float().expand(-1, -1, 3)
-    case, seen_share = f"{options.views} images", 100 * float(found.seen.float().mean())
+    error = (found.texture.image - truth)[found.visible].square().mean()
+    seen = 0.85 * found.visible[..., None].float().expand(-1, -1, 3)
+    case, seen_share = f"{options.views} images", 100 * float(found.visible.float().mean())
     held_out, grey = (
         float(psnr(each.color, expected.color).mean()) for each in (again, before)
     )

@@ -1,8 +1,8 @@
-"""One scene from flat colours to the rendering equation: each stage asks what the last ignored.
+"""One scene rendered from flat shading to path tracing; each stage adds one effect.
 
-Flat, Gouraud and Phong shading know a surface's normal, and of the light where its middle is.
-Shadow rays ask whether that is seen; ambient occlusion asks how much of the surroundings is.
-Direct light asks for the lamp as it is, with its extent; a path goes on from there.
+Flat, Gouraud and Phong shading use a surface's normal and the center of the lamp. Shadow rays
+add the visibility of that center, and ambient occlusion that of the surroundings. Direct
+lighting samples the area of the lamp, and path tracing adds indirect light.
 """
 
 import math
@@ -45,32 +45,34 @@ from unrender.shapes.primitives import icosphere, torus
 from unrender.shapes.textures import VertexColors
 
 LAMP = (0.0, 0.0, 1.98)
-"""Its middle; the room is from −1 to 1, and from 0 to 2 in height."""
+"""Center of the lamp; the room spans [−1, 1] in x and y, and [0, 2] in z."""
 AMBIENT, KEY = 0.3, 0.75
-"""Of the light that comes from everywhere, and of the lamp, before there are rays."""
+"""Intensities of the ambient light and of the lamp in the stages without light transport."""
 NEARBY = 0.8
 """Surfaces farther away than this do not occlude, in scene units."""
 SHADOW_RAYS = 3
-"""A side of each pixel, where shadows are asked for; AO_RAYS of them go from each point."""
+"""Primary rays per side of each pixel in the stages with shadows and occlusion."""
 AO_RAYS = 16
+"""Occlusion rays per hit."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One picture of the scene."""
+    """One image of the scene."""
 
     name: str
     adds: str
-    """What it asks that the stage before did not."""
+    """What it adds to the stage before."""
     image: Float[Tensor, "height width 3"]
     """Display-referred, in [0, 1]."""
     seconds: float
 
 
 def spectrum_scene(mesh: Mesh | None = None) -> tuple[Scene, Callable[[int], Cameras]]:
-    """A room with a lamp, the mesh or else a ring, a mirror and a ball of glass.
+    """A room with a lamp, the mesh or else a torus, a metal ball and a glass ball.
 
-    With it, its camera by the pixels a side. A mesh without texture is of clay.
+    Also returns a function that gives the camera for a number of pixels per side. A mesh
+    without texture gets a clay color.
     """
     middle = _place(torus(0.28, 0.12, 16, 32) if mesh is None else mesh)
     clay, grey, white = torch.tensor([0.75, 0.42, 0.28]), torch.full((3,), 0.7), torch.ones(3)
@@ -103,22 +105,22 @@ def spectrum_scene(mesh: Mesh | None = None) -> tuple[Scene, Callable[[int], Cam
 
 
 def spectrum(scene: Scene, cameras: Cameras, samples: int, seed: int = 0) -> list[Stage]:
-    """The stages of a scene of meshes, seen by one camera; `samples` paths a pixel at the end.
+    """Render all stages of a scene of meshes, with `samples` paths per pixel in the last two.
 
-    Each is drawn once before, small, so that no time is spent on compiling.
+    Each stage is rendered once at a small size first, so that times do not include compilation.
     """
     built = build(scene)
     direct = PathOptions(samples=samples, seed=seed, max_depth=2)
     paths = replace(direct, max_depth=12)
     draw: list[tuple[str, str, Callable[[Cameras], Tensor]]] = [
-        ("flat", "one normal a face", lambda c: _rasterized(scene, c, "flat")),
-        ("Gouraud", "light at vertices", lambda c: _rasterized(scene, c, "gouraud")),
-        ("Phong", "a normal a pixel", lambda c: _rasterized(scene, c, "phong")),
-        ("shadows", "is the lamp's middle seen?", lambda c: _shadowed(built, c, 0, seed)),
-        ("occlusion", "what is near?", lambda c: _shadowed(built, c, AO_RAYS, seed)),
-        ("direct light", "how much of the lamp is seen?",
+        ("flat", "a normal per face", lambda c: _rasterized(scene, c, "flat")),
+        ("Gouraud", "shading per vertex", lambda c: _rasterized(scene, c, "gouraud")),
+        ("Phong", "a normal per pixel", lambda c: _rasterized(scene, c, "phong")),
+        ("shadows", "hard shadows", lambda c: _shadowed(built, c, 0, seed)),
+        ("occlusion", "ambient occlusion", lambda c: _shadowed(built, c, AO_RAYS, seed)),
+        ("direct light", "soft shadows of the area light",
          lambda c: path_renderer(scene, direct)(c).color[0]),
-        ("path traced", "what comes from all else?",
+        ("path traced", "indirect light",
          lambda c: path_renderer(scene, paths)(c).color[0]),
     ]  # fmt: skip
     stages: list[Stage] = []
@@ -136,7 +138,7 @@ def _lights() -> tuple[AmbientLight, PointLight]:
 
 
 def _shine(material: Material) -> Shine:
-    """What the shading of 1977 takes a material for."""
+    """Blinn–Phong coefficients (1977) for a material."""
     polished = isinstance(material, Metal | Mirror | Glass)
     return Shine(specular=0.5, shininess=60.0) if polished else Shine(specular=0.0)
 
@@ -144,7 +146,7 @@ def _shine(material: Material) -> Shine:
 def _rasterized(
     scene: Scene, cameras: Cameras, shading: Shading
 ) -> Float[Tensor, "height width 3"]:
-    """Each object by itself, the nearest in front."""
+    """Rasterize the objects one by one, with a z-buffer."""
     size = cameras.height, cameras.width
     color, nearest = torch.zeros(*size, 3), torch.full(size, math.inf)
     for obj in scene.objects:
@@ -169,7 +171,7 @@ def _rasterized(
 
 
 def _split(mesh: Mesh) -> Mesh:
-    """Every face with corners of its own, so that its edges are sharp."""
+    """Split vertices so that no two faces share one, which makes edges sharp."""
     texture = mesh.texture
     if isinstance(texture, VertexColors):
         texture = VertexColors(texture.colors[mesh.faces].flatten(0, 1))
@@ -181,7 +183,7 @@ def _split(mesh: Mesh) -> Mesh:
 def _shadowed(
     scene: BuiltScene, cameras: Cameras, occlusion_rays: int, seed: int
 ) -> Float[Tensor, "height width 3"]:
-    """Phong's shading where rays say what the lamp reaches, and how open a point lies."""
+    """Phong shading with ray-traced shadows and ambient occlusion."""
     generator = torch.Generator().manual_seed(seed)
     fine = cameras.resized(SHADOW_RAYS * cameras.width, SHADOW_RAYS * cameras.height)
     pixels = pixel_grid(fine.width, fine.height).flatten(0, 1)
@@ -212,7 +214,7 @@ def _shade(
     way = torch.tensor(LAMP)[:, None] - surface.points
     distance = way.square().sum(0).sqrt()
     start = surface.leave(way, scene.grain)
-    # The lamp's own panel ends the way to its middle.
+    # Shadow rays stop short of the lamp's own surface.
     seen = (~scene.occluded(start, way / distance, 0.98 * distance)).float()[:, None]
     polished = (surface.materials.kind > 0)[:, None]
     ambient, key = _lights()
@@ -228,7 +230,9 @@ def _shade(
 def _openness(
     scene: BuiltScene, surface: Surface, rays: int, generator: torch.Generator
 ) -> Float[Tensor, "points"]:
-    """Share of the surroundings that nothing near hides (Zhukov et al., 1998)."""
+    """Fraction of the hemisphere without near occluders, cosine-weighted (Zhukov et al.,
+    1998).
+    """
     open_ = torch.ones_like(surface.points[0])
     if rays == 0:
         return open_
@@ -248,7 +252,7 @@ def _wall(
     first: tuple[float, float, float],
     second: tuple[float, float, float],
 ) -> Mesh:
-    """A parallelogram about its middle, seen from where `first` × `second` points."""
+    """A parallelogram around its center, with normal `first` × `second`."""
     m, a, b = (torch.tensor(each) for each in (middle, first, second))
     corners = torch.stack([m - a - b, m + a - b, m + a + b, m - a + b])
     return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]))
@@ -259,7 +263,7 @@ def _moved(mesh: Mesh, size: float, offset: tuple[float, float, float]) -> Mesh:
 
 
 def _place(mesh: Mesh) -> Mesh:
-    """On the floor, left of the middle, turned a little, with a longest side of 1.1."""
+    """The mesh scaled to a longest side of 1.1 and placed on the floor, left of the center."""
     unit_mesh = mesh.unit_cube()
     turn = math.radians(-150)
     c, s = math.cos(turn), math.sin(turn)

@@ -1,4 +1,4 @@
-"""The page of one scene under seven kinds of light."""
+"""The page of one scene under seven shading models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ COLUMNS = 4
 
 
 def write_spectrum(path: Path, stages: Sequence[Stage], samples: int) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page atomically."""
     height, width, _ = stages[0].image.shape
     rows: list[tuple[Cell, ...]] = [
         (stage.name, stage.adds, round(stage.seconds, 3)) for stage in stages
@@ -28,19 +28,18 @@ def write_spectrum(path: Path, stages: Sequence[Stage], samples: int) -> None:
     versions = [(stage.name, stage.image[None]) for stage in stages]
     page = Page(
         "The photorealism spectrum",
-        f"One scene of {width}×{height} pixels, from one normal a face to the rendering "
-        f"equation; {samples} paths a pixel in the last two.",
+        f"One scene at {width}×{height} pixels, from flat shading to path tracing; "
+        f"{samples} paths per pixel in the last two.",
         (
             section(
-                "Seven kinds of light",
+                "Seven shading models",
                 paragraph(
-                    "Each asks a question that the one before it did not, and takes longer "
-                    "for it."
+                    "Each adds an effect that the one before it lacks, and takes longer."
                 ),
                 *grids,
             ),
-            section("Any two", wipe(versions, 0, "move the edge")),
-            section("What each adds", table(("light", "asks", "seconds"), rows)),
+            section("Compare any two", wipe(versions, 0, "move the edge")),
+            section("What each adds", table(("model", "adds", "seconds"), rows)),
         ),
     )
     page.write(path)

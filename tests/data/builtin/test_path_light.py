@@ -1,4 +1,4 @@
-"""The built-in scenes under light that is followed from surface to surface."""
+"""Path tracing of the built-in scenes."""
 
 import hashlib
 import math
@@ -45,7 +45,7 @@ def test_shapes_are_the_same_in_any_light(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "mean"), [("bricks", 54.98785), ("chair", 29.36719)])
 def test_direct_light_is_as_it_was(name: str, mean: float) -> None:
-    """The mean over all eight-bit numbers; rounding may differ on another processor."""
+    """The mean of the 8-bit values; rounding may differ on other CPUs."""
     image = render_scene(name, cameras(), 2).images
     assert torch.equal(image, render_scene(name, cameras(), 2, "direct", paths=9).images)
     assert float((image * 255).round().mean()) == pytest.approx(mean, abs=0.01)
@@ -58,7 +58,7 @@ def test_a_view_is_always_the_same_image() -> None:
 
 
 def test_more_paths_are_nearer_to_the_mean() -> None:
-    """Four times as many halve the error at least."""
+    """Four times as many paths at least halve the error."""
     true = path(256).images
     errors = [float((path(n).images - true).square().mean().sqrt()) for n in (1, 4, 16)]
     assert errors[1] < 0.6 * errors[0]
@@ -66,10 +66,10 @@ def test_more_paths_are_nearer_to_the_mean() -> None:
 
 
 def test_directions_are_drawn_about_their_axis() -> None:
-    """Of unit length, at that angle."""
+    """Directions have unit length and the given angle to the axis."""
     for axis in ((0.0, 0.0, -1.0), (0.6, 0.0, 0.8), (-0.48, 0.6, -0.64)):
         for z, turn in ((0.2, 0.1), (0.9, 4.0), (1.0, 2.0)):
-            found = torch.tensor(path_light._around(axis, z, turn))
+            found = torch.tensor(path_light._direction_around(axis, z, turn))
             assert float(found.norm()) == pytest.approx(1, abs=1e-6)
             assert float(found @ torch.tensor(axis)) == pytest.approx(z, abs=1e-6)
 

@@ -1,4 +1,4 @@
-"""The built-in scenes: what a signed distance promises, and what cameras must agree on."""
+"""The built-in scenes: properties of signed distances, and consistency of the views."""
 
 import math
 import os
@@ -31,7 +31,7 @@ def rendered(request: pytest.FixtureRequest) -> tuple[int, Views]:
 
 
 def surface(views: Views) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points that the pixels' centres see, and their normals, in the order of the mask."""
+    """Surface points at the pixels' centres and their normals, in the order of the mask."""
     assert views.masks is not None
     assert views.depths is not None
     assert views.normals is not None
@@ -79,7 +79,7 @@ def test_normals_face_the_camera(rendered: tuple[int, Views]):
 
 
 def test_distance_never_exceeds_the_way(rendered: tuple[int, Views]):
-    """The sphere of that radius about any point outside is empty, so no step skips anything."""
+    """The sphere of that radius around a point outside is empty, so steps skip nothing."""
     scene, views = rendered
     found = surface(views)[0][::3].double()
     generator = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_images_are_premultiplied_and_covered_where_hit(rendered: tuple[int, Vie
 
 
 def test_depth_of_one_view_is_consistent_with_another(rendered: tuple[int, Views]):
-    """A point seen by one camera is at the other's depth, or hidden behind something nearer."""
+    """A point visible to one camera has the other's depth, or is occluded there."""
     _, views = rendered
     assert views.masks is not None
     assert views.depths is not None

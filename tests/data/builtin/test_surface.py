@@ -1,4 +1,4 @@
-"""The built-in scenes' surfaces: what renders show lies on them, and distances are true."""
+"""Surfaces of the built-in scenes: rendered points lie on them, and distances are exact."""
 
 import math
 
@@ -55,7 +55,7 @@ def test_what_cameras_see_is_at_no_distance(name: str) -> None:
 
 @any_scene
 def test_the_function_bounds_the_distance(name: str) -> None:
-    """Of the same sign, and never farther; and less somewhere, else it were the distance."""
+    """The bound has the distance's sign, never exceeds it, and is smaller somewhere."""
     points = torch.rand(1500, 3, generator=torch.Generator().manual_seed(1)) * 2.4 - 1.2
     true, bound = distance(name, points, COARSE), scene_sdf(name)(points)
     assert torch.equal(true < 0, bound < 0)

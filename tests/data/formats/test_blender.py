@@ -1,4 +1,4 @@
-"""The Blender layout: written, read, held against real data, and refused where it is wrong."""
+"""The Blender format: round trip, comparison with real data, and rejected files."""
 
 import json
 import math
@@ -257,7 +257,7 @@ def test_real_scenes():
 
 @needs_real_data
 def test_silhouettes_carve_a_hull_that_reprojects():
-    """Wrong axes or units would carve everything away, or leave what the test views refute."""
+    """Wrong axes or units would carve away everything, or contradict the test views."""
     scene = load_blender(REAL / "lego_200")
     line = torch.linspace(-1.4, 1.4, 48)
     points = torch.cartesian_prod(line, line, line)

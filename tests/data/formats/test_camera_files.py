@@ -1,4 +1,4 @@
-"""Files of cameras: what is written is read back, and what is wrong is named."""
+"""Camera files: round trip, and errors that name what is wrong."""
 
 import json
 import math

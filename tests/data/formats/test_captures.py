@@ -1,4 +1,4 @@
-"""Loaders on the real samples: what they read reprojects to where the images show it."""
+"""Loaders on real samples: points reproject to their positions in the images."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def inside(cameras: Cameras, pixel: Tensor, depth: Tensor) -> Tensor:
 
 
 def keypoints(folder: Path) -> dict[str, np.ndarray]:
-    """x, y and the point's number of each image's keypoints, in pixels of the full size."""
+    """x, y (full-size pixels) and 3D point index of each image's keypoints."""
     data = (folder / "images.bin").read_bytes()
     (count,) = struct.unpack_from("<Q", data)
     at, found = 8, {}
@@ -108,7 +108,7 @@ def test_colmap_points_fall_on_their_keypoints() -> None:
 
 
 def write_text_model(folder: Path, source: Path) -> None:
-    """The binary model as text."""
+    """Write a binary model as text."""
     model = read_colmap(source)
     folder.mkdir(parents=True)
     lines = ["# cameras"]
@@ -151,7 +151,7 @@ def test_another_scenes_photographs_are_refused(tmp_path: Path) -> None:
 def test_damaged_models_are_refused_or_read(
     tmp_path: Path, name: str, cut: float, places: list[tuple[float, int]]
 ) -> None:
-    """Never a traceback, and no allocation by a number that a damaged byte makes large."""
+    """Only InputError, and no huge allocation because of a damaged count."""
     source = sample("real_scenes/mouse_colmap/sparse/0")
     for file in ("cameras", "images", "points3D"):
         data = bytearray((source / f"{file}.bin").read_bytes())
@@ -368,7 +368,7 @@ def test_formats_are_told_apart() -> None:
 
 
 def test_masks_become_alpha(scene_folder: Path, tmp_path: Path) -> None:
-    """By name, and over what alpha there is."""
+    """Masks match by name, and multiply existing alpha."""
     plain, masks = load_dataset(str(scene_folder)), tmp_path / "masks"
     masks.mkdir()
     height, width = plain.train.images.shape[1:3]

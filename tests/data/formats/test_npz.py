@@ -1,4 +1,4 @@
-"""The .npz form: written, read, and refused where it is wrong."""
+"""The .npz format: round trip, and rejected files."""
 
 import io
 import math
@@ -63,7 +63,7 @@ def test_cameras_that_do_not_fit_the_format_are_refused(tmp_path: Path):
 
 
 def arrays() -> dict[str, Any]:
-    """A file as tiny_nerf_data.npz: RGB on black, one focal length, OpenGL poses."""
+    """A file like tiny_nerf_data.npz: RGB on black, one focal length, OpenGL poses."""
     poses = np.tile(np.eye(4), (3, 1, 1))
     poses[:, 2, 3] = 4.0
     images = np.zeros((3, 5, 4, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Depth images: real frames see the same surfaces, and wrong files are refused."""
+"""Depth images: real frames agree on the surfaces, and wrong files are rejected."""
 
 import json
 import shutil
@@ -49,7 +49,7 @@ def test_a_scan_is_read(redwood: Views) -> None:
 
 @pytest.mark.parametrize("frame", [1, 2, 3, 4])
 def test_frames_see_the_same_surfaces(redwood: Views, frame: int) -> None:
-    """Points of a frame fall where the first one measured them, and have the colours it saw."""
+    """Points of a frame project to the depths and colours of the first frame."""
     depth, color = warped(redwood, redwood.cameras, frame)
     assert depth < 6e-3
     assert color < 4.2
@@ -188,7 +188,7 @@ def test_wrong_scans_are_refused(scan: Path, file: str, content: str, message: s
 
 def test_depth_of_other_kinds_is_refused(scan: Path) -> None:
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(scan / "depth/1.png")
-    with pytest.raises(InputError, match="16 bits of grey"):
+    with pytest.raises(InputError, match="give 16-bit grayscale"):
         load_scan(scan)
     Image.fromarray(np.zeros((6, 9), np.uint16)).save(scan / "depth/1.png")
     with pytest.raises(InputError, match="register the depth"):

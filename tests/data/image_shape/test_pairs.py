@@ -1,4 +1,4 @@
-"""Data sets of shapes: made, written and read, split by shape, drawn, damaged."""
+"""Image-shape datasets: generation, round trip, split, sampling and damaged files."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""3D-R2N2's renderings of ShapeNet: their cameras see the models where the images show them."""
+"""3D-R2N2's renderings of ShapeNet: models reproject onto their images."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ with_car = pytest.mark.skipif(
 
 
 def seen(cameras: Cameras, points: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the points that each silhouette holds, and of it that they fill (IoU)."""
+    """Share of the points inside each silhouette, and IoU of the points and the silhouette."""
     inside, overlap = [], []
     for k in range(len(cameras)):
         pixel, _ = cameras.project(torch.full((len(points),), k), points)
@@ -59,7 +59,7 @@ def test_the_cars_points_fall_into_its_silhouettes_and_fill_them() -> None:
 
 @with_car
 def test_the_reprojection_can_fail() -> None:
-    """A camera that is 10° off, or points half as large again, are found out."""
+    """Cameras rotated by 10° or points scaled by 1.5 are detected."""
     images, cameras = read_renderings(CAR)
     points, _ = read_surface(CAR)
     turn = torch.tensor(10.0).deg2rad()
@@ -77,7 +77,7 @@ def test_the_reprojection_can_fail() -> None:
 
 @with_car
 def test_framed_images_keep_the_reprojection() -> None:
-    """In the unit cube, with images cut to the car."""
+    """In the unit cube, with images cropped to the car."""
     shapes = load_models([CAR], 64)
     points = shapes.points[0].float()
     low, high = points.amin(0), points.amax(0)
@@ -106,7 +106,7 @@ def model(folder: Path, views: int = 2, size: int = 24) -> Path:
 
 
 def binvox(cells: np.ndarray) -> bytes:
-    """As binvox writes it: runs of up to 255 along y, then z, then x."""
+    """Encode as binvox: runs of up to 255, with y fastest, then z, then x."""
     flat = cells.transpose(0, 2, 1).ravel()
     head = f"#binvox 1\ndim {len(cells)} {len(cells)} {len(cells)}\ntranslate 0 0 0\nscale 1\n"
     body, start = b"", 0
@@ -131,7 +131,7 @@ def test_models_are_split_by_shape(tmp_path: Path) -> None:
 
 
 def test_voxels_are_turned_upright_and_centred(tmp_path: Path) -> None:
-    """A tall block in a corner of the file's grid stands in the middle, along z."""
+    """A tall block in a corner of the file's grid becomes centred and upright along z."""
     cells = np.zeros((16, 16, 16), bool)
     cells[0:2, 0:8, 0:4] = True
     up = centred(cells, 8)

@@ -1,4 +1,4 @@
-"""Sphere tracing against closed forms and brute force, and the derivatives of what is hit."""
+"""Sphere tracing against closed forms and brute force, and derivatives of hits."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.kernels.recorded import tape_of
+from unrender.kernels.tape import record
 from unrender.rendering.implicit.sphere_tracing import (
     Marching,
     along,
@@ -36,7 +36,7 @@ any_way = pytest.mark.parametrize(
 
 
 def rays(count: int, seed: int = 0, radius: float = 4.0) -> tuple[Tensor, Tensor]:
-    """From a sphere, towards points of a ball of radius 1.2."""
+    """Rays from a sphere toward points of a ball of radius 1.2."""
     generator = torch.Generator().manual_seed(seed)
     origins = radius * normalize(torch.randn(count, 3, generator=generator), dim=1)
     targets = 1.2 * (2 * torch.rand(count, 3, generator=generator) - 1)
@@ -44,7 +44,7 @@ def rays(count: int, seed: int = 0, radius: float = 4.0) -> tuple[Tensor, Tensor
 
 
 def scene() -> SDF:
-    """What makes rays slow: gaps, edges, thin things, seams and warps."""
+    """Shapes that are hard to trace: gaps, edges, thin objects, seams and warps."""
     ring = sdf.translated(sdf.torus(0.6, 0.05), (0.0, 0.0, 0.3))
     grid = sdf.intersection(
         repeated(sdf.sphere(0.12), (0.4, 0.4, 0.4)), sdf.box((0.9, 0.9, 0.3))
@@ -54,7 +54,7 @@ def scene() -> SDF:
 
 
 def first_crossing(function: SDF, origins: Tensor, directions: Tensor) -> Tensor:
-    """The first of places `FINE` apart at which the function is negative; 0 without any."""
+    """The first of samples `FINE` apart at which the function is negative; 0 without any."""
     places = torch.arange(2.0, 6.5, FINE)
     points = origins[:, None] + places[:, None] * directions[:, None]
     columns = points.view(-1, 3).T.contiguous().T
@@ -62,7 +62,7 @@ def first_crossing(function: SDF, origins: Tensor, directions: Tensor) -> Tensor
     return torch.where(inside.any(1), places[inside.int().argmax(1)], 0.0)
 
 
-def test_a_sphere_is_met_where_the_quadratic_says() -> None:
+def test_sphere_hits_have_their_closed_form() -> None:
     origins, directions = rays(2000)
     found = sphere_trace(sdf.sphere(0.8), origins.double(), directions.double(), 0.0, 100.0)
     b = (origins * directions).sum(1).double()
@@ -78,14 +78,14 @@ def test_a_sphere_is_met_where_the_quadratic_says() -> None:
 
 
 @any_way
-def test_nothing_is_stepped_over(marching: Marching) -> None:
-    """Against a search at all places along the way."""
+def test_no_surface_is_stepped_over(marching: Marching) -> None:
+    """Against a dense search along the rays."""
     function = scene()
     origins, directions = rays(500, seed=1)
     found = sphere_trace(function, origins, directions, 0.0, 8.0, marching)
     expected = first_crossing(function, origins, directions)
     assert not bool(found.exhausted.any())
-    # Rays that only graze something may be counted either way.
+    # Grazing rays may count as hits or misses.
     sure = (expected > 0) == found.mask
     assert float(sure.float().mean()) > 0.995
     both = found.mask & (expected > 0)
@@ -104,8 +104,8 @@ def test_longer_steps_are_fewer() -> None:
     assert float(relaxed) < 0.9 * float(plain)
 
 
-def test_a_function_that_is_no_distance_needs_its_lipschitz_constant() -> None:
-    """More than the distance steps over things; divided by what it is more it does not."""
+def test_functions_that_are_not_distances_need_their_lipschitz_constant() -> None:
+    """A function steeper than a distance steps over surfaces, unless divided by its slope."""
     origins, directions = rays(1500, seed=1)
     function = scene()
 
@@ -121,13 +121,13 @@ def test_a_function_that_is_no_distance_needs_its_lipschitz_constant() -> None:
     assert float((wrong.mask == expected.mask).float().mean()) < 0.99
     assert torch.equal(right.mask, expected.mask)
     torch.testing.assert_close(right.distance, expected.distance, atol=2e-3, rtol=0)
-    # What it does find is on the surface all the same: by brackets.
+    # Its hits are on the surface nevertheless, by bracketing.
     off = function(along(origins, directions, wrong.distance))[wrong.mask]
     assert float(off.abs().max()) < 2e-3
 
 
-def test_every_ray_ends() -> None:
-    """A function that shrinks steps for ever: rays are exhausted, and no hits."""
+def test_every_ray_terminates() -> None:
+    """A function whose steps shrink forever: rays are exhausted, without hits."""
     origins, directions = rays(100)
     found = sphere_trace(
         lambda points: torch.full_like(points[:, 0], 1e-2), origins, directions, 0.1, 1e9
@@ -139,8 +139,8 @@ def test_every_ray_ends() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.1, 3.0), st.integers(1, 30))
-def test_any_function_ends_and_says_what_it_found(seed: int, slope: float, waves: int) -> None:
-    """Not distances at all: rays end, and where they say hit there is a change of sign."""
+def test_any_function_terminates_with_valid_hits(seed: int, slope: float, waves: int) -> None:
+    """Functions that are not distances: rays terminate, and every hit is a sign change."""
     origins, directions = rays(64, seed)
 
     def function(points: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ def test_any_function_ends_and_says_what_it_found(seed: int, slope: float, waves
     assert float(away.max() if len(away) else 0) < 0.02 * (1 + slope + waves)
 
 
-def test_nothing_is_seen_where_nothing_is() -> None:
+def test_empty_space_gives_misses() -> None:
     origins, directions = rays(50)
     assert not bool(sphere_trace(sdf.union(), origins, directions, 0.0, 10.0).mask.any())
     for near, far in ((3.0, 1.0), (2.0, 2.0), (5.0, 9.0)):
@@ -164,15 +164,15 @@ def test_nothing_is_seen_where_nothing_is() -> None:
     assert len(none.mask) == 0
 
 
-def test_rays_from_inside_leave() -> None:
+def test_rays_from_inside_hit_the_surface() -> None:
     directions = rays(200)[1]
     found = sphere_trace(sdf.sphere(2.0), torch.zeros(200, 3), directions, 0.0, 9.0)
     assert bool((found.mask & found.inside).all())
     torch.testing.assert_close(found.distance, torch.full((200,), 2.0), atol=1e-3, rtol=0)
 
 
-def test_a_sheet_is_met() -> None:
-    """Without thickness, so that no value is negative."""
+def test_a_sheet_is_hit() -> None:
+    """A surface without thickness, so that no value is negative."""
     origins = torch.tensor([[0.0, 0, 3], [1.0, 0, 3]])
     directions = normalize(torch.tensor([[0.0, 0, -1], [0.3, 0.2, -1]]), dim=1)
     found = sphere_trace(lambda points: points[:, 2].abs(), origins, directions, 0.0, 9.0)
@@ -194,11 +194,11 @@ def test_threads_change_nothing() -> None:
 
 @any_way
 @pytest.mark.parametrize("start", [0.0, 4.0])
-def test_the_kernel_goes_as_the_function_does(marching: Marching, start: float) -> None:
-    """From outside, and from the middle of things."""
+def test_the_kernel_equals_the_reference(marching: Marching, start: float) -> None:
+    """From outside and from inside."""
     origins, directions = rays(4000, seed=3)
     function = scene()
-    assert tape_of(function, origins) is not None
+    assert record(function, origins) is not None
     reference, kernel = (
         sphere_trace(function, origins, directions, start, 8.0, marching, backend)
         for backend in ("reference", "cpu")
@@ -206,7 +206,7 @@ def test_the_kernel_goes_as_the_function_does(marching: Marching, start: float) 
     assert torch.equal(reference.inside, kernel.inside)
     assert bool(reference.inside.any()) == (start > 0)
     assert not bool((reference.exhausted | kernel.exhausted).any())
-    # Roundings differ, which rays that graze something may feel.
+    # Rounding differs, which may change grazing rays.
     same = reference.mask == kernel.mask
     assert float(same.float().mean()) > 0.998
     away = (reference.distance - kernel.distance)[same].abs()
@@ -214,12 +214,12 @@ def test_the_kernel_goes_as_the_function_does(marching: Marching, start: float) 
     assert float((reference.steps == kernel.steps).float().mean()) > 0.95
 
 
-def test_what_the_kernel_cannot_do_the_function_does() -> None:
-    """A choice by the points themselves, and a value that is no number somewhere."""
+def test_functions_that_cannot_be_recorded_use_the_reference() -> None:
+    """A function that branches on its points, and one that returns NaN."""
     origins, directions = rays(4000, seed=3)
     part = sdf.translated(sdf.sphere(0.4), (0.5, 0.0, 0.0))
     chosen = with_bounding_sphere(part, (0.5, 0.0, 0.0), 0.5)
-    assert tape_of(chosen, origins) is None
+    assert record(chosen, origins) is None
     found = sphere_trace(chosen, origins, directions, 0.0, 9.0)
     expected = sphere_trace(part, origins, directions, 0.0, 9.0)
     assert float((found.mask == expected.mask).float().mean()) > 0.998
@@ -247,18 +247,18 @@ def test_bad_functions_are_refused(function: SDF, message: str) -> None:
         sphere_trace(function, *rays(50), 0.0, 9.0)
 
 
-def test_both_ways_to_normals_agree() -> None:
+def test_both_kinds_of_normals_agree() -> None:
     function = scene()
     origins, directions = rays(3000, seed=4)
     found = sphere_trace(function, origins, directions, 0.0, 8.0)
     points = along(origins, directions, found.distance)[found.mask]
     exact, near = (sdf_normals(function, points, way) for way in ("autograd", "tetrahedron"))
     torch.testing.assert_close(exact.norm(dim=1), torch.ones(len(points)))
-    # At edges, differences straddle them.
+    # Finite differences straddle edges.
     assert float(((exact * near).sum(1) > 0.999).float().mean()) > 0.97
 
 
-def test_functions_without_gradients_need_differences() -> None:
+def test_functions_without_gradients_need_normals_by_differences() -> None:
     def function(points: Tensor) -> Tensor:
         return sdf.sphere(1.0)(points.detach())
 
@@ -274,7 +274,7 @@ Parameters = dict[str, Tensor]
 
 
 def shaped(by: Parameters) -> SDF:
-    """A smooth scene of all kinds of parameters."""
+    """A smooth scene with all kinds of parameters."""
     ball = sdf.translated(sdf.sphere(by["radius"]), by["offset"])
     tube = sdf.torus(by["major"], 0.2)
     return sdf.smooth_union(ball, tube, by["blend"])
@@ -291,8 +291,8 @@ def parameters() -> Parameters:
 
 
 @pytest.mark.parametrize("name", [*parameters(), "origin", "direction"])
-def test_the_hit_moves_as_finite_differences_say(name: str) -> None:
-    """Implicit differentiation: distances, points and normals, by shape and by rays."""
+def test_hit_gradients_by_finite_differences(name: str) -> None:
+    """Distances, points and normals with respect to the shape and the rays."""
     by = parameters()
     fine = Marching(tolerance=1e-9, max_steps=2000)
     origins, directions = (part.double() for part in rays(400, seed=5))
@@ -352,7 +352,7 @@ WARPS: dict[str, Callable[[], SDF]] = {
 
 
 @pytest.mark.parametrize("name", WARPS)
-def test_warped_shapes_are_met_where_they_are(name: str) -> None:
+def test_warped_shapes_are_hit_on_their_surface(name: str) -> None:
     function = WARPS[name]()
     origins, directions = rays(300, seed=7)
     found = sphere_trace(function, origins, directions, 0.0, 8.0)

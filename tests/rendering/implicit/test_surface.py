@@ -1,4 +1,4 @@
-"""Surfaces as renderers: against meshes of them, and shapes recovered from what they show."""
+"""Renderers of distance functions: against meshes, and shapes recovered from images."""
 
 import math
 
@@ -46,8 +46,8 @@ def all_rays(camera: Cameras) -> Rays:
     return camera.rays(torch.zeros(len(pixels), dtype=torch.long), pixels)
 
 
-def test_images_are_those_of_the_mesh() -> None:
-    """Mask, depth, normals and shaded colour, against marching cubes and rasterization."""
+def test_images_equal_those_of_the_mesh() -> None:
+    """Mask, depth, normals and shading, against marching cubes and rasterization."""
     mesh = mesh_from_sdf(shape(), VoxelGrid.cube(torch.zeros(96, 96, 96), 1.3))
     traced = sdf_renderer(shape())(cameras())
     drawn = mesh_renderer(mesh, MeshRenderOptions(antialias=False))(cameras())
@@ -72,7 +72,7 @@ def test_an_empty_scene_is_an_empty_image() -> None:
         assert float(found.color.sum() + found.opacity.sum() + found.depth.sum()) == 0
 
 
-def test_a_camera_inside_sees_the_walls_from_within() -> None:
+def test_a_camera_inside_a_shape_renders_its_inside() -> None:
     camera = cameras(1, radius=0.1)
     found = sdf_renderer(sdf.sphere(1.5))(camera)
     assert bool((found.opacity == 1).all())
@@ -88,7 +88,7 @@ def test_a_camera_inside_sees_the_walls_from_within() -> None:
     assert float(found.color.min()) > 0.1
 
 
-def test_each_part_shows_its_colour() -> None:
+def test_each_part_has_its_color() -> None:
     scene = colored_union(
         with_color(sdf.translated(sdf.sphere(0.5), (0.0, 0.0, 0.6)), (0.9, 0.1, 0.1)),
         with_color(
@@ -104,8 +104,8 @@ def test_each_part_shows_its_colour() -> None:
 
 
 @pytest.mark.parametrize("kind", ["directional", "point"])
-def test_shadows_are_where_the_light_is_hidden(kind: str) -> None:
-    """A ball above a plane: a disc without light, of its own radius where light is parallel."""
+def test_shadows_are_where_the_light_is_occluded(kind: str) -> None:
+    """The shadow of a ball on a plane is a disc, of the same radius under directional light."""
     scene = sdf.union(
         sdf.plane((0.0, 0.0, 1.0), 0.0), sdf.translated(sdf.sphere(0.5), (0.0, 0.0, 1.5))
     )
@@ -114,7 +114,8 @@ def test_shadows_are_where_the_light_is_hidden(kind: str) -> None:
         light = PointLight(torch.tensor([0.0, 0, 3.5]), WHITE)
     radius = 0.5
     if kind == "point":
-        # Rays from the light touch the ball at an angle whose sine is radius / distance.
+        # Rays from the light are tangent to the ball at an angle whose sine is radius /
+        # distance.
         radius = 3.5 * math.tan(math.asin(0.5 / 2.0))
     eye = torch.tensor([[6.0, 0, 4.0]])
     pose = look_at(eye, torch.zeros(1, 3), torch.tensor([0.0, 0, 1]))
@@ -137,7 +138,7 @@ def test_supersampling_softens_edges() -> None:
     assert bool(((found.opacity > 0) & (found.opacity < 1)).any())
 
 
-def test_normals_without_autograd_look_the_same() -> None:
+def test_normals_by_differences_give_the_same_image() -> None:
     exact, near = (
         sdf_renderer(shape(), SurfaceRenderOptions(normals=way))(cameras(1)).color
         for way in ("autograd", "tetrahedron")
@@ -145,8 +146,8 @@ def test_normals_without_autograd_look_the_same() -> None:
     torch.testing.assert_close(exact, near, atol=0.02, rtol=0)
 
 
-def test_colours_move_with_the_shape_as_finite_differences_say() -> None:
-    """The whole image's gradient by a radius and a pose, inside the silhouette."""
+def test_color_gradients_by_finite_differences() -> None:
+    """Gradients of pixels inside the silhouette with respect to a radius and a pose."""
     radius = torch.tensor(0.6, requires_grad=True)
     camera = cameras(1)
     poses = camera.world_from_camera.clone().requires_grad_()
@@ -164,7 +165,7 @@ def test_colours_move_with_the_shape_as_finite_differences_say() -> None:
         way[0, :, 3] = torch.tensor([0.3, 0.5, -0.4])
         moved = [color(radius + s * step, poses) for s in (1, -1)]
         turned = [color(radius, poses + s * step * way) for s in (1, -1)]
-    # Where neither step moves a silhouette or an edge over the pixel.
+    # Only pixels over which neither step moves a silhouette or an edge.
     for pair, by in ((moved, radius), (turned, poses)):
         rate = (pair[0] - pair[1]) / (2 * step)
         calm = (rate.abs().amax(-1) < 8) & (image.detach()[..., 3] > 0)
@@ -177,7 +178,7 @@ def test_colours_move_with_the_shape_as_finite_differences_say() -> None:
             assert found == pytest.approx(expected, rel=0.05, abs=0.5)
 
 
-def test_a_soft_mask_is_half_at_the_rim_and_sharp_far_from_it() -> None:
+def test_soft_masks_are_half_at_the_silhouette() -> None:
     rays = all_rays(cameras(1))
     soft = silhouettes(sdf.sphere(0.8), rays, 1.0, 8.0, 60.0)
     b = (rays.origins * rays.directions).sum(1)
@@ -187,7 +188,7 @@ def test_a_soft_mask_is_half_at_the_rim_and_sharp_far_from_it() -> None:
     assert torch.equal(soft > 0.5, hit)
 
 
-def test_the_gradient_of_a_soft_mask_is_that_of_finite_differences() -> None:
+def test_soft_mask_gradients_by_finite_differences() -> None:
     rays = all_rays(cameras(1, 20))
     rays = Rays(
         *(each.double() for each in (rays.origins, rays.directions, rays.pixel_radius)),
@@ -203,7 +204,7 @@ def test_the_gradient_of_a_soft_mask_is_that_of_finite_differences() -> None:
 
 
 def test_a_sphere_is_recovered_from_silhouettes() -> None:
-    """Centre and radius, by descent on soft masks from a wrong start."""
+    """Center and radius, by gradient descent on soft masks."""
     views = [cameras(4, 24).select(slice(k, k + 1)) for k in range(4)]
     rays = [all_rays(view) for view in views]
     rays = Rays(

@@ -1,4 +1,4 @@
-"""What every BSDF has to keep: reciprocity, energy, and densities that are those drawn from."""
+"""Laws of BSDFs: reciprocity, energy conservation, and PDFs that match the sampling."""
 
 import math
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def uniforms(rows: int, count: int, seed: int = 0) -> Tensor:
 
 
 def hemisphere(count: int, seed: int = 0) -> Tensor:
-    """Evenly over the directions above the surface."""
+    """Uniform directions on the upper hemisphere."""
     z, turn = uniforms(2, count, seed)
     radius = (1 - z.square()).sqrt()
     turn = 2 * math.pi * turn
@@ -85,9 +85,9 @@ def test_reciprocity(evaluate: Evaluate, sample: Sample) -> None:
 
 @pytest.mark.parametrize("cosine", COSINES)
 @pytest.mark.parametrize(("evaluate", "sample"), CASES)
-def test_energy_and_density(evaluate: Evaluate, sample: Sample, cosine: float) -> None:
-    """By sampling: no more light leaves than comes; and the mean of f cos / density is the
-    integral of f cos, and that of 1 / density is the hemisphere, less what is drawn below.
+def test_energy_and_pdf(evaluate: Evaluate, sample: Sample, cosine: float) -> None:
+    """The albedo is at most 1; the mean of f cos / PDF over samples is the integral of f cos,
+    and that of 1 / PDF is the solid angle of the hemisphere, less that of samples below it.
     """
     count = 200_000
     outgoing = from_above(cosine, count)
@@ -95,14 +95,14 @@ def test_energy_and_density(evaluate: Evaluate, sample: Sample, cosine: float) -
     albedo = drawn.weight.mean(1)
     assert albedo.max() <= 1 + 1e-4
     torch.testing.assert_close(drawn.direction.square().sum(0), torch.ones(count))
-    # A quadrature of the same over the hemisphere.
+    # The same by quadrature over the hemisphere.
     polar = (torch.arange(400) + 0.5) / 400 * (math.pi / 2)
     turn = (torch.arange(400) + 0.5) / 400 * math.pi
     theta, phi = torch.meshgrid(polar, turn, indexing="ij")
     sine = theta.sin()
     grid = torch.stack([sine * phi.cos(), sine * phi.sin(), theta.cos()]).flatten(1)
     value, density = evaluate(from_above(cosine, grid.shape[1]), grid)
-    # Half of the directions: the other half is its mirror image.
+    # Half of the directions; the other half is symmetric.
     solid = 2 * sine.flatten() * (math.pi / 2 / 400) * (math.pi / 400)
     expected, total = (value * solid).sum(1), float((density * solid).sum())
     spread = drawn.weight.std(1) / count**0.5
@@ -112,8 +112,8 @@ def test_energy_and_density(evaluate: Evaluate, sample: Sample, cosine: float) -
 
 
 @pytest.mark.parametrize(("evaluate", "sample"), CASES)
-def test_directions_are_drawn_by_their_density(evaluate: Evaluate, sample: Sample) -> None:
-    """χ² of the counts in cells of equal solid angle against the density's mean in them."""
+def test_directions_are_sampled_by_their_pdf(evaluate: Evaluate, sample: Sample) -> None:
+    """χ² test of sample counts in cells of equal solid angle against the mean PDF there."""
     count, cells, fine = 200_000, 8, 40
     outgoing = from_above(0.7, count)
     direction = sample(outgoing, uniforms(3, count, 5)).direction
@@ -132,13 +132,13 @@ def test_directions_are_drawn_by_their_density(evaluate: Evaluate, sample: Sampl
     expected = (mean * (2 * math.pi / cells**2) * count).flatten()
     often = expected > 20
     excess = (counts - expected)[often].square() / expected[often]
-    # Its mean is 1, and its deviation √(2 / cells).
+    # The mean is 1, and the standard deviation √(2 / cells).
     assert float(excess.mean()) < 1 + 6 * (2 / int(often.sum())) ** 0.5
     assert float(counts[~often].sum()) < 20 * int((~often).sum()) + 20
 
 
-def test_a_wrong_density_is_caught() -> None:
-    """The canary of the tests before: the density of another roughness."""
+def test_a_wrong_pdf_is_caught() -> None:
+    """Control for the tests above: the PDF of another roughness."""
     outgoing = from_above(0.7, 100_000)
     color, rough = torch.ones_like(outgoing), torch.full_like(outgoing[0], 0.3)
     drawn = sample_metal(color, rough, outgoing, uniforms(2, 100_000))
@@ -147,9 +147,9 @@ def test_a_wrong_density_is_caught() -> None:
     assert abs(float(wrong - drawn.weight.mean())) > 0.002
 
 
-def test_white_metal_loses_what_theory_says() -> None:
-    """From straight above at roughness 1, half of the facets reflect upward, with cosines c
-    even in [0, 1], of which 2c / (1 + c) is not hidden: ½ ∫ 2c / (1 + c) dc = 1 − ln 2 is left.
+def test_white_metal_loses_energy_as_predicted() -> None:
+    """At normal incidence and roughness 1, half of the facets reflect upward, with cosines c
+    uniform in [0, 1] and masking 2c / (1 + c): the albedo is ½ ∫ 2c / (1 + c) dc = 1 − ln 2.
     """
     count = 100_000
     outgoing = from_above(1.0, count)
@@ -180,7 +180,7 @@ def test_fresnel(ratio: float) -> None:
     assert float(sines[0]) == pytest.approx(ratio * float(sines[1]), abs=1e-5)
 
 
-def test_glass_reflects_all_beyond_the_critical_angle() -> None:
+def test_glass_has_total_internal_reflection() -> None:
     cosine = torch.tensor([0.5])
     reflected, _ = fresnel(cosine, torch.tensor([1 / 1.5]))
     assert float(reflected) == 1
@@ -191,12 +191,12 @@ def test_glass_reflects_all_beyond_the_critical_angle() -> None:
 
 
 def test_glass_is_reciprocal() -> None:
-    """Veach, eq. 5.14: over the squares of the indices it is the same in both directions."""
+    """Veach, eq. 5.14: divided by the squared index, it is the same in both directions."""
     ratio, outgoing = torch.tensor([1.5]), from_above(0.8, 1)
     white, chance = torch.ones(3, 1), torch.tensor([0.999])
     into = sample_glass(white, ratio, outgoing, chance)
     assert float(into.direction[2]) < 0
-    # From inside, upside down.
+    # From inside, with the frame flipped.
     back = sample_glass(
         white, 1 / ratio, -into.direction * torch.tensor([[1.0], [1.0], [1.0]]), chance
     )

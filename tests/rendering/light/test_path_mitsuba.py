@@ -1,4 +1,4 @@
-"""The path tracer beside Mitsuba's: three scenes, by block means over their standard errors."""
+"""The path tracer against Mitsuba in three scenes, by block means over standard errors."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from path_against_mitsuba import MAX_DEPTH, SETTINGS, mitsuba_image, mitsuba_sce
 
 SIZE, SAMPLES, SIDE = 32, 256, 8
 INTERPOLATED = 3e-3
-"""Relative: the sky is constant in a pixel here, and linear between them there."""
+"""Relative tolerance: pixels of the sky are constant here, and interpolated in Mitsuba."""
 
 
 def excess(a: Tensor, b: Tensor, variance: Tensor) -> float:
@@ -23,7 +23,7 @@ def excess(a: Tensor, b: Tensor, variance: Tensor) -> float:
     def blocks(image: Tensor) -> Tensor:
         return image.unflatten(1, (-1, SIDE)).unflatten(0, (-1, SIDE)).mean((1, 3))
 
-    # Single bright paths, such as glass throws on the floor, are known to neither's variance.
+    # Rare bright paths, such as caustics of glass, are missing in both variance estimates.
     expected = blocks(variance) / SIDE**2 + (INTERPOLATED * blocks(b)).square()
     ratio = (blocks(a) - blocks(b)).square() / expected.clamp_min(1e-10)
     return float(ratio.mean())
@@ -37,10 +37,10 @@ def test_images_agree_within_their_noise(name: str, tmp_path: Path) -> None:
     options = PathOptions(samples=2 * SAMPLES, max_depth=MAX_DEPTH, show_environment=True)
     ours = path_radiance(setting.scene, setting.cameras(SIZE), options)
     image = ours.color[0]
-    # Both have as many paths, and so about the same error.
+    # Both use the same number of paths, and so have about the same error.
     mean, variance = (pair[0] + pair[1]) / 2, 2 * ours.error[0].square()
     assert excess(image, mean, variance) < 2
-    # The canary: 5% brighter is another image.
+    # Control: an image that is 5% brighter differs.
     assert excess(1.05 * image, mean, variance) > 4
     told, seen = ours.error[0].square().mean(), (pair[0] - pair[1]).square().mean() / 4
     assert 0.3 < float(told / seen) < 2.0

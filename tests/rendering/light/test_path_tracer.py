@@ -1,4 +1,4 @@
-"""The path tracer against closed forms and against itself by other strategies."""
+"""The path tracer against closed forms, and its strategies against each other."""
 
 import dataclasses
 import math
@@ -52,7 +52,7 @@ def look(scene: Scene, cameras: Cameras, **options: object) -> Radiance:
 
 
 def mean_and_error(found: Radiance) -> tuple[Tensor, Tensor]:
-    """Of the whole image."""
+    """Mean of the whole image."""
     pixels = found.color[..., 0].numel()
     return found.color.mean((0, 1, 2)), found.error.square().sum((0, 1, 2)).sqrt() / pixels
 
@@ -67,8 +67,8 @@ def close(found: Radiance, expected: Tensor | float, sigmas: float = 5.0) -> boo
 
 @pytest.mark.parametrize("shape", [icosphere(2), sphere(1.0)], ids=["mesh", "function"])
 @pytest.mark.parametrize("material", [Lambert(WHITE), Mirror(WHITE), Glass(WHITE)])
-def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material) -> None:
-    """With the same light from everywhere, what absorbs nothing looks like that light."""
+def test_white_objects_vanish_in_a_furnace(shape: Mesh | SDF, material: Material) -> None:
+    """Under uniform light, objects that absorb nothing are invisible."""
     scene = Scene([SceneObject(shape, material)], [SKY])
     found = look(
         scene, camera((0, -3, 0)), samples=64, max_depth=64, roulette=64, show_environment=True
@@ -77,7 +77,7 @@ def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material)
     assert (found.opacity == 1).all()
     if isinstance(material, Glass):
         return
-    # Matte, seen by one kind of light alone, the estimate itself is noisy: here it is not.
+    # Lambertian estimates with a single type of light have noise; here there is none.
     sharp = look(
         scene, camera((0, -3, 0)), samples=16, max_depth=64, roulette=64, strategy="surface",
         show_environment=True,
@@ -85,8 +85,8 @@ def test_white_things_vanish_in_a_furnace(shape: Mesh | SDF, material: Material)
     torch.testing.assert_close(sharp.color, torch.ones_like(sharp.color), atol=2e-2, rtol=0)
 
 
-def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
-    """A convex object meets no light twice: it shows the albedo toward the camera."""
+def test_rough_metal_in_a_furnace_loses_energy_as_predicted() -> None:
+    """A convex object scatters light once: its radiance is the directional albedo."""
     scene = Scene([SceneObject(icosphere(3), Metal(WHITE, 0.8), smooth=True)], [SKY])
     found = look(scene, camera((0, -50, 0), zoom=400.0), samples=4096)
     # Straight from above: by quadrature of f cos, with D and G of GGX and F = 1.
@@ -102,15 +102,15 @@ def test_rough_metal_loses_in_a_furnace_what_its_weights_lose() -> None:
     assert expected < 0.95
 
 
-def test_half_a_furnace_is_reflected_by_half() -> None:
-    """A convex grey object: exactly its albedo, whatever the number of bounces."""
+def test_half_the_albedo_reflects_half_of_a_furnace() -> None:
+    """A convex gray object has exactly its albedo as radiance, for any number of bounces."""
     scene = Scene([SceneObject(icosphere(2), Lambert(0.5 * WHITE))], [SKY])
     found = look(scene, camera((0, -3, 0), zoom=6.0), samples=64)
     assert close(found, 0.5)
 
 
 def test_inside_a_furnace_light_adds_up_to_a_geometric_series() -> None:
-    """In a closed box that shines with 1 and reflects ρ, all radiance is Σ ρᵏ = 1 / (1 − ρ)."""
+    """In a closed box with emission 1 and albedo ρ, the radiance is Σ ρᵏ = 1 / (1 − ρ)."""
     objects = [SceneObject(_inside_out(cube()), Lambert(0.6 * WHITE), emission=WHITE)]
     for depth, total in ((1, 1.0), (2, 1.6), (3, 1.96), (60, 2.5)):
         found = look(Scene(objects), camera((0, -0.2, 0)), samples=64, max_depth=depth)
@@ -125,7 +125,7 @@ def _inside_out(mesh: Mesh) -> Mesh:
 
 
 def irradiance_of_square(half: float, height: float) -> float:
-    """At a point below a square's middle, of radiance 1: four corners' form factors times π.
+    """Below the center of a square of radiance 1: four form factors of a corner times π.
 
     A point under a corner of a rectangle a × b at height h (Howell's catalogue, B-3):
     F = (1/2π) (A/√(1+A²) atan(B/√(1+A²)) + B/√(1+B²) atan(A/√(1+B²))), A = a/h, B = b/h.
@@ -136,7 +136,7 @@ def irradiance_of_square(half: float, height: float) -> float:
 
 
 @pytest.mark.parametrize("strategy", ["both", "light", "surface"])
-def test_under_a_square_light(strategy: str) -> None:
+def test_irradiance_of_a_square_light(strategy: str) -> None:
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.8 * WHITE))
     lamp = SceneObject(patch((0, 0, 1), 0.7, up=-1), Lambert(0 * WHITE), emission=3 * WHITE)
     found = look(
@@ -145,12 +145,12 @@ def test_under_a_square_light(strategy: str) -> None:
     )  # fmt: skip
     expected = 0.8 / math.pi * 3 * irradiance_of_square(0.7, 1.0)
     assert close(found, expected)
-    # The canary: a factor of 1.05 is far outside of the error.
+    # Control: a factor of 1.05 is far outside of the error.
     assert not close(found, 1.05 * expected)
 
 
 def test_point_and_distant_light() -> None:
-    """ρ/π I cos θ / r², and ρ/π E cos θ."""
+    """The radiance is ρ/π I cos θ / r², and ρ/π E cos θ."""
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((0.5, -1, 2), zoom=3000.0, size=2)
     lamp = PointSource(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]))
@@ -166,8 +166,10 @@ def test_point_and_distant_light() -> None:
     assert close(both, expected + 0.5 / math.pi * sun.irradiance * 0.8)
 
 
-def test_under_half_a_sky() -> None:
-    """A sky that is white above and black below, of any resolution, gives a floor ρ."""
+def test_irradiance_of_half_a_sky() -> None:
+    """A sky that is white above and black below, of any resolution, gives a floor radiance
+    ρ.
+    """
     image = torch.ones(6, 10, 3)
     image[3:] = 0
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
@@ -177,8 +179,8 @@ def test_under_half_a_sky() -> None:
         assert close(found, 0.5), strategy
 
 
-def test_the_environment_is_seen_where_it_is() -> None:
-    """Toward +z, +x and so on, its pixels; and from within, its columns run to the right."""
+def test_the_environment_has_the_right_orientation() -> None:
+    """The right pixels are visible toward +z, +x etc.; columns run to the right from inside."""
     rows, columns = 4, 8
     image = torch.zeros(rows, columns, 3)
     image[..., 0] = torch.arange(rows)[:, None] / 10
@@ -198,8 +200,8 @@ def test_the_environment_is_seen_where_it_is() -> None:
         assert found[1].item() == pytest.approx(column / 10)
 
 
-def test_glass_shows_what_is_behind_it_upside_down() -> None:
-    """Through a ball of glass, the sky's white upper half is below."""
+def test_a_glass_ball_shows_the_background_upside_down() -> None:
+    """A ball of glass shows the sky's white upper half at the bottom."""
     image = torch.zeros(2, 1, 3)
     image[0] = 1
     scene = Scene([SceneObject(sphere(1.0), Glass(WHITE))], [Environment(image)])
@@ -212,7 +214,7 @@ def test_glass_shows_what_is_behind_it_upside_down() -> None:
 
 
 def small_room() -> Scene:
-    """Every material, three kinds of light, a mesh with a texture and a distance function."""
+    """All materials, three kinds of light, a mesh with a texture and a distance function."""
     colors = VertexColors(torch.rand(162, 3, generator=torch.Generator().manual_seed(0)))
     ball = dataclasses.replace(icosphere(2), texture=colors)
     ball = dataclasses.replace(
@@ -233,8 +235,8 @@ def small_room() -> Scene:
     return Scene(objects, [sky, lamp], reach=10.0)
 
 
-def test_strategies_have_one_mean() -> None:
-    """Directions to lights, to what the surface scatters to, and both: each by blocks."""
+def test_strategies_have_the_same_mean() -> None:
+    """Block means of light sampling, BSDF sampling, and both."""
     eye = camera((0, -4, 2), size=12)
     found = {
         s: look(small_room(), eye, samples=128, strategy=s)
@@ -245,7 +247,7 @@ def test_strategies_have_one_mean() -> None:
     for power in (1.0, 2.0):
         balanced = look(small_room(), eye, samples=64, power=power, seed=1)
         assert excess(found["both"], balanced) < 2.0
-    # The canary: light that is 10% too bright.
+    # Control: light that is 10% too bright.
     brighter = dataclasses.replace(found["both"], color=1.1 * found["both"].color)
     assert excess(brighter, found["surface"]) > 2.0
 
@@ -272,7 +274,7 @@ def test_both_is_less_noisy_than_either() -> None:
 
 
 def test_variance_falls_as_one_over_n() -> None:
-    """The variance of images over seeds, at 4 and at 64 paths a pixel; and as it is told."""
+    """The variance over seeds, at 4 and 64 paths per pixel, and its estimate from one image."""
     eye, room = camera((0, -4, 2), size=8), path_scene.build(small_room())
     variance = {}
     for samples in (4, 64):
@@ -281,15 +283,17 @@ def test_variance_falls_as_one_over_n() -> None:
             for k in range(12)
         ]
         images = torch.stack([run.color for run in runs])
-        # Of the logarithm's bulk: single bright paths make the mean of variances a lottery.
+        # The median over pixels: rare bright paths dominate the mean of variances.
         covered = runs[0].opacity == 1
         variance[samples] = images.var(0)[covered].quantile(0.5)
-        told = torch.stack([run.error.square() for run in runs]).mean(0)[covered].quantile(0.5)
-        assert 0.6 < float(variance[samples] / told) < 1.5
+        estimated = (
+            torch.stack([run.error.square() for run in runs]).mean(0)[covered].quantile(0.5)
+        )
+        assert 0.6 < float(variance[samples] / estimated) < 1.5
     assert 8 < float(variance[4] / variance[64]) < 32
 
 
-def test_roulette_changes_no_mean() -> None:
+def test_russian_roulette_is_unbiased() -> None:
     eye = camera((0, -4, 2), size=12)
     early = look(small_room(), eye, samples=128, roulette=1)
     late = look(small_room(), eye, samples=128, roulette=100, seed=1)
@@ -308,8 +312,10 @@ def test_weights_of_both_strategies_sum_to_one(a: float, b: float, power: float)
     torch.testing.assert_close(total, torch.ones(1))
 
 
-def test_seeds() -> None:
-    """One seed gives one image, whatever the threads; another one another."""
+def test_images_depend_on_the_seed_alone() -> None:
+    """The same seed gives the same image for any number of threads; another seed another
+    one.
+    """
     eye, room = (
         camera((0, -4, 2), size=40),
         Scene([SceneObject(cube(), Lambert(WHITE))], [SKY]),
@@ -329,7 +335,7 @@ def test_seeds() -> None:
 # --- the renderer --------------------------------------------------------------------------
 
 
-def test_the_renderer_shows_the_radiance() -> None:
+def test_the_renderer_converts_radiance_to_srgb() -> None:
     options = PathOptions(samples=16, exposure=0.5)
     eye = camera((0, -4, 2), size=12)
     shown = path_renderer(small_room(), options)(eye)
@@ -342,7 +348,7 @@ def test_the_renderer_shows_the_radiance() -> None:
 
 
 def test_depth_and_normals() -> None:
-    """Of a plain seen from above, and none where nothing is."""
+    """Depth and normals of a plane seen from above, and none where nothing is hit."""
     scene = Scene([SceneObject(patch((0, 0, 0), 0.5), Lambert(WHITE))], [SKY])
     found = look(scene, camera((0, 0, 3), size=9), samples=16)
     assert found.depth[0, 4, 4].item() == pytest.approx(3, abs=0.01)
@@ -352,7 +358,7 @@ def test_depth_and_normals() -> None:
     assert (found.color[0, 0, 0] == 0).all()
 
 
-def test_textures_are_linear_light() -> None:
+def test_textures_are_converted_to_linear() -> None:
     image = torch.full((4, 4, 3), 0.5)
     uv = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]])
     plain = dataclasses.replace(
@@ -366,7 +372,7 @@ def test_textures_are_linear_light() -> None:
     )
 
 
-def test_a_light_inside_a_box_shines_on_nothing_else() -> None:
+def test_a_light_inside_a_box_is_occluded_outside() -> None:
     floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(WHITE))
     box = SceneObject(cube(), Lambert(WHITE))
     lamp = PointSource(torch.zeros(3), WHITE)
@@ -374,9 +380,11 @@ def test_a_light_inside_a_box_shines_on_nothing_else() -> None:
     assert float(found.color.max()) == 0
 
 
-def test_a_lamp_that_touches_the_floor() -> None:
-    """Of radiance 1, as a mesh and as a function, which chance alone finds; on either, rays
-    graze. The canary: shadow rays beside the point that they ask for lost 0.8% here.
+def test_a_lamp_touching_the_floor() -> None:
+    """A lamp of radiance 1, as a mesh and as a distance function, with many grazing rays.
+
+    Functions are hit only by BSDF sampling. Shadow rays parallel to the line to the sampled
+    point, instead of toward it, lost 0.8% here.
     """
     floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(0.8 * WHITE))
     eye = camera((0, -4, 2))
@@ -391,7 +399,7 @@ def test_a_lamp_that_touches_the_floor() -> None:
         )
     ]  # fmt: skip
     pairs = [mean_and_error(each) for each in found]
-    # Directions to the lamp alone are the noisiest.
+    # Light sampling alone is the noisiest.
     for (mean, error), most in zip(pairs[1:], (0.03, 0.015, 0.015), strict=True):
         apart = (mean - pairs[0][0]).abs()
         assert (apart < 4 * (error.square() + pairs[0][1].square()).sqrt()).all()
@@ -447,14 +455,14 @@ def test_bad_options_are_refused(options: dict[str, object], words: str) -> None
         look(Scene([FLOOR], [SKY]), camera((0, -1, 1)), **options)
 
 
-def test_a_function_that_is_not_a_number_is_refused() -> None:
+def test_functions_that_return_nan_are_refused() -> None:
     scene = Scene([SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
     with pytest.raises(InputError, match="returned NaN"):
         look(scene, camera((0, -1, 1)))
 
 
-def test_marching_ends_along_a_surface() -> None:
-    """A function that never comes to 0, and rays that graze: bounded, and without NaN."""
+def test_marching_terminates_along_a_surface() -> None:
+    """A function that never reaches 0 and grazing rays: bounded time, and no NaN."""
     scene = Scene([SceneObject(lambda p: 2e-4 + 0 * p[:, 0], Lambert(WHITE))], [SKY], reach=1e6)
     found = look(scene, camera((0, -1, 1), size=2), samples=2)
     assert (found.opacity == 0).all()

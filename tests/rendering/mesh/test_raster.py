@@ -37,7 +37,7 @@ def around(count: int, distance: float = 4.0, size: int = SIZE) -> Cameras:
 
 
 def plane(height: float, width: float = 1e4) -> Mesh:
-    """A square of the world's xy plane, moved up."""
+    """A square in a plane parallel to the xy plane."""
     corners = torch.tensor([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
     vertices = width * corners + torch.tensor([0, 0, height])
     return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]))
@@ -64,8 +64,8 @@ def test_depth_of_a_sphere() -> None:
     torch.testing.assert_close(found.depth[well], depth[well], atol=2e-3, rtol=0)
 
 
-def test_interpolation_has_the_right_perspective() -> None:
-    """World positions interpolated on a tilted plane are where rays meet it."""
+def test_interpolation_is_perspective_correct() -> None:
+    """World positions interpolated on a tilted plane are where rays hit it."""
     cameras = around(3, 2.0)
     mesh = plane(-0.3, 5.0)
     found = rasterize_mesh(mesh, cameras)
@@ -78,7 +78,7 @@ def test_interpolation_has_the_right_perspective() -> None:
     torch.testing.assert_close(points, expected, atol=1e-3, rtol=1e-4)
 
 
-def test_inside_of_a_cube_every_pixel_sees_a_wall() -> None:
+def test_every_pixel_is_covered_inside_a_cube() -> None:
     box = trimesh.creation.box((2.0, 2.0, 2.0))
     mesh = Mesh(torch.tensor(box.vertices).float(), torch.tensor(box.faces))
     cameras = around(4, 0.2)
@@ -86,11 +86,11 @@ def test_inside_of_a_cube_every_pixel_sees_a_wall() -> None:
     assert bool((found.pix_to_face >= 0).all())
     points = found.interpolate(mesh.vertices, mesh.faces)
     torch.testing.assert_close(points.abs().amax(1), torch.ones(len(points)), atol=1e-5, rtol=0)
-    # Its walls face outward: from inside all are seen from behind.
+    # The walls face outward: inside, all are back faces.
     assert len(rasterize_mesh(mesh, cameras, cull=True).hit) == 0
 
 
-def test_a_batch_of_meshes_is_each_alone() -> None:
+def test_a_batch_of_meshes_equals_single_meshes() -> None:
     meshes = [
         sphere(1),
         Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)),
@@ -111,7 +111,7 @@ def test_a_batch_of_meshes_is_each_alone() -> None:
         torch.testing.assert_close(together[k, ..., 0], mask(mesh, one)[0])
 
 
-def test_one_mesh_by_many_cameras_is_each_alone() -> None:
+def test_many_cameras_equal_single_cameras() -> None:
     mesh, cameras = sphere(2), around(3)
     together, images = rasterize_mesh(mesh, cameras), mask(mesh, cameras)
     for k in range(3):
@@ -120,7 +120,7 @@ def test_one_mesh_by_many_cameras_is_each_alone() -> None:
         torch.testing.assert_close(images[k], mask(mesh, one)[0])
 
 
-def test_equals_brute_force() -> None:
+def test_rasterization_equals_brute_force() -> None:
     mesh, camera = sphere(2), around(1)
     found = rasterize_mesh(mesh, camera)
     parts = list(brute_force(mesh, camera))
@@ -134,7 +134,7 @@ def test_equals_brute_force() -> None:
 
 
 def test_a_soft_mask_equals_brute_force() -> None:
-    """With layers enough for all faces near a pixel; gradients too."""
+    """With enough layers for all faces near a pixel; values and gradients."""
     vertices = sphere(1).vertices.requires_grad_()
     mesh, camera = Mesh(vertices, sphere(1).faces), around(1, size=24)
     found = soft_mask(rasterize_mesh(mesh, camera, layers=80, blur=6.0), 1.0)
@@ -147,7 +147,9 @@ def test_a_soft_mask_equals_brute_force() -> None:
 
 
 def test_hard_depth_gradients_by_finite_differences() -> None:
-    """In double precision: by vertices, poses and intrinsics, where visibility stays."""
+    """With respect to vertices, poses and intrinsics, in double precision, for fixed
+    visibility.
+    """
     mesh, cameras = sphere(1), around(2, size=10)
     inputs = (
         mesh.vertices.double().requires_grad_(),
@@ -190,8 +192,8 @@ def test_soft_gradients_by_finite_differences() -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_upright_edges_cover_pixels_by_area(turned: bool) -> None:
-    """A rectangle that ends anywhere within pixels: its coverage is exact but in corners."""
+def test_axis_aligned_edges_cover_pixels_by_area(turned: bool) -> None:
+    """The coverage of a rectangle is exact except in corners, wherever its edges are."""
     cameras = Cameras(
         torch.eye(3, 4)[None], torch.tensor([[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]]), 16, 16
     )
@@ -216,8 +218,8 @@ def test_upright_edges_cover_pixels_by_area(turned: bool) -> None:
     assert float((found - expected).abs().max()) < 0.3
 
 
-def test_area_grows_with_its_outline() -> None:
-    """The derivative of a disc's area by its radius is its circumference."""
+def test_the_gradient_of_area_is_the_outline() -> None:
+    """The derivative of a disc's area with respect to its radius is its circumference."""
     scale = torch.ones((), requires_grad=True)
     mesh = sphere(4)
     cameras = around(1, 6.0)
@@ -228,8 +230,8 @@ def test_area_grows_with_its_outline() -> None:
     assert float(found) == pytest.approx(2 * math.pi * radius**2, rel=0.05)
 
 
-def test_seams_of_a_texture_are_no_silhouettes() -> None:
-    """A mesh whose every face has corners of its own still has no edge within."""
+def test_texture_seams_are_not_silhouettes() -> None:
+    """A mesh whose faces share no vertices still has no inner silhouettes."""
     whole = sphere(2)
     loose = Mesh(
         whole.vertices[whole.faces].flatten(0, 1),
@@ -240,8 +242,8 @@ def test_seams_of_a_texture_are_no_silhouettes() -> None:
     torch.testing.assert_close(mask(loose, cameras), mask(whole, cameras))
 
 
-def test_a_hidden_edge_changes_nothing() -> None:
-    """Behind a wall all silhouettes are without effect."""
+def test_occluded_edges_change_nothing() -> None:
+    """Silhouettes behind a wall have no effect."""
     camera = Cameras.from_focal(torch.eye(3, 4)[None], 40.0, 32, 32)
     wall = torch.tensor([[-9.0, -9, 2], [9, -9, 2], [9, 9, 2], [-9, 9, 2]])
     ball = sphere(1).vertices * 0.5 + torch.tensor([0.0, 0, 4])
@@ -254,7 +256,7 @@ def test_a_hidden_edge_changes_nothing() -> None:
     assert torch.equal(blended, colors)
 
 
-def test_faces_that_are_not_finite_are_not_seen() -> None:
+def test_faces_with_nan_or_inf_are_skipped() -> None:
     mesh, cameras = sphere(2), around(1)
     vertices = mesh.vertices.clone()
     vertices[5] = math.nan
@@ -268,7 +270,7 @@ def test_faces_that_are_not_finite_are_not_seen() -> None:
     assert bool(image.isfinite().all())
 
 
-def test_nothing_to_see() -> None:
+def test_empty_meshes_give_empty_images() -> None:
     empty = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
     assert float(mask(empty, around(2)).sum()) == 0
     behind = sphere(1).with_vertices(sphere(1).vertices * 0.1 + 8 * around(1).centers)
@@ -288,14 +290,16 @@ def test_refuses_meshes_and_cameras_that_do_not_match() -> None:
         rasterize_mesh(Meshes.pack([sphere(0), sphere(0)]), around(3))
 
 
-def test_soft_edges_need_blur() -> None:
+def test_soft_rasterization_requires_blur() -> None:
     with pytest.raises(InputError, match="blur"):
         soft_mask(rasterize_mesh(sphere(0), around(1)), 1.0)
 
 
 @pytest.mark.skipif(not COW.exists(), reason="the cow is not in ../shared/data")
 def test_gradients_of_a_real_mesh() -> None:
-    """Of four views at 64², against the same rendering and against one of many rays a pixel."""
+    """Four views at 64², vs. finite differences of the same rendering and of a supersampled
+    one.
+    """
     found = trimesh.load(COW, force="mesh", process=False)
     vertices = torch.tensor(found.vertices, dtype=torch.float32)
     low, high = vertices.aminmax(dim=0)
@@ -305,6 +309,6 @@ def test_gradients_of_a_real_mesh() -> None:
     errors = gradient_errors(mesh, around(4, 2.7, 64), step=0.1, times=6, bumps=1)
     assert errors.of_same < 0.1
     assert errors.of_truth < 0.12
-    # Without antialiasing the gradient lacks what moves at edges.
+    # Without antialiasing the gradient lacks the motion of silhouettes.
     plain = gradient_errors(mesh, around(4, 2.7, 64), step=0.1, times=2, bumps=1, antialias=0)
     assert plain.of_same > 0.3

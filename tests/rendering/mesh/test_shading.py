@@ -45,7 +45,7 @@ def cameras(*eyes: tuple[float, float, float], size: int = SIZE) -> Cameras:
 
 
 def square(texture: Texture | None = None) -> Mesh:
-    """Faces +x; y to the right and z up, as seen from there."""
+    """A square with normal +x; seen from there, y is right and z is up."""
     corners = torch.tensor([[0.0, -1, -1], [0, 1, -1], [0, 1, 1], [0, -1, 1]])
     return Mesh(corners, torch.tensor([[0, 1, 2], [0, 2, 3]]), texture)
 
@@ -53,7 +53,7 @@ def square(texture: Texture | None = None) -> Mesh:
 def one(
     light: Light, normal: tuple[float, float, float], **material: float
 ) -> tuple[Tensor, Tensor]:
-    """Of a point at the origin, seen from (0, 0, 2)."""
+    """Factor and highlight of a point at the origin, seen from (0, 0, 2)."""
     found = light_on(
         torch.zeros(1, 3), normalize(torch.tensor([normal]).float(), dim=1),
         torch.tensor([[0.0, 0, 2]]), [light], Material(**material),
@@ -61,7 +61,7 @@ def one(
     return found[0][0], found[1][0]
 
 
-def test_ambient_light_is_everywhere() -> None:
+def test_ambient_light_is_independent_of_normals() -> None:
     factor, highlight = one(AmbientLight(0.3 * WHITE), (0, 0, -1), ambient=0.5)
     torch.testing.assert_close(factor, 0.15 * WHITE)
     assert float(highlight.sum()) == 0
@@ -69,7 +69,7 @@ def test_ambient_light_is_everywhere() -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.5, 1.2, 1.8])
 def test_lambert_is_the_cosine(angle: float) -> None:
-    """From a direction, or from a point there at any distance."""
+    """For a directional light, and for a point light at any distance."""
     way = torch.tensor([math.sin(angle), 0, math.cos(angle)])
     for light in (DirectionalLight(-3 * way, WHITE), PointLight(7 * way, WHITE)):
         factor, _ = one(light, (0, 0, 1), diffuse=0.8)
@@ -77,8 +77,8 @@ def test_lambert_is_the_cosine(angle: float) -> None:
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.0, 2.0])
-def test_highlights_are_halfway(angle: float) -> None:
-    """Blinn–Phong: between eye and light the angle is halved; none from behind."""
+def test_highlights_use_the_half_vector(angle: float) -> None:
+    """Blinn–Phong: half of the angle between eye and light; no highlight from behind."""
     way = torch.tensor([math.sin(angle), 0, math.cos(angle)])
     _, highlight = one(DirectionalLight(-way, WHITE), (0, 0, 1), specular=0.6, shininess=9.0)
     expected = 0.6 * math.cos(angle / 2) ** 9 if math.cos(angle) > 0 else 0.0
@@ -86,7 +86,7 @@ def test_highlights_are_halfway(angle: float) -> None:
 
 
 def test_a_lit_sphere_is_its_closed_form() -> None:
-    """Under one light, where the normals are known; depth and normals as well."""
+    """Shading by one light, depth and normals, all in closed form."""
     light = DirectionalLight(torch.tensor([-1.0, 0.4, -0.3]), WHITE)
     options = MeshRenderOptions(
         lights=(light,), material=Material(specular=0.0), antialias=False
@@ -131,8 +131,8 @@ def test_flat_faces_have_one_color() -> None:
     assert len(found.color[found.opacity > 0].unique(dim=0)) <= 10
 
 
-def test_textures_are_the_right_way_up_and_round() -> None:
-    """Red to the right, green upward; as vertex colours, as an image, and face by face."""
+def test_textures_are_not_flipped() -> None:
+    """Red to the right, green upward; as vertex colors, as an image, and as a face atlas."""
     mesh = square()
     unit = mesh.vertices[:, 1:] / 2 + 0.5
     colors = torch.cat([unit, torch.zeros(4, 1)], dim=1)
@@ -162,7 +162,7 @@ def test_textures_are_the_right_way_up_and_round() -> None:
         torch.testing.assert_close(found.color[0][seen], expected, atol=0.03, rtol=0)
 
 
-def test_backs_are_lit_if_two_sided() -> None:
+def test_back_faces_are_lit_if_two_sided() -> None:
     light = [DirectionalLight(torch.tensor([1.0, 0, 0]), WHITE)]
     from_behind = cameras((-4, 0, 0))
     lit = mesh_renderer(square(), MeshRenderOptions(lights=light))(from_behind)
@@ -182,7 +182,7 @@ def test_backs_are_lit_if_two_sided() -> None:
 
 @pytest.mark.parametrize("shading", ["flat", "gouraud", "phong"])
 def test_a_headlight_lights_every_view_alike(shading: Shading) -> None:
-    """A sphere, which looks the same from all sides, under light that follows the camera."""
+    """A sphere has the same image from all sides if the light follows the camera."""
     views = cameras((3, 0, 1), (0, 3, 1), (-3, 0, 1), (0, -3, 1))
     options = MeshRenderOptions(shading, headlight)
     found = mesh_renderer(sphere(5), options)(views)
@@ -196,7 +196,7 @@ def test_a_headlight_lights_every_view_alike(shading: Shading) -> None:
 
 
 def test_shapes_are_lit_from_the_camera() -> None:
-    """A sphere of points is as bright as one of faces, from either side."""
+    """A sphere of points is as bright as a mesh of it, from both sides."""
     ball, views = sphere(5), cameras((3, 0, 0), (-3, 0, 0))
     middle = slice(SIZE // 4, -SIZE // 4)
     means: list[Tensor] = []
@@ -207,7 +207,7 @@ def test_shapes_are_lit_from_the_camera() -> None:
     torch.testing.assert_close(means[1], means[0], atol=0.05, rtol=0)
 
 
-def test_antialiased_images_are_nearer_to_many_rays_a_pixel() -> None:
+def test_antialiasing_approximates_supersampling() -> None:
     camera = cameras((3, 2, 1), (-2, 3, -1))
     true = supersampled(mesh_renderer(sphere(2), MeshRenderOptions(antialias=False)), 8)(camera)
     errors: list[float] = []
@@ -240,7 +240,7 @@ def test_everything_has_gradients() -> None:
             assert float(gradient.abs().max()) > 0
 
 
-def test_the_light_s_gradient_by_finite_differences() -> None:
+def test_light_gradients_by_finite_differences() -> None:
     place = torch.tensor([2.0, -1, 1.5])
     camera, step = cameras((4, 0, 1)), 1e-2
 

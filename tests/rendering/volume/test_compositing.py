@@ -1,4 +1,4 @@
-"""Bins along rays: weights, colours and how spread they are."""
+"""Bins along rays: weights, colors and distortion."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def bins(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
     return density, color, 3 * torch.rand(4, 10, generator=generator).sort(dim=1).values
 
 
-def test_weights_are_what_the_light_loses() -> None:
+def test_weights_are_differences_of_transmittance() -> None:
     density, color, edges = bins()
     weights = bin_weights(density, edges)
     left = (-(density * edges.diff(dim=1)).sum(1)).exp()

@@ -1,4 +1,4 @@
-"""Where rays are looked at: bins, finer bins, and the loss that holds proposals to account."""
+"""Samples along rays: bins, finer bins, and the loss of proposals."""
 
 import torch
 
@@ -22,8 +22,8 @@ def test_spacings() -> None:
     torch.testing.assert_close(1 / found, torch.tensor([[1.0, 0.625, 0.25]]))
 
 
-def test_a_little_light_from_afar_does_not_move_the_distance() -> None:
-    """Of 0.99 of the light from 1 to 2, and 0.01 from nearly infinity."""
+def test_disparity_keeps_the_mean_distance_robust() -> None:
+    """With weight 0.99 from 1 to 2, and 0.01 near infinity."""
     near, far = torch.tensor([1.0]), torch.tensor([1e4])
     weights = torch.tensor([[0.99, 0.0, 0.01]])
     edges = torch.tensor([[1.0, 2.0, 9998.0, 1e4]])
@@ -35,7 +35,7 @@ def test_a_little_light_from_afar_does_not_move_the_distance() -> None:
     torch.testing.assert_close(found, torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
 
 
-def test_even_edges_move_within_their_halves() -> None:
+def test_even_edges_are_jittered_by_half_a_bin() -> None:
     edges = even_edges(100, 8, torch.Generator().manual_seed(0))
     still = even_edges(100, 8, None)
     assert bool((edges.diff(dim=1) > 0).all())
@@ -63,25 +63,25 @@ def test_widened_weights_bound_the_weights_from_above() -> None:
     )
 
 
-def test_annealing_goes_from_flat_to_as_it_is() -> None:
+def test_annealing_goes_from_flat_to_unchanged() -> None:
     weights = torch.rand(3, 5)
     assert torch.equal(annealed(weights, 0.0), torch.ones(3, 5))
     torch.testing.assert_close(annealed(weights, 1.0), weights)
 
 
-def test_a_proposal_that_bounds_the_weights_loses_nothing() -> None:
+def test_the_interlevel_loss_is_zero_for_a_bound() -> None:
     edges = torch.linspace(0, 1, 9).expand(6, 9)
     weights = torch.rand(6, 8)
     assert float(interlevel_loss(edges, weights, edges, weights)) == 0
     coarse = weights.view(6, 4, 2).sum(2)
     assert float(interlevel_loss(edges, weights, edges[:, ::2], coarse)) < 1e-12
-    # And one that lacks mass does: by (w − bound)² / w.
+    # A proposal that lacks mass has the loss (w − bound)² / w.
     lacking = weights - 0.25 * weights
     found = interlevel_loss(edges, weights, edges, lacking)
     torch.testing.assert_close(found, (weights / 16).sum(1).mean(), rtol=1e-4, atol=1e-6)
 
 
-def test_only_the_proposal_learns() -> None:
+def test_only_the_proposal_has_gradients() -> None:
     edges = torch.linspace(0, 1, 5).expand(2, 5)
     weights = torch.rand(2, 4, requires_grad=True)
     proposal = (0.5 * torch.rand(2, 4)).requires_grad_()

@@ -1,4 +1,4 @@
-"""Signed distances as densities: NeuS' weights and VolSDF's bounds, by closed forms."""
+"""Densities from signed distances: weights of NeuS and bounds of VolSDF, in closed form."""
 
 import math
 
@@ -24,7 +24,7 @@ def weights_of(depth: Tensor) -> Tensor:
 
 @settings(deadline=None, max_examples=50)
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(1, 500))
-def test_the_opacity_is_that_of_the_paper(first: float, last: float, sharpness: float) -> None:
+def test_opacity_equals_neus_formula(first: float, last: float, sharpness: float) -> None:
     """NeuS, eq. 13, in double precision."""
     a, b, s = (torch.tensor(x, dtype=torch.float64) for x in (first, last, sharpness))
     phi_a, phi_b = (s * a).sigmoid(), (s * b).sigmoid()
@@ -34,7 +34,7 @@ def test_the_opacity_is_that_of_the_paper(first: float, last: float, sharpness: 
     assert 0 <= float(alpha) <= 1
 
 
-def test_an_opaque_bin_loses_no_digits() -> None:
+def test_opaque_bins_have_accurate_depths() -> None:
     """In single precision Φ(last) is 0 there, and its logarithm would be −∞."""
     depth = logistic_depth(torch.tensor(0.5), torch.tensor(-0.5), torch.tensor(400.0))
     assert float(depth) == pytest.approx(200.0)
@@ -42,8 +42,8 @@ def test_an_opaque_bin_loses_no_digits() -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.5, 1.2])
 @pytest.mark.parametrize("sharpness", [20.0, 200.0])
-def test_weights_of_a_plane_are_greatest_where_it_is(angle: float, sharpness: float) -> None:
-    """NeuS, sec. 3.1: unbiased, at any angle; and by naive densities not (its eq. 6)."""
+def test_weights_peak_at_the_plane(angle: float, sharpness: float) -> None:
+    """NeuS, sec. 3.1: unbiased at any angle, unlike naive densities (eq. 6)."""
     t = torch.linspace(0, 2, 4001, dtype=torch.float64)
     distance = (1 - t) * math.cos(angle)
     s = torch.tensor(sharpness, dtype=torch.float64)
@@ -52,14 +52,14 @@ def test_weights_of_a_plane_are_greatest_where_it_is(angle: float, sharpness: fl
     assert float(middles[weights.argmax()]) == pytest.approx(1.0, abs=1e-3)
     assert float(weights.sum()) <= 1
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-3)
-    # The canary: the density of the logistic distribution alone peaks before the surface.
+    # Control: the naive logistic density peaks in front of the surface.
     density = s * (s * distance).sigmoid() * (-s * distance).sigmoid()
     naive = weights_of((density[1:] + density[:-1]) / 2 * t.diff())
     assert float(middles[naive.argmax()]) < 1 - 0.2 / sharpness
 
 
-def test_the_nearer_of_two_planes_counts_more() -> None:
-    """NeuS is aware of occlusion: of two surfaces alike, the first hides the second."""
+def test_the_nearer_of_two_planes_has_more_weight() -> None:
+    """NeuS is occlusion-aware: the first of two equal surfaces occludes the second."""
     t = torch.linspace(0, 4, 4001)
     distance = torch.minimum((t - 1).abs(), (t - 3).abs()) - 0.25
     weights = weights_of(logistic_depth(distance[:-1], distance[1:], torch.tensor(60.0)))
@@ -85,11 +85,11 @@ def test_the_density_has_the_right_slope() -> None:
 
 
 def sphere_along(t: Tensor, height: Tensor, radius: float = 0.5) -> Tensor:
-    """Distances to a sphere at t = 1, from rays that pass it at a height above its centre."""
+    """Distances to a sphere along rays that pass its center, at t = 1, at some height."""
     return ((t - 1).square() + height[:, None].square()).sqrt() - radius
 
 
-def test_no_place_of_a_bin_is_nearer_than_is_said() -> None:
+def test_least_distance_is_a_lower_bound() -> None:
     height = torch.linspace(0, 0.9, 19, dtype=torch.float64)
     t = torch.linspace(0, 2, 24, dtype=torch.float64).expand(19, -1)
     bound = least_distance(sphere_along(t, height), t)
@@ -97,13 +97,13 @@ def test_no_place_of_a_bin_is_nearer_than_is_said() -> None:
     places = t[:, :-1, None] + fine * t.diff(dim=1)[..., None]
     true = sphere_along(places.flatten(1), height).abs().view(places.shape).amin(2)
     assert bool((bound <= true + 1e-9).all())
-    # The bound is of use: not 0 everywhere.
+    # The bound is not trivial: not 0 everywhere.
     assert float(bound.mean()) > 0.5 * float(true.mean())
 
 
 @pytest.mark.parametrize("beta", [0.02, 0.05, 0.2])
-def test_the_opacity_is_as_near_as_is_said(beta: float) -> None:
-    """By brute force, against a ray of forty thousand bins (VolSDF, eq. 12 to 15)."""
+def test_the_opacity_error_is_within_its_bound(beta: float) -> None:
+    """Against brute force with forty thousand bins (VolSDF, eq. 12 to 15)."""
     height = torch.linspace(0, 0.8, 9, dtype=torch.float64)
     scale = torch.full((9,), beta, dtype=torch.float64)
     t = torch.linspace(0, 2, 33, dtype=torch.float64).expand(9, -1)
@@ -116,14 +116,14 @@ def test_the_opacity_is_as_near_as_is_said(beta: float) -> None:
     true = (density * fine.diff(dim=1)).cumsum(1)[:, 1249::1250]
     error = ((-coarse).exp() - (-true).exp()).abs()
     assert bool((error <= bounds + 1e-9).all())
-    # The bound is not idle, and the canary: a tenth of it would be broken somewhere.
+    # Control: the bound is tight enough that a tenth of it is violated somewhere.
     assert float(error.max()) > 1e-3
     assert not bool((error <= 0.02 * bounds).all())
 
 
 @pytest.mark.parametrize("tolerance", [0.05, 0.1])
 def test_a_large_beta_keeps_the_bound(tolerance: float) -> None:
-    """VolSDF, lemma 2: whatever the distances are."""
+    """VolSDF, lemma 2: for any distances."""
     generator = torch.Generator().manual_seed(0)
     t = torch.linspace(0, 2, 65).expand(50, -1)
     steps = 2 * torch.rand(50, 64, generator=generator) - 1

@@ -1,4 +1,4 @@
-"""Volume rendering worked out by hand: three segments, and a box of fog in closed form."""
+"""Volume rendering against closed forms: three segments, and a box of fog."""
 
 import math
 
@@ -28,10 +28,9 @@ ORANGE = torch.tensor([0.9, 0.4, 0.1])
 def test_three_segments_by_hand() -> None:
     """Thin red fog for one unit, denser green fog for half a unit, and a blue wall.
 
-    Optical depths: ln 2 × 1 = ln 2, 2 ln 2 × ½ = ln 2, and a wall that lets nothing through.
-    Each fog lets half of the light through: the camera sees ½ of red, ¼ of green behind it,
-    and the quarter that is left of blue. The middles lie at 1½, 2¼ and 3, so that the mean
-    distance is ½ · 1½ + ¼ · 2¼ + ¼ · 3 = 2 1/16.
+    Optical depths are ln 2 × 1 = ln 2, 2 ln 2 × ½ = ln 2, and ∞ for the wall. Each fog has a
+    transmittance of ½, so the weights are ½ for red, ¼ for green and ¼ for blue. The midpoints
+    are 1½, 2¼ and 3, so the mean distance is ½ · 1½ + ¼ · 2¼ + ¼ · 3 = 2 1/16.
     """
     density = torch.tensor([[math.log(2), 2 * math.log(2), 100.0]])
     edges = torch.tensor([[1.0, 2.0, 2.5, 3.5]])
@@ -42,16 +41,16 @@ def test_three_segments_by_hand() -> None:
     torch.testing.assert_close(found.color, torch.tensor([[0.5, 0.25, 0.25]]))
     torch.testing.assert_close(found.opacity, torch.ones(1))
     torch.testing.assert_close(found.depth, torch.tensor([2.0625]))
-    # Without the wall a quarter goes through, and the background shows by as much.
+    # Without the wall, the transmittance is a quarter, which is the weight of the background.
     clear = render_bins(density * torch.tensor([1, 1, 0]), color, edges)
     torch.testing.assert_close(clear.opacity, torch.tensor([0.75]))
     torch.testing.assert_close(clear.over(BLUE), found.color)
-    # The canary: the order matters.
+    # Control: the order matters.
     assert not torch.allclose(bin_weights(density.flip(1), edges), weights)
 
 
-def test_cutting_a_segment_changes_nothing() -> None:
-    """exp(−a) exp(−b) = exp(−(a + b)): sums are exact where all is constant."""
+def test_splitting_a_bin_changes_nothing() -> None:
+    """exp(−a) exp(−b) = exp(−(a + b)): quadrature is exact for constant bins."""
     whole = render_bins(torch.tensor([[1.7]]), RED[None, None], torch.tensor([[1.0, 3.0]]))
     cut = torch.tensor([[1.0, 1.1, 1.9, 2.0, 3.0]])
     parts = render_bins(torch.full((1, 4), 1.7), RED.expand(1, 4, 3), cut)
@@ -60,7 +59,7 @@ def test_cutting_a_segment_changes_nothing() -> None:
 
 
 def test_a_quadratic_density_has_its_closed_form() -> None:
-    """σ = 3 t² has the optical depth t³: samples approach 1 − exp(−t³), by 1/n²."""
+    """σ = 3 t² has the optical depth t³: the opacity converges to 1 − exp(−t³) as 1/n²."""
     errors = []
     for bins in (8, 16, 32):
         edges = torch.linspace(0, 1, bins + 1).double()[None]
@@ -72,7 +71,7 @@ def test_a_quadratic_density_has_its_closed_form() -> None:
 
 
 def some_rays(count: int = 200) -> Rays:
-    """Through the cube from −1 to 1, from outside."""
+    """Rays from outside through the cube [−1, 1]³."""
     generator = torch.Generator().manual_seed(0)
     origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator))
     ends = 2 * torch.rand(count, 3, generator=generator) - 1
@@ -81,14 +80,14 @@ def some_rays(count: int = 200) -> Rays:
 
 
 def chord(rays: Rays, center: Tensor, sides: Tensor) -> Tensor:
-    """How long rays are in a box, by its three slabs."""
+    """Lengths of rays inside of a box, by the slab method."""
     faces = torch.stack([center - sides / 2, center + sides / 2])[:, None]
     hits = (faces - rays.origins) / rays.directions
     return (hits.amax(0).amin(1) - hits.amin(0).amax(1)).clamp_min(0)
 
 
 def test_a_box_of_fog_has_its_closed_form() -> None:
-    """Opacity 1 − exp(−σ × chord), of the fog's colour."""
+    """Opacity is 1 − exp(−σ × chord)."""
     rays = some_rays()
     center, sides = torch.tensor([0.1, -0.2, 0.0]), torch.tensor([1.0, 0.8, 1.4])
     fog = soft_solid(translated(box(sides / 2), center), ORANGE, 1.5, 1e-4)
@@ -104,10 +103,10 @@ def test_a_box_of_fog_has_its_closed_form() -> None:
     assert errors[1] < errors[0] / 5
 
 
-def test_stratified_samples_are_right_in_the_mean() -> None:
-    """Between the middles of two bins a ball is not seen; by stratified samples it is.
+def test_stratified_samples_are_unbiased() -> None:
+    """A ball between two bin centers is missed by midpoints, but not by stratified samples.
 
-    Their mean optical depth is the true one.
+    The mean optical depth of the latter is the true one.
     """
     count = 20_000
     origins = torch.zeros(count, 3)
@@ -120,14 +119,14 @@ def test_stratified_samples_are_right_in_the_mean() -> None:
     found = render_medium(ball, rays, edges, torch.Generator().manual_seed(0)).opacity
     depth = -torch.log1p(-found)
     assert float(depth.mean()) == pytest.approx(0.1 * 0.3, rel=0.05)
-    # Opacity is not: either bin is hit for 0.15 of its length, and then counts in full.
+    # Opacity is not: both bins are hit for 0.15 of their length, and then count in full.
     expected = 1 - (1 - 0.15 * (1 - math.exp(-0.1))) ** 2
     assert float(found.mean()) == pytest.approx(expected, rel=0.05)
     assert float(found.mean()) < 1 - math.exp(-0.03)
 
 
-def test_the_surface_moves_the_picture() -> None:
-    """The derivative by centre, sides and density is that of finite differences."""
+def test_surface_gradients_by_finite_differences() -> None:
+    """Derivatives with respect to center, sides and density."""
     rays = some_rays(60)
     interval = RayInterval(torch.full((60,), 0.5).double(), torch.full((60,), 5.5).double())
     rays = Rays(
@@ -146,7 +145,7 @@ def test_the_surface_moves_the_picture() -> None:
     assert torch.autograd.gradcheck(total, (numbers,), eps=1e-6, atol=1e-5)
 
 
-def test_images_of_a_medium_show_it_where_it_is() -> None:
+def test_a_medium_is_rendered_at_its_position() -> None:
     poses = spherical_shell(2, (4.0, 4.0), torch.Generator().manual_seed(0))
     cameras = Cameras.from_focal(poses, 40.0, 31, 31)
     red = soft_solid(sphere(0.6), RED, 200.0, 1e-3)
@@ -155,7 +154,7 @@ def test_images_of_a_medium_show_it_where_it_is() -> None:
     torch.testing.assert_close(middle, torch.full((2,), 3.4), atol=0.02, rtol=0)
     assert float(found.opacity[:, 0, 0].max()) < 1e-6
     assert float(found.opacity[:, 15, 15].min()) > 0.999
-    # Nothing but fog so thin that it is not there: no light, and no NaN.
+    # A vanishing density: no light, and no NaN.
     none = medium_renderer(soft_solid(sphere(0.6), RED, 0.0, 1e-3), torch.zeros(3), 1.0)(
         cameras
     )

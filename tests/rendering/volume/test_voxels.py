@@ -1,4 +1,4 @@
-"""Images of voxels against Beer's law, rays that meet boxes, and the mesh of their faces."""
+"""Images of voxels against Beer's law, ray-box intersections, and the mesh of their faces."""
 
 import math
 
@@ -28,7 +28,7 @@ def cameras(count: int, size: int) -> Cameras:
     return Cameras.from_focal(poses, 1.6 * size, size, size)
 
 
-def test_fog_is_beer_lambert() -> None:
+def test_fog_follows_beer_lambert() -> None:
     grid = VoxelGrid.cube(torch.full((5, 5, 5), 0.7), 1.0)
     found = render_voxels(
         grid,
@@ -44,7 +44,7 @@ def test_fog_is_beer_lambert() -> None:
     torch.testing.assert_close(
         found.color, opacity[:, None].expand(4, 3) / 2, atol=1e-5, rtol=0
     )
-    # The mean of an exponential distribution that ends at 2.
+    # The mean of an exponential distribution truncated at 2.
     mean = 1 / 0.7 - 2 / math.expm1(1.4)
     assert float(found.depth[0]) == pytest.approx(2 + mean, abs=1e-4)
     assert found.normals is not None
@@ -52,7 +52,7 @@ def test_fog_is_beer_lambert() -> None:
     assert (found.normals[3] == 0).all()
 
 
-def test_an_opaque_cell_is_a_box() -> None:
+def test_an_opaque_cell_looks_like_a_box() -> None:
     values = torch.zeros(3, 4, 5)
     values[1, 2, 3] = 1
     grid = density_from_occupancy(VoxelGrid(values, (0.0, 0.0, 0.0), 1.0))
@@ -87,7 +87,7 @@ def first_hits(mesh: Mesh, seen: Rays) -> tuple[Tensor, Tensor]:
     return near.values, normalize(torch.linalg.cross(e, f), dim=1)[near.indices]
 
 
-def test_opaque_cells_look_as_the_mesh_of_their_faces() -> None:
+def test_opaque_cells_look_like_the_mesh_of_their_faces() -> None:
     generator = torch.Generator().manual_seed(0)
     grid = VoxelGrid.cube((torch.rand(6, 6, 6, generator=generator) < 0.3).float(), 1.0)
     view = cameras(2, 24)
@@ -108,14 +108,14 @@ def test_opaque_cells_look_as_the_mesh_of_their_faces() -> None:
     assert error.abs().max() < 1e-3
 
 
-def test_each_cell_has_its_colour() -> None:
+def test_each_cell_has_its_color() -> None:
     color = torch.rand(2, 2, 2, 3)
     grid = density_from_occupancy(VoxelGrid(torch.ones(2, 2, 2), (0.0, 0.0, 0.0), 1.0))
     found = render_voxels(grid, color, rays([[1.5, 0.5, 9.0]], [[0, 0, -1]]))
     torch.testing.assert_close(found.color[0], color[1, 0, 1])
 
 
-def test_gradients_of_densities_and_colours() -> None:
+def test_gradients_of_densities_and_colors() -> None:
     generator = torch.Generator().manual_seed(0)
     values = torch.rand(3, 3, 3, generator=generator).double().requires_grad_()
     color = torch.rand(3, 3, 3, 3, generator=generator).double().requires_grad_()
@@ -132,7 +132,7 @@ def test_gradients_of_densities_and_colours() -> None:
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_camera_may_stand_anywhere(inside: bool) -> None:
+def test_cameras_inside_and_outside(inside: bool) -> None:
     grid = VoxelGrid.cube(torch.full((4, 4, 4), 0.3), 1.0)
     start = [0.1, 0.2, 0.3] if inside else [-7.0, 0.2, 0.3]
     found = render_voxels(grid, GRAY, rays([start, start], [[1, 0, 0], [-1, 0, 0]]))

@@ -139,7 +139,7 @@ def test_a_grid_of_a_linear_function_is_it() -> None:
     low, high = torch.tensor(grid.low) + 0.15, torch.tensor(grid.high) - 0.15
     points = low + (high - low) * torch.rand(100, 3)
     torch.testing.assert_close(sdf.grid_sdf(grid)(points), points @ slope)
-    with pytest.raises(InputError, match="nothing to interpolate"):
+    with pytest.raises(InputError, match="cannot be interpolated"):
         sdf.grid_sdf(VoxelGrid.cube(torch.zeros(1, 1, 1), 1.0))(points)
 
 

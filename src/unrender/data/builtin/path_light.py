@@ -33,17 +33,17 @@ KEY_COSINE, FILL_COSINE = math.cos(math.radians(4)), math.cos(math.radians(25))
 """Cosines of the angular radii of the two light discs."""
 FILL_SHARE = 0.25
 """Probability of sampling the fill light rather than the key light."""
-OFF = 0.004
+RAY_OFFSET = 0.004
 """Offset of ray origins from the surface, which the rays would otherwise hit at once."""
 MASK = 0xFFFFFFFF
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71)
-STEPS = np.sqrt(np.array(PRIMES)) % 1.0
+WEYL_STEPS = np.sqrt(np.array(PRIMES)) % 1.0
 """Step of each dimension of a path's random numbers, five per bounce."""
 
 
 @part
 @no_type_check
-def _mixed(h):
+def _hash(h):
     """A 32-bit hash (the finalizer of MurmurHash3)."""
     h = ((h ^ (h >> 16)) * 0x85EBCA6B) & MASK
     h = ((h ^ (h >> 13)) * 0xC2B2AE35) & MASK
@@ -59,13 +59,13 @@ def _uniform(seed, dimension, sample):
     combination of steps is an integer (Weyl, 1916); the offset, a Cranley-Patterson rotation
     (1976), makes each pixel's mean unbiased.
     """
-    start = _mixed((seed + dimension * 0x9E3779B1) & MASK) / 4294967296.0
-    return (start + sample * STEPS[dimension]) % 1.0
+    start = _hash((seed + dimension * 0x9E3779B1) & MASK) / 4294967296.0
+    return (start + sample * WEYL_STEPS[dimension]) % 1.0
 
 
 @part
 @no_type_check
-def _around(axis, z, turn):
+def _direction_around(axis, z, turn):
     """The direction with cosine `z` to a unit axis and azimuth `turn` about it."""
     ax, ay, az = axis
     # Duff et al., "Building an Orthonormal Basis, Revisited" (2017).
@@ -83,7 +83,7 @@ def _around(axis, z, turn):
 
 @part
 @no_type_check
-def _sky(dz):
+def _sky_radiance(dz):
     """The sky's radiance by the z component of the direction."""
     up = 0.5 + 0.5 * dz
     return (
@@ -95,7 +95,7 @@ def _sky(dz):
 
 @part
 @no_type_check
-def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
+def trace_path(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
     """Linear RGB of one light path from a surface point viewed along (dx, dy, dz)."""
     total_r = total_g = total_b = 0.0
     carry_r = carry_g = carry_b = 1.0
@@ -103,13 +103,13 @@ def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
     for bounce in range(BOUNCES):
         red, green, blue, strength, exponent = material(scene, x, y, z, nx, ny, nz)
         carry_r, carry_g, carry_b = carry_r * red, carry_g * green, carry_b * blue
-        sx, sy, sz = x + OFF * nx, y + OFF * ny, z + OFF * nz
+        sx, sy, sz = x + RAY_OFFSET * nx, y + RAY_OFFSET * ny, z + RAY_OFFSET * nz
         d = 5 * bounce
         fill = _uniform(seed, d, sample) < FILL_SHARE
         rim = FILL_COSINE if fill else KEY_COSINE
         cosine = 1 - _uniform(seed, d + 1, sample) * (1 - rim)
         turn = 2 * math.pi * _uniform(seed, d + 2, sample)
-        lx, ly, lz = _around(FILL if fill else KEY, cosine, turn)
+        lx, ly, lz = _direction_around(FILL if fill else KEY, cosine, turn)
         facing = nx * lx + ny * ly + nz * lz
         if facing > 0 and trace(scene, grid, sx, sy, sz, lx, ly, lz) == 0:
             light = FILL_LIGHT / FILL_SHARE if fill else KEY_LIGHT / (1 - FILL_SHARE)
@@ -119,16 +119,16 @@ def follow(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
             if bounce == 0 and not fill:
                 hx, hy, hz = lx - dx, ly - dy, lz - dz
                 length = math.sqrt(hx * hx + hy * hy + hz * hz)
-                glint = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
-                shine = strength * min(1.0, 8 * facing) * glint**exponent
+                half_cosine = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
+                shine = strength * min(1.0, 8 * facing) * half_cosine**exponent
                 highlight = shine / (1 - FILL_SHARE)
         # Cosine-weighted sampling cancels the cosine of the reflection integral.
         up = math.sqrt(1 - _uniform(seed, d + 3, sample))
         turn = 2 * math.pi * _uniform(seed, d + 4, sample)
-        dx, dy, dz = _around((nx, ny, nz), up, turn)
+        dx, dy, dz = _direction_around((nx, ny, nz), up, turn)
         t = trace(scene, grid, sx, sy, sz, dx, dy, dz)
         if t == 0:
-            sky_r, sky_g, sky_b = _sky(dz)
+            sky_r, sky_g, sky_b = _sky_radiance(dz)
             total_r += carry_r * sky_r
             total_g += carry_g * sky_g
             total_b += carry_b * sky_b
@@ -155,7 +155,7 @@ def _outermost(version: str) -> Function:
         share = 1 / (supersample * supersample)
         for row in range(height):
             for column in range(width):
-                seed = _mixed((eye + row * 0x9E3779B1 + column * 0x85EBCA6B) & MASK)
+                seed = _hash((eye + row * 0x9E3779B1 + column * 0x85EBCA6B) & MASK)
                 red = green = blue = 0.0
                 hits = 0
                 for ray in range(supersample * supersample):
@@ -169,7 +169,7 @@ def _outermost(version: str) -> Function:
                     x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
                     nx, ny, nz = normal(scene, x, y, z)
                     for k in range(paths):
-                        r, g, b = follow(
+                        r, g, b = trace_path(
                             scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, ray * paths + k
                         )
                         red, green, blue = red + r, green + g, blue + b

@@ -73,7 +73,7 @@ def normal(scene, x, y, z):
 
 @part
 @no_type_check
-def _bound(scene, grid, x, y, z):
+def _safe_step(scene, grid, x, y, z):
     """A safe step along a ray: from the grid far from surfaces, else the exact distance."""
     i = min(max(int((x + BALL) / CELL), 0), GRID - 1)
     j = min(max(int((y + BALL) / CELL), 0), GRID - 1)
@@ -84,7 +84,7 @@ def _bound(scene, grid, x, y, z):
 
 @part
 @no_type_check
-def _ball(ox, oy, oz, dx, dy, dz):
+def _ball_interval(ox, oy, oz, dx, dy, dz):
     """Distances where a ray enters and leaves the ball; the exit is negative if it misses."""
     b = ox * dx + oy * dy + oz * dz
     root = b * b - (ox * ox + oy * oy + oz * oz - BALL * BALL)
@@ -98,11 +98,11 @@ def _ball(ox, oy, oz, dx, dy, dz):
 @no_type_check
 def trace(scene, grid, ox, oy, oz, dx, dy, dz):
     """Distance along the ray to the surface, or 0 if it hits none."""
-    t, end = _ball(ox, oy, oz, dx, dy, dz)
+    t, end = _ball_interval(ox, oy, oz, dx, dy, dz)
     for _ in range(MAX_STEPS):
         if t > end:
             return 0.0
-        step = _bound(scene, grid, ox + t * dx, oy + t * dy, oz + t * dz)
+        step = _safe_step(scene, grid, ox + t * dx, oy + t * dy, oz + t * dz)
         if step < HIT:
             return t
         t += step
@@ -111,7 +111,7 @@ def trace(scene, grid, ox, oy, oz, dx, dy, dz):
 
 @part
 @no_type_check
-def _lit(scene, grid, x, y, z):
+def _key_visibility(scene, grid, x, y, z):
     """Visible share of the key light; below 1 if the ray to it passes close to a surface."""
     t, share = 0.02, 1.0
     dx, dy, dz = KEY
@@ -119,7 +119,7 @@ def _lit(scene, grid, x, y, z):
         px, py, pz = x + t * dx, y + t * dy, z + t * dz
         if px * px + py * py + pz * pz > BALL * BALL:
             break
-        near = _bound(scene, grid, px, py, pz)
+        near = _safe_step(scene, grid, px, py, pz)
         share = min(share, SHADOW_SHARPNESS * near / t)
         if share < 0.005:
             return 0.0
@@ -129,7 +129,7 @@ def _lit(scene, grid, x, y, z):
 
 @part
 @no_type_check
-def _open(scene, x, y, z, nx, ny, nz):
+def _ambient_visibility(scene, x, y, z, nx, ny, nz):
     """Ambient occlusion: the share of the sky not blocked by surfaces near along the normal."""
     blocked = 0.0
     for i in range(3):
@@ -162,14 +162,14 @@ def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
     key = 0.0
     highlight = 0.0
     if facing > 0:
-        lit = _lit(scene, grid, sx, sy, sz)
-        key = KEY_LIGHT * facing * lit
+        visible = _key_visibility(scene, grid, sx, sy, sz)
+        key = KEY_LIGHT * facing * visible
         hx, hy, hz = KEY[0] - dx, KEY[1] - dy, KEY[2] - dz
         length = math.sqrt(hx * hx + hy * hy + hz * hz)
-        glint = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
-        highlight = strength * lit * min(1.0, 8 * facing) * glint**exponent
+        cosine = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
+        highlight = strength * visible * min(1.0, 8 * facing) * cosine**exponent
     key += FILL_LIGHT * max(nx * FILL[0] + ny * FILL[1] + nz * FILL[2], 0.0)
-    ambient = _open(scene, x, y, z, nx, ny, nz)
+    ambient = _ambient_visibility(scene, x, y, z, nx, ny, nz)
     up = 0.5 + 0.5 * nz
     return (
         display(red * (key + ambient * (GROUND[0] + up * (SKY[0] - GROUND[0]))) + highlight),

@@ -26,7 +26,7 @@ from unrender.errors import InputError
 from unrender.files import finite_number, matrix_4x4, shown
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
-from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.geometry.distortion import LensDistortion, undistort_image
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import image_header, write_image
 
@@ -104,7 +104,7 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
     for index, frame in enumerate(frames):
         lens = _lens(frame, content)
         if lens:
-            images[index] = undistorted_image(images[index], cameras.intrinsics[index], lens)
+            images[index] = undistort_image(images[index], cameras.intrinsics[index], lens)
     names = tuple(frame.name for frame in frames)
     if background == "opaque":
         return Views(cameras, opaque(images), names=names)
@@ -211,7 +211,7 @@ def _image_path(file: Path, label: str, value: Any) -> Path:
     )
 
 
-def _lens(frame: _Frame, shared: Json) -> Lens:
+def _lens(frame: _Frame, shared: Json) -> LensDistortion:
     """The frame's lens distortion. Raises InputError for fisheye lenses."""
     found: dict[str, float] = {}
     for key in (*DISTORTIONS, "k4"):
@@ -223,7 +223,7 @@ def _lens(frame: _Frame, shared: Json) -> Lens:
             f"{frame.label}: has a fisheye lens ({shown(model)}), which is not supported; "
             "undistort the images first"
         )
-    return Lens(**found)
+    return LensDistortion(**found)
 
 
 def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:

@@ -19,8 +19,8 @@ from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.conventions import turned_clockwise
-from unrender.geometry.distortion import Lens, undistorted_image
+from unrender.geometry.conventions import rotate_clockwise
+from unrender.geometry.distortion import LensDistortion, undistort_image
 from unrender.geometry.poses import invert, so3_from_quaternion
 from unrender.imaging.files import image_header
 
@@ -94,14 +94,14 @@ def load_colmap(path: Path) -> Views:
 
     def straighten(index: int, image: Tensor) -> Tensor:
         matrix, lens = seen[index]
-        return undistorted_image(image, matrix, lens) if lens else image
+        return undistort_image(image, matrix, lens) if lens else image
 
     images, turned = read_turned_photographs(str(path), paths, straighten)
     height, width = images.shape[1:3]
     world_from_camera = invert(_poses(folder, model.images))
     found = [
         # The height before rotation is the width after it.
-        turned_clockwise(pose, matrix, width) if turn else (pose, matrix)
+        rotate_clockwise(pose, matrix, width) if turn else (pose, matrix)
         for pose, (matrix, _), turn in zip(world_from_camera, seen, turned, strict=True)
     ]
     cameras = Cameras(
@@ -179,7 +179,7 @@ def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4
 
 def _intrinsics(
     folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
-) -> tuple[Float[Tensor, "3 3"], Lens]:
+) -> tuple[Float[Tensor, "3 3"], LensDistortion]:
     """K for images of `width`×`height`, which may be downscaled, and the lens distortion."""
     camera = model.cameras.get(image.camera)
     label = f"{folder}: image {image.name}"
@@ -208,7 +208,9 @@ def _intrinsics(
             [0, 0, 1],
         ]
     )
-    lens = Lens(**{name: given[name] for name in ("k1", "k2", "p1", "p2") if name in given})
+    lens = LensDistortion(
+        **{name: given[name] for name in ("k1", "k2", "p1", "p2") if name in given}
+    )
     return matrix, lens
 
 

@@ -26,7 +26,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import finite_number
 from unrender.geometry.cameras import Cameras
-from unrender.imaging.files import read_whole_numbers
+from unrender.imaging.files import read_uint16
 from unrender.rendering.renderer import pixel_grid
 
 MAX_BYTES = 100_000_000
@@ -62,7 +62,7 @@ def read_frame(
     for path in (color, depth):
         if not path.is_file():
             raise InputError(f"{path}: no such image; check the path")
-    height, width = read_whole_numbers(depth).shape
+    height, width = read_uint16(depth).shape
     cameras = Cameras(torch.eye(4)[None, :3], intrinsics[None].float(), width, height)
     return _views(str(color.parent), cameras, [color], [depth], depth_scale)
 
@@ -73,7 +73,7 @@ def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
         raise InputError(
             f"depth_scale {depth_scale}: give the number of depth units per scene unit, above 0"
         )
-    return read_whole_numbers(path) / depth_scale
+    return read_uint16(path) / depth_scale
 
 
 def read_trajectory(path: Path) -> Float[Tensor, "cameras 3 4"]:
@@ -145,8 +145,8 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
         raise InputError(
             f"{path}: is not valid JSON ({str(error)[:80]}): copy it again"
         ) from error
-    told = cast(dict[str, Any], content) if isinstance(content, dict) else {}
-    numbers = told.get("intrinsic_matrix")
+    values = cast(dict[str, Any], content) if isinstance(content, dict) else {}
+    numbers = values.get("intrinsic_matrix")
     if not isinstance(numbers, list) or len(cast(list[Any], numbers)) != 9:
         raise InputError(f"{path}: `intrinsic_matrix` must be nine numbers, by columns")
     entries = [
@@ -155,7 +155,7 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
     ]
     matrix = torch.tensor(entries).view(3, 3).T.clone()
     width, height = (
-        finite_number(str(path), key, told.get(key)) for key in ("width", "height")
+        finite_number(str(path), key, values.get(key)) for key in ("width", "height")
     )
     if min(width, height) < 1 or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
         raise InputError(

@@ -1,10 +1,11 @@
 """ShapeNet models with the renderings of 3D-R2N2.
 
 Choy et al., "3D-R2N2", ECCV 2016: https://arxiv.org/abs/1604.00449. A model's folder holds
-`rendering/` with 00.png … 23.png and rendering_metadata.txt, a line an image: azimuth,
-elevation and in-plane rotation in degrees, distance as a fraction of `FARTHEST`, field of view
-(which the renderer ignored: all images have that of `FOCAL`). The folder also holds surface
-points (model_normal.xyz or model.xyz) or the mesh (model.obj), and optionally model.binvox.
+`rendering/` with 00.png … 23.png and rendering_metadata.txt, one line per image: azimuth,
+elevation and in-plane rotation in degrees, distance as a fraction of `DISTANCE_UNIT`, field of
+view (which the renderer ignored: all images have that of `FOCAL`). The folder also holds
+surface points (model_normal.xyz or model.xyz) or the mesh (model.obj), and optionally
+model.binvox.
 
 The files have y up and the front at −z; here z is up and the front at +y.
 """
@@ -32,7 +33,7 @@ from unrender.shapes.files.voxels import read_voxels
 from unrender.shapes.sampling import sample_surface
 
 METADATA = "rendering_metadata.txt"
-FARTHEST = 1.75
+DISTANCE_UNIT = 1.75
 """Distance of a camera from the origin for the fraction 1, in the models' units."""
 HOLD_OUT = 5
 """Every fifth model is held out, as 3D-R2N2 does with 20% of them."""
@@ -126,7 +127,7 @@ def read_renderings(model: Path) -> tuple[Float[Tensor, "images height width 4"]
     # 3D-R2N2 rotates the model by the azimuth and keeps the camera in place.
     ring = elevation.cos()
     place = torch.stack([ring * azimuth.cos(), -ring * azimuth.sin(), elevation.sin()], dim=1)
-    eye = FARTHEST * share[:, None] * place
+    eye = DISTANCE_UNIT * share[:, None] * place
     up = torch.tensor([0.0, 0.0, 1.0])
     poses = look_at(eye, torch.zeros_like(eye), up, roll)
     return torch.stack(images), Cameras.from_focal(poses, FOCAL * width, width, height)

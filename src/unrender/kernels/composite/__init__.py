@@ -1,4 +1,4 @@
-"""Volume rendering: exact transmittance through bins of constant density and colour."""
+"""Volume rendering: alpha compositing through bins of constant density and color."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from unrender.kernels.runtime.backend import Backend, implementation
 
 @dataclass(frozen=True)
 class Composited:
-    """Sums along each ray, weighted by the probability that light comes from the sample."""
+    """Sums along each ray, weighted by the samples' rendering weights T α."""
 
     color: Float[Tensor, "rays 3"]
-    """Premultiplied."""
+    """Premultiplied color."""
     opacity: Float[Tensor, "rays"]
-    """The sum of the weights: 1 − transmittance through all samples."""
+    """Sum of the weights: 1 − transmittance through all samples."""
     distance: Float[Tensor, "rays"]
-    """Sum of weight × middle of the bin: divide by opacity for the mean."""
+    """Sum of weight × midpoint of the bin; divide by opacity for the mean distance."""
     distortion: Float[Tensor, "rays"]
-    """How spread the weights are, in the unit of `starts` (Mip-NeRF 360, eq. 15)."""
+    """Distortion loss of the weights, in the unit of `starts` (Mip-NeRF 360, eq. 15)."""
 
 
 def composite(
@@ -29,17 +29,17 @@ def composite(
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
-    stop: float = 0.0,
+    early_stop_eps: float = 0.0,
     backend: Backend = "auto",
 ) -> Composited:
-    """The rendering integral for piecewise constant density and colour (NeRF, eq. 3).
+    """The rendering integral for piecewise constant density and color (NeRF, eq. 3).
 
-    Ray r owns samples offsets[r] to offsets[r + 1], ordered by distance; density is per unit
-    length. A ray ends early at the first sample that is reached by less than `stop` of the
-    light: that one and all behind it count for nothing. Differentiable in density and colour.
+    Ray r has the samples offsets[r] to offsets[r + 1], sorted by distance; density is per unit
+    length. A ray ends before the first sample whose transmittance is below `early_stop_eps`:
+    this sample and all behind it are ignored. Differentiable in density and color.
     """
     kernel = implementation(__name__, backend, density)
-    return Composited(*kernel.composite(density, color, starts, ends, offsets, stop))
+    return Composited(*kernel.composite(density, color, starts, ends, offsets, early_stop_eps))
 
 
 def composite_dense(
@@ -47,11 +47,13 @@ def composite_dense(
     color: Float[Tensor, "rays samples 3"],
     starts: Float[Tensor, "rays samples"],
     ends: Float[Tensor, "rays samples"],
-    stop: float = 0.0,
+    early_stop_eps: float = 0.0,
     backend: Backend = "auto",
 ) -> Composited:
-    """`composite` for as many samples on every ray."""
+    """`composite` for the same number of samples on every ray."""
     num_rays, num_samples = density.shape
     offsets = torch.arange(num_rays + 1, device=density.device) * num_samples
     flat = [tensor.flatten() for tensor in (density, starts, ends)]
-    return composite(flat[0], color.reshape(-1, 3), flat[1], flat[2], offsets, stop, backend)
+    return composite(
+        flat[0], color.reshape(-1, 3), flat[1], flat[2], offsets, early_stop_eps, backend
+    )

@@ -1,10 +1,10 @@
 """Compositing on the CPU: one pass along each ray forward, two backward.
 
-The exponentials come first, all together, and are kept. With optical depth d_i, weight
-w_i = T_i (1 − exp(−d_i)) and T_{i+1} = T_i exp(−d_i), the derivative of Σ w_i q_i with respect
-to d_i is T_{i+1} q_i − Σ_{j > i} w_j q_j. Here q_i is what the gradient from above makes of the
-weight: by colour, opacity and distance, and by distortion 2 Σ_j w_j |m_i − m_j| +
-2/3 w_i (e_i − s_i), which running sums of w and w m give.
+The exponentials are computed first, in blocks, and kept for the backward pass. With optical
+depth d_i, weight w_i = T_i (1 − exp(−d_i)) and T_{i+1} = T_i exp(−d_i), the derivative of Σ w_i
+q_i with respect to d_i is T_{i+1} q_i − Σ_{j > i} w_j q_j. Here q_i is the gradient of the loss
+with respect to the weight: by color, opacity and distance, and by the distortion, whose
+gradient 2 Σ_j w_j |m_i − m_j| + 2/3 w_i (e_i − s_i) is computed from running sums of w and w m.
 """
 
 from typing import Any, no_type_check
@@ -17,16 +17,16 @@ from torch import Tensor
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 BLOCK = 256
-"""Samples whose exponentials are taken together."""
+"""Number of samples whose exponentials are computed together."""
 
 
 @jit
 @no_type_check
-def _passes(density, starts, ends, first, last, out):
-    """The share of light exp(−density × length) that gets through each bin.
+def _transmittances(density, starts, ends, first, last, out):
+    """Transmittance exp(−density × length) of each bin.
 
-    In float32 arithmetic alone, so that LLVM takes many at a time: 2ⁿ from the bits of n, and a
-    polynomial for what is left (Moshier, Cephes mathematical library, expf).
+    It uses float32 arithmetic alone, so that LLVM vectorizes it: 2ⁿ from the bits of n, and a
+    polynomial for the remainder (Moshier, Cephes mathematical library, expf).
     """
     bits = np.empty(BLOCK, np.int32)
     power = bits.view(np.float32)
@@ -58,10 +58,10 @@ def _forward(
     starts,
     ends,
     offsets,
-    stop,
+    early_stop_eps,
     first,
     last,
-    passed,
+    transmittances,
     out_color,
     out,
     distance,
@@ -71,28 +71,28 @@ def _forward(
     one = np.float32(1)
     half = np.float32(0.5)
     third = np.float32(1 / 3)
-    _passes(density, starts, ends, offsets[first], offsets[last], passed)
+    _transmittances(density, starts, ends, offsets[first], offsets[last], transmittances)
     for r in range(first, last):
         transmittance = one
-        red = green = blue = far = spread = zero
+        red = green = blue = weighted_distance = spread = zero
         for i in range(offsets[r], offsets[r + 1]):
-            if transmittance < stop:
+            if transmittance < early_stop_eps:
                 break
-            after = transmittance * passed[i]
+            after = transmittance * transmittances[i]
             weight = transmittance - after
-            middle = (starts[i] + ends[i]) * half
-            front = middle * (one - transmittance) - far
+            midpoint = (starts[i] + ends[i]) * half
+            front = midpoint * (one - transmittance) - weighted_distance
             spread += weight * (front + front + weight * (ends[i] - starts[i]) * third)
             transmittance = after
             red += weight * color[0, i]
             green += weight * color[1, i]
             blue += weight * color[2, i]
-            far += weight * middle
+            weighted_distance += weight * midpoint
         out_color[r, 0] = red
         out_color[r, 1] = green
         out_color[r, 2] = blue
         out[r] = one - transmittance
-        distance[r] = far
+        distance[r] = weighted_distance
         distortion[r] = spread
 
 
@@ -103,8 +103,8 @@ def _backward(
     starts,
     ends,
     offsets,
-    passed,
-    stop,
+    transmittances,
+    early_stop_eps,
     opacity,
     distance,
     first,
@@ -126,36 +126,36 @@ def _backward(
         g_spread = two * g_distortion[r]
         end = offsets[r + 1]
         transmittance = one
-        behind = far = zero
+        behind = weighted_distance = zero
         for i in range(offsets[r], offsets[r + 1]):
-            if transmittance < stop:
+            if transmittance < early_stop_eps:
                 for j in range(i, end):
                     out_color[0, j] = out_color[1, j] = out_color[2, j] = zero
                     out_density[j] = zero
                 end = i
                 break
-            after = transmittance * passed[i]
+            after = transmittance * transmittances[i]
             weight = transmittance - after
-            middle = (starts[i] + ends[i]) * half
+            midpoint = (starts[i] + ends[i]) * half
             value = red * color[0, i] + green * color[1, i] + blue * color[2, i]
-            value += g_opacity[r] + g_distance[r] * middle
-            # Weight and weighted middles in front, then those behind.
-            front, front_middles = one - transmittance, far
+            value += g_opacity[r] + g_distance[r] * midpoint
+            # Sums of weights and of weighted midpoints in front, then behind.
+            front, front_middles = one - transmittance, weighted_distance
             back = opacity[r] - front - weight
-            back_middles = distance[r] - far - weight * middle
-            spread = middle * (front - back) - front_middles + back_middles
+            back_middles = distance[r] - weighted_distance - weight * midpoint
+            spread = midpoint * (front - back) - front_middles + back_middles
             value += g_spread * (spread + weight * (ends[i] - starts[i]) * third)
-            far += weight * middle
+            weighted_distance += weight * midpoint
             behind += weight * value
             transmittance = after
             out_color[0, i] = weight * red
             out_color[1, i] = weight * green
             out_color[2, i] = weight * blue
-            # Kept for the second pass, which needs what lies behind.
+            # Kept for the second pass, which needs the sum over the samples behind.
             out_density[i] = value
         transmittance = one
         for i in range(offsets[r], end):
-            after = transmittance * passed[i]
+            after = transmittance * transmittances[i]
             value = out_density[i]
             behind -= (transmittance - after) * value
             transmittance = after
@@ -168,14 +168,14 @@ def composite(
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
-    stop: float,
+    early_stop_eps: float,
 ) -> tuple[
     Float[Tensor, "rays 3"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
 ]:
-    return _Composite.apply(density, color, starts, ends, offsets, stop)  # pyright: ignore[reportReturnType]
+    return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
 
 
 class _Composite(torch.autograd.Function):
@@ -187,7 +187,7 @@ class _Composite(torch.autograd.Function):
         starts: Tensor,
         ends: Tensor,
         offsets: Tensor,
-        stop: float,
+        early_stop_eps: float,
     ) -> tuple[Tensor, ...]:
         inputs = (
             density.detach().contiguous(),
@@ -199,13 +199,13 @@ class _Composite(torch.autograd.Function):
         num_rays = len(offsets) - 1
         colors = density.new_empty(num_rays, 3)
         sums = [density.new_empty(num_rays) for _ in range(3)]
-        passed = torch.empty_like(inputs[0])
-        ctx.save_for_backward(*inputs[1:], passed, *sums[:2])
-        ctx.stop = stop
+        transmittances = torch.empty_like(inputs[0])
+        ctx.save_for_backward(*inputs[1:], transmittances, *sums[:2])
+        ctx.early_stop_eps = early_stop_eps
         arrays = [tensor.numpy() for tensor in inputs]
-        targets = [tensor.numpy() for tensor in (passed, colors, *sums)]
+        targets = [tensor.numpy() for tensor in (transmittances, colors, *sums)]
         run_threads(
-            lambda share: _forward(*arrays, np.float32(stop), *share, *targets),
+            lambda share: _forward(*arrays, np.float32(early_stop_eps), *share, *targets),
             shares(num_rays, num_threads()),
         )
         return (colors, *sums)
@@ -215,12 +215,12 @@ class _Composite(torch.autograd.Function):
         *inputs, opacity, distance = ctx.saved_tensors
         arrays = [tensor.numpy() for tensor in inputs]
         sums = [opacity.numpy(), distance.numpy()]
-        above = [gradient.contiguous().numpy() for gradient in gradients]
+        grad_outputs = [gradient.contiguous().numpy() for gradient in gradients]
         g_density, g_color = torch.empty_like(inputs[-1]), torch.empty_like(inputs[0])
         targets = [g_density.numpy(), g_color.numpy()]
         run_threads(
             lambda share: _backward(
-                *arrays, np.float32(ctx.stop), *sums, *share, *above, *targets
+                *arrays, np.float32(ctx.early_stop_eps), *sums, *share, *grad_outputs, *targets
             ),
             shares(len(opacity), num_threads()),
         )

@@ -1,14 +1,15 @@
-"""Compositing on a GPU: one pass along each ray forward, and one backward.
+"""Compositing on a GPU, in Triton: one pass along each ray forward, and one backward.
 
-A program, one warp, takes one ray and its samples 32 at a time, so that lanes read neighbouring
-numbers. Sums over the samples in front are scans across the lanes, begun with what the chunks
-before have left. The optical depth in front of a sample is a scan over the samples one place
-ahead of it, which are read again for that: an opaque sample's depth is so large that taking it
-off a sum again would leave nothing of the rest.
+A program, one warp, processes one ray, 32 samples at a time, so that lanes read contiguous
+memory. Sums over the samples in front are scans across the lanes, initialized with the result
+of the previous chunks. The optical depth in front of a sample is a scan over the samples
+shifted by one, which are read again: subtracting a sample's own optical depth from an inclusive
+scan would cancel all digits where samples are opaque.
 
-The derivatives are those of `cpu.py`. What lies behind a sample is the whole ray less what is
-in front, and the whole, Σ w_i q_i, is known beforehand: the outputs times the gradients from
-above, distortion twice since it is of second degree in the weights (Euler's theorem).
+The derivatives are those of `cpu.py`. The sum over the samples behind is the total minus the
+sum in front. The total, Σ w_i q_i, is known in advance: it is the outputs times their
+gradients, twice for the distortion, which is homogeneous of degree 2 in the weights (Euler's
+theorem).
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -25,12 +26,12 @@ from torch import Tensor
 
 LANES = 32
 OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
-"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
+"""Fused multiply-add is set explicitly: Triton 3.10 changes the default, and 3.9 warns."""
 
 
 @triton.jit
 @no_type_check
-def _depths(density, starts, ends, at, inside):
+def _optical_depths(density, starts, ends, at, inside):
     length = tl.load(ends + at, mask=inside, other=0.0) - tl.load(
         starts + at, mask=inside, other=0.0
     )
@@ -39,20 +40,20 @@ def _depths(density, starts, ends, at, inside):
 
 @triton.jit
 @no_type_check
-def _weights(density, starts, ends, at, first, last, in_front, stop):
-    """Each sample's weight, the light that reaches it and that passes it, and its bin.
+def _weights(density, starts, ends, at, first, last, in_front, early_stop_eps):
+    """Each sample's weight, the transmittance before and after it, and its bin.
 
-    `in_front` is the optical depth in front of the sample at `first`, where these lanes begin.
+    `in_front` is the optical depth in front of the sample at `first`, the first of these lanes.
     """
     inside = at < last
-    depth, length = _depths(density, starts, ends, at, inside)
-    before, _ = _depths(density, starts, ends, at - 1, inside & (at > first))
+    depth, length = _optical_depths(density, starts, ends, at, inside)
+    before, _ = _optical_depths(density, starts, ends, at - 1, inside & (at > first))
     reached = tl.exp(-(in_front + tl.cumsum(before, axis=0)))
     passed = reached * tl.exp(-depth)
-    alive = inside & (reached >= stop)
+    alive = inside & (reached >= early_stop_eps)
     weight = tl.where(alive, reached - passed, 0.0)
-    middle = tl.load(starts + at, mask=inside, other=0.0) + length * 0.5
-    return weight, reached, passed, alive, middle, length, in_front + tl.sum(depth, axis=0)
+    midpoint = tl.load(starts + at, mask=inside, other=0.0) + length * 0.5
+    return weight, reached, passed, alive, midpoint, length, in_front + tl.sum(depth, axis=0)
 
 
 @triton.jit
@@ -63,7 +64,7 @@ def _forward(
     starts,
     ends,
     offsets,
-    stop,
+    early_stop_eps,
     num_samples,
     out_color,
     out_opacity,
@@ -74,7 +75,7 @@ def _forward(
     ray = tl.program_id(0).to(tl.int64)
     last = tl.load(offsets + ray + 1)
     depth = tl.full([], 0.0, tl.float32)
-    far = tl.full([], 0.0, tl.float32)
+    weighted_distance = tl.full([], 0.0, tl.float32)
     red = tl.zeros([LANES], tl.float32)
     green = tl.zeros([LANES], tl.float32)
     blue = tl.zeros([LANES], tl.float32)
@@ -83,13 +84,13 @@ def _forward(
     distortion = tl.zeros([LANES], tl.float32)
     for first in range(tl.load(offsets + ray), last, LANES):
         at = first + tl.arange(0, LANES)
-        weight, reached, _, alive, middle, length, depth = _weights(
-            density, starts, ends, at, first, last, depth, stop
+        weight, reached, _, alive, midpoint, length, depth = _weights(
+            density, starts, ends, at, first, last, depth, early_stop_eps
         )
-        moment = weight * middle
-        front_moment = far + tl.cumsum(moment, axis=0) - moment
-        spread = 2 * (middle * (1 - reached) - front_moment) + weight * length / 3
-        far += tl.sum(moment, axis=0)
+        moment = weight * midpoint
+        front_moment = weighted_distance + tl.cumsum(moment, axis=0) - moment
+        spread = 2 * (midpoint * (1 - reached) - front_moment) + weight * length / 3
+        weighted_distance += tl.sum(moment, axis=0)
         red += weight * tl.load(color + at, mask=alive, other=0.0)
         green += weight * tl.load(color + num_samples + at, mask=alive, other=0.0)
         blue += weight * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
@@ -112,7 +113,7 @@ def _backward(
     starts,
     ends,
     offsets,
-    stop,
+    early_stop_eps,
     num_samples,
     out_color,
     out_opacity,
@@ -122,8 +123,8 @@ def _backward(
     g_opacity,
     g_distance,
     g_distortion,
-    by_density,
-    by_color,
+    grad_density,
+    grad_color,
     LANES: tl.constexpr,
 ):
     ray = tl.program_id(0).to(tl.int64)
@@ -142,33 +143,33 @@ def _backward(
     behind += g_weight * opacity + g_moment * distance
     behind += g_spread * tl.load(out_distortion + ray)
     depth = tl.full([], 0.0, tl.float32)
-    far = tl.full([], 0.0, tl.float32)
+    weighted_distance = tl.full([], 0.0, tl.float32)
     for first in range(tl.load(offsets + ray), last, LANES):
         at = first + tl.arange(0, LANES)
         inside = at < last
-        weight, reached, passed, alive, middle, length, depth = _weights(
-            density, starts, ends, at, first, last, depth, stop
+        weight, reached, passed, alive, midpoint, length, depth = _weights(
+            density, starts, ends, at, first, last, depth, early_stop_eps
         )
-        # Weights and weighted middles in front, then those behind.
-        moment = weight * middle
+        # Sums of weights and of weighted midpoints in front, then behind.
+        moment = weight * midpoint
         front = 1 - reached
-        front_moment = far + tl.cumsum(moment, axis=0) - moment
+        front_moment = weighted_distance + tl.cumsum(moment, axis=0) - moment
         back = opacity - front - weight
         back_moment = distance - front_moment - moment
-        spread = middle * (front - back) - front_moment + back_moment + weight * length / 3
-        value = g_weight + g_moment * middle + g_spread * spread
+        spread = midpoint * (front - back) - front_moment + back_moment + weight * length / 3
+        value = g_weight + g_moment * midpoint + g_spread * spread
         value += g_red * tl.load(color + at, mask=alive, other=0.0)
         value += g_green * tl.load(color + num_samples + at, mask=alive, other=0.0)
         value += g_blue * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
-        share = weight * value
-        beyond = behind - tl.cumsum(share, axis=0)
-        by_depth = tl.where(alive, passed * value - beyond, 0.0)
-        far += tl.sum(moment, axis=0)
-        behind -= tl.sum(share, axis=0)
-        tl.store(by_density + at, by_depth * length, mask=inside)
-        tl.store(by_color + at, weight * g_red, mask=inside)
-        tl.store(by_color + num_samples + at, weight * g_green, mask=inside)
-        tl.store(by_color + 2 * num_samples + at, weight * g_blue, mask=inside)
+        contribution = weight * value
+        beyond = behind - tl.cumsum(contribution, axis=0)
+        grad_depth = tl.where(alive, passed * value - beyond, 0.0)
+        weighted_distance += tl.sum(moment, axis=0)
+        behind -= tl.sum(contribution, axis=0)
+        tl.store(grad_density + at, grad_depth * length, mask=inside)
+        tl.store(grad_color + at, weight * g_red, mask=inside)
+        tl.store(grad_color + num_samples + at, weight * g_green, mask=inside)
+        tl.store(grad_color + 2 * num_samples + at, weight * g_blue, mask=inside)
 
 
 def composite(
@@ -177,14 +178,14 @@ def composite(
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
-    stop: float,
+    early_stop_eps: float,
 ) -> tuple[
     Float[Tensor, "rays 3"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
 ]:
-    return _Composite.apply(density, color, starts, ends, offsets, stop)  # pyright: ignore[reportReturnType]
+    return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
 
 
 class _Composite(torch.autograd.Function):
@@ -196,7 +197,7 @@ class _Composite(torch.autograd.Function):
         starts: Tensor,
         ends: Tensor,
         offsets: Tensor,
-        stop: float,
+        early_stop_eps: float,
     ) -> tuple[Tensor, ...]:
         inputs = (
             density.detach().contiguous(),
@@ -209,23 +210,30 @@ class _Composite(torch.autograd.Function):
         sums = [density.new_empty(num_rays) for _ in range(3)]
         out = (density.new_empty(num_rays, 3), *sums)
         if num_rays:
-            sizes = (float(stop), len(density))
+            sizes = (float(early_stop_eps), len(density))
             with torch.cuda.device_of(density):
                 _forward[(num_rays,)](*inputs, *sizes, *out, LANES, **OPTIONS)
         ctx.save_for_backward(*inputs, *out)
-        ctx.stop = stop
+        ctx.early_stop_eps = early_stop_eps
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         inputs, out = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
         density, color, *_, offsets = inputs
-        above = [gradient.contiguous() for gradient in gradients]
-        by_density, by_color = torch.empty_like(density), torch.empty_like(color)
+        grad_outputs = [gradient.contiguous() for gradient in gradients]
+        grad_density, grad_color = torch.empty_like(density), torch.empty_like(color)
         if len(density):
-            sizes = (float(ctx.stop), len(density))
+            sizes = (float(ctx.early_stop_eps), len(density))
             with torch.cuda.device_of(density):
                 _backward[(len(offsets) - 1,)](
-                    *inputs, *sizes, *out, *above, by_density, by_color, LANES, **OPTIONS
+                    *inputs,
+                    *sizes,
+                    *out,
+                    *grad_outputs,
+                    grad_density,
+                    grad_color,
+                    LANES,
+                    **OPTIONS,
                 )
-        return by_density, by_color.T, None, None, None, None
+        return grad_density, grad_color.T, None, None, None, None

@@ -1,4 +1,4 @@
-"""Compositing in plain torch: sums over each ray's segment of the packed arrays."""
+"""Compositing in PyTorch: sums over each ray's segment of the packed arrays."""
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +11,7 @@ def composite(
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
-    stop: float,
+    early_stop_eps: float,
 ) -> tuple[
     Float[Tensor, "rays 3"],
     Float[Tensor, "rays"],
@@ -22,26 +22,28 @@ def composite(
     num_rays = len(counts)
     ray = torch.arange(num_rays, device=density.device).repeat_interleave(counts)
 
-    def before(values: Tensor) -> Tensor:
-        """Sum over the samples of the same ray that lie in front."""
-        # One running sum over all rays loses digits, so it is held in double precision.
+    def sum_in_front(values: Tensor) -> Tensor:
+        """Sum over the samples in front, on the same ray."""
+        # Double precision, because one running sum over all rays loses digits.
         total = torch.nn.functional.pad(values.double().cumsum(0), (1, 0))
         return (total[:-1] - total[offsets[:-1]][ray]).to(values.dtype)
 
-    def along_ray(values: Tensor) -> Tensor:
+    def sum_along_ray(values: Tensor) -> Tensor:
         zeros = values.new_zeros(num_rays, *values.shape[1:])
         return zeros.index_add(0, ray, values)
 
     depth = density * (ends - starts)
-    reached = (-before(depth)).exp()
-    # Where a ray has ended, nothing is added any more.
-    weights = torch.where(reached.detach() >= stop, reached * -torch.expm1(-depth), 0)
-    middles = (starts + ends) / 2
-    between = 2 * weights * (middles * before(weights) - before(weights * middles))
+    reached = (-sum_in_front(depth)).exp()
+    # Samples behind the end of a ray have no weight.
+    weights = torch.where(reached.detach() >= early_stop_eps, reached * -torch.expm1(-depth), 0)
+    midpoints = (starts + ends) / 2
+    between = (
+        2 * weights * (midpoints * sum_in_front(weights) - sum_in_front(weights * midpoints))
+    )
     within = weights.square() * (ends - starts) / 3
     return (
-        along_ray(weights[:, None] * color),
-        along_ray(weights),
-        along_ray(weights * middles),
-        along_ray(between + within),
+        sum_along_ray(weights[:, None] * color),
+        sum_along_ray(weights),
+        sum_along_ray(weights * midpoints),
+        sum_along_ray(between + within),
     )

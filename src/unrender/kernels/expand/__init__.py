@@ -1,4 +1,4 @@
-"""What rays hand to their samples: one row a ray becomes one row a sample."""
+"""Expansion of one row per ray to one row per sample."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,8 +14,8 @@ def expand(
 ) -> Float[Tensor, "samples channels"]:
     """Row r of `values` for each of ray r's samples, offsets[r] to offsets[r + 1].
 
-    The backward pass sums over each ray's samples. `num_samples` is offsets[-1]: who knows it
-    spares the host from waiting for the GPU.
+    The backward pass sums over each ray's samples. Passing `num_samples`, which is offsets[-1],
+    avoids a synchronization with the GPU.
     """
     kernel = implementation(__name__, backend, values)
     return kernel.expand(values, offsets, num_samples)

@@ -1,4 +1,4 @@
-"""Rows of rays to rows of samples on the CPU, channel by channel."""
+"""Expansion of rows of rays to rows of samples on the CPU, channel by channel."""
 
 from typing import Any, no_type_check
 
@@ -44,11 +44,11 @@ class _Expand(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, offsets: Tensor) -> Tensor:
         ctx.save_for_backward(offsets)
-        source, where = values.detach().contiguous().numpy(), offsets.numpy()
-        out = values.new_empty(values.shape[1], int(where[-1]))
+        source, offset_array = values.detach().contiguous().numpy(), offsets.numpy()
+        out = values.new_empty(values.shape[1], int(offset_array[-1]))
         target = out.numpy()
         run_threads(
-            lambda share: _forward(source, where, *share, target),
+            lambda share: _forward(source, offset_array, *share, target),
             shares(len(source), num_threads()),
         )
         return out.T
@@ -65,9 +65,9 @@ def sum_along_rays(
     """Sum of the rows of each ray's samples; not differentiable."""
     source = values.detach().T.contiguous().numpy()
     out = values.new_empty(len(offsets) - 1, len(source))
-    where, target = offsets.contiguous().numpy(), out.numpy()
+    offset_array, target = offsets.contiguous().numpy(), out.numpy()
     run_threads(
-        lambda share: _backward(source, where, *share, target),
+        lambda share: _backward(source, offset_array, *share, target),
         shares(len(target), num_threads()),
     )
     return out
@@ -113,6 +113,11 @@ class _AlongRays(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         distances, offsets = ctx.saved_tensors
-        above = gradients[0]
-        by_direction = (above.T * distances).T
-        return sum_along_rays(above, offsets), sum_along_rays(by_direction, offsets), None, None
+        grad_output = gradients[0]
+        grad_direction = (grad_output.T * distances).T
+        return (
+            sum_along_rays(grad_output, offsets),
+            sum_along_rays(grad_direction, offsets),
+            None,
+            None,
+        )

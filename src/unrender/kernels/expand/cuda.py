@@ -1,8 +1,8 @@
-"""Rows of rays to rows of samples on a GPU.
+"""Expansion of rows of rays to rows of samples on a GPU, in Triton.
 
-A program, one warp, takes one ray and its samples 32 at a time. Rows of samples are
-feature-major in memory, like those of the other kernels, so that the lanes of a warp touch
-neighbouring numbers.
+A program, one warp, processes one ray, 32 samples at a time. Rows of samples are feature-major
+in memory, like those of the other kernels, so that the lanes of a warp access contiguous
+memory.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -19,7 +19,7 @@ from torch import Tensor
 
 LANES = 32
 OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
-"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
+"""Fused multiply-add is set explicitly: Triton 3.10 changes the default, and 3.9 warns."""
 
 
 @triton.jit
@@ -108,13 +108,15 @@ class _Expand(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
         (offsets,) = ctx.saved_tensors
-        above = gradients[0].T.contiguous()
-        num_channels, num_samples = above.shape
+        grad_output = gradients[0].T.contiguous()
+        num_channels, num_samples = grad_output.shape
         num_rays = len(offsets) - 1
-        out = above.new_empty(num_rays, num_channels)
+        out = grad_output.new_empty(num_rays, num_channels)
         if out.numel():
             padded = triton.next_power_of_2(num_channels)
             sizes = (num_channels, num_samples)
-            with torch.cuda.device_of(above):
-                _backward[(num_rays,)](above, offsets, *sizes, out, padded, LANES, **OPTIONS)
+            with torch.cuda.device_of(grad_output):
+                _backward[(num_rays,)](
+                    grad_output, offsets, *sizes, out, padded, LANES, **OPTIONS
+                )
         return out, None, None

@@ -1,4 +1,4 @@
-"""Rows of rays to rows of samples, in plain torch."""
+"""Expansion of rows of rays to rows of samples, in PyTorch."""
 
 from jaxtyping import Float, Int
 from torch import Tensor

@@ -1,9 +1,10 @@
-"""Dense grids on the CPU.
+"""Interpolation in dense grids on the CPU.
 
-A grid is a table of one row a vertex, in either memory order; an area is a volume of one vertex
-along z. The gradient's scatter is parallel over planes of equal x: each thread owns the planes
-that it adds to, and passes over all points to find its own. So it needs no atomics, and each
-vertex adds up its points in their order, whatever the number of threads.
+A grid is a table with one row per vertex, in either memory order; a two-dimensional grid is a
+volume with one vertex along z. The scatter of the gradient is parallel over planes of equal x:
+each thread owns the planes that it adds to, and loops over all points to find those in its
+planes. There are no atomics, and each vertex sums its points in their order for any number of
+threads.
 """
 
 from functools import partial
@@ -21,9 +22,9 @@ from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, 
 @inline
 @no_type_check
 def _cell(point, size):
-    """The vertices below and above a point along an axis, and where between them it lies."""
+    """Vertices below and above a point along an axis, and its offset between them."""
     scaled = min(max(point, np.float32(0)), np.float32(1)) * np.float32(size - 1)
-    # What is not a number must not reach outside the grid either.
+    # NaN must not index outside the grid either.
     below = max(min(np.int32(scaled), np.int32(size - 2)), np.int32(0))
     above = min(below + np.int32(1), np.int32(size - 1))
     return np.uint32(below), np.uint32(above), scaled - np.float32(below)
@@ -61,7 +62,7 @@ def _forward(points, table, size_x, size_y, size_z, first, last, out):
 @jit
 @no_type_check
 def _point_gradient(points, table, gradient, size_x, size_y, size_z, first, last, out):
-    """The derivative by position; 0 for points outside the box."""
+    """Gradient with respect to the points; 0 for points outside the box."""
     one = np.float32(1)
     zero = np.float32(0)
     stride_x, stride_y = np.uint32(size_y * size_z), np.uint32(size_z)
@@ -89,24 +90,24 @@ def _point_gradient(points, table, gradient, size_x, size_y, size_z, first, last
             s110 += g[c] * v110[c]
             s111 += g[c] * v111[c]
         near_x, near_y, near_z = one - x, one - y, one - z
-        by_x = near_y * (near_z * (s100 - s000) + z * (s101 - s001))
-        by_x += y * (near_z * (s110 - s010) + z * (s111 - s011))
-        by_y = near_x * (near_z * (s010 - s000) + z * (s011 - s001))
-        by_y += x * (near_z * (s110 - s100) + z * (s111 - s101))
-        by_z = near_x * (near_y * (s001 - s000) + y * (s011 - s010))
-        by_z += x * (near_y * (s101 - s100) + y * (s111 - s110))
+        grad_x = near_y * (near_z * (s100 - s000) + z * (s101 - s001))
+        grad_x += y * (near_z * (s110 - s010) + z * (s111 - s011))
+        grad_y = near_x * (near_z * (s010 - s000) + z * (s011 - s001))
+        grad_y += x * (near_z * (s110 - s100) + z * (s111 - s101))
+        grad_z = near_x * (near_y * (s001 - s000) + y * (s011 - s010))
+        grad_z += x * (near_y * (s101 - s100) + y * (s111 - s110))
         inside_x = zero <= points[0, i] <= one
         inside_y = zero <= points[1, i] <= one
         inside_z = zero <= points[2, i] <= one
-        out[0, i] = by_x * np.float32(size_x - 1) if inside_x else zero
-        out[1, i] = by_y * np.float32(size_y - 1) if inside_y else zero
-        out[2, i] = by_z * np.float32(size_z - 1) if inside_z else zero
+        out[0, i] = grad_x * np.float32(size_x - 1) if inside_x else zero
+        out[1, i] = grad_y * np.float32(size_y - 1) if inside_y else zero
+        out[2, i] = grad_z * np.float32(size_z - 1) if inside_z else zero
 
 
 @jit
 @no_type_check
 def _count(points, size_x):
-    """How many points have a vertex in each plane of equal x."""
+    """Number of points that have a vertex in each plane of equal x."""
     counts = np.zeros(size_x, np.int64)
     for i in range(points.shape[1]):
         below, above, _ = _cell(points[0, i], size_x)
@@ -118,7 +119,7 @@ def _count(points, size_x):
 @jit
 @no_type_check
 def _scatter(points, gradient, size_x, size_y, size_z, first, last, out):
-    """Add each point's gradient to those of its vertices that lie in planes first to last."""
+    """Add each point's gradient to its vertices in the planes first to last."""
     one = np.float32(1)
     stride_x, stride_y = np.uint32(size_y * size_z), np.uint32(size_z)
     g = np.empty(out.shape[1], np.float32)
@@ -152,7 +153,7 @@ def _scatter(points, gradient, size_x, size_y, size_z, first, last, out):
 @jit
 @no_type_check
 def _squared_differences(values, size, stride, job):
-    """Sum over pairs `stride` apart, of those that begin at `first` to `last` of each block."""
+    """Sum over pairs `stride` apart that start at positions `first` to `last` of each block."""
     first_block, last_block, first, last = job
     total = 0.0
     for block in range(first_block, last_block):
@@ -168,7 +169,7 @@ def _squared_differences(values, size, stride, job):
 @jit
 @no_type_check
 def _add_differences(values, out, size, stride, factor, job):
-    """Add the derivative of `factor` / 2 of that sum by the numbers `first` to `last`."""
+    """Add the gradient of `factor` / 2 times this sum at positions `first` to `last`."""
     first_block, last_block, first, last = job
     for block in range(first_block, last_block):
         start = block * size * stride + first
@@ -194,7 +195,7 @@ def total_variation(grid: Float[Tensor, "channels *sizes"]) -> Float[Tensor, ""]
 
 
 def _plane_shares(counts: np.ndarray, parts: int) -> list[tuple[int, int]]:
-    """[first, last) planes of each thread: all planes, with about as much to add to each."""
+    """Split all planes into [first, last) with about the same number of points each."""
     work = counts.cumsum()
     inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
     edges = [0, *(int(edge) for edge in inner), len(counts)]
@@ -206,7 +207,7 @@ class _GridSample(torch.autograd.Function):
     def forward(ctx: Any, grid: Tensor, points: Tensor) -> Tensor:
         num_points, dimensions = points.shape
         table = grid.detach().movedim(0, -1).flatten(0, -2)
-        # Many points are worth a copy of the table with each vertex' channels together.
+        # For many points a copy with contiguous channels pays off.
         if 4 * num_points > len(table) or not table.T.is_contiguous():
             table = table.contiguous()
         columns = points.new_zeros(3, num_points)
@@ -227,30 +228,34 @@ class _GridSample(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         columns, table = ctx.saved_tensors
         sizes: tuple[int, int, int] = ctx.sizes
-        x, rows, above = columns.numpy(), table.numpy(), gradients[0].T.contiguous().numpy()
+        x, rows, grad_output = (
+            columns.numpy(),
+            table.numpy(),
+            gradients[0].T.contiguous().numpy(),
+        )
         grid_gradient = point_gradient = None
         if ctx.needs_input_grad[0]:
-            # Keeps the table's memory order.
-            added = torch.zeros_like(table)
-            target = added.numpy()
+            # zeros_like keeps the table's memory order.
+            grad_table = torch.zeros_like(table)
+            target = grad_table.numpy()
             run_threads(
-                lambda share: _scatter(x, above, *sizes, *share, target),
+                lambda share: _scatter(x, grad_output, *sizes, *share, target),
                 _plane_shares(_count(x, sizes[0]), num_threads()),
             )
-            grid_gradient = added.T.reshape(ctx.shape)
+            grid_gradient = grad_table.T.reshape(ctx.shape)
         if ctx.needs_input_grad[1]:
-            moved = torch.empty_like(columns)
-            target = moved.numpy()
+            gradient_columns = torch.empty_like(columns)
+            target = gradient_columns.numpy()
             run_threads(
-                lambda share: _point_gradient(x, rows, above, *sizes, *share, target),
+                lambda share: _point_gradient(x, rows, grad_output, *sizes, *share, target),
                 shares(x.shape[1], num_threads()),
             )
-            point_gradient = moved[: len(ctx.shape) - 1].T
+            point_gradient = gradient_columns[: len(ctx.shape) - 1].T
         return grid_gradient, point_gradient
 
 
 def _axes(stored: Tensor, channels_last: bool) -> list[tuple[int, int, int]]:
-    """Number of blocks, size and stride of each axis with pairs of neighbours."""
+    """Number of blocks, size and stride of each axis with more than one vertex."""
     axes: list[tuple[int, int, int]] = []
     for axis in range(stored.ndim - 1) if channels_last else range(1, stored.ndim):
         size, stride = stored.shape[axis], stored.shape[axis + 1 :].numel()
@@ -260,7 +265,7 @@ def _axes(stored: Tensor, channels_last: bool) -> list[tuple[int, int, int]]:
 
 
 def _jobs(blocks: int, length: int) -> list[tuple[int, int, int, int]]:
-    """Shares of the blocks or, where there are few, of the `length` numbers of each."""
+    """Split the blocks or, if there are few, the `length` values of each block."""
     if blocks >= num_threads():
         return [(*share, 0, length) for share in shares(blocks, num_threads())]
     return [(0, blocks, *share) for share in shares(length, num_threads())]

@@ -1,12 +1,12 @@
-"""Dense grids on a GPU.
+"""Interpolation in dense grids on a GPU, in Triton.
 
-A lane of a tile is one channel of a point, so that a vertex' channels are read together where
-they lie together in memory; the grid may have any strides. An area is a volume of one vertex
-along z. Points and their gradients are feature-major, [features, points].
+A lane of a tile is one channel of a point, so that a vertex's channels are read together if
+they are contiguous in memory; the grid may have any strides. A two-dimensional grid is a volume
+with one vertex along z. Points and their gradients are feature-major, [features, points].
 
-Points add their gradients to the grid by atomics: the order of the sums, and so their last
-digits, differ from run to run. The gradient by the points, and that of the total variation, do
-not.
+Gradients are added to the grid by atomics: the order of summation, and so the last digits, vary
+from run to run. The gradient with respect to the points and that of the total variation do not
+vary.
 """
 
 from typing import Any, no_type_check
@@ -24,13 +24,13 @@ BLOCK = 1024
 @triton.jit
 @no_type_check
 def _cell(points, axis: tl.constexpr, at, inside, num_points, size):
-    """The vertices below and above each point, where between them it lies, and the slope."""
+    """Vertices below and above each point, its offset between them, and the offset's slope."""
     point = tl.load(points + axis * tl.cast(num_points, tl.int64) + at, mask=inside, other=0.0)
     cells = tl.cast(size - 1, tl.float32)
     scaled = tl.minimum(tl.maximum(point, 0.0), 1.0) * cells
     below = tl.minimum(scaled.to(tl.int32), tl.maximum(size - 2, 0))
     above = tl.minimum(below + 1, size - 1)
-    # No derivative across the wall.
+    # Clamped coordinates have no gradient.
     slope = tl.where((point >= 0) & (point <= 1), cells, 0.0)
     return below.to(tl.int64), above.to(tl.int64), scaled - below.to(tl.float32), slope
 
@@ -99,7 +99,7 @@ def _grid_gradient(
     x0, x1, x, _ = _cell(points, 0, at, inside, num_points, size_x)
     y0, y1, y, _ = _cell(points, 1, at, inside, num_points, size_y)
     z0, z1, z, _ = _cell(points, 2, at, inside, num_points, size_z)
-    above = tl.load(gradient + channel * num_points + at[:, None], mask=used, other=0.0)
+    grad_output = tl.load(gradient + channel * num_points + at[:, None], mask=used, other=0.0)
     for corner in tl.static_range(8):
         weight = x if corner & 1 else 1 - x
         weight *= y if corner >> 1 & 1 else 1 - y
@@ -108,9 +108,12 @@ def _grid_gradient(
         vertex += (y1 if corner >> 1 & 1 else y0) * stride_y
         vertex += (z1 if corner >> 2 else z0) * stride_z
         target = out + vertex[:, None] + channel * stride_c
-        # Along an axis of one vertex, both sides are that vertex, and one weighs nothing.
+        # Along an axis of one vertex, both sides are that vertex, and one has weight 0.
         tl.atomic_add(
-            target, weight[:, None] * above, mask=used & (weight[:, None] != 0), sem="relaxed"
+            target,
+            weight[:, None] * grad_output,
+            mask=used & (weight[:, None] != 0),
+            sem="relaxed",
         )
 
 
@@ -133,19 +136,21 @@ def _point_gradient(
     POINTS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """The derivative by position, over all channels."""
+    """Gradient with respect to the points, summed over all channels."""
     at = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
     inside = at < num_points
     x0, x1, x, slope_x = _cell(points, 0, at, inside, num_points, size_x)
     y0, y1, y, slope_y = _cell(points, 1, at, inside, num_points, size_y)
     z0, z1, z, slope_z = _cell(points, 2, at, inside, num_points, size_z)
-    by_x = tl.zeros([POINTS], tl.float32)
-    by_y = tl.zeros([POINTS], tl.float32)
-    by_z = tl.zeros([POINTS], tl.float32)
+    grad_x = tl.zeros([POINTS], tl.float32)
+    grad_y = tl.zeros([POINTS], tl.float32)
+    grad_z = tl.zeros([POINTS], tl.float32)
     for start in range(0, num_channels, CHANNELS):
         channel = start + tl.arange(0, CHANNELS).to(tl.int64)[None, :]
         used = inside[:, None] & (channel < num_channels)
-        above = tl.load(gradient + channel * num_points + at[:, None], mask=used, other=0.0)
+        grad_output = tl.load(
+            gradient + channel * num_points + at[:, None], mask=used, other=0.0
+        )
         for corner in tl.static_range(8):
             factor_x = x if corner & 1 else 1 - x
             factor_y = y if corner >> 1 & 1 else 1 - y
@@ -154,21 +159,21 @@ def _point_gradient(
             vertex += (y1 if corner >> 1 & 1 else y0) * stride_y
             vertex += (z1 if corner >> 2 else z0) * stride_z
             row = tl.load(grid + vertex[:, None] + channel * stride_c, mask=used, other=0.0)
-            value = tl.sum(row * above, axis=1)
-            # A corner's factor grows with the offset on the far side, and falls on the near.
-            by_x += factor_y * factor_z * (value if corner & 1 else -value)
-            by_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
-            by_z += factor_x * factor_y * (value if corner >> 2 else -value)
+            value = tl.sum(row * grad_output, axis=1)
+            # A corner's factor increases with the offset on the far side, else decreases.
+            grad_x += factor_y * factor_z * (value if corner & 1 else -value)
+            grad_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
+            grad_z += factor_x * factor_y * (value if corner >> 2 else -value)
     stride = tl.cast(num_points, tl.int64)
-    tl.store(out + at, by_x * slope_x, mask=inside)
-    tl.store(out + stride + at, by_y * slope_y, mask=inside)
-    tl.store(out + 2 * stride + at, by_z * slope_z, mask=inside)
+    tl.store(out + at, grad_x * slope_x, mask=inside)
+    tl.store(out + stride + at, grad_y * slope_y, mask=inside)
+    tl.store(out + 2 * stride + at, grad_z * slope_z, mask=inside)
 
 
 @triton.jit
 @no_type_check
 def _squared_differences(values, count, size, stride, weight, out, BLOCK: tl.constexpr):
-    """Each program's sum over the pairs along an axis that begin in its block of numbers."""
+    """Each program's sum over the pairs along an axis that start in its block."""
     program = tl.program_id(0).to(tl.int64)
     at = program * BLOCK + tl.arange(0, BLOCK)
     first = (at < count) & (at // stride % size < size - 1)
@@ -180,7 +185,7 @@ def _squared_differences(values, count, size, stride, weight, out, BLOCK: tl.con
 @triton.jit
 @no_type_check
 def _add_differences(values, count, size, stride, weight, gradient, out, BLOCK: tl.constexpr):
-    """Add the derivative of that sum by each number."""
+    """Add the gradient of this sum with respect to each value."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
     index = at // stride % size
@@ -205,7 +210,7 @@ def total_variation(grid: Float[Tensor, "channels *sizes"]) -> Float[Tensor, ""]
 
 
 def _layout(grid: Tensor) -> tuple[int, int, int, int, int, int, int, int]:
-    """Three sizes, the strides of channels and of those axes, and the number of channels."""
+    """Sizes, strides of channels and axes, and number of channels, as a volume."""
     volume = grid if grid.ndim == 4 else grid[..., None]
     num_channels, size_x, size_y, size_z = volume.shape
     stride_c, stride_x, stride_y, stride_z = volume.stride()
@@ -238,24 +243,30 @@ class _GridSample(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         columns, grid = ctx.saved_tensors
         num_points = columns.shape[1]
-        above = gradients[0].T.contiguous()
+        grad_output = gradients[0].T.contiguous()
         grid_gradient = point_gradient = None
         if ctx.needs_input_grad[0]:
             grid_gradient = torch.zeros_like(grid)
         if ctx.needs_input_grad[1]:
             point_gradient = torch.zeros_like(columns)
-        if above.numel():
+        if grad_output.numel():
             tile = _tile(grid)
             programs = triton.cdiv(num_points, tile[0]), triton.cdiv(len(grid), tile[1])
             with torch.cuda.device_of(grid):
                 if grid_gradient is not None:
                     layout = _layout(grid_gradient)
                     _grid_gradient[programs](
-                        columns, num_points, above, *layout, grid_gradient, *tile
+                        columns, num_points, grad_output, *layout, grid_gradient, *tile
                     )
                 if point_gradient is not None:
                     _point_gradient[programs[:1]](
-                        columns, num_points, grid, above, *_layout(grid), point_gradient, *tile
+                        columns,
+                        num_points,
+                        grid,
+                        grad_output,
+                        *_layout(grid),
+                        point_gradient,
+                        *tile,
                     )
         if point_gradient is not None:
             point_gradient = point_gradient[: grid.ndim - 1].T
@@ -263,7 +274,7 @@ class _GridSample(torch.autograd.Function):
 
 
 def _axes(grid: Tensor) -> list[tuple[int, int, float]]:
-    """Size and stride of each axis with pairs of neighbours, and one over their number."""
+    """Size, stride and 1 / number of pairs of each axis with more than one vertex."""
     return [
         (size, grid.shape[axis + 1 :].numel(), size / (grid.numel() * (size - 1)))
         for axis, size in enumerate(grid.shape)

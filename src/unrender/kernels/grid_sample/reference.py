@@ -1,4 +1,4 @@
-"""Dense grids in plain torch."""
+"""Interpolation in dense grids, in PyTorch."""
 
 from itertools import product
 

@@ -1,8 +1,8 @@
 """Multiresolution hash encoding (Müller et al., SIGGRAPH 2022, sec. 3).
 
-A level is a grid of `resolution` cells a side whose corners carry features. Coarse levels store
-every corner ("dense"); finer ones hash corners into a table of fixed size, and leave it to
-training to sort out collisions. A point's features are interpolated between the corners of its
+A level is a grid of `resolution` cells per side with features at its corners. Coarse levels
+store every corner ("dense"); finer ones hash corners into a table of fixed size, and rely on
+training to resolve collisions. A point's features are interpolated from the corners of its
 cell: four in two dimensions, eight in three.
 """
 
@@ -21,13 +21,17 @@ def hash_grid(
     layout: HashGridLayout,
     backend: Backend = "auto",
 ) -> Float[Tensor, "points outputs"]:
-    """Interpolated features of all levels, level by level: levels × features columns.
+    """Interpolated features of all levels, concatenated: levels × features columns.
 
-    Points belong in [0, 1]² or [0, 1]³; those outside take the value at the nearest point of
-    the cube, and have no derivative across its wall. Differentiable in the table and in the
-    points.
+    Points should be in [0, 1]² or [0, 1]³; points outside get the value at the nearest point of
+    the cube, and have no gradient along the clamped coordinates. Differentiable in the table
+    and in the points.
     """
-    assert table.shape == (layout.num_entries, layout.features), "table of another layout"
-    assert points.shape[1] == layout.dimensions, "points of another number of dimensions"
+    assert table.shape == (layout.num_entries, layout.features_per_level), (
+        "the table does not match the layout"
+    )
+    assert points.shape[1] == layout.dimensions, (
+        "the points do not match the layout's dimensions"
+    )
     kernel = implementation(__name__, backend, table)
     return kernel.hash_grid(points, table, layout)

@@ -1,9 +1,10 @@
 """The hash grid on the CPU.
 
-Level by level, so that one level's table is in cache while all points pass through it. Within
-a level, indices and weights of a block of points come first, in loops that vectorise, and the
-gathers after. The gradient's scatter is parallel over levels: each thread owns the tables it
-adds to, so it needs no atomics and does not depend on timing.
+Levels are the outer loop, so that one level's table is in cache while all points pass through
+it. Within a level, indices and weights of a block of points are computed first, in loops that
+vectorize, and then the features are gathered. The scatter of the gradient is parallel over
+levels: each thread owns the tables that it adds to, so there are no atomics and the result does
+not depend on timing.
 """
 
 from typing import Any, no_type_check
@@ -28,7 +29,7 @@ def _corners(points, at, n, resolution, dense, mask, index, weight):
     scale = np.float32(resolution)
     one = np.float32(1)
     zero = np.float32(0)
-    # What is not a number must not reach outside the table either.
+    # NaN must not index outside the table either.
     first, last = np.int32(0), np.int32(resolution - 1)
     stride = np.uint32(resolution + 1)
     slab = np.uint32(stride * stride)
@@ -87,7 +88,7 @@ def _corners(points, at, n, resolution, dense, mask, index, weight):
 @jit
 @no_type_check
 def _forward(points, first, last, table, resolution, dense, mask, corners, out):
-    """Features go in pairs, which one read brings; `corners` is a tuple of 4 or 8."""
+    """Features are gathered in pairs, with one read; `corners` is a tuple of length 4 or 8."""
     index = np.empty((8, BLOCK), np.uint32)
     weight = np.empty((8, BLOCK), np.float32)
     features = table.shape[1]
@@ -147,7 +148,7 @@ def _scatter(points, gradient, resolution, dense, mask, corners, out):
 def _point_gradient(
     points, first, last, table, gradient, resolution, dense, mask, corners, out
 ):
-    """Add one level's share of the derivative by position; 0 for points outside the cube."""
+    """Add one level's gradient with respect to the points; 0 for points outside the cube."""
     scale = np.float32(resolution)
     one = np.float32(1)
     zero = np.float32(0)
@@ -199,7 +200,7 @@ def hash_grid(
 
 
 def _columns(points: Tensor) -> Tensor:
-    """Coordinates by rows; in two dimensions, a plane through the cube at z = 0."""
+    """Coordinates as rows; two-dimensional points get z = 0."""
     columns = points.detach().T.contiguous()
     if len(columns) == 3:
         return columns
@@ -207,7 +208,7 @@ def _columns(points: Tensor) -> Tensor:
 
 
 def _levels_by_size(layout: HashGridLayout) -> list[int]:
-    """Largest tables first, so that threads finish together."""
+    """Levels with the largest tables first, so that threads finish at similar times."""
     return sorted(range(layout.num_levels), key=lambda level: -layout.sizes[level])
 
 
@@ -215,7 +216,7 @@ class _HashGrid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
         columns, table = _columns(points), table.detach().contiguous()
-        out = table.new_empty(layout.features * layout.num_levels, len(points))
+        out = table.new_empty(layout.features_per_level * layout.num_levels, len(points))
         levels = _Levels(layout, table.numpy(), out.numpy())
         x, parts = columns.numpy(), shares(len(points), num_threads())
         jobs = [(level, part) for level in _levels_by_size(layout) for part in parts]
@@ -228,15 +229,15 @@ class _HashGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         columns, table = ctx.saved_tensors
         layout: HashGridLayout = ctx.layout
-        x, above = columns.numpy(), gradients[0].T.contiguous().numpy()
+        x, grad_output = columns.numpy(), gradients[0].T.contiguous().numpy()
         point_gradient = table_gradient = None
         if ctx.needs_input_grad[1]:
             table_gradient = torch.empty_like(table)
-            targets = _Levels(layout, table_gradient.numpy(), above)
+            targets = _Levels(layout, table_gradient.numpy(), grad_output)
             run_threads(lambda level: targets.scatter(x, level), _levels_by_size(layout))
         if ctx.needs_input_grad[0]:
             point_gradient = torch.zeros_like(columns)
-            levels, out = _Levels(layout, table.numpy(), above), point_gradient.numpy()
+            levels, out = _Levels(layout, table.numpy(), grad_output), point_gradient.numpy()
             parts = shares(x.shape[1], num_threads())
             run_threads(lambda part: levels.differentiate(x, part, out), parts)
             point_gradient = point_gradient[: layout.dimensions].T
@@ -244,40 +245,40 @@ class _HashGrid(torch.autograd.Function):
 
 
 class _Levels:
-    """A table, or its gradient, and the outputs, or theirs, level by level."""
+    """Level-wise views of a table and the outputs, or of their gradients."""
 
     def __init__(self, layout: HashGridLayout, table: np.ndarray, outputs: np.ndarray):
-        """`outputs`: [features of all levels, points]."""
+        """`outputs` is [features of all levels, points]."""
         self.layout, self.table, self.outputs = layout, table, outputs
         self.mask = np.uint32((1 << layout.log2_table_size) - 1)
         self.corners = _corner_tuple(layout)
 
     def forward(self, x: np.ndarray, level: int, part: tuple[int, int]) -> None:
         rows, outputs = self._rows(level)
-        _forward(x, *part, rows, *self._place(level), outputs)
+        _forward(x, *part, rows, *self._parameters(level), outputs)
 
     def scatter(self, x: np.ndarray, level: int) -> None:
         rows, outputs = self._rows(level)
         rows.fill(0)
-        _scatter(x, outputs, *self._place(level), rows)
+        _scatter(x, outputs, *self._parameters(level), rows)
 
     def differentiate(self, x: np.ndarray, part: tuple[int, int], out: np.ndarray) -> None:
         for level in range(self.layout.num_levels):
-            _point_gradient(x, *part, *self._rows(level), *self._place(level), out)
+            _point_gradient(x, *part, *self._rows(level), *self._parameters(level), out)
 
     def _rows(self, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """The level's part of the table and of the outputs."""
-        offsets, features = self.layout.offsets, self.layout.features
+        """The level's rows of the table and of the outputs."""
+        offsets, features = self.layout.offsets, self.layout.features_per_level
         return (
             self.table[offsets[level] : offsets[level + 1]],
             self.outputs[features * level : features * (level + 1)],
         )
 
-    def _place(self, level: int) -> tuple[int, bool, np.uint32, tuple[int, ...]]:
+    def _parameters(self, level: int) -> tuple[int, bool, np.uint32, tuple[int, ...]]:
         layout = self.layout
         return layout.resolutions[level], layout.dense[level], self.mask, self.corners
 
 
 def _corner_tuple(layout: HashGridLayout) -> tuple[int, ...]:
-    """As many zeros as a cell has corners: a tuple's length is known when Numba compiles."""
+    """A tuple with one element per corner, whose length is known when Numba compiles."""
     return (0,) * 2**layout.dimensions

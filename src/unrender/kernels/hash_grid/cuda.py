@@ -1,14 +1,14 @@
-"""The hash grid on a GPU.
+"""The hash grid on a GPU, in Triton.
 
-A program takes a block of points through one level. Programs start in the order of their
-numbers, all blocks of a level before the next level, so that at any time little more than one
-level's table is in use and stays in the second-level cache. Tiles are [points, features], so
-that an entry's features are read, and added to, together. Outputs and gradients are
-feature-major in memory, so that neighbouring threads touch neighbouring numbers.
+A program processes a block of points at one level. Programs start in the order of their
+indices, all blocks of a level before the next level, so that little more than one level's table
+is in use at any time and stays in the second-level cache. Tiles are [points, features], so that
+an entry's features are read, and added to, together. Outputs and gradients are feature-major in
+memory, so that adjacent threads access contiguous memory.
 
-Points add their gradients to the table by atomics: the order of the sums, and so their last
-digits, differ from run to run. The gradient by the points is added up level by level, and does
-not.
+Gradients are added to the table by atomics: the order of summation, and so the last digits,
+vary from run to run. The gradient with respect to the points is summed level by level, and does
+not vary.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -27,10 +27,10 @@ from torch import Tensor
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
 
 BLOCK = 128
-"""Points in a program. With one to each of its 128 threads, tiles of points and of
-their features are spread over the threads alike, and nothing is passed between them."""
+"""Points per program. With one point for each of its 128 threads, tiles of points and of
+features have the same distribution over threads, and no data are exchanged between them."""
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
-"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
+"""Fused multiply-add is set explicitly: Triton 3.10 changes the default, and 3.9 warns."""
 PRIME_Y = tl.constexpr(PRIMES[1])
 PRIME_Z = tl.constexpr(PRIMES[2])
 
@@ -38,7 +38,7 @@ PRIME_Z = tl.constexpr(PRIMES[2])
 @triton.jit
 @no_type_check
 def _cell(points, axis: tl.constexpr, at, inside, num_points, resolution):
-    """Each point's cell along an axis, and how far into it the point lies, 0 to 1."""
+    """Each point's cell along an axis, and its offset in the cell, 0 to 1."""
     point = tl.load(points + axis * num_points + at, mask=inside, other=0.0)
     scaled = tl.minimum(tl.maximum(point, 0.0), 1.0) * resolution.to(tl.float32)
     cell = tl.minimum(scaled.to(tl.int32), resolution - 1)
@@ -72,7 +72,7 @@ def _level(levels, level):
 def _entry(
     corner: tl.constexpr, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE: tl.constexpr
 ):
-    """Where in its level's table a corner of the cells is stored; bit a of it is axis a."""
+    """Index of a corner in its level's table; bit a of `corner` is the side along axis a."""
     x = cell_x + (corner & 1)
     y = cell_y + (corner >> 1 & 1)
     z = cell_z + (corner >> 2)
@@ -84,7 +84,7 @@ def _entry(
 @triton.jit
 @no_type_check
 def _factors(corner: tl.constexpr, x, y, z):
-    """A corner's weight is the product of these three."""
+    """Interpolation factors of a corner along each axis; its weight is their product."""
     factor_x = x if corner & 1 else 1 - x
     factor_y = y if corner >> 1 & 1 else 1 - y
     factor_z = z if corner >> 2 else 1 - z
@@ -149,13 +149,13 @@ def _table_gradient(
     feature = tl.arange(0, PADDED)[None, :]
     used = inside[:, None] & (feature < FEATURES)
     source = (level * FEATURES + feature) * num_points + at[:, None]
-    above = tl.load(gradient + source, mask=used, other=0.0)
+    grad_output = tl.load(gradient + source, mask=used, other=0.0)
     for corner in tl.static_range(1 << DIMENSIONS):
         entry = first + _entry(corner, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE)
         factor_x, factor_y, factor_z = _factors(corner, x, y, z)
-        share = (factor_x * factor_y * factor_z)[:, None] * above
+        contribution = (factor_x * factor_y * factor_z)[:, None] * grad_output
         target = out + entry[:, None] * FEATURES + feature
-        tl.atomic_add(target, share, mask=used, sem="relaxed")
+        tl.atomic_add(target, contribution, mask=used, sem="relaxed")
 
 
 @triton.jit
@@ -163,7 +163,7 @@ def _table_gradient(
 def _store_derivative(
     derivative, axis: tl.constexpr, points, at, inside, num_points, resolution, out
 ):
-    """One axis of the derivative by position; 0 for points outside the cube."""
+    """Store one axis of the gradient with respect to the points; 0 outside the cube."""
     point = tl.load(points + axis * num_points + at, mask=inside, other=0.0)
     within = (point >= 0) & (point <= 1)
     value = tl.where(within, derivative * resolution.to(tl.float32), 0.0)
@@ -185,7 +185,7 @@ def _point_gradient(
     LOG2_SIZE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One level's share of the derivative by position."""
+    """One level's gradient with respect to the points."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     level = tl.program_id(1).to(tl.int64)
@@ -196,24 +196,24 @@ def _point_gradient(
     feature = tl.arange(0, PADDED)[None, :]
     used = inside[:, None] & (feature < FEATURES)
     source = (level * FEATURES + feature) * num_points + at[:, None]
-    above = tl.load(gradient + source, mask=used, other=0.0)
-    by_x = tl.zeros([BLOCK], tl.float32)
-    by_y = tl.zeros([BLOCK], tl.float32)
-    by_z = tl.zeros([BLOCK], tl.float32)
+    grad_output = tl.load(gradient + source, mask=used, other=0.0)
+    grad_x = tl.zeros([BLOCK], tl.float32)
+    grad_y = tl.zeros([BLOCK], tl.float32)
+    grad_z = tl.zeros([BLOCK], tl.float32)
     for corner in tl.static_range(1 << DIMENSIONS):
         entry = first + _entry(corner, cell_x, cell_y, cell_z, resolution, dense, LOG2_SIZE)
         factor_x, factor_y, factor_z = _factors(corner, x, y, z)
         row = tl.load(table + entry[:, None] * FEATURES + feature, mask=used, other=0.0)
-        value = tl.sum(row * above, axis=1)
-        # A corner's factor grows with the offset on the far side, and falls on the near one.
-        by_x += factor_y * factor_z * (value if corner & 1 else -value)
-        by_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
-        by_z += factor_x * factor_y * (value if corner >> 2 else -value)
+        value = tl.sum(row * grad_output, axis=1)
+        # A corner's factor increases with the offset on the far side, else decreases.
+        grad_x += factor_y * factor_z * (value if corner & 1 else -value)
+        grad_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
+        grad_z += factor_x * factor_y * (value if corner >> 2 else -value)
     target = out + level * DIMENSIONS * num_points
-    _store_derivative(by_x, 0, points, at, inside, num_points, resolution, target)
-    _store_derivative(by_y, 1, points, at, inside, num_points, resolution, target)
+    _store_derivative(grad_x, 0, points, at, inside, num_points, resolution, target)
+    _store_derivative(grad_y, 1, points, at, inside, num_points, resolution, target)
     if DIMENSIONS == 3:
-        _store_derivative(by_z, 2, points, at, inside, num_points, resolution, target)
+        _store_derivative(grad_z, 2, points, at, inside, num_points, resolution, target)
 
 
 def hash_grid(
@@ -226,14 +226,14 @@ def hash_grid(
 
 @cache
 def _levels(layout: HashGridLayout, device: torch.device) -> Int[Tensor, "levels 3"]:
-    """What `_level` reads. Kept, since copying it to the GPU waits for the GPU."""
+    """The table that `_level` reads; cached, since copying it to the GPU synchronizes."""
     rows = zip(layout.resolutions, layout.dense, layout.offsets, strict=False)
     return torch.tensor([[int(number) for number in row] for row in rows], device=device)
 
 
 def _constants(layout: HashGridLayout) -> tuple[int, int, int, int, int]:
-    padded = triton.next_power_of_2(layout.features)
-    return layout.dimensions, layout.features, padded, layout.log2_table_size, BLOCK
+    padded = triton.next_power_of_2(layout.features_per_level)
+    return layout.dimensions, layout.features_per_level, padded, layout.log2_table_size, BLOCK
 
 
 class _HashGrid(torch.autograd.Function):
@@ -241,7 +241,7 @@ class _HashGrid(torch.autograd.Function):
     def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
         columns, table = points.detach().T.contiguous(), table.detach().contiguous()
         num_points = columns.shape[1]
-        out = table.new_empty(layout.num_levels * layout.features, num_points)
+        out = table.new_empty(layout.num_levels * layout.features_per_level, num_points)
         levels = _levels(layout, table.device)
         grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
         if num_points:
@@ -257,7 +257,7 @@ class _HashGrid(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         columns, table = ctx.saved_tensors
         layout: HashGridLayout = ctx.layout
-        above = gradients[0].T.contiguous()
+        grad_output = gradients[0].T.contiguous()
         num_points = columns.shape[1]
         inputs = (columns, num_points, _levels(layout, table.device))
         grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
@@ -267,13 +267,18 @@ class _HashGrid(torch.autograd.Function):
                 table_gradient = torch.zeros_like(table)
                 if num_points:
                     _table_gradient[grid](
-                        *inputs, above, table_gradient, *_constants(layout), **OPTIONS
+                        *inputs, grad_output, table_gradient, *_constants(layout), **OPTIONS
                     )
             if ctx.needs_input_grad[0]:
-                shares = columns.new_empty(layout.num_levels, *columns.shape)
+                level_gradients = columns.new_empty(layout.num_levels, *columns.shape)
                 if num_points:
                     _point_gradient[grid](
-                        *inputs, table, above, shares, *_constants(layout), **OPTIONS
+                        *inputs,
+                        table,
+                        grad_output,
+                        level_gradients,
+                        *_constants(layout),
+                        **OPTIONS,
                     )
-                point_gradient = shares.sum(0).T
+                point_gradient = level_gradients.sum(0).T
         return point_gradient, table_gradient, None

@@ -1,4 +1,4 @@
-"""Where each level of a hash grid lies in its table."""
+"""Sizes and offsets of the levels of a hash grid in its table."""
 
 import math
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ class HashGridLayout:
 
     num_levels: int = 8
     log2_table_size: int = 17
-    """Entries a level at most, as a power of two."""
-    coarsest: int = 16
-    """Cells a side of the first level."""
-    finest: int = 400
-    """Cells a side of the last level."""
-    features: int = 2
-    """Numbers stored in an entry."""
+    """Binary logarithm of the maximum number of entries per level."""
+    min_resolution: int = 16
+    """Cells per side of the first level."""
+    max_resolution: int = 400
+    """Cells per side of the last level."""
+    features_per_level: int = 2
+    """Features per entry."""
     dimensions: int = 3
-    """Of the points: 2 or 3."""
+    """Dimensions of the points: 2 or 3."""
 
     def __post_init__(self) -> None:
         if self.dimensions not in (2, 3):
@@ -31,15 +31,15 @@ class HashGridLayout:
     @cached_property
     def resolutions(self) -> tuple[int, ...]:
         steps = max(self.num_levels - 1, 1)
-        growth = (math.log(self.finest) - math.log(self.coarsest)) / steps
+        growth = (math.log(self.max_resolution) - math.log(self.min_resolution)) / steps
         return tuple(
-            int(self.coarsest * math.exp(growth * level) + 1e-6)
+            int(self.min_resolution * math.exp(growth * level) + 1e-6)
             for level in range(self.num_levels)
         )
 
     @cached_property
     def dense(self) -> tuple[bool, ...]:
-        """Whether all corners of the level have entries of their own."""
+        """Whether each corner of the level has its own entry, without hashing."""
         limit = 1 << self.log2_table_size
         return tuple((res + 1) ** self.dimensions <= limit for res in self.resolutions)
 
@@ -52,7 +52,7 @@ class HashGridLayout:
 
     @cached_property
     def offsets(self) -> tuple[int, ...]:
-        """First entry of each level; the last number is the end of the table."""
+        """First entry of each level, followed by the end of the table."""
         ends = [0]
         for size in self.sizes:
             ends.append(ends[-1] + size)

@@ -1,4 +1,4 @@
-"""The hash grid in plain torch, level by level."""
+"""The hash grid in PyTorch, level by level."""
 
 from itertools import product
 

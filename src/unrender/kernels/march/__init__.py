@@ -1,9 +1,9 @@
-"""Ray marching through an occupancy grid: rays in, packed bins where there may be matter out.
+"""Ray marching through an occupancy grid: packed bins along rays, wherever cells are occupied.
 
-After instant-ngp (Müller et al., SIGGRAPH 2022, sec. 4 and appendix E.1). Bins of one length
-serve a bounded scene; in a large one they grow in proportion to their distance from the knee on
-(E.1, "exponential stepping"): t itself up to there and knee (1 + log(t / knee)) beyond is the
-coordinate s in which all have one length.
+Müller et al., "Instant NGP" (SIGGRAPH 2022), sec. 4 and appendix E.1. In a bounded scene all
+bins have the same length. In a large scene they grow in proportion to their distance beyond a
+threshold ("exponential stepping", E.1): all bins have the same length in the stepping-space
+coordinate s, with s = t up to the threshold k, and s = k (1 + log(t / k)) beyond it.
 """
 
 from jaxtyping import Float
@@ -23,12 +23,12 @@ def march(
     max_optical_depth: float = 8.0,
     backend: Backend = "auto",
 ) -> Samples:
-    """Bins of length `grid.step`, or longer far away, whose middles lie in occupied cells.
+    """Bins of length `grid.step`, or longer far away, whose midpoints lie in occupied cells.
 
-    Ray r's k-th bin has its middle at s(near) + (k + jitter[r]) step, where near is the
-    distance at which the ray enters the cube, and at least `grid.nearest`. A ray stops after
-    the bin in which the optical depth by the grid's own estimates, for bins of length
-    `grid.step`, passes `max_optical_depth`.
+    The midpoint of ray r's k-th bin is s(t_min) + (k + jitter[r]) step, where t_min is the
+    distance at which the ray enters the cube, but at least `grid.near`. A ray ends after the
+    bin in which its accumulated optical depth exceeds `max_optical_depth`; it is estimated from
+    the grid's densities, for bins of length `grid.step`.
     """
     kernel = implementation(__name__, backend, origins)
     return kernel.march(origins, directions, jitter, grid, max_optical_depth)

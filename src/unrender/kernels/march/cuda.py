@@ -1,9 +1,10 @@
-"""Marching on a GPU: every ray is walked twice, to count its bins and then to fill them in.
+"""Ray marching on a GPU, in Triton: rays are traversed twice, to count their bins and to write
+them.
 
-A program, one warp, walks 32 rays, one to a lane, until the last of them has ended; empty
-blocks are skipped as in `cpu.py`. Between the two walks the host reads the number of all bins,
-to make room for them: the only time that it waits for the GPU. Multiplications and additions
-are not fused, so that both walks round alike whatever the compiler makes of each.
+A program, one warp, traverses 32 rays, one per lane, until the last of them has ended; empty
+blocks are skipped as in `cpu.py`. Between the two passes the host reads the total number of
+bins to allocate the arrays, which is the only synchronization with the GPU. Multiplications and
+additions are not fused, so that both passes round in the same way.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -18,11 +19,11 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.march import grid as cells
+from unrender.kernels.march import grid as march_grid
 from unrender.kernels.march.grid import MarchGrid, Samples
 
 LANES = 32
-SKIP = tl.constexpr(cells.BLOCK)
+BLOCK_CELLS = tl.constexpr(march_grid.BLOCK)
 TINY = tl.constexpr(1e-12)
 
 
@@ -32,7 +33,7 @@ def _load_axis(origins, directions, axis: tl.constexpr, ray, inside):
     """Origin, direction and 1 / direction along an axis."""
     origin = tl.load(origins + 3 * ray + axis, mask=inside, other=0.0)
     direction = tl.load(directions + 3 * ray + axis, mask=inside, other=1.0)
-    # A ray along an axis would divide by zero; a direction of 1e-12 leaves no cell.
+    # Avoids division by zero; with a component of 1e-12 a ray stays within its cells.
     direction = tl.where(tl.abs(direction) > TINY, direction, TINY)
     return origin, direction, 1 / direction
 
@@ -55,40 +56,44 @@ def _cell(position, half, to_cell, num_cells):
 @triton.jit
 @no_type_check
 def _to_wall(block, direction, inverse, position, half, block_width):
-    """The distance to where the ray leaves its block along an axis."""
+    """Distance at which the ray leaves its block along an axis."""
     wall = (block + (direction > 0).to(tl.int32)).to(tl.float32) * block_width - half
     return (wall - position) * inverse
 
 
 @triton.jit
 @no_type_check
-def _even(t, knee):
-    """As `even` in grid.py."""
-    return tl.where(t > knee, knee * (1 + tl.log(tl.maximum(t / knee, 1.0))), t)
+def _to_stepping_space(t, growth_start):
+    """See `to_stepping_space` in grid.py."""
+    return tl.where(
+        t > growth_start, growth_start * (1 + tl.log(tl.maximum(t / growth_start, 1.0))), t
+    )
 
 
 @triton.jit
 @no_type_check
-def _distance(s, knee):
-    """As `distance` in grid.py."""
-    return tl.where(s > knee, knee * tl.exp(tl.maximum(s / knee - 1, 0.0)), s)
+def _from_stepping_space(s, growth_start):
+    """See `from_stepping_space` in grid.py."""
+    return tl.where(
+        s > growth_start, growth_start * tl.exp(tl.maximum(s / growth_start - 1, 0.0)), s
+    )
 
 
 @triton.jit
 @no_type_check
-def _walk(
+def _march(
     origins,
     directions,
     jitter,
     num_rays,
-    depths,
+    cell_depths,
     blocks,
     num_cells,
     half,
     step,
-    knee,
-    nearest,
-    limit,
+    growth_start,
+    near_plane,
+    max_depth,
     low_x,
     low_y,
     low_z,
@@ -102,7 +107,7 @@ def _walk(
     FILL: tl.constexpr,
     LANES: tl.constexpr,
 ):
-    """Writes `counts`, or, to FILL, reads `offsets` and writes `starts` and `ends`."""
+    """Write `counts`; or, with FILL, read `offsets` and write `starts` and `ends`."""
     ray = tl.program_id(0).to(tl.int64) * LANES + tl.arange(0, LANES)
     inside = ray < num_rays
     ox, dx, ix = _load_axis(origins, directions, 0, ray, inside)
@@ -112,39 +117,43 @@ def _walk(
     near_x, far_x = _slab(ox, ix, -half, half)
     near_y, far_y = _slab(oy, iy, -half, half)
     near_z, far_z = _slab(oz, iz, -half, half)
-    near = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, nearest))
-    far = tl.minimum(tl.minimum(far_x, far_y), far_z)
-    # Only the part inside the box around all that is occupied needs to be walked.
+    t_min = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, near_plane))
+    t_max = tl.minimum(tl.minimum(far_x, far_y), far_z)
+    # Only the part inside the bounding box of the occupied blocks is traversed.
     near_x, far_x = _slab(ox, ix, low_x, high_x)
     near_y, far_y = _slab(oy, iy, low_y, high_y)
     near_z, far_z = _slab(oz, iz, low_z, high_z)
-    enter = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, near))
-    far = tl.minimum(far, tl.minimum(tl.minimum(far_x, far_y), far_z))
-    active = inside & (enter < far)
+    enter = tl.maximum(tl.maximum(near_x, near_y), tl.maximum(near_z, t_min))
+    t_max = tl.minimum(t_max, tl.minimum(tl.minimum(far_x, far_y), far_z))
+    active = inside & (enter < t_max)
 
     to_cell = num_cells / (2 * half)
-    block_width = SKIP / to_cell
-    num_blocks = num_cells // SKIP
-    first = _even(near, knee)
-    ahead = (_even(enter, knee) - first) / step - shift
+    block_width = BLOCK_CELLS / to_cell
+    num_blocks = num_cells // BLOCK_CELLS
+    first = _to_stepping_space(t_min, growth_start)
+    ahead = (_to_stepping_space(enter, growth_start) - first) / step - shift
     k = tl.where(active, tl.maximum(ahead, 0.0), 0.0).to(tl.int32)
     at = tl.zeros([LANES], tl.int64)
     if FILL:
         at += tl.load(offsets + ray, mask=inside, other=0)
-    dark = tl.zeros([LANES], tl.int32)
+    optical_depth = tl.zeros([LANES], tl.int32)
     running = tl.max(active.to(tl.int32), axis=0)
     while running > 0:
         s = first + (k.to(tl.float32) + shift) * step
-        t = _distance(s, knee)
-        active = active & (t < far)
+        t = _from_stepping_space(s, growth_start)
+        active = active & (t < t_max)
         x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
         cell_x = _cell(x, half, to_cell, num_cells)
         cell_y = _cell(y, half, to_cell, num_cells)
         cell_z = _cell(z, half, to_cell, num_cells)
-        block_x, block_y, block_z = cell_x // SKIP, cell_y // SKIP, cell_z // SKIP
+        block_x, block_y, block_z = (
+            cell_x // BLOCK_CELLS,
+            cell_y // BLOCK_CELLS,
+            cell_z // BLOCK_CELLS,
+        )
         block = (block_x * num_blocks + block_y) * num_blocks + block_z
         empty = active & (tl.load(blocks + block, mask=active, other=1) == 0)
-        # Whole steps to where the ray leaves the block.
+        # Number of whole steps until the ray leaves the block.
         leave = tl.minimum(
             tl.minimum(
                 _to_wall(block_x, dx, ix, x, half, block_width),
@@ -152,17 +161,17 @@ def _walk(
             ),
             _to_wall(block_z, dz, iz, z, half, block_width),
         )
-        ahead = (_even(t + leave, knee) - s) / step
+        ahead = (_to_stepping_space(t + leave, growth_start) - s) / step
         skipped = tl.where(empty, tl.maximum(ahead, 1.0), 1.0).to(tl.int32)
         cell = (cell_x * num_cells + cell_y).to(tl.int64) * num_cells + cell_z
-        depth = tl.load(depths + cell, mask=active & (empty == 0), other=0).to(tl.int32)
+        depth = tl.load(cell_depths + cell, mask=active & (empty == 0), other=0).to(tl.int32)
         kept = depth > 0
         if FILL:
-            tl.store(starts + at, _distance(s - step * 0.5, knee), mask=kept)
-            tl.store(ends + at, _distance(s + step * 0.5, knee), mask=kept)
+            tl.store(starts + at, _from_stepping_space(s - step * 0.5, growth_start), mask=kept)
+            tl.store(ends + at, _from_stepping_space(s + step * 0.5, growth_start), mask=kept)
         at += kept.to(tl.int64)
-        dark += tl.where(kept, depth - 1, 0)
-        active = active & (dark.to(tl.float32) <= limit)
+        optical_depth += tl.where(kept, depth - 1, 0)
+        active = active & (optical_depth.to(tl.float32) <= max_depth)
         k += skipped
         running = tl.max(active.to(tl.int32), axis=0)
     if not FILL:
@@ -184,11 +193,11 @@ def march(
     inputs = (
         *(tensor.detach().contiguous() for tensor in (origins, directions, jitter)),
         num_rays,
-        grid.depth.contiguous(),
+        grid.optical_depth.contiguous(),
         grid.blocks.contiguous().view(torch.uint8),
-        len(grid.depth),
-        *map(float, (grid.half_width, grid.step, grid.knee, grid.nearest)),
-        float(max_optical_depth / grid.max_step_depth * cells.LEVELS),
+        len(grid.optical_depth),
+        *map(float, (grid.half_width, grid.step, grid.growth_start, grid.near)),
+        float(max_optical_depth / grid.max_step_optical_depth * march_grid.LEVELS),
         *map(float, (*grid.bounds[0], *grid.bounds[1])),
         counts,
         offsets,
@@ -196,10 +205,10 @@ def march(
     programs = (triton.cdiv(num_rays, LANES),)
     options = {"num_warps": 1, "enable_fp_fusion": False}
     with torch.cuda.device_of(origins):
-        _walk[programs](*inputs, counts, counts, FILL=False, LANES=LANES, **options)
+        _march[programs](*inputs, counts, counts, FILL=False, LANES=LANES, **options)
         torch.cumsum(counts, 0, out=offsets[1:])
         total = int(offsets[-1])
         starts, ends = origins.new_empty(2, total).unbind()
         if total:
-            _walk[programs](*inputs, starts, ends, FILL=True, LANES=LANES, **options)
+            _march[programs](*inputs, starts, ends, FILL=True, LANES=LANES, **options)
     return Samples(starts, ends, offsets)

@@ -1,4 +1,4 @@
-"""What marching knows about a scene: a box of cells, and which of them hold anything."""
+"""The occupancy grid that rays march through, and the bins that result."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -8,38 +8,38 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 BLOCK = 8
-"""Cells a side of a block that is skipped at once when it is empty."""
+"""Cells per side of a block; empty blocks are skipped as a whole."""
 LEVELS = 254
-"""Optical depths of a step that are told apart."""
-NEVER = 1e30
-"""The knee of bins that do not grow."""
+"""Number of quantization levels of a step's optical depth."""
+NO_GROWTH = 1e30
+"""Value of `growth_start` if bins do not grow."""
 
 
 @dataclass(frozen=True)
 class MarchGrid:
-    """A cube [−half_width, half_width]³ of cells; x is the slowest index of an array."""
+    """Occupancy of a cube [−half_width, half_width]³ of cells, indexed [x, y, z]."""
 
     half_width: float
-    depth: UInt8[Tensor, "cells cells cells"]
-    """0 in empty cells, and in others 1 + the optical depth of one step there, in units of
-    max_step_depth / LEVELS: one byte, so that the grid stays in cache."""
+    optical_depth: UInt8[Tensor, "cells cells cells"]
+    """0 in empty cells; in occupied ones 1 + the optical depth of one step, in units of
+    max_step_optical_depth / LEVELS. One byte, so that the grid stays in cache."""
     blocks: Bool[Tensor, "blocks blocks blocks"]
-    """Whether any of a block's cells is occupied."""
+    """Whether any cell of the block is occupied."""
     bounds: tuple[tuple[float, float, float], tuple[float, float, float]]
-    """Least and greatest corner of the box around all occupied blocks, in scene units."""
+    """Minimum and maximum corner of the bounding box of all occupied blocks, in scene units."""
     step: float
-    """Length of the bins along a ray."""
-    max_step_depth: float
-    """What a bin counts at most: one rough estimate must not hide what lies behind it."""
-    growth: float = 0.0
-    """Bins farther away than step / growth are as long as growth × distance."""
-    nearest: float = 0.0
-    """Distance before which no ray begins."""
+    """Length of the bins along a ray, in scene units."""
+    max_step_optical_depth: float
+    """Upper bound on a bin's optical depth, so that no single rough estimate ends a ray."""
+    cone_angle: float = 0.0
+    """Bins beyond the distance step / cone_angle have the length cone_angle × distance."""
+    near: float = 0.0
+    """Minimum distance at which rays start."""
 
     @property
-    def knee(self) -> float:
-        """The distance from which on bins grow."""
-        return self.step / self.growth if self.growth > 0 else NEVER
+    def growth_start(self) -> float:
+        """Distance beyond which bins grow."""
+        return self.step / self.cone_angle if self.cone_angle > 0 else NO_GROWTH
 
     @classmethod
     def from_cells(
@@ -48,21 +48,21 @@ class MarchGrid:
         occupied: Bool[Tensor, "cells cells cells"],
         density: Float[Tensor, "cells cells cells"],
         step: float,
-        max_step_depth: float = 0.7,
+        max_step_optical_depth: float = 0.7,
     ) -> "MarchGrid":
-        """`density`, per unit length, tells only where a ray has gone dark."""
+        """Build the grid; `density`, per unit length, is used only to end rays early."""
         cells = len(occupied)
-        assert cells % BLOCK == 0, f"cells a side must be a multiple of {BLOCK}, not {cells}"
-        scaled = (density * (step * LEVELS / max_step_depth)).clamp_max_(LEVELS)
-        depth = scaled.add_(1.5).to(torch.uint8) * occupied
+        assert cells % BLOCK == 0, f"cells per side must be a multiple of {BLOCK}, not {cells}"
+        scaled = (density * (step * LEVELS / max_step_optical_depth)).clamp_max_(LEVELS)
+        optical_depth = scaled.add_(1.5).to(torch.uint8) * occupied
         split = occupied.view(cells // BLOCK, BLOCK, cells // BLOCK, BLOCK, -1, BLOCK)
         blocks = split.any(5).any(3).any(1)
         bounds = _bounds(blocks, half_width)
-        return cls(half_width, depth, blocks, bounds, step, max_step_depth)
+        return cls(half_width, optical_depth, blocks, bounds, step, max_step_optical_depth)
 
     def to(self, device: torch.device) -> "MarchGrid":
         return dataclasses.replace(
-            self, depth=self.depth.to(device), blocks=self.blocks.to(device)
+            self, optical_depth=self.optical_depth.to(device), blocks=self.blocks.to(device)
         )
 
 
@@ -78,28 +78,38 @@ def _bounds(
     return (a, b, c), (d, e, f)
 
 
-def even(t: Float[Tensor, "*batch"], knee: float) -> Float[Tensor, "*batch"]:
-    """The coordinate in which all bins have one length: t, and past the knee its logarithm."""
-    if knee == NEVER:
+def to_stepping_space(
+    t: Float[Tensor, "*batch"], growth_start: float
+) -> Float[Tensor, "*batch"]:
+    """The coordinate s in which all bins have the same length, for distances t."""
+    if growth_start == NO_GROWTH:
         return t
-    return torch.where(t > knee, knee * (1 + (t / knee).clamp_min(1).log()), t)
+    return torch.where(
+        t > growth_start, growth_start * (1 + (t / growth_start).clamp_min(1).log()), t
+    )
 
 
-def distance(s: Float[Tensor, "*batch"], knee: float) -> Float[Tensor, "*batch"]:
-    """What `even` was made of."""
-    if knee == NEVER:
+def from_stepping_space(
+    s: Float[Tensor, "*batch"], growth_start: float
+) -> Float[Tensor, "*batch"]:
+    """Inverse of `to_stepping_space`."""
+    if growth_start == NO_GROWTH:
         return s
-    return torch.where(s > knee, knee * (s / knee - 1).clamp_min(0).exp(), s)
+    return torch.where(
+        s > growth_start, growth_start * (s / growth_start - 1).clamp_min(0).exp(), s
+    )
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Bins along rays, all rays in one array: "packed"."""
+    """Bins along rays, packed: the bins of all rays in one array."""
 
     starts: Float[Tensor, "samples"]
+    """Distance at which each bin starts."""
     ends: Float[Tensor, "samples"]
+    """Distance at which each bin ends."""
     offsets: "torch.Tensor"
-    """[rays + 1]: ray r owns bins offsets[r] to offsets[r + 1], ordered by distance."""
+    """[rays + 1]: ray r has the bins offsets[r] to offsets[r + 1], sorted by distance."""
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -1,4 +1,4 @@
-"""Marching in plain torch: all steps of all rays, then those that are kept."""
+"""Ray marching in PyTorch: all steps of all rays, then selection of the occupied ones."""
 
 import math
 
@@ -6,7 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.march.grid import LEVELS, MarchGrid, Samples, distance, even
+from unrender.kernels.march.grid import (
+    LEVELS,
+    MarchGrid,
+    Samples,
+    from_stepping_space,
+    to_stepping_space,
+)
 
 
 def march(
@@ -16,22 +22,31 @@ def march(
     grid: MarchGrid,
     max_optical_depth: float,
 ) -> Samples:
-    half, cells, step, knee = grid.half_width, len(grid.depth), grid.step, grid.knee
+    half, cells, step, growth_start = (
+        grid.half_width,
+        len(grid.optical_depth),
+        grid.step,
+        grid.growth_start,
+    )
     slabs = torch.stack([(-half - origins) / directions, (half - origins) / directions])
-    near = slabs.amin(0).amax(-1).clamp_min(grid.nearest)
+    near = slabs.amin(0).amax(-1).clamp_min(grid.near)
     far = slabs.amax(0).amin(-1)
     num_steps = math.ceil(2 * 3**0.5 * half / step)
     index = torch.arange(num_steps, device=origins.device)
-    places = even(near, knee)[:, None] + (index + jitter[:, None]) * step
-    middles = distance(places, knee)
-    points = origins[:, None] + middles[..., None] * directions[:, None]
+    steps = to_stepping_space(near, growth_start)[:, None] + (index + jitter[:, None]) * step
+    midpoints = from_stepping_space(steps, growth_start)
+    points = origins[:, None] + midpoints[..., None] * directions[:, None]
     cell = ((points + half) * (cells / (2 * half))).floor().clamp(0, cells - 1).long()
     x, y, z = torch.nan_to_num(cell).unbind(-1)
-    code = grid.depth[x, y, z].long()
-    keep = (middles < far[:, None]) & (code > 0)
-    depth = (code - 1) * keep
-    limit = max_optical_depth / grid.max_step_depth * LEVELS
-    keep &= depth.cumsum(-1) - depth <= limit
+    quantized = grid.optical_depth[x, y, z].long()
+    keep = (midpoints < far[:, None]) & (quantized > 0)
+    depth = (quantized - 1) * keep
+    max_depth = max_optical_depth / grid.max_step_optical_depth * LEVELS
+    keep &= depth.cumsum(-1) - depth <= max_depth
     offsets = torch.nn.functional.pad(keep.sum(-1).cumsum(0), (1, 0))
-    kept = places[keep]
-    return Samples(distance(kept - step / 2, knee), distance(kept + step / 2, knee), offsets)
+    kept = steps[keep]
+    return Samples(
+        from_stepping_space(kept - step / 2, growth_start),
+        from_stepping_space(kept + step / 2, growth_start),
+        offsets,
+    )

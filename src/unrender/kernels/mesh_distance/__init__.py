@@ -1,9 +1,10 @@
-"""Distances from points to triangles, and how often a surface winds around points.
+"""Distances from points to triangle meshes, and winding numbers.
 
 The winding number of a closed mesh whose faces are counterclockwise as seen from outside is 1
-inside and 0 outside; of a mesh with holes it passes smoothly from one to the other through
-them, and ½ is between (Jacobson et al., "Robust Inside-Outside Segmentation using Generalized
-Winding Numbers", SIGGRAPH 2013). It is the sum of the solid angles of all faces over 4π.
+inside and 0 outside; across the holes of an open mesh it changes smoothly between the two, and
+½ separates inside from outside (Jacobson et al., "Robust Inside-Outside Segmentation using
+Generalized Winding Numbers", SIGGRAPH 2013). It is the sum of the solid angles of all faces
+over 4π.
 """
 
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ from unrender.kernels.runtime.backend import Backend, implementation
 
 @dataclass(frozen=True)
 class NearestFace:
-    """The point of a mesh that is nearest to each query. No gradients flow."""
+    """The point of a mesh nearest to each query point; not differentiable."""
 
     distance2: Float[Tensor, "points"]
-    """Squared, in squared scene units."""
+    """Squared distance, in squared scene units."""
     face: Int[Tensor, "points"]
-    """Of points on an edge, either of its faces."""
+    """Row of the face; on an edge, either of its faces."""
     barycentrics: Float[Tensor, "points 3"]
-    """Of the nearest point in its face: at least 0, with sum 1."""
+    """Barycentric coordinates of the nearest point: at least 0, with sum 1."""
 
 
 @torch.no_grad()
@@ -36,13 +37,13 @@ def nearest_face(
     faces: Int[Tensor, "faces 3"],
     backend: Backend = "auto",
 ) -> NearestFace:
-    """The nearest point of the mesh, exact but for rounding. Faces may be without area.
+    """The nearest point of the mesh, exact up to rounding. Faces may have zero area.
 
-    InputError for a mesh without faces.
+    InputError if the mesh has no faces.
     """
     _check(faces)
     face = implementation(__name__, backend, points).nearest_face(points, vertices, faces)
-    # In double precision: a small distance is what is left of large coordinates.
+    # Double precision avoids cancellation where coordinates are large and distances small.
     corners = vertices[faces[face]].double()
     barycentrics = nearest_barycentrics(points.double(), *corners.unbind(1))
     away = points - (barycentrics[..., None] * corners).sum(1)
@@ -57,10 +58,10 @@ def winding_number(
     faces: Int[Tensor, "faces 3"],
     backend: Backend = "auto",
 ) -> Float[Tensor, "points"]:
-    """How often the faces wind around each point; ½ on the surface itself. No gradients flow.
+    """Winding number of the faces around each point; ½ on the surface. Not differentiable.
 
-    The `reference` and `cuda` backends sum over all faces; `cpu` takes groups of faces that are
-    far away for one (see there for the error). InputError for a mesh without faces.
+    The `reference` and `cuda` backends sum over all faces; `cpu` approximates groups of distant
+    faces (see there for the error). InputError if the mesh has no faces.
     """
     _check(faces)
     return implementation(__name__, backend, points).winding_number(points, vertices, faces)
@@ -68,4 +69,4 @@ def winding_number(
 
 def _check(faces: Int[Tensor, "faces 3"]) -> None:
     if len(faces) == 0:
-        raise InputError("a mesh without faces has no inside and is at no distance: add faces")
+        raise InputError("a mesh without faces has neither an inside nor a distance: add faces")

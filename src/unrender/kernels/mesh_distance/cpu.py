@@ -1,10 +1,10 @@
 """Distances and winding numbers on the CPU, by a tree over the faces.
 
-Winding numbers as Barill et al., "Fast Winding Numbers for Soups and Clouds" (SIGGRAPH 2018),
-with dipoles: faces in a node that is farther away than BETA times its radius count by the sum
-of their area vectors, at the mean of their centres by area. On the meshes that it was tried on
-this is off by 0.004 in the mean and 0.03 at most; with BETA = 2 it takes half as long and is
-off by 0.012 and 0.07.
+Winding numbers follow Barill et al., "Fast Winding Numbers for Soups and Clouds" (SIGGRAPH
+2018), with dipoles: the faces of a node that is farther away than BETA times its radius are
+represented by the sum of their area vectors, at their area-weighted centroid. On the meshes
+tested, the error is 0.004 on average and 0.03 at most; BETA = 2 takes half as long, with errors
+of 0.012 and 0.07.
 """
 
 from typing import no_type_check
@@ -15,18 +15,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.kernels.mesh_distance.triangle import FLAT
-from unrender.kernels.nearest.kd_tree import DEEPEST, Array, KDTree, box_distance, build
-from unrender.kernels.runtime.jit import exact, jit, num_threads, run_threads, shares
+from unrender.kernels.nearest.kd_tree import STACK_SIZE, Array, KDTree, box_distance, build
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares, strict_jit
 
-BUCKET = 4
-"""Faces of a leaf at most."""
+LEAF_SIZE = 4
+"""Maximum number of faces in a leaf."""
 BETA = 3.0
+"""Distance beyond which a node is approximated, in units of its radius."""
 
 
 @jit
 @no_type_check
 def _bound(corners, levels, rows, boxes):
-    """The boxes of the leaves' whole faces, and of the nodes above."""
+    """Enlarge the boxes of all nodes, which bound centroids, to bound whole faces."""
     count = len(rows)
     inner = (1 << levels) - 1
     for node in range(2 * inner, -1, -1):
@@ -46,22 +47,22 @@ def _bound(corners, levels, rows, boxes):
                     box[3 + k % 3] = max(box[3 + k % 3], corners[i, k])
 
 
-@exact
+@strict_jit
 @no_type_check
-def _side_distance(x, y, z, dx, dy, dz):
-    """From (x, y, z) to the side from 0 to (dx, dy, dz), squared."""
+def _segment_distance(x, y, z, dx, dy, dz):
+    """Squared distance from (x, y, z) to the segment from 0 to (dx, dy, dz)."""
     length2 = dx * dx + dy * dy + dz * dz
-    share = 0.0
+    fraction = 0.0
     if length2 > 0:
-        share = min(max((x * dx + y * dy + z * dz) / length2, 0.0), 1.0)
-    x, y, z = x - share * dx, y - share * dy, z - share * dz
+        fraction = min(max((x * dx + y * dy + z * dz) / length2, 0.0), 1.0)
+    x, y, z = x - fraction * dx, y - fraction * dy, z - fraction * dz
     return x * x + y * y + z * z
 
 
-@exact
+@strict_jit
 @no_type_check
 def _distance(corners, x, y, z):
-    """From a point to a face, squared; see triangle.py."""
+    """Squared distance from a point to a face; see triangle.py."""
     ax, ay, az = np.float64(corners[0]), np.float64(corners[1]), np.float64(corners[2])
     bx, by, bz = corners[3] - ax, corners[4] - ay, corners[5] - az
     cx, cy, cz = corners[6] - ax, corners[7] - ay, corners[8] - az
@@ -75,42 +76,42 @@ def _distance(corners, x, y, z):
         v, w = v / area, w / area
         x, y, z = x - v * bx - w * cx, y - v * by - w * cy, z - v * bz - w * cz
         return x * x + y * y + z * z
-    to_b = _side_distance(x, y, z, bx, by, bz)
-    to_c = _side_distance(x, y, z, cx, cy, cz)
-    between = _side_distance(x - bx, y - by, z - bz, cx - bx, cy - by, cz - bz)
+    to_b = _segment_distance(x, y, z, bx, by, bz)
+    to_c = _segment_distance(x, y, z, cx, cy, cz)
+    between = _segment_distance(x - bx, y - by, z - bz, cx - bx, cy - by, cz - bz)
     return min(min(to_b, to_c), between)
 
 
-@exact
+@strict_jit
 @no_type_check
 def _nearest(points, corners, levels, rows, boxes, first, last, out):
     count = len(rows)
     inner = (1 << levels) - 1
-    waiting = np.empty(DEEPEST, np.int32)
-    bounds = np.empty(DEEPEST, np.float64)
-    found = 0
+    stack = np.empty(STACK_SIZE, np.int32)
+    bounds = np.empty(STACK_SIZE, np.float64)
+    nearest = 0
     for q in range(first, last):
         x, y, z = np.float64(points[q, 0]), np.float64(points[q, 1]), np.float64(points[q, 2])
-        # The face of the point before is often near to this one too.
-        best = _distance(corners[found], x, y, z)
+        # The nearest face of the previous point is often near this one too.
+        best = _distance(corners[nearest], x, y, z)
         top = 1
-        waiting[0], bounds[0] = 0, box_distance(boxes[0], x, y, z)
+        stack[0], bounds[0] = 0, box_distance(boxes[0], x, y, z)
         while top > 0:
             top -= 1
-            node = waiting[top]
+            node = stack[top]
             if bounds[top] >= best:
                 continue
             while node < inner:
                 a, b = 2 * node + 1, 2 * node + 2
-                at_a = box_distance(boxes[a], x, y, z)
-                at_b = box_distance(boxes[b], x, y, z)
-                if at_b < at_a:
+                distance_a = box_distance(boxes[a], x, y, z)
+                distance_b = box_distance(boxes[b], x, y, z)
+                if distance_b < distance_a:
                     a, b = b, a
-                    at_a, at_b = at_b, at_a
-                if at_b < best:
-                    waiting[top], bounds[top] = b, at_b
+                    distance_a, distance_b = distance_b, distance_a
+                if distance_b < best:
+                    stack[top], bounds[top] = b, distance_b
                     top += 1
-                if at_a >= best:
+                if distance_a >= best:
                     break
                 node = a
             if node < inner:
@@ -119,14 +120,14 @@ def _nearest(points, corners, levels, rows, boxes, first, last, out):
             for i in range((count * leaf) >> levels, (count * (leaf + 1)) >> levels):
                 distance2 = _distance(corners[i], x, y, z)
                 if distance2 < best:
-                    best, found = distance2, i
-        out[q] = rows[found]
+                    best, nearest = distance2, i
+        out[q] = rows[nearest]
 
 
 @jit
 @no_type_check
 def _dipoles(corners, levels, rows, out):
-    """out: [nodes, 7], of each node's faces the area vector, the centre and (BETA radius)²."""
+    """Fill out, [nodes, 7], with each node's area vector, centroid and (BETA radius)²."""
     count = len(rows)
     for level in range(levels + 1):
         for part in range(1 << level):
@@ -139,7 +140,7 @@ def _dipoles(corners, levels, rows, out):
                 nx = 0.5 * (by * cz - bz * cy)
                 ny = 0.5 * (bz * cx - bx * cz)
                 nz = 0.5 * (bx * cy - by * cx)
-                # Faces without area have a centre too, if they are all that there is.
+                # A tiny weight gives nodes of only zero-area faces a centroid too.
                 area = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-30
                 vx, vy, vz, total = vx + nx, vy + ny, vz + nz, total + area
                 px += area * (t[0] + t[3] + t[6]) / 3
@@ -182,22 +183,22 @@ def _half_angle(corners, x, y, z):
 @no_type_check
 def _winding(points, corners, levels, count, dipoles, first, last, out):
     inner = (1 << levels) - 1
-    waiting = np.empty(DEEPEST, np.int32)
+    stack = np.empty(STACK_SIZE, np.int32)
     for q in range(first, last):
         x, y, z = np.float64(points[q, 0]), np.float64(points[q, 1]), np.float64(points[q, 2])
         far = near = 0.0
         top = 1
-        waiting[0] = 0
+        stack[0] = 0
         while top > 0:
             top -= 1
-            node = waiting[top]
+            node = stack[top]
             d = dipoles[node]
             dx, dy, dz = d[3] - x, d[4] - y, d[5] - z
             distance2 = dx * dx + dy * dy + dz * dz
             if distance2 > d[6]:
                 far += (d[0] * dx + d[1] * dy + d[2] * dz) / (distance2 * np.sqrt(distance2))
             elif node < inner:
-                waiting[top], waiting[top + 1] = 2 * node + 1, 2 * node + 2
+                stack[top], stack[top + 1] = 2 * node + 1, 2 * node + 2
                 top += 2
             else:
                 leaf = node - inner
@@ -207,9 +208,9 @@ def _winding(points, corners, levels, count, dipoles, first, last, out):
 
 
 def _tree(vertices: Tensor, faces: Tensor) -> tuple[KDTree, Array]:
-    """A tree of the faces' centres, and the faces' corners in its order, [faces, 9]."""
+    """A tree over the faces' centroids, and the faces' corners in its order, [faces, 9]."""
     corners = vertices.detach()[faces].flatten(1)
-    tree = build(corners.view(-1, 3, 3).mean(1).numpy(), BUCKET)
+    tree = build(corners.view(-1, 3, 3).mean(1).numpy(), LEAF_SIZE)
     return tree, corners.numpy()[tree.rows]
 
 
@@ -221,11 +222,11 @@ def nearest_face(
     tree, corners = _tree(vertices, faces)
     arrays = corners, tree.levels, tree.rows, tree.boxes
     _bound(*arrays)
-    asked = points.detach().contiguous().numpy()
+    queries = points.detach().contiguous().numpy()
     out = torch.empty(len(points), dtype=torch.long)
     target = out.numpy()
     run_threads(
-        lambda share: _nearest(asked, *arrays, *share, target),
+        lambda part: _nearest(queries, *arrays, *part, target),
         shares(len(points), 8 * num_threads()),
     )
     return out
@@ -239,12 +240,12 @@ def winding_number(
     tree, corners = _tree(vertices, faces)
     dipoles = np.empty((len(tree.boxes), 7), np.float64)
     _dipoles(corners, tree.levels, tree.rows, dipoles)
-    asked = points.detach().contiguous().numpy()
+    queries = points.detach().contiguous().numpy()
     out = torch.empty(len(points))
     target = out.numpy()
     run_threads(
-        lambda share: _winding(
-            asked, corners, tree.levels, len(faces), dipoles, *share, target
+        lambda part: _winding(
+            queries, corners, tree.levels, len(faces), dipoles, *part, target
         ),
         shares(len(points), 8 * num_threads()),
     )

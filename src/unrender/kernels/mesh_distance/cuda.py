@@ -1,6 +1,6 @@
-"""Distances and winding numbers on a GPU: a block of points, and every face in turn.
+"""Distances and winding numbers on a GPU, in Triton: one block of points against every face.
 
-Faces stay in cache, since all blocks pass over them in the same order.
+Faces stay in cache, since all blocks visit them in the same order.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -18,14 +18,14 @@ from torch import Tensor
 
 POINTS = 128
 FLAT = 1e-6
-"""As triangle.py's, in single precision: what is found is computed again in double."""
+"""Like triangle.py's, for single precision; the distance is recomputed in double later."""
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
 
 
 @triton.jit
 @no_type_check
 def _face(corners, face, x, y, z):
-    """A face's first corner as seen from points, and its two sides from there."""
+    """Offsets of points from a face's first corner, and its two sides from there."""
     at = corners + face * 9
     ax, ay, az = tl.load(at), tl.load(at + 1), tl.load(at + 2)
     bx, by, bz = tl.load(at + 3) - ax, tl.load(at + 4) - ay, tl.load(at + 5) - az
@@ -35,11 +35,11 @@ def _face(corners, face, x, y, z):
 
 @triton.jit
 @no_type_check
-def _side_distance(x, y, z, dx, dy, dz):
+def _segment_distance(x, y, z, dx, dy, dz):
     length2 = dx * dx + dy * dy + dz * dz
-    share = (x * dx + y * dy + z * dz) / tl.where(length2 > 0, length2, 1.0)
-    share = tl.minimum(tl.maximum(share, 0.0), 1.0)
-    x, y, z = x - share * dx, y - share * dy, z - share * dz
+    along = (x * dx + y * dy + z * dz) / tl.where(length2 > 0, length2, 1.0)
+    along = tl.minimum(tl.maximum(along, 0.0), 1.0)
+    x, y, z = x - along * dx, y - along * dy, z - along * dz
     return x * x + y * y + z * z
 
 
@@ -54,7 +54,7 @@ def _nearest(
     qy = tl.load(points + query * 3 + 1, mask=valid, other=0.0)
     qz = tl.load(points + query * 3 + 2, mask=valid, other=0.0)
     best = tl.full([POINTS], float("inf"), tl.float32)
-    found = tl.zeros([POINTS], tl.int32)
+    nearest = tl.zeros([POINTS], tl.int32)
     for face in range(num_faces):
         x, y, z, bx, by, bz, cx, cy, cz = _face(corners, face, qx, qy, qz)
         bb, cc = bx * bx + by * by + bz * bz, cx * cx + cy * cy + cz * cz
@@ -66,22 +66,22 @@ def _nearest(
         v, w = v / tl.where(inside, area, 1.0), w / tl.where(inside, area, 1.0)
         mx, my, mz = x - v * bx - w * cx, y - v * by - w * cy, z - v * bz - w * cz
         middle = mx * mx + my * my + mz * mz
-        to_b = _side_distance(x, y, z, bx, by, bz)
-        to_c = _side_distance(x, y, z, cx, cy, cz)
-        between = _side_distance(x - bx, y - by, z - bz, cx - bx, cy - by, cz - bz)
+        to_b = _segment_distance(x, y, z, bx, by, bz)
+        to_c = _segment_distance(x, y, z, cx, cy, cz)
+        between = _segment_distance(x - bx, y - by, z - bz, cx - bx, cy - by, cz - bz)
         sides = tl.minimum(tl.minimum(to_b, to_c), between)
         distance2 = tl.where(inside, middle, sides)
-        found = tl.where(distance2 < best, face, found)
+        nearest = tl.where(distance2 < best, face, nearest)
         best = tl.minimum(best, distance2)
-    tl.store(out + query, found.to(tl.int64), mask=valid)
+    tl.store(out + query, nearest.to(tl.int64), mask=valid)
 
 
 @triton.jit
 @no_type_check
 def _angle(y, x):
-    """The angle of (x, y), in [−π, π], to 2e-7: a polynomial in the lesser over the greater.
+    """atan2(y, x) to within 2e-7, by a polynomial in min(|x|, |y|) / max(|x|, |y|).
 
-    arctan z = z P(z²) on [0, 1] (Abramowitz & Stegun 4.4.49, with more places).
+    arctan z = z P(z²) on [0, 1] (Abramowitz & Stegun 4.4.49, with more digits).
     """
     large, small = tl.maximum(tl.abs(x), tl.abs(y)), tl.minimum(tl.abs(x), tl.abs(y))
     z = small / tl.where(large > 0, large, 1.0)

@@ -1,4 +1,4 @@
-"""Distances and winding numbers in plain torch: every point and every face, some at a time."""
+"""Distances and winding numbers in PyTorch: every point and every face, in chunks."""
 
 import math
 
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from unrender.kernels.mesh_distance.triangle import nearest_barycentrics
 
-AT_ONCE = 1 << 21
-"""Pairs that are held together."""
+MAX_PAIRS = 1 << 21
+"""Maximum number of point-face pairs in memory at once."""
 
 
 def nearest_face(
@@ -18,12 +18,12 @@ def nearest_face(
     faces: Int[Tensor, "faces 3"],
 ) -> Int[Tensor, "points"]:
     corners = vertices.double()[faces]
-    found = [torch.empty(0, dtype=torch.long, device=points.device)]
-    for part in points.double().split(max(1, AT_ONCE // len(faces))):
-        barycentrics = nearest_barycentrics(part[:, None], *corners.unbind(1))
-        away = part[:, None] - (barycentrics[..., None] * corners).sum(-2)
-        found.append(away.square().sum(-1).argmin(1))
-    return torch.cat(found)
+    parts = [torch.empty(0, dtype=torch.long, device=points.device)]
+    for chunk in points.double().split(max(1, MAX_PAIRS // len(faces))):
+        barycentrics = nearest_barycentrics(chunk[:, None], *corners.unbind(1))
+        offset = chunk[:, None] - (barycentrics[..., None] * corners).sum(-2)
+        parts.append(offset.square().sum(-1).argmin(1))
+    return torch.cat(parts)
 
 
 def winding_number(
@@ -31,15 +31,15 @@ def winding_number(
     vertices: Float[Tensor, "vertices 3"],
     faces: Int[Tensor, "faces 3"],
 ) -> Float[Tensor, "points"]:
-    """By the solid angle of Van Oosterom & Strackee (1983), eq. 8."""
+    """Sum of solid angles by Van Oosterom & Strackee (1983), eq. 8, over 4π."""
     corners = vertices.double()[faces]
-    found = [torch.empty(0, dtype=torch.float64, device=points.device)]
-    for part in points.double().split(max(1, AT_ONCE // len(faces))):
-        a, b, c = (corners - part[:, None, None]).unbind(2)
+    parts = [torch.empty(0, dtype=torch.float64, device=points.device)]
+    for chunk in points.double().split(max(1, MAX_PAIRS // len(faces))):
+        a, b, c = (corners - chunk[:, None, None]).unbind(2)
         la, lb, lc = a.norm(dim=-1), b.norm(dim=-1), c.norm(dim=-1)
         volume = (a * torch.linalg.cross(b, c)).sum(-1)
         ab, bc, ca = (a * b).sum(-1), (b * c).sum(-1), (c * a).sum(-1)
         half = torch.atan2(volume, la * lb * lc + ab * lc + bc * la + ca * lb)
-        # A point in a face's plane sees it under no angle, be it on the face itself.
-        found.append(torch.where(volume == 0, 0, half).sum(1) / (2 * math.pi))
-    return torch.cat(found).to(points.dtype)
+        # From a point in the face's plane the solid angle is 0, even on the face itself.
+        parts.append(torch.where(volume == 0, 0, half).sum(1) / (2 * math.pi))
+    return torch.cat(parts).to(points.dtype)

@@ -1,7 +1,7 @@
-"""The nearest point of a triangle: in its middle, or else on one of its sides.
+"""The nearest point of a triangle: in its interior, or else on one of its sides.
 
-As Ericson, "Real-Time Collision Detection" (2005), 5.1.2 and 5.1.5; sides and triangles without
-extent are points and sides.
+Ericson, "Real-Time Collision Detection" (2005), 5.1.2 and 5.1.5. Degenerate triangles are
+treated as segments, and degenerate segments as points.
 """
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 FLAT = 1e-12
-"""Square of the sine between two sides below which a triangle is its sides alone."""
+"""Squared sine between two sides below which a triangle is treated as degenerate."""
 
 
 def nearest_barycentrics(
@@ -28,14 +28,14 @@ def nearest_barycentrics(
     area = torch.where(inside, area, 1)
     v, w = v / area, w / area
     best = torch.stack([1 - v - w, v, w], dim=-1)
-    least = torch.where(inside, -1.0, torch.inf)
+    smallest = torch.where(inside, -1.0, torch.inf)
     for corner, (start, end) in enumerate(((a, b), (b, c), (c, a))):
-        side, away = end - start, points - start
+        side, offset = end - start, points - start
         length2 = (side * side).sum(-1).expand_as(v)
-        share = ((away * side).sum(-1) / torch.where(length2 > 0, length2, 1)).clamp(0, 1)
-        distance2 = (away - share[..., None] * side).square().sum(-1)
-        on_side = torch.stack([1 - share, share, torch.zeros_like(share)], dim=-1)
-        nearer = distance2 < least
-        least = torch.where(nearer, distance2, least)
+        fraction = ((offset * side).sum(-1) / torch.where(length2 > 0, length2, 1)).clamp(0, 1)
+        distance2 = (offset - fraction[..., None] * side).square().sum(-1)
+        on_side = torch.stack([1 - fraction, fraction, torch.zeros_like(fraction)], dim=-1)
+        nearer = distance2 < smallest
+        smallest = torch.where(nearer, distance2, smallest)
         best = torch.where(nearer[..., None], on_side.roll(corner, -1), best)
     return best

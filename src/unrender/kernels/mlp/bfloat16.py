@@ -1,6 +1,7 @@
-"""The network on the CPU in bfloat16: torch's own products, which know the matrix units.
+"""The network on the CPU in bfloat16, by torch's matrix products, which use the CPU's matrix
+units.
 
-In blocks of points that stay in cache, a thread to a block; activations are feature-major.
+Blocks of points stay in cache, with one thread per block; activations are feature-major.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from unrender.kernels.mlp.activation import before_activation
 from unrender.kernels.runtime.jit import run_threads
 
 BLOCK = 16384
-"""Points at a time: 32 features of them take 1 MiB, half of a usual second-level cache."""
+"""Points per block: 32 features of them take 1 MiB, half of a typical second-level cache."""
 
 
 def _blocks(num_points: int) -> list[slice]:
@@ -22,10 +23,13 @@ def _blocks(num_points: int) -> list[slice]:
 
 
 def mlp(
-    x: Tensor, weights: Sequence[Tensor], activation: str, head: tuple[Tensor, Tensor] | None
+    x: Tensor,
+    weights: Sequence[Tensor],
+    activation: str,
+    ray_inputs: tuple[Tensor, Tensor] | None,
 ) -> Tensor:
-    if head is not None:
-        x = torch.cat([expand(*head, len(x)).T, x.T]).T
+    if ray_inputs is not None:
+        x = torch.cat([expand(*ray_inputs, len(x)).T, x.T]).T
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
     return _MLP.apply(x, activation, keep, *weights)  # pyright: ignore[reportReturnType]
 
@@ -62,15 +66,15 @@ class _MLP(torch.autograd.Function):
         num_layers = (len(saved) + 1) // 2
         layers, hidden = saved[:num_layers], saved[num_layers:]
         values = [rows, *hidden]
-        above = before_activation(gradients[0].T, out, ctx.activation)
-        above = above.to(torch.bfloat16).contiguous()
-        want_x = ctx.needs_input_grad[0]
-        g_x = torch.empty_like(rows, dtype=torch.float32) if want_x else None
+        grad_output = before_activation(gradients[0].T, out, ctx.activation)
+        grad_output = grad_output.to(torch.bfloat16).contiguous()
+        need_x = ctx.needs_input_grad[0]
+        g_x = torch.empty_like(rows, dtype=torch.float32) if need_x else None
         transposed = [layer.T.contiguous() for layer in layers]
 
         def run(block: slice) -> list[Tensor]:
-            """The block's share of the weights' gradients, last layer first."""
-            gradient = above[:, block]
+            """The block's contribution to the weights' gradients, last layer first."""
+            gradient = grad_output[:, block]
             parts: list[Tensor] = []
             for layer in range(num_layers - 1, -1, -1):
                 below = values[layer][:, block]

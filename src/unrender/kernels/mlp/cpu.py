@@ -1,10 +1,11 @@
-"""The network on the CPU: all layers of a block of points in cache, a thread to a share.
+"""The network on the CPU: all layers of a block of points in cache, with blocks split over
+threads.
 
 Activations are feature-major, [features, points], so that a vector register holds one feature
-of neighbouring points, and a layer is products of register tiles (`kernels/simd.py`) by weights
-that stay in the first-level cache. What the backward pass needs, the hidden values, is kept
-block by block, in the order in which it is read again; nothing else of a hidden layer goes to
-memory.
+of adjacent points, and a layer is a product of register tiles (`kernels/runtime/simd.py`) by
+weights that stay in the first-level cache. Hidden activations, which the backward pass needs,
+are kept block by block in the order in which they are read again; nothing else of a hidden
+layer is written to memory.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from unrender.kernels.mlp import bfloat16
 from unrender.kernels.mlp.activation import before_activation
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 from unrender.kernels.runtime.simd import (
-    INNER,
+    INNER_TILE,
     MASK,
     PANEL,
     PLAIN,
@@ -32,32 +33,32 @@ from unrender.kernels.runtime.simd import (
 )
 
 PANELS = 16
-"""Panels at a time: with 64 features a layer they take 128 KiB, and all layers half a cache."""
+"""Panels per block: with 64 features a layer takes 128 KiB, and all layers half of a cache."""
 BLOCK = PANELS * PANEL
-"""Points at a time. Panels are one row higher than their features: at a power of two from each
-other, they would meet in few sets of the cache."""
+"""Points per block. Panels have one row more than features, because addresses a power of two
+apart would share few sets of the cache."""
 
 
 @jit
 @no_type_check
-def _load(rows, at, out, above):
-    """A block's columns of `rows` as panels, `above` rows further down; 0 behind the last."""
+def _load(rows, at, out, first_row):
+    """Copy a block's columns of `rows` to panels at row `first_row`; 0 after the last point."""
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
         if n == BLOCK:
             source = rows.ctypes.data + 4 * (k * rows.shape[1] + at)
-            target = out.ctypes.data + 4 * (above + k) * PANEL
+            target = out.ctypes.data + 4 * (first_row + k) * PANEL
             for p in range(PANELS):
                 copy_row(source + 4 * p * PANEL, target + 4 * p * out.shape[1] * PANEL)
         else:
             for i in range(BLOCK):
-                out[i // PANEL, above + k, i % PANEL] = rows[k, at + i] if i < n else 0
+                out[i // PANEL, first_row + k, i % PANEL] = rows[k, at + i] if i < n else 0
 
 
 @jit
 @no_type_check
-def _load_shared(values, offsets, at, out):
-    """A block's first rows: for each sample, its ray's values."""
+def _load_ray_inputs(values, offsets, at, out):
+    """Fill a block's first rows with the ray inputs of each sample."""
     last = min(at + BLOCK, offsets[-1])
     ray = np.searchsorted(offsets, at, "right") - 1
     i = at
@@ -72,54 +73,66 @@ def _load_shared(values, offsets, at, out):
 
 @jit
 @no_type_check
-def _store(values, above, rows, at):
+def _store(values, first_row, rows, at):
     n = min(BLOCK, rows.shape[1] - at)
     for k in range(rows.shape[0]):
         if n == BLOCK:
-            source = values.ctypes.data + 4 * (above + k) * PANEL
+            source = values.ctypes.data + 4 * (first_row + k) * PANEL
             target = rows.ctypes.data + 4 * (k * rows.shape[1] + at)
             for p in range(PANELS):
                 copy_row(source + 4 * p * values.shape[1] * PANEL, target + 4 * p * PANEL)
         else:
             for i in range(n):
-                rows[k, at + i] = values[i // PANEL, above + k, i % PANEL]
+                rows[k, at + i] = values[i // PANEL, first_row + k, i % PANEL]
 
 
 @jit
 @no_type_check
 def _forward(
-    x, head, offsets, weights, sizes, first, last, hidden, slot, keep, inputs, outputs, out
+    x,
+    ray_inputs,
+    offsets,
+    weights,
+    sizes,
+    first,
+    last,
+    hidden,
+    slot,
+    keep,
+    inputs,
+    outputs,
+    out,
 ):
-    """`hidden` holds, by block and panel, the hidden layers one above the other.
+    """Compute the blocks [first, last); `hidden` has all hidden layers of each block and panel.
 
-    It is kept of all blocks, or overwritten in one slot.
+    It is kept for all blocks, or overwritten in one slot per thread.
     """
     layers = len(sizes) - 1
     padded = (sizes + ROWS - 1) // ROWS * ROWS
     height = hidden.shape[2] * PANEL
     for block in range(first, last):
         at = block * BLOCK
-        _load_shared(head, offsets, at, inputs)
-        _load(x, at, inputs, head.shape[1])
+        _load_ray_inputs(ray_inputs, offsets, at, inputs)
+        _load(x, at, inputs, ray_inputs.shape[1])
         weight = weights.ctypes.data
         below, below_panel = inputs.ctypes.data, inputs.shape[1] * PANEL
-        above, above_panel = hidden[block if keep else slot].ctypes.data, height
-        # A layer after the other, so that its weights stay in the first-level cache.
+        target, target_panel = hidden[block if keep else slot].ctypes.data, height
+        # Layers are the outer loop, so that their weights stay in the first-level cache.
         for layer in range(layers):
             rows, depth, width = padded[layer + 1], sizes[layer], padded[layer]
             if layer == layers - 1:
-                above, above_panel = outputs.ctypes.data, outputs.shape[1] * PANEL
+                target, target_panel = outputs.ctypes.data, outputs.shape[1] * PANEL
             for p in range(PANELS):
                 b = below + 4 * p * below_panel
                 for j in range(0, rows, ROWS):
-                    w, c = weight + 4 * j * width, above + 4 * (p * above_panel + j * PANEL)
+                    w, c = weight + 4 * j * width, target + 4 * (p * target_panel + j * PANEL)
                     if layer == layers - 1:
                         multiply_tile(w, width, 1, b, c, depth, 0, PLAIN)
                     else:
                         multiply_tile(w, width, 1, b, c, depth, 0, RELU)
             weight += 4 * rows * width
-            below, below_panel = above, above_panel
-            above += 4 * rows * PANEL
+            below, below_panel = target, target_panel
+            target += 4 * rows * PANEL
         _store(outputs, 0, out, at)
 
 
@@ -127,35 +140,35 @@ def _forward(
 @no_type_check
 def _backward(  # noqa: PLR0912 - the branches are those of one loop
     x,
-    head,
+    ray_inputs,
     offsets,
     weights,
     sizes,
     first,
     last,
     hidden,
-    above,
+    grad_output,
     inputs,
     g_out,
     g_hidden,
     g_in,
     totals,
-    want_head,
-    g_head,
-    want_x,
-    g_x,
+    need_ray_inputs,
+    grad_ray_inputs,
+    need_x,
+    grad_x,
 ):
-    """Adds to `totals` the weights' gradients, layer by layer, in tiles of inner products."""
-    unwanted = 0 if want_head else head.shape[1] // ROWS * ROWS
+    """Add the weights' gradients to `totals`, layer by layer, in tiles of inner products."""
+    first_needed = 0 if need_ray_inputs else ray_inputs.shape[1] // ROWS * ROWS
     layers = len(sizes) - 1
     padded = (sizes + ROWS - 1) // ROWS * ROWS
     height = hidden.shape[2] * PANEL
     for block in range(first, last):
         at = block * BLOCK
-        _load_shared(head, offsets, at, inputs)
-        _load(x, at, inputs, head.shape[1])
-        _load(above, at, g_out, 0)
-        # All of these walk backward, from the end of what they stand for.
+        _load_ray_inputs(ray_inputs, offsets, at, inputs)
+        _load(x, at, inputs, ray_inputs.shape[1])
+        _load(grad_output, at, g_out, 0)
+        # These addresses move backward, from the end of each array.
         weight = weights.ctypes.data + 4 * len(weights)
         total = totals.ctypes.data + 4 * len(weights)
         value = hidden[block].ctypes.data + 4 * (height - PANEL)
@@ -171,16 +184,16 @@ def _backward(  # noqa: PLR0912 - the branches are those of one loop
             else:
                 value, gradient = inputs.ctypes.data, g_in.ctypes.data
                 value_panel = inputs.shape[1] * PANEL
-            for j in range(0, rows, INNER[0]):
-                for k in range(0, width, INNER[1]):
+            for j in range(0, rows, INNER_TILE[0]):
+                for k in range(0, width, INNER_TILE[1]):
                     left, right = g + 4 * j * PANEL, value + 4 * k * PANEL
-                    c = total + 4 * (j * width + k * INNER[0])
+                    c = total + 4 * (j * width + k * INNER_TILE[0])
                     inner_products(left, g_panel, right, value_panel, c, PANELS)
-            if layer == 0 and not want_x and not want_head:
+            if layer == 0 and not need_x and not need_ray_inputs:
                 continue
             for p in range(PANELS):
                 b = g + 4 * p * g_panel
-                for k in range(0 if layer > 0 else unwanted, width, ROWS):
+                for k in range(0 if layer > 0 else first_needed, width, ROWS):
                     w, o = weight + 4 * k, 4 * (p * value_panel + k * PANEL)
                     if layer > 0:
                         m = value + o
@@ -188,10 +201,10 @@ def _backward(  # noqa: PLR0912 - the branches are those of one loop
                     else:
                         multiply_tile(w, 1, width, b, gradient + o, depth, 0, PLAIN)
             g, g_panel = gradient, value_panel
-        if want_head:
-            _store(g_in, 0, g_head, at)
-        if want_x:
-            _store(g_in, head.shape[1], g_x, at)
+        if need_ray_inputs:
+            _store(g_in, 0, grad_ray_inputs, at)
+        if need_x:
+            _store(g_in, ray_inputs.shape[1], grad_x, at)
 
 
 def mlp(
@@ -199,11 +212,11 @@ def mlp(
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
-    head: tuple[Tensor, Tensor] | None,
+    ray_inputs: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
     if precision == "bfloat16":
-        return bfloat16.mlp(x, weights, activation, head)
-    values, offsets = head or (x.new_empty(1, 0), torch.tensor([0, len(x)]))
+        return bfloat16.mlp(x, weights, activation, ray_inputs)
+    values, offsets = ray_inputs or (x.new_empty(1, 0), torch.tensor([0, len(x)]))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, values, *weights))
     return _MLP.apply(x, values, offsets, activation, keep, *weights)  # pyright: ignore[reportReturnType]
 
@@ -213,12 +226,12 @@ def _padded(size: int) -> int:
 
 
 def _panels(rows: int) -> np.ndarray:
-    """Room for a block; torch begins its arrays where vector registers like to read."""
+    """Zeros for a block, allocated by torch, whose arrays are aligned for vector registers."""
     return torch.zeros(PANELS, rows + 1, PANEL).numpy()
 
 
 def _packed(weights: Sequence[Tensor]) -> np.ndarray:
-    """All weights in one array, rows and columns filled up with zeros to whole tiles."""
+    """All weights in one array, with rows and columns zero-padded to whole tiles."""
     parts: list[np.ndarray] = []
     for weight in weights:
         rows, columns = weight.shape
@@ -229,13 +242,13 @@ def _packed(weights: Sequence[Tensor]) -> np.ndarray:
 
 
 def _unpacked(tiles: np.ndarray, weights: Sequence[Tensor]) -> list[Tensor]:
-    """The weights' own shapes again, out of tiles of inner products."""
+    """Convert tiles of inner products back to the weights' shapes."""
     parts: list[Tensor] = []
     at = 0
     for weight in weights:
         rows, columns = _padded(weight.shape[0]), _padded(weight.shape[1])
         part = tiles[at : at + rows * columns]
-        high, wide = INNER
+        high, wide = INNER_TILE
         part = part.reshape(rows // high, columns // wide, high, wide).swapaxes(1, 2)
         part = torch.from_numpy(part.reshape(rows, columns))
         parts.append(part[: weight.shape[0], : weight.shape[1]].contiguous())
@@ -248,13 +261,17 @@ class _MLP(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        head: Tensor,
+        ray_inputs: Tensor,
         offsets: Tensor,
         activation: str,
         keep: bool,
         *weights: Tensor,
     ) -> Tensor:
-        rows, head, offsets = x.detach().T.contiguous(), head.contiguous(), offsets.contiguous()
+        rows, ray_inputs, offsets = (
+            x.detach().T.contiguous(),
+            ray_inputs.contiguous(),
+            offsets.contiguous(),
+        )
         num_points = rows.shape[1]
         sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
         packed = _packed(weights)
@@ -263,7 +280,7 @@ class _MLP(torch.autograd.Function):
         num_hidden = sum(_padded(int(size)) for size in sizes[1:-1])
         hidden = rows.new_empty(blocks if keep else len(parts), PANELS, num_hidden + 1, PANEL)
         out = rows.new_empty(int(sizes[-1]), num_points)
-        inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
+        inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
         kept, target = hidden.numpy(), out.numpy()
 
         heights = _padded(int(sizes[0])), _padded(int(sizes[-1]))
@@ -280,38 +297,40 @@ class _MLP(torch.autograd.Function):
             out.sigmoid_()
         if keep:
             result = out if activation != "none" else None
-            ctx.save_for_backward(rows, head, offsets, hidden, result, *weights)
+            ctx.save_for_backward(rows, ray_inputs, offsets, hidden, result, *weights)
             ctx.activation = activation
         return out.T
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, head, offsets, hidden, out, *weights = ctx.saved_tensors
-        above = before_activation(gradients[0].T, out, ctx.activation).contiguous()
+        rows, ray_inputs, offsets, hidden, out, *weights = ctx.saved_tensors
+        grad_output = before_activation(gradients[0].T, out, ctx.activation).contiguous()
         sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
         packed = _packed(weights)
         parts = shares(len(hidden), num_threads())
         totals = np.zeros((len(parts), len(packed)), np.float32)
-        want_x, want_head = ctx.needs_input_grad[:2]
-        g_x = torch.empty_like(rows) if want_x else rows
-        g_head = rows.new_empty(head.shape[1], rows.shape[1] if want_head else 0)
-        inputs = [tensor.detach().numpy() for tensor in (rows, head, offsets)]
-        kept, gradient = hidden.numpy(), above.numpy()
-        outputs = want_head, g_head.numpy(), want_x, g_x.numpy()
+        need_x, need_ray_inputs = ctx.needs_input_grad[:2]
+        grad_x = torch.empty_like(rows) if need_x else rows
+        grad_ray_inputs = rows.new_empty(
+            ray_inputs.shape[1], rows.shape[1] if need_ray_inputs else 0
+        )
+        inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
+        kept, gradient = hidden.numpy(), grad_output.numpy()
+        requested = need_ray_inputs, grad_ray_inputs.numpy(), need_x, grad_x.numpy()
         widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
         heights = widest, last, hidden.shape[2] - 1, widest
         run_threads(
             lambda slot: _backward(
                 *inputs, packed, sizes, *parts[slot], kept, gradient,
-                *map(_panels, heights), totals[slot], *outputs,
+                *map(_panels, heights), totals[slot], *requested,
             ),
             range(len(parts)),
         )  # fmt: skip
-        # Summed in the order of the shares, so that the result does not depend on timing.
+        # Summed in a fixed order, so that the result does not depend on timing.
         g_weights = _unpacked(totals.sum(0), weights)
         return (
-            g_x.T if want_x else None,
-            sum_along_rays(g_head.T, offsets) if want_head else None,
+            grad_x.T if need_x else None,
+            sum_along_rays(grad_ray_inputs.T, offsets) if need_ray_inputs else None,
             *(None, None, None),
             *g_weights,
         )

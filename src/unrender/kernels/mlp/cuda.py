@@ -1,18 +1,19 @@
-"""The network on a GPU: forward in one kernel, backward in one for each layer.
+"""The network on a GPU, in Triton: one kernel forward, and one kernel per layer backward.
 
-Forward, a program takes a block of points through all layers: activations stay in registers,
-and hidden ones are written out only where a backward pass will want them. Backward, a layer is
-a kernel of its own, since its weights' gradient is a sum over all points, which fills a
-program's registers as it is: a bounded number of programs each walk over many blocks and write
-their sums once, and these are added in a fixed order. So nothing depends on timing.
+Forward, a program passes a block of points through all layers: activations stay in registers,
+and hidden ones are written only if the backward pass needs them. Backward, each layer is a
+kernel of its own, since its weights' gradient is a sum over all points, which fills a program's
+registers: a bounded number of programs each loop over many blocks and write their sums once,
+and these are added in a fixed order. The result does not depend on timing.
 
-The tensor cores want tiles whose sides are powers of two from 16. Weights are therefore padded
-with zeros, and hidden layers are all as wide as the widest: a network is then an input layer,
-equal hidden layers, whose number the forward kernel is compiled for, and an output layer.
+Tensor cores require tiles whose sides are powers of two of at least 16. Weights are therefore
+zero-padded, and all hidden layers are as wide as the widest: a network is an input layer, equal
+hidden layers, whose number is a compile-time constant of the forward kernel, and an output
+layer.
 
-What comes in may have any strides; what goes out is feature-major, like the arrays of the other
-kernels. What is kept for the backward pass is point-major, so that a thread reads many numbers
-at once, and in the precision in which it is multiplied.
+Inputs may have any strides; outputs are feature-major, like the arrays of the other kernels.
+Activations kept for the backward pass are point-major, so that a thread reads many values at
+once, and in the precision in which they are multiplied.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -35,17 +36,17 @@ from unrender.kernels.runtime.backend import interpreting
 
 INTERPRETED = tl.constexpr(interpreting())
 MAX_WIDTH = 128
-"""Wider layers are left to torch."""
+"""Networks with wider layers run the PyTorch reference."""
 MAX_PROGRAMS = 256
-"""Of the backward pass: enough for every multiprocessor."""
+"""Maximum number of programs of the backward pass: enough for all multiprocessors."""
 
 
 @triton.jit
 @no_type_check
 def _rounded(value, precision: tl.constexpr):
-    """`value` in the precision in which it is stored or multiplied."""
+    """Round `value` to the precision in which it is stored or multiplied."""
     if INTERPRETED and precision == tl.bfloat16:
-        # The interpreter only cuts digits off: half of the last one is added, ties to even.
+        # The interpreter truncates, so rounding to nearest, ties to even, is done here.
         bits = value.to(tl.float32).to(tl.int32, bitcast=True)
         bits = (bits + 0x7FFF + (bits >> 16 & 1)) & -0x10000
         value = bits.to(tl.float32, bitcast=True)
@@ -54,29 +55,31 @@ def _rounded(value, precision: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def _load(source, by_point, by_feature, at, num_points, width, WIDTH: tl.constexpr):
-    """A [points, features] tile of an array with these strides, 0 where it has ended."""
+def _load(source, stride_point, stride_feature, at, num_points, width, WIDTH: tl.constexpr):
+    """A [points, features] tile of an array with these strides, 0 out of bounds."""
     feature = tl.arange(0, WIDTH)[None, :]
     inside = (at < num_points)[:, None] & (feature < width)
-    where = at[:, None] * by_point + feature.to(tl.int64) * by_feature
+    where = at[:, None] * stride_point + feature.to(tl.int64) * stride_feature
     return tl.load(source + where, mask=inside, other=0.0)
 
 
 @triton.jit
 @no_type_check
-def _store(target, value, by_point, by_feature, at, num_points, width, WIDTH: tl.constexpr):
+def _store(
+    target, value, stride_point, stride_feature, at, num_points, width, WIDTH: tl.constexpr
+):
     feature = tl.arange(0, WIDTH)[None, :]
     inside = (at < num_points)[:, None] & (feature < width)
-    where = at[:, None] * by_point + feature.to(tl.int64) * by_feature
+    where = at[:, None] * stride_point + feature.to(tl.int64) * stride_feature
     tl.store(target + where, _rounded(value, target.dtype.element_ty), mask=inside)
 
 
 @triton.jit
 @no_type_check
 def _product(a, b, total):
-    """total + a b, with sums in float32."""
+    """total + a b, accumulated in float32."""
     if INTERPRETED:
-        # The interpreter would multiply the bits of bfloat16 numbers as if they were integers.
+        # The interpreter would multiply the bits of bfloat16 values as integers.
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, total, input_precision="ieee")
 
@@ -96,8 +99,8 @@ def _layer(value, weight, BLOCK: tl.constexpr, INPUTS: tl.constexpr, OUTPUTS: tl
 @no_type_check
 def _forward(
     x,
-    x_by_point,
-    x_by_feature,
+    x_stride_point,
+    x_stride_feature,
     num_inputs,
     weights,
     hidden,
@@ -113,7 +116,7 @@ def _forward(
     BLOCK: tl.constexpr,
 ):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    value = _load(x, x_by_point, x_by_feature, at, num_points, num_inputs, INPUTS)
+    value = _load(x, x_stride_point, x_stride_feature, at, num_points, num_inputs, INPUTS)
     if NUM_HIDDEN == 0:
         result = _layer(value, weights, BLOCK, INPUTS, OUTPUTS)
     else:
@@ -139,38 +142,38 @@ def _forward(
 @no_type_check
 def _backward(
     gradient,
-    gradient_by_point,
-    gradient_by_feature,
+    gradient_stride_point,
+    gradient_stride_feature,
     out,
     num_outputs,
     below,
-    below_by_point,
-    below_by_feature,
+    below_stride_point,
+    below_stride_feature,
     num_inputs,
     weight,
     input_gradient,
-    input_by_point,
-    input_by_feature,
+    input_stride_point,
+    input_stride_feature,
     weight_gradients,
     num_points,
     INPUTS: tl.constexpr,
     OUTPUTS: tl.constexpr,
     ACTIVATION: tl.constexpr,
     BELOW_IS_HIDDEN: tl.constexpr,
-    WANT_INPUT: tl.constexpr,
+    NEED_INPUT: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One layer: `gradient` is by what it puts out, after `ACTIVATION`, which `out` holds."""
+    """Backward of one layer; `gradient` is that of its output `out`, after ACTIVATION."""
     column = tl.arange(0, INPUTS)[None, :]
     row = tl.arange(0, OUTPUTS)[:, None]
     precision = weight.dtype.element_ty
     total = tl.zeros([OUTPUTS, INPUTS], tl.float32)
     for block in range(tl.program_id(0), tl.cdiv(num_points, BLOCK), tl.num_programs(0)):
         at = tl.full([], BLOCK, tl.int64) * block + tl.arange(0, BLOCK)
-        above = _load(
+        grad_output = _load(
             gradient,
-            gradient_by_point,
-            gradient_by_feature,
+            gradient_stride_point,
+            gradient_stride_feature,
             at,
             num_points,
             num_outputs,
@@ -179,30 +182,32 @@ def _backward(
         if ACTIVATION != "none":
             value = _load(out, 1, num_points, at, num_points, num_outputs, OUTPUTS)
             if ACTIVATION == "relu":
-                above = tl.where(value > 0, above, 0.0)
+                grad_output = tl.where(value > 0, grad_output, 0.0)
             else:
-                above *= value * (1 - value)
-        above = _rounded(above, precision)
-        x = _load(below, below_by_point, below_by_feature, at, num_points, num_inputs, INPUTS)
-        total = _product(tl.trans(above), _rounded(x, precision), total)
-        if WANT_INPUT:
+                grad_output *= value * (1 - value)
+        grad_output = _rounded(grad_output, precision)
+        x = _load(
+            below, below_stride_point, below_stride_feature, at, num_points, num_inputs, INPUTS
+        )
+        total = _product(tl.trans(grad_output), _rounded(x, precision), total)
+        if NEED_INPUT:
             matrix = tl.load(weight + row * INPUTS + column)
             zeros = tl.zeros([BLOCK, INPUTS], tl.float32)
-            result = _product(above, matrix, zeros)
+            result = _product(grad_output, matrix, zeros)
             if BELOW_IS_HIDDEN:
                 result = tl.where(x > 0, result, 0.0)
             _store(
                 input_gradient,
                 result,
-                input_by_point,
-                input_by_feature,
+                input_stride_point,
+                input_stride_feature,
                 at,
                 num_points,
                 num_inputs,
                 INPUTS,
             )
-    share = weight_gradients + tl.program_id(0) * OUTPUTS * INPUTS
-    tl.store(share + row * INPUTS + column, total)
+    partial_sum = weight_gradients + tl.program_id(0) * OUTPUTS * INPUTS
+    tl.store(partial_sum + row * INPUTS + column, total)
 
 
 def mlp(
@@ -210,10 +215,10 @@ def mlp(
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
-    head: tuple[Tensor, Tensor] | None,
+    ray_inputs: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
-    if head is not None:
-        x = torch.cat([expand(*head, len(x)).T, x.T]).T
+    if ray_inputs is not None:
+        x = torch.cat([expand(*ray_inputs, len(x)).T, x.T]).T
     if not _can_run(x, weights, precision):
         return reference.mlp(x, weights, activation, precision, None)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
@@ -221,7 +226,7 @@ def mlp(
 
 
 def _can_run(x: Tensor, weights: Sequence[Tensor], precision: str) -> bool:
-    """Layers must fit in registers, and GPUs before Ampere cannot multiply bfloat16."""
+    """Whether layers fit in registers and the GPU supports bfloat16 (Ampere or later)."""
     if max(max(weight.shape) for weight in weights) > MAX_WIDTH:
         return False
     return precision == "float32" or not x.is_cuda or torch.cuda.is_bf16_supported(False)
@@ -232,10 +237,10 @@ def _padded(width: int) -> int:
 
 
 def _tiling(widths: Sequence[int], precision: str) -> tuple[int, dict[str, int]]:
-    """Points at a time and Triton's options, such that hardly any register is spilled."""
+    """Points per block and Triton options, tuned to avoid register spills."""
     wide = max(widths) > 64
     block = 16 if precision == "float32" else 32 if wide else 64
-    # Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that.
+    # Fused multiply-add is set explicitly: Triton 3.10 changes the default, and 3.9 warns.
     fused = {"num_stages": 2, "enable_fp_fusion": True}
     return block, {"num_warps": 8 if wide else 4, **fused}
 
@@ -243,7 +248,7 @@ def _tiling(widths: Sequence[int], precision: str) -> tuple[int, dict[str, int]]
 def _pack(
     weights: Sequence[Tensor], shapes: Sequence[tuple[int, int]], dtype: torch.dtype
 ) -> Tensor:
-    """All weights one after the other, each padded with zeros to its shape."""
+    """All weights in one array, each zero-padded to its shape."""
     sizes = [rows * columns for rows, columns in shapes]
     packed = weights[0].new_zeros(sum(sizes), dtype=dtype)
     for weight, part, shape in zip(weights, packed.split(sizes), shapes, strict=True):
@@ -299,40 +304,46 @@ class _MLP(torch.autograd.Function):
         num_programs = min(triton.cdiv(num_points, block), MAX_PROGRAMS)
         shapes = [(outputs, inputs) for inputs, outputs in pairwise(ctx.widths)]
         matrices = packed.split([rows * columns for rows, columns in shapes])
-        above, activation = gradients[0], ctx.activation
+        grad_output, activation = gradients[0], ctx.activation
         totals: list[Tensor] = []
         for layer in reversed(range(len(shapes))):
             outputs, inputs = shapes[layer]
             below = hidden[layer - 1] if layer else x
-            needs_grad = layer > 0 or ctx.needs_input_grad[0]
-            # By hidden layers it is point-major; by the network's input, feature-major.
-            shape = below.shape if needs_grad else (0, 0)
-            by_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
-            shares = x.new_empty(num_programs, outputs, inputs)
+            needed = layer > 0 or ctx.needs_input_grad[0]
+            # Point-major for hidden layers, feature-major for the network's input.
+            shape = below.shape if needed else (0, 0)
+            grad_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
+            partial_sums = x.new_empty(num_programs, outputs, inputs)
             if num_points:
                 with torch.cuda.device_of(x):
                     _backward[(num_programs,)](
-                        above,
-                        *above.stride(),
+                        grad_output,
+                        *grad_output.stride(),
                         out,
-                        above.shape[1],
+                        grad_output.shape[1],
                         below,
                         *below.stride(),
                         below.shape[1],
                         matrices[layer],
-                        by_input,
-                        *by_input.stride(),
-                        shares,
+                        grad_input,
+                        *grad_input.stride(),
+                        partial_sums,
                         num_points,
                         INPUTS=inputs,
                         OUTPUTS=outputs,
                         ACTIVATION=activation,
                         BELOW_IS_HIDDEN=layer > 0,
-                        WANT_INPUT=needs_grad,
+                        NEED_INPUT=needed,
                         BLOCK=block,
                         **options,
                     )
             num_rows, num_columns = ctx.shapes[layer]
-            totals.append(shares.sum(0)[:num_rows, :num_columns])
-            above, activation = by_input, "none"
-        return above if ctx.needs_input_grad[0] else None, None, None, None, *reversed(totals)
+            totals.append(partial_sums.sum(0)[:num_rows, :num_columns])
+            grad_output, activation = grad_input, "none"
+        return (
+            grad_output if ctx.needs_input_grad[0] else None,
+            None,
+            None,
+            None,
+            *reversed(totals),
+        )

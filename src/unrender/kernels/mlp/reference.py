@@ -1,4 +1,4 @@
-"""The network in plain torch."""
+"""The network in PyTorch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +15,10 @@ def mlp(
     weights: Sequence[Float[Tensor, "_ _"]],
     activation: str,
     precision: str,
-    head: tuple[Tensor, Tensor] | None,
+    ray_inputs: tuple[Tensor, Tensor] | None,
 ) -> Float[Tensor, "points outputs"]:
-    if head is not None:
-        x = torch.cat([expand(*head, len(x)), x], dim=-1)
+    if ray_inputs is not None:
+        x = torch.cat([expand(*ray_inputs, len(x)), x], dim=-1)
     product = _RoundedProduct.apply if precision == "bfloat16" else _product
     for weight in weights[:-1]:
         x = product(x, weight).relu()  # pyright: ignore[reportOptionalMemberAccess]
@@ -37,7 +37,7 @@ def _rounded(x: Tensor) -> Tensor:
 
 
 class _RoundedProduct(torch.autograd.Function):
-    """x Wᵀ of factors rounded to bfloat16, and so are the factors of its derivatives."""
+    """x Wᵀ with factors rounded to bfloat16, in the forward and the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -48,5 +48,5 @@ class _RoundedProduct(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        above = _rounded(gradients[0])
-        return above @ weight, above.T @ x
+        grad_output = _rounded(gradients[0])
+        return grad_output @ weight, grad_output.T @ x

@@ -1,12 +1,13 @@
-"""Nearest neighbours: of each point of one cloud, which of another is nearest, and how near.
+"""Nearest neighbors between point clouds.
 
-Distances are squared, in squared scene units, and are the rounded (dx² + dy²) + dz² of the
-coordinates' differences: brute force and trees agree to the last bit. Of points equally near,
-the one in the lower row is taken.
+Distances are squared, in squared scene units, and equal the rounded (dx² + dy²) + dz² of the
+coordinate differences, so that brute force and trees agree to the last bit. Ties go to the
+point with the smaller index.
 
-Clouds of a batch that differ in size are padded to one, and `num_queries` and `num_points` say
-how many rows count. Where there is no neighbour (in a padding row, or for want of points) the
-index is −1 and the distance 0. InputError for coordinates that are not finite, padding aside.
+Clouds of different sizes are padded to form a batch; `num_queries` and `num_points` give the
+number of valid rows of each. Where there is no neighbor (in padding rows, or if there are too
+few points) the index is −1 and the distance 0. InputError if a coordinate outside the padding
+is not finite.
 """
 
 from dataclasses import dataclass
@@ -25,19 +26,19 @@ class Nearest:
     """The nearest point of each query."""
 
     distance2: Float[Tensor, "batch queries"]
-    """Squared."""
+    """Squared distance to the nearest point."""
     index: Int[Tensor, "batch queries"]
-    """A row of the points."""
+    """Index of the nearest point."""
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The k nearest points of each query, the nearest first."""
+class Neighbors:
+    """The k nearest points of each query, sorted by distance."""
 
     distance2: Float[Tensor, "batch queries k"]
-    """Squared."""
+    """Squared distances to the points."""
     index: Int[Tensor, "batch queries k"]
-    """A row of the points."""
+    """Indices of the points."""
 
 
 def nearest(
@@ -47,10 +48,9 @@ def nearest(
     num_points: Int[Tensor, "batch"] | None = None,
     backend: Backend = "auto",
 ) -> Nearest:
-    """The nearest point of each query in the same cloud of the batch.
+    """The nearest point of each query, within the same element of the batch.
 
-    The squared distance is differentiable in both clouds, where which point is nearest stays
-    what it is.
+    The squared distance is differentiable in both clouds; the index is treated as constant.
     """
     distance2, index = _Distance.apply(queries, points, num_queries, num_points, backend)  # pyright: ignore[reportGeneralTypeIssues]
     return Nearest(distance2, index)
@@ -63,36 +63,36 @@ def k_nearest(
     num_queries: Int[Tensor, "batch"] | None = None,
     num_points: Int[Tensor, "batch"] | None = None,
     backend: Backend = "auto",
-) -> Neighbours:
-    """The k nearest points of each query, for a k of some dozens; no gradients flow.
+) -> Neighbors:
+    """The k nearest points of each query, for k up to a few dozen; not differentiable.
 
-    A cloud of fewer than k points has −1 and 0 in the last places.
+    If a cloud has fewer than k points, the last entries are −1 and 0.
     """
-    assert k > 0, f"{k} neighbours were asked for"
+    assert k > 0, f"k must be positive, not {k}"
     kernel = implementation(__name__, backend, queries)
     sizes = _sizes(queries, num_queries), _sizes(points, num_points)
-    return Neighbours(*kernel.k_nearest(queries.detach(), points.detach(), *sizes, k))
+    return Neighbors(*kernel.k_nearest(queries.detach(), points.detach(), *sizes, k))
 
 
 def _sizes(cloud: Float[Tensor, "batch rows 3"], num: Int[Tensor, "batch"] | None) -> Tensor:
-    """How many rows of each cloud count."""
+    """Number of valid rows of each cloud. InputError if one of them is not finite."""
     batch, rows, _ = cloud.shape
     sizes = torch.full((batch,), rows, device=cloud.device) if num is None else num
     sizes = sizes.to(cloud.device).long().clamp(0, rows)
-    wrong = ~cloud.isfinite().all(2)
+    invalid = ~cloud.isfinite().all(2)
     if num is not None:
-        wrong &= torch.arange(rows, device=cloud.device) < sizes[:, None]
-    if bool(wrong.any()):
-        first, row = wrong.nonzero()[0].tolist()
+        invalid &= torch.arange(rows, device=cloud.device) < sizes[:, None]
+    if bool(invalid.any()):
+        first, row = invalid.nonzero()[0].tolist()
         raise InputError(
-            f"point {row} of cloud {first} is at {cloud[first, row].tolist()}: points near "
-            "others have finite coordinates; look for what made these"
+            f"point {row} of cloud {first} is at {cloud[first, row].tolist()}: coordinates "
+            "must be finite; check how the points were computed"
         )
     return sizes
 
 
 class _Distance(torch.autograd.Function):
-    """∂d²/∂q = 2 (q − p), and its negative by p, for whichever backend found p."""
+    """∂d²/∂q = 2 (q − p) and ∂d²/∂p = −2 (q − p), whichever backend found p."""
 
     @staticmethod
     def forward(

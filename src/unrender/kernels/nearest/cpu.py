@@ -1,10 +1,10 @@
-"""Nearest neighbours on the CPU by a k-d tree.
+"""Nearest neighbors on the CPU, by a k-d tree.
 
-A leaf is BUCKET points beside each other in memory, of which LLVM takes all at once. A query
-goes down to the nearer child first, and to others only if their box is nearer than what it has
-found: distances to boxes are rounded as those to points are, and so never exceed them. Where
-they are equal, a box counts only if it holds a lower row, or else clouds of one repeated point
-would be searched wholly.
+A leaf stores LEAF_SIZE points contiguously, which LLVM processes as vectors. A query descends
+to the nearer child first, and visits the other one only if its bounding box is nearer than the
+best distance so far. Distances to boxes are rounded like those to points, and so never exceed
+them. For ties, a box is visited only if it contains a smaller index; otherwise the whole tree
+would be searched for clouds of one repeated point.
 """
 
 from typing import no_type_check
@@ -14,18 +14,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.nearest.kd_tree import DEEPEST, Array, box_distance, build
-from unrender.kernels.runtime.jit import exact, jit, num_threads, run_threads, shares
+from unrender.kernels.nearest.kd_tree import STACK_SIZE, Array, box_distance, build
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares, strict_jit
 
-BUCKET = 16
+LEAF_SIZE = 16
 FAR = np.float32(1e18)
-"""Where leaves that are not full have their other points: its square is still a number."""
+"""Coordinate of the padding points of leaves; its square is still finite."""
 
 
 @jit
 @no_type_check
 def _fill(points, rows, levels, leaves):
-    """leaves: [leaf, 3, BUCKET]."""
+    """Copy the points to `leaves`, [leaf, 3, LEAF_SIZE]."""
     count = len(points)
     for leaf in range(len(leaves)):
         first, last = (count * leaf) >> levels, (count * (leaf + 1)) >> levels
@@ -34,41 +34,45 @@ def _fill(points, rows, levels, leaves):
                 leaves[leaf, axis, i - first] = points[rows[i], axis]
 
 
-@exact
+@strict_jit
 @no_type_check
-def _search(queries, boxes, least, rows, leaves, levels, count, first, last, distance2, index):
-    """distance2, index: [queries, k], filled with infinity's stand-in and −1."""
+def _search(
+    queries, boxes, min_row, rows, leaves, levels, count, first, last, distance2, index
+):
+    """Fill distance2 and index, [queries, k], which contain FAR² and −1 at first."""
     inner = (1 << levels) - 1
     k = distance2.shape[1]
-    d = np.empty(BUCKET, np.float32)
-    waiting = np.empty(DEEPEST, np.int32)
-    bounds = np.empty(DEEPEST, np.float32)
+    d = np.empty(LEAF_SIZE, np.float32)
+    stack = np.empty(STACK_SIZE, np.int32)
+    bounds = np.empty(STACK_SIZE, np.float32)
     for q in range(first, last):
         x, y, z = queries[q, 0], queries[q, 1], queries[q, 2]
         near, where = distance2[q], index[q]
         worst, worst_row = near[k - 1], count
         top = 1
-        waiting[0], bounds[0] = 0, box_distance(boxes[0], x, y, z)
+        stack[0], bounds[0] = 0, box_distance(boxes[0], x, y, z)
         while top > 0:
             top -= 1
-            node, bound = waiting[top], bounds[top]
-            if bound > worst or (bound == worst and least[node] > worst_row):
+            node, bound = stack[top], bounds[top]
+            if bound > worst or (bound == worst and min_row[node] > worst_row):
                 continue
             while node < inner:
                 a, b = 2 * node + 1, 2 * node + 2
-                at_a = box_distance(boxes[a], x, y, z)
-                at_b = box_distance(boxes[b], x, y, z)
-                if at_b < at_a or (at_b == at_a and least[b] < least[a]):
+                distance_a = box_distance(boxes[a], x, y, z)
+                distance_b = box_distance(boxes[b], x, y, z)
+                if distance_b < distance_a or (
+                    distance_b == distance_a and min_row[b] < min_row[a]
+                ):
                     a, b = b, a
-                    at_a, at_b = at_b, at_a
-                if at_b <= worst:
-                    waiting[top], bounds[top] = b, at_b
+                    distance_a, distance_b = distance_b, distance_a
+                if distance_b <= worst:
+                    stack[top], bounds[top] = b, distance_b
                     top += 1
                 node = a
             leaf = node - inner
             px, py, pz = leaves[leaf, 0], leaves[leaf, 1], leaves[leaf, 2]
             nearest = FAR * FAR
-            for i in range(BUCKET):
+            for i in range(LEAF_SIZE):
                 dx, dy, dz = x - px[i], y - py[i], z - pz[i]
                 d[i] = dx * dx + dy * dy + dz * dz
                 nearest = min(nearest, d[i])
@@ -78,43 +82,43 @@ def _search(queries, boxes, least, rows, leaves, levels, count, first, last, dis
             for i in range(((count * (leaf + 1)) >> levels) - start):
                 row = rows[start + i]
                 if d[i] < worst or (d[i] == worst and row < worst_row):
-                    place = k - 1
-                    while place > 0 and (
-                        d[i] < near[place - 1]
-                        or (d[i] == near[place - 1] and row < where[place - 1])
+                    slot = k - 1
+                    while slot > 0 and (
+                        d[i] < near[slot - 1]
+                        or (d[i] == near[slot - 1] and row < where[slot - 1])
                     ):
-                        near[place], where[place] = near[place - 1], where[place - 1]
-                        place -= 1
-                    near[place], where[place] = d[i], row
+                        near[slot], where[slot] = near[slot - 1], where[slot - 1]
+                        slot -= 1
+                    near[slot], where[slot] = d[i], row
                     worst = near[k - 1]
                     worst_row = where[k - 1] if where[k - 1] >= 0 else count
 
 
 @jit
 @no_type_check
-def _gradients(queries, points, index, above, first, last, by_query, by_point):
-    """Of the clouds [first, last), each point's in the order of the queries."""
+def _gradients(queries, points, index, grad_output, first, last, grad_queries, grad_points):
+    """Gradients for the clouds [first, last), accumulated in the order of the queries."""
     for cloud in range(first, last):
         for q in range(index.shape[1]):
             row = index[cloud, q]
             if row < 0:
                 continue
-            factor = 2 * above[cloud, q]
+            factor = 2 * grad_output[cloud, q]
             for axis in range(3):
-                moved = factor * (queries[cloud, q, axis] - points[cloud, row, axis])
-                by_query[cloud, q, axis] = moved
-                by_point[cloud, row, axis] -= moved
+                gradient = factor * (queries[cloud, q, axis] - points[cloud, row, axis])
+                grad_queries[cloud, q, axis] = gradient
+                grad_points[cloud, row, axis] -= gradient
 
 
 Tree = tuple[Array, Array, Array, Array, int, int]
 
 
 def _tree(points: Array) -> Tree:
-    """What `_search` takes of a cloud of at least one point."""
-    tree = build(points, BUCKET)
-    leaves = np.full((1 << tree.levels, 3, BUCKET), FAR)
+    """The arguments of `_search` for a cloud of at least one point."""
+    tree = build(points, LEAF_SIZE)
+    leaves = np.full((1 << tree.levels, 3, LEAF_SIZE), FAR)
     _fill(points, tree.rows, tree.levels, leaves)
-    return tree.boxes, tree.least, tree.rows, leaves, tree.levels, len(points)
+    return tree.boxes, tree.min_row, tree.rows, leaves, tree.levels, len(points)
 
 
 def k_nearest(
@@ -126,7 +130,7 @@ def k_nearest(
 ) -> tuple[Float[Tensor, "batch queries k"], Int[Tensor, "batch queries k"]]:
     distance2 = queries.new_full((*queries.shape[:2], k), float(FAR * FAR))
     index = torch.full_like(distance2, -1, dtype=torch.long)
-    from_where, to_where = queries.contiguous().numpy(), points.contiguous().numpy()
+    query_array, point_array = queries.contiguous().numpy(), points.contiguous().numpy()
     near, where = distance2.numpy(), index.numpy()
     clouds: list[tuple[int, int, int]] = [
         (cloud, n, m)
@@ -135,7 +139,7 @@ def k_nearest(
         )
         if n > 0 and m > 0
     ]
-    trees = run_threads(lambda job: _tree(to_where[job[0], : job[2]]), clouds)
+    trees = run_threads(lambda job: _tree(point_array[job[0], : job[2]]), clouds)
     parts = 1 if len(clouds) >= 4 * num_threads() else 4 * num_threads()
     jobs = [
         (cloud, tree, share)
@@ -145,7 +149,7 @@ def k_nearest(
 
     def search(job: tuple[int, Tree, tuple[int, int]]) -> None:
         cloud, tree, share = job
-        _search(from_where[cloud], *tree, *share, near[cloud], where[cloud])
+        _search(query_array[cloud], *tree, *share, near[cloud], where[cloud])
 
     run_threads(search, jobs)
     return distance2.masked_fill_(index < 0, 0), index
@@ -155,13 +159,16 @@ def gradients(
     queries: Float[Tensor, "batch queries 3"],
     points: Float[Tensor, "batch points 3"],
     index: Int[Tensor, "batch queries"],
-    above: Float[Tensor, "batch queries"],
+    grad_output: Float[Tensor, "batch queries"],
 ) -> tuple[Float[Tensor, "batch queries 3"], Float[Tensor, "batch points 3"]]:
-    by_query, by_point = torch.zeros_like(queries), torch.zeros_like(points)
+    grad_queries, grad_points = torch.zeros_like(queries), torch.zeros_like(points)
     arrays = queries.detach().numpy(), points.detach().numpy(), index.numpy()
-    given, out = above.contiguous().numpy(), (by_query.numpy(), by_point.numpy())
+    upstream, out = (
+        grad_output.contiguous().numpy(),
+        (grad_queries.numpy(), grad_points.numpy()),
+    )
     run_threads(
-        lambda share: _gradients(*arrays, given, *share, *out),
+        lambda share: _gradients(*arrays, upstream, *share, *out),
         shares(len(queries), num_threads()),
     )
-    return by_query, by_point
+    return grad_queries, grad_points

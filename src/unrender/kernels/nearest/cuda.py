@@ -1,7 +1,7 @@
-"""Nearest neighbours on a GPU: a block of queries against all points, a tile at a time.
+"""Nearest neighbors on a GPU, in Triton: blocks of queries against all points, tile by tile.
 
-The j-th neighbour is the nearest of those after the (j − 1)-th in the order of distance, then
-row: k passes, and nothing that grows with the clouds.
+The j-th neighbor is the nearest of the points that follow the (j − 1)-th in the order of
+distance and index. This takes k passes, and no memory that grows with the clouds.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -21,7 +21,7 @@ from unrender.kernels.nearest.reference import gradients
 __all__ = ["gradients", "k_nearest"]
 
 QUERIES, POINTS = 64, 64
-# Nothing is fused: distances are to be the reference's to the last bit.
+# No fused multiply-add, so that distances equal the reference's to the last bit.
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
 
 
@@ -41,33 +41,33 @@ def _k_nearest(
     z = tl.load(at + 2, mask=valid, other=0.0)[:, None]
     lane = tl.arange(0, POINTS)
     infinity = float("inf")
-    last_near = tl.full([QUERIES], -1.0, tl.float32)
-    last_where = tl.full([QUERIES], -1, tl.int32)
-    for place in range(k):
-        near = tl.full([QUERIES], infinity, tl.float32)
-        where = tl.full([QUERIES], 2147483647, tl.int32)
+    previous_distance = tl.full([QUERIES], -1.0, tl.float32)
+    previous_row = tl.full([QUERIES], -1, tl.int32)
+    for neighbor in range(k):
+        nearest = tl.full([QUERIES], infinity, tl.float32)
+        nearest_row = tl.full([QUERIES], 2147483647, tl.int32)
         for first in range(0, count, POINTS):
             row = first + lane
-            there = row < count
+            in_range = row < count
             p = points + (cloud * columns + row) * 3
-            dx = x - tl.load(p, mask=there, other=0.0)[None, :]
-            dy = y - tl.load(p + 1, mask=there, other=0.0)[None, :]
-            dz = z - tl.load(p + 2, mask=there, other=0.0)[None, :]
+            dx = x - tl.load(p, mask=in_range, other=0.0)[None, :]
+            dy = y - tl.load(p + 1, mask=in_range, other=0.0)[None, :]
+            dz = z - tl.load(p + 2, mask=in_range, other=0.0)[None, :]
             d = dx * dx + dy * dy + dz * dz
-            after = (d > last_near[:, None]) | (
-                (d == last_near[:, None]) & (row[None, :] > last_where[:, None])
+            after = (d > previous_distance[:, None]) | (
+                (d == previous_distance[:, None]) & (row[None, :] > previous_row[:, None])
             )
-            d = tl.where(after & there[None, :], d, infinity)
+            d = tl.where(after & in_range[None, :], d, infinity)
             best = tl.min(d, axis=1)
             best_row = tl.min(tl.where(d == best[:, None], row[None, :], 2147483647), axis=1)
-            # Rows come in order, so that an equal one later on is never the lower.
-            where = tl.where(best < near, best_row, where)
-            near = tl.minimum(near, best)
-        found = valid & (near < infinity)
-        out = (cloud * rows + query) * k + place
-        tl.store(distance2 + out, near, mask=found)
-        tl.store(index + out, where.to(tl.int64), mask=found)
-        last_near, last_where = near, where
+            # Rows come in order, so a later tie never has the smaller index.
+            nearest_row = tl.where(best < nearest, best_row, nearest_row)
+            nearest = tl.minimum(nearest, best)
+        found = valid & (nearest < infinity)
+        out = (cloud * rows + query) * k + neighbor
+        tl.store(distance2 + out, nearest, mask=found)
+        tl.store(index + out, nearest_row.to(tl.int64), mask=found)
+        previous_distance, previous_row = nearest, nearest_row
 
 
 def k_nearest(

@@ -1,11 +1,11 @@
-"""Nearest neighbours in plain torch: every query against every point, some at a time."""
+"""Nearest neighbors in PyTorch: every query against every point, in chunks."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-AT_ONCE = 1 << 24
-"""Pairs whose distances are held together."""
+MAX_PAIRS = 1 << 24
+"""Maximum number of pairs whose distances are in memory at once."""
 
 
 def k_nearest(
@@ -18,14 +18,14 @@ def k_nearest(
     distance2 = queries.new_zeros(*queries.shape[:2], k)
     index = torch.full_like(distance2, -1, dtype=torch.long)
     for cloud, (n, m) in enumerate(zip(num_queries.tolist(), num_points.tolist(), strict=True)):
-        found = min(k, m)
-        for first in range(0, n if found else 0, max(1, AT_ONCE // max(m, 1))):
-            rows = slice(first, min(n, first + max(1, AT_ONCE // max(m, 1))))
+        count = min(k, m)
+        for first in range(0, n if count else 0, max(1, MAX_PAIRS // max(m, 1))):
+            rows = slice(first, min(n, first + max(1, MAX_PAIRS // max(m, 1))))
             x, y, z = (queries[cloud, rows, None] - points[cloud, :m]).unbind(-1)
-            # Stable, so that of equal ones the lower row comes first.
+            # Stable, so that ties go to the smaller index.
             near = (x * x + y * y + z * z).sort(dim=1, stable=True)
-            distance2[cloud, rows, :found] = near.values[:, :found]
-            index[cloud, rows, :found] = near.indices[:, :found]
+            distance2[cloud, rows, :count] = near.values[:, :count]
+            index[cloud, rows, :count] = near.indices[:, :count]
     return distance2, index
 
 
@@ -33,13 +33,15 @@ def gradients(
     queries: Float[Tensor, "batch queries 3"],
     points: Float[Tensor, "batch points 3"],
     index: Int[Tensor, "batch queries"],
-    above: Float[Tensor, "batch queries"],
+    grad_output: Float[Tensor, "batch queries"],
 ) -> tuple[Float[Tensor, "batch queries 3"], Float[Tensor, "batch points 3"]]:
-    by_query, by_point = torch.zeros_like(queries), torch.zeros_like(points)
+    grad_queries, grad_points = torch.zeros_like(queries), torch.zeros_like(points)
     cloud, row = (index >= 0).nonzero(as_tuple=True)
-    at = cloud, index[cloud, row]
-    moved = 2 * above[cloud, row, None] * (queries[cloud, row] - points[at])
-    by_query[cloud, row] = moved
-    # Of torch's ways to add to rows, the one that has the same sum every time on a GPU too.
-    by_point.index_put_(at, -moved, accumulate=True)
-    return by_query, by_point
+    nearest_points = cloud, index[cloud, row]
+    gradient = (
+        2 * grad_output[cloud, row, None] * (queries[cloud, row] - points[nearest_points])
+    )
+    grad_queries[cloud, row] = gradient
+    # Unlike `index_add_`, this is deterministic on GPUs too.
+    grad_points.index_put_(nearest_points, -gradient, accumulate=True)
+    return grad_queries, grad_points

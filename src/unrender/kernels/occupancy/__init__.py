@@ -1,6 +1,7 @@
-"""An occupancy grid's estimates and the cells that they call occupied.
+"""Update of an occupancy grid's density estimates, and thresholding to occupied cells.
 
-Müller et al., SIGGRAPH 2022, appendix E.1: a decaying maximum of sampled densities.
+Müller et al., "Instant NGP" (SIGGRAPH 2022), appendix E.1: a decaying maximum of sampled
+densities.
 """
 
 from jaxtyping import Bool, Float, Int
@@ -11,17 +12,17 @@ from unrender.kernels.runtime.backend import Backend, implementation
 
 def update_density(
     density: Float[Tensor, "cells cells cells"],
-    index: Int[Tensor, "seen"],
-    seen: Float[Tensor, "seen"],
+    index: Int[Tensor, "sampled"],
+    sampled: Float[Tensor, "sampled"],
     decay: float,
     backend: Backend = "auto",
 ) -> None:
-    """In place, density = max(decay × density, seen) at each cell of `index`.
+    """Set density = max(decay × density, sampled) at each cell of `index`, in place.
 
-    `density` is contiguous; `index` counts its cells in order, and names none of them twice.
+    `density` must be contiguous; `index` has flat indices of cells, without repetitions.
     """
-    assert density.is_contiguous(), "the densities are changed in place"
-    implementation(__name__, backend, density).update_density(density, index, seen, decay)
+    assert density.is_contiguous(), "density must be contiguous, because it is updated in place"
+    implementation(__name__, backend, density).update_density(density, index, sampled, decay)
 
 
 def occupied_cells(
@@ -30,9 +31,9 @@ def occupied_cells(
     threshold: float,
     backend: Backend = "auto",
 ) -> Bool[Tensor, "cells cells cells"]:
-    """The cells where a step's optical depth, density × step, passes the threshold.
+    """The cells where the optical depth of one step, density × step, exceeds the threshold.
 
-    A scene of thin matter has a low mean, and then the threshold follows the mean down.
+    The threshold is at most the mean over all cells, so that scenes of low density keep cells.
     """
     kernel = implementation(__name__, backend, density)
     return kernel.occupied_cells(density, step, threshold)

@@ -1,4 +1,4 @@
-"""The occupancy grid's update on the CPU, in one pass over what it touches."""
+"""The occupancy grid's update on the CPU, in one pass over the sampled cells."""
 
 from typing import no_type_check
 
@@ -12,10 +12,10 @@ from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 @jit
 @no_type_check
-def _update(density, index, seen, decay, first, last):
+def _update(density, index, sampled, decay, first, last):
     for i in range(first, last):
         j = index[i]
-        density[j] = max(density[j] * decay, seen[i])
+        density[j] = max(density[j] * decay, sampled[i])
 
 
 @jit
@@ -36,14 +36,14 @@ def _mark(density, limit, out):
 
 def update_density(
     density: Float[Tensor, "cells cells cells"],
-    index: Int[Tensor, "seen"],
-    seen: Float[Tensor, "seen"],
+    index: Int[Tensor, "sampled"],
+    sampled: Float[Tensor, "sampled"],
     decay: float,
 ) -> None:
     arrays = (
         density.view(-1).numpy(),
         index.contiguous().numpy(),
-        seen.detach().contiguous().numpy(),
+        sampled.detach().contiguous().numpy(),
         np.float32(decay),
     )
     run_threads(lambda share: _update(*arrays, *share), shares(len(index), num_threads()))

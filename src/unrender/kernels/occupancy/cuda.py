@@ -1,8 +1,8 @@
 """The occupancy grid's update on a GPU.
 
-Updating touches just the cells that were sampled, in one kernel without copies of them. Marking
-the occupied ones is one comparison, for which torch has the kernel; the mean that it compares
-with stays on the GPU, so that nothing waits for it.
+The update is one Triton kernel that touches only the sampled cells, without copies.
+Thresholding is one comparison in torch; the mean stays on the GPU, so that there is no
+synchronization.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -19,29 +19,29 @@ from torch import Tensor
 
 BLOCK = 128
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
-"""Fusing is Triton's default, but will not be from 3.10, and 3.9 warns of that."""
+"""Fused multiply-add is set explicitly: Triton 3.10 changes the default, and 3.9 warns."""
 
 
 @triton.jit
 @no_type_check
-def _update(density, index, seen, decay, num_seen, BLOCK: tl.constexpr):
+def _update(density, index, sampled, decay, num_sampled, BLOCK: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    inside = at < num_seen
+    inside = at < num_sampled
     cell = density + tl.load(index + at, mask=inside, other=0)
     old = tl.load(cell, mask=inside, other=0.0)
-    new = tl.load(seen + at, mask=inside, other=0.0)
+    new = tl.load(sampled + at, mask=inside, other=0.0)
     tl.store(cell, tl.maximum(old * decay, new), mask=inside)
 
 
 def update_density(
     density: Float[Tensor, "cells cells cells"],
-    index: Int[Tensor, "seen"],
-    seen: Float[Tensor, "seen"],
+    index: Int[Tensor, "sampled"],
+    sampled: Float[Tensor, "sampled"],
     decay: float,
 ) -> None:
     if len(index) == 0:
         return
-    inputs = (index.contiguous(), seen.detach().contiguous(), float(decay), len(index))
+    inputs = (index.contiguous(), sampled.detach().contiguous(), float(decay), len(index))
     with torch.cuda.device_of(density):
         _update[(triton.cdiv(len(index), BLOCK),)](density, *inputs, BLOCK, **OPTIONS)
 

@@ -1,4 +1,4 @@
-"""The occupancy grid's update in plain torch."""
+"""The occupancy grid's update in PyTorch."""
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -6,12 +6,12 @@ from torch import Tensor
 
 def update_density(
     density: Float[Tensor, "cells cells cells"],
-    index: Int[Tensor, "seen"],
-    seen: Float[Tensor, "seen"],
+    index: Int[Tensor, "sampled"],
+    sampled: Float[Tensor, "sampled"],
     decay: float,
 ) -> None:
     stored = density.view(-1)
-    stored[index] = (stored[index] * decay).maximum(seen)
+    stored[index] = (stored[index] * decay).maximum(sampled)
 
 
 def occupied_cells(

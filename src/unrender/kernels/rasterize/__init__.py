@@ -1,20 +1,23 @@
-"""Rasterization: which faces each pixel sees, the nearest first.
+"""Rasterization: the faces that are visible at each pixel, the nearest first.
 
-In homogeneous coordinates (Olano and Greer, "Triangle Scan Conversion Using 2D Homogeneous
-Coordinates", 1997), so that no triangle is ever clipped: with a face's corners a, b, c in the
-camera's frame and the ray d = K⁻¹ (x, y, 1) of a pixel's centre, the edge functions
+It uses homogeneous coordinates (Olano and Greer, "Triangle Scan Conversion Using 2D Homogeneous
+Coordinates", 1997), so that triangles need not be clipped. With a face's corners a, b, c in the
+camera frame and the ray d = K⁻¹ (x, y, 1) through a pixel's center, the edge functions
 
     e₀ = d·(b × c),  e₁ = d·(c × a),  e₂ = d·(a × b)
 
-are linear in (x, y). The ray's line meets the face iff none of them has the sign opposite to
-that of det = a·(b × c); it does so at z = det / (e₀ + e₁ + e₂) along the optical axis, at the
-barycentric coordinates eᵢ / (e₀ + e₁ + e₂).
+are linear in (x, y). The ray's line intersects the face iff none of them has the sign opposite
+to that of det = a·(b × c). The intersection is at depth z = det / (e₀ + e₁ + e₂) along the
+optical axis, and has the barycentric coordinates eᵢ / (e₀ + e₁ + e₂).
 
-Edge functions are in double precision and rounded as they are written, so that the two faces
-of an edge have the same one with opposite signs. A pixel exactly on the edge is that face's
-whose function grows to the right, or downwards if the edge is level: no cracks, and no pixel
-twice. All backends find the same faces. Nothing here is differentiable: visibility has no
-gradient.
+Edge functions are computed in double precision without fused operations, so that the two faces
+of an edge get the same function with opposite signs. The fill rule assigns a pixel exactly on
+an edge to the face whose function increases to the right, or downwards if the edge is
+horizontal, so that there are neither cracks nor pixels covered twice. All backends return the
+same faces. Nothing here is differentiable, because visibility has no gradient.
+
+Names follow PyTorch3D's `rasterize_meshes`: `pix_to_face`, `zbuf`, `faces_per_pixel`,
+`blur_radius` (here in pixels) and `cull_backfaces`.
 """
 
 from dataclasses import dataclass
@@ -25,17 +28,17 @@ from torch import Tensor
 from unrender.kernels.runtime.backend import Backend, implementation
 
 ON_EDGE = -1e-300
-"""What an edge function has to exceed where pixels exactly on the edge count; else 0."""
+"""Lower bound of an edge function if pixels exactly on the edge belong to the face; else 0."""
 
 
 @dataclass(frozen=True)
-class Visible:
-    """The nearest faces of each pixel, sorted by depth and, where equal, by row."""
+class RasterizedFaces:
+    """The nearest faces at each pixel, sorted by depth; ties are sorted by row."""
 
-    face: Int[Tensor, "images height width layers"]
-    """Row of the packed triangles, −1 where there is none; 32 bits."""
-    depth: Float[Tensor, "images height width layers"]
-    """Along the optical axis; +inf where there is none."""
+    pix_to_face: Int[Tensor, "images height width faces_per_pixel"]
+    """Row of the packed triangles, as int32; −1 where there is none."""
+    zbuf: Float[Tensor, "images height width faces_per_pixel"]
+    """Depth along the optical axis; +inf where there is no face."""
 
 
 def rasterize(
@@ -44,28 +47,30 @@ def rasterize(
     intrinsics: Float[Tensor, "images 3 3"],
     width: int,
     height: int,
-    layers: int = 1,
+    faces_per_pixel: int = 1,
     near: float = 1e-3,
-    blur: float = 0.0,
-    cull: bool = False,
+    blur_radius: float = 0.0,
+    cull_backfaces: bool = False,
     backend: Backend = "auto",
-) -> Visible:
-    """The `layers` nearest faces beyond `near` at each pixel's centre.
+) -> RasterizedFaces:
+    """The `faces_per_pixel` nearest faces beyond depth `near` at each pixel's center.
 
-    Triangles are corners in the frame of the camera that sees them (x right, y down, z
-    forward); image k has the rows [first_face[k], first_face[k + 1]). `cull` leaves out faces
-    that are seen clockwise, from behind. Faces with no area, or with corners that are not
-    finite, cover nothing.
+    Triangles are given by their corners in the frame of the camera that renders them (x right,
+    y down, z forward); image k has the rows [first_face[k], first_face[k + 1]).
+    `cull_backfaces` omits faces whose corners appear in clockwise order, which are seen from
+    behind. Faces with zero area or non-finite corners cover no pixels.
 
-    With `blur`, in pixels, a face also counts at pixels that near to its outline, there with
-    the depth of the outline's nearest point. Of a face that crosses the near plane, the outline
-    is what of its three sides lies beyond.
+    With a `blur_radius`, in pixels, a face also covers pixels whose center is within this
+    distance of its outline, with the depth of the nearest point of the outline. The outline of
+    a face that crosses the near plane is the part of its sides beyond that plane.
     """
-    assert min(layers, near) > 0 <= blur, (layers, near, blur)
-    assert len(first_face) == len(intrinsics) + 1, "an offset for each image, and the end"
+    assert min(faces_per_pixel, near) > 0 <= blur_radius, (faces_per_pixel, near, blur_radius)
+    assert len(first_face) == len(intrinsics) + 1, (
+        "first_face needs one offset per image, and the end"
+    )
     kernel = implementation(__name__, backend, triangles)
-    face, depth = kernel.rasterize(
+    pix_to_face, zbuf = kernel.rasterize(
         triangles.detach(), first_face, intrinsics.detach(), width, height,
-        layers, near, blur, cull,
+        faces_per_pixel, near, blur_radius, cull_backfaces,
     )  # fmt: skip
-    return Visible(face, depth)
+    return RasterizedFaces(pix_to_face, zbuf)

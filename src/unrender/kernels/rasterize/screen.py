@@ -1,4 +1,4 @@
-"""Rays of pixels and faces' outlines in double precision, the same for every backend."""
+"""Pixel rays and outlines of faces in double precision, the same for every backend."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ def pixel_rays(
 ) -> tuple[
     Float[Tensor, "images width"], Float[Tensor, "images height"], Float[Tensor, "images"]
 ]:
-    """x of each column, y of each row and the shear s: the ray is (x − s y, y, 1)."""
+    """x of each column, y of each row and the shear s; a pixel's ray is (x − s y, y, 1)."""
     k = intrinsics.double()
     column = torch.arange(width, device=k.device) + 0.5
     row = torch.arange(height, device=k.device) + 0.5
@@ -26,14 +26,14 @@ def outlines(
 ) -> Float[Tensor, "faces 3 4"]:
     """The sides bc, ca and ab of each face in pixels, from (x, y) to (x, y).
 
-    They end at the near plane; NaN where a side lies before it. Differentiable.
+    They are clipped at the near plane, and NaN if they lie in front of it. Differentiable.
     """
     start = triangles.double()[:, [1, 2, 0]].flatten(0, 1)
     end = triangles.double()[:, [2, 0, 1]].flatten(0, 1)
     k = intrinsics.double().repeat_interleave(3, 0)
-    found = torch.cat(segments(start, end, k, near)[:2], dim=1)
+    clipped = torch.cat(segments(start, end, k, near)[:2], dim=1)
     hidden = torch.maximum(start[:, 2], end[:, 2]) < near
-    return torch.where(hidden[:, None], torch.nan, found).view(-1, 3, 4)
+    return torch.where(hidden[:, None], torch.nan, clipped).view(-1, 3, 4)
 
 
 def segments(
@@ -47,18 +47,18 @@ def segments(
     Float[Tensor, "edges"],
     Float[Tensor, "edges"],
 ]:
-    """What of edges lies beyond the near plane: both ends in pixels, and their depths.
+    """Edges clipped at the near plane: both ends in pixels, and their depths.
 
-    Edges that lie before it wholly give numbers that mean nothing. Differentiable.
+    The values are meaningless for edges entirely in front of it. Differentiable.
     """
-    across = (start[:, 2] < near) != (end[:, 2] < near)
-    step = torch.where(across, end[:, 2] - start[:, 2], 1.0)
-    share = torch.where(across, (near - start[:, 2]) / step, 0.0)[:, None]
-    cut = start + share * (end - start)
+    crosses = (start[:, 2] < near) != (end[:, 2] < near)
+    step = torch.where(crosses, end[:, 2] - start[:, 2], 1.0)
+    fraction = torch.where(crosses, (near - start[:, 2]) / step, 0.0)[:, None]
+    crossing = start + fraction * (end - start)
     pixels: list[Tensor] = []
     depths: list[Tensor] = []
     for point in (start, end):
-        x, y, z = torch.where((point[:, 2] < near)[:, None], cut, point).unbind(1)
+        x, y, z = torch.where((point[:, 2] < near)[:, None], crossing, point).unbind(1)
         z = z.clamp_min(near)
         u = (intrinsics[:, 0, 0] * x + intrinsics[:, 0, 1] * y) / z + intrinsics[:, 0, 2]
         pixels.append(torch.stack([u, intrinsics[:, 1, 1] * y / z + intrinsics[:, 1, 2]], 1))
@@ -67,5 +67,6 @@ def segments(
 
 
 def image_of_face(first_face: Int[Tensor, "offsets"]) -> Int[Tensor, "faces"]:
-    number = torch.arange(len(first_face) - 1, device=first_face.device)
-    return number.repeat_interleave(first_face.diff())
+    """The image of each row of the packed triangles."""
+    image = torch.arange(len(first_face) - 1, device=first_face.device)
+    return image.repeat_interleave(first_face.diff())

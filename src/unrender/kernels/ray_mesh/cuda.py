@@ -1,4 +1,6 @@
-"""On a GPU: torch's own operations, every ray and every face; for meshes of some thousands."""
+"""Not a GPU kernel: this backend runs the PyTorch reference, which tests every ray against
+every face. It is meant for meshes of a few thousand faces.
+"""
 
 from unrender.kernels.ray_mesh.reference import any_hit, closest_hit
 

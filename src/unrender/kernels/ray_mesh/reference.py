@@ -1,23 +1,24 @@
-"""Rays and triangles in plain torch: every ray and every face, some at a time."""
+"""Intersections of rays and triangles in PyTorch: every ray and every face, in chunks."""
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.kernels.ray_mesh.tree import TriangleTree
+from unrender.kernels.ray_mesh.bvh import TriangleBVH
 
-AT_ONCE = 1 << 20
-"""Pairs that are held together."""
+MAX_PAIRS = 1 << 20
+"""Maximum number of ray-face pairs in memory at once."""
 
 
-def _meetings(
+def _intersections(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
     corners: Float[Tensor, "faces 9"],
 ) -> tuple[Float[Tensor, "rays faces"], Float[Tensor, "rays faces 3"]]:
-    """How far every ray meets every face, +inf where it does not, and where in the face.
+    """Ray parameter t of every ray and face, +inf where they miss, and barycentrics.
 
-    As seen from the origin, d·(b × c) is on which side of the edge from b to c a ray passes.
+    With the origin at 0, the sign of d·(b × c) tells on which side of the edge from b to c the
+    ray passes.
     """
     directions = directions[:, None].double()
     a, b, c = (corners.double().view(-1, 3, 3) - origins[:, None, None].double()).unbind(2)
@@ -30,39 +31,39 @@ def _meetings(
     weights = sides / torch.where(total != 0, total, 1)[..., None]
     points = weights[..., :1] * a + weights[..., 1:2] * b + weights[..., 2:] * c
     distance = (points * directions).sum(2) / directions.square().sum(2)
-    met = inside & (distance > 0)
-    return torch.where(met, distance, torch.inf), weights
+    hit = inside & (distance > 0)
+    return torch.where(hit, distance, torch.inf), weights
 
 
 def closest_hit(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    farthest: Float[Tensor, "rays"],
-    tree: TriangleTree,
+    t_max: Float[Tensor, "rays"],
+    bvh: TriangleBVH,
 ) -> tuple[Float[Tensor, "rays"], Int[Tensor, "rays"], Float[Tensor, "rays 3"]]:
-    at_once = max(1, AT_ONCE // len(tree.rows))
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    for part in range(0, max(len(origins), 1), at_once):
-        here = slice(part, part + at_once)
-        distance, weights = _meetings(origins[here], directions[here], tree.corners)
+    chunk = max(1, MAX_PAIRS // len(bvh.rows))
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for first in range(0, max(len(origins), 1), chunk):
+        chosen = slice(first, first + chunk)
+        distance, weights = _intersections(origins[chosen], directions[chosen], bvh.corners)
         nearest, index = distance.min(1)
-        met = nearest < farthest[here]
+        hit = nearest < t_max[chosen]
         weights = weights.gather(1, index[:, None, None].expand(-1, 1, 3))[:, 0]
-        found.append(
+        parts.append(
             (
-                torch.where(met, nearest.to(farthest), farthest[here]),
-                torch.where(met, tree.rows[index], -1),
-                torch.where(met[:, None], weights, 0).to(origins),
+                torch.where(hit, nearest.to(t_max), t_max[chosen]),
+                torch.where(hit, bvh.rows[index], -1),
+                torch.where(hit[:, None], weights, 0).to(origins),
             )
         )
-    distance, face, weights = (torch.cat(each) for each in zip(*found, strict=True))
+    distance, face, weights = (torch.cat(each) for each in zip(*parts, strict=True))
     return distance, face, weights
 
 
 def any_hit(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
-    farthest: Float[Tensor, "rays"],
-    tree: TriangleTree,
+    t_max: Float[Tensor, "rays"],
+    bvh: TriangleBVH,
 ) -> Bool[Tensor, "rays"]:
-    return closest_hit(origins, directions, farthest, tree)[1] >= 0
+    return closest_hit(origins, directions, t_max, bvh)[1] >= 0

@@ -1,1 +1,1 @@
-"""What all kernels share: choice of backend, compilation, SIMD helpers, threads."""
+"""Shared by all kernels: backend selection, compilation, SIMD helpers and threads."""

@@ -1,4 +1,4 @@
-"""Which implementation of a kernel runs."""
+"""Selection of the implementation that runs a kernel."""
 
 import os
 from functools import cache
@@ -10,21 +10,22 @@ import torch
 from torch import Tensor
 
 Backend = Literal["auto", "reference", "cpu", "cuda"]
-"""`auto` takes the fast implementation for the tensors' device, or else the reference."""
+"""`auto` selects the fast implementation for the tensors' device, or the reference if none."""
 
 
 @cache
 def has_triton() -> bool:
-    """Triton comes with torch's CUDA builds on Linux; elsewhere GPUs run the reference."""
+    """Whether Triton is installed: it comes with CUDA builds of torch on Linux."""
     return find_spec("triton") is not None
 
 
 def interpreting() -> bool:
-    """Whether Triton's kernels run in its interpreter: slow, and without a GPU."""
+    """Whether Triton kernels run in its interpreter, which is slow but needs no GPU."""
     return has_triton() and os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def resolve(backend: Backend, tensor: Tensor) -> Literal["reference", "cpu", "cuda"]:
+    """The backend that `backend` selects for `tensor`. ValueError if it cannot run there."""
     device = tensor.device.type
     if backend == "auto":
         if tensor.dtype != torch.float32:
@@ -34,7 +35,7 @@ def resolve(backend: Backend, tensor: Tensor) -> Literal["reference", "cpu", "cu
         return "cpu" if device == "cpu" else "reference"
     if backend == "cpu" and device != "cpu":
         raise ValueError(
-            f'backend "cpu" was asked for tensors on {tensor.device}: move them to the CPU, '
+            f'backend "cpu" cannot run on tensors on {tensor.device}: move them to the CPU, '
             'or use backend="auto"'
         )
     if backend == "cuda" and not has_triton():
@@ -43,12 +44,12 @@ def resolve(backend: Backend, tensor: Tensor) -> Literal["reference", "cpu", "cu
         )
     if backend == "cuda" and device != "cuda" and not interpreting():
         raise ValueError(
-            f'backend "cuda" was asked for tensors on {tensor.device}: move them to a GPU, '
+            f'backend "cuda" cannot run on tensors on {tensor.device}: move them to a GPU, '
             'or use backend="auto"'
         )
     return backend
 
 
 def implementation(package: str, backend: Backend, tensor: Tensor) -> Any:
-    """The module of a kernel's package that computes on `tensor`; imported when first used."""
+    """The backend module of kernel `package` for `tensor`, imported on first use."""
     return import_module(f"{package}.{resolve(backend, tensor)}")

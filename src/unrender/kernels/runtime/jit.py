@@ -1,8 +1,8 @@
-"""Numba as every CPU kernel here uses it, and the threads they run on.
+"""Numba compilation for the CPU kernels, and the thread pool that they run on.
 
-Kernels are compiled without the interpreter lock and run from a pool of Python threads, each on
-its own share of the work. That costs some microseconds a call, needs no OpenMP or TBB at the
-user's, and compiles several times faster than Numba's own parallel loops.
+Kernels are compiled without the global interpreter lock and run on a pool of Python threads,
+each on its own part of the work. A call costs a few microseconds of overhead, needs neither
+OpenMP nor TBB, and compiles several times faster than Numba's own parallel loops.
 """
 
 import sys
@@ -17,8 +17,8 @@ import torch
 from numba.core.event import Event, Listener, register
 
 
-class _Announcer(Listener):
-    """Says on stderr, once a module, that Numba compiles: a first call takes seconds."""
+class _CompilationNotice(Listener):
+    """Reports on stderr, once per module, that Numba compiles: the first call takes seconds."""
 
     def __init__(self) -> None:
         self.announced: set[str] = set()
@@ -36,7 +36,7 @@ class _Announcer(Listener):
 
 
 PACKAGE = __name__.split(".", maxsplit=1)[0]
-register("numba:compile", _Announcer())
+register("numba:compile", _CompilationNotice())
 
 Kernel = Callable[..., Any]
 Job = TypeVar("Job")
@@ -44,27 +44,27 @@ Result = TypeVar("Result")
 
 
 def jit(function: Kernel) -> Kernel:
-    """Compile on first call; the machine code is kept on disk between runs.
+    """Compile on the first call, with fast math; machine code is cached on disk between runs.
 
-    A loop over `range(first, last)` might begin below zero, where an index counts from the end:
-    LLVM then computes number by number. Over `range(len(part))` of a slice it takes vectors.
+    LLVM does not vectorize a loop over `range(first, last)`, because the index might be
+    negative and count from the end. It does vectorize loops over `range(len(part))` of a slice.
     """
     compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
     return cast(Kernel, compiler(function))
 
 
-def exact(function: Kernel) -> Kernel:
-    """As `jit`, but with every sum and product rounded as it is written, NaN included.
+def strict_jit(function: Kernel) -> Kernel:
+    """Like `jit`, without fast math: operations are rounded in source order, and NaN is kept.
 
-    For what is compared, not added up: which side of an edge a pixel lies on, or a bound in a
-    search, which must hold for the number as it is computed.
+    For values that are compared rather than summed, such as the side of an edge that a pixel
+    lies on, or a bound in a tree search.
     """
     compiler = numba.njit(cache=True, nogil=True, error_model="numpy")
     return cast(Kernel, compiler(function))
 
 
 def inline(function: Kernel) -> Kernel:
-    """A helper that is compiled into each kernel that calls it."""
+    """A helper function that is inlined into every kernel that calls it."""
     compiler = numba.njit(
         cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always"
     )
@@ -72,12 +72,12 @@ def inline(function: Kernel) -> Kernel:
 
 
 def _start_thread() -> None:
-    """Each pool thread runs torch on itself alone, and never records gradients.
+    """Set up a pool thread: one torch thread, no autograd, and denormals flushed to zero.
 
-    The gradients of what lies behind a surface are too small for normal floats, and a processor
-    takes a hundred times as long for each of those: they are zero here.
+    Gradients of samples behind a surface are often denormal, and processors take about a
+    hundred times as long for denormal numbers.
     """
-    # Asked for its number first: else torch would set it anew, to that of another thread.
+    # The getter initializes torch's setting, which would otherwise be overwritten later.
     torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -90,50 +90,50 @@ def _pool(num_threads: int) -> ThreadPoolExecutor:
 
 
 def num_threads() -> int:
-    """As many as torch uses, so that one setting governs both: `torch.set_num_threads`."""
+    """Torch's number of threads, so that `torch.set_num_threads` governs the kernels too."""
     return torch.get_num_threads()
 
 
 def run_threads(
-    function: Callable[[Job], Result], jobs: Iterable[Job], takes_part: bool = True
+    function: Callable[[Job], Result], jobs: Iterable[Job], include_caller: bool = True
 ) -> list[Result]:
-    """The results of `function` on every job, in order, on all threads.
+    """The results of `function` on every job, in order, computed on all threads.
 
-    The calling thread takes part, unless the function computes with torch: that would start
-    threads of its own.
+    Use `include_caller=False` if the function calls torch, which would start its own threads
+    from the calling thread.
     """
     jobs = list(jobs)
     if len(jobs) <= 1 or num_threads() == 1:
         with torch.no_grad():
             return [function(job) for job in jobs]
-    if not takes_part:
+    if not include_caller:
         return list(_pool(num_threads()).map(function, jobs))
     results: dict[int, Result] = {}
     task = function, jobs, count(), results
     others = min(num_threads(), len(jobs)) - 1
-    waiting = [_pool(num_threads()).submit(_work, *task) for _ in range(others)]
+    futures = [_pool(num_threads()).submit(_run_jobs, *task) for _ in range(others)]
     try:
         with torch.no_grad():
-            _work(*task)
+            _run_jobs(*task)
     finally:
-        wait(waiting)
-    for other in waiting:
-        other.result()
+        wait(futures)
+    for future in futures:
+        future.result()
     return [results[number] for number in range(len(jobs))]
 
 
-def _work(
+def _run_jobs(
     function: Callable[[Job], Result],
     jobs: list[Job],
     numbers: Iterator[int],
     results: dict[int, Result],
 ) -> None:
-    """Do the next job until none is left; a call of `next` is never interrupted."""
+    """Run the next job until none is left; `next` on a counter is atomic under the GIL."""
     while (number := next(numbers)) < len(jobs):
         results[number] = function(jobs[number])
 
 
 def shares(total: int, parts: int) -> list[tuple[int, int]]:
-    """[start, stop) of `parts` nearly equal shares of `total` items; empty ones left out."""
+    """Nearly equal ranges [start, stop) of `total` items: at most `parts`, none empty."""
     edges = [total * part // parts for part in range(parts + 1)]
     return [(a, b) for a, b in pairwise(edges) if b > a]

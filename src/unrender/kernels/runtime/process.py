@@ -1,4 +1,4 @@
-"""What a process that runs kernels for long should set, and what memory it took."""
+"""Settings for processes that run kernels for a long time, and their peak memory."""
 
 import ctypes
 import platform
@@ -14,9 +14,9 @@ BYTES = 1 << 30
 
 
 def prepare_process() -> None:
-    """What a program sets that is made for long computations, before the first of them.
+    """Flush denormals and keep freed memory. Call it before the first large computation.
 
-    Torch's threads inherit the flushing of denormals when they start, with the first large
+    Torch's threads inherit the flushing of denormals when they start, at the first large
     operation.
     """
     torch.set_flush_denormal(True)
@@ -25,10 +25,10 @@ def prepare_process() -> None:
 
 @contextmanager
 def flushed_denormals() -> Generator[None]:
-    """Numbers below normal floats are zero in the calling thread.
+    """Flush denormal numbers to zero in the calling thread.
 
-    Means that an optimiser keeps of gradients that have ceased pass through them, and a
-    processor takes a hundred times as long for each.
+    The running averages of an optimizer become denormal where gradients have vanished, and
+    processors take about a hundred times as long for denormal numbers.
     """
     torch.set_flush_denormal(True)
     try:
@@ -39,11 +39,11 @@ def flushed_denormals() -> Generator[None]:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep freed arrays for the next ones; returns whether it could be asked.
+    """Make glibc keep freed memory for later allocations; returns whether that succeeded.
 
-    By default it hands every large array back to the system, which zeroes its pages again on
-    the next use: half of the time of a small network's layers. Other systems' allocators have
-    no such setting.
+    By default it returns every large array to the system, which zeroes its pages again on the
+    next use: half of the time of a small network's layers. Allocators of other systems have no
+    such setting.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -53,7 +53,7 @@ def keep_freed_memory() -> bool:
 
 
 def peak_memory_mb() -> float | None:
-    """Most memory this process ever held, in MB; None on systems that do not tell."""
+    """Peak resident memory of this process in MB; None if the system does not report it."""
     try:
         import resource  # noqa: PLC0415 - absent on Windows
     except ImportError:

@@ -1,13 +1,13 @@
 """Products of small matrices in vector registers, for use inside Numba kernels.
 
-Numba leaves the choice of vector instructions to LLVM's loop vectoriser, which does not find
-the register tiles that matrix products need: it reaches a tenth of the machine's rate. These
-functions say the tiles out loud, as vector instructions of LLVM, which every processor's
-backend knows: no assembly, and no compiler at the user's.
+Numba leaves the choice of vector instructions to LLVM's loop vectorizer, which does not find
+the register tiles that matrix products need: it reaches a tenth of the peak rate. These
+functions emit the tiles explicitly as vector instructions of LLVM, which every processor's
+backend supports: no assembly, and no compiler on the user's machine.
 
-Arrays of points lie in panels: PANEL points, all of their features one above the other, so that
-a tile reads and writes neighbouring memory. Arguments are addresses, and strides in numbers of
-float32.
+Arrays of points are stored in panels of PANEL points, with all of their features one above the
+other, so that a tile reads and writes contiguous memory. Arguments are addresses, and strides
+are in units of float32.
 """
 
 from itertools import product
@@ -20,19 +20,19 @@ from numba.extending import intrinsic
 
 _FEATURES = llvm.get_host_cpu_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx") else 4
-"""Numbers in a vector register of this machine."""
+"""Width of this machine's vector registers in float32."""
 ROWS = 4 if LANES == 8 else 8
-"""Rows of a tile: as many as leave few registers idle (AVX has 16 of them, the others 32)."""
+"""Rows of a tile, chosen to use most registers (AVX has 16 of them, the others 32)."""
 COLUMNS = 2
-"""Vectors in a row of a tile."""
+"""Vectors per row of a tile."""
 PANEL = LANES * COLUMNS
-"""Points in a row of a tile."""
-INNER = (4, 2) if LANES == 8 else (4, 4)
-"""Rows and columns of a tile of inner products: a register for each product."""
+"""Points per row of a tile."""
+INNER_TILE = (4, 2) if LANES == 8 else (4, 4)
+"""Rows and columns of a tile of inner products, with one register for each product."""
 
 
 class _Builder:
-    """What both tiles need of LLVM."""
+    """LLVM instructions that both kinds of tile use."""
 
     def __init__(self, builder: Any):
         self.builder = builder
@@ -44,7 +44,7 @@ class _Builder:
         return self.index(value)
 
     def at(self, address: Any, offset: Any, kind: Any) -> Any:
-        """A pointer `offset` numbers behind an address."""
+        """A pointer to `address` plus `offset` float32 values."""
         where = self.builder.add(address, self.builder.shl(offset, self.constant(2)))
         return self.builder.inttoptr(where, kind.as_pointer())
 
@@ -61,8 +61,8 @@ class _Builder:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return self.builder.shuffle_vector(one, undefined, zeros)
 
-    def pairs(self, a: Any, b: Any) -> Any:
-        """Sums of neighbouring lanes: those of `a`, then those of `b`."""
+    def add_pairs(self, a: Any, b: Any) -> Any:
+        """Sums of adjacent lanes: those of `a`, then those of `b`."""
         parts = [
             self.builder.shuffle_vector(
                 a, b, ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(lanes))
@@ -73,26 +73,26 @@ class _Builder:
 
     def accumulators(self, count: int) -> list[Any]:
         zero = ir.Constant(self.vector, [0.0] * LANES)
-        places = [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]
-        for place in places:
-            self.builder.store(zero, place)
-        return places
+        pointers = [cgutils.alloca_once(self.builder, self.vector) for _ in range(count)]
+        for pointer in pointers:
+            self.builder.store(zero, pointer)
+        return pointers
 
-    def add_product(self, place: Any, a: Any, b: Any) -> None:
-        # "contract" lets one instruction multiply and add, where there is one.
+    def multiply_add(self, accumulator: Any, a: Any, b: Any) -> None:
+        # "contract" permits a fused multiply-add where the processor has one.
         both = self.builder.fmul(a, b, flags=("contract",))
-        total = self.builder.fadd(both, self.builder.load(place), flags=("contract",))
-        self.builder.store(total, place)
+        total = self.builder.fadd(both, self.builder.load(accumulator), flags=("contract",))
+        self.builder.store(total, accumulator)
 
 
 PLAIN, RELU, MASK = 0, 1, 2
-"""What a product goes through: nothing; max with 0; or 0 where a mask is not positive."""
+"""Epilogues of a product: none; max with 0; or 0 where a mask is not positive."""
 
 
 @intrinsic
 @no_type_check
 def copy_row(context, source, target):
-    """One feature of a panel's points, from address to address."""
+    """Copy one feature of a panel's points from one address to another."""
 
     @no_type_check
     def generate(context, builder, signature, arguments):
@@ -107,11 +107,11 @@ def copy_row(context, source, target):
 
 @intrinsic
 @no_type_check
-def multiply_tile(context, a, a_row, a_column, b, c, depth, mask, after):
-    """C = A B for ROWS rows of A and one panel B; `after` is PLAIN, RELU or MASK.
+def multiply_tile(context, a, a_row, a_column, b, c, depth, mask, epilogue):
+    """C = A B for ROWS rows of A and one panel B; `epilogue` is PLAIN, RELU or MASK.
 
-    A number of A is at a + row a_row + column a_column. B has `depth` rows of PANEL numbers;
-    C and the mask have ROWS.
+    An entry of A is at a + row a_row + column a_column. B has `depth` rows of PANEL entries; C
+    and the mask have ROWS.
     """
 
     @no_type_check
@@ -120,7 +120,7 @@ def multiply_tile(context, a, a_row, a_column, b, c, depth, mask, after):
         mode = signature.args[-1].literal_value
         make = _Builder(builder)
         zero = ir.Constant(make.vector, [0.0] * LANES)
-        places = make.accumulators(ROWS * COLUMNS)
+        accumulators = make.accumulators(ROWS * COLUMNS)
         with cgutils.for_range(builder, depth) as loop:
             row = builder.mul(loop.index, make.constant(PANEL))
             right = [
@@ -131,36 +131,36 @@ def multiply_tile(context, a, a_row, a_column, b, c, depth, mask, after):
                 offset = builder.add(column, builder.mul(make.constant(r), a_row))
                 left = make.broadcast(a, offset)
                 for v in range(COLUMNS):
-                    make.add_product(places[r * COLUMNS + v], left, right[v])
-        for i, place in enumerate(places):
+                    make.multiply_add(accumulators[r * COLUMNS + v], left, right[v])
+        for i, accumulator in enumerate(accumulators):
             offset = make.constant(i * LANES)
-            value = builder.load(place)
+            value = builder.load(accumulator)
             if mode != PLAIN:
-                judge = value if mode == RELU else make.load(mask, offset)
-                positive = builder.fcmp_ordered(">", judge, zero)
+                criterion = value if mode == RELU else make.load(mask, offset)
+                positive = builder.fcmp_ordered(">", criterion, zero)
                 value = builder.select(positive, value, zero)
             make.store(value, c, offset)
         return context.get_dummy_value()
 
-    if not isinstance(after, types.IntegerLiteral):
+    if not isinstance(epilogue, types.IntegerLiteral):
         return None
-    return types.void(*[types.int64] * 7, after), generate
+    return types.void(*[types.int64] * 7, epilogue), generate
 
 
 @intrinsic
 @no_type_check
 def inner_products(context, a, a_panel, b, b_panel, c, panels):
-    """C += A Bᵀ for INNER[0] rows of A and INNER[1] of B, which go on from panel to panel.
+    """C += A Bᵀ for INNER_TILE[0] rows of A and INNER_TILE[1] of B, summed over all panels.
 
-    Row i of panel p of A is at a + p a_panel + i PANEL, and so for B. C's numbers are
-    contiguous, row by row.
+    Row i of panel p of A is at a + p a_panel + i PANEL, and likewise for B. C is contiguous,
+    row by row.
     """
 
     @no_type_check
     def generate(context, builder, signature, arguments):
         a, a_panel, b, b_panel, c, panels = arguments
         make = _Builder(builder)
-        places = make.accumulators(INNER[0] * INNER[1])
+        accumulators = make.accumulators(INNER_TILE[0] * INNER_TILE[1])
         with cgutils.for_range(builder, panels) as loop:
             starts = [builder.mul(loop.index, stride) for stride in (a_panel, b_panel)]
             for v in range(COLUMNS):
@@ -169,14 +169,16 @@ def inner_products(context, a, a_panel, b, b_panel, c, panels):
                         make.load(x, builder.add(at, make.constant(i * PANEL + v * LANES)))
                         for i in range(rows)
                     ]
-                    for x, at, rows in zip((a, b), starts, INNER, strict=True)
+                    for x, at, rows in zip((a, b), starts, INNER_TILE, strict=True)
                 )
-                for place, (one, other) in zip(places, product(left, right), strict=True):
-                    make.add_product(place, one, other)
-        # Sums of neighbouring lanes, of two vectors at a time, until each lane is one product.
-        sums = [builder.load(place) for place in places]
+                for accumulator, (one, other) in zip(
+                    accumulators, product(left, right), strict=True
+                ):
+                    make.multiply_add(accumulator, one, other)
+        # Add adjacent lanes of two vectors at a time until each lane holds one inner product.
+        sums = [builder.load(accumulator) for accumulator in accumulators]
         for _ in range(LANES.bit_length() - 1):
-            sums = [make.pairs(sums[i], sums[i + 1]) for i in range(0, len(sums), 2)]
+            sums = [make.add_pairs(sums[i], sums[i + 1]) for i in range(0, len(sums), 2)]
         for i, value in enumerate(sums):
             offset = make.constant(i * LANES)
             make.store(builder.fadd(value, make.load(c, offset)), c, offset)

@@ -1,4 +1,4 @@
-"""Sparse voxel grids: features at those vertices of a volume where there is something.
+"""Interpolation in sparse voxel grids, which store features only at occupied vertices.
 
 Yu et al., "Plenoxels" (2022), sec. 3.1: a dense array of indices into a table of rows.
 """
@@ -15,12 +15,12 @@ def sparse_sample(
     points: Float[Tensor, "points 3"],
     backend: Backend = "auto",
 ) -> Float[Tensor, "points channels"]:
-    """The grid's values at points, interpolated between the vertices of a cell.
+    """Interpolate the grid at points, trilinearly.
 
-    A vertex has the row that `index` names, in [0, rows); row 0 stands for all vertices where
-    there is nothing, and has no gradient: keep it at 0. The first vertex of an axis lies at 0
-    and the last at 1. Points outside take the value at the nearest point of the box, and have
-    no derivative across its wall. Differentiable in the rows and in the points.
+    `index` has the row of each vertex, in [0, rows); row 0 is shared by all empty vertices,
+    must be 0 and gets no gradient. The first vertex of an axis is at 0 and the last at 1.
+    Points outside get the value at the nearest point of the box, and have no gradient along the
+    clamped coordinates. Differentiable in the rows and in the points.
     """
-    assert min(index.shape) > 1, "at least two vertices along each axis"
+    assert min(index.shape) > 1, "a sparse grid needs at least two vertices along each axis"
     return implementation(__name__, backend, rows).sparse_sample(rows, index, points)

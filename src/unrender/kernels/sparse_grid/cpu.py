@@ -1,9 +1,9 @@
-"""Sparse voxel grids on the CPU.
+"""Interpolation in sparse voxel grids on the CPU.
 
-The gradient's scatter is parallel over planes of equal x: each thread passes over all points
-and adds to the rows of the vertices in its own planes. So it needs no atomics, and each row
-adds up its points in their order, whatever the number of threads. No two vertices share a row,
-but for those of empty space, whose row is left out.
+The scatter of the gradient is parallel over planes of equal x: each thread loops over all
+points and adds to the rows of the vertices in its own planes. There are no atomics, and each
+row sums its points in their order for any number of threads. Two vertices never share a row,
+except for row 0 of empty vertices, which is omitted.
 """
 
 from itertools import pairwise
@@ -20,9 +20,9 @@ from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, 
 @inline
 @no_type_check
 def _cell(point, size):
-    """The vertex below a point along an axis, and how far above it the point lies."""
+    """Vertex below a point along an axis, and the point's offset from it."""
     scaled = min(max(point, np.float32(0)), np.float32(1)) * np.float32(size - 1)
-    # What is not a number must not reach outside the grid either.
+    # NaN must not index outside the grid either.
     below = max(min(np.int32(scaled), np.int32(size - 2)), np.int32(0))
     return below, scaled - np.float32(below)
 
@@ -58,7 +58,7 @@ def _forward(points, rows, index, first, last, out):
 @jit
 @no_type_check
 def _point_gradient(points, rows, index, gradient, first, last, out):
-    """The derivative by position; 0 for points outside the box."""
+    """Gradient with respect to the points; 0 for points outside the box."""
     one = np.float32(1)
     zero = np.float32(0)
     size_x, size_y, size_z = index.shape
@@ -78,21 +78,21 @@ def _point_gradient(points, rows, index, gradient, first, last, out):
                 for c in range(len(g)):
                     total += g[c] * row[c]
             sums[corner] = total
-        by_x = (one - v) * ((one - w) * (sums[4] - sums[0]) + w * (sums[5] - sums[1]))
-        by_x += v * ((one - w) * (sums[6] - sums[2]) + w * (sums[7] - sums[3]))
-        by_y = (one - u) * ((one - w) * (sums[2] - sums[0]) + w * (sums[3] - sums[1]))
-        by_y += u * ((one - w) * (sums[6] - sums[4]) + w * (sums[7] - sums[5]))
-        by_z = (one - u) * ((one - v) * (sums[1] - sums[0]) + v * (sums[3] - sums[2]))
-        by_z += u * ((one - v) * (sums[5] - sums[4]) + v * (sums[7] - sums[6]))
-        out[i, 0] = by_x * np.float32(size_x - 1) if zero <= points[i, 0] <= one else zero
-        out[i, 1] = by_y * np.float32(size_y - 1) if zero <= points[i, 1] <= one else zero
-        out[i, 2] = by_z * np.float32(size_z - 1) if zero <= points[i, 2] <= one else zero
+        grad_x = (one - v) * ((one - w) * (sums[4] - sums[0]) + w * (sums[5] - sums[1]))
+        grad_x += v * ((one - w) * (sums[6] - sums[2]) + w * (sums[7] - sums[3]))
+        grad_y = (one - u) * ((one - w) * (sums[2] - sums[0]) + w * (sums[3] - sums[1]))
+        grad_y += u * ((one - w) * (sums[6] - sums[4]) + w * (sums[7] - sums[5]))
+        grad_z = (one - u) * ((one - v) * (sums[1] - sums[0]) + v * (sums[3] - sums[2]))
+        grad_z += u * ((one - v) * (sums[5] - sums[4]) + v * (sums[7] - sums[6]))
+        out[i, 0] = grad_x * np.float32(size_x - 1) if zero <= points[i, 0] <= one else zero
+        out[i, 1] = grad_y * np.float32(size_y - 1) if zero <= points[i, 1] <= one else zero
+        out[i, 2] = grad_z * np.float32(size_z - 1) if zero <= points[i, 2] <= one else zero
 
 
 @jit
 @no_type_check
 def _count(points, size_x):
-    """How many points have a vertex in each plane of equal x."""
+    """Number of points that have a vertex in each plane of equal x."""
     counts = np.zeros(size_x, np.int64)
     for i in range(len(points)):
         x, _ = _cell(points[i, 0], size_x)
@@ -131,7 +131,7 @@ def _scatter(points, gradient, index, first, last, out):
 
 
 def _plane_shares(counts: np.ndarray, parts: int) -> list[tuple[int, int]]:
-    """[first, last) planes of each thread: all planes, with about as much to add to each."""
+    """Split all planes into [first, last) with about the same number of points each."""
     work = counts.cumsum()
     inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
     edges = [0, *(int(edge) for edge in inner), len(counts)]
@@ -149,36 +149,38 @@ def sparse_sample(
 class _SparseSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
-        table, places = rows.detach().contiguous(), points.detach().contiguous()
+        table, positions = rows.detach().contiguous(), points.detach().contiguous()
         index = index.contiguous()
         out = rows.new_empty(len(points), rows.shape[1])
-        arrays = places.numpy(), table.numpy(), index.numpy()
+        arrays = positions.numpy(), table.numpy(), index.numpy()
         target = out.numpy()
         run_threads(
             lambda share: _forward(*arrays, *share, target),
             shares(len(points), num_threads()),
         )
-        ctx.save_for_backward(table, index, places)
+        ctx.save_for_backward(table, index, positions)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        table, index, places = ctx.saved_tensors
-        x, cells = places.numpy(), index.numpy()
-        above = gradients[0].contiguous().numpy()
+        table, index, positions = ctx.saved_tensors
+        x, cells = positions.numpy(), index.numpy()
+        grad_output = gradients[0].contiguous().numpy()
         row_gradient = point_gradient = None
         if ctx.needs_input_grad[0]:
             row_gradient = torch.zeros_like(table)
             target = row_gradient.numpy()
             run_threads(
-                lambda share: _scatter(x, above, cells, *share, target),
+                lambda share: _scatter(x, grad_output, cells, *share, target),
                 _plane_shares(_count(x, len(cells)), num_threads()),
             )
         if ctx.needs_input_grad[2]:
-            point_gradient = torch.empty_like(places)
-            moved = point_gradient.numpy()
+            point_gradient = torch.empty_like(positions)
+            point_target = point_gradient.numpy()
             run_threads(
-                lambda share: _point_gradient(x, table.numpy(), cells, above, *share, moved),
+                lambda share: _point_gradient(
+                    x, table.numpy(), cells, grad_output, *share, point_target
+                ),
                 shares(len(x), num_threads()),
             )
         return row_gradient, None, point_gradient

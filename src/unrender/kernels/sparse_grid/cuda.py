@@ -1,8 +1,8 @@
-"""Sparse voxel grids on a GPU.
+"""Interpolation in sparse voxel grids on a GPU, in Triton.
 
-A lane of a tile is one channel of a point, so that a row's channels are read together. Points
-add their gradients to the rows by atomics: the order of the sums, and so their last digits,
-differ from run to run; the gradient by the points does not.
+A lane of a tile is one channel of a point, so that a row's channels are read together.
+Gradients are added to the rows by atomics: the order of summation, and so the last digits, vary
+from run to run; the gradient with respect to the points does not vary.
 """
 
 from typing import Any, no_type_check
@@ -19,12 +19,12 @@ LANES = 1024
 @triton.jit
 @no_type_check
 def _cell(points, axis: tl.constexpr, at, inside, size):
-    """The vertex below each point, how far above it the point lies, and the slope."""
+    """Vertex below each point, the point's offset from it, and the offset's slope."""
     point = tl.load(points + 3 * at + axis, mask=inside, other=0.0)
     cells = tl.cast(size - 1, tl.float32)
     scaled = tl.minimum(tl.maximum(point, 0.0), 1.0) * cells
     below = tl.minimum(scaled.to(tl.int32), size - 2)
-    # No derivative across the wall.
+    # Clamped coordinates have no gradient.
     slope = tl.where((point >= 0) & (point <= 1), cells, 0.0)
     return below.to(tl.int64), scaled - below.to(tl.float32), slope
 
@@ -60,7 +60,7 @@ def _forward(
 def _backward(
     points, num_points, rows, index, gradient, size_x, size_y, size_z, num_channels,
     row_gradient, point_gradient,
-    BY_ROWS: tl.constexpr, BY_POINTS: tl.constexpr,
+    NEED_ROWS: tl.constexpr, NEED_POINTS: tl.constexpr,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
@@ -70,31 +70,35 @@ def _backward(
     y, v, slope_y = _cell(points, 1, at, inside, size_y)
     z, w, slope_z = _cell(points, 2, at, inside, size_z)
     used = inside[:, None] & (channel < num_channels)
-    above = tl.load(gradient + at[:, None] * num_channels + channel, mask=used, other=0.0)
-    by_x = tl.zeros([POINTS], tl.float32)
-    by_y = tl.zeros([POINTS], tl.float32)
-    by_z = tl.zeros([POINTS], tl.float32)
+    grad_output = tl.load(gradient + at[:, None] * num_channels + channel, mask=used, other=0.0)
+    grad_x = tl.zeros([POINTS], tl.float32)
+    grad_y = tl.zeros([POINTS], tl.float32)
+    grad_z = tl.zeros([POINTS], tl.float32)
     for corner in tl.static_range(8):
         factor_x = u if corner & 1 else 1 - u
         factor_y = v if corner >> 1 & 1 else 1 - v
         factor_z = w if corner >> 2 else 1 - w
         vertex = ((x + (corner & 1)) * size_y + y + (corner >> 1 & 1)) * size_z
         row = tl.load(index + vertex + z + (corner >> 2), mask=inside, other=0)
-        there = (row[:, None] > 0) & (channel < num_channels)
-        place = row.to(tl.int64)[:, None] * num_channels + channel
-        if BY_ROWS:
+        occupied = (row[:, None] > 0) & (channel < num_channels)
+        entry = row.to(tl.int64)[:, None] * num_channels + channel
+        if NEED_ROWS:
             weight = (factor_x * factor_y * factor_z)[:, None]
-            tl.atomic_add(row_gradient + place, weight * above, mask=there, sem="relaxed")
-        if BY_POINTS:
-            value = tl.sum(tl.load(rows + place, mask=there, other=0.0) * above, axis=1)
-            # A corner's factor grows with the offset on the far side, and falls on the near.
-            by_x += factor_y * factor_z * (value if corner & 1 else -value)
-            by_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
-            by_z += factor_x * factor_y * (value if corner >> 2 else -value)
-    if BY_POINTS:
-        tl.store(point_gradient + 3 * at, by_x * slope_x, mask=inside)
-        tl.store(point_gradient + 3 * at + 1, by_y * slope_y, mask=inside)
-        tl.store(point_gradient + 3 * at + 2, by_z * slope_z, mask=inside)
+            tl.atomic_add(
+                row_gradient + entry, weight * grad_output, mask=occupied, sem="relaxed"
+            )
+        if NEED_POINTS:
+            value = tl.sum(
+                tl.load(rows + entry, mask=occupied, other=0.0) * grad_output, axis=1
+            )
+            # A corner's factor increases with the offset on the far side, else decreases.
+            grad_x += factor_y * factor_z * (value if corner & 1 else -value)
+            grad_y += factor_x * factor_z * (value if corner >> 1 & 1 else -value)
+            grad_z += factor_x * factor_y * (value if corner >> 2 else -value)
+    if NEED_POINTS:
+        tl.store(point_gradient + 3 * at, grad_x * slope_x, mask=inside)
+        tl.store(point_gradient + 3 * at + 1, grad_y * slope_y, mask=inside)
+        tl.store(point_gradient + 3 * at + 2, grad_z * slope_z, mask=inside)
 
 
 def sparse_sample(
@@ -114,7 +118,7 @@ def _tile(channels: int) -> tuple[int, int]:
 class _SparseSample(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
-        table, places = rows.detach().contiguous(), points.detach().contiguous()
+        table, positions = rows.detach().contiguous(), points.detach().contiguous()
         index = index.contiguous()
         out = rows.new_empty(len(points), rows.shape[1])
         size_x, size_y, size_z = index.shape
@@ -122,25 +126,29 @@ class _SparseSample(torch.autograd.Function):
         if len(points):
             with torch.cuda.device_of(out):
                 _forward[(triton.cdiv(len(points), block),)](
-                    places, len(points), table, index, size_x, size_y, size_z,
+                    positions, len(points), table, index, size_x, size_y, size_z,
                     rows.shape[1], out, block, wide,
                 )  # fmt: skip
-        ctx.save_for_backward(table, index, places)
+        ctx.save_for_backward(table, index, positions)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        table, index, places = ctx.saved_tensors
-        by_rows, _, by_points = ctx.needs_input_grad
-        row_gradient = torch.zeros_like(table) if by_rows else table
-        point_gradient = torch.empty_like(places)
+        table, index, positions = ctx.saved_tensors
+        need_rows, _, need_points = ctx.needs_input_grad
+        row_gradient = torch.zeros_like(table) if need_rows else table
+        point_gradient = torch.empty_like(positions)
         size_x, size_y, size_z = index.shape
         block, wide = _tile(table.shape[1])
-        if len(places):
+        if len(positions):
             with torch.cuda.device_of(table):
-                _backward[(triton.cdiv(len(places), block),)](
-                    places, len(places), table, index, gradients[0].contiguous(),
+                _backward[(triton.cdiv(len(positions), block),)](
+                    positions, len(positions), table, index, gradients[0].contiguous(),
                     size_x, size_y, size_z, table.shape[1], row_gradient, point_gradient,
-                    by_rows, by_points, block, wide,
+                    need_rows, need_points, block, wide,
                 )  # fmt: skip
-        return row_gradient if by_rows else None, None, point_gradient if by_points else None
+        return (
+            row_gradient if need_rows else None,
+            None,
+            point_gradient if need_points else None,
+        )

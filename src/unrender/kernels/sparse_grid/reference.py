@@ -1,4 +1,4 @@
-"""Sparse voxel grids in plain torch."""
+"""Interpolation in sparse voxel grids, in PyTorch."""
 
 from itertools import product
 
@@ -12,7 +12,7 @@ def sparse_sample(
     index: Int32[Tensor, "x y z"],
     points: Float[Tensor, "points 3"],
 ) -> Float[Tensor, "points channels"]:
-    # The row of empty space is learnt by nobody.
+    # Row 0, of empty vertices, gets no gradient.
     table = torch.cat([rows[:1].detach(), rows[1:]])
     sizes = torch.tensor(index.shape, dtype=points.dtype, device=points.device)
     scaled = points.clamp(0, 1) * (sizes - 1)

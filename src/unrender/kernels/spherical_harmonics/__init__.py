@@ -1,4 +1,4 @@
-"""Real spherical harmonics: view directions as features, or colour as a function of them."""
+"""Real spherical harmonics: encodings of view directions, and view-dependent colors."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,10 +14,11 @@ def spherical_harmonics(
 ) -> Float[Tensor, "points {(degree+1)**2}"]:
     """All harmonics of degrees 0 to `degree` on unit vectors: (degree + 1)² columns.
 
-    Orthonormal on the sphere, with the Condon-Shortley phase, ordered by degree and then by
-    order from −l to l (Sloan, "Stupid spherical harmonics tricks", 2008, appendix A2). `degree`
-    is at most 4. Differentiable in the directions, as the polynomials in x, y and z of
-    legendre.py; of that gradient only the part along the sphere has a meaning.
+    They are orthonormal on the sphere, include the Condon-Shortley phase, and are sorted by
+    degree l and then by order from −l to l (Sloan, "Stupid spherical harmonics tricks", 2008,
+    appendix A2). `degree` is at most 4, else ValueError. Differentiable in the directions, as
+    the polynomials in x, y and z of legendre.py; only the tangential component of this gradient
+    is meaningful.
     """
     if not 0 <= degree <= MAX_DEGREE:
         raise ValueError(f"spherical harmonics of degree {degree}: choose 0 to {MAX_DEGREE}")
@@ -31,17 +32,17 @@ def harmonic_colors(
     degree: int,
     backend: Backend = "auto",
 ) -> Float[Tensor, "points 3"]:
-    """Σ Y_k(d) c_k over the harmonics of degrees 1 to `degree`: colours that vary by view.
+    """View-dependent colors Σ Y_k(d) c_k over the harmonics of degrees 1 to `degree`.
 
-    Without degree 0, the constant. Each point has coefficients of its own; those beyond
-    `degree` count for nothing. Differentiable in directions and coefficients, as
-    `spherical_harmonics`, whose values are not written down in between.
+    The constant of degree 0 is not included. Each point has its own coefficients; those of
+    higher degrees are ignored. Differentiable in directions and coefficients; the harmonics are
+    not stored in memory. ValueError if `degree` or the number of coefficients is out of range.
     """
-    known = coefficients.shape[1]
-    if not (1 <= degree <= MAX_DEGREE and known >= (degree + 1) ** 2 - 1):
+    num_coefficients = coefficients.shape[1]
+    if not (1 <= degree <= MAX_DEGREE and num_coefficients >= (degree + 1) ** 2 - 1):
         raise ValueError(
-            f"harmonics of degrees 1 to {degree} by {known} coefficients: choose 1 to "
-            f"{MAX_DEGREE}, and give at least (degree + 1)² − 1"
+            f"harmonics of degrees 1 to {degree} with {num_coefficients} coefficients: choose "
+            f"a degree of 1 to {MAX_DEGREE}, and give at least (degree + 1)² − 1 coefficients"
         )
     kernel = implementation(__name__, backend, directions)
     return kernel.harmonic_colors(directions, coefficients, degree)

@@ -1,8 +1,8 @@
 """Spherical harmonics on the CPU.
 
-A block of points at a time, so that z, C_m and S_m (see legendre.py) stay in cache while the
-block passes through all harmonics. Directions, harmonics and gradients are feature-major, so
-that every loop over points vectorises.
+Points are processed in blocks, so that z, C_m and S_m (see legendre.py) stay in cache while all
+harmonics of the block are computed. Directions, harmonics and gradients are feature-major, so
+that every loop over points vectorizes.
 """
 
 from typing import Any, no_type_check
@@ -22,7 +22,7 @@ ORDERS = MAX_DEGREE + 1
 @inline
 @no_type_check
 def _orders(x, y, num_orders, cosine, sine):
-    """C_m and S_m of every order."""
+    """C_m and S_m of all orders."""
     for i in range(len(x)):
         cosine[0, i] = np.float32(1)
         sine[0, i] = np.float32(0)
@@ -46,10 +46,10 @@ def _forward(directions, table, first, last, out):
                 a, b, c, d, e = table[ell, m]
                 plus, minus = out[ell * ell + ell + m, at:end], out[ell * ell + ell - m, at:end]
                 for i in range(len(z)):
-                    by_z = a + z[i] * (b + z[i] * (c + z[i] * (d + z[i] * e)))
-                    # Order 0 is both: the second of these stays.
-                    minus[i] = by_z * sine[m, i]
-                    plus[i] = by_z * cosine[m, i]
+                    factor = a + z[i] * (b + z[i] * (c + z[i] * (d + z[i] * e)))
+                    # For order 0 both are the same entry, and the second assignment prevails.
+                    minus[i] = factor * sine[m, i]
+                    plus[i] = factor * cosine[m, i]
 
 
 @jit
@@ -57,17 +57,17 @@ def _forward(directions, table, first, last, out):
 def _backward(directions, gradient, table, first, last, out):
     num_degrees = len(table)
     cosine, sine = np.empty((ORDERS, BLOCK), np.float32), np.empty((ORDERS, BLOCK), np.float32)
-    above = np.empty((2, BLOCK), np.float32)
+    grad_orders = np.empty((2, BLOCK), np.float32)
     for at in range(first, last, BLOCK):
         end = min(at + BLOCK, last)
         x, y, z = directions[0, at:end], directions[1, at:end], directions[2, at:end]
-        by_x, by_y, by_z = out[0, at:end], out[1, at:end], out[2, at:end]
+        grad_x, grad_y, grad_z = out[0, at:end], out[1, at:end], out[2, at:end]
         _orders(x, y, num_degrees, cosine, sine)
         for i in range(len(z)):
-            by_x[i] = by_y[i] = by_z[i] = np.float32(0)
+            grad_x[i] = grad_y[i] = grad_z[i] = np.float32(0)
         for m in range(num_degrees):
-            # Gradients by C_m and S_m.
-            above[:] = np.float32(0)
+            # Gradients with respect to C_m and S_m.
+            grad_orders[:] = np.float32(0)
             for ell in range(m, num_degrees):
                 a, b, c, d, e = table[ell, m]
                 two_c, three_d, four_e = c + c, np.float32(3) * d, np.float32(4) * e
@@ -76,33 +76,33 @@ def _backward(directions, gradient, table, first, last, out):
                 for i in range(len(z)):
                     value = a + z[i] * (b + z[i] * (c + z[i] * (d + z[i] * e)))
                     slope = b + z[i] * (two_c + z[i] * (three_d + z[i] * four_e))
-                    above[0, i] += plus[i] * value
-                    above[1, i] += minus[i] * value
-                    by_z[i] += slope * (plus[i] * cosine[m, i] + minus[i] * sine[m, i])
+                    grad_orders[0, i] += plus[i] * value
+                    grad_orders[1, i] += minus[i] * value
+                    grad_z[i] += slope * (plus[i] * cosine[m, i] + minus[i] * sine[m, i])
             order = np.float32(m)
             if m > 0:
                 for i in range(len(z)):
                     c, s = order * cosine[m - 1, i], order * sine[m - 1, i]
-                    by_x[i] += above[0, i] * c + above[1, i] * s
-                    by_y[i] += above[1, i] * c - above[0, i] * s
+                    grad_x[i] += grad_orders[0, i] * c + grad_orders[1, i] * s
+                    grad_y[i] += grad_orders[1, i] * c - grad_orders[0, i] * s
 
 
 @jit
 @no_type_check
 def _sum(directions, coefficients, table, first, last, out):
-    """The harmonics of a block of points, and their sums at once."""
+    """Weighted sums of the harmonics, block by block."""
     basis = np.empty((len(table) ** 2, BLOCK), np.float32)
     for at in range(first, last, BLOCK):
         n = min(BLOCK, last - at)
         _forward(directions[:, at : at + n], table, 0, n, basis)
         for i in range(n):
-            own = coefficients[at + i]
+            point_coefficients = coefficients[at + i]
             red = green = blue = np.float32(0)
             for k in range(1, len(basis)):
                 value = basis[k, i]
-                red += value * own[k - 1, 0]
-                green += value * own[k - 1, 1]
-                blue += value * own[k - 1, 2]
+                red += value * point_coefficients[k - 1, 0]
+                green += value * point_coefficients[k - 1, 1]
+                blue += value * point_coefficients[k - 1, 2]
             out[at + i, 0] = red
             out[at + i, 1] = green
             out[at + i, 2] = blue
@@ -112,21 +112,25 @@ def _sum(directions, coefficients, table, first, last, out):
 @no_type_check
 def _sum_backward(directions, coefficients, gradient, table, first, last, g_coefficients, out):
     basis = np.empty((len(table) ** 2, BLOCK), np.float32)
-    above = np.zeros((len(table) ** 2, BLOCK), np.float32)
+    grad_basis = np.zeros((len(table) ** 2, BLOCK), np.float32)
     for at in range(first, last, BLOCK):
         n = min(BLOCK, last - at)
         _forward(directions[:, at : at + n], table, 0, n, basis)
         for i in range(n):
-            own, by_own = coefficients[at + i], g_coefficients[at + i]
+            point_coefficients, grad_coefficients = coefficients[at + i], g_coefficients[at + i]
             red, green, blue = gradient[at + i]
             for k in range(1, len(basis)):
                 value = basis[k, i]
-                by_own[k - 1, 0] = value * red
-                by_own[k - 1, 1] = value * green
-                by_own[k - 1, 2] = value * blue
-                above[k, i] = own[k - 1, 0] * red + own[k - 1, 1] * green + own[k - 1, 2] * blue
-            by_own[len(basis) - 1 :] = np.float32(0)
-        _backward(directions[:, at : at + n], above, table, 0, n, out[:, at : at + n])
+                grad_coefficients[k - 1, 0] = value * red
+                grad_coefficients[k - 1, 1] = value * green
+                grad_coefficients[k - 1, 2] = value * blue
+                grad_basis[k, i] = (
+                    point_coefficients[k - 1, 0] * red
+                    + point_coefficients[k - 1, 1] * green
+                    + point_coefficients[k - 1, 2] * blue
+                )
+            grad_coefficients[len(basis) - 1 :] = np.float32(0)
+        _backward(directions[:, at : at + n], grad_basis, table, 0, n, out[:, at : at + n])
 
 
 def spherical_harmonics(
@@ -156,9 +160,9 @@ class _SphericalHarmonics(torch.autograd.Function):
         out = torch.empty_like(columns)
         table = factors(ctx.degree).astype(np.float32)
         source, target = columns.numpy(), out.numpy()
-        above = gradients[0].T.contiguous().numpy()
+        grad_output = gradients[0].T.contiguous().numpy()
         run_threads(
-            lambda share: _backward(source, above, table, *share, target),
+            lambda share: _backward(source, grad_output, table, *share, target),
             shares(columns.shape[1], num_threads()),
         )
         return out.T, None
@@ -175,25 +179,39 @@ def harmonic_colors(
 class _HarmonicColors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
-        columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
-        out = own.new_empty(len(own), 3)
+        columns, point_coefficients = (
+            directions.detach().T.contiguous(),
+            coefficients.detach().contiguous(),
+        )
+        out = point_coefficients.new_empty(len(point_coefficients), 3)
         table = factors(degree).astype(np.float32)
-        arrays = columns.numpy(), own.numpy(), table
+        arrays = columns.numpy(), point_coefficients.numpy(), table
         target = out.numpy()
-        run_threads(lambda part: _sum(*arrays, *part, target), shares(len(own), num_threads()))
-        ctx.save_for_backward(columns, own)
+        run_threads(
+            lambda part: _sum(*arrays, *part, target),
+            shares(len(point_coefficients), num_threads()),
+        )
+        ctx.save_for_backward(columns, point_coefficients)
         ctx.degree = degree
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        columns, own = ctx.saved_tensors
-        by_columns, by_own = torch.empty_like(columns), torch.empty_like(own)
+        columns, point_coefficients = ctx.saved_tensors
+        grad_columns, grad_coefficients = (
+            torch.empty_like(columns),
+            torch.empty_like(point_coefficients),
+        )
         table = factors(ctx.degree).astype(np.float32)
-        arrays = columns.numpy(), own.numpy(), gradients[0].contiguous().numpy(), table
-        targets = by_own.numpy(), by_columns.numpy()
+        arrays = (
+            columns.numpy(),
+            point_coefficients.numpy(),
+            gradients[0].contiguous().numpy(),
+            table,
+        )
+        targets = grad_coefficients.numpy(), grad_columns.numpy()
         run_threads(
             lambda part: _sum_backward(*arrays, *part, *targets),
-            shares(len(own), num_threads()),
+            shares(len(point_coefficients), num_threads()),
         )
-        return by_columns.T, by_own, None
+        return grad_columns.T, grad_coefficients, None

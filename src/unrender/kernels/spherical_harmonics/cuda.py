@@ -1,8 +1,8 @@
-"""Spherical harmonics on a GPU.
+"""Spherical harmonics on a GPU, in Triton.
 
-A lane is a point: it holds C_m and S_m (see legendre.py) in registers, turns them from order to
-order, and goes through the degrees of each. Directions, harmonics and gradients are
-feature-major, so that neighbouring lanes touch neighbouring numbers.
+A lane is a point: it holds C_m and S_m (see legendre.py) in registers, updates them from order
+to order, and loops over the degrees of each order. Directions, harmonics and gradients are
+feature-major, so that adjacent lanes access contiguous memory.
 """
 
 from functools import cache
@@ -32,7 +32,7 @@ def _direction(directions, stride, at, inside):
 @triton.jit
 @no_type_check
 def _factor(table, row, z):
-    """Q_lm(z), whose coefficients are the table's row, and its derivative."""
+    """Q_lm(z), with the coefficients in the table's row, and its derivative."""
     value = tl.zeros_like(z)
     slope = tl.zeros_like(z)
     for k in tl.static_range(TERMS):
@@ -57,9 +57,9 @@ def _forward(directions, num_points, table, out, DEGREE: tl.constexpr, BLOCK: tl
             tl.store(middle + m * stride, value * cosine, mask=inside)
             if m > 0:
                 tl.store(middle - m * stride, value * sine, mask=inside)
-        turned = x * cosine - y * sine
+        next_cosine = x * cosine - y * sine
         sine = x * sine + y * cosine
-        cosine = turned
+        cosine = next_cosine
 
 
 @triton.jit
@@ -76,28 +76,28 @@ def _backward(
     # C_{m−1} and S_{m−1}.
     cosine_before = tl.zeros([BLOCK], tl.float32)
     sine_before = tl.zeros([BLOCK], tl.float32)
-    by_x = tl.zeros([BLOCK], tl.float32)
-    by_y = tl.zeros([BLOCK], tl.float32)
-    by_z = tl.zeros([BLOCK], tl.float32)
+    grad_x = tl.zeros([BLOCK], tl.float32)
+    grad_y = tl.zeros([BLOCK], tl.float32)
+    grad_z = tl.zeros([BLOCK], tl.float32)
     for m in tl.static_range(DEGREE + 1):
-        by_cosine = tl.zeros([BLOCK], tl.float32)
-        by_sine = tl.zeros([BLOCK], tl.float32)
+        grad_cosine = tl.zeros([BLOCK], tl.float32)
+        grad_sine = tl.zeros([BLOCK], tl.float32)
         for ell in tl.static_range(m, DEGREE + 1):
             value, slope = _factor(table, ell * (DEGREE + 1) + m, z)
             middle = gradient + (ell * ell + ell) * stride + at
             plus = tl.load(middle + m * stride, mask=inside, other=0.0)
             minus = tl.load(middle - m * stride, mask=inside, other=0.0)
-            by_cosine += plus * value
-            by_sine += minus * value
-            by_z += slope * (plus * cosine + minus * sine)
-        by_x += m * (by_cosine * cosine_before + by_sine * sine_before)
-        by_y += m * (by_sine * cosine_before - by_cosine * sine_before)
+            grad_cosine += plus * value
+            grad_sine += minus * value
+            grad_z += slope * (plus * cosine + minus * sine)
+        grad_x += m * (grad_cosine * cosine_before + grad_sine * sine_before)
+        grad_y += m * (grad_sine * cosine_before - grad_cosine * sine_before)
         cosine_before, sine_before = cosine, sine
         cosine = x * cosine_before - y * sine_before
         sine = x * sine_before + y * cosine_before
-    tl.store(out + at, by_x, mask=inside)
-    tl.store(out + stride + at, by_y, mask=inside)
-    tl.store(out + 2 * stride + at, by_z, mask=inside)
+    tl.store(out + at, grad_x, mask=inside)
+    tl.store(out + stride + at, grad_y, mask=inside)
+    tl.store(out + 2 * stride + at, grad_z, mask=inside)
 
 
 @triton.jit
@@ -106,18 +106,18 @@ def _sum(
     directions,
     coefficients,
     num_points,
-    known,
+    num_coefficients,
     table,
     out,
     DEGREE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """A lane goes through its own coefficients, [known, 3]."""
+    """Sum over a point's own coefficients, [num_coefficients, 3]."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < num_points
     stride = tl.cast(num_points, tl.int64)
     x, y, z = _direction(directions, stride, at, inside)
-    own = coefficients + at * (3 * known)
+    own = coefficients + at * (3 * num_coefficients)
     cosine = tl.full([BLOCK], 1.0, tl.float32)
     sine = tl.zeros([BLOCK], tl.float32)
     red = tl.zeros([BLOCK], tl.float32)
@@ -127,18 +127,18 @@ def _sum(
         for ell in tl.static_range(m, DEGREE + 1):
             if ell > 0:
                 value, _ = _factor(table, ell * (DEGREE + 1) + m, z)
-                place = own + 3 * (ell * ell + ell + m - 1)
-                red += value * cosine * tl.load(place, mask=inside, other=0.0)
-                green += value * cosine * tl.load(place + 1, mask=inside, other=0.0)
-                blue += value * cosine * tl.load(place + 2, mask=inside, other=0.0)
+                entry = own + 3 * (ell * ell + ell + m - 1)
+                red += value * cosine * tl.load(entry, mask=inside, other=0.0)
+                green += value * cosine * tl.load(entry + 1, mask=inside, other=0.0)
+                blue += value * cosine * tl.load(entry + 2, mask=inside, other=0.0)
                 if m > 0:
-                    place = own + 3 * (ell * ell + ell - m - 1)
-                    red += value * sine * tl.load(place, mask=inside, other=0.0)
-                    green += value * sine * tl.load(place + 1, mask=inside, other=0.0)
-                    blue += value * sine * tl.load(place + 2, mask=inside, other=0.0)
-        turned = x * cosine - y * sine
+                    entry = own + 3 * (ell * ell + ell - m - 1)
+                    red += value * sine * tl.load(entry, mask=inside, other=0.0)
+                    green += value * sine * tl.load(entry + 1, mask=inside, other=0.0)
+                    blue += value * sine * tl.load(entry + 2, mask=inside, other=0.0)
+        next_cosine = x * cosine - y * sine
         sine = x * sine + y * cosine
-        cosine = turned
+        cosine = next_cosine
     tl.store(out + 3 * at, red, mask=inside)
     tl.store(out + 3 * at + 1, green, mask=inside)
     tl.store(out + 3 * at + 2, blue, mask=inside)
@@ -146,14 +146,14 @@ def _sum(
 
 @triton.jit
 @no_type_check
-def _by_coefficient(place, by_place, value, red, green, blue, inside):
-    """The gradient by one harmonic's value; that by its coefficients is stored."""
-    tl.store(by_place, value * red, mask=inside)
-    tl.store(by_place + 1, value * green, mask=inside)
-    tl.store(by_place + 2, value * blue, mask=inside)
-    by_value = red * tl.load(place, mask=inside, other=0.0)
-    by_value += green * tl.load(place + 1, mask=inside, other=0.0)
-    return by_value + blue * tl.load(place + 2, mask=inside, other=0.0)
+def _coefficient_gradient(entry, grad_entry, value, red, green, blue, inside):
+    """Gradient with respect to one harmonic; stores the gradient of its coefficients."""
+    tl.store(grad_entry, value * red, mask=inside)
+    tl.store(grad_entry + 1, value * green, mask=inside)
+    tl.store(grad_entry + 2, value * blue, mask=inside)
+    grad_value = red * tl.load(entry, mask=inside, other=0.0)
+    grad_value += green * tl.load(entry + 1, mask=inside, other=0.0)
+    return grad_value + blue * tl.load(entry + 2, mask=inside, other=0.0)
 
 
 @triton.jit
@@ -162,10 +162,10 @@ def _sum_backward(
     directions,
     coefficients,
     num_points,
-    known,
+    num_coefficients,
     gradient,
     table,
-    by_coefficients,
+    grad_coefficients,
     out,
     DEGREE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -177,42 +177,45 @@ def _sum_backward(
     red = tl.load(gradient + 3 * at, mask=inside, other=0.0)
     green = tl.load(gradient + 3 * at + 1, mask=inside, other=0.0)
     blue = tl.load(gradient + 3 * at + 2, mask=inside, other=0.0)
-    own, by_own = coefficients + at * (3 * known), by_coefficients + at * (3 * known)
+    own, grad_own = (
+        coefficients + at * (3 * num_coefficients),
+        grad_coefficients + at * (3 * num_coefficients),
+    )
     cosine = tl.full([BLOCK], 1.0, tl.float32)
     sine = tl.zeros([BLOCK], tl.float32)
     # C_{m−1} and S_{m−1}.
     cosine_before = tl.zeros([BLOCK], tl.float32)
     sine_before = tl.zeros([BLOCK], tl.float32)
-    by_x = tl.zeros([BLOCK], tl.float32)
-    by_y = tl.zeros([BLOCK], tl.float32)
-    by_z = tl.zeros([BLOCK], tl.float32)
+    grad_x = tl.zeros([BLOCK], tl.float32)
+    grad_y = tl.zeros([BLOCK], tl.float32)
+    grad_z = tl.zeros([BLOCK], tl.float32)
     for m in tl.static_range(DEGREE + 1):
-        by_cosine = tl.zeros([BLOCK], tl.float32)
-        by_sine = tl.zeros([BLOCK], tl.float32)
+        grad_cosine = tl.zeros([BLOCK], tl.float32)
+        grad_sine = tl.zeros([BLOCK], tl.float32)
         for ell in tl.static_range(m, DEGREE + 1):
             if ell > 0:
                 value, slope = _factor(table, ell * (DEGREE + 1) + m, z)
-                place = 3 * (ell * ell + ell + m - 1)
-                plus = _by_coefficient(
-                    own + place, by_own + place, value * cosine, red, green, blue, inside
+                entry = 3 * (ell * ell + ell + m - 1)
+                plus = _coefficient_gradient(
+                    own + entry, grad_own + entry, value * cosine, red, green, blue, inside
                 )
-                by_cosine += plus * value
-                by_z += slope * plus * cosine
+                grad_cosine += plus * value
+                grad_z += slope * plus * cosine
                 if m > 0:
-                    place = 3 * (ell * ell + ell - m - 1)
-                    minus = _by_coefficient(
-                        own + place, by_own + place, value * sine, red, green, blue, inside
+                    entry = 3 * (ell * ell + ell - m - 1)
+                    minus = _coefficient_gradient(
+                        own + entry, grad_own + entry, value * sine, red, green, blue, inside
                     )
-                    by_sine += minus * value
-                    by_z += slope * minus * sine
-        by_x += m * (by_cosine * cosine_before + by_sine * sine_before)
-        by_y += m * (by_sine * cosine_before - by_cosine * sine_before)
+                    grad_sine += minus * value
+                    grad_z += slope * minus * sine
+        grad_x += m * (grad_cosine * cosine_before + grad_sine * sine_before)
+        grad_y += m * (grad_sine * cosine_before - grad_cosine * sine_before)
         cosine_before, sine_before = cosine, sine
         cosine = x * cosine_before - y * sine_before
         sine = x * sine_before + y * cosine_before
-    tl.store(out + at, by_x, mask=inside)
-    tl.store(out + stride + at, by_y, mask=inside)
-    tl.store(out + 2 * stride + at, by_z, mask=inside)
+    tl.store(out + at, grad_x, mask=inside)
+    tl.store(out + stride + at, grad_y, mask=inside)
+    tl.store(out + 2 * stride + at, grad_z, mask=inside)
 
 
 def spherical_harmonics(
@@ -223,7 +226,7 @@ def spherical_harmonics(
 
 @cache
 def _table(degree: int, device: torch.device) -> Float[Tensor, "degrees orders terms"]:
-    """Kept, since copying it to the GPU waits for the GPU."""
+    """The factors on `device`; cached, since copying them to the GPU synchronizes."""
     return torch.from_numpy(factors(degree)).to(device, torch.float32)
 
 
@@ -247,12 +250,12 @@ class _SphericalHarmonics(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (columns,) = ctx.saved_tensors
         num_points = columns.shape[1]
-        out, above = torch.empty_like(columns), gradients[0].T.contiguous()
+        out, grad_output = torch.empty_like(columns), gradients[0].T.contiguous()
         table = _table(ctx.degree, columns.device)
         if num_points:
             with torch.cuda.device_of(columns):
                 _backward[(triton.cdiv(num_points, BLOCK),)](
-                    columns, num_points, above, table, out, ctx.degree, BLOCK
+                    columns, num_points, grad_output, table, out, ctx.degree, BLOCK
                 )
         return out.T, None
 
@@ -269,12 +272,12 @@ class _HarmonicColors(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
         columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
-        num_points, known, _ = own.shape
+        num_points, num_coefficients, _ = own.shape
         out, table = own.new_empty(num_points, 3), _table(degree, columns.device)
         if num_points:
             with torch.cuda.device_of(columns):
                 _sum[(triton.cdiv(num_points, BLOCK),)](
-                    columns, own, num_points, known, table, out, degree, BLOCK
+                    columns, own, num_points, num_coefficients, table, out, degree, BLOCK
                 )
         ctx.save_for_backward(columns, own)
         ctx.degree = degree
@@ -283,14 +286,15 @@ class _HarmonicColors(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         columns, own = ctx.saved_tensors
-        num_points, known, _ = own.shape
-        # Zero for harmonics of higher degrees.
-        by_columns, by_own = torch.empty_like(columns), torch.zeros_like(own)
+        num_points, num_coefficients, _ = own.shape
+        # Coefficients of higher degrees have gradient 0.
+        grad_columns, grad_own = torch.empty_like(columns), torch.zeros_like(own)
         table = _table(ctx.degree, columns.device)
         if num_points:
             with torch.cuda.device_of(columns):
                 _sum_backward[(triton.cdiv(num_points, BLOCK),)](
-                    columns, own, num_points, known, gradients[0].contiguous(), table,
-                    by_own, by_columns, ctx.degree, BLOCK,
+                    columns, own, num_points, num_coefficients, gradients[0].contiguous(),
+                    table,
+                    grad_own, grad_columns, ctx.degree, BLOCK,
                 )  # fmt: skip
-        return by_columns.T, by_own, None
+        return grad_columns.T, grad_own, None

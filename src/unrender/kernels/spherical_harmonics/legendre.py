@@ -1,10 +1,10 @@
-"""The harmonics' factors in z, which all implementations share.
+"""Factors of the harmonics that depend on z, shared by all implementations.
 
-With (x + iy)^m = C_m + i S_m, the harmonic of degree l and order m ≥ 0 is Q_lm(z) C_m, and
-that of order −m is Q_lm(z) S_m. Q_lm is the m-th derivative of the Legendre polynomial P_l,
-scaled to unit norm: on unit vectors, C_m and S_m hold the (1 − z²)^{m/2} of the associated
-Legendre function. Their derivatives are m C_{m−1} and m S_{m−1} by x, −m S_{m−1} and m C_{m−1}
-by y.
+With (x + iy)^m = C_m + i S_m, the harmonic of degree l and order m ≥ 0 is Q_lm(z) C_m, and that
+of order −m is Q_lm(z) S_m. Q_lm is the m-th derivative of the Legendre polynomial P_l, scaled
+to unit norm: on unit vectors, C_m and S_m contain the factor (1 − z²)^{m/2} of the associated
+Legendre function. Their derivatives are m C_{m−1} and m S_{m−1} with respect to x, and −m
+S_{m−1} and m C_{m−1} with respect to y.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ MAX_DEGREE = 4
 
 @cache
 def factors(degree: int) -> np.ndarray:
-    """Q_lm = Σ_k factors(degree)[l, m, k] z^k, in float64 and with k up to 4; 0 where m > l."""
+    """Coefficients [l, m, k] of Q_lm(z) = Σ_k factors[l, m, k] z^k, k ≤ 4; 0 where m > l."""
     out = np.zeros((degree + 1, degree + 1, MAX_DEGREE + 1))
     for ell in range(degree + 1):
         legendre = np.polynomial.Legendre.basis(ell).convert(kind=np.polynomial.Polynomial)

@@ -1,4 +1,4 @@
-"""Spherical harmonics in plain torch."""
+"""Spherical harmonics in PyTorch."""
 
 import torch
 from jaxtyping import Float
@@ -12,14 +12,14 @@ def spherical_harmonics(
 ) -> Float[Tensor, "points coefficients"]:
     x, y, z = directions.unbind(-1)
     powers = torch.stack([z**k for k in range(MAX_DEGREE + 1)])
-    by_z = torch.from_numpy(factors(degree)).to(powers) @ powers
+    factors_of_z = torch.from_numpy(factors(degree)).to(powers) @ powers
     cosine, sine = [torch.ones_like(x)], [torch.zeros_like(x)]
     for _ in range(degree):
         c, s = cosine[-1], sine[-1]
         cosine.append(x * c - y * s)
         sine.append(x * s + y * c)
     columns = [
-        by_z[ell, abs(m)] * (cosine[m] if m >= 0 else sine[-m])
+        factors_of_z[ell, abs(m)] * (cosine[m] if m >= 0 else sine[-m])
         for ell in range(degree + 1)
         for m in range(-ell, ell + 1)
     ]

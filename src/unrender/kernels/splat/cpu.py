@@ -1,13 +1,14 @@
-"""Splatting on the CPU: tile by tile, a row of a tile's pixels at a time.
+"""Splatting on the CPU: tile by tile, one row of a tile's pixels at a time.
 
-Sorted by depth once, the Gaussians are handed to the tiles that they touch, each of which then
-has its own in order. A Gaussian passes only over the rows that it can reach; along a row LLVM
-takes many pixels at once, which the polynomial exponential is for (see composite/cpu.py).
+Gaussians are sorted by depth once and binned into the tiles that they overlap, which keeps the
+order. A Gaussian is evaluated only on the rows that it can reach; along a row LLVM vectorizes
+the loop, which is why the exponential is a polynomial (see composite/cpu.py).
 
-The derivatives, from front to back again: with weight w_i = T_i α_i and q_i what the gradient
-from above makes of it, ∂/∂α_i = T_i q_i − Σ_{j > i} w_j q_j / (1 − α_i), where the sum behind
-is the whole less what is in front. They come into a row for each pair of tile and Gaussian, and
-are added up Gaussian by Gaussian: no atomics, and the same sum every time.
+The backward pass goes from front to back again. With weight w_i = T_i α_i and q_i the gradient
+of the loss with respect to the weight, ∂/∂α_i = T_i q_i − Σ_{j > i} w_j q_j / (1 − α_i), where
+the sum over the Gaussians behind is the total minus the sum in front. Gradients are written to
+one row per pair of tile and Gaussian and then summed per Gaussian, without atomics and in a
+fixed order.
 """
 
 from typing import Any, no_type_check
@@ -18,18 +19,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
-from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, NUMBERS, STOP
+from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SPLAT_SIZE
 
 TILE = 16
-"""Pixels a side of a tile: one or two vector registers."""
-CHECK = 16
-"""Gaussians after which a tile looks whether any light is left."""
+"""Width and height of a tile in pixels: one or two vector registers."""
+CHECK_INTERVAL = 16
+"""Number of Gaussians after which a tile checks whether all its pixels have ended."""
 
 
 @jit
 @no_type_check
 def _boxes(splats, order, width, height, out):
-    """The rows and columns of pixels that each Gaussian can reach, [x0, x1) × [y0, y1)."""
+    """Bounding box of each Gaussian in pixels, [x0, x1) × [y0, y1)."""
     for k in range(len(order)):
         s = splats[order[k]]
         x, y, a, b, c, opacity = s[0], s[1], s[2], s[3], s[4], s[8]
@@ -37,7 +38,7 @@ def _boxes(splats, order, width, height, out):
         determinant = a * c - b * b
         if not (opacity >= MIN_ALPHA and determinant > 0):
             continue
-        # α falls to MIN_ALPHA where dᵀ C d is this.
+        # α equals MIN_ALPHA where dᵀ C d has this value.
         level = 2 * np.log(opacity / MIN_ALPHA)
         half_x, half_y = np.sqrt(level * c / determinant), np.sqrt(level * a / determinant)
         left, right = np.ceil(x - half_x - 0.5), np.floor(x + half_x - 0.5) + 1
@@ -51,33 +52,33 @@ def _boxes(splats, order, width, height, out):
 
 @jit
 @no_type_check
-def _count(boxes, across, counts):
+def _count(boxes, tiles_x, counts):
     for k in range(len(boxes)):
         x0, x1, y0, y1 = boxes[k]
         if x1 > x0 and y1 > y0:
             for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
                 for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
-                    counts[v * across + u] += 1
+                    counts[v * tiles_x + u] += 1
 
 
 @jit
 @no_type_check
-def _hand_out(boxes, across, places, entries):
-    """Each tile's Gaussians, in order; `places` begins at each tile's first."""
+def _bin_splats(boxes, tiles_x, cursor, entries):
+    """Write each tile's Gaussians in order; `cursor` starts at the first entry of each tile."""
     for k in range(len(boxes)):
         x0, x1, y0, y1 = boxes[k]
         if x1 > x0 and y1 > y0:
             for v in range(y0 // TILE, (y1 - 1) // TILE + 1):
                 for u in range(x0 // TILE, (x1 - 1) // TILE + 1):
-                    tile = v * across + u
-                    entries[places[tile]] = k
-                    places[tile] += 1
+                    tile = v * tiles_x + u
+                    entries[cursor[tile]] = k
+                    cursor[tile] += 1
 
 
 @inline
 @no_type_check
 def _alphas(x, dy, a, b, c, opacity, bits, power, left, falloff, alpha):
-    """Of one row's pixels: exp(−½ dᵀ C d), and α with both of its limits."""
+    """For one row of pixels: exp(−½ dᵀ C d), and α with both limits applied."""
     for i in range(TILE):
         dx = left + np.float32(i) - x
         z = np.float32(-0.5) * (a * dx * dx + c * dy * dy) - b * dx * dy
@@ -100,23 +101,25 @@ def _alphas(x, dy, a, b, c, opacity, bits, power, left, falloff, alpha):
 
 @jit
 @no_type_check
-def _forward(splats, order, boxes, starts, entries, across, width, height, first, last, out):
-    """out: [5, height, width]: red, green, blue, opacity, depth."""
+def _forward(splats, order, boxes, starts, entries, tiles_x, width, height, first, last, out):
+    """Fill out, [5, height, width]: red, green, blue, opacity and depth, of some tiles."""
     zero = np.float32(0)
     one = np.float32(1)
     bits = np.empty(TILE, np.int32)
     power = bits.view(np.float32)
     falloff, alpha = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    light = np.empty((TILE, TILE), np.float32)
+    transmittance = np.empty((TILE, TILE), np.float32)
     sums = np.empty((4, TILE, TILE), np.float32)
     for tile in range(first, last):
-        row, column = tile // across * TILE, tile % across * TILE
+        row, column = tile // tiles_x * TILE, tile % tiles_x * TILE
         rows, columns = min(TILE, height - row), min(TILE, width - column)
         left = np.float32(column) + np.float32(0.5)
-        light[:] = one
+        transmittance[:] = one
         sums[:] = zero
         for at in range(starts[tile], starts[tile + 1]):
-            if (at - starts[tile]) % CHECK == CHECK - 1 and light[:rows].max() < STOP:
+            if (at - starts[tile]) % CHECK_INTERVAL == CHECK_INTERVAL - 1 and transmittance[
+                :rows
+            ].max() < MIN_TRANSMITTANCE:
                 break
             k = entries[at]
             s = splats[order[k]]
@@ -125,9 +128,9 @@ def _forward(splats, order, boxes, starts, entries, across, width, height, first
                 dy = np.float32(row + j) + np.float32(0.5) - y
                 _alphas(x, dy, a, b, c, opacity, bits, power, left, falloff, alpha)
                 for i in range(TILE):
-                    t = light[j, i]
-                    weight = t * alpha[i] if t >= np.float32(STOP) else zero
-                    light[j, i] = t - weight
+                    t = transmittance[j, i]
+                    weight = t * alpha[i] if t >= np.float32(MIN_TRANSMITTANCE) else zero
+                    transmittance[j, i] = t - weight
                     sums[0, j, i] += weight * red
                     sums[1, j, i] += weight * green
                     sums[2, j, i] += weight * blue
@@ -136,43 +139,60 @@ def _forward(splats, order, boxes, starts, entries, across, width, height, first
             for i in range(columns):
                 for channel in range(3):
                     out[channel, row + j, column + i] = sums[channel, j, i]
-                out[3, row + j, column + i] = one - light[j, i]
+                out[3, row + j, column + i] = one - transmittance[j, i]
                 out[4, row + j, column + i] = sums[3, j, i]
 
 
 @jit
 @no_type_check
 def _backward(
-    splats, order, boxes, starts, entries, across, width, height, image, above, first, last, out
+    splats,
+    order,
+    boxes,
+    starts,
+    entries,
+    tiles_x,
+    width,
+    height,
+    image,
+    grad_output,
+    first,
+    last,
+    out,
 ):
-    """out: [entries, NUMBERS], in the order of a Gaussian's numbers."""
+    """Fill out, [entries, SPLAT_SIZE], with the gradients of each pair of tile and Gaussian."""
     zero = np.float32(0)
     one = np.float32(1)
     half = np.float32(0.5)
     bits = np.empty(TILE, np.int32)
     power = bits.view(np.float32)
     falloff, alpha = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
-    light, behind = np.empty((TILE, TILE), np.float32), np.empty((TILE, TILE), np.float32)
-    given = np.empty((5, TILE, TILE), np.float32)
+    transmittance, behind = (
+        np.empty((TILE, TILE), np.float32),
+        np.empty((TILE, TILE), np.float32),
+    )
+    grad_pixel = np.empty((5, TILE, TILE), np.float32)
     for tile in range(first, last):
-        row, column = tile // across * TILE, tile % across * TILE
+        row, column = tile // tiles_x * TILE, tile % tiles_x * TILE
         rows, columns = min(TILE, height - row), min(TILE, width - column)
         left = np.float32(column) + half
-        light[:] = one
-        given[:] = zero
+        transmittance[:] = one
+        grad_pixel[:] = zero
         behind[:] = zero
         for j in range(rows):
             for i in range(columns):
                 for channel in range(5):
-                    g = above[channel, row + j, column + i]
-                    given[channel, j, i] = g
+                    g = grad_output[channel, row + j, column + i]
+                    grad_pixel[channel, j, i] = g
                     behind[j, i] += g * image[channel, row + j, column + i]
         done = False
         for at in range(starts[tile], starts[tile + 1]):
             out[at, :] = zero
             if done:
                 continue
-            if (at - starts[tile]) % CHECK == CHECK - 1 and light[:rows].max() < STOP:
+            if (at - starts[tile]) % CHECK_INTERVAL == CHECK_INTERVAL - 1 and transmittance[
+                :rows
+            ].max() < MIN_TRANSMITTANCE:
                 done = True
                 continue
             k = entries[at]
@@ -184,29 +204,33 @@ def _backward(
                 dy = np.float32(row + j) + half - y
                 _alphas(x, dy, a, b, c, opacity, bits, power, left, falloff, alpha)
                 for i in range(TILE):
-                    t = light[j, i]
-                    weight = t * alpha[i] if t >= np.float32(STOP) else zero
-                    value = red * given[0, j, i] + green * given[1, j, i]
-                    value += blue * given[2, j, i] + given[3, j, i] + depth * given[4, j, i]
-                    rest = behind[j, i] - weight * value
-                    light[j, i] = t - weight
-                    behind[j, i] = rest
-                    g_red += weight * given[0, j, i]
-                    g_green += weight * given[1, j, i]
-                    g_blue += weight * given[2, j, i]
-                    g_depth += weight * given[4, j, i]
-                    by_alpha = t * value - rest / (one - alpha[i])
-                    # α that is cut off at either end moves with nothing.
+                    t = transmittance[j, i]
+                    weight = t * alpha[i] if t >= np.float32(MIN_TRANSMITTANCE) else zero
+                    value = red * grad_pixel[0, j, i] + green * grad_pixel[1, j, i]
+                    value += (
+                        blue * grad_pixel[2, j, i]
+                        + grad_pixel[3, j, i]
+                        + depth * grad_pixel[4, j, i]
+                    )
+                    remaining = behind[j, i] - weight * value
+                    transmittance[j, i] = t - weight
+                    behind[j, i] = remaining
+                    g_red += weight * grad_pixel[0, j, i]
+                    g_green += weight * grad_pixel[1, j, i]
+                    g_blue += weight * grad_pixel[2, j, i]
+                    g_depth += weight * grad_pixel[4, j, i]
+                    grad_alpha = t * value - remaining / (one - alpha[i])
+                    # Clamped α has no gradient.
                     counts = weight > zero and alpha[i] < np.float32(MAX_ALPHA)
-                    by_alpha = by_alpha if counts else zero
-                    g_opacity += by_alpha * falloff[i]
-                    by_power = by_alpha * alpha[i]
+                    grad_alpha = grad_alpha if counts else zero
+                    g_opacity += grad_alpha * falloff[i]
+                    grad_power = grad_alpha * alpha[i]
                     dx = left + np.float32(i) - x
-                    g_x += by_power * (a * dx + b * dy)
-                    g_y += by_power * (b * dx + c * dy)
-                    g_a -= half * by_power * dx * dx
-                    g_b -= by_power * dx * dy
-                    g_c -= half * by_power * dy * dy
+                    g_x += grad_power * (a * dx + b * dy)
+                    g_y += grad_power * (b * dx + c * dy)
+                    g_a -= half * grad_power * dx * dx
+                    g_b -= grad_power * dx * dy
+                    g_c -= half * grad_power * dy * dy
             out[at, 0] = g_x
             out[at, 1] = g_y
             out[at, 2] = g_a
@@ -221,8 +245,8 @@ def _backward(
 
 @jit
 @no_type_check
-def _add_up(parts, entries, order, first, last, out):
-    """The columns [first, last) of the entries' derivatives, by Gaussian."""
+def _sum_entries(parts, entries, order, first, last, out):
+    """Sum the columns [first, last) of the entries' gradients per Gaussian."""
     for at in range(len(entries)):
         splat = order[entries[at]]
         for column in range(first, last):
@@ -238,28 +262,28 @@ def splat(
 class _Splat(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, splats: Tensor, width: int, height: int) -> Tensor:
-        numbers = splats.detach().numpy()
-        order = numbers[:, 9].argsort(kind="stable")
+        values = splats.detach().numpy()
+        order = values[:, 9].argsort(kind="stable")
         boxes = np.empty((len(order), 4), np.int32)
-        across, down = -(-width // TILE), -(-height // TILE)
+        tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
         run_threads(
             lambda share: _boxes(
-                numbers, order[slice(*share)], width, height, boxes[slice(*share)]
+                values, order[slice(*share)], width, height, boxes[slice(*share)]
             ),
             shares(len(order), num_threads()),
         )
-        starts = np.zeros(across * down + 1, np.int64)
-        _count(boxes, across, starts[1:])
+        starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
+        _count(boxes, tiles_x, starts[1:])
         starts = starts.cumsum()
         entries = np.empty(starts[-1], np.int32)
-        _hand_out(boxes, across, starts[:-1].copy(), entries)
+        _bin_splats(boxes, tiles_x, starts[:-1].copy(), entries)
         image = torch.empty(5, height, width)
-        arrays = numbers, order, boxes, starts, entries, across, width, height
+        arrays = values, order, boxes, starts, entries, tiles_x, width, height
         target = image.numpy()
-        # More shares than threads: tiles differ in what they hold.
+        # More parts than threads, because tiles differ in their number of Gaussians.
         run_threads(
             lambda share: _forward(*arrays, *share, target),
-            shares(across * down, 8 * num_threads()),
+            shares(tiles_x * tiles_y, 8 * num_threads()),
         )
         ctx.arrays = arrays
         ctx.save_for_backward(splats, image)
@@ -269,16 +293,16 @@ class _Splat(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         splats, image = ctx.saved_tensors
         _, order, _, starts, entries, *_ = ctx.arrays
-        above = gradients[0].contiguous().numpy()
-        parts = np.empty((len(entries), NUMBERS), np.float32)
+        grad_output = gradients[0].contiguous().numpy()
+        parts = np.empty((len(entries), SPLAT_SIZE), np.float32)
         run_threads(
-            lambda share: _backward(*ctx.arrays, image.numpy(), above, *share, parts),
+            lambda share: _backward(*ctx.arrays, image.numpy(), grad_output, *share, parts),
             shares(len(starts) - 1, 8 * num_threads()),
         )
         out = torch.zeros_like(splats)
         target = out.numpy()
         run_threads(
-            lambda share: _add_up(parts, entries, order, *share, target),
-            shares(NUMBERS, num_threads()),
+            lambda share: _sum_entries(parts, entries, order, *share, target),
+            shares(SPLAT_SIZE, num_threads()),
         )
         return out, None, None

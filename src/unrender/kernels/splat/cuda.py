@@ -1,8 +1,8 @@
-"""Splatting on a GPU: a program to a tile, whose pixels it holds all at once.
+"""Splatting on a GPU, in Triton: one program per tile, which holds all of its pixels.
 
-As `cpu.py`, and with the same derivatives; the tiles' lists come from one sort of (tile, rank)
-pairs. Each pair of tile and Gaussian has its own row of derivatives, and these are added up
-in a second step.
+The algorithm and gradients are those of `cpu.py`; the tiles' lists come from one sort of (tile,
+rank) pairs. Gradients are written to one row per pair of tile and Gaussian, and summed in a
+second step.
 """
 
 # Triton has no types, and is not installed on most machines.
@@ -17,7 +17,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, NUMBERS, STOP
+from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SPLAT_SIZE
 
 TILE = 16
 OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
@@ -26,7 +26,7 @@ OPTIONS = {"num_warps": 4, "enable_fp_fusion": True}
 @triton.jit
 @no_type_check
 def _alpha(splats, k, x, y, MIN: tl.constexpr, MAX: tl.constexpr):
-    """α of the k-th Gaussian at pixels, its falloff, and what the derivatives need of it."""
+    """α of the k-th Gaussian at pixels, with its falloff, offset and conic for gradients."""
     at = splats + k * 10
     dx, dy = x - tl.load(at), y - tl.load(at + 1)
     a, b, c = tl.load(at + 2), tl.load(at + 3), tl.load(at + 4)
@@ -38,90 +38,90 @@ def _alpha(splats, k, x, y, MIN: tl.constexpr, MAX: tl.constexpr):
 @triton.jit
 @no_type_check
 def _forward(
-    splats, starts, entries, across, width, height, out,
-    TILE: tl.constexpr, MIN: tl.constexpr, MAX: tl.constexpr, STOP: tl.constexpr,
+    splats, starts, entries, tiles_x, width, height, out,
+    TILE: tl.constexpr, MIN: tl.constexpr, MAX: tl.constexpr, MIN_TRANSMITTANCE: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
     lane = tl.arange(0, TILE * TILE)
-    row, column = tile // across * TILE + lane // TILE, tile % across * TILE + lane % TILE
+    row, column = tile // tiles_x * TILE + lane // TILE, tile % tiles_x * TILE + lane % TILE
     inside = (row < height) & (column < width)
     x, y = column.to(tl.float32) + 0.5, row.to(tl.float32) + 0.5
-    light = tl.where(inside, 1.0, 0.0)
+    transmittance = tl.where(inside, 1.0, 0.0)
     red = tl.zeros([TILE * TILE], tl.float32)
     green = tl.zeros([TILE * TILE], tl.float32)
     blue = tl.zeros([TILE * TILE], tl.float32)
     depth = tl.zeros([TILE * TILE], tl.float32)
     at = tl.load(starts + tile)
     last = tl.load(starts + tile + 1)
-    while (at < last) & (tl.max(light, axis=0) >= STOP):
+    while (at < last) & (tl.max(transmittance, axis=0) >= MIN_TRANSMITTANCE):
         k = tl.load(entries + at).to(tl.int64)
         alpha, _, _, _, _, _, _ = _alpha(splats, k, x, y, MIN, MAX)
-        weight = tl.where(light >= STOP, light * alpha, 0.0)
-        light -= weight
+        weight = tl.where(transmittance >= MIN_TRANSMITTANCE, transmittance * alpha, 0.0)
+        transmittance -= weight
         red += weight * tl.load(splats + k * 10 + 5)
         green += weight * tl.load(splats + k * 10 + 6)
         blue += weight * tl.load(splats + k * 10 + 7)
         depth += weight * tl.load(splats + k * 10 + 9)
         at += 1
-    place = out + row * width + column
+    pixel = out + row * width + column
     pixels = width * height
-    tl.store(place, red, mask=inside)
-    tl.store(place + pixels, green, mask=inside)
-    tl.store(place + 2 * pixels, blue, mask=inside)
-    tl.store(place + 3 * pixels, 1 - light, mask=inside)
-    tl.store(place + 4 * pixels, depth, mask=inside)
+    tl.store(pixel, red, mask=inside)
+    tl.store(pixel + pixels, green, mask=inside)
+    tl.store(pixel + 2 * pixels, blue, mask=inside)
+    tl.store(pixel + 3 * pixels, 1 - transmittance, mask=inside)
+    tl.store(pixel + 4 * pixels, depth, mask=inside)
 
 
 @triton.jit
 @no_type_check
 def _backward(
-    splats, starts, entries, across, width, height, image, above, out,
-    TILE: tl.constexpr, MIN: tl.constexpr, MAX: tl.constexpr, STOP: tl.constexpr,
+    splats, starts, entries, tiles_x, width, height, image, grad_output, out,
+    TILE: tl.constexpr, MIN: tl.constexpr, MAX: tl.constexpr, MIN_TRANSMITTANCE: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
     lane = tl.arange(0, TILE * TILE)
-    row, column = tile // across * TILE + lane // TILE, tile % across * TILE + lane % TILE
+    row, column = tile // tiles_x * TILE + lane // TILE, tile % tiles_x * TILE + lane % TILE
     inside = (row < height) & (column < width)
     x, y = column.to(tl.float32) + 0.5, row.to(tl.float32) + 0.5
-    light = tl.where(inside, 1.0, 0.0)
-    place = row * width + column
+    transmittance = tl.where(inside, 1.0, 0.0)
+    pixel = row * width + column
     pixels = width * height
-    g_red = tl.load(above + place, mask=inside, other=0.0)
-    g_green = tl.load(above + pixels + place, mask=inside, other=0.0)
-    g_blue = tl.load(above + 2 * pixels + place, mask=inside, other=0.0)
-    g_opacity = tl.load(above + 3 * pixels + place, mask=inside, other=0.0)
-    g_depth = tl.load(above + 4 * pixels + place, mask=inside, other=0.0)
-    behind = g_red * tl.load(image + place, mask=inside, other=0.0)
-    behind += g_green * tl.load(image + pixels + place, mask=inside, other=0.0)
-    behind += g_blue * tl.load(image + 2 * pixels + place, mask=inside, other=0.0)
-    behind += g_opacity * tl.load(image + 3 * pixels + place, mask=inside, other=0.0)
-    behind += g_depth * tl.load(image + 4 * pixels + place, mask=inside, other=0.0)
+    g_red = tl.load(grad_output + pixel, mask=inside, other=0.0)
+    g_green = tl.load(grad_output + pixels + pixel, mask=inside, other=0.0)
+    g_blue = tl.load(grad_output + 2 * pixels + pixel, mask=inside, other=0.0)
+    g_opacity = tl.load(grad_output + 3 * pixels + pixel, mask=inside, other=0.0)
+    g_depth = tl.load(grad_output + 4 * pixels + pixel, mask=inside, other=0.0)
+    behind = g_red * tl.load(image + pixel, mask=inside, other=0.0)
+    behind += g_green * tl.load(image + pixels + pixel, mask=inside, other=0.0)
+    behind += g_blue * tl.load(image + 2 * pixels + pixel, mask=inside, other=0.0)
+    behind += g_opacity * tl.load(image + 3 * pixels + pixel, mask=inside, other=0.0)
+    behind += g_depth * tl.load(image + 4 * pixels + pixel, mask=inside, other=0.0)
     at = tl.load(starts + tile)
     last = tl.load(starts + tile + 1)
-    while (at < last) & (tl.max(light, axis=0) >= STOP):
+    while (at < last) & (tl.max(transmittance, axis=0) >= MIN_TRANSMITTANCE):
         k = tl.load(entries + at).to(tl.int64)
         alpha, falloff, dx, dy, a, b, c = _alpha(splats, k, x, y, MIN, MAX)
-        alive = light >= STOP
-        weight = tl.where(alive, light * alpha, 0.0)
+        alive = transmittance >= MIN_TRANSMITTANCE
+        weight = tl.where(alive, transmittance * alpha, 0.0)
         value = g_red * tl.load(splats + k * 10 + 5) + g_green * tl.load(splats + k * 10 + 6)
         value += g_blue * tl.load(splats + k * 10 + 7) + g_opacity
         value += g_depth * tl.load(splats + k * 10 + 9)
         behind -= weight * value
-        by_alpha = light * value - behind / (1 - alpha)
-        # α that is cut off at either end moves with nothing.
-        by_alpha = tl.where(alive & (alpha > 0) & (alpha < MAX), by_alpha, 0.0)
-        by_power = by_alpha * alpha
-        light -= weight
+        grad_alpha = transmittance * value - behind / (1 - alpha)
+        # Clamped α has no gradient.
+        grad_alpha = tl.where(alive & (alpha > 0) & (alpha < MAX), grad_alpha, 0.0)
+        grad_power = grad_alpha * alpha
+        transmittance -= weight
         row_out = out + at.to(tl.int64) * 10
-        tl.store(row_out, tl.sum(by_power * (a * dx + b * dy), axis=0))
-        tl.store(row_out + 1, tl.sum(by_power * (b * dx + c * dy), axis=0))
-        tl.store(row_out + 2, tl.sum(-0.5 * by_power * dx * dx, axis=0))
-        tl.store(row_out + 3, tl.sum(-by_power * dx * dy, axis=0))
-        tl.store(row_out + 4, tl.sum(-0.5 * by_power * dy * dy, axis=0))
+        tl.store(row_out, tl.sum(grad_power * (a * dx + b * dy), axis=0))
+        tl.store(row_out + 1, tl.sum(grad_power * (b * dx + c * dy), axis=0))
+        tl.store(row_out + 2, tl.sum(-0.5 * grad_power * dx * dx, axis=0))
+        tl.store(row_out + 3, tl.sum(-grad_power * dx * dy, axis=0))
+        tl.store(row_out + 4, tl.sum(-0.5 * grad_power * dy * dy, axis=0))
         tl.store(row_out + 5, tl.sum(weight * g_red, axis=0))
         tl.store(row_out + 6, tl.sum(weight * g_green, axis=0))
         tl.store(row_out + 7, tl.sum(weight * g_blue, axis=0))
-        tl.store(row_out + 8, tl.sum(by_alpha * falloff, axis=0))
+        tl.store(row_out + 8, tl.sum(grad_alpha * falloff, axis=0))
         tl.store(row_out + 9, tl.sum(weight * g_depth, axis=0))
         at += 1
 
@@ -129,23 +129,23 @@ def _backward(
 def _tile_lists(
     splats: Float[Tensor, "splats 10"], width: int, height: int
 ) -> tuple[Int[Tensor, "tiles_plus_one"], Int[Tensor, "entries"]]:
-    """Each tile's Gaussians by depth: where each list starts, and all of the lists."""
+    """Gaussians of each tile by depth: the start of each list, and all lists concatenated."""
     x, y, a, b, c = splats[:, :5].T
     opacity, determinant = splats[:, 8], a * c - b * b
     level = 2 * (opacity / MIN_ALPHA).clamp_min(1).log()
     half_x, half_y = ((level * side / determinant.clamp_min(1e-30)).sqrt() for side in (c, a))
-    seen = (opacity >= MIN_ALPHA) & (determinant > 0)
+    visible = (opacity >= MIN_ALPHA) & (determinant > 0)
     left, right = (x - half_x - 0.5).ceil(), (x + half_x - 0.5).floor() + 1
     top, bottom = (y - half_y - 0.5).ceil(), (y + half_y - 0.5).floor() + 1
-    seen &= (left < width) & (right > 0) & (top < height) & (bottom > 0)
-    across, down = -(-width // TILE), -(-height // TILE)
+    visible &= (left < width) & (right > 0) & (top < height) & (bottom > 0)
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
     first_u, last_u = left.clamp(0, width - 1) // TILE, (right - 1).clamp(0, width - 1) // TILE
     first_v, last_v = (
         top.clamp(0, height - 1) // TILE,
         (bottom - 1).clamp(0, height - 1) // TILE,
     )
     spans_u, spans_v = (last_u - first_u + 1).long(), (last_v - first_v + 1).long()
-    counts = torch.where(seen, (spans_u * spans_v).clamp_min(0), 0)
+    counts = torch.where(visible, (spans_u * spans_v).clamp_min(0), 0)
     rank = splats[:, 9].argsort(stable=True)
     counts = counts[rank]
     splat = rank.repeat_interleave(counts)
@@ -154,8 +154,8 @@ def _tile_lists(
     ).repeat_interleave(counts)
     u = first_u[splat].long() + within % spans_u[splat]
     v = first_v[splat].long() + within // spans_u[splat]
-    tile, order = (v * across + u).sort(stable=True)
-    starts = torch.searchsorted(tile, torch.arange(across * down + 1, device=tile.device))
+    tile, order = (v * tiles_x + u).sort(stable=True)
+    starts = torch.searchsorted(tile, torch.arange(tiles_x * tiles_y + 1, device=tile.device))
     return starts, splat[order].int()
 
 
@@ -168,27 +168,27 @@ def splat(
 class _Splat(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, splats: Tensor, width: int, height: int) -> Tensor:
-        numbers = splats.detach().contiguous()
-        starts, entries = _tile_lists(numbers, width, height)
-        image = numbers.new_zeros(5, height, width)
-        across = -(-width // TILE)
-        with torch.cuda.device_of(numbers):
+        values = splats.detach().contiguous()
+        starts, entries = _tile_lists(values, width, height)
+        image = values.new_zeros(5, height, width)
+        tiles_x = -(-width // TILE)
+        with torch.cuda.device_of(values):
             _forward[(len(starts) - 1,)](
-                numbers, starts, entries, across, width, height, image,
-                TILE, MIN_ALPHA, MAX_ALPHA, STOP, **OPTIONS,
+                values, starts, entries, tiles_x, width, height, image,
+                TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
             )  # fmt: skip
-        ctx.save_for_backward(numbers, starts, entries, image)
+        ctx.save_for_backward(values, starts, entries, image)
         return image
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        numbers, starts, entries, image = ctx.saved_tensors
+        values, starts, entries, image = ctx.saved_tensors
         _, height, width = image.shape
-        parts = numbers.new_zeros(len(entries), NUMBERS)
-        with torch.cuda.device_of(numbers):
+        parts = values.new_zeros(len(entries), SPLAT_SIZE)
+        with torch.cuda.device_of(values):
             _backward[(len(starts) - 1,)](
-                numbers, starts, entries, -(-width // TILE), width, height, image,
+                values, starts, entries, -(-width // TILE), width, height, image,
                 gradients[0].contiguous(), parts,
-                TILE, MIN_ALPHA, MAX_ALPHA, STOP, **OPTIONS,
+                TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
             )  # fmt: skip
-        return torch.zeros_like(numbers).index_add(0, entries.long(), parts), None, None
+        return torch.zeros_like(values).index_add(0, entries.long(), parts), None, None

@@ -1,10 +1,10 @@
-"""Splatting in plain torch: every Gaussian at every pixel."""
+"""Splatting in PyTorch: every Gaussian at every pixel."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, STOP
+from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE
 
 
 def splat(
@@ -22,8 +22,12 @@ def splat(
     power = -0.5 * (a * dx * dx + c * dy * dy) - b * dx * dy
     alpha = (opacities[order, 0] * power.exp()).clamp_max(MAX_ALPHA)
     alpha = torch.where(alpha.detach() >= MIN_ALPHA, alpha, 0.0)
-    passed = (1 - alpha).cumprod(1)
-    reached = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)
-    weights = torch.where(reached.detach() >= STOP, alpha * reached, 0.0)
-    numbers = torch.cat([colors, torch.ones_like(depths), depths], dim=1)
-    return (weights @ numbers[order]).T.reshape(5, height, width)
+    transmittance_after = (1 - alpha).cumprod(1)
+    transmittance = torch.cat(
+        [torch.ones_like(transmittance_after[:, :1]), transmittance_after[:, :-1]], dim=1
+    )
+    weights = torch.where(
+        transmittance.detach() >= MIN_TRANSMITTANCE, alpha * transmittance, 0.0
+    )
+    channels = torch.cat([colors, torch.ones_like(depths), depths], dim=1)
+    return (weights @ channels[order]).T.reshape(5, height, width)

@@ -1,7 +1,7 @@
-"""Step functions along rays: how proposals are resampled and held to account.
+"""Step functions along rays, for resampling and supervising proposal networks.
 
-A step function has edges t, which do not decrease, and between them bins with weights w ≥ 0:
-the mass in each bin, as volume rendering gives it. A ray's weights need not add up to 1.
+A step function has non-decreasing edges t, and between them bins with weights w ≥ 0: the
+rendering weight of each bin. The weights of a ray need not sum to 1.
 """
 
 import torch
@@ -17,14 +17,16 @@ def sample(
     u: Float[Tensor, "rays samples"],
     backend: Backend = "auto",
 ) -> Float[Tensor, "rays samples"]:
-    """Where the share `u` of each ray's mass lies in front (NeRF, sec. 5.2: inverse transform).
+    """Inverse transform sampling: the CDF's inverse at `u` (NeRF, sec. 5.2).
 
-    `u` is in [0, 1] and does not decrease along a ray; nor do the samples. The mass of a bin is
-    spread evenly, so the CDF is linear in it and exact at the edges; a bin without mass is
-    sampled nowhere. A ray without mass is sampled as if it had the same density everywhere. No
-    gradient flows, neither to `t` nor to `w` (Mip-NeRF 360, sec. 3).
+    `u` is in [0, 1] and non-decreasing along a ray; so are the samples. The weight of a bin is
+    distributed uniformly, so the CDF is piecewise linear and exact at the edges, and a bin with
+    zero weight is never sampled. A ray without weight is sampled uniformly. Not differentiable,
+    neither in `t` nor in `w` (Mip-NeRF 360, sec. 3).
     """
-    assert t.shape[1] == w.shape[1] + 1 > 1, "one edge more than bins, and at least one bin"
+    assert t.shape[1] == w.shape[1] + 1 > 1, (
+        "there must be one more edge than bins, and at least one bin"
+    )
     with torch.no_grad():
         return implementation(__name__, backend, w).sample(t, w, u)
 
@@ -35,21 +37,22 @@ def outer(
     t1: Float[Tensor, "rays other_edges"],
     backend: Backend = "auto",
 ) -> Float[Tensor, "rays other_bins"]:
-    """The most mass that each interval of `t1` can hold by (t0, w0) (Mip-NeRF 360, eq. 12).
+    """Upper bound on the weight of each interval of `t1`, given (t0, w0) (Mip-NeRF 360, eq.
+    12).
 
-    It is the sum of all bins that overlap the interval's inside; those that only touch it do
-    not count. Weights of another histogram of the same mass that exceed it prove that the two
-    disagree. Differentiable in `w0`.
+    It is the sum of all bins that overlap the interior of the interval; bins that only touch it
+    do not count. If another histogram of the same function has a weight above this bound, the
+    two are inconsistent. Differentiable in `w0`.
     """
-    assert t0.shape[1] == w0.shape[1] + 1, "one edge more than bins"
+    assert t0.shape[1] == w0.shape[1] + 1, "there must be one more edge than bins"
     return implementation(__name__, backend, w0).outer(t0, w0, t1)
 
 
 def blur_max(w: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
-    """Widened weights: maxima of neighbours, then averages of those (mip-NeRF, sec. 3.2).
+    """Widen weights by a 2-tap max filter and a 2-tap average filter (mip-NeRF, sec. 3.2).
 
-    w'_k = (max(w_{k−1}, w_k) + max(w_k, w_{k+1})) / 2, where the first and the last bin stand
-    in for the neighbours that they lack. To resample from it, mip-NeRF adds a small constant.
+    w'_k = (max(w_{k−1}, w_k) + max(w_k, w_{k+1})) / 2, with the first and last bin replicated
+    at the ends. Before resampling, mip-NeRF adds a small constant.
     """
     padded = torch.cat([w[:, :1], w, w[:, -1:]], dim=1)
     largest = padded[:, :-1].maximum(padded[:, 1:])

@@ -1,8 +1,8 @@
-"""Step functions on the CPU: along each ray, one pass that merges two sorted rows.
+"""Step functions on the CPU: one pass along each ray that merges two sorted rows.
 
-The work grows with the sum of their lengths, not the product. An interval of `outer` adds up
-the bins that it overlaps, rather than subtract two running sums, so that no digits cancel; only
-its first and its last bin are visited by other intervals too.
+The work is proportional to the sum of their lengths, not the product. `outer` sums the bins
+that overlap an interval instead of subtracting two cumulative sums, which avoids cancellation;
+only the first and last bin of an interval are visited by other intervals too.
 """
 
 from typing import Any, no_type_check
@@ -63,7 +63,7 @@ def _outer(t0, w0, t1, first, last, out):
 @jit
 @no_type_check
 def _outer_gradient(t0, t1, gradient, first, last, out):
-    """Each bin adds up the gradients of the intervals that it overlaps."""
+    """The gradient of a bin is the sum over the intervals that it overlaps."""
     num_bins = out.shape[1]
     for r in range(first, last):
         out[r, :] = np.float32(0)

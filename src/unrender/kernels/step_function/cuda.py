@@ -1,7 +1,8 @@
-"""Step functions on a GPU: a program takes a few samples or intervals of one ray.
+"""Step functions on a GPU, in Triton: a program processes several samples or intervals of one
+ray.
 
-It compares them with all bins of the ray at once, instead of searching: a ray has few bins, and
-the tile of comparisons fits in registers. Nothing is added by atomics.
+It compares them with all bins of the ray at once instead of searching: a ray has few bins, and
+the tile of comparisons fits in registers. There are no atomic additions.
 """
 
 from typing import Any, no_type_check
@@ -29,20 +30,20 @@ def _sample(t, w, u, num_bins, num_samples, out, SAMPLES: tl.constexpr, BINS: tl
     last = tl.max(tl.where(weight > 0, bins, 0), axis=0)
     quantile = tl.load(u + ray * num_samples + at, mask=used, other=0.0)
     target = quantile * total
-    # Bins that end at the target or in front of it; the last one with mass takes all the rest.
+    # Bins that end at or before the target; the last one with weight takes the remainder.
     passed = (cdf[None, :] <= target[:, None]) & (bins < last)[None, :]
     index = tl.sum(passed.to(tl.int32), axis=1)
     before = tl.max(tl.where(passed, cdf[None, :], 0.0), axis=1)
     mass = tl.load(w + ray * num_bins + index, mask=used, other=1.0)
-    share = tl.where(mass > 0, (target - before) / tl.where(mass > 0, mass, 1.0), 0.0)
-    share = tl.minimum(tl.maximum(share, 0.0), 1.0)
-    # A ray without mass is one bin from its first edge to its last.
-    some = total > 0
+    fraction = tl.where(mass > 0, (target - before) / tl.where(mass > 0, mass, 1.0), 0.0)
+    fraction = tl.minimum(tl.maximum(fraction, 0.0), 1.0)
+    # A ray without weight is one bin from its first edge to its last.
+    has_weight = total > 0
     edges = t + ray * (num_bins + 1)
-    begin = tl.load(edges + tl.where(some, index, 0), mask=used, other=0.0)
-    end = tl.load(edges + tl.where(some, index + 1, num_bins), mask=used, other=0.0)
-    share = tl.where(some, share, quantile)
-    value = (1 - share) * begin + share * end
+    begin = tl.load(edges + tl.where(has_weight, index, 0), mask=used, other=0.0)
+    end = tl.load(edges + tl.where(has_weight, index + 1, num_bins), mask=used, other=0.0)
+    fraction = tl.where(has_weight, fraction, quantile)
+    value = (1 - fraction) * begin + fraction * end
     tl.store(out + ray * num_samples + at, value, mask=used)
 
 
@@ -57,7 +58,7 @@ def _overlaps(
     num_bins,
     num_intervals,
 ):
-    """Which bins, along the first axis or the second, overlap which intervals."""
+    """Whether each bin overlaps each interval; they broadcast."""
     has_bin, has_interval = bins < num_bins, intervals < num_intervals
     edges0, edges1 = t0 + ray * (num_bins + 1), t1 + ray * (num_intervals + 1)
     begin0 = tl.load(edges0 + bins, mask=has_bin, other=0.0)
@@ -86,20 +87,20 @@ def _outer(
 def _outer_gradient(
     t0, t1, gradient, num_bins, num_intervals, out, BINS: tl.constexpr, INTERVALS: tl.constexpr
 ):
-    """Each bin adds up the gradients of the intervals that it overlaps."""
+    """The gradient of a bin is the sum over the intervals that it overlaps."""
     ray = tl.program_id(0).to(tl.int64)
     bins = tl.program_id(1) * BINS + tl.arange(0, BINS)
     intervals = tl.arange(0, INTERVALS)
     overlap = _overlaps(t0, t1, ray, bins[:, None], intervals[None, :], num_bins, num_intervals)
-    above = tl.load(
+    grad_output = tl.load(
         gradient + ray * num_intervals + intervals, mask=intervals < num_intervals, other=0.0
     )
-    total = tl.sum(tl.where(overlap, above[None, :], 0.0), axis=1)
+    total = tl.sum(tl.where(overlap, grad_output[None, :], 0.0), axis=1)
     tl.store(out + ray * num_bins + bins, total, mask=bins < num_bins)
 
 
 def _tile(rows: int, columns: int) -> tuple[int, int]:
-    """A tile as wide as all `columns`, and of as many rows as fit."""
+    """Rows and columns of a tile: all `columns`, and as many rows as fit."""
     width = triton.next_power_of_2(columns)
     return min(max(LANES // width, 1), triton.next_power_of_2(rows)), width
 
@@ -148,12 +149,12 @@ class _Outer(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
         t0, t1 = ctx.saved_tensors
         num_bins, num_intervals = t0.shape[1] - 1, t1.shape[1] - 1
-        above = gradients[0].contiguous()
+        grad_output = gradients[0].contiguous()
         out = t0.new_empty(len(t0), num_bins)
         if out.numel():
             tile = _tile(num_bins, num_intervals)
             with torch.cuda.device_of(t0):
                 _outer_gradient[(len(t0), triton.cdiv(num_bins, tile[0]))](
-                    t0, t1, above, num_bins, num_intervals, out, *tile
+                    t0, t1, grad_output, num_bins, num_intervals, out, *tile
                 )
         return None, out, None

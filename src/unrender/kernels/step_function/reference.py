@@ -1,4 +1,4 @@
-"""Step functions in plain torch."""
+"""Step functions in PyTorch."""
 
 import torch
 from jaxtyping import Float
@@ -13,12 +13,12 @@ def sample(
     cdf = w.cumsum(-1).contiguous()
     total = cdf[:, -1:].contiguous()
     target = (u * total).contiguous()
-    # The first bin that ends behind the target; for the whole mass, the last one with mass.
+    # The first bin that ends after the target, but at most the last one with weight.
     last = torch.searchsorted(cdf, total)
     bins = torch.searchsorted(cdf, target, right=True).minimum(last)
     before = torch.nn.functional.pad(cdf, (1, 0)).gather(1, bins)
-    share = ((target - before) / w.gather(1, bins)).clamp(0, 1)
-    inside = torch.lerp(t.gather(1, bins), t.gather(1, bins + 1), share)
+    fraction = ((target - before) / w.gather(1, bins)).clamp(0, 1)
+    inside = torch.lerp(t.gather(1, bins), t.gather(1, bins + 1), fraction)
     return torch.where(total > 0, inside, torch.lerp(t[:, :1], t[:, -1:], u))
 
 

@@ -1,18 +1,19 @@
-"""Where rays meet the surface of a signed distance function.
+"""Sphere tracing: intersection of rays with the surface of a signed distance function.
 
-Around any point the ball of its distance is empty, so a ray may advance by it (Hart, "Sphere
-Tracing", The Visual Computer 1996). Rays that are not done are all asked together.
+The ball around a point whose radius is its distance is empty, so a ray may advance by that
+radius (Hart, "Sphere Tracing", The Visual Computer 1996). All active rays are evaluated as one
+batch.
 
-    radius    the distance over the function's Lipschitz constant: free space on all sides
-    clear     how far along its ray the free ball reaches
-    gap       between two balls that do not touch: a step too far, to be taken back
-    bracket   a part of the ray from outside to inside, in which there is a surface
+    radius    the distance over the function's Lipschitz constant: radius of the empty ball
+    clear     how far along the ray the empty ball reaches
+    gap       between two balls that do not touch: the step was too long and is taken back
+    bracket   an interval of the ray from outside to inside, which contains a surface
 
-Steps are longer than the radius where the last two say that the surface recedes or is
-approached aslant: as long as the next ball, were the surface flat, would still touch (Keinert
-et al., "Enhanced Sphere Tracing", 2014; Bálint and Valasek, "Accelerating Sphere Tracing",
-2018). Where a step ends inside, the surface is looked for in its bracket, so that functions
-which are not quite distances, as learned ones, lead to their surface too.
+Steps are longer than the radius if the last two radii show that the surface recedes or is
+approached at an angle: as long as the next ball would still touch if the surface were a plane
+(Keinert et al., "Enhanced Sphere Tracing", 2014; Bálint and Valasek, "Accelerating Sphere
+Tracing", 2018). If a step ends inside, the surface is bracketed and found by root finding, so
+that functions that are only approximate distances, such as learned ones, work too.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -24,83 +25,86 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
-from unrender.kernels.recorded import tape_of
-from unrender.kernels.recorded.tape import Tape
 from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.runtime.jit import num_threads, run_threads
+from unrender.kernels.tape import record
+from unrender.kernels.tape.recorder import Tape
 from unrender.shapes.implicit.sdf import SDF
 
 Normals = Literal["autograd", "tetrahedron"]
 
 LONGEST = 4.0
-"""What a step is at most, in radii."""
+"""Longest step, in radii."""
 SLANT = 0.1
-"""What is left of the way at the end is at most the radius over this cosine."""
+"""Smallest cosine between ray and normal assumed for the last step, to the surface itself."""
 NARROWER = 0.1
-"""A bracket loses at least this share with each step."""
+"""A bracket shrinks by at least this fraction with each step."""
 RECORDED = 2048
-"""Rays that are worth the time to record what they follow."""
+"""Smallest number of rays for which recording the function for the kernel pays off."""
 RAYS_A_THREAD = 4096
-"""At least; fewer are not worth another thread."""
+"""Smallest number of rays per thread."""
 GRAZING = 1e-2
-"""Rays at less than this cosine to the surface are differentiated as if at this one."""
+"""Smallest cosine between ray and normal used in derivatives."""
 STEP = 5e-4
-"""Of finite differences, in scene units."""
+"""Step of finite differences, in scene units."""
 
 
 @dataclass(frozen=True)
 class Marching:
-    """How rays go."""
+    """Options of sphere tracing."""
 
     max_steps: int = 256
-    """Every ray ends after so many."""
+    """Steps after which a ray stops."""
     tolerance: float = 1e-4
-    """A ray has arrived when the surface is nearer than this share of the way it came: the
+    """A ray hits when the surface is nearer than this fraction of the distance traveled: the
     angle, in radians, by which it may have missed. A pixel has about 0.003."""
     lipschitz: float = 1.0
-    """How much the function changes at most over a unit of length. 1 for all of `scenes.sdf`;
-    the longest gradient, for a learned function."""
+    """Lipschitz constant of the function: 1 for everything in `shapes.implicit`, the largest
+    gradient norm for a learned function."""
     relaxed: bool = True
     """Whether steps may be longer than the radius."""
 
 
 @dataclass(frozen=True)
 class Hits:
-    """What became of rays. No gradients flow; `reached` has them."""
+    """Results of sphere tracing, without gradients; `reached` adds them."""
 
     mask: Bool[Tensor, "rays"]
-    """Whether the ray met the surface."""
+    """Whether the ray hit the surface."""
     distance: Float[Tensor, "rays"]
-    """Along the ray to the surface, in units of its direction; 0 where there is none."""
+    """Distance along the ray in scene units; 0 for a miss."""
     inside: Bool[Tensor, "rays"]
-    """Whether the ray began inside: what it met, it saw from within."""
+    """Whether the ray started inside, so that it hits the surface from the inside."""
     exhausted: Bool[Tensor, "rays"]
-    """Rays that ran out of steps: they are no hits, though they may be near a surface."""
+    """Whether the ray ran out of steps. It counts as a miss, though it may be near a
+    surface."""
     steps: Int[Tensor, "rays"]
-    """How often the function was asked for the ray."""
+    """Number of evaluations of the function on the ray."""
 
 
 @dataclass(frozen=True)
 class _Front:
-    """The rays that still go; all of them have the same fields."""
+    """State of the active rays."""
 
     number: Int[Tensor, "rays"]
     origin: Float[Tensor, "3 rays"]
     direction: Float[Tensor, "3 rays"]
     far: Float[Tensor, "rays"]
     side: Float[Tensor, "rays"]
-    """−1 for rays that began inside, whose distances count as positive there."""
+    """−1 for rays that started inside, for which the sign of the function is flipped."""
     place: Float[Tensor, "rays"]
-    """Where the function is asked next."""
+    """Distance at which the function is evaluated next."""
     low: Float[Tensor, "rays"]
-    """The last place outside, and the radius there."""
+    """The last distance outside, and the radius there."""
     low_radius: Float[Tensor, "rays"]
     high: Float[Tensor, "rays"]
-    """The first place known to be inside, and the radius there; infinite without any."""
+    """The first distance known to be inside, and the radius there; infinite without any."""
     high_radius: Float[Tensor, "rays"]
 
     def points(self) -> Float[Tensor, "rays 3"]:
-        """Column by column in memory, which functions of coordinates are faster on."""
+        """The points to evaluate, column-major in memory, which is faster for most
+        functions.
+        """
         return torch.addcmul(self.origin, self.place, self.direction).T
 
     def select(self, chosen: Bool[Tensor, "rays"]) -> "_Front":
@@ -120,23 +124,24 @@ def sphere_trace(
     marching: Marching = Marching(),
     backend: Backend = "auto",
 ) -> Hits:
-    """The first place on each ray, from `near` to `far`, where the function changes its sign.
+    """The first sign change of the function along each ray between `near` and `far`.
 
-    Directions have unit length. A surface without an inside (the distance to a sheet) is met
-    where it is as near as the tolerance. Rays that begin inside go on until they leave; where
-    far is not beyond near, there is nothing. InputError if the function gives anything but one
-    number a point, or NaN. On the CPU many rays go by a kernel, where the function can be
-    recorded (`kernels.recorded`); `backend="reference"` asks the function itself.
+    Directions have unit length. A surface without an interior (the distance to a sheet) is hit
+    where it is within the tolerance. Rays that start inside continue until they leave. Rays
+    with `far` ≤ `near` miss. Raises InputError if the function does not return one number per
+    point, or returns NaN. On the CPU, large batches of rays are traced by a kernel if the
+    function can be recorded (`kernels.tape`); `backend="reference"` always evaluates the
+    function itself.
     """
     start = torch.as_tensor(near).to(origins).expand(len(origins))
     end = torch.as_tensor(far).to(origins).expand(len(origins))
     if len(origins) >= RECORDED and backend in ("auto", "cpu"):
-        # Some points near where rays start, and as far again.
+        # The recording is checked at some points along the rays.
         some = slice(None, None, len(origins) // 64)
         way = directions[some] * torch.linspace(0, 2, 9)[:, None, None].to(origins)
         middle = origins[some].norm(dim=1, keepdim=True).clamp_min(1)
         checked = (origins[some] + middle * way).view(-1, 3)
-        tape = tape_of(sdf, checked, backend)
+        tape = record(sdf, checked, backend)
         found = tape and _followed(tape, origins, directions, start, end, marching)
         if found:
             return found
@@ -144,7 +149,7 @@ def sphere_trace(
     threads = min(threads, max(1, len(origins) // RAYS_A_THREAD))
 
     def trace(first: int) -> Hits:
-        # Neighbours go to different threads, so that all have as much to do.
+        # Neighboring rays go to different threads, which balances the load.
         own = slice(first, None, threads)
         return _trace(sdf, origins[own], directions[own], start[own], end[own], marching)
 
@@ -161,8 +166,8 @@ def _followed(
     end: Float[Tensor, "rays"],
     marching: Marching,
 ) -> Hits | None:
-    """As `_trace`, by the kernel; None where it met what is no number."""
-    from unrender.kernels.recorded import cpu  # noqa: PLC0415 - Numba compiles when it is used
+    """`_trace` by the kernel; None if it encountered NaN."""
+    from unrender.kernels.tape import cpu  # noqa: PLC0415 - Numba compiles when it is used
 
     no = torch.zeros_like(start, dtype=torch.bool)
     hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
@@ -175,7 +180,7 @@ def _followed(
     threads = num_threads()
 
     def march(first: int) -> bool:
-        return cpu.march(*program, *rays, *settings, SLANT, first, threads, *outcome)
+        return cpu.sphere_trace(*program, *rays, *settings, SLANT, first, threads, *outcome)
 
     return hits if all(run_threads(march, range(threads))) else None
 
@@ -188,7 +193,7 @@ def _trace(
     end: Float[Tensor, "rays"],
     marching: Marching,
 ) -> Hits:
-    """As `sphere_trace`, by one thread."""
+    """`sphere_trace` in one thread."""
     no = torch.zeros_like(start, dtype=torch.bool)
     hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
     infinite, zero = torch.full_like(start, torch.inf), torch.zeros_like(start)
@@ -218,7 +223,7 @@ def _trace(
         hits.mask[front.number[new]] = True
         hits.distance[front.number[new]] = front.place[new]
         going = going & ~arrived & ~missed
-        # What is done is carried along until it is worth the copying.
+        # Finished rays are dropped only when enough have finished to pay for the copy.
         if int(going.sum()) < 0.8 * len(going):
             front, going = front.select(going), going[going]
     hits.exhausted[front.number[going]] = True
@@ -226,7 +231,7 @@ def _trace(
 
 
 def _interleaved(parts: list[Tensor]) -> Tensor:
-    """One after the other from each part in turn."""
+    """Elements of the parts in round-robin order: the inverse of slicing with a stride."""
     whole = torch.empty(sum(map(len, parts)), dtype=parts[0].dtype, device=parts[0].device)
     for first, part in enumerate(parts):
         whole[first :: len(parts)] = part
@@ -236,16 +241,16 @@ def _interleaved(parts: list[Tensor]) -> Tensor:
 def _advanced(
     front: _Front, radius: Float[Tensor, "rays"], marching: Marching
 ) -> tuple[_Front, Bool[Tensor, "rays"], Bool[Tensor, "rays"]]:
-    """The front after the function was asked; who has arrived, at its place, and who misses."""
+    """Advance the rays by one evaluation. Also returns which have hit and which have missed."""
     place, clear = front.place, front.low + front.low_radius
     close = marching.tolerance * place.abs()
     free = front.high.isinf()
-    # Where the ball here does not touch the last one, a surface may lie between.
+    # If this ball does not touch the last one, there may be a surface in between.
     gap = free & (place - radius.abs() > clear + 1e-3 * close)
     narrow = ~free & (front.high - front.low <= close)
     arrived = ~gap & (radius.abs() <= close) | narrow
     came = place - front.low
-    # How fast the surface approaches: the cosine between the ray and a flat surface's normal.
+    # Rate of approach: for a planar surface, the cosine between the ray and the normal.
     approach = torch.where(came > 0, (front.low_radius - radius) / came, 1.0)
     inside = ~gap & (radius < 0)
     outside = ~gap & ~inside
@@ -253,12 +258,12 @@ def _advanced(
     high, high_radius = torch.where(inside, torch.stack([place, radius]), _high(front)).unbind()
     step = radius
     if marching.relaxed:
-        # A flat surface has distance r − c s after s, and r + (r − c s) = s.
+        # A plane has distance r − c s after a step s; solve r + (r − c s) = s.
         step = 2 * radius / (1 + approach.clamp(2 / LONGEST - 1, 1))
     following = torch.where(gap, clear, torch.minimum(place + step, front.far))
     share = (low_radius / (low_radius - high_radius)).clamp(NARROWER, 1 - NARROWER)
     following = torch.where(high.isinf(), following, low + share * (high - low))
-    # Arrived rays go the little rest in one step, as if the surface were flat.
+    # Rays that hit take the remaining distance in one step, as if the surface were a plane.
     rest = radius / approach.clamp(SLANT, 1)
     following = torch.where(arrived, place + torch.where(narrow, 0.0, rest), following)
     missed = outside & free & (place + radius >= front.far) & ~arrived
@@ -282,7 +287,7 @@ def _high(front: _Front) -> Float[Tensor, "2 rays"]:
 
 
 def evaluated(sdf: SDF, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-    """The function's values. InputError if they are not one number a point, or NaN."""
+    """Values of the function. Raises InputError if they are NaN or not one number per point."""
     found = sdf(points)
     if found.shape != points.shape[:1]:
         raise InputError(
@@ -294,7 +299,7 @@ def evaluated(sdf: SDF, points: Float[Tensor, "points 3"]) -> Float[Tensor, "poi
         x, y, z = points[wrong][0].tolist()
         raise InputError(
             f"the signed distance function gave NaN at {int(wrong.sum())} of {len(points)} "
-            f"points, first at ({x:.4g}, {y:.4g}, {z:.4g}): mend it there"
+            f"points, first at ({x:.4g}, {y:.4g}, {z:.4g}): correct it there"
         )
     return found
 
@@ -305,12 +310,13 @@ def reached(
     directions: Float[Tensor, "hits 3"],
     distance: Float[Tensor, "hits"],
 ) -> Float[Tensor, "hits"]:
-    """The same distances, with gradients by the rays and by all that the function depends on.
+    """The same distances, with gradients with respect to the rays and the function's
+    parameters.
 
-    From f(o + t d; θ) = 0 follows dt = −(∂f/∂θ dθ + ∇f · (do + t dd)) / (∇f · d), whatever way
-    the root was found (Yariv et al., IDR, NeurIPS 2020, eq. 3; Niemeyer et al., DVR, CVPR
-    2020). Where a ray only grazes the surface, the true derivative has no bound: here it ends
-    at a cosine of `GRAZING`.
+    By implicit differentiation, f(o + t d; θ) = 0 gives
+    dt = −(∂f/∂θ dθ + ∇f · (do + t dd)) / (∇f · d), however the root was found (Yariv et al.,
+    IDR, NeurIPS 2020, eq. 3; Niemeyer et al., DVR, CVPR 2020). At grazing rays the derivative
+    is unbounded: the cosine is clamped at `GRAZING`.
     """
     distance = distance.detach()
     value = evaluated(sdf, along(origins, directions, distance))
@@ -326,11 +332,11 @@ def reached(
 def sdf_normals(
     sdf: SDF, points: Float[Tensor, "points 3"], way: Normals = "autograd", step: float = STEP
 ) -> Float[Tensor, "points 3"]:
-    """Unit vectors along the gradient: outward normals, for points on the surface; 0 without.
+    """Normalized gradients, which are outward normals on the surface; 0 where it vanishes.
 
-    `autograd` is exact; its own gradients need functions that can be differentiated twice.
-    `tetrahedron` needs none: four points about each at √3 `step`, v (1, −1, −1) and so on, have
-    values whose sum, each times its v, is 4 step ∇f.
+    `autograd` is exact; its own gradients require a twice differentiable function.
+    `tetrahedron` needs no derivatives: with the vertices v of a tetrahedron, (1, −1, −1) etc.,
+    Σ v f(x + step v) = 4 step ∇f.
     """
     if way == "autograd":
         return normalize(_gradient(sdf, points), dim=1)
@@ -342,7 +348,7 @@ def sdf_normals(
 
 
 def _gradient(sdf: SDF, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-    """∇f; itself differentiable where the points or what the function is made of are."""
+    """∇f; differentiable if the points or the function's parameters require gradients."""
     if not len(points):
         return torch.zeros_like(points)
     follow = torch.is_grad_enabled()
@@ -364,5 +370,5 @@ def along(
     directions: Float[Tensor, "rays 3"],
     distance: Float[Tensor, "rays"],
 ) -> Float[Tensor, "rays 3"]:
-    """Points on rays, column by column in memory."""
+    """Points on rays, column-major in memory."""
     return torch.addcmul(origins.T, distance, directions.T).T

@@ -1,4 +1,4 @@
-"""Surfaces of signed distance functions as renderers, and their silhouettes."""
+"""Renderers of signed distance functions, and soft silhouettes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -38,36 +38,37 @@ from unrender.shapes.implicit.sdf import SDF
 RAYS_AT_ONCE = 1 << 19
 ROWS = 1 << 13
 OFF = 4.0
-"""How far from the surface shadow rays begin, in tolerances."""
+"""Offset of the origins of shadow rays from the surface, in hit tolerances."""
 GOLDEN_STEPS = 20
-"""Each leaves 0.62 of the interval: together 1 in 15,000."""
+"""Steps of golden-section search; each keeps 0.62 of the interval, all together 1 in 15,000."""
 
 
 @dataclass(frozen=True)
 class SurfaceRenderOptions:
-    """How a surface is drawn."""
+    """Options of rendering a signed distance function."""
 
     lights: Sequence[Light] = field(default_factory=studio)
     material: Material = field(default_factory=Material)
     near: float = 0.0
-    """What is nearer to the camera is not seen."""
+    """Smallest distance along rays at which surfaces are visible."""
     far: float = 100.0
-    """What is farther from the camera is not seen."""
+    """Largest distance along rays at which surfaces are visible."""
     shadows: bool = False
-    """Whether what stands in a light's way takes it away: one more ray a light and hit."""
+    """Whether surfaces cast shadows, at the cost of one more ray per light and hit."""
     normals: Normals = "autograd"
+    """How normals are computed, see `sdf_normals`."""
     marching: Marching = field(default_factory=Marching)
 
 
 def sdf_renderer(
     shape: SDF | ColoredSDF, options: SurfaceRenderOptions | None = None
 ) -> Renderer:
-    """Sphere tracing of a shape in its colours, or grey; with masks, depths and normals.
+    """Renderer by sphere tracing, with the shape's colors or gray; also depth and normals.
 
-    One ray a pixel: opacity is 0 or 1, and has no gradients (`silhouettes` has); use
-    `supersampled` against jagged edges. Colours, depths and normals are differentiable in the
-    cameras and in all that the shape depends on. A camera inside a shape sees it from within,
-    normals turned towards it. Rays that run out of steps see nothing.
+    One ray per pixel: opacity is 0 or 1 and has no gradients (`silhouettes` has); use
+    `supersampled` for antialiasing. Colors, depths and normals are differentiable in the
+    cameras and in all tensors that the shape depends on. A camera inside of a shape renders it
+    from the inside, with normals toward the camera. Rays that run out of steps count as misses.
     """
     chosen = SurfaceRenderOptions() if options is None else options
     colored = shape if isinstance(shape, ColoredSDF) else with_color(shape, (GREY, GREY, GREY))
@@ -84,7 +85,7 @@ def sdf_renderer(
 
 
 def render_surface(shape: ColoredSDF, rays: Rays, options: SurfaceRenderOptions) -> Rendering:
-    """What rays see; differentiable in all but the opacity."""
+    """Render rays; differentiable except for the opacity."""
     found = sphere_trace(
         shape.sdf,
         rays.origins.detach(),
@@ -131,7 +132,7 @@ def _in_parts(
     function: Callable[[Int[Tensor, "rows"]], Float[Tensor, "rows 3"]],
     points: Float[Tensor, "points 3"],
 ) -> Float[Tensor, "points 3"]:
-    """A function of rows of points, some to a thread: its arrays then stay in the cache."""
+    """Evaluate a function on blocks of rows in threads, so that its arrays stay in cache."""
     rows = torch.arange(len(points), device=points.device)
     if torch.is_grad_enabled() or points.device.type != "cpu":
         return function(rows)
@@ -147,10 +148,10 @@ def _lit(
     light: Light,
     options: SurfaceRenderOptions,
 ) -> Float[Tensor, "hits 1"]:
-    """1 where nothing is between a point and the light, else 0. No gradients flow."""
+    """1 where the light is visible from a point, 0 where it is occluded; no gradients."""
     if isinstance(light, AmbientLight) or not options.shadows:
         return torch.ones_like(distance)[:, None]
-    # Rays begin a little off the surface, which they would otherwise find at once.
+    # Offset from the surface, which shadow rays would hit immediately otherwise.
     off = points + (OFF * options.marching.tolerance * distance)[:, None] * normals
     if isinstance(light, PointLight):
         way = light.position.to(off) - off
@@ -175,13 +176,13 @@ def silhouettes(
     sharpness: float,
     num_samples: int = 64,
 ) -> Float[Tensor, "rays"]:
-    """A mask that is soft at its rim, with gradients: from what passes by, too.
+    """Soft masks, with gradients from rays that miss the surface too.
 
     sigmoid(−sharpness · min f along the ray), ½ where the ray touches the surface (Yariv et
-    al., IDR, NeurIPS 2020, eq. 7); `sharpness` is per scene unit. The least of the samples
-    between `near` and `far` is refined by golden sections: features thinner than their
-    distance may be missed. As f is least there, the place has no part in the gradient.
-    InputError if far is not beyond near, or for less than 3 samples.
+    al., IDR, NeurIPS 2020, eq. 7); `sharpness` is per scene unit. The smallest of the samples
+    between `near` and `far` is refined by golden-section search; features thinner than the
+    sample spacing may be missed. The position of the minimum has no gradient, as f is
+    stationary there. Raises InputError if `far` ≤ `near`, or for fewer than 3 samples.
     """
     if not (near < far and num_samples >= 3):
         raise InputError(
@@ -196,7 +197,7 @@ def silhouettes(
 def _nearest_place(
     sdf: SDF, rays: Rays, near: float, far: float, num_samples: int
 ) -> Float[Tensor, "rays"]:
-    """Where along rays the function is least."""
+    """Distance along each ray at which the function has its minimum."""
 
     def at(place: Float[Tensor, "rays"]) -> Float[Tensor, "rays"]:
         return evaluated(sdf, along(rays.origins, rays.directions, place))

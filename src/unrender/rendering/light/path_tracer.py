@@ -133,7 +133,7 @@ def path_radiance(
         return _trace_pixels(built, cameras, *jobs[number], options, number)
 
     if cameras.device.type == "cpu":
-        parts = run_threads(trace, range(len(jobs)), takes_part=False)
+        parts = run_threads(trace, range(len(jobs)), include_caller=False)
     else:
         parts = [trace(number) for number in range(len(jobs))]
     found = torch.cat(parts).view(len(cameras), cameras.height, cameras.width, 11)

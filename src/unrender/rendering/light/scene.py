@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.imaging.color import linear_from_display
-from unrender.kernels.ray_mesh import TriangleTree, any_hit, closest_hit
+from unrender.kernels.ray_mesh import TriangleBVH, any_hit, closest_hit
 from unrender.rendering.implicit.sdf_march import gradients, march
 from unrender.rendering.light.bsdf import (
     KINDS,
@@ -123,7 +123,7 @@ class Surface:
 class _Triangles:
     """The triangles of all meshes."""
 
-    tree: TriangleTree
+    tree: TriangleBVH
     object_index: Int[Tensor, "faces"]
     normals: Float[Tensor, "3 faces"]
     corners: Float[Tensor, "3 3 faces"]
@@ -341,7 +341,7 @@ def _triangles(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
     rows = torch.arange(3 * len(every), device=every.device).view(-1, 3)
     smooth = any(scene.objects[row].smooth for row, _ in meshes)
     return _Triangles(
-        TriangleTree.of(every.flatten(0, 1), rows),
+        TriangleBVH.build(every.flatten(0, 1), rows),
         torch.cat(index),
         torch.cat(normals).T.contiguous(),
         every.permute(1, 2, 0).contiguous(),

@@ -1,17 +1,19 @@
-"""Antialiased edges, and with them the gradients of what is in front of what.
+"""Analytic antialiasing of silhouette edges, which makes visibility differentiable.
 
 After Laine et al., "Modular Primitives for High-Performance Differentiable Rendering" (2020),
-https://arxiv.org/abs/2011.03277: where a silhouette's edge passes between the centres of two
-neighbouring pixels, one shows the surface that ends there and the other what lies behind. The
-edge divides the way from the one centre to the other; the pixel in which it does so gets the
-share of the other's colour that lies on its own half. The share follows the edge, so that
-images have gradients by its two vertices.
+https://arxiv.org/abs/2011.03277: where a silhouette edge passes between the centers of two
+neighboring pixels, one pixel shows the surface that ends there and the other the background.
+The edge crosses the segment between the two centers; the pixel that contains the crossing is
+blended with the other's color, in proportion to the part of its half of the segment that lies
+beyond the edge. The blend weight moves with the edge, so that images have gradients with
+respect to its two vertices.
 
-Unlike there, edges are looked for from the mesh: each edge of a silhouette is followed through
-the rows and the columns of pixel centres that it crosses, so that faces smaller than a pixel,
-which no centre meets, still have their edges. And an edge is not either upright or level: with
-(u, v) its unit normal in the image, what it does along rows counts u² and along columns v². The
-image then does not jump when an edge turns past 45°, nor much where one edge follows another.
+There are two differences from the paper. Edges are enumerated from the mesh: each silhouette
+edge is followed through the rows and columns of pixel centers that it crosses, so that faces
+smaller than a pixel, which cover no center, have edges too. And edges are not classified as
+horizontal or vertical: with (u, v) the edge's unit normal in the image, blends along rows have
+weight u² and blends along columns v². The image then does not jump when an edge rotates past
+45°, and hardly where one edge joins another.
 """
 
 from dataclasses import dataclass
@@ -63,10 +65,11 @@ def antialiased(
     fragments: Fragments,
     topology: EdgeTopology,
 ) -> Float[Tensor, "images height width channels"]:
-    """The image with each silhouette's edge blended into the pixels that it crosses.
+    """Blend silhouette edges into the pixels that they cross.
 
-    All numbers must be premultiplied by coverage, and zero where no surface is visible.
-    Differentiable in the image, and through the edges' places in vertices and cameras.
+    All channels must be premultiplied by coverage, and zero where no surface is visible.
+    Differentiable in the image and, through the positions of the edges, in vertices and
+    cameras.
     """
     camera_mesh = fragments.camera_mesh
     with torch.no_grad():
@@ -86,7 +89,7 @@ def antialiased(
     ]  # fmt: skip
     pixel, other, share = (torch.cat(parts) for parts in zip(*blends, strict=True))
     flat = image.flatten(0, 2)
-    # What several edges take of a pixel is no more than all of it.
+    # Several edges together replace at most the whole pixel.
     total = torch.zeros_like(flat[:, 0]).index_add(0, pixel, share)
     share = share / total.clamp_min(1).index_select(0, pixel)
     change = share[:, None] * (flat.index_select(0, other) - flat.index_select(0, pixel))
@@ -107,7 +110,7 @@ def _silhouettes(
     opposite, _ = camera_mesh.in_every_image(topology.opposite)
     points = camera_mesh.vertices.double()
     start, end = points[ends].unbind(1)
-    # Of the plane through the edge and the camera's centre.
+    # Normal of the plane through the edge and the camera center.
     normal = torch.linalg.cross(start, end)
     first, second = (points[opposite] * normal[:, None]).sum(2).unbind(1)
     boundary = topology.boundary.repeat(len(ends) // max(len(topology.boundary), 1))
@@ -132,13 +135,13 @@ def _blends(
     zbuf: Float[Tensor, "images height width"],
     axis: int,
 ) -> tuple[Int[Tensor, "blends"], Int[Tensor, "blends"], Float[Tensor, "blends"]]:
-    """Pixels, others whose colour they take, and how much of it.
+    """Pixels to blend, the pixels whose color they take, and the weights of those.
 
-    Edges are followed along rows of pixel centres (axis 0) or along columns (axis 1).
+    Edges are intersected with rows of pixel centers (axis 0) or with columns (axis 1).
     """
     _, height, width = zbuf.shape
     lines, places = (height, width) if axis == 0 else (width, height)
-    # The distance from one pixel to the next on a line, and from line to line.
+    # Offsets in the flattened image from pixel to pixel on a line, and from line to line.
     step, stride = (1, width) if axis == 0 else (width, 1)
     with torch.no_grad():
         ends = torch.stack([start[:, 1 - axis], end[:, 1 - axis]])
@@ -161,8 +164,8 @@ def _blends(
         outer = torch.where(inward[edge], lower, upper)
         depth = zbuf.flatten()
         kept &= (depth[inner] < depth[outer]) & (z < depth[outer])
-        # Of several edges between two centres the one that is met first from behind: there the
-        # other surface ends.
+        # Of several edges between two centers, keep the one nearest to the background's pixel:
+        # the foreground ends there.
         reach = torch.where(inward[edge], low + 1.5 - crossing, crossing - low - 0.5)
         order = torch.where(kept, reach, -1).argsort(stable=True)
         order = order[lower[order].argsort(stable=True)]

@@ -144,10 +144,10 @@ def rasterize_mesh(
             vertices[faces].float(), camera_mesh.first_face, cameras.intrinsics,
             cameras.width, cameras.height, layers, near, blur, cull, backend,
         )  # fmt: skip
-        hit = (visible.face.flatten() >= 0).nonzero()[:, 0]
-        packed = visible.face.flatten()[hit].long()
+        hit = (visible.pix_to_face.flatten() >= 0).nonzero()[:, 0]
+        packed = visible.pix_to_face.flatten()[hit].long()
     corners = vertices.index_select(0, faces[packed].flatten()).view(-1, 3, 3)
-    pix_to_face = visible.face
+    pix_to_face = visible.pix_to_face
     if camera_mesh.shared and len(cameras) > 1:
         pix_to_face = torch.where(pix_to_face >= 0, pix_to_face % max(len(mesh.faces), 1), -1)
     pixel, signed_dist_sq = _centers(hit, pix_to_face, corners), None
@@ -165,7 +165,7 @@ def rasterize_mesh(
         bary = bary.clamp_min(0)
         bary = bary / bary.sum(1, keepdim=True)
     depth = (bary * corners[..., 2]).sum(1)
-    zbuf = visible.depth[..., 0].to(depth.dtype)
+    zbuf = visible.zbuf[..., 0].to(depth.dtype)
     return Fragments(pix_to_face, zbuf, hit, bary, depth, signed_dist_sq, camera_mesh)
 
 

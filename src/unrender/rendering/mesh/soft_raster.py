@@ -1,14 +1,14 @@
-"""Soft silhouettes: faces that fade out beyond their outlines, and are mixed by depth.
+"""Soft rasterization: faces that fade out beyond their outlines, blended by depth.
 
 Liu et al., "Soft Rasterizer: A Differentiable Renderer for Image-based 3D Reasoning" (2019),
 https://arxiv.org/abs/1904.01786. Face j covers a pixel by D = sigmoid(±d² / σ), where d is the
-distance of the pixel's centre from the face's outline, with + inside (eq. 1). Together they
-cover it by 1 − Π (1 − D) (eq. 5), and its colour is Σ w C (eq. 2) with w ∝ D exp(z / γ), where
-z is the inverse depth, and the background has exp(ε / γ) (eq. 3).
+distance of the pixel's center to the face's outline, positive inside (eq. 1). The coverage of
+all faces is 1 − Π (1 − D) (eq. 5), and the color is Σ w C (eq. 2) with w ∝ D exp(z / γ), where
+z is inverse depth, and exp(ε / γ) for the background (eq. 3).
 
-Fragments have to be blurred: with σ in squared pixels, a blur of 3 √σ leaves out what covers
-less than 0.0002. And they need layers for all the faces that near to a pixel, front and back:
-with fewer, the image jumps where one face takes another's layer, which no gradient tells.
+Fragments must be rasterized with blur: with σ in squared pixels, a blur of 3 √σ drops coverages
+below 0.0002. They also need a layer for each face that near to a pixel, front and back: with
+fewer, the image jumps where one face replaces another in a layer, which has no gradient.
 """
 
 import torch
@@ -24,7 +24,7 @@ BACKGROUND = 1e-3
 
 
 def soft_mask(fragments: Fragments, sigma: float) -> Float[Tensor, "images height width"]:
-    """How much of each pixel the mesh covers. InputError if the fragments are not blurred."""
+    """Soft coverage of each pixel. Raises InputError for fragments without blur."""
     images, height, width, _ = fragments.pix_to_face.shape
     # log(1 − sigmoid(x)) = logsigmoid(−x)
     missed = logsigmoid(-_closeness(fragments, sigma))
@@ -39,15 +39,15 @@ def soft_color(
     gamma: float,
     nearest: float,
 ) -> tuple[Float[Tensor, "images height width 3"], Float[Tensor, "images height width"]]:
-    """The mixed colours over black, and the share that is not background.
+    """Blended colors over black, and the total weight of the faces vs. the background.
 
-    Depths count as `nearest` / depth, at most 1. Smaller `gamma` lets nearer faces hide what
-    is behind them more. InputError if the fragments are not blurred.
+    z is `nearest` / depth, at most 1. With smaller `gamma`, near faces occlude those behind
+    them more. Raises InputError for fragments without blur.
     """
     images, height, width, _ = fragments.pix_to_face.shape
     pixel = fragments.pixel
     exponent = (nearest / fragments.depth).clamp_max(1) / gamma
-    # All exponents of a pixel may be lowered alike: the largest is 0 then.
+    # Subtract each pixel's largest exponent, as in a softmax.
     top = exponent.new_full((images * height * width,), BACKGROUND / gamma)
     top = top.scatter_reduce(0, pixel, exponent.detach(), "amax")
     weight = _closeness(fragments, sigma).sigmoid() * (exponent - top[pixel]).exp()
@@ -60,5 +60,5 @@ def soft_color(
 
 def _closeness(fragments: Fragments, sigma: float) -> Float[Tensor, "hits"]:
     if fragments.signed_dist_sq is None:
-        raise InputError("fragments without blur have no soft edges: rasterize with blur > 0")
+        raise InputError("the fragments have no soft edges: rasterize with blur > 0")
     return fragments.signed_dist_sq / sigma

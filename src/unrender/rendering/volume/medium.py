@@ -1,9 +1,9 @@
-"""Matter that emits and absorbs light, drawn by sampling it along rays.
+"""Volume rendering of emitting and absorbing media by sampling along rays.
 
-The colour of a ray is ∫ T(t) σ(t) c(t) dt with the transmittance T(t) = exp(−∫ σ) over all in
-front of t (NeRF, eq. 1): what reaches the camera of the light that is sent out at t. Here the
-ray is cut into bins, the density σ and the colour c of each are those at one place in it, and
-the sum over bins is exact for what is constant in each (eq. 3, `rendering/volume.py`).
+The color of a ray is ∫ T(t) σ(t) c(t) dt with the transmittance T(t) = exp(−∫ σ), integrated
+from the camera to t (NeRF, eq. 1). The ray is divided into bins. Density σ and color c are
+evaluated at one point of each, and the quadrature is exact if both are constant in each bin
+(eq. 3, `compositing.py`).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.geometry.bounds import through_ball
+from unrender.geometry.bounds import intersect_ball
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
@@ -24,7 +24,7 @@ from unrender.shapes.implicit.sdf import SDF
 Medium = Callable[
     [Float[Tensor, "points 3"]], tuple[Float[Tensor, "points"], Float[Tensor, "points 3"]]
 ]
-"""Density per scene unit, and the colour that is sent out, at world points."""
+"""Density per scene unit and emitted color at world points."""
 
 RAYS_AT_ONCE = 8192
 
@@ -35,10 +35,11 @@ def soft_solid(
     density: Float[Tensor, ""] | float,
     softness: Float[Tensor, ""] | float,
 ) -> Medium:
-    """A body of one colour: `density` inside, half of it on the surface, none far outside.
+    """A solid of one color: `density` inside, half of it on the surface, 0 far outside.
 
-    The density is a sigmoid of the signed distance, `softness` wide in scene units: gradients
-    reach the surface through it. Differentiable in all, and in what the function is made of.
+    The density is a sigmoid of the signed distance with scale `softness` in scene units,
+    through which gradients reach the surface. Differentiable in all arguments and in the
+    parameters of the function.
     """
 
     def at(points: Float[Tensor, "points 3"]) -> tuple[Tensor, Tensor]:
@@ -57,10 +58,11 @@ def even_bins(interval: RayInterval, bins: int) -> Float[Tensor, "rays edges"]:
 def stratified(
     edges: Float[Tensor, "rays edges"], generator: torch.Generator | None
 ) -> Float[Tensor, "rays bins"]:
-    """The distance at which each bin is looked at: one anywhere in it (NeRF, eq. 2).
+    """A random distance in each bin (stratified sampling, NeRF, eq. 2), or its midpoint without
+    a generator.
 
-    All distances are then as likely, so that the sum of density × length over a ray's bins is
-    right in the mean. Without a generator, the middles. Drawn on the CPU, as the generator.
+    All distances are equally likely, so that the sum of density × length over a ray's bins is
+    unbiased. Sampled on the CPU, where the generator is.
     """
     starts, lengths = edges[:, :-1], edges.diff(dim=1)
     if generator is None:
@@ -71,7 +73,7 @@ def stratified(
 def points_at(
     rays: Rays, distances: Float[Tensor, "rays bins"]
 ) -> Float[Tensor, "rays bins 3"]:
-    """World points of rays, so far along them."""
+    """World points at the given distances along rays."""
     return rays.origins[:, None] + distances[..., None] * rays.directions[:, None]
 
 
@@ -81,7 +83,7 @@ def render_medium(
     edges: Float[Tensor, "rays edges"],
     generator: torch.Generator | None = None,
 ) -> Rendering:
-    """What rays see of a medium between their first and last edges; `stratified` says where."""
+    """Render a medium between the first and last edges of rays, at `stratified` samples."""
     points = points_at(rays, stratified(edges, generator))
     density, color = medium(points.flatten(0, 1))
     return render_bins(density.view(points.shape[:2]), color.view(points.shape), edges)
@@ -90,15 +92,14 @@ def render_medium(
 def medium_renderer(
     medium: Medium, center: Float[Tensor, "3"], radius: float, bins: int = 128
 ) -> Renderer:
-    """Whole images of what a medium has in a ball, by `bins` even bins of every ray in it."""
+    """Renderer of a medium inside of a ball, with `bins` bins of equal length on each ray."""
     if radius <= 0 or bins < 1:
         raise InputError(
-            f"a ball of radius {radius:g} in {bins} bins: give a radius above 0 and one bin or "
-            "more"
+            f"radius {radius:g}, bins {bins}: give a radius above 0 and at least one bin"
         )
 
     def render_rays(rays: Rays) -> Rendering:
-        interval = RayInterval(*through_ball(rays, center.to(rays.origins), radius, 0.0))
+        interval = RayInterval(*intersect_ball(rays, center.to(rays.origins), radius, 0.0))
         return render_medium(medium, rays, even_bins(interval, bins))
 
     def render(cameras: Cameras) -> Rendering:

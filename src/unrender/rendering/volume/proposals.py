@@ -1,7 +1,7 @@
-"""Where to look along rays: bins, and finer bins where coarser ones found matter.
+"""Samples along rays: bins, and finer bins where coarser ones have high weights.
 
-s is the place along a ray's stretch in [0, 1], and t the distance in scene units; a spacing
-says how one becomes the other.
+s in [0, 1] is the normalized position in a ray's interval, and t the distance in scene units; a
+spacing maps one to the other.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ Spacing = Literal["linear", "disparity"]
 
 @dataclass(frozen=True)
 class RayInterval:
-    """The part of each ray that is looked at."""
+    """The interval of each ray that is sampled."""
 
     near: Float[Tensor, "rays"]
     far: Float[Tensor, "rays"]
     spacing: Spacing = "linear"
 
     def distance(self, s: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays edges"]:
-        """t at s."""
+        """Distance t at normalized position s."""
         near, far = self.near[:, None], self.far[:, None]
         if self.spacing == "linear":
             return near + (far - near) * s
@@ -35,9 +35,10 @@ class RayInterval:
     def mean_distance(
         self, s: Float[Tensor, "rays edges"], weights: Float[Tensor, "rays bins"]
     ) -> Float[Tensor, "rays"]:
-        """t at the mean s of where the light comes from.
+        """Distance t at the mean s under the weights.
 
-        By disparity, a little light from afar hardly moves it; it would be all of a mean of t.
+        With disparity spacing, small weights far away hardly change it, whereas they would
+        dominate a mean of t.
         """
         middles = (s[:, 1:] + s[:, :-1]) / 2
         mean = (weights * middles).sum(1) / weights.sum(1).clamp_min(1e-6)
@@ -47,10 +48,10 @@ class RayInterval:
 def even_edges(
     num_rays: int, bins: int, generator: torch.Generator | None
 ) -> Float[Tensor, "num_rays edges"]:
-    """Edges of equal bins of [0, 1]; with a generator each inner one is moved at random.
+    """Edges of equal bins of [0, 1]; with a generator, inner edges are jittered.
 
-    Stratified sampling (NeRF, eq. 2), of edges: an edge moves by up to half a bin either way.
-    On the CPU, as the generator.
+    Stratified sampling (NeRF, eq. 2) of edges: each moves by up to half a bin either way.
+    Returned on the CPU, where the generator is.
     """
     edges = torch.linspace(0, 1, bins + 1).expand(num_rays, -1)
     if generator is not None:
@@ -66,9 +67,9 @@ def finer_edges(
     bins: int,
     generator: torch.Generator | None,
 ) -> Float[Tensor, "rays finer"]:
-    """Edges between which equal shares of the weights' mass lie (NeRF, sec. 5.2).
+    """Edges at quantiles of the weights: inverse transform sampling (NeRF, sec. 5.2).
 
-    With a generator, shares are drawn one from each of equal parts. No gradient flows.
+    Quantiles are evenly spaced, or jittered with a generator. No gradients flow.
     """
     num_rays = len(edges)
     u = torch.linspace(0, 1, bins + 1).expand(num_rays, -1)
@@ -79,16 +80,16 @@ def finer_edges(
 
 
 def widened(weights: Float[Tensor, "rays bins"], padding: float) -> Float[Tensor, "rays bins"]:
-    """Maxima and averages of neighbours, plus a constant (mip-NeRF, sec. 3.2)."""
+    """Weights after a max filter and a blur, plus a constant (mip-NeRF, sec. 3.2)."""
     return blur_max(weights) + padding
 
 
 def annealed(
     weights: Float[Tensor, "rays bins"], fraction: float, slope: float = 10.0
 ) -> Float[Tensor, "rays bins"]:
-    """Flattened at the beginning of training (Mip-NeRF 360, sec. D of the supplement).
+    """Weights flattened early in training (Mip-NeRF 360, sec. D of the supplement).
 
-    w^{b x / (1 + (b − 1) x)} for the share x of the training that is over.
+    w^{b x / (1 + (b − 1) x)} with b = `slope` and x the fraction of training that is done.
     """
     return weights.pow(slope * fraction / (1 + (slope - 1) * fraction))
 
@@ -99,9 +100,9 @@ def interlevel_loss(
     proposal_edges: Float[Tensor, "rays proposal_edges"],
     proposal_weights: Float[Tensor, "rays proposal_bins"],
 ) -> Float[Tensor, ""]:
-    """What a proposal lacks of an upper bound on the weights (Mip-NeRF 360, eq. 13).
+    """Penalty where a proposal fails to bound the weights from above (Mip-NeRF 360, eq. 13).
 
-    The mean over rays of Σ max(0, w − bound)² / w; only the proposal learns from it.
+    Mean over rays of Σ max(0, w − bound)² / w; gradients reach only the proposal.
     """
     bound = outer(proposal_edges, proposal_weights, edges)
     goal = weights.detach()

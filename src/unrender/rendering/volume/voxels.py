@@ -1,8 +1,8 @@
-"""Images of voxels: exact volume rendering of cubes of constant density.
+"""Exact volume rendering of voxels, cubes of constant density.
 
-A ray meets the planes between cells at distances known in closed form: in their order they are
-the edges of its bins, each of which lies in one cell. Nothing is missed between samples, so
-that opaque cells look as the mesh of their faces.
+The intersections of a ray with the planes between cells are known in closed form: sorted, they
+are the edges of its bins, each of which lies in one cell. Nothing is missed between samples, so
+that opaque cells look like the mesh of their faces.
 """
 
 import torch
@@ -16,18 +16,18 @@ from unrender.rendering.tiles import render_in_tiles
 from unrender.shapes.voxels import VoxelGrid
 
 LEAST = 1e-9
-"""What directions are at least along each axis: parallel planes are met very far away."""
+"""Smallest absolute component of directions: parallel planes are hit very far away."""
 BINS_AT_ONCE = 1 << 21
 
 
 def voxels_renderer(
     density: VoxelGrid, color: Float[Tensor, "3"] | Float[Tensor, "x y z 3"]
 ) -> Renderer:
-    """Render densities per unit length, in one colour or each cell in its own.
+    """Renderer of densities per unit length, with one color or one for each cell.
 
-    For probabilities see `density_from_occupancy`. Normals are those of the cells' faces by
-    which the light's share of the ray enters. `render_voxels` is differentiable in densities
-    and colours.
+    `density_from_occupancy` converts probabilities. Normals are those of the cell faces through
+    which rays enter, weighted by the light from each cell. `render_voxels` is differentiable in
+    densities and colors.
     """
 
     def render(cameras: Cameras) -> Rendering:
@@ -44,7 +44,7 @@ def render_voxels(
     color: Float[Tensor, "3"] | Float[Tensor, "x y z 3"],
     rays: Rays,
 ) -> Rendering:
-    """What rays see; differentiable in densities and colours, and not in where the rays are."""
+    """Render rays; differentiable in densities and colors, but not in the rays."""
     origins, directions = rays.origins.detach(), rays.directions.detach()
     edges, axis = _edges(density, origins, directions)
     starts, lengths = edges[:, :-1], edges.diff(dim=1)
@@ -54,7 +54,7 @@ def render_voxels(
     cell = ((middles - low) / density.cell).long()
     x, y, z = torch.minimum(cell.clamp_min(0), sizes - 1).unbind(-1)
     depth = density.values[x, y, z] * lengths
-    # Not the whole sum less the bin's own: beside what is opaque nothing else would be left.
+    # An exclusive sum; cumsum − depth would cancel next to opaque cells.
     before = pad(depth[:, :-1].cumsum(1), (1, 0))
     weights = (-before).exp() * -torch.expm1(-depth)
     rgb = color if color.ndim == 1 else color[x, y, z]
@@ -71,9 +71,9 @@ def render_voxels(
 
 
 def _mean_place(depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """Where in a bin of this optical depth its light comes from: at its middle, if it is thin.
+    """Mean relative position in [0, 1] of the light from a bin of this optical depth.
 
-    ∫ u e^(−depth u) du / ∫ e^(−depth u) du over [0, 1].
+    ∫ u e^(−depth u) du / ∫ e^(−depth u) du over [0, 1], which is ½ for thin bins.
     """
     thin = depth < 0.01
     x = torch.where(thin, 1.0, depth)
@@ -83,9 +83,10 @@ def _mean_place(depth: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 def _edges(
     grid: VoxelGrid, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
 ) -> tuple[Float[Tensor, "rays edges"], Int[Tensor, "rays edges"]]:
-    """Where rays pass from cell to cell, in order, and through planes of which axis.
+    """Sorted distances at which rays pass from cell to cell, and the axis of the plane there.
 
-    Planes beyond the box or behind the camera are drawn to its ends, and cut off no length.
+    Planes beyond the box or behind the camera are clamped to its ends: their bins have length
+    0.
     """
     slope = torch.where(
         directions < 0, directions.clamp_max(-LEAST), directions.clamp_min(LEAST)
@@ -102,7 +103,7 @@ def _edges(
     t = torch.cat(planes, dim=1)
     counts = torch.tensor([size + 1 for size in grid.values.shape], device=t.device)
     number = torch.arange(3, device=t.device).repeat_interleave(counts).expand_as(t)
-    # What lies before the box is drawn to where the ray enters it, through a plane of its own.
+    # Planes in front of the box are clamped to the entry point, and get the axis of its face.
     number = torch.where(t <= nearest, enter.argmax(1, keepdim=True), number)
     t, order = t.maximum(nearest).minimum(farthest).sort(dim=1)
     return t, number.gather(1, order)

@@ -52,7 +52,7 @@ class MeshContents:
     materials: tuple[Material, ...] = ()
     face_material: Int[Tensor, "faces"] | None = None
     """The row of the face's material, or NONE."""
-    uv: Float[Tensor, "places 2"] | None = None
+    uv: Float[Tensor, "coordinates 2"] | None = None
     faces_uv: Int[Tensor, "faces 3"] | None = None
     """Rows of `uv`, or NONE."""
     split_vertices: bool = False

@@ -32,8 +32,8 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         pairs, faces = ((faces << 32) + uv.faces_uv).unique(return_inverse=True)
         vertices = vertices[pairs >> 32]
         normals = None if normals is None else normals[pairs >> 32]
-        places = uv.uv[pairs & 0xFFFFFFFF]
-        down = places * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+        coordinates = uv.uv[pairs & 0xFFFFFFFF]
+        down = coordinates * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
         attributes["TEXCOORD_0"] = down
     if isinstance(mesh.texture, VertexColors):
         attributes["COLOR_0"] = linear_from_display(mesh.texture.colors)

@@ -151,11 +151,11 @@ def _parse(path: Path, content: bytes, colored: bool) -> _File:
         if length != len(content):
             raise InputError(f"{path}: has {len(content)} of {length} bytes: copy it again")
         chunks: dict[int, bytes] = {}
-        place = 12
-        while place + 8 <= length:
-            size, kind = struct.unpack_from("<II", content, place)
-            chunks.setdefault(kind, content[place + 8 : place + 8 + size])
-            place += 8 + size
+        offset = 12
+        while offset + 8 <= length:
+            size, kind = struct.unpack_from("<II", content, offset)
+            chunks.setdefault(kind, content[offset + 8 : offset + 8 + size])
+            offset += 8 + size
         content, binary = chunks[0x4E4F534A], chunks.get(0x004E4942)
     tree = json.loads(content)
     if not isinstance(tree, dict) or "asset" not in tree:
@@ -223,7 +223,7 @@ def _join(file: _File) -> MeshContents:
     starts = torch.tensor([0, *(len(part.vertices) for part in parts)]).cumsum(0).tolist()
     moved = [part.faces + start for part, start in zip(parts, starts, strict=False)]
     # Each vertex has its own place in the image; parts that have none have rows of NONE.
-    places = [torch.zeros(len(p.vertices), 2) if p.uv is None else p.uv for p in parts]
+    coordinates = [torch.zeros(len(p.vertices), 2) if p.uv is None else p.uv for p in parts]
     rows = [
         torch.full_like(faces, MISSING) if part.uv is None else faces
         for part, faces in zip(parts, moved, strict=True)
@@ -237,7 +237,7 @@ def _join(file: _File) -> MeshContents:
         colors,
         materials=() if plain else tuple(materials.values()),
         face_material=None if plain else owner,
-        uv=torch.cat([place.double() for place in places]),
+        uv=torch.cat([part.double() for part in coordinates]),
         faces_uv=torch.cat(rows),
         split_vertices=True,
     )

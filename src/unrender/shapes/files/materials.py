@@ -61,9 +61,9 @@ def _image(path: Path, found: MeshContents, used: list[int]) -> UVTexture:
                 f"{path}: faces with an image have no texture coordinates: add them, or read "
                 "the geometry alone (colored=False)"
             )
-        places = corners[chosen]
-        inside = (places >= -SEAM) & (places <= 1 + SEAM)
-        if not bool(places.isfinite().all()) or not (material.repeats or inside.all()):
+        coordinates = corners[chosen]
+        inside = (coordinates >= -SEAM) & (coordinates <= 1 + SEAM)
+        if not bool(coordinates.isfinite().all()) or not (material.repeats or inside.all()):
             raise InputError(
                 f"{path}: has texture coordinates that are not finite, or beyond an image that "
                 "does not repeat: correct them"
@@ -71,9 +71,9 @@ def _image(path: Path, found: MeshContents, used: list[int]) -> UVTexture:
         if len(used) == 1:
             return UVTexture(material.image, uv.float(), rows)
         # Faces are moved by whole repeats of the image to where it is first.
-        low, high = places.aminmax(dim=1, keepdim=True)
+        low, high = coordinates.aminmax(dim=1, keepdim=True)
         outside = (low < 0) | (high > 1)
-        corners[chosen] = torch.where(outside, places - low.floor(), places)
+        corners[chosen] = torch.where(outside, coordinates - low.floor(), coordinates)
         across, up = corners[chosen].amax((0, 1)).ceil().clamp(1, MAX_PIXELS).int().tolist()
         parts[k] = material.image, across, up
     return _stacked(path, found.face_material, parts, corners)
@@ -108,7 +108,7 @@ def _stacked(
         pixels = torch.stack([1 + u * columns, top + 1 + (up - v) * rows], dim=-1)
         corners[face_material == k] = pixels
         top += high
-    places = corners / torch.tensor([width, height]) * torch.tensor([1.0, -1.0])
-    places = places + torch.tensor([0.0, 1.0])
+    coordinates = corners / torch.tensor([width, height]) * torch.tensor([1.0, -1.0])
+    coordinates = coordinates + torch.tensor([0.0, 1.0])
     rows = torch.arange(3 * len(corners)).view(-1, 3)
-    return UVTexture(whole, places.flatten(0, 1).float(), rows)
+    return UVTexture(whole, coordinates.flatten(0, 1).float(), rows)

@@ -146,10 +146,10 @@ def _check(path: Path, found: MeshContents) -> None:
                 f"{path}: has {count} points and no faces: it is a point cloud: use read_points"
             )
         raise InputError(f"{path}: has no vertices and no faces: it is empty")
-    places = 0 if found.uv is None else len(found.uv)
+    num_coordinates = 0 if found.uv is None else len(found.uv)
     for rows, what, least, most in (
         (found.faces, "vertices", 0, count),
-        (found.faces_uv, "texture coordinates", MISSING, places),
+        (found.faces_uv, "texture coordinates", MISSING, num_coordinates),
     ):
         if rows is None:
             continue

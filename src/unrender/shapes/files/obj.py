@@ -38,7 +38,7 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
     text = read_bytes(path).decode("utf-8", "replace").replace("\\\r\n", " ")
     text = text.replace("\\\n", " ")
     vertices: list[str] = []
-    places: list[str] = []
+    coordinates: list[str] = []
     faces: list[str] = []
     libraries: list[str] = []
     names: dict[str, int] = {}
@@ -49,11 +49,11 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
         if kind == "v":
             vertices.append(rest)
         elif kind == "vt":
-            places.append(rest)
+            coordinates.append(rest)
         elif kind == "f":
             # What counts backward does so from here.
             faces.append(
-                _absolute_indices(path, rest, len(vertices), len(places))
+                _absolute_indices(path, rest, len(vertices), len(coordinates))
                 if "-" in rest
                 else rest
             )
@@ -64,7 +64,7 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
             libraries.append(rest.strip())
     try:
         numbers = _table(path, "v", vertices, (3, 4, 6, 7))
-        uv = _table(path, "vt", places, (1, 2, 3))
+        uv = _table(path, "vt", coordinates, (1, 2, 3))
         corners, counts = _corners(faces)
     except InputError:
         raise
@@ -117,9 +117,9 @@ def _corners(lines: list[str]) -> tuple[Int[Tensor, "corners 2"], Int[Tensor, "p
     return torch.stack([rows - 1, torch.full_like(rows, MISSING)], dim=1), counts
 
 
-def _absolute_indices(path: Path, corners: str, num_vertices: int, num_places: int) -> str:
+def _absolute_indices(path: Path, corners: str, num_vertices: int, num_coordinates: int) -> str:
     """Corners of a face with rows that count from the first one."""
-    seen = (num_vertices, num_places, 0)
+    seen = (num_vertices, num_coordinates, 0)
 
     def turned(index: str, count: int) -> str:
         return str(count + 1 + int(index)) if index.startswith("-") else index

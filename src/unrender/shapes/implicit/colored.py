@@ -1,4 +1,4 @@
-"""Surfaces with colours: which part of a scene is nearest, and what it looks like there."""
+"""Signed distance functions with a color at each point, and their unions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,30 +19,31 @@ from unrender.shapes.implicit.sdf import (
 )
 
 ColorField = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
-"""Display-referred RGB in [0, 1] at points in space, of which those on a surface are asked."""
+"""Display-referred RGB in [0, 1] at points in space; evaluated at points of the surface."""
 
 
 @dataclass(frozen=True)
 class ColoredSDF:
-    """A shape and its colours."""
+    """A signed distance function and its colors."""
 
     sdf: SDF
     color: ColorField
 
 
 def with_color(sdf: SDF, color: Vector | ColorField) -> ColoredSDF:
-    """A shape in one colour, or in one that depends on the place."""
+    """Give a signed distance function one color, or a color field."""
     if callable(color) and not isinstance(color, Tensor):
         return ColoredSDF(sdf, color)
     return ColoredSDF(sdf, lambda points: as_vector(color, points).expand(len(points), 3))
 
 
 def colored_union(*parts: ColoredSDF, blend: Scalar = 0.0) -> ColoredSDF:
-    """All parts, each in its colour; with a `blend`, seams are filled and their colours mix.
+    """Union of colored parts; with a `blend`, seams are filled and colors mix there.
 
-    Distances are those of `union` or `smooth_union`, part by part in order. At a seam each
-    colour counts as its part does in the distance's gradient: smooth_minimum(a, b) moves with
-    h / 2 of the farther one and 1 − h / 2 of the nearer one, h = max(0, 1 − |a − b| / blend).
+    Distances are those of `union` or `smooth_union`, part by part in order. In a seam, colors
+    have the weights that the parts have in the distance's gradient: with h = max(0, 1 − |a − b|
+    / blend), smooth_minimum(a, b) weights the farther part by h / 2 and the nearer one by 1 − h
+    / 2.
     """
     if not parts:
         return with_color(empty(), (0.0, 0.0, 0.0))
@@ -70,7 +71,7 @@ def colored_union(*parts: ColoredSDF, blend: Scalar = 0.0) -> ColoredSDF:
 
 
 def smooth_union_of(parts: list[SDF], blend: Scalar) -> SDF:
-    """The smooth union of several parts, in their order."""
+    """Smooth union of several parts, applied in order."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         found = (part(points) for part in parts)

@@ -1,7 +1,7 @@
-"""Where a surface may be, by its distance at the centres of cells.
+"""A grid that marks where a signed distance field may have matter, to skip empty space.
 
-A distance says more than a density does: it changes by at most the way that one goes, so that
-one value bounds all of its cell.
+A distance bounds a whole cell by one value: it changes by at most the length of the way, so the
+value at the center bounds all values in the cell.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from unrender.kernels.march import MarchGrid, march
 from unrender.shapes.voxels import cell_centers
 
 LIPSCHITZ_BOUND = 1.2
-"""How steep a field may be that should have slope 1."""
+"""Assumed bound on the Lipschitz constant of a learned distance field."""
 MIN_OPTICAL_DEPTH = 0.02
-"""Optical depth of a cell's width that is not worth looking at."""
+"""Optical depth across a cell below which the cell counts as empty."""
 STOP_OPTICAL_DEPTH = 6.0
-"""Optical depth behind which a ray ends."""
+"""Optical depth at which a ray ends."""
 CHUNK_SIZE = 1 << 17
 
 Distance = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 Density = Callable[[Float[Tensor, "*batch"]], Float[Tensor, "*batch"]]
-"""Of light's absorption, per unit length, at a signed distance: it falls as that grows."""
+"""Density per unit length as a decreasing function of signed distance."""
 
 
 class DistanceGrid(nn.Module):
-    """The cube [−1, 1]³ in cells; before the first update matter may be anywhere."""
+    """The cube [−1, 1]³ as a grid of cells, all of them occupied until the first update."""
 
     occupied: Tensor
     density: Tensor
@@ -44,17 +44,17 @@ class DistanceGrid(nn.Module):
 
     @torch.no_grad()
     def distances(self, distance: Distance) -> Float[Tensor, "x y z"]:
-        """At the centres of the cells."""
+        """Distances at the centers of the cells."""
         centers = cell_centers(self.density, (-1.0, -1.0, -1.0), self.cell).view(-1, 3)
         found = torch.cat([distance(part) for part in centers.split(CHUNK_SIZE)])
         return found.view(self.density.shape)
 
     @torch.no_grad()
     def update(self, distance: Distance, density: Density) -> None:
-        """Ask at every centre.
+        """Update the grid from the distances at all cell centers.
 
-        A cell is left out only where even its nearest part has next to no density, and is as
-        dark as its farthest part.
+        A cell is empty only if even its nearest part has almost no density; its recorded
+        density is that of its farthest part.
         """
         found = self.distances(distance)
         reach = LIPSCHITZ_BOUND * 3**0.5 / 2 * self.cell
@@ -65,11 +65,13 @@ class DistanceGrid(nn.Module):
     def ray_intervals(
         self, origins: Float[Tensor, "rays 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
-        """From where to where each ray may meet matter; the same twice where it meets none.
+        """The interval along each ray that may contain matter; empty (near = far) where none
+        does.
 
-        A ray ends behind cells that are dark together. No gradient flows.
+        A ray ends where its accumulated optical depth reaches STOP_OPTICAL_DEPTH. No gradient
+        flows.
         """
-        if self._grid is None or self._grid.depth.device != origins.device:
+        if self._grid is None or self._grid.optical_depth.device != origins.device:
             self._grid = MarchGrid.from_cells(1.0, self.occupied, self.density, self.cell / 2)
         jitter = torch.full_like(origins[:, 0], 0.5)
         bins = march(
@@ -79,7 +81,7 @@ class DistanceGrid(nn.Module):
         near, far = origins.new_zeros(2, len(origins)).unbind()
         there = counts > 0
         half = self.cell / 4
-        # Half a bin more at each end: a cell may begin between two bins' middles.
+        # Half a bin more at each end, as a cell may begin between the centers of two bins.
         near[there] = (bins.starts[bins.offsets[:-1][there]] - half).clamp_min(0)
         far[there] = bins.ends[bins.offsets[1:][there] - 1] + half
         return near, far

@@ -1,4 +1,4 @@
-"""Occupancy functions: the probability that a point is inside; ½ is the surface."""
+"""Occupancy functions: the probability that a point is inside; the surface is at ½."""
 
 from collections.abc import Callable
 
@@ -11,23 +11,26 @@ from unrender.shapes.mesh_distance import is_inside
 from unrender.shapes.voxels import VoxelGrid
 
 Occupancy = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
-"""In [0, 1]."""
+"""A function from points to probabilities in [0, 1]."""
 
 
 def mesh_occupancy(mesh: Mesh) -> Occupancy:
-    """1 where the mesh winds around a point more than half; it may have holes."""
+    """1 where the mesh's winding number exceeds ½, else 0. The mesh may have holes."""
     return lambda points: is_inside(points, mesh).to(points.dtype)
 
 
 def sdf_occupancy(sdf: SDF, softness: float = 0.0) -> Occupancy:
-    """1 inside; with `softness`, in scene units, the sigmoid of −distance / softness."""
+    """Occupancy from a signed distance function.
+
+    1 inside and 0 outside; with `softness` > 0, in scene units, sigmoid(−distance / softness).
+    """
     if softness == 0:
         return lambda points: (sdf(points) < 0).to(points.dtype)
     return lambda points: (-sdf(points) / softness).sigmoid()
 
 
 def grid_occupancy(grid: VoxelGrid) -> Occupancy:
-    """Probabilities at the centres of cells, linear in between, and 0 outside of the grid."""
+    """Trilinear interpolation of probabilities at a grid's cell centers; 0 outside the grid."""
 
     def occupancy(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         low, high = points.new_tensor(grid.low), points.new_tensor(grid.high)

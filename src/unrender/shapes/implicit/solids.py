@@ -1,7 +1,6 @@
-"""More shapes by signed distance, exact and 1-Lipschitz throughout; see `sdf` for the words.
+"""More signed distance primitives, all of them exact and 1-Lipschitz; see `sdf` for the terms.
 
-Flat profiles, functions of points of a plane, become prisms by `extruded` and solids of
-revolution by `revolved`.
+Two-dimensional profiles become prisms with `extruded` and solids of revolution with `revolved`.
 """
 
 import math
@@ -26,21 +25,22 @@ from unrender.shapes.implicit.sdf import (
 )
 
 Profile = Callable[[Float[Tensor, "points 2"]], Float[Tensor, "points"]]
-"""Signed distance in a plane, in scene units, negative inside."""
+"""Signed distance in the plane, in scene units, negative inside."""
 
 NEWTON_STEPS = 12
-"""Of the distance to an ellipsoid: float32's precision for axes up to 1 : 100."""
+"""Newton steps for the distance to an ellipsoid: enough for float32 with axes up to 1 : 100."""
 
 
 def disc(radius: Scalar) -> Profile:
+    """Disc around the origin."""
     return lambda points: length(*points.unbind(1)) - radius
 
 
 def polygon(corners: Sequence[tuple[float, float]]) -> Profile:
-    """Between straight sides from corner to corner, which may turn either way, and inwards.
+    """A simple polygon, convex or not, with its corners in either order.
 
-    The side's distance is that to its nearest point; a point is inside if the ray from it
-    along +x crosses the outline an odd number of times. InputError for fewer than 3 corners.
+    The distance is that to the nearest edge. A point is inside if the ray from it along +x
+    crosses the outline an odd number of times. Raises InputError for fewer than 3 corners.
     """
     if len(corners) < 3:
         raise InputError(f"a polygon of {len(corners)} corners has no inside: give 3 or more")
@@ -64,27 +64,30 @@ def polygon(corners: Sequence[tuple[float, float]]) -> Profile:
 
 
 def regular_polygon(sides: int, radius: Scalar) -> Profile:
-    """Its corners at `radius`, one of them on the x axis. InputError for fewer than 3 sides."""
+    """Regular polygon with circumradius `radius` and one corner on the positive x axis.
+
+    Raises InputError for fewer than 3 sides.
+    """
     if sides < 3:
         raise InputError(f"a polygon of {sides} sides has no inside: give 3 or more")
     half = math.pi / sides
 
     def distance(points: Float[Tensor, "points 2"]) -> Float[Tensor, "points"]:
-        # Turned to the side that is nearest, whose middle is then on the x axis.
+        # Rotate the nearest side so that its midpoint is on the x axis.
         x, y = points.unbind(1)
         nearest = ((torch.atan2(y, x).detach() - half) / (2 * half)).round()
         turn = (2 * nearest + 1) * half
         cosine, sine = turn.cos(), turn.sin()
         across = cosine * x + sine * y - radius * math.cos(half)
         along = (cosine * y - sine * x).abs() - radius * math.sin(half)
-        # Inside, a corner is never nearer than a side.
+        # Inside, no corner is nearer than a side.
         return torch.where(across > 0, length(across, along.clamp_min(0)), across)
 
     return distance
 
 
 def extruded(profile: Profile, half_height: Scalar) -> SDF:
-    """A prism along z, with flat ends."""
+    """Prism of a profile along z, with flat ends."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         return box_distance(profile(points[:, :2]), points[:, 2].abs() - half_height)
@@ -93,10 +96,10 @@ def extruded(profile: Profile, half_height: Scalar) -> SDF:
 
 
 def revolved(profile: Profile, offset: Scalar = 0.0) -> SDF:
-    """The profile turned about the z axis, its x pointing outward and its y along z.
+    """Solid of revolution: the profile's x becomes the radius, its y becomes z.
 
-    `offset` is from the axis to the profile's origin. What of a profile reaches over the axis
-    must be mirrored there, or nearer to the axis than its other side.
+    `offset` is the distance from the z axis to the profile's origin. Where a profile extends
+    across the axis, it must be symmetric about it, or stay closer to the axis on the far side.
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -107,17 +110,17 @@ def revolved(profile: Profile, offset: Scalar = 0.0) -> SDF:
 
 
 def hexagonal_prism(radius: Scalar, half_height: Scalar) -> SDF:
-    """Along z, an edge on the xz plane at `radius`."""
+    """Prism along z over a regular hexagon with a corner at x = `radius`."""
     return extruded(regular_polygon(6, radius), half_height)
 
 
 def triangular_prism(radius: Scalar, half_height: Scalar) -> SDF:
-    """Along z, an edge on the xz plane at `radius`; equilateral."""
+    """Prism along z over an equilateral triangle with a corner at x = `radius`."""
     return extruded(regular_polygon(3, radius), half_height)
 
 
 def capped_cone(low_radius: float, high_radius: float, half_height: float) -> SDF:
-    """About z, with flat ends of the radii, one of which may be 0."""
+    """Truncated cone around z with flat ends; one of the two radii may be 0."""
     low, high = max(low_radius, 0.0), max(high_radius, 0.0)
     outline = [(-low, -half_height), (low, -half_height), (high, half_height)]
     outline += [(-high, half_height)]
@@ -125,12 +128,12 @@ def capped_cone(low_radius: float, high_radius: float, half_height: float) -> SD
 
 
 def cone(radius: float, height: float) -> SDF:
-    """About z, from a base of the radius at z = 0 to its tip."""
+    """Cone around z with its base at z = 0 and its tip at z = `height`."""
     return revolved(polygon([(-radius, 0.0), (radius, 0.0), (0.0, height)]))
 
 
 def rounded_box(half_sizes: Vector, radius: Scalar) -> SDF:
-    """From −half_sizes to half_sizes, edges rounded by a radius that is at most the least."""
+    """Box from −half_sizes to half_sizes, with edges rounded by at most the least half size."""
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         return box(as_vector(half_sizes, points) - radius)(points) - radius
@@ -139,10 +142,10 @@ def rounded_box(half_sizes: Vector, radius: Scalar) -> SDF:
 
 
 def octahedron(radius: Scalar) -> SDF:
-    """|x| + |y| + |z| ≤ radius.
+    """The octahedron |x| + |y| + |z| ≤ radius.
 
-    The nearest point to one outside is its projection to a simplex: all coordinates less the
-    same τ, but not below 0 (Duchi et al., ICML 2008).
+    The nearest surface point to a point outside is its projection onto a simplex: subtract the
+    same τ from all coordinates and clamp at 0 (Duchi et al., ICML 2008).
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -155,14 +158,14 @@ def octahedron(radius: Scalar) -> SDF:
         shift = torch.maximum(most - radius, (total - least - radius) / 2)
         shift = torch.maximum(shift, (total - radius) / 3)
         away = length(*(torch.minimum(column, shift) for column in (x, y, z)))
-        # Inside, the nearest point is on the side's plane: every coordinate is moved alike.
+        # Inside, the nearest point is on a face's plane: all coordinates move alike.
         return torch.where(shift < 0, 3**0.5 * shift, away)
 
     return distance
 
 
 def link(half_length: Scalar, major: Scalar, minor: Scalar) -> SDF:
-    """A link of a chain: a torus in the xy plane, parted along y by twice the half length."""
+    """Chain link: a torus in the xy plane, stretched along y by twice the half length."""
     ring = torus(major, minor)
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -173,32 +176,32 @@ def link(half_length: Scalar, major: Scalar, minor: Scalar) -> SDF:
 
 
 def ellipsoid(radii: Vector) -> SDF:
-    """Half axes along x, y and z.
+    """Ellipsoid with the given half axes along x, y and z.
 
-    The nearest point to p is r² p / (t + r²) where that lies on the surface; F(t) = |r p /
-    (t + r²)|² − 1 is convex and falls, so Newton's steps from the left reach its root (Eberly,
+    The nearest surface point to p is r² p / (t + r²), where t is the root of F(t) = |r p / (t +
+    r²)|² − 1. F is convex and decreasing, so Newton's method converges from the left (Eberly,
     "Distance from a Point to an Ellipse, an Ellipsoid, or a Hyperellipsoid", 2013).
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         axes = as_vector(radii, points).unbind()
-        # On a plane of symmetry the nearest point is on either side of it: one is chosen.
-        place = [
+        # On a plane of symmetry two points are equally near: the clamp picks one of them.
+        folded = [
             torch.maximum(p.abs(), 1e-5 * r.detach())
             for p, r in zip(points.unbind(1), axes, strict=True)
         ]
         with torch.no_grad():
-            t = torch.stack([r * p - r * r for p, r in zip(place, axes, strict=True)]).amax(0)
+            t = torch.stack([r * p - r * r for p, r in zip(folded, axes, strict=True)]).amax(0)
             for _ in range(NEWTON_STEPS):
-                t = _newton(t, place, axes)
-        # Two more with gradients: the root's first and second derivatives are then its own.
+                t = _newton(t, folded, axes)
+        # Two more steps with gradients give the root's first and second derivatives.
         for _ in range(2 if torch.is_grad_enabled() else 0):
-            t = _newton(t, place, axes)
-        # By the support function: the plane that touches the ellipsoid at the nearest point.
-        normal = [p / (t + r * r) for p, r in zip(place, axes, strict=True)]
+            t = _newton(t, folded, axes)
+        # Distance to the tangent plane at the nearest point, by the support function.
+        normal = [p / (t + r * r) for p, r in zip(folded, axes, strict=True)]
         size = length(*normal)
         height = length(*(r * n for n, r in zip(normal, axes, strict=True)))
-        above = sum((p * n for p, n in zip(place, normal, strict=True)), -height)
+        above = sum((p * n for p, n in zip(folded, normal, strict=True)), -height)
         return above / size
 
     return distance
@@ -206,12 +209,12 @@ def ellipsoid(radii: Vector) -> SDF:
 
 def _newton(
     t: Float[Tensor, "points"],
-    place: Sequence[Float[Tensor, "points"]],
+    folded: Sequence[Float[Tensor, "points"]],
     axes: Sequence[Float[Tensor, ""]],
 ) -> Float[Tensor, "points"]:
-    """One step towards the root of F."""
+    """One Newton step toward the root of F."""
     value, slope = torch.full_like(t, -1.0), torch.zeros_like(t)
-    for p, r in zip(place, axes, strict=True):
+    for p, r in zip(folded, axes, strict=True):
         inverse = 1 / (t + r * r)
         share = (r * p * inverse).square()
         value, slope = value + share, slope + share * inverse

@@ -1,9 +1,9 @@
-"""Signed distance functions of space that is folded, repeated, bent or stretched.
+"""Signed distance functions of folded, repeated, bent or stretched space.
 
-What folds space (mirrors, repetitions) asks a part at another point that is no farther from
-others than the point itself, so that the outcome is as safe as the part. What stretches it
-(twist, bend, any warp) makes the part's distances too long by at most a factor, its Lipschitz
-constant, and divides by it: right in sign, and a bound, but rays take as many more steps.
+Folds (mirrors, repetitions) evaluate a part at another point and do not increase distances, so
+the result is as safe for sphere tracing as the part. Stretching warps (twist, bend, any map)
+overestimate distances by at most the map's Lipschitz constant and divide by it: the sign is
+right and the value is a bound, but rays take that many times more steps.
 """
 
 import math
@@ -21,19 +21,19 @@ PointMap = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]]
 
 
 def rounded(part: SDF, radius: Scalar) -> SDF:
-    """All within `radius` of the part: exact outside where the part is."""
+    """All points within `radius` of the part. Exact outside where the part is exact."""
     return lambda points: part(points) - radius
 
 
 def shell(part: SDF, thickness: Scalar) -> SDF:
-    """A skin about the part's surface, half of its thickness on either side. As exact."""
+    """A shell of the given thickness, centered on the part's surface. As exact as the part."""
     return lambda points: part(points).abs() - thickness / 2
 
 
 def elongated(part: SDF, half_lengths: Vector) -> SDF:
-    """Cut at the planes through the origin and drawn apart, straight in between.
+    """The part cut at the planes through the origin and pulled apart, straight in between.
 
-    Exact outside if the part is and is symmetric about these planes; a bound inside.
+    Exact outside if the part is exact and symmetric about these planes; a bound inside.
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -44,15 +44,15 @@ def elongated(part: SDF, half_lengths: Vector) -> SDF:
 
 
 def mirrored(part: SDF, axis: int) -> SDF:
-    """What is at x ≥ 0 (y or z by `axis`), and its mirror image.
+    """The half of the part at x ≥ 0 (y or z by `axis`) and its mirror image.
 
-    A bound; exact outside of a part that stays on its side.
+    A bound; exact outside for a part that stays on its side.
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        of = list(points.unbind(1))
-        of[axis] = of[axis].abs()
-        return part(stack_columns(*of))
+        coordinates = list(points.unbind(1))
+        coordinates[axis] = coordinates[axis].abs()
+        return part(stack_columns(*coordinates))
 
     return distance
 
@@ -63,35 +63,36 @@ def repeated(
     counts: Sequence[int] | None = None,
     neighbors: bool = False,
 ) -> SDF:
-    """Copies at multiples of `spacing` along each axis; along those where it is 0 there is one.
+    """Copies of the part at multiples of `spacing`; axes with spacing 0 are not repeated.
 
-    Without end, or `counts` of them about the origin. Only the copy of a point's own cell is
-    asked: for parts that stay in their cell, and are symmetric about its middle planes, that is
-    the nearest one. Of others ask the neighbouring cells too (2 to 8 times the work), which is
-    right while none reaches farther than into these. InputError for a count below 1.
+    Infinitely many, or `counts` copies centered on the origin. Only the copy in a point's own
+    cell is evaluated, which is the nearest one if the part stays in its cell and is symmetric
+    about the cell's middle planes. For other parts, `neighbors` also evaluates the adjacent
+    cells (2 to 8 times the work), which is right for parts that reach no farther than these.
+    Raises InputError for a count below 1.
     """
     if counts is not None and min(counts) < 1:
-        raise InputError(f"{tuple(counts)} copies: give at least 1 along each axis")
+        raise InputError(f"{tuple(counts)} copies: give at least 1 copy along each axis")
     axes = [axis for axis, size in enumerate(spacing) if size > 0]
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        of = list(points.unbind(1))
-        places: list[list[Tensor]] = []
+        coordinates = list(points.unbind(1))
+        candidates: list[list[Tensor]] = []
         for axis in axes:
             half = 0.0 if counts is None else (counts[axis] - 1) / 2
-            number = (of[axis] / spacing[axis] + half).detach()
+            number = (coordinates[axis] / spacing[axis] + half).detach()
             first = number.round()
-            # The next cell is on the side of its own cell that the point is on.
+            # The other candidate is the adjacent cell on the point's side.
             second = first + torch.where(number < first, -1.0, 1.0)
             if counts is not None:
                 first, second = (n.clamp(0, counts[axis] - 1) for n in (first, second))
             chosen = (first, second) if neighbors else (first,)
-            places.append([of[axis] - spacing[axis] * (n - half) for n in chosen])
+            candidates.append([coordinates[axis] - spacing[axis] * (n - half) for n in chosen])
         best: Tensor | None = None
-        for choice in product(*places):
-            for axis, place in zip(axes, choice, strict=True):
-                of[axis] = place
-            found = part(stack_columns(*of))
+        for choice in product(*candidates):
+            for axis, coordinate in zip(axes, choice, strict=True):
+                coordinates[axis] = coordinate
+            found = part(stack_columns(*coordinates))
             best = found if best is None else torch.minimum(best, found)
         assert best is not None
         return best
@@ -100,9 +101,9 @@ def repeated(
 
 
 def repeated_around(part: SDF, count: int) -> SDF:
-    """So many copies turned about the z axis, the first where the part is, at x > 0.
+    """Copies of the part rotated about the z axis, the first where the part is, at x > 0.
 
-    For parts that stay within their sector, symmetric about the xz plane.
+    For parts that stay within their sector and are symmetric about the xz plane.
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -116,21 +117,22 @@ def repeated_around(part: SDF, count: int) -> SDF:
 
 
 def warped(part: SDF, warp: PointMap, lipschitz: float) -> SDF:
-    """The part asked at other points; `lipschitz` is how much the map stretches at most."""
+    """The part evaluated at warped points; `lipschitz` bounds how much the map stretches."""
     return lambda points: part(warp(points)) / lipschitz
 
 
 def displaced(part: SDF, height: SDF, lipschitz: float) -> SDF:
-    """Raised by a function of the place, whose own Lipschitz constant is `slope`."""
+    """The part displaced outward by a height function with Lipschitz constant `lipschitz`."""
     return lambda points: (part(points) - height(points)) / (1 + lipschitz)
 
 
 def twisted(part: SDF, turn: float, radius: float) -> SDF:
-    """Turned about the z axis by `turn` radians a unit of z; all of the part is in `radius`.
+    """The part twisted about the z axis by `turn` radians per unit of z.
 
-    At distance ρ from the axis the map's largest singular value is (kρ + √(k²ρ² + 4)) / 2,
-    k = |turn|: 1-Lipschitz is what is divided by that of `radius`. Points farther away are
-    asked at the nearest point within, and are at least as far as from the radius.
+    `radius` bounds the part's distance from the axis. At distance ρ from the axis, the largest
+    singular value of the map is (kρ + √(k²ρ² + 4)) / 2 with k = |turn|; the result is divided
+    by its value at `radius`. Points farther away are evaluated at the nearest point within
+    `radius`, and are at least as far as their distance to that cylinder.
     """
     stretch = abs(turn) * radius
     lipschitz = (stretch + math.sqrt(stretch * stretch + 4)) / 2
@@ -147,19 +149,20 @@ def twisted(part: SDF, turn: float, radius: float) -> SDF:
 
 
 def bent(part: SDF, curvature: float, reach: float) -> SDF:
-    """The x axis bent up to a circle of radius 1 / curvature about (0, ·, 1 / curvature).
+    """The x axis bent upward to a circle of radius 1 / curvature around (0, ·, 1 / curvature).
 
-    All of the part is within `reach` of the xy plane, less than the circle's radius, and it is
-    so short that its ends do not meet, |x| < π / curvature. Lengths along x at height z become
-    1 − curvature z times as long; straight ways across the bend are shorter than those along
-    it, by no more than π/2 within a quarter turn, and beyond it no less than the inner radius.
+    All of the part lies within `reach` of the xy plane, less than the circle's radius, and |x|
+    < π / curvature, so that its ends do not meet. Lengths along x at height z are scaled by 1 −
+    curvature z. Straight lines across the bend are shorter than paths along it: by at most π/2
+    within a quarter turn, and beyond it they are no shorter than the inner radius. Raises
     InputError if `reach` is not less than the radius.
     """
     radius = 1 / abs(curvature)
     inner = radius - reach
     if inner <= 0:
         raise InputError(
-            f"a bend of radius {radius:g} of what reaches {reach:g}: give a smaller curvature"
+            f"a bend of radius {radius:g} is too tight for a part of reach {reach:g}: give a "
+            "smaller curvature"
         )
     lipschitz = math.sqrt(1 + (math.pi / 2 * radius / inner) ** 2)
     side = math.copysign(1.0, curvature)
@@ -168,7 +171,7 @@ def bent(part: SDF, curvature: float, reach: float) -> SDF:
         x, y, z = points.unbind(1)
         down = radius - side * z
         away = length(x, down)
-        # The hole of the bend is asked at its rim.
+        # Points in the hole of the bend are evaluated at its rim.
         ring = away.clamp_min(inner)
         found = part(stack_columns(radius * torch.atan2(x, down), y, side * (radius - ring)))
         near = (found / lipschitz).clamp_max(inner)
@@ -178,10 +181,10 @@ def bent(part: SDF, curvature: float, reach: float) -> SDF:
 
 
 def with_bounding_sphere(part: SDF, center: Vector, radius: Scalar) -> SDF:
-    """The same part, asked only by points near a ball that holds all of it: for speed.
+    """The same part, evaluated only at points near a sphere that contains it, for speed.
 
-    Farther away than the radius again, the distance is that to the ball: a bound, which jumps
-    there. Pays for parts that cost much and fill little of the scene.
+    At points farther from the sphere than its radius, the distance to the sphere is returned: a
+    bound, with a jump. Worthwhile for expensive parts that fill little of the scene.
     """
 
     def distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:

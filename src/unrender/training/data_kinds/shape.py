@@ -32,7 +32,7 @@ from unrender.training.method import (
     Method,
     Watcher,
 )
-from unrender.training.progress_film import ProgressFilm
+from unrender.training.progress_video import ProgressVideo
 
 POINTS = 50_000
 """Sampled on each surface for scoring."""
@@ -72,7 +72,7 @@ class _Film(Watcher):
                 lambda given: method.render(model, given.to(device)), three_quarters
             )[0]
 
-        self.film = ProgressFilm(self.truth[view], draw)
+        self.film = ProgressVideo(self.truth[view], draw)
 
     def watch(self, model: Any, seconds: float) -> None:
         self.film.watch(model, seconds)

@@ -1,4 +1,4 @@
-"""Procedural shapes: what they promise of their parts, surfaces, voxels and images."""
+"""Procedural shapes: their solids, surfaces, voxels and images are consistent."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ any_family, any_seed = st.sampled_from(sorted(FAMILIES)), st.integers(0, 10**6)
 
 
 def heights(shape: Union, points: np.ndarray) -> np.ndarray:
-    """Of each point over each solid: negative inside, at least the distance's share outside."""
+    """Height of points over solids: negative inside, a lower bound of the distance outside."""
     above = points @ shape.planes[:, :3].T + shape.planes[:, 3]
     return np.maximum.reduceat(above, shape.first_plane[:-1], axis=1)
 
@@ -56,7 +56,7 @@ def test_fills_the_unit_cube(family: str, seed: int) -> None:
 
 
 def test_convexity_is_needed() -> None:
-    """The check above finds a ring that turns the wrong way."""
+    """The check above detects a ring with the wrong orientation."""
     ring = [(0, 0), (0, 1), (1, 1), (1, 0)]
     wrong = Union.of([loft([[(*at, z) for at in ring] for z in (0.0, 1.0)], WOOD)])
     assert heights(wrong, wrong.vertices).max() > 0.5
@@ -72,7 +72,7 @@ def test_the_seed_decides(family: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_shapes_of_a_family_differ(family: str) -> None:
-    """Voxels of any two of many shapes: few pairs are nearly the same."""
+    """Among many shapes, few pairs have nearly the same voxels."""
     grids = np.stack([make_shape(family, seed).voxels(32).ravel() for seed in range(60)])
     both = (grids[:, None] & grids).sum(2)
     either = (grids[:, None] | grids).sum(2)
@@ -107,7 +107,7 @@ def test_surface_points_lie_between_inside_and_outside(family: str, seed: int) -
 
 
 def test_surfaces_are_sampled_by_area_and_without_what_is_hidden() -> None:
-    """Two boxes that overlap: the shares of the sides are those of the outer surface."""
+    """Two overlapping boxes: sides are sampled in proportion to their outer area."""
     shape = Union.of(
         [slab((0, 0, 0), (1, 1, 1), WOOD), slab((0.5, 0.2, 0.2), (2, 0.8, 0.8), WOOD)]
     )
@@ -163,7 +163,7 @@ def views(shape: Union, count: int, size: int) -> Cameras:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_images_show_the_points(family: str) -> None:
-    """Every point of the surface falls on the silhouette, and the silhouette on the margin."""
+    """Every surface point projects into the silhouette, which extends to the margin."""
     shape = make_shape(family, 5)
     cameras = views(shape, 3, 64)
     images = render_shape(shape, cameras, torch.tensor([[0.0, 0, 1]]).expand(3, -1), 3)
@@ -183,7 +183,7 @@ def test_images_show_the_points(family: str) -> None:
 
 
 def test_a_cube_is_lit_as_lambert_says() -> None:
-    """From above, light from above: the top's brightness, its area in the image exact."""
+    """Viewed and lit from above: brightness and image area of the top are exact."""
     shape = Union.of([slab((0, 0, 0), (1, 1, 1), (0.5, 0.4, 0.2))])
     pose = torch.tensor([[[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 2.5]]])
     cameras = Cameras.from_focal(pose, 40.0, 40, 40)
@@ -195,7 +195,7 @@ def test_a_cube_is_lit_as_lambert_says() -> None:
 
 
 def test_framing_undoes_distance() -> None:
-    """The same shape from twice as far, in a corner of a larger image: framed alike."""
+    """The same shape from twice the distance, off-centre, is cropped to the same image."""
     image = torch.zeros(1, 40, 40, 4)
     image[0, 5:33, 10:24] = torch.rand(28, 14, 4, generator=torch.Generator().manual_seed(0))
     image[..., 3] = (image[..., 3] > 0).float()

@@ -8,7 +8,7 @@ from torch import Tensor
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.footprint import BLUR, footprints
+from unrender.kernels.gaussian_projection import BLUR, project_gaussians
 from unrender.kernels.runtime.backend import Backend
 
 CAMERAS = Cameras.from_focal(turntable(5, 4.0, 0.6).double(), 50.0, 40, 30)
@@ -24,7 +24,7 @@ def some(count: int = 6) -> tuple[Tensor, Tensor, Tensor]:
 def test_means_are_where_the_camera_sees_them() -> None:
     means, scales, quaternions = some()
     for k in range(len(CAMERAS)):
-        seen = footprints(
+        seen = project_gaussians(
             means,
             scales,
             quaternions,
@@ -34,7 +34,7 @@ def test_means_are_where_the_camera_sees_them() -> None:
             30,
         )
         pixels, _ = CAMERAS.project(torch.full((len(means),), k), means)
-        torch.testing.assert_close(seen.means, pixels)
+        torch.testing.assert_close(seen.means2d, pixels)
         torch.testing.assert_close(seen.distances, (means - CAMERAS.centers[k]).norm(dim=1))
         assert bool(seen.visible.all())
 
@@ -42,7 +42,7 @@ def test_means_are_where_the_camera_sees_them() -> None:
 def test_the_image_of_a_small_gaussian_is_that_of_its_samples() -> None:
     means, scales, quaternions = some()
     scales = scales - math.log(10)
-    seen = footprints(
+    seen = project_gaussians(
         means, scales, quaternions, CAMERAS.world_from_camera[0], CAMERAS.intrinsics[0], 40, 30
     )
     a, b, c = seen.conics.T
@@ -61,9 +61,9 @@ def test_the_image_of_a_small_gaussian_is_that_of_its_samples() -> None:
 def test_what_is_behind_the_camera_is_not_seen() -> None:
     pose, matrix = CAMERAS.world_from_camera[0], CAMERAS.intrinsics[0]
     behind = (pose[:, 3] - 2 * pose[:, 2])[None].requires_grad_()
-    seen = footprints(behind, *(each[:1] for each in some()[1:]), pose, matrix, 40, 30)
+    seen = project_gaussians(behind, *(each[:1] for each in some()[1:]), pose, matrix, 40, 30)
     assert not bool(seen.visible)
-    (seen.means.sum() + seen.conics.sum() + seen.shrink.sum()).backward()
+    (seen.means2d.sum() + seen.conics.sum() + seen.compensations.sum()).backward()
     assert bool(behind.grad.isfinite().all())
 
 
@@ -71,14 +71,14 @@ def test_a_far_gaussian_loses_what_the_blur_adds() -> None:
     """Its light in all stays: opacity × area, with and without the blur."""
     pose, matrix = CAMERAS.world_from_camera[0], CAMERAS.intrinsics[0]
     means, scales, quaternions = some()
-    seen = footprints(means, scales - math.log(20), quaternions, pose, matrix, 40, 30)
+    seen = project_gaussians(means, scales - math.log(20), quaternions, pose, matrix, 40, 30)
     a, b, c = seen.conics.T
     blurred = 1 / (a * c - b * b)
     inverse = torch.linalg.inv(
         torch.stack([a, b, b, c], dim=1).view(-1, 2, 2)
     ) - BLUR * torch.eye(2)
     torch.testing.assert_close(
-        seen.shrink, (torch.linalg.det(inverse) / blurred).sqrt(), rtol=1e-3, atol=1e-6
+        seen.compensations, (torch.linalg.det(inverse) / blurred).sqrt(), rtol=1e-3, atol=1e-6
     )
 
 
@@ -96,10 +96,15 @@ def test_agrees_with_the_reference(agree) -> None:
 
     def seen(backend: Backend, *tensors: Tensor) -> tuple[Tensor, ...]:
         device = tensors[0].device
-        lens = pose.to(device), matrix.to(device)
-        found = footprints(*tensors, *lens, 40, 30, backend=backend)
+        camera = pose.to(device), matrix.to(device)
+        found = project_gaussians(*tensors, *camera, 40, 30, backend=backend)
         here = found.visible[:, None]
-        numbers = found.means, found.conics, found.distances[:, None], found.shrink[:, None]
+        numbers = (
+            found.means2d,
+            found.conics,
+            found.distances[:, None],
+            found.compensations[:, None],
+        )
         return tuple(torch.where(here, each, 0.0) for each in numbers)
 
     agree(seen, given)
@@ -110,7 +115,7 @@ def test_derivatives_are_those_of_the_formula() -> None:
     pose = CAMERAS.world_from_camera[0].clone().requires_grad_()
 
     def seen(*tensors: Tensor) -> tuple[Tensor, ...]:
-        found = footprints(*tensors, CAMERAS.intrinsics[0], 40, 30)
-        return found.means, found.conics, found.distances, found.shrink
+        found = project_gaussians(*tensors, CAMERAS.intrinsics[0], 40, 30)
+        return found.means2d, found.conics, found.distances, found.compensations
 
     assert torch.autograd.gradcheck(seen, (means, scales, quaternions, pose))

@@ -14,20 +14,20 @@ from unrender.training.method import Model
 Frame = Float[Tensor, "height width 3"]
 
 
-class ProgressFilm(Generic[Model]):
+class ProgressVideo(Generic[Model]):
     """Collects frames of a model during training: pass `watch` to the training loop."""
 
-    def __init__(self, truth: Frame, draw: Callable[[Model], Frame], most: int = 60):
-        self.truth, self.draw, self.most = truth, draw, most
+    def __init__(self, truth: Frame, draw: Callable[[Model], Frame], max_frames: int = 60):
+        self.truth, self.draw, self.max_frames = truth, draw, max_frames
         self.frames: list[Frame] = []
         self._calls, self._every = 0, 1
 
     def watch(self, model: Model, _seconds: float) -> None:
-        """Append a frame; beyond `most`, drop every second one and record half as often."""
+        """Append a frame; beyond `max_frames`, drop every second one, and record less often."""
         if self._calls % self._every == 0:
             with torch.no_grad():
                 self.frames.append(torch.cat([self.truth, self.draw(model)], dim=1).cpu())
-            if len(self.frames) > self.most:
+            if len(self.frames) > self.max_frames:
                 self.frames = self.frames[::2]
                 self._every *= 2
         self._calls += 1

@@ -1,8 +1,8 @@
-"""Tapes replayed in Numba, block by block, and rays that follow them.
+"""Replay of tapes in Numba, block by block, and sphere tracing with them.
 
-The loop over a block's points is inside each instruction, so that it runs on vectors, and all
-registers of a block stay in the cache. Rays are followed as `rendering.sphere_tracing` says;
-where a ray of a block is done, the next one takes its place.
+The loop over a block's points is inside each instruction, so that it is vectorized, and all
+registers of a block stay in cache. Sphere tracing follows `rendering.implicit.sphere_tracing`;
+as soon as a ray of a block is done, the next one takes its place.
 """
 
 import math
@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.recorded.tape import NUMBER, Tape
-from unrender.kernels.runtime.jit import exact, num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import num_threads, run_threads, shares, strict_jit
+from unrender.kernels.tape.recorder import NUMBER, Tape
 
 WIDTH = 256
-"""Points of a block."""
+"""Points per block."""
 
 ADD, SUB, MUL, DIV = (NUMBER[name] for name in ("add", "sub", "mul", "div"))
 MINIMUM, MAXIMUM, ATAN2 = (NUMBER[name] for name in ("minimum", "maximum", "atan2"))
@@ -26,29 +26,29 @@ NEG, ABS, SQRT, SIN, COS = (NUMBER[name] for name in ("neg", "abs", "sqrt", "sin
 FLOOR, EXP, LOG, TANH = (NUMBER[name] for name in ("floor", "exp", "log", "tanh"))
 
 
-def evaluated(tape: Tape, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-    """As the package says."""
-    places = points.detach().T.contiguous().numpy()
-    found = np.empty(places.shape[1], np.float32)
+def evaluate(tape: Tape, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+    """See `kernels.tape.evaluate`."""
+    columns = points.detach().T.contiguous().numpy()
+    values = np.empty(columns.shape[1], np.float32)
 
     def fill(share: tuple[int, int]) -> None:
-        evaluate(
+        _evaluate(
             tape.code,
             tape.constants,
             tape.num_registers,
             tape.result,
-            places[:, slice(*share)],
-            found[slice(*share)],
+            columns[:, slice(*share)],
+            values[slice(*share)],
         )
 
-    run_threads(fill, shares(len(found), num_threads() if len(found) > WIDTH else 1))
-    return torch.from_numpy(found)
+    run_threads(fill, shares(len(values), num_threads() if len(values) > WIDTH else 1))
+    return torch.from_numpy(values)
 
 
-@exact
+@strict_jit
 @no_type_check
 def _replay(code, registers, count):  # noqa: PLR0912 - one branch for each operation
-    """Every instruction on the first `count` points of the registers."""
+    """Execute all instructions on the first `count` points of the registers."""
     for line in range(len(code)):
         operation = code[line, 0]
         out = registers[code[line, 1]][:count]
@@ -67,7 +67,7 @@ def _replay(code, registers, count):  # noqa: PLR0912 - one branch for each oper
             for i in range(len(out)):
                 out[i] = a[i] / b[i]
         elif operation == MINIMUM:
-            # What is no number stays so, from either side.
+            # NaN in either operand propagates.
             for i in range(len(out)):
                 out[i] = a[i] if (a[i] < b[i]) | (a[i] != a[i]) else b[i]
         elif operation == MAXIMUM:
@@ -122,62 +122,62 @@ def _replay(code, registers, count):  # noqa: PLR0912 - one branch for each oper
                 out[i] = a[i]
 
 
-@exact
+@strict_jit
 @no_type_check
 def _registers(constants, count):
-    found = np.empty((count, WIDTH), np.float32)
+    values = np.empty((count, WIDTH), np.float32)
     for k in range(len(constants)):
-        found[k] = constants[k]
-    return found
+        values[k] = constants[k]
+    return values
 
 
-@exact
+@strict_jit
 @no_type_check
-def evaluate(code, constants, num_registers, result, places, found):
-    """The values at places [3, points]."""
+def _evaluate(code, constants, num_registers, result, columns, values):
+    """Fill values with the function at points, [3, points]."""
     registers = _registers(constants, num_registers)
     first = len(constants)
-    for begin in range(0, len(found), WIDTH):
-        count = min(WIDTH, len(found) - begin)
+    for begin in range(0, len(values), WIDTH):
+        count = min(WIDTH, len(values) - begin)
         for axis in range(3):
-            registers[first + axis, :count] = places[axis, begin : begin + count]
+            registers[first + axis, :count] = columns[axis, begin : begin + count]
         _replay(code, registers, count)
-        found[begin : begin + count] = registers[result, :count]
+        values[begin : begin + count] = registers[result, :count]
 
 
-@exact
+@strict_jit
 @no_type_check
-def march(  # noqa: PLR0912 - the branches are those of one loop
+def sphere_trace(  # noqa: PLR0912 - the branches are those of one loop
     code, constants, num_registers, result, origins, directions, start, end,
-    max_steps, tolerance, lipschitz, longest, narrower, slant, first_ray, stride,
+    max_steps, tolerance, lipschitz, max_step_ratio, min_shrink, min_cosine, first_ray, stride,
     mask, distance, inside, exhausted, steps,
 ):  # fmt: skip
-    """Every `stride`-th ray from the first; False if a value was no number."""
+    """Trace every `stride`-th ray from `first_ray` on; returns False if a value was NaN."""
     registers = _registers(constants, num_registers)
     x_register = len(constants)
     ray = np.empty(WIDTH, np.int64)
-    place, side = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
+    t, side = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     low, low_radius = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
     high, high_radius = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
-    waiting, count = first_ray, 0
+    next_ray, count = first_ray, 0
     one = np.float32(1)
     while True:
-        while count < WIDTH and waiting < len(start):
-            if start[waiting] < end[waiting]:
-                ray[count], side[count] = waiting, 0
-                place[count], low[count], low_radius[count] = start[waiting], start[waiting], 0
+        while count < WIDTH and next_ray < len(start):
+            if start[next_ray] < end[next_ray]:
+                ray[count], side[count] = next_ray, 0
+                t[count], low[count], low_radius[count] = start[next_ray], start[next_ray], 0
                 high[count], high_radius[count] = np.inf, 0
                 count += 1
-            waiting += stride
+            next_ray += stride
         if count == 0:
             return True
         for axis in range(3):
             for i in range(count):
                 registers[x_register + axis, i] = (
-                    origins[ray[i], axis] + place[i] * directions[ray[i], axis]
+                    origins[ray[i], axis] + t[i] * directions[ray[i], axis]
                 )
         _replay(code, registers, count)
-        # From the last to the first: the last one fills the gap of what is done.
+        # In reverse order, because the last ray fills the slot of one that is done.
         for i in range(count - 1, -1, -1):
             radius = registers[result, i] / lipschitz
             if math.isnan(radius):
@@ -188,37 +188,39 @@ def march(  # noqa: PLR0912 - the branches are those of one loop
                 side[i] = -one if radius < 0 else one
                 inside[number] = radius < 0
             radius *= side[i]
-            close = tolerance * abs(place[i])
-            free = high[i] == np.inf
-            gap = free and place[i] - abs(radius) > low[i] + low_radius[i] + 1e-3 * close
-            narrow = not free and high[i] - low[i] <= close
-            came = place[i] - low[i]
-            approach = (low_radius[i] - radius) / came if came > 0 else one
+            close = tolerance * abs(t[i])
+            unbracketed = high[i] == np.inf
+            gap = unbracketed and t[i] - abs(radius) > low[i] + low_radius[i] + 1e-3 * close
+            narrow = not unbracketed and high[i] - low[i] <= close
+            traveled = t[i] - low[i]
+            approach = (low_radius[i] - radius) / traveled if traveled > 0 else one
             done = False
             if narrow or (not gap and abs(radius) <= close):
-                rest = 0.0 if narrow else radius / min(max(approach, slant), one)
-                mask[number], distance[number], done = True, place[i] + rest, True
+                rest = 0.0 if narrow else radius / min(max(approach, min_cosine), one)
+                mask[number], distance[number], done = True, t[i] + rest, True
             elif gap:
-                place[i] = low[i] + low_radius[i]
+                t[i] = low[i] + low_radius[i]
             else:
                 if radius < 0:
-                    high[i], high_radius[i] = place[i], radius
+                    high[i], high_radius[i] = t[i], radius
                 else:
-                    done = free and place[i] + radius >= end[number]
-                    low[i], low_radius[i] = place[i], radius
+                    done = unbracketed and t[i] + radius >= end[number]
+                    low[i], low_radius[i] = t[i], radius
                 if high[i] == np.inf:
                     step = radius
-                    if longest > 1:
-                        step = 2 * radius / (1 + min(max(approach, 2 / longest - 1), one))
-                    place[i] = min(place[i] + step, end[number])
+                    if max_step_ratio > 1:
+                        step = (
+                            2 * radius / (1 + min(max(approach, 2 / max_step_ratio - 1), one))
+                        )
+                    t[i] = min(t[i] + step, end[number])
                 else:
                     share = low_radius[i] / (low_radius[i] - high_radius[i])
-                    share = min(max(share, narrower), 1 - narrower)
-                    place[i] = low[i] + share * (high[i] - low[i])
+                    share = min(max(share, min_shrink), 1 - min_shrink)
+                    t[i] = low[i] + share * (high[i] - low[i])
             if not done and steps[number] >= max_steps:
                 exhausted[number] = done = True
             if done:
                 count -= 1
-                ray[i], place[i], side[i] = ray[count], place[count], side[count]
+                ray[i], t[i], side[i] = ray[count], t[count], side[count]
                 low[i], low_radius[i] = low[count], low_radius[count]
                 high[i], high_radius[i] = high[count], high_radius[count]

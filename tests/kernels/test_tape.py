@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unrender.kernels.recorded import evaluated, tape_of
-from unrender.kernels.recorded.tape import Unrecordable, recorded
+from unrender.kernels.tape import evaluate, record
+from unrender.kernels.tape.recorder import UnrecordableError, record_tape
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit import solids as sdf_shapes
 from unrender.shapes.implicit import warps as sdf_warps
@@ -56,7 +56,7 @@ def test_every_operation_is_torchs(name: str) -> None:
 
     points = around(3000)
     torch.testing.assert_close(
-        evaluated(recorded(function), points), function(points), atol=1e-5, rtol=1e-5
+        evaluate(record_tape(function), points), function(points), atol=1e-5, rtol=1e-5
     )
 
 
@@ -93,9 +93,9 @@ def scenes(seed: int) -> SDF:
 @given(st.integers(0, 10**6))
 def test_scenes_are_recorded_whole(seed: int) -> None:
     function, points = scenes(seed), around(1000, seed)
-    tape = tape_of(function, points[:200])
+    tape = record(function, points[:200])
     assert tape is not None
-    found, expected = evaluated(tape, points), function(points)
+    found, expected = evaluate(tape, points), function(points)
     # On the border between copies, rounding decides which is asked.
     off = (found - expected).abs()
     assert float((off < 1e-5).float().mean()) > 0.99
@@ -103,10 +103,10 @@ def test_scenes_are_recorded_whole(seed: int) -> None:
 
 
 def test_numbers_of_points_that_fill_no_block() -> None:
-    tape = recorded(sdf.sphere(0.5))
+    tape = record_tape(sdf.sphere(0.5))
     for count in (0, 1, 255, 256, 257, 1000):
         points = around(count)
-        torch.testing.assert_close(evaluated(tape, points), sdf.sphere(0.5)(points))
+        torch.testing.assert_close(evaluate(tape, points), sdf.sphere(0.5)(points))
 
 
 def test_what_is_not_a_number_stays_so() -> None:
@@ -116,15 +116,17 @@ def test_what_is_not_a_number_stays_so() -> None:
         )
 
     points = around(500)
-    assert torch.equal(evaluated(recorded(function), points).isnan(), function(points).isnan())
+    assert torch.equal(
+        evaluate(record_tape(function), points).isnan(), function(points).isnan()
+    )
 
 
 def test_parameters_are_those_of_the_time() -> None:
     """A tape holds numbers: it does not follow a tensor that changes."""
     radius = torch.tensor(0.5)
-    tape = recorded(sdf.sphere(radius))
+    tape = record_tape(sdf.sphere(radius))
     radius.fill_(0.7)
-    value = evaluated(tape, torch.tensor([[1.0, 0.0, 0.0]]))
+    value = evaluate(tape, torch.tensor([[1.0, 0.0, 0.0]]))
     torch.testing.assert_close(value, torch.tensor([0.5]))
 
 
@@ -140,9 +142,9 @@ def test_parameters_are_those_of_the_time() -> None:
     ],
 )
 def test_other_functions_have_no_tape(function: SDF) -> None:
-    with pytest.raises(Unrecordable):
-        recorded(function)
-    assert tape_of(function, around(100)) is None
+    with pytest.raises(UnrecordableError):
+        record_tape(function)
+    assert record(function, around(100)) is None
 
 
 @pytest.mark.parametrize(
@@ -155,10 +157,10 @@ def test_other_functions_have_no_tape(function: SDF) -> None:
 )
 def test_tapes_that_are_wrong_are_not_used(function: SDF) -> None:
     """The check at many points: what depends on other points cannot be told at one."""
-    assert tape_of(function, around(100)) is None
-    assert recorded(function) is not None
+    assert record(function, around(100)) is None
+    assert record_tape(function) is not None
 
 
 def test_there_is_no_tape_for_double_precision() -> None:
-    assert tape_of(sdf.sphere(1.0), around(50).double()) is None
-    assert tape_of(sdf.sphere(1.0), around(50), "reference") is None
+    assert record(sdf.sphere(1.0), around(50).double()) is None
+    assert record(sdf.sphere(1.0), around(50), "reference") is None
