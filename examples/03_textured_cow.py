@@ -2,7 +2,8 @@
 
     python examples/03_textured_cow.py [MESH]
 
-Writes textured_cow.png and cow.gif. By default the mesh is Spot, by Keenan Crane.
+Writes textured_cow.png and cow.gif. By default the mesh is Spot, by Keenan Crane, if it is in
+../shared/data, and otherwise a striped ring from the tests' samples.
 """
 
 import sys
@@ -18,10 +19,12 @@ from unrender.rendering.shapes import cameras_around
 from unrender.shapes.files.meshes import read_mesh
 from unrender.shapes.mesh_checks import mesh_problems
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/meshes"
-path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED / "spot_textured/cow.obj"
-if not path.exists():
-    sys.exit(print(f"{path} is not here: name a mesh, as in 03_textured_cow.py cow.obj"))
+root = Path(__file__).resolve().parents[1]
+cow, ring = (
+    root.parent / "shared/data/meshes/spot_textured/cow.obj",
+    "tests/samples/meshes/ring.obj",
+)
+path = Path(sys.argv[1]) if len(sys.argv) > 1 else cow if cow.exists() else root / ring
 
 cow = read_mesh(path)
 problems = mesh_problems(cow) or ["nothing wrong with it"]

@@ -3,7 +3,8 @@
     python examples/05_rgbd_to_points.py [FOLDER]
 
 FOLDER has color/, depth/, trajectory.log and the camera's .json, as Open3D's examples; by
-default it is five frames of the Redwood data. Writes rgbd_to_points.png.
+default it is five frames of the Redwood data, if they are in ../shared/data, and otherwise four
+of a built-in scene from the tests' samples. Writes rgbd_to_points.png.
 """
 
 import sys
@@ -22,10 +23,12 @@ from unrender.shapes.points import (
     voxel_downsample,
 )
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/rgbd/open3d_redwood"
-path = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
+ROOT = Path(__file__).resolve().parents[1]
+path = ROOT.parent / "shared/data/rgbd/open3d_redwood"
 if not path.exists():
-    sys.exit(print(f"{path} is not here: name a folder of colour and depth images"))
+    path = ROOT / "tests/samples/rgbd/open3d"
+if len(sys.argv) > 1:
+    path = Path(sys.argv[1])
 
 scan = load_scan(path)
 assert scan.depths is not None

@@ -10,7 +10,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.photographs import opaque
 from unrender.training.method import Progress
 
-GUIDE = Path(__file__).parents[2] / "docs/new_method.md"
+GUIDE = ROOT / "docs/new_method.md"
 
 
 def test_the_guides_method_learns(small_scene: Dataset, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs import SHARED
 
 from unrender.api.export import export_run
 from unrender.api.opened_run import OpenRun, open_run
@@ -31,7 +32,7 @@ from unrender.training.fit import FitOptions
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod
 
-SCAN = Path(__file__).parents[3] / "shared/data/dtu/scan65_400x300"
+SCAN = SHARED / "dtu/scan65_400x300"
 SIZE = 40
 TINY = {name: METHODS[f"{name}-tiny"] for name in ("neus", "volsdf")}
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import sample
 
 from unrender.errors import InputError
 from unrender.shapes.files.ply import read_ply, write_ply
 from unrender.shapes.files.splats import Splats, read_splats, write_splats
-
-BATHTUB = Path(__file__).parents[4] / "shared/data/meshes/bathtub_0154.ply"
 
 
 def test_vertices_come_back(tmp_path: Path) -> None:
@@ -32,9 +31,7 @@ def test_vertices_come_back(tmp_path: Path) -> None:
 
 
 def test_a_real_mesh_is_read() -> None:
-    if not BATHTUB.exists():
-        pytest.skip("the real sample is not here")
-    found = read_ply(BATHTUB)
+    found = read_ply(sample("meshes/bathtub_0154.ply"))
     assert {"x", "y", "z"} <= set(found)
     assert np.isfinite(found["x"]).all()
 
