@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from inputs import sample
+from inputs import SAMPLES, sample
 
 from unrender.errors import InputError
 from unrender.shapes.files.ply import read_ply, write_ply
@@ -113,6 +113,14 @@ def test_gaussians_come_back(tmp_path: Path, coefficients: int) -> None:
         # All of red, then green, then blue.
         green = torch.from_numpy(columns[f"f_rest_{coefficients}"])
         torch.testing.assert_close(green, splats.harmonics[:, 0, 1])
+
+
+def test_splats_of_the_samples_are_read() -> None:
+    splats = read_splats(SAMPLES / "meshes/splats.ply")
+    assert splats.means.shape == (40, 3)
+    assert splats.harmonics.shape == (40, 0, 3)
+    lengths = splats.quaternions.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(40), atol=1e-3, rtol=0)
 
 
 def test_a_cloud_is_no_splats(tmp_path: Path) -> None:
