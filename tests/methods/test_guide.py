@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from inputs import ROOT
 
 from unrender.data.dataset import Dataset
 from unrender.data.photographs import opaque
