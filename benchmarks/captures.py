@@ -17,18 +17,17 @@ import tables
 import torch
 import trimesh
 from record import ROOT
-from unrender.api.export import export_run
-from unrender.api.opened_run import OpenRun, fitted_cameras
-from unrender.api.tasks import fit_run
-from unrender.app.cli_render import render
+from runs import fitted_in
 
+from unrender.api.cameras import spiral
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
 from unrender.kernels.splat import splat
-from unrender.methods import METHODS
+from unrender.methods.presets import PRESETS
 from unrender.report.pictures import write_picture
 from unrender.training.fit import FitOptions
 
@@ -53,16 +52,16 @@ class Capture:
 CAPTURES = {
     "fern": Capture(
         "real_scenes/fern_llff",
-        ("nerfacto-tiny", "instant-ngp-capture", "gaussian-splatting-tiny"),
+        ("nerfacto-fast", "instant-ngp-capture", "gaussian-splatting-fast"),
     ),
     "mouse": Capture(
         "real_scenes/mouse_colmap",
-        ("nerfacto-tiny", "instant-ngp-capture", "gaussian-splatting-tiny"),
+        ("nerfacto-fast", "instant-ngp-capture", "gaussian-splatting-fast"),
         downscale=2,
     ),
     "scan65": Capture(
         "dtu/scan65_400x300",
-        ("instant-ngp", "dvgo-tiny", "gaussian-splatting-tiny"),
+        ("instant-ngp-fast", "dvgo-fast", "gaussian-splatting-fast"),
         cut_out=True,
     ),
 }
@@ -109,18 +108,15 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
     figures: record.Figures = {}
     behind = WHITE if scene.test.background is None else scene.test.background
     rows = [("photograph", scene.test.over(behind))]
-    runs: dict[str, OpenRun] = {}
+    runs: dict[str, Run] = {}
     for method in capture.methods:
         out = arguments.work / f"{name}-{method}"
-        opened, result = fit_run(
-            METHODS[method], str(DATA / capture.folder), out, options, reading,
-            scene=scene, resume=out.exists(),
-        )  # fmt: skip
+        opened = fitted_in(out, PRESETS[method].method(), scene, options)
         found = evaluate_images(opened.renderer, scene.test)
         key = f"{name}_{method}"
         figures[f"{key}_psnr"] = record.figure(found.scores.mean_psnr, "dB")
         figures[f"{key}_ssim"] = record.figure(found.scores.mean_ssim, "")
-        figures[f"{key}_steps"] = record.figure(result.steps, "steps")
+        figures[f"{key}_steps"] = record.figure(opened.steps, "steps")
         seconds = found.seconds / len(scene.test)
         figures[f"{key}_image_seconds"] = record.figure(seconds, "s")
         rows.append((method, found.rendered))
@@ -132,17 +128,18 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
     return figures
 
 
-def draw(name: str, opened: OpenRun, capture: Capture, scene: Dataset, pictures: Path) -> None:
+def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Path) -> None:
     """Write a video of color and depth, and an image of the mesh if the object is cut out."""
     longer = max(scene.train.cameras.width, scene.train.cameras.height)
-    render(
-        opened.run.path, pictures / f"{name}.mp4", cameras="spiral", what="color,depth",
-        frames=FRAMES, size=min(320, longer), device="cpu",
-    )  # fmt: skip
+    film = opened.render(spiral(FRAMES), size=min(320, longer))
+    film.save(pictures / f"{name}.mp4", what="color,depth")
     if capture.cut_out:
-        file = opened.run.path / "mesh.ply"
-        print(f"{file}: {export_run(opened, file, VOXELS, None)}")
-        cameras = fitted_cameras(opened).cameras
+        assert opened.path is not None, "fitted into a folder"
+        file = opened.path / "mesh.ply"
+        mesh = opened.mesh(voxels=VOXELS)
+        mesh.save(file)
+        print(f"{file}: {mesh}")
+        cameras = opened.cameras
         chosen = torch.linspace(0, len(cameras) - 1, 3).round().long()
         images = [picture(file, cameras.select(k[None])) for k in chosen]
         write_image(pictures / f"{name}-mesh.png", torch.cat(images, dim=1))

@@ -24,10 +24,9 @@ import skimage.data
 import torch
 from record import ROOT
 from torch.nn.functional import interpolate
-from unrender.api.field_tasks import evaluate_picture, fit_picture
-from unrender.api.opened_run import open_run
-from unrender.report.metrics import columns, read_metrics
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.picture import Picture
 from unrender.fields.field import IMAGE_KINDS, FieldKind
 from unrender.files import replacing
@@ -39,6 +38,7 @@ from unrender.report.fields import Appearance, Tile, greys, labelled
 from unrender.report.plots import draw_curves
 from unrender.studies.field_comparison import appearance, compare_fields, image_appearance
 from unrender.training.fit import FitOptions
+from unrender.training.metrics import columns, read_metrics
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
 """Photographs of scikit-image: 512×512, 600×400 and 451×300 pixels; chelsea is the cat."""
@@ -129,8 +129,9 @@ def best_image(seed: int = 0, seconds: float = SECONDS) -> record.Figures:
 
 def _fitted(picture: Picture, options: FitOptions) -> tuple[dict[str, Any], int]:
     with TemporaryDirectory() as folder:
-        opened, result = fit_picture(picture, BEST, Path(folder) / "run", options, show=False)
-        return evaluate_picture(opened, picture), result.steps
+        out = Path(folder) / "run"
+        run = fit_to(BEST, picture, options, out=out, progress=False)
+        return dict(run.evaluate()), run.steps
 
 
 def _evaluation(run: Path) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def draw(work: Path, folder: Path) -> None:
     titles = {"photograph": "photograph"}
     for kind in IMAGE_KINDS:
         run = work / picture.name / kind
-        model = open_run(run).model
+        model = Run.open(run).model
         assert isinstance(model, ImageFieldModel), "a run of compare_fields"
         looks[kind] = appearance(model)
         titles[kind] = f"{kind}, {_evaluation(run)['psnr']:.1f} dB"

@@ -19,10 +19,9 @@ from typing import Any
 import record
 import torch
 from record import ROOT
-from unrender.api.opened_run import OpenRun, open_run
-from unrender.api.shape_tasks import fit_shape, images, shape_of
-from unrender.training.run import Run
+from runs import fitted_in, images, mesh_of
 
+from unrender.api.run import Run
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.solids import SolidScores, score_solid
 from unrender.fields.field import FIELD_KINDS
@@ -36,6 +35,7 @@ from unrender.shapes.points import PointCloud
 from unrender.shapes.sampling import sample_surface
 from unrender.training.field_fit import FieldFit
 from unrender.training.fit import FitOptions
+from unrender.training.run_folder import RunFolder
 
 MESHES = ROOT.parent / "shared/data/meshes"
 TARGETS = {"bunny": MESHES / "stanford-bunny.obj", "cow": MESHES / "spot_textured/cow.obj"}
@@ -54,25 +54,21 @@ def fitted(
     target: ShapeTarget,
     arguments: argparse.Namespace,
     minutes: float,
-) -> OpenRun:
+) -> Run:
     """The finished run of that name, or a new one."""
     out = arguments.work / f"field-{name}"
-    if out.exists() and Run.open(out).finished:
-        return open_run(out)
+    if out.exists() and RunFolder.open(out).finished:
+        return Run.open(out, "cpu")
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-    opened, _ = fit_shape(
-        target, Path(name), "auto", method, out, options, resume=out.exists(), show=False
-    )
-    return opened
+    return fitted_in(out, method, target, options, progress=False)
 
 
 def scored(
-    name: str, opened: OpenRun, truth: Mesh, seconds: bool = True
+    name: str, opened: Run, truth: Mesh, seconds: bool = True
 ) -> tuple[record.Figures, SolidScores]:
     """Metrics of one fit; their names begin with `name`."""
     generator = torch.Generator().manual_seed(1)
-    mesh = shape_of(opened)
-    assert isinstance(mesh, Mesh), "fields have surfaces"
+    mesh = mesh_of(opened)
     scores = score_solid(mesh, truth, SCORED, generator)
     figures = {
         f"{name}_chamfer_percent": record.figure(scores.chamfer_percent, "% of diagonal"),
@@ -84,8 +80,7 @@ def scored(
         residual = opened.method.residual(model, SCORED, generator)
         figures[f"{name}_eikonal_residual"] = record.figure(residual, "")
     if seconds:
-        state = opened.run.load().state
-        figures[f"{name}_steps"] = record.figure(state["step"], "steps")
+        figures[f"{name}_steps"] = record.figure(opened.steps, "steps")
     return figures, scores
 
 
@@ -116,7 +111,7 @@ def _mesh(
             ),
             "sdf_iou": record.figure(scores.iou, "", at_least=0.98),
         }
-    mesh = shape_of(opened)
+    mesh = mesh_of(opened)
     cameras = cameras_around(truth, 5, 256)
     rows: list[Row] = [
         (shape, images(shape_renderer(truth), cameras)),
@@ -139,7 +134,7 @@ def clouds(arguments: argparse.Namespace) -> record.Figures:
         target = ShapeTarget.of_points(name, PointCloud(drawn.points, None, normals))
         opened = fitted(name, SDFFit(), target, arguments, arguments.minutes)
         figures |= scored(f"sdf_{name}", opened, whole)[0]
-        rows.append((name, images(shape_renderer(shape_of(opened)), cameras)))
+        rows.append((name, images(shape_renderer(opened.shape()), cameras)))
     write_picture(arguments.pictures / "sdf_points.png", rows, 150)
     return figures
 
@@ -158,10 +153,10 @@ def kinds(arguments: argparse.Namespace) -> record.Figures:
             method = replace(method, learning_rate=1.0, batch=NETWORK_BATCH)
         opened = fitted(f"kind-{kind}", method, target, arguments, arguments.kind_minutes)
         name = f"sdf_kind_{kind.replace('-', '_')}"
-        count = sum(p.numel() for p in opened.model.parameters())
+        count = opened.fitted.num_parameters
         figures[f"{name}_parameters"] = record.figure(count, "")
         figures |= scored(name, opened, truth)[0]
-        rows.append((kind, images(shape_renderer(shape_of(opened)), cameras)))
+        rows.append((kind, images(shape_renderer(opened.shape()), cameras)))
     write_picture(arguments.pictures / "sdf_kinds.png", rows, 120)
     return figures
 
@@ -184,7 +179,7 @@ def memory(arguments: argparse.Namespace) -> record.Figures:
 
 def extract(path: Path, cells: int) -> None:
     """Print megabytes, seconds and faces of one extraction."""
-    opened = open_run(path)
+    opened = Run.open(path, "cpu")
     assert isinstance(opened.method, FieldFit), "a run of a field"
     model: Any = opened.model
     # Warm-up: load kernels and libraries.

@@ -28,9 +28,10 @@ import torch
 from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_convolution
 from record import ROOT, Figures, figure
 from timing import in_turn
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_or_open, refine_on_scene
 
+from unrender.api.fit import fit_or_open
+from unrender.api.pose import refine
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import load_npz, save_npz
 from unrender.data.load import load_dataset
@@ -49,8 +50,8 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.kernels.runtime.process import keep_freed_memory
-from unrender.methods import METHODS
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.presets import PRESETS
 from unrender.methods.sit import PoseFlow, SiTFlow
 from unrender.rendering.renderer import PoseEstimate, Renderer, supersampled
 from unrender.studies.reconstruction import sampled
@@ -69,19 +70,18 @@ class Bench:
     """Data and settings of all parts."""
 
     scene: Dataset
-    fitted: OpenRun
+    fitted: Run
     views: Views
     work: Path
     minutes: float
     seed: int
 
-    def trained(self, name: str) -> OpenRun:
+    def trained(self, name: str) -> Run:
         """The method's run, trained now or by an earlier call, or resumed."""
         print(f"== {name}: {self.minutes:g} minutes, unless it is there", flush=True)
         options = FitOptions(minutes=self.minutes, seed=self.seed, device="cpu")
         views = Dataset(self.scene.name, self.views, self.views)
-        source, out = str(self.work / "views.npz"), self.work / name
-        return fit_or_open(METHODS[name], source, out, options, views)
+        return fit_or_open(PRESETS[name].method(), views, options, self.work / name)
 
     @property
     def test(self) -> Views:
@@ -140,7 +140,7 @@ def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
     folder, file = work / "scene", work / "views.npz"
     print(f"== scene: {minutes:g} minutes, unless it is there", flush=True)
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-    fitted = fit_or_open(InstantNGP(), str(arguments.data), folder, options, scene)
+    fitted = fit_or_open(InstantNGP(), scene, options, folder)
     if not file.exists():
         radius, elevation = camera_statistics(scene.train.cameras)
         generator = torch.Generator().manual_seed(arguments.seed)
@@ -151,11 +151,6 @@ def prepared(arguments: argparse.Namespace, work: Path) -> Bench:
         print(f"== {arguments.views} views", flush=True)
         save_npz(file, make_views(fitted.renderer, cameras, SUPERSAMPLE))
     return Bench(scene, fitted, load_npz(file), work, arguments.minutes, arguments.seed)
-
-
-def with_options(flow: OpenRun, **options: object) -> OpenRun:
-    assert isinstance(flow.method, SiTFlow)
-    return dataclasses.replace(flow, method=dataclasses.replace(flow.method, **options))
 
 
 def image_figures(prefix: str, scores: ImageScores, **bound: float) -> Figures:
@@ -180,16 +175,14 @@ def run_flow(bench: Bench) -> Figures:
     """The flow in both directions, and its poses refined on the scene."""
     flow = bench.trained("sit")
     images = bench.scene.test.rgba
-    quality = {n: bench.quality(with_options(flow, image_steps=n).renderer) for n in (1, 4, 50)}
+    quality = {n: bench.quality(flow.with_options(image_steps=n).renderer) for n in (1, 4, 50)}
     assert isinstance(flow.method, SiTFlow)
     chosen = quality[flow.method.image_steps]
-    mode = timed(lambda: flow.estimate_poses(images))
-    read = timed(lambda: with_options(flow, refine_steps=0).estimate_poses(images))
+    mode = timed(lambda: flow.fitted.estimate_poses(images))
+    read = timed(lambda: flow.with_options(refine_steps=0).fitted.estimate_poses(images))
     test = bench.scene.test
     refined = timed(
-        lambda: refine_on_scene(
-            bench.fitted, test.opaque, mode[0], RenderAndCompare(), test.background
-        )
+        lambda: refine(bench.fitted, test.opaque, mode[0], test.background, RenderAndCompare())
     )
     scores = bench.errors(mode[0])
     pose = pose_figures("", scores)
@@ -199,7 +192,7 @@ def run_flow(bench: Bench) -> Figures:
     fine["refined_rotation_deg_median"]["at_most"] = 0.1
     expected = mode[0].rotation_error.rad2deg()
     scene = bench.quality(supersampled(bench.fitted.renderer, SUPERSAMPLE))
-    steps = flow.run.load().state["step"]
+    steps = flow.steps
     return {
         "psnr_mean_start": figure(chosen.mean_psnr, "dB", at_least=26.5),
         "ssim_mean_start": figure(chosen.mean_ssim, ""),
@@ -218,7 +211,7 @@ def run_flow(bench: Bench) -> Figures:
 
 def run_regressor(bench: Bench) -> Figures:
     """Baseline: the same transformer, from images directly to poses."""
-    found = bench.trained("pose-regressor").estimate_poses(bench.scene.test.rgba)
+    found = bench.trained("pose-regressor").fitted.estimate_poses(bench.scene.test.rgba)
     return pose_figures("control_regressor_", bench.errors(found))
 
 
@@ -233,13 +226,13 @@ def run_plain(bench: Bench) -> Figures:
     """Baseline: the same transformer with textbook flow matching."""
     flow = bench.trained("sit-plain")
     images = bench.scene.test.rgba
-    one = with_options(flow, inversion_steps=1)
+    many, one = flow.fitted, flow.with_options(inversion_steps=1).fitted
     return {
         **image_figures("control_plain_", bench.quality(flow.renderer)),
         "control_plain_psnr_sampled_start": figure(
             bench.quality(sampled(flow, bench.seed)).mean_psnr, "dB"
         ),
-        **pose_figures("control_plain_", bench.errors(flow.estimate_poses(images))),
+        **pose_figures("control_plain_", bench.errors(many.estimate_poses(images))),
         **pose_figures("control_plain_one_step_", bench.errors(one.estimate_poses(images))),
     }
 
@@ -261,7 +254,7 @@ def run_look_up(bench: Bench) -> Figures:
 
 def run_speed(bench: Bench) -> Figures:
     """A training step of the library against a plain implementation, in turn."""
-    method = METHODS["sit"]
+    method = PRESETS["sit"].method()
     assert isinstance(method, SiTFlow)
     ours, plain, without = (
         stepper(method, bench.views, bench.seed),

@@ -9,21 +9,21 @@ are rendered for the plot; this does not count as training time, and no choice i
 """
 
 import argparse
-import dataclasses
 import json
 import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import record
 import tables
 import torch
 from record import ROOT
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run
+from runs import fitted_in
 
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
 from unrender.data.load import load_dataset
@@ -31,7 +31,7 @@ from unrender.data.views import Views
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.files import replacing
-from unrender.methods import METHODS
+from unrender.methods.presets import find_preset
 from unrender.report.plots import draw_curves, resized
 from unrender.training.fit import FitOptions
 
@@ -39,14 +39,14 @@ RESULTS = ROOT / "benchmarks/results/radiance_fields.json"
 MULTISCALE = ROOT.parent / "shared/data/nerf_synthetic/lego_multiscale_sample"
 
 PRESETS = {
-    "nerf": "nerf-tiny",
-    "mip_nerf": "mip-nerf-tiny",
-    "mip_nerf_360": "mip-nerf-360-object-tiny",
-    "instant_ngp": "instant-ngp",
-    "nerfacto": "nerfacto-object-tiny",
-    "plenoxels": "plenoxels-tiny",
-    "dvgo": "dvgo-tiny",
-    "gaussian_splatting": "gaussian-splatting-tiny",
+    "nerf": "nerf-fast",
+    "mip_nerf": "mip-nerf-fast",
+    "mip_nerf_360": "mip-nerf-360-object-fast",
+    "instant_ngp": "instant-ngp-fast",
+    "nerfacto": "nerfacto-object-fast",
+    "plenoxels": "plenoxels-fast",
+    "dvgo": "dvgo-fast",
+    "gaussian_splatting": "gaussian-splatting-fast",
 }
 """Preset of each name in the results."""
 WANTED = {
@@ -120,14 +120,13 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
     found = evaluate_images(opened.renderer, scene.test)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     bound = {} if arguments.quick else {"at_least": WANTED[name]}
-    state = opened.run.load().state
     figures = {
         f"{name}_psnr": record.figure(found.scores.mean_psnr, "dB", **bound),
         f"{name}_ssim": record.figure(found.scores.mean_ssim, ""),
-        f"{name}_fit_seconds": record.figure(state["seconds"], "s"),
-        f"{name}_steps": record.figure(state["step"], "steps"),
+        f"{name}_fit_seconds": record.figure(opened.seconds, "s"),
+        f"{name}_steps": record.figure(opened.steps, "steps"),
         f"{name}_image_seconds": record.figure(found.seconds / len(scene.test), "s"),
-        f"{name}_size_mb": record.figure(opened.megabytes, "MB"),
+        f"{name}_size_mb": record.figure(opened.fitted.megabytes, "MB"),
         f"{name}_memory_gb": record.figure(peak, "GB"),
     }
     return {"figures": figures, "curves": {name: curve}}
@@ -135,13 +134,13 @@ def measure(name: str, arguments: argparse.Namespace) -> dict[str, object]:
 
 def fitted(
     preset: str, scene: Dataset, name: str, arguments: argparse.Namespace
-) -> tuple[OpenRun, list[list[float]]]:
+) -> tuple[Run, list[list[float]]]:
     """The run, and (seconds, PSNR) of a few test views during training."""
     chosen = torch.linspace(0, len(scene.test) - 1, WATCHED).round().long()
     few = scene.test.select(chosen)
     truth, curve = few.over(WHITE), []
     every = 60 * arguments.minutes / LOOKS
-    method = METHODS[preset]
+    method = find_preset(preset).method()
 
     def watch(model: torch.nn.Module, seconds: float) -> None:
         if seconds < every * (len(curve) + 1):
@@ -152,11 +151,7 @@ def fitted(
 
     options = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
     out = arguments.work / name
-    opened, _ = fit_run(
-        method, str(arguments.data), out, options, scene=scene, watch=watch,
-        resume=out.exists(),
-    )  # fmt: skip
-    return opened, curve
+    return fitted_in(out, method, scene, options, watch=watch), curve
 
 
 def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
@@ -164,14 +159,11 @@ def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
     scene = load_multiscale(MULTISCALE)
     scores: dict[str, list[float]] = {}
     for name in ("nerf", "mip_nerf"):
-        method = METHODS[PRESETS[name]]
-        if name == "mip_nerf":
-            method = dataclasses.replace(method, by_area=True)
-        options = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
+        options: dict[str, Any] = {"by_area": True} if name == "mip_nerf" else {}
+        method = find_preset(PRESETS[name]).method(**options)
+        budget = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
         out = arguments.work / f"multiscale-{name}"
-        opened, _ = fit_run(
-            method, str(MULTISCALE), out, options, scene=scene, resume=out.exists()
-        )
+        opened = fitted_in(out, method, scene, budget)
         scores[name] = [judged(opened, views) for views in (scene.test, *scene.test.smaller)]
     figures = {
         f"multiscale_{name}_{views.cameras.width}_psnr": record.figure(value, "dB")
@@ -184,7 +176,7 @@ def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
     return {"figures": figures, "curves": {}}
 
 
-def judged(opened: OpenRun, views: Views) -> float:
+def judged(opened: Run, views: Views) -> float:
     return evaluate_images(opened.renderer, views).scores.mean_psnr
 
 

@@ -12,7 +12,6 @@ import importlib.util
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import record
 import tables
@@ -20,12 +19,10 @@ import torch
 from raster_brute_force import raster_seconds
 from raster_gradients import gradient_errors
 from record import ROOT
+from runs import fitted_in, images, mesh_of
 from timing import in_turn, peak_mb
-from unrender.api.opened_run import OpenRun
-from unrender.api.prediction import evaluate_predictor, predict_shapes, train_predictor
-from unrender.api.shape_tasks import evaluate_fit, fit_shape, images, shape_of
-from unrender.api.tasks import fit_run
 
+from unrender.api.run import Run
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import (
     Draw,
@@ -38,7 +35,7 @@ from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.files import replacing
-from unrender.methods import METHODS, SHAPE_FITS
+from unrender.methods.presets import PRESETS
 from unrender.rendering.shapes import cameras_around, shape_renderer
 from unrender.report.pictures import write_picture
 from unrender.report.plots import draw_curves
@@ -166,17 +163,15 @@ def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
         target = ShapeTarget.of_mesh(name, read_mesh(path, colored=False))
         out = arguments.work / f"{kind}-{name}"
         options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-        opened, result = fit_shape(
-            target, path, "auto", SHAPE_FITS[f"fit-{kind}"], out, options, resume=out.exists()
-        )
-        scores = evaluate_fit(opened, target)
+        opened = fitted_in(out, PRESETS[f"fit-{kind}"].method(), target, options)
+        scores = opened.evaluate(target)
         own = {"f1": scores["f1"][0], "normal_consistency": scores["normal_consistency"]}
         own |= {"iou": scores["iou"]} if "iou" in scores else {}
         for key, value in own.items():
             if value is not None:
                 figures[f"fit_{kind}_{key}_{name}"] = record.figure(value, "")
                 worst[key] = min(worst.get(key, 1.0), value)
-        figures[f"fit_{kind}_steps_{name}"] = record.figure(result.steps, "steps")
+        figures[f"fit_{kind}_steps_{name}"] = record.figure(opened.steps, "steps")
         cameras = cameras_around(target.shape(), 6, 256)
         rows.append((name, images(shape_renderer(target.shape()), cameras)))
         rows.append((f"{kind}", images(opened.renderer, cameras)))
@@ -195,14 +190,12 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
     minutes = 0.2 if arguments.quick else IMAGES_MINUTES
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
     out = arguments.work / "scan65-mesh"
-    opened, result = fit_run(
-        METHODS["mesh"], source, out, options, reading, scene=scene, resume=out.exists()
-    )
+    opened = fitted_in(out, PRESETS["mesh-from-views"].method(), scene, options)
     found = evaluate_images(opened.renderer, scene.test)
     mask, true = found.rendering.opacity > 0.5, scene.test.rgba[..., 3] > 0.5
     overlap = (mask & true).sum((1, 2)) / (mask | true).sum((1, 2))
     chosen = torch.linspace(0, len(scene.test) - 1, 4).round().long()
-    mesh = shape_of(opened)
+    mesh = mesh_of(opened)
     grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
     rows = [
         ("photograph", scene.test.over(WHITE)[chosen]),
@@ -214,7 +207,7 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
         "image_mesh_mask_iou": record.figure(float(overlap.mean()), "", at_least=0.93),
         "image_mesh_mask_iou_least": record.figure(float(overlap.min()), ""),
         "image_mesh_psnr": record.figure(found.scores.mean_psnr, "dB"),
-        "image_mesh_steps": record.figure(result.steps, "steps"),
+        "image_mesh_steps": record.figure(opened.steps, "steps"),
     }
 
 
@@ -224,12 +217,8 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
     minutes = 0.2 if arguments.quick else arguments.minutes
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
     out = arguments.work / f"image-to-{kind}"
-    method: Any = METHODS[f"image-to-{kind}-tiny"]
-    source = arguments.work / "chairs.npz"
-    opened, result = train_predictor(
-        method, source, out, options, resume=out.exists(), shapes=shapes
-    )
-    scores = evaluate_predictor(opened, source, arguments.seed)
+    opened = fitted_in(out, PRESETS[f"image-to-{kind}-fast"].method(), shapes, options)
+    scores = opened.evaluate()
     asked = {"points": 0.9, "mesh": 0.85, "voxels": 0.75}
     key = f"predict_{kind}"
     figures: record.Figures = {
@@ -239,8 +228,8 @@ def predicted(kind: str, arguments: argparse.Namespace) -> record.Figures:
             for threshold, value in zip(scores["thresholds"], scores["f1"], strict=True)
         },
         f"{key}_chamfer_l1": record.figure(scores["chamfer_l1"], ""),
-        f"{key}_steps": record.figure(result.steps, "steps"),
-        f"{key}_minutes": record.figure(result.seconds / 60, "min"),
+        f"{key}_steps": record.figure(opened.steps, "steps"),
+        f"{key}_minutes": record.figure(opened.seconds / 60, "min"),
     }
     for name in ("voxel_iou", "normal_consistency"):
         if scores[name] is not None:
@@ -258,13 +247,13 @@ def chairs(arguments: argparse.Namespace) -> ImageShapeDataset:
     return load_shapes(path)
 
 
-def write_predictions(path: Path, opened: OpenRun, shapes: ImageShapePairs) -> None:
+def write_predictions(path: Path, opened: Run, shapes: ImageShapePairs) -> None:
     """Draw eight held-out chairs: input, ground truth and prediction."""
     image = torch.linspace(0, len(shapes.images) - 1, 8).long()
     drawn = Draw(image, torch.zeros(len(image), dtype=torch.bool))
     rgba = shapes.rgba(drawn)
     rows: dict[str, list[torch.Tensor]] = {"image": [], "ground truth": [], "prediction": []}
-    found = predict_shapes(opened, rgba)
+    found = opened.fitted.predict(rgba)
     for k, shape in enumerate(found):
         number = int(shapes.shape_index[image[k]])
         truth = PointCloud(

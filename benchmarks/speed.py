@@ -351,7 +351,15 @@ def _watched_fit(
 ) -> tuple[float, float]:
     """Wall time until the first step is logged, and peak memory, by polling."""
     command = [
-        *(sys.executable, "-m", "unrender", "fit", "instant-ngp", "--data", str(options.data)),
+        *(
+            sys.executable,
+            "-m",
+            "unrender",
+            "fit",
+            "instant-ngp-fast",
+            "--data",
+            str(options.data),
+        ),
         *("--out", str(out), "--log-every", "1", "--device", options.device, *budget),
     ]
     metrics = out / "metrics.jsonl"

@@ -13,10 +13,9 @@ from functools import partial
 import record
 import torch
 from record import ROOT
-from unrender.api.opened_run import OpenRun
-from unrender.api.shape_tasks import images, shape_of
-from unrender.api.tasks import fit_run
+from runs import fitted_in, images, mesh_of
 
+from unrender.api.run import Run
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.builtin.surface import surface_mesh
 from unrender.data.dataset import Dataset
@@ -29,7 +28,7 @@ from unrender.evaluation.surfaces import (
     score_visible,
     silhouette_iou,
 )
-from unrender.methods import METHODS
+from unrender.methods.presets import PRESETS
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
 from unrender.rendering.volume.surface_density import laplace_density, logistic_depth
@@ -57,7 +56,7 @@ def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
         }
     reading = LoadOptions(hold_out=HOLD_OUT)
     scene = load_dataset(str(SCAN), reading)
-    opened, figures = fitted(kind, f"scan65-{kind}", str(SCAN), scene, 1.0, reading, arguments)
+    opened, figures = fitted(kind, f"scan65-{kind}", scene, 1.0, arguments)
     mesh, rendering = mesh_of(opened), evaluate_images(opened.renderer, scene.test).rendering
     figures |= silhouettes(rendering, mesh, scene.test)
     figures["psnr"] = record.figure(
@@ -76,9 +75,7 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
     for name in ("bricks",) if arguments.quick else NAMES:
         scene = make_scene(name, 40, 20, 8) if arguments.quick else make_scene(name)
         out = f"{name}-neus"
-        opened, own = fitted(
-            "neus", out, name, scene, SYNTHETIC_SHARE, LoadOptions(), arguments
-        )
+        opened, own = fitted("neus", out, scene, SYNTHETIC_SHARE, arguments)
         mesh, truth = mesh_of(opened), surface_mesh(name)
         rendering = evaluate_images(opened.renderer, scene.test).rendering
         own |= silhouettes(rendering, mesh, scene.test)
@@ -124,20 +121,16 @@ def weights(arguments: argparse.Namespace) -> record.Figures:
 def fitted(
     kind: str,
     out: str,
-    source: str,
     scene: Dataset,
     share: float,
-    reading: LoadOptions,
     arguments: argparse.Namespace,
-) -> tuple[OpenRun, record.Figures]:
+) -> tuple[Run, record.Figures]:
     """A run for that share of the minutes, and its time, steps and memory."""
     minutes = 0.1 if arguments.quick else share * arguments.minutes
-    method = METHODS[f"{kind}-tiny" if arguments.quick else kind]
+    method = PRESETS[f"{kind}-tiny" if arguments.quick else f"{kind}-fast"].method()
     path = arguments.work / out
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-    opened, result = fit_run(
-        method, source, path, options, reading, scene=scene, resume=path.exists()
-    )
+    opened = fitted_in(path, method, scene, options)
     model = opened.model
     assert isinstance(model, SurfaceModel)
     mesh = mesh_of(opened)
@@ -147,18 +140,12 @@ def fitted(
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
     return opened, {
-        "steps": record.figure(result.steps, "steps"),
-        "seconds": record.figure(result.seconds, "s"),
+        "steps": record.figure(opened.steps, "steps"),
+        "seconds": record.figure(opened.seconds, "s"),
         "eikonal_rms": record.figure(slope, ""),
         "layer_width": record.figure(float(model.width.detach()), "radii"),
         "peak_mb": record.figure(peak, "MB"),
     }
-
-
-def mesh_of(opened: OpenRun) -> Mesh:
-    mesh = shape_of(opened)
-    assert isinstance(mesh, Mesh)
-    return mesh
 
 
 def silhouettes(rendering: Rendering, mesh: Mesh, views: Views) -> record.Figures:

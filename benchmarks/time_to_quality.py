@@ -12,7 +12,6 @@ the shortest budget whose fit ends at 30 dB or more.
 import argparse
 import dataclasses
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,15 @@ import tables
 import torch
 from peers import nerfstudio
 from record import ROOT, Figures, figure
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.load import load_dataset
 from unrender.evaluation.renders import evaluate_images
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.instant_ngp import InstantNGP
-from unrender.training.fit import FitOptions, FitResult
+from unrender.training.fit import FitOptions
 
 OUT = ROOT / "benchmarks/results/time_to_quality.json"
 BUDGETS = {
@@ -86,24 +85,24 @@ def measure_curve(
     scene = load_dataset(str(data))
     if options.quick:
         scene = dataclasses.replace(scene, test=scene.test.select(torch.arange(2)))
-    _fit(scene, data, FitOptions(steps=20, device=options.device))
+    _fit(scene, FitOptions(steps=20, device=options.device))
     points: list[dict[str, float]] = []
     for budget in sorted(budgets):
         limits = FitOptions(minutes=budget / 60, seed=options.seed, device=options.device)
-        opened, result = _fit(scene, data, limits)
+        opened = _fit(scene, limits)
         scores = evaluate_images(opened.renderer, scene.test).scores
         points.append(
             {
                 "budget_seconds": budget,
-                "seconds": result.seconds,
-                "steps": result.steps,
+                "seconds": opened.seconds,
+                "steps": opened.steps,
                 "psnr": scores.mean_psnr,
                 "ssim": scores.mean_ssim,
             }
         )
         print(
-            f"{data.name}: {scores.mean_psnr:.2f} dB after {result.seconds:.1f} s, "
-            f"{result.steps} steps",
+            f"{data.name}: {scores.mean_psnr:.2f} dB after {opened.seconds:.1f} s, "
+            f"{opened.steps} steps",
             flush=True,
         )
     cameras = scene.test.cameras
@@ -111,10 +110,8 @@ def measure_curve(
     return {"views": size, "points": points}
 
 
-def _fit(scene: Dataset, data: Path, limits: FitOptions) -> tuple[OpenRun, FitResult]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "run"
-        return fit_run(InstantNGP(), str(data), out, limits, scene=scene, show=False)
+def _fit(scene: Dataset, limits: FitOptions) -> Run:
+    return fit_to(InstantNGP(), scene, limits, progress=False)
 
 
 def quality_figures(curve: dict[str, Any], bounded: bool) -> Figures:

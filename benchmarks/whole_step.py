@@ -19,9 +19,9 @@ from kernel_cases import all_kernels_on
 from peers import nerfstudio
 from record import Figures, figure
 from timing import in_turn, peak_mb, seconds_of, synchronize
-from unrender.api.opened_run import OpenRun
-from unrender.api.tasks import fit_run
 
+from unrender.api.fit import fit_to
+from unrender.api.run import Run
 from unrender.data.load import load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import render_in_parts
@@ -29,6 +29,7 @@ from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.kernels.runtime.backend import implementation
 from unrender.methods import instant_ngp
 from unrender.training.fit import FitOptions
+from unrender.training.run_folder import RunFolder
 
 UPDATE_EVERY = 16
 """Steps between updates of the occupancy grid; multiples of it are timed."""
@@ -59,17 +60,11 @@ def measure_training(options: argparse.Namespace) -> tuple[Figures, dict[str, fl
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         with counted_rays(options.device) as batches:
-            opened, result = fit_run(
-                method,
-                str(options.data),
-                out,
-                budget,
-                scene=scene,
-                show=False,
-            )
+            opened = fit_to(method, scene, budget, out=out, progress=False)
+            steps = opened.steps
         settled = [batch for batch in batches if batch[0] - batches[0][0] >= settle]
         rays = sum(count for _, count in settled[:-1]) / (settled[-1][0] - settled[0][0])
-        again = partial(_more_steps, method, out, result.steps, scene, options)
+        again = partial(_more_steps, method, out, steps, scene, options)
         # The reference runs between two runs of the kernels, under the same conditions.
         before, reference, after = again(), again(reference=True), again()
         parts = again(parts=True, rounds=2 if options.quick else 8)
@@ -133,7 +128,7 @@ def _more_steps(
         watch.on_parts() if parts else nullcontext(),
         counted_rays(options.device) as batches,
     ):
-        fit_run(method, str(options.data), copy, budget, resume=True, scene=scene, show=False)
+        fit_to(method, scene, budget, record=RunFolder.open(copy), progress=False)
     shutil.rmtree(copy)
     whole = (batches[-1][0] - batches[0][0]) / (len(batches) - 1)
     found = watch.between(batches[0][0], batches[-1][0])
@@ -206,12 +201,12 @@ class Stopwatch:
         return found
 
 
-def _render_seconds(opened: OpenRun, views: Views) -> float:
+def _render_seconds(opened: Run, views: Views) -> float:
     return seconds_of(partial(render_in_parts, opened.renderer, views.cameras), "cpu")
 
 
 def _render_growth(
-    opened: OpenRun, views: Views, options: argparse.Namespace
+    opened: Run, views: Views, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Time and memory of one image, by its side in pixels."""
     rows: list[dict[str, Any]] = []

@@ -13,7 +13,8 @@ def main() -> None:
     times slower. Some 10 µs bridge the gaps within torch. OpenMP reads the setting once, when
     torch is imported, so it comes first.
     """
-    signal.signal(signal.SIGINT, _leave)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _leave)
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from unrender.app.cli import main as run  # noqa: PLC0415
 

@@ -106,7 +106,10 @@ class RunState:
         """The cameras of the training views with the names of these. InputError."""
         found = self.record.cameras
         if found is None:
-            raise InputError(f"{self.label}: keeps no cameras of training views")
+            raise InputError(
+                f"{self.label}: keeps no cameras of training views: continue its fit with "
+                "--resume, which writes them"
+            )
         return found
 
     @property

@@ -64,6 +64,7 @@ def box(title: str, rows: Sequence[Row], columns: int, least: int = 0) -> str:
             gap = " " * (left_width - len(left) + 2)
             lines.append(f"{bold}{left}{off}{gap}{texts.pop(0):{room}}")
         lines += [f"{'':{left_width + 2}}{part:{room}}" for part in texts]
+    title = textwrap.shorten(title, inner, placeholder=" …")
     top = f"{dim}╭─ {off}{title}{dim} {'─' * max(columns - len(title) - 5, 0)}╮{off}"
     middle = [f"{dim}│{off} {line} {dim}│{off}" for line in lines]
     return "\n".join([top, *middle, f"{dim}╰{'─' * (columns - 2)}╯{off}"])

@@ -67,7 +67,8 @@ def fit(
         run = _fitted(method, data, out, training, options, quiet)
     from unrender.app.outcome import report_fit  # noqa: PLC0415 - imports torch
 
-    report_fit(run, quiet)
+    if run is not None:
+        report_fit(run, quiet)
 
 
 def extend(arguments: Sequence[str]) -> Extension:
@@ -158,8 +159,11 @@ def _resumed(
     training: FitOptions,
     options: dict[str, Any],
     quiet: bool,
-) -> "Run":
-    """Continue a run; what is named beside it must be what it was begun with. InputError."""
+) -> "Run | None":
+    """Continue a run; what is named beside it must be what it was begun with. InputError.
+
+    None if it is finished, and its budget is no larger than before.
+    """
     from unrender.api.fit import (  # noqa: PLC0415 - imports torch
         check_same,
         choose,
@@ -201,7 +205,9 @@ def _resumed(
     before = record.state.get("step") if record.finished else None
     run = resume_run(record, found, training.minutes, training.steps, not quiet)
     if run.steps == before:
-        note(f"{record.path}: was finished already; a larger --minutes or --steps continues it")
+        note(f"{record.path}: is finished; a larger --minutes or --steps trains it further")
+        print(record.path)
+        return None
     return run
 
 

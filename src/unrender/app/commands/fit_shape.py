@@ -1,17 +1,25 @@
 """`unrender fit-shape`: fit a mesh, points, voxels or a field to a shape."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from unrender.app.choices import Up
-from unrender.app.options import Words
+from unrender.app.extension import Extension
+from unrender.app.options import Option, Words
 from unrender.app.output import default_folder, note
 from unrender.errors import InputError
 from unrender.methods.presets import find_preset
 from unrender.training.options import FitOptions
 
 Kind = Literal["mesh", "points", "voxels", "sdf", "occupancy"]
+
+
+def extend(arguments: Sequence[str]) -> Extension:
+    """The training time of shapes, which is shorter than that of scenes."""
+    text = "Minutes of training; 1 if neither minutes nor steps are given."
+    return Extension([Option("minutes", float, None, text, box="training", owner="training")])
 
 
 def fit_shape(

@@ -31,6 +31,7 @@ def pose(
     fine_steps: Annotated[int, Words(box="refinement")] = 120,
     pixels: Annotated[int, Words(box="refinement")] = 24,
     rate: Annotated[float, Words(box="refinement")] = 0.02,
+    final_rate: Annotated[float, Words(box="refinement")] = 0.02,
     seed: Annotated[int, Words(box="refinement")] = 0,
     device: Device = "auto",
     quiet: bool = False,
@@ -55,6 +56,7 @@ def pose(
         fine_steps: Steps on the images themselves.
         pixels: Pixels per side of the lattice that a step compares.
         rate: First step of the descent, in radians and scene units.
+        final_rate: Share of the rate that is left at the end.
         seed: Seed of the lattices.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the file only.
@@ -69,7 +71,7 @@ def pose(
     from unrender.training.progress import working  # noqa: PLC0415
 
     check_output(out, (".json",))
-    options = RenderAndCompare(coarse_steps, fine_steps, pixels, rate, seed=seed)
+    options = RenderAndCompare(coarse_steps, fine_steps, pixels, rate, final_rate, seed)
     opened = Run.open(run, device)
     pictures, color = _read(opened, images, background, quiet)
     begin: Run | Path | None = start
