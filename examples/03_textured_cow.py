@@ -14,7 +14,7 @@ import unrender as ur
 HERE = Path(__file__).resolve().parent
 CANDIDATES = (
     HERE.parents[1] / "shared/data/meshes/spot_textured/cow.obj",
-    HERE.parent / "tests/samples/mesh/textured.obj",
+    HERE.parent / "tests/samples/meshes/ring.obj",
 )
 default = next(path for path in CANDIDATES if path.exists())
 cow = ur.Mesh.load(sys.argv[1] if len(sys.argv) > 1 else default)

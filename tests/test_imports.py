@@ -1,11 +1,10 @@
 """What no file may import: pickle, and torchvision, which does not load beside every torch."""
 
 import ast
-from pathlib import Path
 
 import pytest
+from inputs import ROOT
 
-ROOT = Path(__file__).parents[1]
 FOLDERS = ("src", "tests", "examples", "benchmarks", "docs")
 
 # joblib, dill, cloudpickle and shelve are pickle by other names.

@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from inputs import ROOT
 
-SOURCE = Path(__file__).parents[1] / "src" / "unrender"
+SOURCE = ROOT / "src" / "unrender"
 
 # `__init__` holds the version alone, so it may be imported anywhere.
 LAYERS = (

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from inputs import ROOT
 
-SOURCE = Path(__file__).parents[1] / "src" / "unrender"
+SOURCE = ROOT / "src" / "unrender"
 MODULE_LINES, METHOD_LINES = 400, 300
 LISTS = ("presets.py", "listing.py", "renamed.py")
 """Tables beside the methods."""

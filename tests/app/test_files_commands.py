@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import trimesh
+from inputs import either, sample
 
 from unrender.api.fit import fit_to
 from unrender.api.run import Run
@@ -22,26 +23,27 @@ from unrender.training.fit import FitOptions
 pytestmark = pytest.mark.fit
 
 Command = Callable[..., str]
-DATA = Path(__file__).parents[3] / "shared" / "data"
+IDR = ["scale_mat_i", "not K", "camera 0 in the unit sphere"]
+LIST = ["realestate10k", "16"]
 
 
 @pytest.mark.parametrize(
-    ("name", "lines"),
+    ("name", "lines", "made"),
     [
-        ("real_scenes/fern_llff", ["llff", "504×378", "20"]),
-        ("real_scenes/mouse_colmap", ["colmap", "4443", "56"]),
-        ("dtu/scan65_400x300", ["scale_mat_i", "not K", "camera 0 in the unit sphere"]),
-        ("co3d/toytruck_160x90", ["co3d", "160×90", "10000"]),
-        ("realestate10k/0f47577ab3441480.txt", ["realestate10k", "16"]),
-        ("nerf_synthetic/lego_200", ["blender", "200×200", "150"]),
+        ("real_scenes/fern_llff", ["llff", "504×378", "20"], ["llff", "40×30", "6"]),
+        ("real_scenes/mouse_colmap", ["colmap", "4443", "56"], ["colmap", "80", "8"]),
+        ("dtu/scan65_400x300", IDR, IDR),
+        ("co3d/toytruck_160x90", ["co3d", "160×90", "10000"], ["co3d", "32×18", "300"]),
+        ("realestate10k/0f47577ab3441480.txt", LIST, LIST),
+        ("nerf_synthetic/lego_200", ["blender", "200×200", "150"], ["blender", "40×40", "18"]),
     ],
 )
-def test_real_scenes_are_described(command: Command, name: str, lines: list[str]) -> None:
-    path = DATA / name
-    if not path.exists():
-        pytest.skip("the real sample is not here")
-    said = command("inspect", path)
-    assert all(line in said for line in lines)
+def test_scenes_are_described(
+    command: Command, name: str, lines: list[str], made: list[str]
+) -> None:
+    said = command("inspect", sample(name))
+    expected = either(name, lines, made)
+    assert all(line in said for line in expected), said
 
 
 def test_an_inspection_is_drawn(command: Command, scene_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs import SHARED
 
 from unrender.api.fit import fit_to
 from unrender.data.load import load_dataset
@@ -11,7 +12,7 @@ from unrender.evaluation.renders import evaluate_images
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.training.fit import FitOptions
 
-LEGO = Path(__file__).parents[3] / "shared/data/nerf_synthetic/lego_200"
+LEGO = SHARED / "nerf_synthetic/lego_200"
 
 
 @pytest.mark.slow

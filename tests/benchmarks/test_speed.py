@@ -7,10 +7,9 @@ import pytest
 import record
 import speed
 import torch
+from inputs import ROOT
 from kernel_cases import CASES, COMPARED, Work
 from limits import Limits
-
-ROOT = Path(__file__).parents[2]
 
 COMMITTED = {"hash grid": 20.0, "mlp": 1.5}
 

@@ -8,9 +8,9 @@ import pytest
 import record
 import tables
 from grids import Grid
+from inputs import ROOT
 from page_tables import GRIDS, HIDDEN, RESULTS
 
-ROOT = Path(__file__).parents[2]
 PAGES = pytest.mark.parametrize("page", list(GRIDS))
 
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import sample
 
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.realestate10k import read_realestate10k
 from unrender.data.load import load_dataset
 from unrender.errors import InputError
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 SCENES = {
     "llff": ("real_scenes/fern_llff", "poses_bounds.npy"),
     "idr": ("dtu/scan65_400x300", "cameras_sphere.npz"),
@@ -40,9 +40,7 @@ odd = st.sampled_from([None, "x", "", True, -1, 0, 1e30, 1e400, 10**400, [], {},
 def copied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of a real scene, for tests to damage."""
     folder, _ = SCENES[request.param]
-    if not (DATA / folder).exists():
-        pytest.skip(f"the real sample {folder} is not here")
-    shutil.copytree(DATA / folder, tmp_path / "scene")
+    shutil.copytree(sample(folder), tmp_path / "scene")
     if request.param == "co3d":
         for image in sorted((tmp_path / "scene/imgs").iterdir())[KEPT:]:
             image.unlink()
@@ -155,10 +153,7 @@ def replace_one(content: Any, way: list[float], value: Any) -> None:
 @few
 @given(cut=st.one_of(st.just(1.0), st.floats(0, 1)), places=changes)
 def test_lists_of_cameras(tmp_path: Path, cut: float, places: list[tuple[float, int]]) -> None:
-    folder = DATA / "realestate10k"
-    if not folder.exists():
-        pytest.skip("the real sample realestate10k is not here")
-    whole = min(folder.glob("*.txt")).read_bytes()
+    whole = sample("realestate10k/0f47577ab3441480.txt").read_bytes()
     (tmp_path / "a.txt").write_bytes(damaged(whole, cut, places))
     with suppress(InputError):
         read_realestate10k(tmp_path / "a.txt", 64, 36)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs import SHARED
 
 from unrender.data.formats.colmap import load_colmap
 from unrender.data.structure_from_motion import _from_video, process
@@ -13,7 +14,7 @@ from unrender.geometry.bounds import visible_ball
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.files import read_image, write_image, write_video
 
-MOUSE = Path(__file__).parents[3] / "shared/data/real_scenes/mouse_colmap"
+MOUSE = SHARED / "real_scenes/mouse_colmap"
 
 
 def silent(name: str, done: int, total: int) -> None:

@@ -1,22 +1,17 @@
 """Distances to triangles and winding numbers: closed forms, brute force, and each backend."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 import trimesh
+from inputs import sample
 from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.kernels.mesh_distance import nearest_face, winding_number
 from unrender.kernels.mesh_distance.triangle import nearest_barycentrics
 from unrender.kernels.runtime.backend import Backend
-
-MESHES = Path(__file__).parents[3] / "shared/data/meshes"
-needs_meshes = pytest.mark.skipif(
-    not MESHES.is_dir(), reason="the meshes are not in ../shared/data"
-)
 
 
 def tetrahedron() -> tuple[Tensor, Tensor]:
@@ -135,11 +130,10 @@ def test_winding_is_the_sum_over_all_faces(backend: Backend, device: torch.devic
     assert error < (0.03 * scale if backend == "cpu" else 1e-5)
 
 
-@needs_meshes
 @pytest.mark.parametrize("name", ["spot.obj", "suzanne.obj", "stanford-bunny.obj"])
 def test_the_tree_tells_inside_from_outside_as_the_exact_sum(name: str) -> None:
     """Of a closed mesh, of one in pieces and of one with holes."""
-    mesh = trimesh.load_mesh(MESHES / name, process=True)
+    mesh = trimesh.load_mesh(sample(f"meshes/{name}"), process=True)
     vertices, faces = torch.tensor(mesh.vertices).float(), torch.tensor(mesh.faces).long()
     low, high = vertices.amin(0), vertices.amax(0)
     points = low + (high - low) * (around(50) + 1) / 3

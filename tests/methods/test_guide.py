@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from inputs import ROOT
 
 from unrender.data.dataset import Dataset
 from unrender.data.photographs import opaque
 from unrender.training.method import Progress
 
-GUIDE = Path(__file__).parents[2] / "docs/new_method.md"
+GUIDE = ROOT / "docs/new_method.md"
 
 
 def test_the_guides_method_learns(small_scene: Dataset, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs import SHARED
 
 from unrender.api.fit import fit_to
 from unrender.api.run import Run
@@ -29,7 +30,7 @@ from unrender.training.fit import FitOptions
 from unrender.training.method import Fitted, Progress
 from unrender.training.surface_method import SurfaceMethod
 
-SCAN = Path(__file__).parents[3] / "shared/data/dtu/scan65_400x300"
+SCAN = SHARED / "dtu/scan65_400x300"
 SIZE = 40
 TINY = {name: PRESETS[f"{name}-tiny"].method() for name in ("neus", "volsdf")}
 

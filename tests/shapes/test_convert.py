@@ -1,11 +1,11 @@
 """From form to form: what is gained back, and where surfaces lie."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 import trimesh
+from inputs import sample
 from torch import Tensor
 
 from unrender.errors import InputError
@@ -26,8 +26,6 @@ from unrender.shapes.mesh import Mesh, face_normals, is_watertight
 from unrender.shapes.points import PointCloud
 from unrender.shapes.sampling import sample_surface
 from unrender.shapes.voxels import VoxelGrid, cubify
-
-SPOT = Path(__file__).parents[3] / "shared/data/meshes/spot.obj"
 
 
 def grid(cells: int, half_width: float = 1.0) -> VoxelGrid:
@@ -160,9 +158,8 @@ def test_a_grid_around_points_has_margins() -> None:
             VoxelGrid.around(bad, 14)
 
 
-@pytest.mark.skipif(not SPOT.is_file(), reason="the meshes are not in ../shared/data")
 def test_a_cow_keeps_its_volume() -> None:
-    loaded = trimesh.load_mesh(SPOT, process=True)
+    loaded = trimesh.load_mesh(sample("meshes/spot.obj"), process=True)
     cow = Mesh(torch.tensor(loaded.vertices).float(), torch.tensor(loaded.faces).long())
     like = VoxelGrid.around(cow.vertices, 40)
     solid = voxels_from_mesh(cow, like)

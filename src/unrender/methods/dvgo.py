@@ -3,10 +3,8 @@
 Sun, Sun, Chen, "Direct Voxel Grid Optimization: Super-fast Convergence for Radiance Fields
 Reconstruction", CVPR 2022, https://arxiv.org/abs/2111.11215.
 
-Densities are interpolated first and activated afterwards (sec. 4, "post-activation"), so that a
-sharp surface can lie between vertices. A coarse grid of densities and colors locates the scene;
-it starts almost empty, and learns slowly where few views observe it (sec. 5.1). A fine grid
-there stores densities and features, from which a small network predicts colors (sec. 5.2).
+Densities are interpolated before activation (sec. 4). A coarse grid locates the scene (sec.
+5.1); a fine one stores densities and features, decoded to colors by a network (sec. 5.2).
 """
 
 import math

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import either, sample
 from PIL import Image
 
 from unrender.data.formats.rgbd import (
@@ -25,39 +26,40 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.shapes.points import concatenate, unproject_depth, voxel_downsample
 
-DATA = Path(__file__).parents[4] / "shared/data/rgbd"
-REDWOOD, TUM = DATA / "open3d_redwood", DATA / "tum_pair"
+SCAN, PAIR = "rgbd/open3d_redwood", "rgbd/tum_pair"
+REDWOOD, TUM = sample(SCAN), sample(PAIR)
 
 
 @pytest.fixture(scope="module")
 def redwood() -> Views:
-    if not REDWOOD.exists():
-        pytest.skip("the real scan open3d_redwood is not here")
     return load_scan(REDWOOD)
 
 
 def test_a_scan_is_read(redwood: Views) -> None:
-    assert redwood.images.shape == (5, 480, 640, 4)
+    height, width = either(SCAN, (480, 640), (42, 56))
+    assert redwood.images.shape == (5, height, width, 4)
     assert redwood.depths is not None
-    assert redwood.depths.shape == (5, 480, 640)
-    assert 0.8 < float((redwood.depths > 0).float().mean()) < 0.95
+    assert redwood.depths.shape == (5, height, width)
+    low, high = either(SCAN, (0.8, 0.95), (0.4, 0.9))
+    assert low < float((redwood.depths > 0).float().mean()) < high
     # Up to 2.7 m along the axis, and a fifth more in the corners.
-    assert 2.5 < float(redwood.depths.max()) < 3.5
+    low, high = either(SCAN, (2.5, 3.5), (2.5, 4.5))
+    assert low < float(redwood.depths.max()) < high
     matrix = redwood.cameras.intrinsics[0]
-    torch.testing.assert_close(matrix[:2, 2], torch.tensor([320.0, 240.0]))
+    torch.testing.assert_close(matrix[:2, 2], torch.tensor([width / 2, height / 2]))
 
 
 @pytest.mark.parametrize("frame", [1, 2, 3, 4])
 def test_frames_see_the_same_surfaces(redwood: Views, frame: int) -> None:
     """Points of a frame project to the depths and colours of the first frame."""
     depth, color = warped(redwood, redwood.cameras, frame)
-    assert depth < 6e-3
-    assert color < 4.2
+    assert depth < either(SCAN, 6e-3, 12e-3)
+    assert color < either(SCAN, 4.2, 19)
     # The net can fail: with the first frame's pose for both it is off by far more.
     still = redwood.cameras.with_poses(redwood.cameras.world_from_camera[:1].expand(5, -1, -1))
     depth, color = warped(redwood, still, frame)
-    assert depth > 11e-3
-    assert color > 8
+    assert depth > either(SCAN, 11e-3, 16e-3)
+    assert color > either(SCAN, 8, 22)
 
 
 def warped(views: Views, cameras: Cameras, frame: int) -> tuple[float, float]:
@@ -72,7 +74,8 @@ def warped(views: Views, cameras: Cameras, frame: int) -> tuple[float, float]:
     first = torch.zeros(len(cloud), dtype=torch.long)
     pixel, depth = cameras.project(first, cloud.points)
     column, row = pixel.floor().long().unbind(1)
-    inside = (depth > 0) & (column >= 0) & (column < 640) & (row >= 0) & (row < 480)
+    inside = (depth > 0) & (column >= 0) & (column < views.cameras.width)
+    inside &= (row >= 0) & (row < views.cameras.height)
     column, row = column[inside], row[inside]
     rays = cameras.rays(first[inside], torch.stack([column, row], dim=1) + 0.5)
     along = (rays.directions * cameras.rotations[0, :, 2]).sum(1)
@@ -94,8 +97,9 @@ def test_the_clouds_of_all_frames_lie_on_each_other(redwood: Views) -> None:
         )
         for k in range(5)
     ]
-    whole = voxel_downsample(concatenate(clouds), 0.03)
-    alone = voxel_downsample(clouds[0], 0.03)
+    size = either(SCAN, 0.03, 0.1)
+    whole = voxel_downsample(concatenate(clouds), size)
+    alone = voxel_downsample(clouds[0], size)
     # Five frames of one place fill few more cells than one does.
     assert len(alone) < len(whole) < 1.5 * len(alone)
     assert whole.colors is not None
@@ -103,17 +107,18 @@ def test_the_clouds_of_all_frames_lie_on_each_other(redwood: Views) -> None:
 
 
 def test_a_pair_of_the_tum_benchmark() -> None:
-    if not TUM.exists():
-        pytest.skip("the real pair tum_pair is not here")
-    lens = torch.tensor([[525.0, 0, 320], [0, 525, 240], [0, 0, 1]])
+    focal, width, height = either(PAIR, (525.0, 640, 480), (56.0, 56, 42))
+    lens = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     views = read_frame(TUM / "TUM_color.png", TUM / "TUM_depth.png", lens, 5000.0)
-    assert views.images.shape == (1, 480, 640, 4)
+    assert views.images.shape == (1, height, width, 4)
     assert views.depths is not None
     raw = np.asarray(Image.open(TUM / "TUM_depth.png"))
     axis = read_depth(TUM / "TUM_depth.png", 5000.0)
     assert float(axis.max()) == pytest.approx(raw.max() / 5000)
     # In the image's middle both depths are one, elsewhere the ray is longer.
-    torch.testing.assert_close(views.depths[0, 239:241, 319:321], axis[239:241, 319:321])
+    rows, columns = (slice(size // 2 - 1, size // 2 + 1) for size in (height, width))
+    middle = axis[rows, columns]
+    torch.testing.assert_close(views.depths[0, rows, columns], middle, rtol=2e-4, atol=1e-5)
     assert bool((views.depths[0] >= axis - 1e-5).all())
 
 
@@ -205,8 +210,6 @@ def test_depth_of_other_kinds_is_refused(scan: Path) -> None:
 )
 @given(cut=st.floats(0, 1), place=st.floats(0, 1), value=st.integers(0, 255))
 def test_damaged_trajectories(tmp_path: Path, cut: float, place: float, value: int) -> None:
-    if not REDWOOD.exists():
-        pytest.skip("the real scan open3d_redwood is not here")
     data = bytearray((REDWOOD / "trajectory.log").read_bytes())
     data[int(place * (len(data) - 1))] = value
     (tmp_path / "a.log").write_bytes(data[: round(len(data) * cut)])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from inputs import either, sample
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
@@ -23,10 +24,8 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
 
-CAR = Path(__file__).parents[4] / "shared/data/single_image_3d/r2n2_car_02958343_1a0bc9ab"
-with_car = pytest.mark.skipif(
-    not CAR.is_dir(), reason="R2N2's renderings of a car are not in ../shared/data"
-)
+NAME = "single_image_3d/r2n2_car_02958343_1a0bc9ab"
+CAR = sample(NAME)
 
 
 def seen(cameras: Cameras, points: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,19 +44,17 @@ def seen(cameras: Cameras, points: Tensor, alpha: Tensor) -> tuple[Tensor, Tenso
     return torch.stack(inside), torch.stack(overlap)
 
 
-@with_car
 def test_the_cars_points_fall_into_its_silhouettes_and_fill_them() -> None:
     images, cameras = read_renderings(CAR)
-    assert images.shape == (24, 137, 137, 4)
+    assert images.shape == either(NAME, (24, 137, 137, 4), (8, 32, 32, 4))
     points, normals = read_surface(CAR)
     inside, overlap = seen(cameras, points, images[..., 3])
-    assert float(inside.min()) > 0.999
-    assert float(overlap.min()) > 0.9
+    assert float(inside.min()) > either(NAME, 0.999, 0.97)
+    assert float(overlap.min()) > either(NAME, 0.9, 0.78)
     # Normals face away from the middle more often than not, as those of a closed surface do.
     assert float((normals * points).sum(1).gt(0).float().mean()) > 0.6
 
 
-@with_car
 def test_the_reprojection_can_fail() -> None:
     """Cameras rotated by 10° or points scaled by 1.5 are detected."""
     images, cameras = read_renderings(CAR)
@@ -75,18 +72,17 @@ def test_the_reprojection_can_fail() -> None:
         assert float(seen(cameras, wrong, images[..., 3])[0].mean()) < 0.97
 
 
-@with_car
 def test_framed_images_keep_the_reprojection() -> None:
     """In the unit cube, with images cropped to the car."""
-    shapes = load_models([CAR], 64)
+    shapes = load_models([CAR], either(NAME, 64, 20))
     points = shapes.points[0].float()
     low, high = points.amin(0), points.amax(0)
     torch.testing.assert_close(low + high, torch.zeros(3), atol=2e-3, rtol=0)
     assert float((high - low).max()) == pytest.approx(1, abs=2e-3)
     alpha = shapes.images[..., 3].float() / 255
     inside, overlap = seen(shapes.cameras, points, alpha)
-    assert float(inside.mean()) > 0.995
-    assert float(overlap.mean()) > 0.9
+    assert float(inside.mean()) > either(NAME, 0.995, 0.96)
+    assert float(overlap.mean()) > either(NAME, 0.9, 0.75)
     # A car is long in y, and the front is at +y.
     assert float((high - low).argmax()) == 1 or float((high - low).argmax()) == 0
 

@@ -1,11 +1,11 @@
 """Rasterized meshes against spheres, planes, brute force, and finite differences."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 import trimesh
+from inputs import sample
 from raster_brute_force import brute_force, brute_force_mask
 from raster_gradients import gradient_errors
 from torch import Tensor
@@ -19,7 +19,6 @@ from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.shapes.mesh import Mesh, Meshes
 from unrender.shapes.textures import VertexColors
 
-COW = Path(__file__).parents[4] / "shared/data/meshes/spot_textured/cow.obj"
 SIZE = 48
 
 
@@ -295,12 +294,11 @@ def test_soft_rasterization_requires_blur() -> None:
         soft_mask(rasterize_mesh(sphere(0), around(1)), 1.0)
 
 
-@pytest.mark.skipif(not COW.exists(), reason="the cow is not in ../shared/data")
 def test_gradients_of_a_real_mesh() -> None:
     """Four views at 64², vs. finite differences of the same rendering and of a supersampled
     one.
     """
-    found = trimesh.load(COW, force="mesh", process=False)
+    found = trimesh.load(sample("meshes/spot_textured/cow.obj"), force="mesh", process=False)
     vertices = torch.tensor(found.vertices, dtype=torch.float32)
     low, high = vertices.aminmax(dim=0)
     mesh = Mesh(

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import sample
 
 from unrender.errors import InputError
 from unrender.shapes.files.meshes import read_mesh, write_mesh
@@ -20,7 +21,6 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.textures import FaceAtlas, UVTexture
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 FILES = [
     "meshes/suzanne.obj",
     "meshes/crate_textured/crate.obj",
@@ -58,9 +58,7 @@ def copied(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
         atlas = None if colors is None else FaceAtlas(colors)
         write_mesh(tmp_path / name, Mesh(sphere.vertices, sphere.faces, atlas))
         return tmp_path / name, tmp_path / name
-    source = DATA / name
-    if not source.exists():
-        pytest.skip(f"the real sample {name} is not here")
+    source = sample(name)
     for file in source.parent.glob(f"{source.stem}.*"):
         shutil.copy(file, tmp_path)
         (tmp_path / file.name).chmod(0o644)
@@ -205,10 +203,9 @@ def test_lines_of_any_words(tmp_path: Path, lines: list[list[str]]) -> None:
 def test_damaged_clouds(
     tmp_path: Path, name: str, cut: float, places: list[tuple[float, int]]
 ) -> None:
-    if not (DATA / name).exists():
-        pytest.skip(f"the real sample {name} is not here")
-    path = tmp_path / Path(name).name
-    path.write_bytes(damaged((DATA / name).read_bytes(), cut, places))
+    source = sample(name)
+    path = tmp_path / source.name
+    path.write_bytes(damaged(source.read_bytes(), cut, places))
     cloud = read_or_refused(read_points, path)
     assert cloud is None or len(cloud) > 0
     assert cloud is None or bool(cloud.points.isfinite().all())

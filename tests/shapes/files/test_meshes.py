@@ -4,10 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Literal
 
+import inputs
 import numpy as np
 import pytest
 import torch
 import trimesh
+from inputs import SAMPLES, SHARED
 from PIL import Image
 
 from unrender.errors import InputError
@@ -18,13 +20,9 @@ from unrender.shapes.mesh_checks import mesh_problems
 from unrender.shapes.primitives import cube, icosphere
 from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
 
-DATA = Path(__file__).parents[4] / "shared/data/meshes"
-
 
 def sample(name: str) -> Path:
-    if not (DATA / name).exists():
-        pytest.skip(f"the real sample {name} is not here")
-    return DATA / name
+    return inputs.sample(f"meshes/{name}")
 
 
 def corner_colors(mesh: Mesh) -> torch.Tensor:
@@ -51,10 +49,27 @@ REAL: dict[str, tuple[int, int, type | None, bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(REAL))
-def test_real_files(name: str) -> None:
-    mesh = read_mesh(sample(name))
-    vertices, faces, texture, watertight = REAL[name]
+MADE: dict[str, tuple[int, int, type | None, bool]] = {
+    "ring.obj": (200, 400, UVTexture, True),
+    "egg.obj": (162, 320, None, True),
+    "open_ball.obj": (162, 308, None, False),
+    "balls.obj": (102, 192, None, True),
+    "crate.obj": (8, 12, UVTexture, True),
+    "box.glb": (8, 12, UVTexture, True),
+    "ring.glb": (200, 400, UVTexture, True),
+    "bowl.ply": (162, 210, None, False),
+    "table.off": (32, 48, None, True),
+    "cube.stl": (8, 12, None, True),
+}
+FILES = {SHARED / "meshes" / name: facts for name, facts in REAL.items()}
+FILES = {path: facts for path, facts in FILES.items() if path.exists()}
+FILES |= {SAMPLES / "meshes" / name: facts for name, facts in MADE.items()}
+
+
+@pytest.mark.parametrize("path", list(FILES), ids=lambda path: path.name)
+def test_files_of_every_format(path: Path) -> None:
+    mesh = read_mesh(path)
+    vertices, faces, texture, watertight = FILES[path]
     assert (len(mesh.vertices), len(mesh.faces)) == (vertices, faces)
     assert type(mesh.texture) is (type(None) if texture is None else texture)
     assert is_watertight(mesh.faces) == watertight

@@ -8,12 +8,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inputs import SAMPLES, sample
 
 from unrender.errors import InputError
 from unrender.shapes.files.ply import read_ply, write_ply
 from unrender.shapes.files.splats import Splats, read_splats, write_splats
-
-BATHTUB = Path(__file__).parents[4] / "shared/data/meshes/bathtub_0154.ply"
 
 
 def test_vertices_come_back(tmp_path: Path) -> None:
@@ -32,9 +31,7 @@ def test_vertices_come_back(tmp_path: Path) -> None:
 
 
 def test_a_real_mesh_is_read() -> None:
-    if not BATHTUB.exists():
-        pytest.skip("the real sample is not here")
-    found = read_ply(BATHTUB)
+    found = read_ply(sample("meshes/bathtub_0154.ply"))
     assert {"x", "y", "z"} <= set(found)
     assert np.isfinite(found["x"]).all()
 
@@ -116,6 +113,14 @@ def test_gaussians_come_back(tmp_path: Path, coefficients: int) -> None:
         # All of red, then green, then blue.
         green = torch.from_numpy(columns[f"f_rest_{coefficients}"])
         torch.testing.assert_close(green, splats.harmonics[:, 0, 1])
+
+
+def test_splats_of_the_samples_are_read() -> None:
+    splats = read_splats(SAMPLES / "meshes/splats.ply")
+    assert splats.means.shape == (40, 3)
+    assert splats.harmonics.shape == (40, 0, 3)
+    lengths = splats.quaternions.norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(40), atol=1e-3, rtol=0)
 
 
 def test_a_cloud_is_no_splats(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inputs import sample
 
 from unrender.errors import InputError
 from unrender.shapes.convert import surface_voxels_from_mesh
@@ -16,7 +17,6 @@ from unrender.shapes.files.voxels import read_voxels, write_voxels
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.voxels import VoxelGrid
 
-CHAIR = Path(__file__).parents[4] / "shared/data/meshes/chair_model"
 HEADER = b"#binvox 1\ndim 2 2 2\ntranslate 0 0 0\nscale 1\ndata\n"
 
 
@@ -55,11 +55,10 @@ def test_y_runs_fastest_and_x_slowest(tmp_path: Path) -> None:
     assert read_voxels(path).values.nonzero().tolist() == [[1, 0, 0]]
 
 
-@pytest.mark.skipif(not CHAIR.is_dir(), reason="the meshes are not in ../shared/data")
 def test_a_chair_is_where_its_mesh_is() -> None:
     """In world coordinates: no turn, no mirror image and no shift of a cell fits as well."""
-    grid = read_voxels(CHAIR / "chair_model.binvox")
-    loaded = trimesh.load_mesh(CHAIR / "chair_model.obj", process=True)
+    grid = read_voxels(sample("meshes/chair_model/chair_model.binvox"))
+    loaded = trimesh.load_mesh(sample("meshes/chair_model/chair_model.obj"), process=True)
     chair = Mesh(torch.tensor(loaded.vertices).float(), torch.tensor(loaded.faces).long())
     surface = surface_voxels_from_mesh(chair, grid)
     covered = (grid.filled() & surface.filled()).sum() / surface.filled().sum()

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 import trimesh
+from inputs import sample
 from torch import Tensor
 
 from unrender.errors import InputError
@@ -16,8 +16,6 @@ from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.mesh_distance import is_inside, point_to_mesh_distance2
 from unrender.shapes.voxels import VoxelGrid
-
-BUNNY = Path(__file__).parents[4] / "shared/data/meshes/stanford-bunny.obj"
 
 
 def around(count: int, seed: int = 0, reach: float = 2.0) -> Tensor:
@@ -158,10 +156,9 @@ def test_occupancies() -> None:
     assert found(torch.full((1, 3), 1.5)) == 0
 
 
-@pytest.mark.skipif(not BUNNY.is_file(), reason="the meshes are not in ../shared/data")
 def test_a_bunny_with_holes_has_an_inside() -> None:
     """Its holes are in the sole: the belly is inside all the same, and what is below is not."""
-    mesh = trimesh.load_mesh(BUNNY, process=True)
+    mesh = trimesh.load_mesh(sample("meshes/stanford-bunny.obj"), process=True)
     bunny = Mesh(torch.tensor(mesh.vertices).float(), torch.tensor(mesh.faces).long())
     assert not mesh.is_watertight
     low, high = bunny.vertices.amin(0), bunny.vertices.amax(0)
