@@ -165,14 +165,14 @@ def test_a_run_whose_autoencoder_has_gone_says_so(
     shutil.copytree(run.path, path)
     config = path / "config.json"
     config.write_text(config.read_text().replace(method.autoencoder, gone.autoencoder))
-    with pytest.raises(InputError, match=r"config.json: --autoencoder .*gone.* no folder") as e:
+    with pytest.raises(InputError, match=r"config.json: --autoencoder .*gone: no such folder") as e:
         Run.open(path, "cpu")
     assert "\n" not in str(e.value)
 
 
 def test_views_must_suit_patches_of_latents(method: SiTFlow, scene: Dataset) -> None:
     wide = dataclasses.replace(method, patch=16)
-    with pytest.raises(InputError, match=r"64x64.*patch of 16 latents, 128 pixels"):
+    with pytest.raises(InputError, match=r"64x64.*patch size 16 latents, 128 pixels"):
         wide.build(scene.train, torch.Generator())
 
 
