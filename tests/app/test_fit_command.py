@@ -1,5 +1,6 @@
 """What `unrender fit` says, leaves behind and continues."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -303,3 +304,39 @@ def test_views_of_a_capture_are_made(command: Command, scene_run: Run, tmp_path:
     command("make-views", path, "--count", 2, "--size", 16, "--out", out)
     focal = config["views"]["intrinsics"][0][0]
     torch.testing.assert_close(load_npz(out).cameras.focal, torch.full((2,), focal / 2))
+
+
+def test_a_capture_is_told_from_an_object(
+    command: Command,
+    small_scene: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from unrender.data.formats.npz import save_npz  # noqa: PLC0415
+
+    told: list[str] = []
+    monkeypatch.setattr(
+        "unrender.app.commands.fit.note", lambda text, quiet=False: told.append(text)
+    )
+    views = small_scene.train.select(slice(0, 6))
+    noise = torch.rand(views.images.shape, generator=torch.Generator().manual_seed(0))
+    noise[..., 3] = 1
+    views = dataclasses.replace(views, images=noise)
+    save_npz(tmp_path / "capture.npz", views)
+    save_npz(tmp_path / "object.npz", small_scene.train.select(slice(0, 6)))
+    words = ("--steps", 1, "--samples", 512, "--device", "cpu", "-q")
+    for name, capture in (("object", False), ("capture", True)):
+        told.clear()
+        data, out = tmp_path / f"{name}.npz", tmp_path / name
+        command("fit", "instant-ngp-tiny", "-d", data, "-o", out, *words)
+        assert any("gaussian-splatting-fast" in line for line in told) == capture
+
+
+def test_views_that_are_learned_by_heart_are_remarked_on(
+    command: Command, scene_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = ("fit", "box", "-d", scene_folder, *BOX, "--log-every", 1, "--steps", 5)
+    monkeypatch.setattr(outcome, "OVERFITTED", 100.0)
+    assert "geometry may be wrong" not in command(*fit, "-o", tmp_path / "a")
+    monkeypatch.setattr(outcome, "OVERFITTED", -100.0)
+    assert "geometry may be wrong" in command(*fit, "-o", tmp_path / "b")

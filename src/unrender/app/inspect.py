@@ -111,13 +111,17 @@ def runs_below(path: Path) -> dict[str, str]:
     return found
 
 
+def is_cut_out(views: Views) -> bool:
+    """Whether images show an object alone: by alpha, or on a constant background."""
+    alpha = views.has_alpha and bool((views.images[..., 3] < 1).any())
+    return alpha or views.background is not None
+
+
 def advice(views: Views, path: Path) -> str:
     """The method to begin with, as a command."""
-    alpha = views.has_alpha and bool((views.images[..., 3] < 1).any())
-    cut_out = alpha or views.background is not None
     kind, method = (
         ("an object without background", "instant-ngp-fast")
-        if cut_out
+        if is_cut_out(views)
         else ("a capture with its background", "gaussian-splatting-fast")
     )
     return f"{kind}: unrender fit {method} --data {path}"

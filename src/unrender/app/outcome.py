@@ -23,6 +23,10 @@ SHOWN = 3
 """Of these, the ones in preview.png."""
 SECONDS = 30.0
 """Time that rendering them may take; fewer or smaller views are rendered where it is short."""
+OVERFITTED = 3.0
+"""Decibels by which training views may be better than held-out ones without a remark."""
+ENTRIES = 5
+"""Last entries of the log whose mean is taken for the quality of training views."""
 PROBE = 32
 """Pixels of the longer side of the render that measures the speed."""
 FILES = ("fitted.png", "progress.gif")
@@ -104,6 +108,7 @@ def _quality_of_views(run: Run, data: Dataset) -> list[str]:
     full, size = data.test.cameras, views.cameras
     smaller = f", at {size.width}×{size.height}" if size.width != full.width else ""
     lines = [f"Held-out views: {main_scores(evaluation.scores)} ({some} views{smaller})"]
+    lines += _overfitted(run, evaluation.scores.get("psnr"))
     details = evaluation.details
     assert isinstance(details, ViewsEvaluation)
     if details.images is None:
@@ -114,6 +119,20 @@ def _quality_of_views(run: Run, data: Dataset) -> list[str]:
     rows = [("ground truth", details.images.truth), ("render", details.images.rendered)]
     write_picture(path, [(label, images[shown]) for label, images in rows], 150)
     return [*lines, f"Preview: {path}"]
+
+
+def _overfitted(run: Run, psnr: float | None) -> list[str]:
+    """What to say where the training views are fitted much better than held-out ones."""
+    logged = [entry["psnr"] for entry in run.metrics if "psnr" in entry]
+    if len(logged) < ENTRIES or psnr is None:
+        return []
+    training = sum(logged[-ENTRIES:]) / ENTRIES
+    if training - psnr < OVERFITTED:
+        return []
+    return [
+        f"Training views reach {training:.1f} dB, held-out views {psnr:.1f} dB: the geometry "
+        "may be wrong. Check the cameras with `unrender inspect`, or fit another method."
+    ]
 
 
 def _affordable(run: Run, views: Views) -> Views:

@@ -133,7 +133,8 @@ def train(
         }
         record.save(Checkpoint(model.state_dict(), tensors, state))
 
-    bar = progress_bar(100.0, f"fit {record.name}", show=show, percent=True)
+    done = 100 * min(1.0, _fraction(options, step, seconds))
+    bar = progress_bar(100.0, f"fit {record.name}", show=show, percent=True, done=done)
     with _interruptible() as interrupted, bar, flushed_denormals():
         while True:
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))

@@ -34,9 +34,9 @@ class Bar(Protocol):
 class _Lines:
     """A line for every tenth of the work, for logs and pipes."""
 
-    def __init__(self, total: int | float, desc: str):
+    def __init__(self, total: int | float, desc: str, done: int | float = 0):
         self.total, self.desc = total, desc
-        self.n, self._told, self._text = 0.0, 0, ""
+        self.n, self._told, self._text = done, 0, ""
         self._began = time.perf_counter()
 
     def update(self, n: int | float = 1) -> None:
@@ -82,24 +82,30 @@ def in_notebook() -> bool:
 
 
 def progress_bar(
-    total: int | float, desc: str, unit: str = "", show: bool = True, percent: bool = False
+    total: int | float,
+    desc: str,
+    unit: str = "",
+    show: bool = True,
+    percent: bool = False,
+    done: int | float = 0,
 ) -> Bar:
     """A bar on stderr: tqdm's in a terminal or a notebook, lines of text elsewhere.
 
-    `percent`: the total is 100 and only the share is shown, not the count.
+    `percent`: the total is 100 and only the share is shown, not the count. `done` was done
+    before, so that it does not count for the time that is left.
     """
     if not show:
-        return _Silent(total, desc)
+        return _Silent(total, desc, done)
     bars: Any = None
     if in_notebook() and find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as bars  # noqa: PLC0415 - only in a notebook
     elif sys.stderr.isatty() or in_notebook():
         bars = tqdm
     if bars is None:
-        return _Lines(total, desc)
+        return _Lines(total, desc, done)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     shape = {"bar_format": layout} if percent else {}
-    return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", **shape))
+    return cast(Bar, bars(total=total, desc=desc, unit=unit or "it", initial=done, **shape))
 
 
 def tell(text: str) -> None:

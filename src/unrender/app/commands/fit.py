@@ -19,6 +19,7 @@ from unrender.training.options import FitOptions
 
 if TYPE_CHECKING:
     from unrender.api.run import Run
+    from unrender.data.views import Views
 
 HERE = Path("<the folder of --out>")
 """The value of `--resume` without a folder."""
@@ -148,6 +149,8 @@ def _fitted(
     chosen, name, reading = choose(preset.name, options)
     note(f"Reading {data}", quiet)
     source = chosen.data.read(data, reading)
+    if preset.base == "instant-ngp" and preset.name != "instant-ngp-capture":
+        note_of_capture(source.train, quiet)
     return fit_to(chosen, source, training, preset=name, out=folder, progress=not quiet)
 
 
@@ -224,6 +227,18 @@ def remarks(typed: str, preset: Preset, device: str) -> list[str]:
             "is good within minutes"
         )
     return found
+
+
+def note_of_capture(views: "Views", quiet: bool) -> None:
+    """Say so where images show a background, which a small hash grid makes fog of."""
+    from unrender.app.inspect import is_cut_out  # noqa: PLC0415 - imports torch
+
+    if not is_cut_out(views):
+        note(
+            "note: these images show the background too: `gaussian-splatting-fast` is usually "
+            "better for such captures",
+            quiet,
+        )
 
 
 def _method_in(arguments: Sequence[str]) -> str | None:
