@@ -340,3 +340,24 @@ def test_views_that_are_learned_by_heart_are_remarked_on(
     assert "geometry may be wrong" not in command(*fit, "-o", tmp_path / "a")
     monkeypatch.setattr(outcome, "OVERFITTED", -100.0)
     assert "geometry may be wrong" in command(*fit, "-o", tmp_path / "b")
+
+
+def test_a_refinement_is_never_worse_than_its_start(
+    command: Command,
+    scene_run: Run,
+    photos: list[Path],
+    small_scene: Dataset,
+    tmp_path: Path,
+) -> None:
+    """A first step of a whole unit leads astray; then the start is kept."""
+    from unrender.data.formats.camera_files import NamedCameras, write_cameras  # noqa: PLC0415
+
+    true = small_scene.test.cameras.select(slice(0, 2))
+    start, out = tmp_path / "start.json", tmp_path / "out.json"
+    write_cameras(start, NamedCameras(true, ("a", "b")))
+    words = ("--coarse-steps", 3, "--fine-steps", 0, "--rate", 1.0)
+    command("pose", scene_run.path, *photos, "--start", start, "--out", out, *words)
+    found = read_cameras(out).cameras
+    torch.testing.assert_close(
+        found.world_from_camera, true.world_from_camera, atol=1e-4, rtol=0
+    )

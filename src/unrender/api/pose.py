@@ -55,11 +55,29 @@ def refine(
     background: Float[Tensor, "3"] | None = None,
     options: RenderAndCompare | None = None,
 ) -> PoseEstimate:
-    """Poses by render-and-compare with a model, from all modes of `start`."""
+    """Poses by render-and-compare with a model, from all modes of `start`.
+
+    Where the descent ends at an image that fits worse than that at the start, the start is
+    kept.
+    """
     _, height, width, _ = images.shape
     begin = dataclasses.replace(start, cameras=start.cameras.resized(width, height))
     refinement = options or RenderAndCompare()
-    return refinement.estimate_from_modes(run.renderer, images, begin, background)
+    found = refinement.estimate_from_modes(run.renderer, images, begin, background)
+    unmoved = dataclasses.replace(refinement, coarse_steps=0, fine_steps=0)
+    still = unmoved.estimate(run.renderer, images, begin.cameras, background)
+    assert found.misfit is not None, "render-and-compare measures it"
+    assert still.misfit is not None, "render-and-compare measures it"
+    worse = (still.misfit < found.misfit).nonzero()[:, 0]
+    if not len(worse):
+        return found
+    kept = PoseEstimate(
+        still.cameras.select(worse),
+        still.axis_errors[worse],
+        still.translation_error[worse],
+        still.misfit[worse],
+    )
+    return found.or_better(kept, worse)
 
 
 def starting_poses(start: object, cut_out: Images) -> PoseEstimate:

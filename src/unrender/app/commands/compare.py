@@ -47,6 +47,7 @@ def compare(
         note(
             f"note: the runs were fitted to images of {listed}; the first one's are used", quiet
         )
+    note(f"Reading {data or opened[0].source}", quiet)
     found: object = data
     if background != "auto":
         recorded = {**opened[0].config.get("data", {}), "background": background}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from unrender.app.options import Words
+from unrender.app.output import note
 from unrender.errors import InputError
 from unrender.training.options import Device
 
@@ -55,4 +56,5 @@ def export(
             need = "16 to 512" if name == "voxels" else "a positive length"
             raise InputError(f"--{name} {value}: give {need}")
     opened = Run.open(run, device)
+    note(f"Exporting {run} to {target}", quiet)
     print(f"{target}: {export_run(opened, target, voxels, half_width, not quiet)}")
