@@ -80,7 +80,7 @@ def test_any_field_has_a_closed_surface(seed: int) -> None:
 def test_where_no_value_passes_the_level_there_is_no_mesh() -> None:
     for values in (torch.zeros(4, 4, 4), torch.full((4, 4, 4), 0.4)):
         assert len(mesh_from_voxels(grid(4).with_values(values)).faces) == 0
-    with pytest.raises(InputError, match="not all finite"):
+    with pytest.raises(InputError, match="contain NaN or Inf"):
         mesh_from_voxels(grid(4).with_values(torch.full((4, 4, 4), math.nan)))
 
 
@@ -154,7 +154,7 @@ def test_a_grid_around_points_has_margins() -> None:
     assert (high >= points.amax(0) + 0.199).all()
     torch.testing.assert_close((low + high) / 2, points.mean(0))
     for bad in (points[:0], points[:1]):
-        with pytest.raises(InputError, match="no grid"):
+        with pytest.raises(InputError, match=r"cannot fit|all points coincide"):
             VoxelGrid.around(bad, 14)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from unrender.app.cli_light import show_spectrum
 
+from unrender.app.commands.spectrum import spectrum as show_spectrum
 from unrender.errors import InputError
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
 from unrender.shapes.primitives import cube

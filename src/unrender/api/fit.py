@@ -17,7 +17,7 @@ from unrender.data.make_views import camera_statistics
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods import describe, from_description
-from unrender.methods.presets import find_preset, nearest
+from unrender.methods.presets import Preset, find_preset, nearest
 from unrender.methods.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.method import DataKind, Description, Fitted, Method
@@ -137,9 +137,12 @@ def choose(
 
     InputError for an option that neither has.
     """
-    preset = find_preset(method) if isinstance(method, str) else None
-    plain = preset.method() if preset is not None else method
-    assert isinstance(plain, Method), "a preset's name or a method"
+    preset: Preset | None = None
+    if isinstance(method, str):
+        preset = find_preset(method)
+        plain = preset.method()
+    else:
+        plain = method
     assert dataclasses.is_dataclass(plain)
     own = {field.name for field in dataclasses.fields(plain)}
     reading = {field.name for field in dataclasses.fields(plain.data.options)}

@@ -53,7 +53,7 @@ PRESETS = {"scene": "instant-ngp-fast", "flow": "sit"}
 """The presets that these are, by the folders of their runs."""
 REFINEMENT = RenderAndCompare()
 SCENE_SHARE, FLOW_SHARE = 0.185, 0.5
-"""Of the demo's minutes; the rest is for rendering, refining and the report."""
+"""Fractions of the demo's minutes; the rest is for rendering, refining and the report."""
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:

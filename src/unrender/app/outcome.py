@@ -20,7 +20,7 @@ from unrender.training.run_folder import provenance
 VIEWS = 8
 """Held-out views that are rendered after a fit, at most."""
 SHOWN = 3
-"""Of these, the ones in preview.png."""
+"""Number of these views that are shown in preview.png."""
 SECONDS = 30.0
 """Time that rendering them may take; fewer or smaller views are rendered where it is short."""
 OVERFITTED = 3.0

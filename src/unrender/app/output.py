@@ -20,7 +20,7 @@ NAMES = {
     "voxel_iou": "IoU of voxels",
     "normal_consistency": "normal consistency",
 }
-"""Of the main scores, in words."""
+"""Names of the main scores, in words."""
 
 
 def note(text: str, quiet: bool = False) -> None:

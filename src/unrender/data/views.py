@@ -42,7 +42,7 @@ class Views:
     images: Float[Tensor, "cameras height width channels"]
     """In [0, 1], display-referred: RGBA premultiplied, or RGB on `background`."""
     background: Float[Tensor, "3"] | None = None
-    """Constant background colour of RGB images; None for RGBA."""
+    """Constant background color of RGB images; None for RGBA."""
     names: tuple[str, ...] = ()
     """Image files, or `view 0`, `view 1`, … of an .npz; empty for views made in memory."""
     masks: Bool[Tensor, "cameras height width"] | None = None
@@ -56,7 +56,7 @@ class Views:
     """Surface points in the world frame, if the dataset comes with a reconstruction."""
     point_colors: Float[Tensor, "points 3"] | None = None
     ball: Float[Tensor, "4"] | None = None
-    """Centre and radius of the scene's bounding sphere, if it is known."""
+    """Center and radius of the scene's bounding sphere, if it is known."""
     smaller: tuple["Views", ...] = ()
     """The same views at smaller sizes, which are used for training too."""
 
@@ -189,7 +189,7 @@ class Views:
 
     @property
     def rgba(self) -> Float[Tensor, "cameras height width 4"]:
-        """Premultiplied RGBA; in RGB images, pixels of the background's colour get alpha 0."""
+        """Premultiplied RGBA; in RGB images, pixels of the background's color get alpha 0."""
         if self.has_alpha:
             return self.images
         assert self.background is not None, "RGB views need a background"
@@ -205,10 +205,10 @@ class Views:
     def over(
         self, background: Color | Float[Tensor, "3"]
     ) -> Float[Tensor, "cameras height width 3"]:
-        """RGB on a background: a colour's name, three numbers in [0, 1], or a tensor.
+        """RGB on a background: a color's name, three numbers in [0, 1], or a tensor.
 
         Images without alpha keep the background they have. Raises InputError if the background
-        is not a colour.
+        is not a color.
 
         >>> clear = Views(Cameras.look_at((4, 0, 1), size=(32, 24)), torch.zeros(1, 24, 32, 4))
         >>> clear.over("orange")[0, 0, 0]

@@ -16,7 +16,7 @@ UNITS = {
     "translation_percent_mean": "%",
     "chamfer_percent": "%",
 }
-"""Of those scores whose unit is not 1."""
+"""Units of the scores that have one."""
 FIRST = (
     "psnr",
     "ssim",

@@ -34,9 +34,9 @@ class SDFSamples:
     """An SDF field's values at points."""
 
     distance: Float[Tensor, "points"]
-    """Signed, in radii of the ball."""
+    """Signed distance, in radii of the bounding ball."""
     gradient: Float[Tensor, "points 3"]
-    """Of length 1 where the field is a true distance."""
+    """Gradient of the distance; it has unit length where the field is a true distance."""
     features: Float[Tensor, "points features"]
     """Inputs of the color network."""
 

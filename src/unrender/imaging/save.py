@@ -20,10 +20,10 @@ from unrender.imaging.files import to_bytes, write_video
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 VIDEOS = (".mp4", ".gif")
 QUALITY = 95
-"""Of JPEG and WebP."""
+"""Compression quality of JPEG and WebP."""
 SHEET_IMAGES = 12
 SHEET_PIXELS = 1024
-"""Images and pixels across, at most, of what is shown of many."""
+"""Maximum number of images, and of pixels per side, in a contact sheet."""
 
 
 def save_images(

@@ -1,9 +1,9 @@
-"""The chamfer distance between clouds of points.
+"""The chamfer distance between point clouds.
 
-Papers differ in three ways. Here, the squared distance to the nearest point (Fan et al., CVPR
-2017; the distance itself if `squared` is off, "Chamfer-L1") is averaged over the points of a
-cloud, so that clouds of any sizes compare, and the two directions are added: halve the sum for
-the mean of accuracy and completeness of Mescheder et al. (CVPR 2019).
+Papers differ in its definition. Here the squared distance to the nearest point (Fan et al.,
+CVPR 2017; the distance itself if `squared` is False, "Chamfer-L1") is averaged over the points
+of a cloud, so that clouds of any size compare, and the two directions are added. Half of the
+sum is the mean of accuracy and completeness of Mescheder et al. (CVPR 2019).
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ Direction = Literal["both", "a_to_b", "b_to_a"]
 
 @dataclass(frozen=True)
 class ChamferDistance:
-    """Of each pair of clouds; the mean over a batch is a loss."""
+    """The distance between each pair of clouds in a batch; its mean can serve as a loss."""
 
     distance: Float[Tensor, "batch"]
-    """In scene units, squared unless asked otherwise."""
+    """In squared scene units, or in scene units if `squared` is False."""
     normals: Float[Tensor, "batch"] | None
-    """How normals differ from those of the nearest points: the mean of 1 − |cosine|, in [0, 1]
-    for each direction, which are added too. Which way normals face makes no difference."""
+    """Mean of 1 − |cosine| between normals and those of the nearest points: in [0, 1] for each
+    direction, and the directions are added. The sign of a normal makes no difference."""
 
 
 def chamfer_distance(
@@ -43,16 +43,16 @@ def chamfer_distance(
     normals_b: Float[Tensor, "batch m 3"] | None = None,
     backend: Backend = "auto",
 ) -> ChamferDistance:
-    """How far the points of each cloud are from the other cloud.
+    """Mean distance from the points of each cloud to the other cloud.
 
-    `num_a` and `num_b` say how many rows of padded clouds count. Normals are compared if both
-    clouds have them. Differentiable in points and normals. InputError for a cloud without
-    points.
+    `num_a` and `num_b` are the numbers of valid rows of padded clouds. Normals are compared if
+    both clouds have them. Differentiable in points and normals. Raises InputError for a cloud
+    without points.
     """
     for name, cloud, num in (("a", a, num_a), ("b", b, num_b)):
         if cloud.shape[1] == 0 or (num is not None and bool((num < 1).any())):
             raise InputError(
-                f"cloud {name} of a chamfer distance has no points; leave out what is empty"
+                f"cloud {name} of a chamfer distance has no points: remove empty clouds"
             )
     distance = a.new_zeros(len(a))
     normals = None if normals_a is None or normals_b is None else a.new_zeros(len(a))
@@ -75,7 +75,7 @@ def chamfer_distance(
 
 
 def safe_sqrt(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """The root, whose derivative at 0 is 0 rather than infinite."""
+    """The square root, with derivative 0 instead of infinity at 0."""
     there = square > 0
     return torch.where(there, torch.where(there, square, 1).sqrt(), 0)
 
@@ -83,7 +83,7 @@ def safe_sqrt(square: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
 def _mean_weights(
     cloud: Float[Tensor, "batch rows 3"], num: Int[Tensor, "batch"] | None
 ) -> Float[Tensor, "batch rows"]:
-    """What each row counts of its cloud's mean."""
+    """The weight of each row in the mean over its cloud; 0 for padding."""
     batch, rows, _ = cloud.shape
     if num is None:
         return cloud.new_full((batch, rows), 1 / rows)

@@ -1,7 +1,8 @@
-"""From one form of a shape to another. What is made on a grid takes its cells from one.
+"""Conversions between meshes, point clouds, voxel grids and functions of space.
 
+Conversions that need a grid take one as `like` and use its cells:
 `VoxelGrid.around(mesh.vertices, 64)` and `VoxelGrid.cube(torch.zeros(64, 64, 64), 1.0)` make
-such grids. Where two surfaces are nearer than a cell, marching cubes joins or loses them.
+such grids. Marching cubes merges or loses surfaces that are closer together than one cell.
 """
 
 from collections.abc import Callable
@@ -23,33 +24,33 @@ from unrender.shapes.points import PointCloud
 from unrender.shapes.voxels import VoxelGrid
 
 CHUNK_SIZE = 1 << 18
-"""Points at which a function is asked together."""
+"""Points at which a function is evaluated at once."""
 
 
 @torch.no_grad()
 def voxels_from_function(
     function: Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]], like: VoxelGrid
 ) -> VoxelGrid:
-    """A function's values at the centres of the cells."""
+    """A function's values at the cell centers."""
     parts = [function(part) for part in like.centers().view(-1, 3).split(CHUNK_SIZE)]
     return like.with_values(torch.cat(parts).view(like.values.shape))
 
 
 def sdf_voxels_from_mesh(mesh: Mesh, like: VoxelGrid) -> VoxelGrid:
-    """Signed distances to a mesh, exact, negative inside."""
+    """Exact signed distances to a mesh at the cell centers, negative inside."""
     return voxels_from_function(mesh_sdf(mesh), like)
 
 
 def voxels_from_mesh(mesh: Mesh, like: VoxelGrid) -> VoxelGrid:
-    """1 in cells whose centres are inside: the solid. The mesh may have holes."""
+    """Solid voxelization: 1 in cells whose centers are inside. The mesh may have holes."""
     return voxels_from_function(mesh_occupancy(mesh), like)
 
 
 def surface_voxels_from_mesh(mesh: Mesh, like: VoxelGrid) -> VoxelGrid:
-    """1 in cells that have in them the point of the mesh that is nearest to their centre.
+    """Surface voxelization: 1 in cells that contain the mesh point nearest to their center.
 
-    Through a flat piece of surface no path leads from cell to cell across a side that both
-    share (Huang et al., "An Accurate Method for Voxelizing Polygon Meshes", 1998).
+    The voxels of a flat piece of surface leave no path through it between cells that share a
+    side (Huang et al., "An Accurate Method for Voxelizing Polygon Meshes", 1998).
     """
     centers = like.centers().view(-1, 3)
     found = nearest_face(centers, mesh.vertices, mesh.faces)
@@ -60,7 +61,7 @@ def surface_voxels_from_mesh(mesh: Mesh, like: VoxelGrid) -> VoxelGrid:
 
 
 def voxels_from_points(points: Float[Tensor, "points 3"], like: VoxelGrid) -> VoxelGrid:
-    """1 in cells that hold a point; points outside of the grid are left out."""
+    """1 in cells that contain a point; points outside the grid are ignored."""
     cell = ((points - points.new_tensor(like.low)) / like.cell).floor()
     sizes = points.new_tensor(like.values.shape)
     x, y, z = cell[((cell >= 0) & (cell < sizes)).all(1)].long().unbind(1)
@@ -70,18 +71,19 @@ def voxels_from_points(points: Float[Tensor, "points 3"], like: VoxelGrid) -> Vo
 
 
 def mesh_from_voxels(grid: VoxelGrid, level: float = 0.5, closed: bool = True) -> Mesh:
-    """The surface at which values, linear between centres, pass a level; they are above inside.
+    """The isosurface of values interpolated linearly between cell centers; above is inside.
 
-    Marching cubes (Lewiner et al., 2003), outward, with shared vertices; without any where no
-    value passes the level. The mesh has no edge but where the surface leaves the box of the
-    centres; if it is to be `closed`, all around the grid is taken to be empty, and it ends
-    within the next half cell. InputError for values that are not finite.
+    Marching cubes (Lewiner et al., 2003). Faces point outward and share vertices; the mesh is
+    empty if no value crosses the level. It is open only where the surface leaves the box of the
+    cell centers. With `closed`, everything outside the grid counts as empty, and the surface
+    closes within the next half cell. Raises InputError if values are NaN or Inf.
     """
     values = grid.values.detach().float().cpu()
     if not bool(values.isfinite().all()):
-        raise InputError("the values of a grid are not all finite, so that it has no surface")
+        raise InputError("the values of a grid contain NaN or Inf, so it has no surface")
     if closed:
-        # As far below the level as the highest is above: the surface ends at the cells' walls.
+        # As far below the level as the highest value is above it, so the surface ends at the
+        # cells' outer walls.
         empty = min(float(values.min()), 2 * level - float(values.max()))
         values = pad(values, (1,) * 6, value=empty)
     first = torch.tensor(grid.low) + grid.cell * (-0.5 if closed else 0.5)
@@ -96,16 +98,16 @@ def mesh_from_voxels(grid: VoxelGrid, level: float = 0.5, closed: bool = True) -
 
 
 def mesh_from_points(cloud: PointCloud, like: VoxelGrid, neighbors: int = 8) -> Mesh:
-    """The surface that points with outward normals lie on, by marching cubes.
+    """Reconstruct the surface of points with outward normals, by marching cubes.
 
-    The distance is the mean of those to the planes of the nearest points, the nearer the more
-    (Hoppe et al., "Surface Reconstruction from Unorganized Points", 1992, with several planes
-    instead of one). Cells farther from all points than from a plane's end say nothing: give a
-    grid little larger than the points, and points denser than cells. InputError where there are
-    no normals.
+    The signed distance is a mean of the distances to the tangent planes of the nearest points,
+    weighted by inverse squared distance (Hoppe et al., "Surface Reconstruction from Unorganized
+    Points", 1992, with several planes instead of one). Cells far from all points get
+    meaningless distances, so give a grid little larger than the points, and points denser than
+    the cells. Raises InputError if there are no points or no normals.
     """
     if cloud.normals is None or len(cloud) == 0:
-        raise InputError("points without normals have no inside: estimate their normals first")
+        raise InputError("a surface needs points with normals: estimate the normals first")
     normals, points = cloud.normals, cloud.points
 
     def distance(queries: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
@@ -125,5 +127,5 @@ def mesh_from_sdf(sdf: SDF, like: VoxelGrid) -> Mesh:
 
 
 def mesh_from_occupancy(occupancy: Occupancy, like: VoxelGrid, level: float = 0.5) -> Mesh:
-    """The surface where a probability passes the level, closed at the grid's walls."""
+    """The surface where a probability crosses the level, closed at the grid's walls."""
     return mesh_from_voxels(voxels_from_function(occupancy, like), level)

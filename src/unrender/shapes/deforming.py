@@ -1,9 +1,9 @@
-"""A mesh that descends smoothly: a step moves a vertex and its neighbours together.
+"""A mesh parameterized for smooth descent: a step moves a vertex and its neighbors together.
 
 Nicolet, Jacobson, Jakob, "Large Steps in Inverse Rendering of Geometry" (2021),
-https://doi.org/10.1145/3478513.3480501, sec. 3: what is optimised is u = (I + λ L) v, where v
-are the vertices and L is the mesh' combinatorial Laplacian, so that the gradient by u is smooth
-whatever that by v is.
+https://doi.org/10.1145/3478513.3480501, sec. 3. The optimized parameter is u = (I + λ L) v,
+where v are the vertices and L is the mesh's combinatorial Laplacian, so that the gradient with
+respect to u is smooth even if the one with respect to v is not.
 """
 
 import torch
@@ -15,7 +15,7 @@ from unrender.shapes.mesh import Mesh, edges_of
 
 
 class DeformingMesh(nn.Module):
-    """Vertices of a template's faces. A checkpoint holds both."""
+    """A mesh with fixed faces and optimizable vertices. A checkpoint contains both."""
 
     faces: Tensor
     factor: Tensor
@@ -26,17 +26,17 @@ class DeformingMesh(nn.Module):
         faces: Int[Tensor, "faces 3"],
         smoothness: float,
     ):
-        """`smoothness` is λ: 0 moves each vertex by itself."""
+        """`smoothness` is λ; 0 moves each vertex independently."""
         super().__init__()
         self.register_buffer("faces", faces)
         matrix = _smoothing_matrix(len(vertices), faces, smoothness)
-        # It follows from the faces, and is large.
+        # Not saved: it is large and can be recomputed from the faces.
         self.register_buffer("factor", torch.linalg.cholesky(matrix), persistent=False)
         self.coordinates = nn.Parameter(matrix @ vertices)
         self._topology: Topology | None = None
 
     def vertices(self) -> Float[Tensor, "vertices 3"]:
-        """Where the vertices are; differentiable in `coordinates`."""
+        """Vertex positions; differentiable in `coordinates`."""
         return torch.cholesky_solve(self.coordinates, self.factor)
 
     def mesh(self) -> Mesh:
@@ -44,7 +44,7 @@ class DeformingMesh(nn.Module):
 
     @property
     def topology(self) -> Topology:
-        """Of the faces, on the device where they are."""
+        """Topology of the faces, on their device."""
         if self._topology is None or self._topology.faces.device != self.faces.device:
             self._topology = Topology.of(Mesh(self.vertices().detach(), self.faces))
         return self._topology
@@ -53,7 +53,7 @@ class DeformingMesh(nn.Module):
 def _smoothing_matrix(
     count: int, faces: Int[Tensor, "faces 3"], smoothness: float
 ) -> Float[Tensor, "vertices vertices"]:
-    """I + λ L, dense: thousands of vertices are few enough."""
+    """I + λ L as a dense matrix, which is affordable for thousands of vertices."""
     a, b = edges_of(faces).vertices.T
     matrix = torch.zeros(count, count, device=faces.device)
     matrix[a, b] = matrix[b, a] = -smoothness

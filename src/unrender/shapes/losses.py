@@ -1,8 +1,8 @@
-"""What keeps a mesh well shaped while it is fitted: Laplacians and the losses made of them.
+"""Losses that keep a mesh well shaped while it is fitted, and the Laplacians they are made of.
 
 Meshes are packed (`Meshes`). Every loss is a mean over the edges or vertices of each mesh, and
 then over the meshes, so that a large mesh of a batch counts as much as a small one. What
-depends on the faces alone is found once, as a `Topology`, and serves the whole fit.
+depends only on the faces is computed once, as a `Topology`, and reused for the whole fit.
 """
 
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from unrender.shapes.mesh import Mesh, Meshes, edges_of
 
 @dataclass(frozen=True)
 class Topology:
-    """What losses need of the faces; it holds wherever the vertices go."""
+    """Edges, adjacency and weights of a mesh; they depend on the faces only."""
 
     faces: Int[Tensor, "faces 3"]
     edges: Int[Tensor, "edges 2"]
     face_edges: Int[Tensor, "faces 3"]
     """The edge opposite each corner."""
     degree: Float[Tensor, "vertices 1"]
-    """Edges at each vertex; 1 where there are none, to divide by."""
+    """Number of edges at each vertex; 1 where there are none, so that it can divide."""
     hinges: Int[Tensor, "hinges 4"]
-    """Of each edge with two faces: its two vertices, and each face's third. At an edge of more
-    faces, the first two."""
+    """Four vertices for each edge with two faces: its ends, and the third vertex of each face.
+    At an edge with more faces, the first two count."""
     vertex_weights: Float[Tensor, "vertices"]
     """The weight of each vertex in a mean over the vertices of a mesh and then over meshes."""
     edge_weights: Float[Tensor, "edges"]
@@ -36,12 +36,12 @@ class Topology:
 
     @classmethod
     def of(cls, mesh: Mesh | Meshes) -> "Topology":
-        """On the mesh's device, with weights in its vertices' type."""
+        """Compute the topology on the mesh's device, with weights of its vertices' dtype."""
         meshes = mesh if isinstance(mesh, Meshes) else Meshes.pack([mesh])
         edges = edges_of(meshes.faces)
         pairs = edges.faces[edges.num_faces > 1]
         ends = edges.vertices[edges.num_faces > 1]
-        # A face's corners sum to the edge's ends and the third: so the third is what is left.
+        # The third vertex is the sum of a face's corners minus the edge's two ends.
         thirds = meshes.faces.sum(1)[pairs] - ends.sum(1, keepdim=True)
         degree = edges.vertices.flatten().bincount(minlength=len(meshes.vertices))
         owner = meshes.mesh_of_vertex
@@ -65,7 +65,7 @@ class Topology:
 def uniform_laplacian(
     vertices: Float[Tensor, "vertices 3"], topology: Topology
 ) -> Float[Tensor, "vertices 3"]:
-    """From each vertex to the mean of its neighbours; 0 where it has none."""
+    """The vector from each vertex to the mean of its neighbors; 0 where it has none."""
     a, b = topology.edges.unbind(1)
     across = vertices[b] - vertices[a]
     total = torch.zeros_like(vertices).index_add(0, a, across).index_add(0, b, -across)
@@ -75,18 +75,18 @@ def uniform_laplacian(
 def mean_curvature_normals(
     vertices: Float[Tensor, "vertices 3"], topology: Topology
 ) -> Float[Tensor, "vertices 3"]:
-    """The Laplace-Beltrami operator of the surface on its own points: −2 H n, in 1 / length.
+    """The Laplace-Beltrami operator applied to the vertices: −2 H n, in 1 / length.
 
     H is the mean curvature and n the outward normal: −2 n / r on a sphere of radius r.
     Cotangent weights over the mixed area of each vertex (Meyer et al., "Discrete
-    Differential-Geometry Operators for Triangulated 2-Manifolds", 2003, eq. 8 and fig. 4). Of
-    no meaning at an open border; 0 at vertices without faces.
+    Differential-Geometry Operators for Triangulated 2-Manifolds", 2003, eq. 8 and fig. 4). The
+    values at an open border are meaningless; they are 0 at vertices without faces.
     """
     cotangents, areas = _cotangents(vertices, topology.faces)
     weights = _edge_weights(cotangents, topology)
     total, _ = _weighted_laplacian(vertices, topology, weights)
-    # Voronoi: an eighth of each side's square by the cotangent opposite; in obtuse triangles
-    # half of the area at the obtuse corner, a quarter at the others.
+    # Voronoi area: squared side × opposite cotangent / 8. In obtuse triangles, half of the
+    # area at the obtuse corner and a quarter at the others.
     corners = vertices[topology.faces]
     squares = (corners.roll(-1, 1) - corners.roll(1, 1)).square().sum(-1)
     parts = squares * cotangents / 8
@@ -105,13 +105,14 @@ def laplacian_smoothing(
     topology: Topology,
     weights: Literal["uniform", "cotangent"] = "uniform",
 ) -> Float[Tensor, ""]:
-    """Mean length of the Laplacian, in scene units: how far vertices are from their neighbours.
+    """Mean length of the Laplacian, in scene units.
 
-    "uniform" also draws vertices along the surface, until they are evenly spread. "cotangent"
-    sees the surface alone, wherever on it the vertices are: the neighbours' mean by the
-    cotangents of the angles opposite (Desbrun et al., "Implicit Fairing of Irregular Meshes",
-    1999, eq. 10). As there, these weights count as constants in a step of the fit; they are
-    divided by the sum of their absolute values, so that slivers cannot make it large.
+    "uniform" is the distance from each vertex to the mean of its neighbors; it also moves
+    vertices along the surface until they are evenly spread. "cotangent" depends on the
+    surface's shape only, not on where its vertices are: neighbors are weighted by the
+    cotangents of the opposite angles (Desbrun et al., "Implicit Fairing of Irregular Meshes",
+    1999, eq. 10). As there, the weights are constants within an optimization step. They are
+    divided by the sum of their absolute values, so that slivers cannot make them large.
     """
     if weights == "uniform":
         offset = uniform_laplacian(vertices, topology)
@@ -127,9 +128,9 @@ def laplacian_smoothing(
 def normal_consistency(
     vertices: Float[Tensor, "vertices 3"], topology: Topology
 ) -> Float[Tensor, ""]:
-    """Mean of 1 − cos between the normals of faces that share an edge: 0 where all is flat.
+    """Mean of 1 − cos between the normals of faces that share an edge: 0 for a flat mesh.
 
-    In [0, 2], and the same however the two faces are oriented; 0 for meshes without such edges.
+    In [0, 2], independent of how the two faces are oriented; 0 for meshes without such edges.
     """
     a, b, left, right = vertices[topology.hinges].unbind(1)
     first = torch.linalg.cross(b - a, left - a)
@@ -140,7 +141,7 @@ def normal_consistency(
 def edge_length_loss(
     vertices: Float[Tensor, "vertices 3"], topology: Topology, target: float = 0.0
 ) -> Float[Tensor, ""]:
-    """Mean square of the edges' lengths less a target length, in squared scene units."""
+    """Mean squared difference between edge lengths and a target, in squared scene units."""
     a, b = vertices[topology.edges].unbind(1)
     return ((a - b).norm(dim=1) - target).square() @ topology.edge_weights
 
@@ -148,11 +149,11 @@ def edge_length_loss(
 def _cotangents(
     vertices: Float[Tensor, "vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> tuple[Float[Tensor, "faces 3"], Float[Tensor, "faces"]]:
-    """Of the angle at each corner, and the faces' areas."""
+    """Cotangents of the angle at each corner, and face areas."""
     corners = vertices[faces]
     ahead, back = corners.roll(-1, 1) - corners, corners.roll(1, 1) - corners
     double = torch.linalg.cross(ahead[:, 0], back[:, 0]).norm(dim=1)
-    # A face without area has no angles: it counts for nothing.
+    # A face without area has no angles; its weight is 0.
     flat = (double == 0)[:, None]
     cotangents = (ahead * back).sum(-1) / torch.where(flat, 1.0, double[:, None])
     return torch.where(flat, 0.0, cotangents), double / 2
@@ -169,7 +170,7 @@ def _edge_weights(
 def _weighted_laplacian(
     vertices: Float[Tensor, "vertices 3"], topology: Topology, weights: Float[Tensor, "edges"]
 ) -> tuple[Float[Tensor, "vertices 3"], Float[Tensor, "vertices"]]:
-    """Sums over each vertex' edges: of the way to the other end by weight, and of |weight|."""
+    """Sums over each vertex's edges: of weight × vector to the other end, and of |weight|."""
     a, b = topology.edges.unbind(1)
     across = weights[:, None] * (vertices[b] - vertices[a])
     total = torch.zeros_like(vertices).index_add(0, a, across).index_add(0, b, -across)

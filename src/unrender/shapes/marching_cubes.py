@@ -1,13 +1,14 @@
-"""The surface where a function of space is 0, found with memory that its volume does not take.
+"""Marching cubes of a function of space, in memory proportional to the surface.
 
 Marching cubes (Lorensen and Cline, "Marching Cubes: A High Resolution 3D Surface Construction
-Algorithm", SIGGRAPH 1987) needs a function at the vertices of cells that the surface passes,
-which are a few in a hundred. Here the function is asked coarsely everywhere, and finely only in
-blocks of cells near the surface, one slab of blocks after the other. Each vertex of the lattice
-is asked once, so that a surface has no cracks where blocks meet. What is held is a slab of the
-lattice and the mesh, both of which grow with the square of the resolution.
+Algorithm", SIGGRAPH 1987) needs the function only at the vertices of cells that the surface
+crosses, a few in a hundred. Here the function is evaluated on a coarse lattice everywhere, and
+on the fine lattice only in blocks of cells near the surface, one slab of blocks after another.
+Each lattice vertex is evaluated once, so that the surface has no cracks between blocks. Memory
+holds one slab of the lattice and the mesh, both of which grow with the square of the
+resolution.
 
-`scenes/convert.py` has marching cubes of values that are on a grid already.
+`shapes/convert.py` has marching cubes of values that are on a grid already.
 """
 
 import functools
@@ -24,17 +25,17 @@ from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 
 CHUNK_SIZE = 1 << 18
-"""Points at which the function is asked together."""
+"""Points at which the function is evaluated at once."""
 MIN_BLOCK = 4
-"""Cells a side of a block."""
+"""Minimum number of cells per side of a block."""
 MAX_BLOCKS = 64
-"""A side of the box at most: finer lattices have larger blocks."""
+"""Maximum number of blocks per side of the box; finer lattices have larger blocks."""
 MAX_CELLS = 2048
-"""Cells a side: a slab of more is larger than what it saves."""
+"""Maximum number of cells per side; a larger slab takes more memory than it saves."""
 
-# Corner c of a cell is at (c >> 2 & 1, c >> 1 & 1, c & 1). An edge leads along an axis, from
-# its lower corner; of a side's corners, each follows the last counterclockwise, seen from
-# outside of the cell.
+# Corner c of a cell is at (c >> 2 & 1, c >> 1 & 1, c & 1). An edge runs along an axis, from
+# its lower corner. The corners of a side are listed counterclockwise, as seen from outside the
+# cell.
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
 EDGES = tuple(
     (lower, lower | 4 >> axis)
@@ -49,19 +50,22 @@ _SIDES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), 
 def zero_level_set(
     function: SDF, half_width: float, cells: int, lipschitz: float | None = None
 ) -> Mesh:
-    """Where a function, negative inside, is 0 in the box [−half_width, half_width]³.
+    """The zero level set of a function, negative inside, in [−half_width, half_width]³.
 
-    At least `cells` cells a side, rounded up to whole blocks. The mesh is closed, for the box'
-    walls count as outside, and faces outward; it has no faces where the function is nowhere
-    negative. The function is asked on torch's default device.
+    The lattice has at least `cells` cells per side, rounded up to whole blocks. The mesh is
+    closed, because the box's walls count as outside, and faces outward; it has no faces if the
+    function is nowhere negative. The function is evaluated on torch's default device.
 
-    `slope` is the most by which the function changes per unit length, 1 of a signed distance:
-    nothing is lost then. Without it, parts of the surface that lie between the corners of
-    blocks, and farther than a block from all that does not, are lost. InputError for values
-    that are not finite.
+    `lipschitz` is the function's Lipschitz constant, 1 for a signed distance; with it, no part
+    of the surface is missed. Without it, parts that lie between the corners of blocks, and more
+    than a block away from every part that does not, are missed.
+
+    Raises InputError if values are NaN or Inf, or `cells` is out of range.
     """
     if not 2 <= cells <= MAX_CELLS:
-        raise InputError(f"a surface from {cells} cells a side: give 2 to {MAX_CELLS}")
+        raise InputError(
+            f"cannot extract a surface with {cells} cells a side: give 2 to {MAX_CELLS}"
+        )
     block = max(MIN_BLOCK, -(-cells // MAX_BLOCKS))
     blocks = -(-cells // block)
     size = 2 * half_width / (blocks * block)
@@ -86,7 +90,7 @@ def zero_level_set(
 
 
 class _Lattice:
-    """The function at the corners of cells; those on the box' walls are outside."""
+    """The function at the corners of cells; corners on the box's walls count as outside."""
 
     def __init__(self, function: SDF, half_width: float, size: float, cells: int):
         self.function, self.half_width = function, half_width
@@ -97,7 +101,9 @@ class _Lattice:
         for part in corners.split(CHUNK_SIZE):
             values = self.function(self.positions(part.float()))
             if not bool(values.isfinite().all()):
-                raise InputError("the values of a field are not all finite: it has no surface")
+                raise InputError(
+                    "the values of a field contain NaN or Inf, so it has no surface"
+                )
             walls = ((part == 0) | (part == self.cells)).any(1)
             found.append(torch.where(walls, values.abs(), values))
         return torch.cat(found) if found else torch.zeros(0)
@@ -109,7 +115,7 @@ class _Lattice:
 def _blocks_near_surface(
     lattice: _Lattice, blocks: int, block: int, lipschitz: float | None
 ) -> Bool[Tensor, "x y z"]:
-    """The blocks that the surface may pass."""
+    """Which blocks the surface may cross."""
     corner = torch.arange(blocks + 1) * block
     values = lattice.values(torch.cartesian_prod(corner, corner, corner))
     values = values.view(1, blocks + 1, blocks + 1, blocks + 1)
@@ -118,7 +124,7 @@ def _blocks_near_surface(
     mixed = max_pool3d(some - no_others, 3, stride=1, padding=1)[0] > 0
     if lipschitz is None:
         return mixed
-    # Of a block's points each is within half a diagonal of a corner.
+    # Each point of a block is within half a diagonal of one of its corners.
     least = -max_pool3d(-values.abs(), 2, stride=1)[0]
     return mixed | (least <= lipschitz * block * lattice.size * 3**0.5 / 2)
 
@@ -128,7 +134,7 @@ def _slabs(
 ) -> Iterator[
     tuple[Int[Tensor, "vertices"], Float[Tensor, "vertices 3"], Int[Tensor, "faces 3"]]
 ]:
-    """Vertices' keys and places, and faces as rows of these, of each slab that has some."""
+    """Keys and positions of vertices, and faces as rows of these, for each non-empty slab."""
     side = lattice.cells + 1
     shared = torch.full((side, side), torch.nan)
     for number, here in enumerate(near):
@@ -155,7 +161,7 @@ def _slab_faces(
     cells: Bool[Tensor, "slices cells cells"],
     first: int,
 ) -> tuple[Int[Tensor, "vertices"], Float[Tensor, "vertices 3"], Int[Tensor, "faces 3"]] | None:
-    """Marching cubes in some cells of a slab, whose first plane of the lattice is `first`."""
+    """Marching cubes in the marked cells of a slab whose first lattice plane is `first`."""
     cell = cells.nonzero()
     side = lattice.cells + 1
     strides = torch.tensor([side * side, side, 1])
@@ -174,7 +180,7 @@ def _slab_faces(
     lower = cell[row] + torch.tensor(_CORNERS)[ends[:, 0]]
     axis = edge // 4
     keys, index = ((lower @ strides) * 3 + axis).unique(return_inverse=True)
-    # A row of each vertex: whichever, for all that share it interpolate the same numbers.
+    # Any row of a vertex will do: all that share it interpolate the same numbers.
     chosen = torch.empty_like(keys)
     chosen[index] = torch.arange(len(index))
     below, above = corner[row[chosen, None], ends[chosen]].unbind(1)
@@ -185,11 +191,11 @@ def _slab_faces(
 
 @functools.cache
 def triangle_table() -> Int[Tensor, "cases triangles 3"]:
-    """The edges on which the corners of a cell's triangles lie, −1 where there are fewer.
+    """The cell edges that the corners of a case's triangles lie on; padded with −1.
 
     Bit c of a case says that corner c is inside. On each side of a cell, the surface cuts off
-    each run of corners that are inside: two opposite corners stay apart. Neighbouring cells
-    see the same, so that their surfaces meet.
+    each run of adjacent inside corners; two opposite corners stay separate. Neighboring cells
+    treat their shared side alike, so that their surfaces match.
     """
     found = [_case(number) for number in range(256)]
     most = max(len(case) for case in found)
@@ -224,9 +230,10 @@ def _edge(a: int, b: int) -> int:
 
 
 def _triangulated(loop: list[int]) -> list[tuple[int, int, int]]:
-    """Triangles in a loop of edges, by diagonals none of which lies in a side of the cell.
+    """Triangulate a loop of edges with diagonals none of which lies in a side of the cell.
 
-    There the neighbour may have the same diagonal, and four triangles would share it.
+    In a side, the neighboring cell might have the same diagonal, and four triangles would share
+    it.
     """
     if len(loop) == 3:
         return [(loop[0], loop[1], loop[2])]

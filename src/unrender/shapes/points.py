@@ -1,6 +1,6 @@
-"""Clouds of points, from depth images or surfaces, and what is done to them.
+"""Point clouds from depth images or surfaces, with normals, downsampling and outlier removal.
 
-Neighbours are found in single precision.
+Nearest neighbors are computed in single precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,18 +21,18 @@ from unrender.shapes.display import shape_png, show_shape
 
 @dataclass(frozen=True)
 class PointCloud:
-    """Points, of which there may be none."""
+    """A point cloud, possibly empty, optionally with colors and normals."""
 
     points: Float[Tensor, "points 3"]
-    """In scene units."""
+    """Positions in scene units."""
     colors: Float[Tensor, "points 3"] | None = None
     """Display-referred RGB in [0, 1]."""
     normals: Float[Tensor, "points 3"] | None = None
-    """Of unit length, or 0 where unknown."""
+    """Unit normals; 0 where unknown."""
 
     @classmethod
     def load(cls, path: str | Path) -> "PointCloud":
-        """Load points from a .ply, .npz or .xyz file, as they are: no axis is turned.
+        """Load points from a .ply, .npz or .xyz file; the axes are kept as they are.
 
         Raises InputError for a file that cannot be read or holds another kind of shape.
         """
@@ -70,10 +70,11 @@ class PointCloud:
         return self.map(lambda values: values.to(device))
 
     def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "points"]) -> "PointCloud":
+        """The points with these indices, or where a mask is true."""
         return self.map(lambda values: values[index])
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "PointCloud":
-        """The same change of points, colours and normals."""
+        """Apply a function to points, colors and normals."""
         return PointCloud(
             change(self.points),
             None if self.colors is None else change(self.colors),
@@ -87,11 +88,12 @@ def unproject_depth(
     along: Literal["axis", "ray"],
     colors: Float[Tensor, "cameras height width 3"] | None = None,
 ) -> PointCloud:
-    """The points that pixels see, one after the other, in the world.
+    """The 3D points of all pixels with a depth, in world coordinates.
 
-    `along` says what depth is: the distance along the optical axis, as depth cameras have it,
-    or along the pixel's ray, as `Rendering.depth` and `Views.depths` are. Pixels whose depth is
-    not positive and finite see nothing. Differentiable in depths and cameras.
+    `along` says what depth means: the distance along the optical axis, as depth cameras give
+    it, or the distance along the pixel's ray, as in `Rendering.depth` and `Views.depths`.
+    Pixels whose depth is not positive and finite are skipped. Differentiable in depths and
+    cameras.
     """
     valid = (depths > 0) & depths.isfinite()
     camera, row, column = valid.nonzero(as_tuple=True)
@@ -105,8 +107,8 @@ def unproject_depth(
 
 
 def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:
-    """All points; colours and normals are kept if every cloud has them."""
-    assert clouds, "a union of no clouds"
+    """The union of clouds; colors and normals are kept if every cloud has them."""
+    assert clouds, "at least one cloud is needed"
     colors = [cloud.colors for cloud in clouds if cloud.colors is not None]
     normals = [cloud.normals for cloud in clouds if cloud.normals is not None]
     return PointCloud(
@@ -117,10 +119,10 @@ def concatenate(clouds: Sequence[PointCloud]) -> PointCloud:
 
 
 def voxel_downsample(cloud: PointCloud, size: float) -> PointCloud:
-    """One point for each cubic cell of side `size` that has some: the mean of all they have.
+    """The mean point, color and normal of each non-empty cubic cell of side `size`.
 
-    Cells begin at the world's origin, so that clouds in one frame share them; they come sorted.
-    InputError where they are too small to be counted.
+    The cells are aligned to the world origin, so clouds in the same frame share them. The
+    result is sorted by cell. Raises InputError if the cells are too small to be indexed.
     """
     cells = (cloud.points.detach().double() / size).floor()
     if len(cells) == 0:
@@ -129,7 +131,7 @@ def voxel_downsample(cloud: PointCloud, size: float) -> PointCloud:
     if not bool((cells < 1 << 21).all()):
         raise InputError(
             f"the cloud is {float(cells.max()):.3g} cells of side {size:g} long: give cells of "
-            "at least a two-millionth of its length, and finite points"
+            "at least one two-millionth of its length, and finite points"
         )
     x, y, z = cells.long().unbind(1)
     _, cell, counts = ((x << 42) + (y << 21) + z).unique(
@@ -149,10 +151,11 @@ def voxel_downsample(cloud: PointCloud, size: float) -> PointCloud:
 def estimate_normals(
     points: Float[Tensor, "points 3"], viewpoint: Float[Tensor, "3"], neighbors: int = 16
 ) -> Float[Tensor, "points 3"]:
-    """Unit normals of the planes through each point's nearest neighbours, toward a viewpoint.
+    """Unit normals of the planes through each point's nearest neighbors, toward a viewpoint.
 
-    The direction in which these, the point among them, vary least (Hoppe et al., "Surface
-    Reconstruction from Unorganized Points", 1992). 0 for fewer than three points.
+    The normal is the direction of least variance of the neighbors, including the point itself
+    (Hoppe et al., "Surface Reconstruction from Unorganized Points", 1992). Normals are 0 for
+    fewer than three points.
     """
     if len(points) < 3:
         return torch.zeros_like(points)
@@ -168,10 +171,11 @@ def estimate_normals(
 def farthest_point_sampling(
     points: Float[Tensor, "points 3"], count: int, first: int = 0
 ) -> Int[Tensor, "chosen"]:
-    """Rows of points far from each other: each the farthest from all before it.
+    """Indices of points chosen one by one, each the farthest from those chosen before.
 
     Exact and greedy (Gonzalez, "Clustering to Minimize the Maximum Intercluster Distance",
-    1985): `count` passes over the points. Of equally far ones the first; at most all points.
+    1985), in `count` passes over the points. Ties go to the first point; at most all points are
+    chosen.
     """
     points = points.detach()
     count = min(count, len(points))
@@ -183,7 +187,7 @@ def farthest_point_sampling(
         chosen[k] = latest
         a, b, c = points[latest]
         distance = torch.minimum(distance, (x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2)
-        # A point that was chosen is at distance 0, as its doubles are: it is not chosen again.
+        # Duplicates of chosen points are at distance 0; −1 puts chosen points behind them.
         distance[latest] = -1
         latest = distance.argmax()
     return chosen
@@ -192,11 +196,11 @@ def farthest_point_sampling(
 def remove_outliers(
     cloud: PointCloud, neighbors: int = 16, deviations: float = 2.0
 ) -> PointCloud:
-    """Without the points that are far from their nearest neighbours.
+    """Remove points that are far from their nearest neighbors.
 
-    That is where the mean distance to these exceeds its own mean over the cloud by so many
-    standard deviations (Rusu et al., "Towards 3D Point Cloud Based Object Maps", 2008). Clouds
-    of one point or none stay as they are.
+    A point is removed if its mean distance to its neighbors exceeds the cloud's mean of that
+    distance by more than `deviations` standard deviations (Rusu et al., "Towards 3D Point Cloud
+    Based Object Maps", 2008). Clouds of fewer than two points are returned as they are.
     """
     if len(cloud) < 2:
         return cloud
@@ -209,7 +213,10 @@ def remove_outliers(
 def nearest_neighbors(
     points: Float[Tensor, "points 3"], count: int
 ) -> tuple[Float[Tensor, "points count"], Int[Tensor, "points count"]]:
-    """Distances and rows of each point's nearest, itself among them; at most all points."""
+    """Distances and indices of each point's nearest points, the point itself included.
+
+    At most all points are returned.
+    """
     if len(points) == 0:
         return points.new_zeros(0, 0), torch.zeros(0, 0, dtype=torch.long, device=points.device)
     cloud = points.detach().float()[None]

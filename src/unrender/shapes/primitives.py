@@ -1,6 +1,6 @@
-"""Simple shapes as meshes: made by formula, closed ones watertight and outward.
+"""Simple shapes as meshes; the closed ones are watertight and face outward.
 
-All are centred at 0, with z up. Vertices are of torch's default type.
+All are centered at the origin, with z up. Vertices have torch's default dtype.
 """
 
 from collections.abc import Callable
@@ -17,24 +17,24 @@ ParametricFunction = Callable[
     [Float[Tensor, "rows columns"], Float[Tensor, "rows columns"]],
     Float[Tensor, "rows columns 3"],
 ]
-"""Points by u and v, both in [0, 1]; ∂u × ∂v points outward."""
+"""Points as a function of u and v in [0, 1]; ∂u × ∂v points outward."""
 
 
 def triangle() -> Mesh:
-    """One face in the xy plane, seen from above, of side √3: its corners at distance 1."""
+    """An equilateral triangle in the xy plane with corners at distance 1, facing up."""
     turn = torch.arange(3) * (2 * torch.pi / 3)
     corners = torch.stack([turn.cos(), turn.sin(), torch.zeros(3)], dim=1)
     return Mesh(corners, torch.tensor([[0, 1, 2]]))
 
 
 def tetrahedron() -> Mesh:
-    """Regular, its corners at distance 1."""
+    """A regular tetrahedron with corners at distance 1."""
     corners = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / 3**0.5
     return Mesh(corners, torch.tensor([[0, 1, 2], [0, 3, 1], [0, 2, 3], [1, 3, 2]]))
 
 
 def cube(colors: Float[Tensor, "6 3"] | None = None) -> Mesh:
-    """Of side 1, two triangles a side; with colours for −x, +x, −y, +y, −z and +z."""
+    """A cube of side 1; `colors` are those of the sides −x, +x, −y, +y, −z and +z."""
     bits = torch.arange(8)[:, None] >> torch.tensor([2, 1, 0]) & 1
     sides = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
     faces = torch.tensor(sides)[:, [[0, 1, 2], [0, 2, 3]]].flatten(0, 1)
@@ -45,11 +45,11 @@ def cube(colors: Float[Tensor, "6 3"] | None = None) -> Mesh:
 
 
 def icosphere(level: int) -> Mesh:
-    """The unit sphere as an icosahedron of which every face is quartered `level` times.
+    """The unit sphere as an icosahedron whose faces are subdivided in four, `level` times.
 
-    10·4^level + 2 vertices and 20·4^level nearly equal faces.
+    It has 10·4^level + 2 vertices and 20·4^level nearly equal faces.
     """
-    # Three golden rectangles, at right angles to each other.
+    # Three mutually perpendicular golden rectangles.
     golden = (1 + 5**0.5) / 2
     flat = torch.tensor([[-1, golden, 0], [1, golden, 0], [-1, -golden, 0], [1, -golden, 0]])
     vertices = normalize(torch.cat([flat, flat.roll(1, 1), flat.roll(2, 1)]), dim=1)
@@ -66,11 +66,11 @@ def icosphere(level: int) -> Mesh:
 
 
 def uv_sphere(rows: int, columns: int) -> Mesh:
-    """The unit sphere by latitude and longitude: `rows` from pole to pole, at least 2."""
-    assert rows >= 2, f"a sphere of {rows} rows"
+    """The unit sphere by latitude and longitude, with `rows` (at least 2) from pole to pole."""
+    assert rows >= 2, f"rows must be at least 2, not {rows}"
 
     def ring(u: Tensor, v: Tensor) -> Tensor:
-        # The first and the last row meet the poles, which are no rings.
+        # The first and the last row end at the poles, which are points rather than rings.
         latitude = torch.pi * ((1 + v * (rows - 2)) / rows - 0.5)
         round_z = latitude.cos()[..., None] * _circle(u)
         return round_z + latitude.sin()[..., None] * torch.tensor([0.0, 0.0, 1.0])
@@ -80,7 +80,7 @@ def uv_sphere(rows: int, columns: int) -> Mesh:
 
 
 def cylinder(radius: float, height: float, columns: int, rows: int = 1) -> Mesh:
-    """Around z, with closed ends."""
+    """A cylinder around the z axis, with closed ends."""
 
     def wall(u: Tensor, v: Tensor) -> Tensor:
         return radius * _circle(u) + height * (v - 0.5)[..., None] * torch.tensor([0.0, 0, 1])
@@ -90,7 +90,7 @@ def cylinder(radius: float, height: float, columns: int, rows: int = 1) -> Mesh:
 
 
 def torus(major: float, minor: float, rows: int, columns: int) -> Mesh:
-    """A tube of radius `minor` around the circle of radius `major` about z."""
+    """A tube of radius `minor` around the circle of radius `major` in the xy plane."""
 
     def tube(u: Tensor, v: Tensor) -> Tensor:
         turn = 2 * torch.pi * v
@@ -107,13 +107,13 @@ def parametric_surface(
     wrap_u: bool = False,
     wrap_v: bool = False,
 ) -> Mesh:
-    """A grid of `columns` along u and `rows` along v, two triangles a cell.
+    """A grid of `columns` along u and `rows` along v, two triangles per cell.
 
-    Where a direction wraps, its last row of cells ends at its first vertices. Gradients reach
-    whatever the function depends on. Vertices are in the order of rows: v outer, u inner.
+    In a direction that wraps, the last cells connect to the first vertices. Gradients reach
+    whatever the function depends on. Vertices are in row-major order: v outer, u inner.
     """
     across, up = columns + (not wrap_u), rows + (not wrap_v)
-    # A number of rows may be 0, when a cap shall close a single ring.
+    # `rows` may be 0: a single ring that caps close.
     v, u = torch.meshgrid(
         torch.arange(up) / max(rows, 1), torch.arange(across) / columns, indexing="ij"
     )
@@ -132,7 +132,9 @@ def _circle(u: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns 3"]
 
 
 def _with_caps(rings: Mesh, columns: int, ends: Float[Tensor, "2 3"]) -> Mesh:
-    """Closed by a fan from the first ring to the first end, and from the last to the second."""
+    """Close a tube by a fan from its first ring to the first end, and from its last to the
+    second.
+    """
     count = len(rings.vertices)
     here = torch.arange(columns)
     fans: list[Int[Tensor, "faces 3"]] = []

@@ -1,7 +1,7 @@
-"""Colours on a mesh: one for each vertex, an image by (u, v), or a small image for each face.
+"""Mesh colors: per vertex, an image addressed by (u, v), or a small image per face.
 
-All are asked the same way: for the colour at barycentric coordinates of a face. Colours are
-display-referred RGB in [0, 1].
+All are sampled the same way: at barycentric coordinates on a face. Colors are display-referred
+RGB in [0, 1].
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch.nn.functional import grid_sample
 
 @dataclass(frozen=True)
 class VertexColors:
-    """A colour for each vertex, linear in between (Gouraud)."""
+    """One color per vertex, interpolated linearly across each face."""
 
     kind: ClassVar[str] = "vertex colors"
     colors: Float[Tensor, "vertices 3"]
@@ -29,19 +29,19 @@ class VertexColors:
         face: Int[Tensor, "hits"],
         barycentrics: Float[Tensor, "hits 3"],
     ) -> Float[Tensor, "hits 3"]:
-        """The colours at points of faces."""
+        """Colors at barycentric coordinates on faces."""
         return (self.colors[faces[face]] * barycentrics[..., None]).sum(1)
 
 
 @dataclass(frozen=True)
 class UVTexture:
-    """An image laid on the mesh by a (u, v) at each face's corner, as in OBJ and glTF files."""
+    """An image mapped to the mesh by a (u, v) at each face corner, as in OBJ and glTF files."""
 
     kind: ClassVar[str] = "UV texture"
     image: Float[Tensor, "height width 3"]
     uv: Float[Tensor, "coordinates 2"]
-    """u to the right from the image's left edge, v up from its lower edge; it repeats beyond
-    [0, 1]."""
+    """u points right from the image's left edge, v up from its lower edge. The image repeats
+    beyond [0, 1]."""
     faces_uv: Int[Tensor, "faces 3"]
     """The row of `uv` for each corner of each face."""
 
@@ -55,9 +55,9 @@ class UVTexture:
         face: Int[Tensor, "hits"],
         barycentrics: Float[Tensor, "hits 3"],
     ) -> Float[Tensor, "hits 3"]:
-        """The colours at points of faces, linear between the image's pixels."""
+        """Colors at barycentric coordinates on faces, interpolated bilinearly."""
         uv = (self.uv[self.faces_uv[face]] * barycentrics[..., None]).sum(1)
-        # 1 stays 1: it is the image's other edge, not its first again.
+        # 1 stays 1: it is the image's far edge and does not wrap to 0.
         uv = torch.where((uv < 0) | (uv > 1), uv - uv.detach().floor(), uv)
         position = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], dim=1)
         image = self.image.permute(2, 0, 1)[None]
@@ -69,10 +69,10 @@ class UVTexture:
 
 @dataclass(frozen=True)
 class FaceAtlas:
-    """A small square image for each face, of which one half is used.
+    """A small square image per face, of which one triangular half is used.
 
     The point b0 v0 + b1 v1 + b2 v2 of a face is at column b0 and row b1 of its image, both as
-    shares of the side: v2 in the corner of the first pixel.
+    fractions of the side, so v2 is in the corner of the first pixel.
     """
 
     kind: ClassVar[str] = "face colors"
@@ -88,7 +88,7 @@ class FaceAtlas:
         face: Int[Tensor, "hits"],
         barycentrics: Float[Tensor, "hits 3"],
     ) -> Float[Tensor, "hits 3"]:
-        """The colours at points of faces: those of the nearest pixels."""
+        """Colors at barycentric coordinates on faces, from the nearest pixels."""
         side = self.images.shape[1]
         position = (barycentrics[:, :2].detach() * side).long().clamp(0, side - 1)
         return self.images[face, position[:, 1], position[:, 0]]

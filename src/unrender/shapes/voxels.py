@@ -1,8 +1,8 @@
-"""Voxels: a box of cubes, each with one value.
+"""Voxel grids: a box of cubic cells with one value each.
 
-Cell (i, j, k) is the cube from low + cell (i, j, k) to low + cell (i + 1, j + 1, k + 1); what a
-value means is whoever's made the grid: the probability that the cell is filled, its logit, or
-density per unit length. A level tells filled cells from empty ones: ½ for probabilities, 0 for
+Cell (i, j, k) is the cube from low + cell (i, j, k) to low + cell (i + 1, j + 1, k + 1). The
+meaning of a value depends on who made the grid: the probability that the cell is filled, its
+logit, or density per unit length. Cells above a level are filled: ½ for probabilities, 0 for
 logits.
 """
 
@@ -23,13 +23,13 @@ Corner = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """Values at the centres of cubes."""
+    """A grid of cubic cells with one value each, given at the cell centers."""
 
     values: Float[Tensor, "x y z"]
     low: Corner
-    """The box' lowest corner, in the world frame."""
+    """The box's lowest corner, in the world frame."""
     cell: float
-    """A cube's side, in scene units."""
+    """Side of a cell, in scene units."""
 
     @classmethod
     def load(cls, path: str | Path) -> "VoxelGrid":
@@ -65,7 +65,7 @@ class VoxelGrid:
 
     @classmethod
     def cube(cls, values: Float[Tensor, "cells cells cells"], half_width: float) -> "VoxelGrid":
-        """In the box [−half_width, half_width]³."""
+        """A grid over the box [−half_width, half_width]³."""
         low = -half_width
         return cls(values, (low, low, low), 2 * half_width / len(values))
 
@@ -73,23 +73,26 @@ class VoxelGrid:
     def around(
         cls, points: Float[Tensor, "points 3"], cells: int, margin: int = 2
     ) -> "VoxelGrid":
-        """Zeros in a box about points, with `cells` along its longest side.
+        """A grid of zeros around points, with `cells` cells along its longest side.
 
-        Of these `margin` at each end are free; shorter sides have fewer, the points in the
-        middle.
+        `margin` cells at each end of the longest side are kept free. Shorter sides have fewer
+        cells, and the points are centered.
 
-        InputError if there are no points, or no extent or place for them.
+        Raises InputError if there are no points, if they have no extent, or if the margins
+        leave no cells for them.
         """
         if len(points) == 0 or not bool(points.isfinite().all()) or cells <= 2 * margin:
             raise InputError(
-                f"no grid of {cells} cells, {margin} of them free at each end, about "
-                f"{len(points)} points: give finite points, and more cells"
+                f"cannot fit {len(points)} points in a grid of {cells} cells, {margin} of them "
+                "free at each end: give finite points, and more cells"
             )
         points = points.detach().double()
         low, high = points.amin(0), points.amax(0)
         cell = float((high - low).max()) / (cells - 2 * margin)
         if cell == 0:
-            raise InputError("no grid about points that are all in one place: give more points")
+            raise InputError(
+                "all points coincide, so a grid around them has no size: give more points"
+            )
         # Rounding must not add a cell to the longest side.
         sizes = ((high - low) / cell - 1e-6).ceil().long() + 2 * margin
         x, y, z = ((low + high) / 2 - cell * sizes / 2).tolist()
@@ -97,7 +100,7 @@ class VoxelGrid:
 
     @property
     def high(self) -> Corner:
-        """The box' highest corner."""
+        """The box's highest corner, in the world frame."""
         x, y, z = (
             low + self.cell * size
             for low, size in zip(self.low, self.values.shape, strict=True)
@@ -112,21 +115,21 @@ class VoxelGrid:
         return dataclasses.replace(self, values=values)
 
     def centers(self) -> Float[Tensor, "x y z 3"]:
-        """Of the cells, in the world frame."""
+        """Cell centers in the world frame."""
         return cell_centers(self.values, self.low, self.cell)
 
     def filled(self, level: float = 0.5) -> Bool[Tensor, "x y z"]:
-        """The cells whose values are above the level."""
+        """Whether each cell's value is above the level."""
         return self.values > level
 
     def points(self, level: float = 0.5) -> Float[Tensor, "points 3"]:
-        """The centres of the filled cells."""
+        """Centers of the filled cells."""
         return self.centers()[self.filled(level)]
 
     def iou(self, other: "VoxelGrid", level: float = 0.5) -> float:
-        """Cells filled in both over cells filled in either, of grids over the same box.
+        """Intersection over union of the filled cells of two grids over the same box.
 
-        1 where both are empty. InputError if the grids differ in where their cells are.
+        1 if both are empty. Raises InputError if the grids have different cells.
         """
         near = max(abs(a - b) for a, b in zip(self.low, other.low, strict=True))
         if (
@@ -147,7 +150,7 @@ def _describe(grid: VoxelGrid) -> str:
 
 
 def cell_centers(like: Tensor, low: Corner, cell: float) -> Float[Tensor, "x y z 3"]:
-    """The centres of as many cells as `like` has values."""
+    """Centers of the cells of a grid with the shape of `like`."""
     axes = [
         start + cell * (torch.arange(size, device=like.device) + 0.5)
         for start, size in zip(low, like.shape, strict=True)
@@ -158,22 +161,24 @@ def cell_centers(like: Tensor, low: Corner, cell: float) -> Float[Tensor, "x y z
 def voxel_iou(
     filled: Bool[Tensor, "*batch x y z"], truth: Bool[Tensor, "*batch x y z"]
 ) -> Float[Tensor, "*batch"]:
-    """Cells filled in both over cells filled in either; 1 where both are empty."""
+    """Intersection over union of filled cells; 1 if both grids are empty."""
     both = (filled & truth).sum((-3, -2, -1))
     either = (filled | truth).sum((-3, -2, -1))
     return torch.where(either > 0, both / either.clamp_min(1), 1.0)
 
 
 OPAQUE_OPTICAL_DEPTH = 1e6
-"""Optical depth of a filled cell: rays that cut off a hundred-thousandth of it are stopped."""
+"""Optical depth of a filled cell, large enough that a ray crossing 1e-5 of the cell is stopped.
+"""
 MAX_PROBABILITY = 1 - 1e-6
-"""Probabilities beyond are told from 1 by rounding alone."""
+"""Probabilities above this differ from 1 by rounding only."""
 
 
 def density_from_occupancy(probability: VoxelGrid) -> VoxelGrid:
-    """Density per unit length, by which a ray along one side of a cell is stopped so probably.
+    """Density per unit length that stops a ray crossing a cell with the given probability.
 
-    1 − exp(−density × cell) = probability, and OPAQUE where that is 1. Differentiable.
+    1 − exp(−density × cell) = probability for a ray parallel to a cell's side; a probability of
+    1 gives the optical depth `OPAQUE_OPTICAL_DEPTH`. Differentiable.
     """
     sure = probability.values > MAX_PROBABILITY
     depth = -torch.log1p(-probability.values.clamp(0, MAX_PROBABILITY))
@@ -183,10 +188,10 @@ def density_from_occupancy(probability: VoxelGrid) -> VoxelGrid:
 
 
 def cubify(grid: VoxelGrid, level: float = 0.5) -> Mesh:
-    """The faces between filled cells and empty ones or the outside, as two triangles each.
+    """The faces between filled cells and empty or outside ones, two triangles for each.
 
-    They face outward and share their vertices. Watertight, but where two filled cells touch
-    along an edge alone: there an edge has four faces.
+    They face outward and share vertices. The mesh is watertight, except where two filled cells
+    touch along an edge only: that edge has four faces.
     """
     filled = grid.filled(level)
     _, size_y, size_z = filled.shape
@@ -199,7 +204,7 @@ def cubify(grid: VoxelGrid, level: float = 0.5) -> Mesh:
         before, after = torch.cat([nothing, filled], axis), torch.cat([filled, nothing], axis)
         u, v = strides[(axis + 1) % 3], strides[(axis + 2) % 3]
         around = torch.stack([u - u, u, u + v, v])
-        # Counterclockwise as seen from where the axis points to, and the other way round.
+        # Counterclockwise as seen from the axis's positive end, then clockwise.
         for wall, corners in ((before & ~after, around), (after & ~before, around.flip(0))):
             quads.append((wall.nonzero() * strides).sum(1, keepdim=True) + corners)
     vertices, index = torch.cat(quads).unique(return_inverse=True)

@@ -217,11 +217,11 @@ class Description:
     source: dict[str, Any]
     """Where the data came from and how they were read: `data` in config.json."""
     cameras: Cameras
-    """From where the model is seen: its training views, or cameras around a shape."""
+    """Cameras to render the model from: its training views, or cameras around a shape."""
     names: tuple[str, ...]
-    """Of the images that belong to these cameras."""
+    """Names of the images that these cameras took."""
     tensors: tuple[Tensor, ...]
-    """What tells one data set from another."""
+    """Tensors that identify the dataset."""
     background: list[float] | None = None
     """The constant colour behind RGB images."""
     keep_cameras: bool = True

@@ -188,14 +188,14 @@ def test_materials_that_are_refused(
         (CORNERS + "f 1 2 5\n", r"face 0 names the vertices \[0, 1, 4\]"),
         (CORNERS + "f 1 2 0\n", "names the vert"),
         (CORNERS + "f 1 2 -9\n", "names the vert"),
-        (CORNERS + "f 1 2 x\n", "is no OBJ file"),
+        (CORNERS + "f 1 2 x\n", "is not an OBJ file"),
         (CORNERS + "f 1 2 -x\n", "a face is"),
         (CORNERS + "f 1/1 2/1 3/1\n", None),
         (CORNERS + "vt 0 0\nf 1/1 2/1 3/9\n", "texture coordinate"),
-        (CORNERS + "v 1 2\nf 1 2 3\n", "a line `v`"),
+        (CORNERS + "v 1 2\nf 1 2 3\n", "lines `v`"),
         (CORNERS + "v 1 2 nan\nf 1 2 3\n", "vertex 4 is not finite"),
         (CORNERS + "v 1 2 1e39\nf 1 2 3\n", "vertex 4 is not finite"),
-        (CORNERS + "v 1 2 a\nf 1 2 3\n", "is no OBJ file"),
+        (CORNERS + "v 1 2 a\nf 1 2 3\n", "is not an OBJ file"),
         ("v 0 0 0 2 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nf 1 2 3\n", "outside of"),
     ],
 )
@@ -266,7 +266,7 @@ def test_heads_of_off(tmp_path: Path, head: str) -> None:
     ("text", "message"),
     [
         ("", "as OFF"),
-        ("PLY\n", "is no OFF"),
+        ("PLY\n", "is not an OFF"),
         ("OFF\n4 2 0\n" + CORNERS.replace("v ", "") + "4 0 1 2 3\n", "announces"),
         ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "4 0 1 2\n", "fewer corners"),
         ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "2 0 1\n", "2 corners"),
@@ -428,7 +428,7 @@ PRIMITIVE = {"attributes": {"POSITION": 0}, "indices": 1}
         ({"nodes": []}, "glTF"),
         ({"nodes": [{"mesh": -1}]}, "entry -1"),
         ({"nodes": [{"mesh": 9}]}, "glTF"),
-        ({"nodes": [{"children": [0]}]}, "several places"),
+        ({"nodes": [{"children": [0]}]}, "more than once"),
         ({"nodes": [{**NODE, "skin": 0}]}, "armature"),
         ({"nodes": [{**NODE, "scale": [1, 2]}]}, "glTF"),
         ({"nodes": [{**NODE, "translation": [1, 2, float("nan")]}]}, "not finite"),
@@ -442,7 +442,7 @@ PRIMITIVE = {"attributes": {"POSITION": 0}, "indices": 1}
         ),
         (
             {"materials": [{"pbrMetallicRoughness": {"baseColorFactor": [2, 0, 0, 1]}}]},
-            "base colour",
+            "base color",
         ),
         (
             {"materials": [{"extensions": {"KHR_materials_pbrSpecularGlossiness": {}}}]},
@@ -471,17 +471,17 @@ def test_gltf_that_is_refused(
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("accessors", 0, "count"), 1 << 40, "asks for more"),
-        (("accessors", 0, "count"), -1, "not as it should"),
-        (("accessors", 0, "byteOffset"), -12, "not as it should"),
-        (("accessors", 0, "byteOffset"), 12, "asks for more"),
+        (("accessors", 0, "count"), 1 << 40, "needs more bytes"),
+        (("accessors", 0, "count"), -1, "invalid layout"),
+        (("accessors", 0, "byteOffset"), -12, "invalid layout"),
+        (("accessors", 0, "byteOffset"), 12, "needs more bytes"),
         (("accessors", 0, "sparse"), {}, "sparse"),
         (("accessors", 0, "bufferView"), 7, "glTF"),
         (("accessors", 0, "type"), "VEC2", "has 2 columns"),
-        (("bufferViews", 0, "byteStride"), 1, "not as it should"),
+        (("bufferViews", 0, "byteStride"), 1, "invalid layout"),
         (("bufferViews", 0, "byteLength"), 1 << 40, "truncated"),
         (("textures", 0), {"sampler": 0, "source": 0}, "does not repeat"),
-        (("textures", 0), {"extensions": {}}, "an image of an extension"),
+        (("textures", 0), {"extensions": {}}, "an image that needs an extension"),
         (("images", 0, "uri"), "b.png", "is missing"),
         (("images", 0, "uri"), "a.gltf", "cannot be read as an image"),
         (
@@ -494,7 +494,7 @@ def test_gltf_that_is_refused(
             1,
             "no texture coordinates",
         ),
-        (("meshes", 0, "primitives", 0, "attributes", "COLOR_0"), 0, "keep either"),
+        (("meshes", 0, "primitives", 0, "attributes", "COLOR_0"), 0, "keep only one"),
     ],
 )
 def test_parts_of_gltf_that_are_refused(

@@ -55,10 +55,10 @@ HEAD = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nend_header\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no PLY"),
-        ("ply\nformat ascii 1.0\n", "no PLY"),
-        (HEAD + "1\n", "of 2 vertices|not as the header"),
-        (HEAD + "1\na\n", "not as the header"),
+        ("", "not a PLY"),
+        ("ply\nformat ascii 1.0\n", "not a PLY"),
+        (HEAD + "1\n", "of 2 vertices|does not match the header"),
+        (HEAD + "1\na\n", "does not match the header"),
         (HEAD.replace("ascii", "binary_little_endian") + "1", "truncated"),
         (HEAD.replace("vertex 2", "vertex 999999999999"), "of 999999999999 vertices"),
         (HEAD.replace("ascii", "morse"), "no format"),

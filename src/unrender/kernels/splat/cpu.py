@@ -2,7 +2,7 @@
 
 Gaussians are sorted by depth once and binned into the tiles that they overlap, which keeps the
 order. A Gaussian is evaluated only on the rows that it can reach; along a row LLVM vectorizes
-the loop, which is why the exponential is a polynomial (see composite/cpu.py).
+the loop, which is why the exponential is a polynomial (see kernels/composite/cpu.py).
 
 The backward pass goes from front to back again. With weight w_i = T_i α_i and q_i the gradient
 of the loss with respect to the weight, ∂/∂α_i = T_i q_i − Σ_{j > i} w_j q_j / (1 − α_i), where

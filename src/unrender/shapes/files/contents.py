@@ -1,4 +1,4 @@
-"""What a mesh file holds, before it is checked and becomes a `Mesh`."""
+"""The contents of a mesh file, before they are checked and become a `Mesh`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from unrender.errors import InputError
 
 MISSING = -1
-"""The row of what a face has not got."""
+"""Row index for what a face does not have."""
 
 PARSE_ERRORS = (
     ValueError,
@@ -24,25 +24,25 @@ PARSE_ERRORS = (
     NameError,
     RuntimeError,
 )
-"""What parsing a damaged file may raise."""
+"""Errors that parsing a damaged file may raise."""
 
 MAX_BYTES = 2 << 30
-"""Larger files are refused before they are read."""
+"""Larger files are rejected before they are read."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the faces of one material look like: opaque, by its image where it has one."""
+    """The appearance of faces: the image if there is one, else the color; always opaque."""
 
     color: Float[Tensor, "3"]
     image: Float[Tensor, "height width 3"] | None = None
     repeats: bool = True
-    """Whether the image does so beyond [0, 1]."""
+    """Whether the image repeats beyond [0, 1]."""
 
 
 @dataclass(frozen=True)
 class MeshContents:
-    """Triangles as a file has them; rows may be out of range, and numbers not finite."""
+    """Triangles as stored in a file; rows may be out of range, and numbers NaN or Inf."""
 
     vertices: Float[Tensor, "vertices 3"]
     faces: Int[Tensor, "faces 3"]
@@ -51,17 +51,17 @@ class MeshContents:
     face_colors: Float[Tensor, "faces 3"] | None = None
     materials: tuple[Material, ...] = ()
     face_material: Int[Tensor, "faces"] | None = None
-    """The row of the face's material, or NONE."""
+    """Each face's row in `materials`, or MISSING."""
     uv: Float[Tensor, "coordinates 2"] | None = None
     faces_uv: Int[Tensor, "faces 3"] | None = None
-    """Rows of `uv`, or NONE."""
+    """Rows of `uv`, or MISSING."""
     split_vertices: bool = False
-    """Whether the format has one index for all, so that vertices are split at seams: those at
-    one place, of one colour, are one."""
+    """Whether the format has a single index per corner, so that vertices are duplicated at
+    seams; duplicates with equal position and color are merged."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes, at most MAX_BYTES. InputError."""
+    """The file's bytes. Raises InputError if it cannot be read or exceeds MAX_BYTES."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB: use fewer faces")
@@ -73,13 +73,16 @@ def read_bytes(path: Path) -> bytes:
 
 
 def sibling_file(path: Path, name: str) -> Path:
-    """A file that `path` names, in its own folder or below. InputError if there is none."""
+    """The path of a file that `path` refers to by name, in its folder or below.
+
+    Raises InputError if there is no such file.
+    """
     folder = path.parent.resolve()
-    # Names are written on all systems; one that holds a null byte is none.
+    # The name may come from Windows; a null byte is not allowed in a path.
     found = (folder / name.replace("\\", "/").replace("\0", " ")).resolve()
     if not found.is_relative_to(folder):
         raise InputError(
-            f"{path}: names {name[:80]!r}, which is outside of its folder: put it beside"
+            f"{path}: names {name[:80]!r}, which is outside of its folder: move it there"
         )
     try:
         there = found.is_file()
@@ -87,20 +90,22 @@ def sibling_file(path: Path, name: str) -> Path:
         there = False
     if not there:
         raise InputError(
-            f"{path}: names {name[:80]!r}, which is missing: put it beside, or read the "
+            f"{path}: names {name[:80]!r}, which is missing: put it there, or read the "
             "geometry alone (colored=False)"
         )
     return found
 
 
 def one_line(error: BaseException) -> str:
+    """The error's message on one line, or its type if it has none."""
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def triangulate_fans(path: Path, corners: Int[Tensor, "polygons"]) -> Int[Tensor, "faces 3"]:
-    """Polygons as triangles around their first corner: right for convex ones.
+    """Triangulate polygons as fans around their first corner; correct for convex polygons.
 
-    Of how many corners each polygon has, to rows of all corners, one polygon after the other.
+    Takes the number of corners of each polygon. Returns rows into the corners of all polygons,
+    concatenated. Raises InputError for polygons of fewer than three corners.
     """
     if bool((corners < 3).any()):
         raise InputError(

@@ -1,6 +1,7 @@
-"""Writing glTF 2.0 as one binary file, with colours of vertices or an image.
+"""Writing binary glTF 2.0 (.glb), with vertex colors or an image.
 
-Khronos Group, "glTF 2.0 Specification". Vertex colours are linear there, in single precision.
+Khronos Group, "glTF 2.0 Specification". Vertex colors are linear in the file, in single
+precision.
 """
 
 import io
@@ -24,11 +25,11 @@ FLOAT, UNSIGNED_INT = 5126, 5125
 
 
 def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
-    """Write a mesh whose y is up already; whole or not at all."""
+    """Write a mesh that is y-up already, completely or not at all."""
     vertices, faces, normals = mesh.vertices, mesh.faces, mesh.normals
     attributes: dict[str, Tensor] = {}
     if uv is not None:
-        # One index for all: a vertex is split where its place in the image is another.
+        # glTF has one index per corner: a vertex with several uv coordinates is split.
         pairs, faces = ((faces << 32) + uv.faces_uv).unique(return_inverse=True)
         vertices = vertices[pairs >> 32]
         normals = None if normals is None else normals[pairs >> 32]
@@ -71,7 +72,7 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [primitive]}],
     }
-    # Colours of vertices need no material; with one, some readers would look for an image.
+    # Vertex colors need no material; with one, some readers would look for an image.
     if uv is not None:
         stream = io.BytesIO()
         Image.fromarray(to_bytes(uv.image).numpy()).save(stream, format="PNG")

@@ -1,10 +1,11 @@
-"""Reading glTF 2.0, as one binary file (.glb) or as JSON with files beside it (.gltf).
+"""Reading glTF 2.0, binary (.glb) or JSON with separate files (.gltf).
 
-Of the default scene all triangles, each where its nodes put it, with base colours: an image, a
-factor, or colours of vertices. Factors and vertex colours are linear in the file, images
-display-referred; here all are display-referred. What is not read, and would change the shape or
-the colours, is refused: skins, strips, sparse or compressed data, transformed textures.
-Animations, morph targets and transparency are passed over: the mesh is as it rests, and opaque.
+All triangles of the default scene are read, transformed by their nodes, with base colors from
+an image, a factor or vertex colors. Factors and vertex colors are linear in the file and images
+display-referred; here all are display-referred. Features that would change the shape or the
+colors but are not supported are rejected: skins, strips, sparse or compressed data, transformed
+textures. Animations, morph targets and transparency are ignored: the mesh is in its rest pose,
+and opaque.
 
 Khronos Group, "glTF 2.0 Specification".
 """
@@ -42,15 +43,17 @@ NUM_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 TRIANGLES = 4
 REPEAT = 10497
 IGNORED_EXTENSIONS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual")
-"""What files may ask for that changes neither triangles nor their base colours."""
+"""Extensions that a file may require that change neither triangles nor base colors."""
 MAX_FACES = 100_000_000
-"""More, by one mesh at many nodes, are refused before they are made."""
+"""Larger scenes are rejected before they are built, such as one mesh at many nodes."""
 
 Json = dict[str, Any]
 
 
 @dataclass
 class _File:
+    """The parsed JSON of a glTF file, with its binary data."""
+
     path: Path
     content: Json
     binary: bytes | None
@@ -61,22 +64,22 @@ class _File:
         return InputError(f"{self.path}: {why}")
 
     def item(self, kind: str, index: Any) -> Json:
-        """An entry of one of the file's lists; Python would count what is negative backward."""
+        """An entry of one of the file's lists; negative indices are rejected."""
         if not isinstance(index, int) or index < 0:
             raise self.error(f"names entry {str(index)[:20]} of `{kind}`: correct it")
         entry = self.content[kind][index]
         if not isinstance(entry, dict):
-            raise self.error(f"entry {index} of `{kind}` is no object: correct it")
+            raise self.error(f"entry {index} of `{kind}` is not an object: correct it")
         return cast(Json, entry)
 
     def bytes_at(self, uri: Any) -> bytes:
-        """What a file beside holds, or the address itself."""
+        """The bytes of a data URI or of a file beside this one."""
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition("base64,")[2], validate=True)
         return read_bytes(sibling_file(self.path, uri.replace("%20", " ")))
 
     def view(self, index: Any) -> tuple[bytes, Any]:
-        """The bytes of a buffer's view, and how far apart its items are; 0 if not told."""
+        """The bytes of a buffer view, and its stride in bytes; 0 if it has none."""
         view = self.item("bufferViews", index)
         number = view["buffer"]
         if number not in self.buffers:
@@ -88,13 +91,13 @@ class _File:
         start, size = view.get("byteOffset", 0), view["byteLength"]
         if not 0 <= start <= start + size <= len(self.buffers[number]):
             raise self.error(
-                f"buffer {number} has {len(self.buffers[number])} bytes, less than is asked of "
-                "it: it is truncated: copy it again"
+                f"buffer {number} has {len(self.buffers[number])} bytes, fewer than a view "
+                "needs: the file is truncated: copy it again"
             )
         return self.buffers[number][start : start + size], view.get("byteStride", 0)
 
     def numbers(self, index: Any, *widths: int) -> Float[Tensor, "rows columns"]:
-        """What an accessor gives, with as many columns as one of `widths`."""
+        """An accessor's values; its number of columns must be one of `widths`."""
         accessor = self.item("accessors", index)
         if "sparse" in accessor or "bufferView" not in accessor:
             raise self.error("has sparse or compressed data: export it without compression")
@@ -106,13 +109,13 @@ class _File:
         stride, start = stride or kind.itemsize * width, accessor.get("byteOffset", 0)
         held = len(content) - start - kind.itemsize * width
         if count < 0 or start < 0 or stride < kind.itemsize * width:
-            raise self.error(f"accessor {index} is not as it should be: export it again")
+            raise self.error(f"accessor {index} has an invalid layout: export it again")
         if count and (count - 1) * stride > held:
             raise self.error(
-                f"accessor {index} asks for more than its buffer has: copy it again"
+                f"accessor {index} needs more bytes than its buffer has: copy it again"
             )
         rows = np.ndarray((count, width), kind, content, start, (stride, kind.itemsize))
-        # NaNs of some kinds make numpy warn; they are refused where they matter.
+        # numpy warns of signaling NaNs; NaNs are rejected later, where they matter.
         with np.errstate(invalid="ignore"):
             numbers = torch.from_numpy(rows.astype(np.float64))
         if kind.kind != "f" and accessor.get("normalized", False):
@@ -121,7 +124,10 @@ class _File:
 
 
 def read_gltf(path: Path, colored: bool) -> MeshContents:
-    """The scene's triangles, y up as in the file. InputError."""
+    """The scene's triangles, y up as in the file.
+
+    Raises InputError for files that cannot be read or are not supported.
+    """
     content = read_bytes(path)
     try:
         file = _parse(path, content, colored)
@@ -159,12 +165,12 @@ def _parse(path: Path, content: bytes, colored: bool) -> _File:
         content, binary = chunks[0x4E4F534A], chunks.get(0x004E4942)
     tree = json.loads(content)
     if not isinstance(tree, dict) or "asset" not in tree:
-        raise InputError(f"{path}: is no glTF file: it names no `asset`")
+        raise InputError(f"{path}: is not a glTF file: it has no `asset`")
     return _File(path, cast(Json, tree), binary, colored)
 
 
 def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
-    """The meshes of the default scene and where each is."""
+    """The meshes of the default scene and their transforms to the scene."""
     nodes = file.content.get("nodes", [])
     if "scenes" in file.content:
         roots = file.item("scenes", file.content.get("scene", 0)).get("nodes", [])
@@ -177,7 +183,7 @@ def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
         index, above = waiting.pop()
         node = file.item("nodes", index)
         if index in seen:
-            raise file.error(f"node {index} hangs in several places: export it again")
+            raise file.error(f"node {index} is in the scene more than once: export it again")
         seen.add(index)
         here = above @ _matrix(node)
         waiting += [(child, here) for child in node.get("children", [])]
@@ -188,9 +194,9 @@ def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
 
 
 def _matrix(node: Json) -> Float[Tensor, "4 4"]:
-    """A node's own place in the one above."""
+    """A node's transform relative to its parent."""
     if "matrix" in node:
-        # By columns.
+        # Column-major.
         return torch.tensor(node["matrix"], dtype=torch.float64).view(4, 4).T
     matrix = torch.eye(4, dtype=torch.float64)
     x, y, z, w = torch.tensor(node.get("rotation", [0, 0, 0, 1]), dtype=torch.float64)
@@ -202,6 +208,7 @@ def _matrix(node: Json) -> Float[Tensor, "4 4"]:
 
 
 def _join(file: _File) -> MeshContents:
+    """All parts of the scene as one mesh."""
     parts: list[MeshContents] = []
     materials: dict[int, Material] = {}
     chosen: list[int] = []
@@ -222,7 +229,7 @@ def _join(file: _File) -> MeshContents:
     normals = [part.normals for part in parts if part.normals is not None]
     starts = torch.tensor([0, *(len(part.vertices) for part in parts)]).cumsum(0).tolist()
     moved = [part.faces + start for part, start in zip(parts, starts, strict=False)]
-    # Each vertex has its own place in the image; parts that have none have rows of NONE.
+    # Each vertex has its own uv coordinates; parts without any have rows of MISSING.
     coordinates = [torch.zeros(len(p.vertices), 2) if p.uv is None else p.uv for p in parts]
     rows = [
         torch.full_like(faces, MISSING) if part.uv is None else faces
@@ -246,11 +253,14 @@ def _join(file: _File) -> MeshContents:
 def _colors_of_all(
     file: _File, parts: list[MeshContents], materials: list[Material]
 ) -> Float[Tensor, "vertices 3"] | None:
-    """Of vertices, if any part has some: the others take their material's."""
+    """Vertex colors of all parts, or None if no part has any.
+
+    Parts without vertex colors take their material's color.
+    """
     if all(part.vertex_colors is None for part in parts):
         return None
     if any(material.image is not None for material in materials):
-        raise file.error("has images and vertex colours: keep either")
+        raise file.error("has images and vertex colors: keep only one of them")
     return torch.cat(
         [
             material.color.double().expand_as(part.vertices)
@@ -272,16 +282,16 @@ def _primitive(
         faces = file.numbers(primitive["indices"], 1).long().view(-1, 3)
     else:
         faces = torch.arange(len(vertices)).view(-1, 3)
-    # Rows of each part are checked here: together they could be those of another.
+    # Checked for each part: in the joined mesh, the row could be another part's vertex.
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
         raise file.error(f"a face names a vertex beyond {len(vertices)}: export it again")
     turn = matrix[:3, :3]
     if float(torch.linalg.det(turn)) < 0:
-        # Mirrored: what was outside would be inside.
+        # A mirrored mesh would be inside out.
         faces = faces.flip(1)
     normals = uv = colors = None
     if "NORMAL" in attributes:
-        # By the cofactors, which exist where the inverse does not.
+        # Cofactors exist even where the inverse does not.
         cofactors = torch.stack(
             [torch.linalg.cross(turn[(k + 1) % 3], turn[(k + 2) % 3]) for k in range(3)]
         )
@@ -290,7 +300,7 @@ def _primitive(
         normals = sign * torch.nn.functional.normalize(turned, dim=1)
     number = _texture(file, primitive).get("texCoord", 0)
     if f"TEXCOORD_{number}" in attributes:
-        # In the file v is down from the upper edge.
+        # In the file, v points down from the upper edge.
         uv = file.numbers(attributes[f"TEXCOORD_{number}"], 2)
         uv = uv * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
     if "COLOR_0" in attributes and file.colored:
@@ -311,35 +321,35 @@ def _texture(file: _File, primitive: Json) -> Json:
 def _vertex_colors(
     file: _File, accessor: int, material: Material
 ) -> Float[Tensor, "vertices 3"] | None:
-    """Times the material's factor; None if they are white on an image."""
+    """Vertex colors × the material's factor; None if they are white on an image."""
     linear = file.numbers(accessor, 3, 4)[:, :3]
     if not bool(((linear >= 0) & (linear <= 1)).all()):
-        raise file.error("has vertex colours outside of [0, 1]: correct them")
+        raise file.error("has vertex colors outside of [0, 1]: correct them")
     if material.image is not None and bool((linear == 1).all()):
         return None
     return display_from_linear(linear * linear_from_display(material.color.double()))
 
 
 def _material(file: _File, index: int) -> Material:
-    """Base colour, white by default."""
+    """A material's base color and image; white by default."""
     if index == MISSING or not file.colored:
         return Material(torch.ones(3))
     described = file.item("materials", index)
     if "KHR_materials_pbrSpecularGlossiness" in described.get("extensions", {}):
-        raise file.error("has materials of specular-glossiness: export metallic-roughness")
+        raise file.error("has specular-glossiness materials: export metallic-roughness")
     surface = described.get("pbrMetallicRoughness", {})
     factor = torch.tensor(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=torch.float64)[:3]
     if factor.shape != (3,) or not bool(((factor >= 0) & (factor <= 1)).all()):
-        raise file.error(f"has a base colour of {factor.tolist()}: give numbers in [0, 1]")
+        raise file.error(f"has a base color of {factor.tolist()}: give numbers in [0, 1]")
     color = display_from_linear(factor).float()
     if "baseColorTexture" not in surface:
         return Material(color)
     named = surface["baseColorTexture"]
     if "KHR_texture_transform" in named.get("extensions", {}):
-        raise file.error("transforms a texture: apply that and export it again")
+        raise file.error("transforms a texture: apply the transform and export it again")
     texture = file.item("textures", named["index"])
     if "source" not in texture:
-        raise file.error("has an image of an extension: export it as PNG or JPEG")
+        raise file.error("has an image that needs an extension: export it as PNG or JPEG")
     sampler = file.item("samplers", texture["sampler"]) if "sampler" in texture else {}
     repeats = {sampler.get(key, REPEAT) for key in ("wrapS", "wrapT")} == {REPEAT}
     entry = file.item("images", texture["source"])

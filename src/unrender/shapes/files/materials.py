@@ -1,4 +1,4 @@
-"""The one texture of a mesh whose faces are of several materials."""
+"""Combining the materials of a mesh file into one texture."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from unrender.shapes.files.contents import MISSING, Material, MeshContents
 from unrender.shapes.textures import FaceAtlas, Texture, UVTexture, VertexColors
 
 SEAM = 1e-4
-"""How far beyond [0, 1] rounding takes coordinates of a texture."""
+"""How far rounding may take texture coordinates beyond [0, 1]."""
 
 
 def build_texture(
@@ -22,20 +22,23 @@ def build_texture(
     num_vertices: int,
     vertex_colors: Float[Tensor, "vertices 3"] | None,
 ) -> Texture | None:
-    """Images first, then colours of vertices, of faces, of materials. InputError."""
+    """The mesh's texture: images first, else colors of vertices, of faces, or of materials.
+
+    Raises InputError for colors outside [0, 1] and invalid texture coordinates.
+    """
     face_material = found.face_material
     used = [] if face_material is None else face_material.unique().tolist()
     if any(k != MISSING and found.materials[k].image is not None for k in used):
         return _image(path, found, used)
     if vertex_colors is not None:
         if not bool(((vertex_colors >= 0) & (vertex_colors <= 1)).all()):
-            raise InputError(f"{path}: has vertex colours outside of [0, 1]: correct them")
+            raise InputError(f"{path}: has vertex colors outside of [0, 1]: correct them")
         return VertexColors(vertex_colors.float())
     if found.face_colors is not None:
         return FaceAtlas(found.face_colors.float()[:, None, None])
     if face_material is None or not found.materials:
         return None
-    # The last one is for faces of no material.
+    # The last color is for faces without a material, whose row is −1.
     colors = torch.stack([*(material.color for material in found.materials), torch.ones(3)])
     if len(used) == 1:
         return VertexColors(colors[used[0]].expand(num_vertices, 3).clone())
@@ -43,8 +46,8 @@ def build_texture(
 
 
 def _image(path: Path, found: MeshContents, used: list[int]) -> UVTexture:
-    """The only image, or all of them in one."""
-    assert found.face_material is not None, "faces of materials"
+    """The only image, or all images in one."""
+    assert found.face_material is not None, "faces have materials"
     uv, rows = found.uv, found.faces_uv
     nowhere = torch.zeros(len(found.faces), 3, 2, dtype=torch.float64)
     corners = nowhere if uv is None or rows is None else uv[rows].double()
@@ -70,7 +73,7 @@ def _image(path: Path, found: MeshContents, used: list[int]) -> UVTexture:
             )
         if len(used) == 1:
             return UVTexture(material.image, uv.float(), rows)
-        # Faces are moved by whole repeats of the image to where it is first.
+        # Shift faces by whole repeats of the image, to its first one.
         low, high = coordinates.aminmax(dim=1, keepdim=True)
         outside = (low < 0) | (high > 1)
         corners[chosen] = torch.where(outside, coordinates - low.floor(), coordinates)
@@ -85,13 +88,13 @@ def _stacked(
     parts: dict[int, tuple[Float[Tensor, "height width 3"], int, int]],
     corners: Float[Tensor, "faces 3 2"],
 ) -> UVTexture:
-    """Images below each other, each repeated, in a rim of its outermost pixels."""
+    """Stack the images vertically, each repeated as needed and padded by its edge pixels."""
     widths = [image.shape[1] * across + 2 for image, across, _ in parts.values()]
     heights = [image.shape[0] * up + 2 for image, _, up in parts.values()]
     width, height = max(widths), sum(heights)
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{path}: its images together take {width}x{height} pixels: make them smaller, or "
+            f"{path}: its images together take {width}x{height} pixels: downscale them, or "
             "bake them into one"
         )
     whole = torch.zeros(height, width, 3)
@@ -102,7 +105,7 @@ def _stacked(
         tiled = image.repeat(up, across, 1).permute(2, 0, 1)
         rimmed = pad(tiled[None], (1, 1, 1, 1), mode="replicate")[0]
         whole[top : top + high, :wide] = rimmed.permute(1, 2, 0)
-        # From shares of the image, v up, to pixels from the whole's upper left corner.
+        # From uv of this image, v up, to pixels from the upper left corner of the stack.
         rows, columns = image.shape[:2]
         u, v = corners[face_material == k].unbind(-1)
         pixels = torch.stack([1 + u * columns, top + 1 + (up - v) * rows], dim=-1)

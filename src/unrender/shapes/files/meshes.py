@@ -1,17 +1,17 @@
-"""Meshes on disk: OBJ, PLY, glTF (.glb, .gltf), OFF and STL.
+"""Mesh files: OBJ, PLY, glTF (.glb, .gltf), OFF and STL.
 
-The up axis, by default: y in OBJ and glTF, z in PLY, STL and OFF, as Blender takes it too. A
-y-up file is turned to our z as it is read, and back as it is written.
+By default the up axis is y in OBJ and glTF, and z in PLY, STL and OFF, as in Blender. A y-up
+file is rotated to z-up when it is read, and back when it is written.
 
-A file's vertices and faces keep their order, and all of them are kept, sound or not: what is
-wrong with them `unrender.shapes.mesh_checks` says. Polygons become fans of triangles. Vertices
-that glTF and STL have to split, at seams of the texture or between any two triangles, become
-one where place and colour are equal, so that a closed surface is closed here.
+A file's vertices and faces keep their order, and all of them are kept, even invalid ones;
+`unrender.shapes.mesh_checks` reports problems. Polygons become fans of triangles. Vertices that
+glTF and STL have to split, at texture seams or between any two triangles, are merged where
+position and color are equal, so that a closed surface stays closed.
 
-Colours become `VertexColors`; one for each face a `FaceAtlas` of side 1; an image a
-`UVTexture`; several images, with plain colours between them, one image that holds all.
-Everything is opaque, and nothing else is read of materials than their (base) colour. STL and
-OFF have no colours.
+Vertex colors become `VertexColors`; face colors a `FaceAtlas` of side 1; an image a
+`UVTexture`; several images, possibly with plain colors, a single image that contains all of
+them. Everything is opaque, and only the (base) color of materials is read. STL and OFF files
+have no colors.
 """
 
 import dataclasses
@@ -53,16 +53,17 @@ MESH_READERS: dict[str, Callable[[Path, bool], MeshContents]] = {
 }
 WRITABLE_MESH_SUFFIXES = (".obj", ".ply", ".glb", ".off", ".stl")
 NORMAL_TOLERANCE = 1e-4
-"""Normals as near to each other as this are one."""
+"""Normals that differ by less than this are considered equal."""
 HASH_MULTIPLIER = 0x1E3779B97F4A7C15
-"""An odd number of many digits, which spreads the keys of rows."""
+"""A large odd number that mixes the bits of row keys."""
 
 
 def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> Mesh:
-    """The file's mesh, in single precision. InputError, one line, for what is no mesh.
+    """Read a mesh, in single precision.
 
-    `up` is the file's up axis: "y" is turned to z; by default as this module says. Without
-    `colored` the geometry alone, for which no material or image has to be there.
+    `up` is the file's up axis, by default that of its format; "y" is rotated to z. If `colored`
+    is False, only the geometry is read, and materials and images may be missing. Raises
+    InputError, with a one-line message, for a file that cannot be read.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -73,7 +74,7 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
     found = MESH_READERS[suffix](path, colored)
     _check(path, found)
     vertices, normals = found.vertices.float(), found.normals
-    # In double precision what is far away is finite still.
+    # Checked after conversion, which turns values too large for single precision into Inf.
     if not bool(vertices.isfinite().all()):
         row = int((~vertices.isfinite().all(1)).nonzero()[0])
         raise InputError(f"{path}: vertex {row} is not finite: correct it")
@@ -83,7 +84,7 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
         first, number = _unique_rows(keys)
         vertices, faces = vertices[first], number[faces]
         colors = None if colors is None else colors[first]
-        # At a hard edge the copies of a vertex have several normals: then none is kept.
+        # At a hard edge the copies of a vertex have different normals: then none are kept.
         if normals is not None:
             agree = (normals - normals[first][number]).abs().amax() < NORMAL_TOLERANCE
             normals = normals[first] if bool(agree) else None
@@ -95,13 +96,13 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
 
 
 def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
-    """Write the mesh; what was there is replaced by the whole file or not at all. InputError.
+    """Write a mesh, completely or not at all.
 
-    `up` as in `read_mesh`: with the same value the mesh comes back. .obj and .glb take every
-    texture except atlases of more than one pixel a face, .ply colours of vertices or faces,
-    .off and .stl none. An OBJ with an image gets an .mtl and a .png of its name beside it.
-    Files hold colours in bytes, save vertex colours in .obj and .glb; in [0, 1], to which they
-    are clamped.
+    With the same `up` as in `read_mesh`, the same mesh is read back. .obj and .glb hold every
+    texture except atlases of more than one pixel per face, .ply colors of vertices or faces,
+    .off and .stl none. An OBJ with an image gets an .mtl and a .png file of the same name.
+    Colors are stored as bytes, except vertex colors in .obj and .glb, and are clamped to [0,
+    1]. Raises InputError for a mesh that the format cannot hold.
     """
     path = Path(path)
     suffix, texture = path.suffix.lower(), mesh.texture
@@ -117,8 +118,8 @@ def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
     }
     if large or not taken.get(suffix, True):
         raise InputError(
-            f"{path}: cannot hold this mesh' {type(texture).__name__}: write .obj or .glb with "
-            "a UVTexture, or the mesh without its texture"
+            f"{path}: cannot hold this mesh's {type(texture).__name__}: write .obj or .glb "
+            "with a UVTexture, or the mesh without its texture"
         )
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: the mesh has no faces: write its points by write_points")
@@ -139,6 +140,7 @@ def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
 
 
 def _check(path: Path, found: MeshContents) -> None:
+    """Raise InputError for meshes without faces and for rows out of range."""
     count = len(found.vertices)
     if len(found.faces) == 0:
         if count:
@@ -156,17 +158,17 @@ def _check(path: Path, found: MeshContents) -> None:
         for face in ((rows < least) | (rows >= most)).any(1).nonzero()[:1, 0].tolist():
             raise InputError(
                 f"{path}: face {face} names the {what} {rows[face].tolist()}, counted from 0, "
-                f"and there are {most}: it is damaged: make or copy it again"
+                f"but there are {most}: the file is damaged: make or copy it again"
             )
 
 
 def _unique_rows(
     rows: Float[Tensor, "rows columns"],
 ) -> tuple[Int[Tensor, "distinct"], Int[Tensor, "rows"]]:
-    """Where each distinct row comes first, in that order; and the number of each row's own."""
-    # 0 and −0 are one place.
+    """The first occurrence of each distinct row, in order, and each row's index among them."""
+    # Adding 0 turns −0 into 0.
     bits = (rows + 0.0).contiguous().view(torch.int32).long()
-    # One number a row is far quicker to sort; where two rows share one, they are told apart.
+    # Sorting one hash per row is much faster; if two rows collide, sort the rows instead.
     key = torch.zeros(len(rows), dtype=torch.long)
     for column in bits.unbind(1):
         key = (key ^ column) * HASH_MULTIPLIER
@@ -188,13 +190,14 @@ def _first_rows(number: Int[Tensor, "rows"]) -> Int[Tensor, "distinct"]:
 
 
 def _unit(normals: Float[Tensor, "vertices 3"]) -> Float[Tensor, "vertices 3"] | None:
-    """None if some have no direction."""
+    """Normalized normals; None if some have no direction."""
     length = normals.norm(dim=1, keepdim=True)
     whole = bool(normals.isfinite().all()) and bool((length > 0).all())
     return (normals / length).float() if whole else None
 
 
 def _up(suffix: str, up: Up | None) -> Up:
+    """The given up axis, or else the format's."""
     return up or ("y" if suffix in (".obj", ".glb", ".gltf") else "z")
 
 
@@ -216,7 +219,7 @@ def _rotated(
 
 
 def _detached(mesh: Mesh) -> Mesh:
-    """On the CPU, without gradients, its colours in [0, 1]."""
+    """The mesh on the CPU, without gradients, with vertex colors in [0, 1]."""
     texture = mesh.texture
     if texture is not None:
         fields = {name: values.detach() for name, values in vars(texture).items()}
@@ -228,7 +231,7 @@ def _detached(mesh: Mesh) -> Mesh:
 
 
 def _one_pixel_per_face(atlas: FaceAtlas) -> UVTexture:
-    """An image with a pixel for each face, whose corners are all at its centre."""
+    """An image with one pixel per face; all corners of a face are at its pixel's center."""
     count = len(atlas.images)
     side = math.ceil(count**0.5)
     image = atlas.images.new_zeros(side * side, 3)

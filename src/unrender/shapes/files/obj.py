@@ -1,9 +1,9 @@
-"""Wavefront OBJ with its materials (MTL).
+"""Wavefront OBJ files with their materials (MTL).
 
-Read: v, with colours behind the place where there are some; vt; f with any number of corners;
-usemtl, mtllib; of materials Kd and map_Kd, the image alone where there is one. Lines and
-points, groups, smoothing and normals are passed over: normals have an index of their own here,
-and a vertex may have several.
+Read: v, with colors after the position if there are any; vt; f with any number of corners;
+usemtl and mtllib; of materials, map_Kd if there is one and else Kd. Lines, points, groups,
+smoothing and normals are ignored: normals have a separate index, so that a vertex may have
+several.
 """
 
 from collections.abc import Iterable
@@ -33,8 +33,8 @@ from unrender.shapes.textures import UVTexture, VertexColors
 
 
 def read_obj(path: Path, colored: bool) -> MeshContents:
-    """The file's triangles, in its order. InputError."""
-    # Names may be of any alphabet; what is not text fails as a number.
+    """The file's triangles, in its order. Raises InputError if it cannot be read."""
+    # Names may use any alphabet; bytes that are not text fail to parse as numbers later.
     text = read_bytes(path).decode("utf-8", "replace").replace("\\\r\n", " ")
     text = text.replace("\\\n", " ")
     vertices: list[str] = []
@@ -51,7 +51,7 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
         elif kind == "vt":
             coordinates.append(rest)
         elif kind == "f":
-            # What counts backward does so from here.
+            # Negative indices are relative to the lines read so far.
             faces.append(
                 _absolute_indices(path, rest, len(vertices), len(coordinates))
                 if "-" in rest
@@ -69,7 +69,9 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
     except InputError:
         raise
     except PARSE_ERRORS as error:
-        raise InputError(f"{path}: is no OBJ file ({one_line(error)}): correct it") from error
+        raise InputError(
+            f"{path}: is not an OBJ file ({one_line(error)}): correct it"
+        ) from error
     triangles = triangulate_fans(path, counts)
     owner = torch.tensor(face_material, dtype=torch.long).repeat_interleave(counts - 2)
     known = _materials(path, libraries, names) if colored and libraries else ()
@@ -89,26 +91,26 @@ def read_obj(path: Path, colored: bool) -> MeshContents:
 def _table(
     path: Path, kind: str, lines: list[str], widths: tuple[int, ...]
 ) -> Float[Tensor, "rows columns"]:
-    """Lines of numbers, as many in each as in the first."""
+    """Lines of numbers as a table; all must have as many numbers as the first."""
     if not lines:
         return torch.zeros(0, 3, dtype=torch.float64)
     width = len(lines[0].split())
     words = " ".join(lines).split()
     if width not in widths or len(words) != width * len(lines):
         raise InputError(
-            f"{path}: a line `{kind}` has not {' or '.join(map(str, widths))} numbers as the "
-            f"first one does, which has {width}: correct it"
+            f"{path}: lines `{kind}` must all have {' or '.join(map(str, widths))} numbers, "
+            f"as many as the first one, which has {width}: correct them"
         )
     numbers = np.fromiter(map(float, words), np.float64, len(words))
     return torch.from_numpy(numbers.reshape(len(lines), width))
 
 
 def _corners(lines: list[str]) -> tuple[Int[Tensor, "corners 2"], Int[Tensor, "polygons"]]:
-    """Rows of the vertex and of the uv of each corner, and the corners of each polygon."""
+    """Vertex and uv rows of each corner, and the number of corners of each polygon."""
     words = " ".join(lines).split()
     counts = torch.tensor([len(line.split()) for line in lines], dtype=torch.long)
     if any("/" in word for word in words):
-        # v, v/vt, v//vn or v/vt/vn: 0 is no row, and so may stand for what is missing.
+        # v, v/vt, v//vn or v/vt/vn: rows count from 1, so 0 can stand for a missing one.
         words = [word.replace("//", "/0/") + "/0" for word in words]
         pairs = [word.split("/", 2)[:2] for word in words]
         flat = np.fromiter((int(index) for pair in pairs for index in pair), np.int64)
@@ -118,7 +120,7 @@ def _corners(lines: list[str]) -> tuple[Int[Tensor, "corners 2"], Int[Tensor, "p
 
 
 def _absolute_indices(path: Path, corners: str, num_vertices: int, num_coordinates: int) -> str:
-    """Corners of a face with rows that count from the first one."""
+    """The corners of a face with relative (negative) indices made absolute."""
     seen = (num_vertices, num_coordinates, 0)
 
     def turned(index: str, count: int) -> str:
@@ -136,7 +138,7 @@ def _absolute_indices(path: Path, corners: str, num_vertices: int, num_coordinat
 def _materials(
     path: Path, libraries: Iterable[str], names: dict[str, int]
 ) -> tuple[Material, ...]:
-    """Those that faces use, in the order of `names`."""
+    """The materials that faces use, in the order of `names`."""
     written: dict[str, tuple[Path, dict[str, str]]] = {}
     for name in libraries:
         file = sibling_file(path, name)
@@ -153,13 +155,14 @@ def _materials(
         if name not in written:
             raise InputError(
                 f"{path}: uses the material {name[:60]!r}, which {', '.join(libraries)[:80]} "
-                "has not: add it there, or read the geometry alone (colored=False)"
+                "does not define: add it there, or read the geometry alone (colored=False)"
             )
         found.append(_material(name, *written[name]))
     return tuple(found)
 
 
 def _material(name: str, file: Path, lines: dict[str, str]) -> Material:
+    """One material from its lines in the MTL file."""
     image = lines.get("map_kd")
     if image is not None:
         if image.startswith("-"):
@@ -180,16 +183,16 @@ def _material(name: str, file: Path, lines: dict[str, str]) -> Material:
 
 
 def write_obj(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
-    """Write the mesh with its vertices' colours, or with an MTL and a PNG beside it.
+    """Write the mesh with its vertex colors, or with an MTL and a PNG file beside it.
 
-    All three take their places once all are written.
+    The files are moved to their final names once all of them are written.
     """
     table, texture = mesh.vertices, mesh.texture
     if isinstance(texture, VertexColors):
         table = torch.cat([table, texture.colors], dim=1)
     lines = ["v " + " ".join(f"{x:.9g}" for x in row) for row in table.tolist()]
     with ExitStack() as files:
-        # Left last to first: the file that names the others comes to its place last.
+        # Exited last to first: the file that refers to the others is moved into place last.
         target = files.enter_context(replacing(path))
         rows = (mesh.faces + 1).tolist()
         if uv is None:

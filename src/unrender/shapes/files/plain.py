@@ -1,7 +1,7 @@
-"""Formats without materials: PLY, STL and OFF.
+"""Mesh formats without materials: PLY, STL and OFF.
 
-PLY and STL are read by trimesh. Colours of OFF's faces and of STL, for which there is no
-agreed way, are passed over.
+PLY and STL are parsed by trimesh. Face colors of OFF and colors of STL, for which there is no
+agreed encoding, are ignored.
 """
 
 import io
@@ -35,7 +35,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def read_ply_mesh(path: Path, colored: bool) -> MeshContents:
-    """Triangles and polygons, with the colours of vertices or else of faces. InputError."""
+    """Triangles and polygons, with vertex colors or else face colors.
+
+    Raises InputError if the file cannot be read.
+    """
     from trimesh.exchange.ply import load_ply  # noqa: PLC0415 - half a second
 
     content = read_bytes(path)
@@ -53,7 +56,7 @@ def read_ply_mesh(path: Path, colored: bool) -> MeshContents:
         polygons = np.zeros((0, 3)) if faces is None else np.asarray(faces)
         for name, rows in (("vertex", vertices), ("face", polygons)):
             count = elements.get(name, {}).get("length", 0)
-            # Quads that trimesh has cut are more, but never fewer.
+            # Quads that trimesh has split are more rows, but there are never fewer.
             if len(rows) < count:
                 raise InputError(
                     f"{path}: has {len(rows)} of {count} elements `{name}`: copy it again"
@@ -69,7 +72,9 @@ def read_ply_mesh(path: Path, colored: bool) -> MeshContents:
         if face_colors is not None:
             face_colors = face_colors.repeat_interleave(cut, dim=0)
             if len(face_colors) != len(triangles):
-                raise InputError(f"{path}: has colours of mixed polygons: triangulate it")
+                raise InputError(
+                    f"{path}: has colors on polygons of different sizes: triangulate it"
+                )
         normals = found.get("vertex_normals")
         return MeshContents(
             torch.from_numpy(vertices.astype(np.float64)),
@@ -81,24 +86,27 @@ def read_ply_mesh(path: Path, colored: bool) -> MeshContents:
 
 
 def _unit_range(path: Path, values: Array | None) -> Float[Tensor, "rows 3"] | None:
-    """RGB in [0, 1] of bytes, or of floats that are so already."""
+    """RGB in [0, 1] from integers, or from floats that are in this range already."""
     if values is None:
         return None
     scale = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
     colors = torch.from_numpy(values[:, :3].astype(np.float64)) / scale
     if not bool(((colors >= 0) & (colors <= 1)).all()):
-        raise InputError(f"{path}: has colours outside of [0, 1]: write them as bytes")
+        raise InputError(f"{path}: has colors outside of [0, 1]: write them as bytes")
     return colors
 
 
 def read_stl(path: Path) -> MeshContents:
-    """Triangles, each with corners of its own, binary or text. InputError."""
+    """Triangles with three vertices each, from a binary or text file.
+
+    Raises InputError if the file cannot be read.
+    """
     from trimesh.exchange.stl import load_stl  # noqa: PLC0415 - half a second
 
     content = read_bytes(path)
     with _reporting_errors(path, "STL"):
         found = cast(dict[str, Any], load_stl(io.BytesIO(content)))
-        # Text of several solids comes apart.
+        # Text files with several solids are parsed into several parts.
         parts = cast(Mapping[str, dict[str, Any]], found.get("geometry", {"": found}))
         corners = [part["vertices"].astype(np.float64) for part in parts.values()]
         vertices = torch.from_numpy(np.concatenate([np.zeros((0, 3)), *corners]))
@@ -106,22 +114,25 @@ def read_stl(path: Path) -> MeshContents:
 
 
 def read_off(path: Path) -> MeshContents:
-    """Polygons; the colours of vertices in COFF are passed over too. InputError."""
+    """Polygons of an OFF file; vertex colors in COFF are ignored.
+
+    Raises InputError if the file cannot be read.
+    """
     lines = read_bytes(path).decode("utf-8", "replace").splitlines()
     rows = [words for line in lines if (words := line.partition("#")[0].split())]
     with _reporting_errors(path, "OFF"):
         name = rows[0][0]
         start = name.find("OFF") + 3
         if start < 3 or name[: start - 3] not in ("", "C", "N", "CN", "ST"):
-            raise InputError(f"{path}: is no OFF file: it does not begin with `OFF`")
-        # Some files have the counts right behind the name.
+            raise InputError(f"{path}: is not an OFF file: it does not begin with `OFF`")
+        # Some files have the counts on the first line.
         counts = [name[start:], *rows[0][1:]] if name[start:] else rows[0][1:] or rows[1]
         first = 1 if name[start:] or rows[0][1:] else 2
         num_vertices, num_faces = int(counts[0]), int(counts[1])
         if min(num_vertices, num_faces) < 0 or num_vertices + num_faces > len(rows) - first:
             raise InputError(
-                f"{path}: announces {num_vertices} vertices and {num_faces} faces on "
-                f"{len(rows) - first} lines: copy it again"
+                f"{path}: announces {num_vertices} vertices and {num_faces} faces, but has "
+                f"{len(rows) - first} lines for them: copy it again"
             )
         table = rows[first : first + num_vertices]
         vertices = torch.tensor([[float(word) for word in row[:3]] for row in table])
@@ -140,14 +151,14 @@ def read_off(path: Path) -> MeshContents:
 
 @contextmanager
 def _reporting_errors(path: Path, kind: str) -> Generator[None]:
-    """What a parser raises, or warns of, as an InputError; it is not to print."""
+    """Raise a parser's errors and warnings as InputError, and silence its log."""
     log = logging.getLogger("trimesh")
     silent = log.disabled
     log.disabled = True
     try:
-        # NaNs of some kinds make numpy warn; they are refused where they matter.
+        # numpy warns of signaling NaNs; NaNs are rejected later, where they matter.
         with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-            # Of numpy: text after which numbers were expected.
+            # numpy's warning for text where numbers were expected.
             warnings.filterwarnings("error", "string or file could not be read")
             yield
     except InputError:
@@ -162,7 +173,7 @@ def _reporting_errors(path: Path, kind: str) -> Generator[None]:
 
 
 def write_ply_mesh(path: Path, mesh: Mesh) -> None:
-    """Vertices with colours in bytes and normals, and triangles with theirs."""
+    """Write vertices with normals and colors, and triangles with colors; colors are bytes."""
     columns = _columns(("x", "y", "z"), mesh.vertices.float())
     if mesh.normals is not None:
         columns |= _columns(("nx", "ny", "nz"), mesh.normals.float())
@@ -180,7 +191,7 @@ def _columns(names: tuple[str, ...], values: Tensor) -> dict[str, Array]:
 
 
 def write_off(path: Path, mesh: Mesh) -> None:
-    """Text; places to nine digits, which is what single precision has."""
+    """Write a text file; nine digits preserve single precision."""
     lines = ["OFF", f"{len(mesh.vertices)} {len(mesh.faces)} 0"]
     lines += [f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
     lines += [f"3 {a} {b} {c}" for a, b, c in mesh.faces.tolist()]
@@ -189,7 +200,7 @@ def write_off(path: Path, mesh: Mesh) -> None:
 
 
 def write_stl(path: Path, mesh: Mesh) -> None:
-    """Binary; triangles no longer know which of their corners are one."""
+    """Write a binary file; triangles do not share vertices in STL."""
     kind = [("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")]
     rows = np.zeros(len(mesh.faces), np.dtype(kind))
     normals = torch.nn.functional.normalize(face_normals(mesh.vertices, mesh.faces), dim=1)

@@ -1,7 +1,7 @@
-"""PLY files: a header, then the numbers of vertices and, of meshes, faces.
+"""PLY files: a header, then the values of vertices and of a mesh's faces.
 
-http://paulbourke.net/dataformats/ply/. Read: the vertices' numbers, ascii or binary, by name.
-Written: binary, little-endian.
+http://paulbourke.net/dataformats/ply/. Vertex columns are read by name, from ASCII or binary
+files. Files are written as little-endian binary.
 """
 
 from collections.abc import Mapping
@@ -43,17 +43,20 @@ MAX_BYTES = 8 << 30
 @dataclass(frozen=True)
 class _Header:
     kind: str
-    """ascii, or one of ORDERS."""
+    """"ascii", or one of ORDERS."""
     count: int
-    """Of vertices."""
+    """Number of vertices."""
     columns: tuple[tuple[str, str], ...]
-    """Name and type of a vertex' numbers."""
+    """Name and type of each vertex property."""
     size: int
-    """Bytes of the header."""
+    """Size of the header in bytes."""
 
 
 def read_ply(path: Path) -> dict[str, Array]:
-    """The vertices' columns by name; faces are passed over. Raises InputError."""
+    """The vertex columns by name; faces are ignored.
+
+    Raises InputError for files that cannot be read.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB: use fewer points")
@@ -68,7 +71,7 @@ def read_ply(path: Path) -> dict[str, Array]:
     row = np.dtype([(name, ORDERS[header.kind] + kind) for name, kind in header.columns])
     if header.count * row.itemsize > len(content) - header.size:
         raise InputError(
-            f"{path}: announces {header.count} vertices of {row.itemsize} bytes, and holds "
+            f"{path}: announces {header.count} vertices of {row.itemsize} bytes, but has "
             f"{len(content) - header.size} bytes: it is truncated: copy it again"
         )
     table = np.frombuffer(content, row, header.count, header.size)
@@ -79,7 +82,7 @@ def _read_header(path: Path, content: bytes) -> _Header:
     end = content.find(b"end_header", 0, MAX_HEADER_BYTES)
     stop = content.find(b"\n", end) + 1
     if not content.startswith(b"ply") or end < 0 or stop == 0:
-        raise InputError(f"{path}: is no PLY file: it has no header from `ply` to `end_header`")
+        raise InputError(f"{path}: is not a PLY file: no header from `ply` to `end_header`")
     kind, count, element = "", 0, ""
     columns: list[tuple[str, str]] = []
     before = False
@@ -116,7 +119,7 @@ def _read_ascii(path: Path, content: bytes, header: _Header) -> dict[str, Array]
         rows = [[float(word) for word in line.split()] for line in lines[: header.count]]
         table = np.array(rows, np.float64).reshape(header.count, len(header.columns))
     except ValueError as error:
-        raise InputError(f"{path}: a vertex is not as the header says ({error})") from error
+        raise InputError(f"{path}: a vertex does not match the header ({error})") from error
     return {name: table[:, k].astype(kind) for k, (name, kind) in enumerate(header.columns)}
 
 
@@ -126,9 +129,10 @@ def write_ply(
     faces: Array | None = None,
     of_faces: Mapping[str, Array] | None = None,
 ) -> None:
-    """Write vertices, and triangles [faces, 3] where there are some; whole or not at all.
+    """Write vertices, and optionally triangles, completely or not at all.
 
-    `of_faces` are columns of the triangles.
+    `columns` are those of the vertices, `faces` has shape [faces, 3], and `of_faces` are
+    columns of the faces.
     """
     kinds = {name: values.dtype.str[1:] for name, values in columns.items()}
     (count,) = {len(values) for values in columns.values()}

@@ -1,9 +1,9 @@
-"""Clouds of points on disk: PLY, NPZ and XYZ.
+"""Point cloud files: PLY, NPZ and XYZ.
 
-PLY: x y z, red green blue, nx ny nz by name; faces are passed over. NPZ: `points` [n, 3], and
-`colors` and `normals` if there are any, in floats; the one array of a file of one may have any
-name. XYZ: text, with three numbers a line, or six: a normal behind the place. Axes stay as they
-are. A file of one point is a cloud like any other; one of none is refused.
+PLY: columns x y z, red green blue and nx ny nz by name; faces are ignored. NPZ: `points` [n,
+3], and optionally `colors` and `normals`, as floats; the array of a file with only one may have
+any name. XYZ: text with three numbers per line, or six if normals follow positions. Axes are
+not rotated. A file without points is rejected.
 """
 
 import zipfile
@@ -21,12 +21,15 @@ from unrender.shapes.files.ply import read_ply, write_ply
 from unrender.shapes.points import PointCloud
 
 MAX_BYTES = 2 << 30
-"""Larger text files are refused before they are read."""
+"""Larger text files are rejected before they are read."""
 POINT_SUFFIXES = (".ply", ".npz", ".xyz")
 
 
 def read_points(path: str | Path) -> PointCloud:
-    """The file's points, in single precision. InputError, one line, for what is no cloud."""
+    """Read a point cloud, in single precision.
+
+    Raises InputError, with a one-line message, for a file that cannot be read.
+    """
     path = Path(path)
     readers = {".ply": _from_ply, ".npz": _from_npz, ".xyz": _from_xyz}
     if path.suffix.lower() not in readers:
@@ -34,8 +37,8 @@ def read_points(path: str | Path) -> PointCloud:
             f"{path}: is not a point cloud file: convert it to {', '.join(POINT_SUFFIXES)}"
         )
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    # What is not finite, or not in single precision, is refused below: numpy is not to warn.
+        raise InputError(f"{path}: not found: check the path")
+    # Values that are NaN, Inf or too large for single precision are rejected below.
     with np.errstate(invalid="ignore", over="ignore"):
         cloud = readers[path.suffix.lower()](path)
     if len(cloud) == 0:
@@ -44,7 +47,7 @@ def read_points(path: str | Path) -> PointCloud:
         raise InputError(f"{path}: point {row} is not finite: correct it")
     colors, normals = cloud.colors, cloud.normals
     if colors is not None and not bool(((colors >= 0) & (colors <= 1)).all()):
-        raise InputError(f"{path}: has colours outside of [0, 1]: correct them")
+        raise InputError(f"{path}: has colors outside of [0, 1]: correct them")
     if normals is not None:
         if not bool(normals.isfinite().all()):
             raise InputError(f"{path}: has normals that are not finite: correct them")
@@ -53,9 +56,10 @@ def read_points(path: str | Path) -> PointCloud:
 
 
 def write_points(path: str | Path, cloud: PointCloud) -> None:
-    """Write all points, whole or not at all. InputError.
+    """Write a point cloud, completely or not at all.
 
-    Colours are bytes in .ply; .xyz holds none.
+    Colors are stored as bytes in .ply; .xyz has none. Raises InputError for an empty cloud and
+    for colors in .xyz.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -78,7 +82,7 @@ def write_points(path: str | Path, cloud: PointCloud) -> None:
         write_arrays(path, {name: values.numpy() for name, values in named.items()})
     else:
         if cloud.colors is not None:
-            raise InputError(f"{path}: .xyz holds no colours: write .ply or .npz")
+            raise InputError(f"{path}: .xyz cannot hold colors: write .ply or .npz")
         parts = [cloud.points] if cloud.normals is None else [cloud.points, cloud.normals]
         rows = torch.cat(parts, dim=1).tolist()
         with replacing(path) as temporary:
@@ -105,7 +109,7 @@ def _from_ply(path: Path) -> PointCloud:
 
     points = three("x", "y", "z")
     if points is None:
-        raise InputError(f"{path}: has no columns x, y and z: it holds no points")
+        raise InputError(f"{path}: has no columns x, y and z: it has no points")
     return PointCloud(points, three("red", "green", "blue"), three("nx", "ny", "nz"))
 
 
@@ -132,7 +136,7 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
     for name, (shape, dtype) in headers.items():
         if len(shape) != 2 or shape[1] != 3 or (name == "colors" and dtype.kind != "f"):
             raise InputError(
-                f"{path}: `{name}` is {dtype} of shape {shape}; it must be floats, n x 3"
+                f"{path}: `{name}` is {dtype} of shape {shape}: it must be floats, n x 3"
             )
 
 
@@ -147,7 +151,8 @@ def _from_xyz(path: Path) -> PointCloud:
         table = torch.from_numpy(numbers.reshape(len(lines), width)).float()
     except ValueError as error:
         raise InputError(
-            f"{path}: is no table of numbers ({' '.join(str(error).split())[:120]}): correct it"
+            f"{path}: is not a table of numbers ({' '.join(str(error).split())[:120]}): "
+            "correct it"
         ) from error
     if width not in (3, 6):
         raise InputError(f"{path}: has {width} numbers a line: give 3, or 6 with normals")

@@ -1,4 +1,4 @@
-"""Gaussians in the .ply that viewers and other programs read.
+"""Gaussian splats in the .ply layout that viewers and other programs read.
 
 The layout of Kerbl et al.'s program: x y z, nx ny nz (zeros), f_dc_0 to 2 (the constant
 harmonic), f_rest_* (the other harmonics, all of red, then green, then blue), opacity (logit),
@@ -19,7 +19,7 @@ from unrender.shapes.files.ply import read_ply, write_ply
 
 @dataclass(frozen=True)
 class Splats:
-    """Gaussians in the numbers of scenes/gaussians.py."""
+    """Parameters of Gaussians, as defined in fields/gaussians.py."""
 
     means: Float[Tensor, "splats 3"]
     log_scales: Float[Tensor, "splats 3"]
@@ -30,7 +30,7 @@ class Splats:
 
 
 def write_splats(path: str | Path, splats: Splats) -> None:
-    """Write the file, whole or not at all."""
+    """Write the file, completely or not at all."""
 
     def columns(prefix: str, values: Tensor) -> dict[str, np.ndarray]:
         array = values.detach().cpu().float().numpy()
@@ -48,14 +48,14 @@ def write_splats(path: str | Path, splats: Splats) -> None:
 
 
 def read_splats(path: str | Path) -> Splats:
-    """Gaussians of a file in this layout. Raises InputError."""
+    """Read the Gaussians of a file in this layout. Raises InputError if it cannot be read."""
     path = Path(path)
     found = read_ply(path)
 
     def columns(names: list[str]) -> Tensor:
         missing = [name for name in names if name not in found]
         if missing:
-            raise InputError(f"{path}: has no column `{missing[0]}`: it holds no Gaussians")
+            raise InputError(f"{path}: has no column `{missing[0]}`: it has no Gaussians")
         return torch.from_numpy(np.stack([found[name] for name in names], 1)).float()
 
     rest = sorted(
@@ -77,5 +77,5 @@ def read_splats(path: str | Path) -> Splats:
         harmonics.contiguous(),
     )
     if not all(bool(values.isfinite().all()) for values in vars(splats).values()):
-        raise InputError(f"{path}: holds numbers that are not finite: write it again")
+        raise InputError(f"{path}: contains NaN or Inf: write it again")
     return splats

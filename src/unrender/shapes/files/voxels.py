@@ -1,10 +1,11 @@
-"""Voxels in files: .npz, and the .binvox of Min's voxelizer.
+"""Voxel grid files: .npz, and the .binvox format of Min's voxelizer.
 
-.npz: `values` [x, y, z], numbers; `low` [3], the box' lowest corner; `cell`, a cube's side.
+.npz: `values` [x, y, z]; `low` [3], the box's lowest corner; `cell`, the side of a cell.
 
-.binvox (https://www.patrickmin.com/binvox/binvox.html): a header, then pairs of bytes, a value
-of 0 or 1 and how many cells have it. Of d³ cells, y runs fastest, then z, then x; the box is a
-cube of side `scale` whose lowest corner is `translate`.
+.binvox (https://www.patrickmin.com/binvox/binvox.html): a header, then run-length encoded
+values: pairs of bytes, a value of 0 or 1 and the number of cells that have it. There are d³
+cells; y varies fastest, then z, then x. The box is a cube of side `scale` whose lowest corner
+is `translate`.
 """
 
 import math
@@ -19,28 +20,29 @@ from unrender.files import Array, Header, read_arrays, replacing, write_arrays
 from unrender.shapes.voxels import VoxelGrid
 
 MAX_SIDE = 512
-"""Cells along each side of a cube."""
+"""Maximum number of cells along each side of a cube."""
 MAX_CELLS = MAX_SIDE**3
 MAX_HEADER_BYTES = 1 << 16
 MAX_LINES = 100
 
 
 def read_voxels(path: str | Path) -> VoxelGrid:
-    """Read a .npz or .binvox. Raises InputError for what is not as this module says."""
+    """Read a .npz or .binvox file. Raises InputError if it cannot be read."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+        raise InputError(f"{path}: not found: check the path")
     if path.suffix.lower() == ".npz":
         return _read_npz(path)
     if path.suffix.lower() == ".binvox":
         return _read_binvox(path)
-    raise InputError(f"{path}: voxels are read from .npz and .binvox; change the ending")
+    raise InputError(f"{path}: voxels are read from .npz and .binvox: change the ending")
 
 
 def write_voxels(path: str | Path, grid: VoxelGrid, level: float = 0.5) -> None:
-    """Write a .npz with all values, or a .binvox of the cells above the level.
+    """Write a .npz file of all values, or a .binvox file of the cells above the level.
 
-    Whole or not at all. Raises InputError for other endings, and for a .binvox of no cube.
+    The file is written completely or not at all. Raises InputError for other endings, and for a
+    .binvox file of a grid that is not a cube.
     """
     path = Path(path)
     if path.suffix.lower() == ".npz":
@@ -53,7 +55,7 @@ def write_voxels(path: str | Path, grid: VoxelGrid, level: float = 0.5) -> None:
     elif path.suffix.lower() == ".binvox":
         _write_binvox(path, grid, level)
     else:
-        raise InputError(f"{path}: voxels are written as .npz or .binvox; change the ending")
+        raise InputError(f"{path}: voxels are written as .npz or .binvox: change the ending")
 
 
 def _read_npz(path: Path) -> VoxelGrid:
@@ -63,7 +65,7 @@ def _read_npz(path: Path) -> VoxelGrid:
     cell = float(arrays["cell"])
     _check_place(path, (x, y, z), cell)
     if not bool(values.isfinite().all()):
-        raise InputError(f"{path}: `values` has NaN or infinite numbers; make it again")
+        raise InputError(f"{path}: `values` contains NaN or Inf: make it again")
     return VoxelGrid(values, (x, y, z), cell)
 
 
@@ -71,7 +73,7 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
     shape, _ = headers["values"]
     if len(shape) != 3 or not 0 < math.prod(shape) <= MAX_CELLS:
         raise InputError(
-            f"{path}: `values` is of shape {shape}; it must be x, y, z, at most {MAX_CELLS:,}"
+            f"{path}: `values` is of shape {shape}: it must be x, y, z, at most {MAX_CELLS:,}"
         )
     for name, expected in (("low", (3,)), ("cell", ())):
         if headers[name][0] != expected:
@@ -81,8 +83,8 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
 def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
     if not (all(map(math.isfinite, low)) and 0 < cell < math.inf):
         raise InputError(
-            f"{path}: its cells of side {cell} from {low} are nowhere; give finite numbers and "
-            "a positive side"
+            f"{path}: has cells of side {cell} from {low}: give a finite corner and a "
+            "finite, positive side"
         )
 
 
@@ -90,15 +92,15 @@ def _read_binvox(path: Path) -> VoxelGrid:
     with path.open("rb") as stream:
         content = stream.read(MAX_HEADER_BYTES + 2 * MAX_CELLS)
         if stream.read(1):
-            raise InputError(f"{path}: is larger than any {MAX_CELLS:,} cells; use fewer")
+            raise InputError(f"{path}: is larger than {MAX_CELLS:,} cells can be: use fewer")
     if not content.startswith(b"#binvox"):
-        raise InputError(f"{path}: does not begin with `#binvox`: it is no .binvox")
+        raise InputError(f"{path}: does not begin with `#binvox`: it is not a .binvox file")
     fields = {"dim": [0.0], "translate": [0.0, 0.0, 0.0], "scale": [1.0]}
     end = 0
     for number in count():
         start, end = end, content.find(b"\n", end, MAX_HEADER_BYTES) + 1
         if end == 0 or number > MAX_LINES:
-            raise InputError(f"{path}: its header has no line `data`; copy it again")
+            raise InputError(f"{path}: its header has no line `data`: copy it again")
         line = content[start:end].split(b"#")[0].decode("ascii", "replace")
         name, *words = line.split() or [""]
         if name == "data":
@@ -106,10 +108,10 @@ def _read_binvox(path: Path) -> VoxelGrid:
         if name in fields:
             fields[name] = _numbers(path, name, words, 1 if name == "scale" else 3)
         elif name:
-            raise InputError(f"{path}: the header says {name[:40]!r}; write it again")
+            raise InputError(f"{path}: the header says {name[:40]!r}: write it again")
     side, *others = fields["dim"]
     if not (1 <= side <= MAX_SIDE and side == int(side) and others == [side] * 2):
-        raise InputError(f"{path}: is of {fields['dim']} cells; it must be a cube of 1 to 512³")
+        raise InputError(f"{path}: has {fields['dim']} cells: it must be a cube of 1 to 512³")
     size = int(side)
     x, y, z = fields["translate"]
     _check_place(path, (x, y, z), fields["scale"][0] / size)
@@ -131,15 +133,15 @@ def _numbers(path: Path, name: str, words: list[str], expected: int) -> list[flo
 
 
 def _decode_runs(path: Path, runs: Array, cells: int) -> Array:
-    """The cells of all runs, whose sum is checked before any is written out."""
+    """The cells of all runs; their total is checked before memory is allocated."""
     values, lengths = runs[: len(runs) // 2 * 2].reshape(-1, 2).T
     total = int(lengths.sum(dtype=np.int64))
     if len(runs) % 2 or total != cells:
         raise InputError(
-            f"{path}: holds {total} cells of {cells}: it is damaged or truncated: copy it again"
+            f"{path}: has {total} of {cells} cells: it is damaged or truncated: copy it again"
         )
     if values.size and values.max() > 1:
-        raise InputError(f"{path}: has a cell of value {values.max()}; they are 0 or 1")
+        raise InputError(f"{path}: has a cell of value {values.max()}: values must be 0 or 1")
     return np.repeat(values, lengths)
 
 
@@ -147,12 +149,12 @@ def _write_binvox(path: Path, grid: VoxelGrid, level: float) -> None:
     size, *others = grid.values.shape
     if others != [size] * 2:
         raise InputError(
-            f"{path}: .binvox holds cubes, not {tuple(grid.values.shape)} cells; write a .npz"
+            f"{path}: .binvox holds cubes, not {tuple(grid.values.shape)} cells: write .npz"
         )
     filled = grid.filled(level).cpu().transpose(1, 2).flatten().numpy().astype(np.uint8)
     starts = np.flatnonzero(np.diff(filled, prepend=2))
     lengths = np.diff(starts, append=filled.size)
-    # A run has at most 255 cells: longer ones are several.
+    # A run has at most 255 cells: longer ones are split.
     parts = -(-lengths // 255)
     runs = np.full((int(parts.sum()), 2), 255, np.uint8)
     runs[:, 0] = np.repeat(filled[starts], parts)

@@ -14,7 +14,7 @@ from unrender.evaluation.scores import Scores
 from unrender.training.method import DataKind, Description, Evaluation, Fitted
 
 SEED = 0
-"""Of the choice of one image per shape."""
+"""Random seed for choosing one image per shape."""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ class ViewsEvaluation:
 
     views: Views
     images: ImageEvaluation | None
-    """Of a method that makes images."""
+    """For methods that render images."""
     estimate: PoseEstimate | None
-    """Of a method that finds poses, and `poses` its errors."""
+    """For methods that estimate poses; `poses` are its errors."""
     poses: PoseScores | None
 
 

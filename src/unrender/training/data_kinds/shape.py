@@ -35,9 +35,9 @@ from unrender.training.method import (
 from unrender.training.progress_video import ProgressVideo
 
 POINTS = 50_000
-"""Sampled on each surface for scoring."""
+"""Number of points sampled on each surface for evaluation."""
 SEED = 1
-"""Of these points."""
+"""Random seed of these points."""
 FILM_SIZE = 160
 FILM_TURN = 36
 """Frames in which the outcome turns once about itself."""

@@ -1,0 +1,204 @@
+"""How easy the library is to enter: start-up, examples, tree and words.
+
+    python benchmarks/house.py [--only PART ...] [--out FILE]
+
+Parts: start (import and help), examples, tree, loss (from disk to the first loss), words,
+golden and tests (`make test` in a fresh clone, which takes minutes).
+"""
+
+import argparse
+import ast
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import record
+from record import Figures, figure
+
+SOURCE = record.ROOT / "src/unrender"
+OUT = record.ROOT / "benchmarks/results/house.json"
+REPEATS = 7
+FREE = {"__init__", "__main__", "errors", "files"}
+"""Modules that may stand at the top."""
+PICTURE = """
+import unrender as ur
+run = ur.fit("instant-ngp-fast", "bricks", steps=30, progress=False)
+run.render(ur.turntable(1), size=64).save("picture.png")
+"""
+"""From nothing to the image of a fitted scene."""
+
+
+def start(_arguments: argparse.Namespace) -> Figures:
+    """Seconds of `import unrender`, `unrender --help` and `unrender fit --help`, warm."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, unrender; print('torch' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    within = (
+        "import time; b = time.perf_counter(); import unrender; print(time.perf_counter()-b)"
+    )
+    imports = [
+        float(subprocess.check_output([sys.executable, "-c", within], text=True))
+        for _ in range(REPEATS)
+    ]
+    figures = {
+        "import_seconds": figure(min(imports), "s", at_most=0.2),
+        "import_loads_torch": figure(float(loaded == "True"), "", at_most=0),
+    }
+    for name, words, bound in (
+        ("help_seconds", ("--help",), 0.6),
+        ("fit_help_seconds", ("fit", "--help"), 1.5),
+    ):
+        times: list[float] = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "unrender", *words], capture_output=True, check=True
+            )
+            times.append(time.perf_counter() - began)
+        figures[name] = figure(min(times), "s", at_most=bound)
+    return figures
+
+
+def examples(_arguments: argparse.Namespace) -> Figures:
+    """Lines that import from the library in all examples, and lines to a first picture."""
+    count = 0
+    for path in (record.ROOT / "examples").glob("*.py"):
+        lines = path.read_text().splitlines()
+        count += sum(bool(re.match(r"(from|import) unrender\b", line)) for line in lines)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-c", PICTURE], cwd=folder, check=True)
+        assert (Path(folder) / "picture.png").exists(), "the snippet draws a picture"
+    lines = len(PICTURE.strip().splitlines())
+    return {
+        "example_import_lines": figure(count, "lines", at_most=45),
+        "lines_to_a_picture": figure(lines, "lines", at_most=3),
+    }
+
+
+def tree(_arguments: argparse.Namespace) -> Figures:
+    """Modules at the top of the package, and checks of a method's class."""
+    modules = {path.stem for path in SOURCE.glob("*.py")} - FREE
+    checks = 0
+    pattern = re.compile(r"isinstance\(\s*[\w.]*method, (?!str|dict)")
+    for path in SOURCE.rglob("*.py"):
+        checks += len(pattern.findall(path.read_text()))
+    return {
+        "top_level_modules": figure(len(modules), "modules", at_most=0),
+        "isinstance_on_methods": figure(checks, "", at_most=3),
+    }
+
+
+def loss(_arguments: argparse.Namespace) -> Figures:
+    """Files, and their lines, in which a function runs from disk to the first loss.
+
+    instant-ngp-fast is fitted to a Blender folder. A profiler counts the files of the library
+    in which a Python function is called between `ur.fit` and the first loss; code that runs at
+    import, tests and third parties are left out. Lines are those of these files that are not
+    blank.
+    """
+    import unrender as ur  # noqa: PLC0415 - imported here, so that other parts do without torch
+    from unrender.training import fit  # noqa: PLC0415
+
+    class FirstLossError(Exception):
+        """Ends the fit."""
+
+    def stop(*_: Any) -> Any:
+        raise FirstLossError
+
+    files: set[str] = set()
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        in_function = code.co_flags & 2 and code.co_name != "<module>"
+        if event == "call" and in_function and code.co_filename.startswith(str(SOURCE)):
+            files.add(code.co_filename)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bricks"
+        ur.load("bricks", downscale=8).train[:10].save(path)
+        before, fit._total = fit._total, stop  # pyright: ignore[reportPrivateUsage]
+        threading.setprofile(note)
+        sys.setprofile(note)
+        try:
+            ur.fit("instant-ngp-fast", path, steps=1, progress=False)
+        except FirstLossError:
+            pass
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            fit._total = before  # pyright: ignore[reportPrivateUsage]
+    lines = sum(
+        bool(line.strip()) for file in files for line in Path(file).read_text().splitlines()
+    )
+    return {
+        "files_to_first_loss": figure(len(files), "files", at_most=22),
+        "lines_to_first_loss": figure(lines, "lines", at_most=2800),
+    }
+
+
+def words(_arguments: argparse.Namespace) -> Figures:
+    """Docstrings, also of attributes, that begin with "Of "."""
+    count = 0
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            text = node.value if isinstance(node, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                count += text.value.startswith("Of ")
+    return {"docstrings_beginning_with_of": figure(count, "docstrings", at_most=5)}
+
+
+def golden(_arguments: argparse.Namespace) -> Figures:
+    """Presets whose losses differ from the committed ones."""
+    command = [sys.executable, str(record.ROOT / "benchmarks/golden.py")]
+    outcome = subprocess.run(command, check=False)
+    changed = 0 if outcome.returncode == 0 else 1
+    return {"golden_losses_changed": figure(changed, "", at_most=0)}
+
+
+def tests(_arguments: argparse.Namespace) -> Figures:
+    """Minutes of `make test` in a fresh clone whose environment is installed already."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "unrender"
+        subprocess.run(["git", "clone", "--quiet", str(record.ROOT), str(clone)], check=True)
+        python = [sys.executable, "-m", "venv", str(clone / ".venv")]
+        subprocess.run(python, check=True)
+        environment = {**os.environ, "PIP_QUIET": "1"}
+        subprocess.run(["make", "install"], cwd=clone, check=True, env=environment)
+        subprocess.run(["make", ".venv/.installed-dev"], cwd=clone, check=True, env=environment)
+        began = time.perf_counter()
+        subprocess.run(["make", "test"], cwd=clone, check=True)
+        minutes = (time.perf_counter() - began) / 60
+    return {"make_test_minutes": figure(minutes, "min", at_most=5)}
+
+
+PARTS = {
+    "start": start,
+    "examples": examples,
+    "tree": tree,
+    "loss": loss,
+    "words": words,
+    "golden": golden,
+    "tests": tests,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--seed", type=int, default=0)
+    record.merge(PARTS, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
