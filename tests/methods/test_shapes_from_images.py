@@ -234,7 +234,10 @@ def test_the_mean_answer_starts_on_the_shapes(shapes: ImageShapePairs) -> None:
 
 def test_without_what_a_method_learns_from(shapes: ImageShapePairs) -> None:
     bare = replace(shapes, voxels=None, queries=None, occupied=None)
-    for name, match in (("voxels", "without voxels"), ("occupancy", "without occupancy samples")):
+    for name, match in (
+        ("voxels", "without voxels"),
+        ("occupancy", "without occupancy samples"),
+    ):
         method = TINY[name][0]
         model = method.build(bare, torch.Generator().manual_seed(0))
         with pytest.raises(InputError, match=match):
