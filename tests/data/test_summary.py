@@ -64,10 +64,10 @@ def lensed(given: Views, row: int, column: int, value: float) -> Views:
         (turned, "1 of 6 cameras look away"),
         (copied, "Same camera position: view 1 and view 3"),
         (copied, "Same image: view 1 and view 3"),
-        (lambda v: lensed(v, 0, 2, 31.0), "off the centre"),
+        (lambda v: lensed(v, 0, 2, 31.0), "off the center"),
         (lambda v: lensed(v, 0, 0, 90.0), "Focal lengths differ by a factor of 2.2"),
         (lambda v: lensed(v, 1, 1, 60.0), "not square"),
-        (lambda v: replace(v, images=torch.ones_like(v.images)), "One constant colour: view 0"),
+        (lambda v: replace(v, images=torch.ones_like(v.images)), "One constant color: view 0"),
         (lambda v: replace(v, points=v.points + 100), "visible to any camera"),
     ],
 )

@@ -34,7 +34,7 @@ class LoadOptions:
     """How posed images are read."""
 
     background: Background = "auto"
-    """Colour behind images without alpha: white, black, or opaque for photographs whose
+    """Color behind images without alpha: white, black, or opaque for photographs whose
     background belongs to the scene; auto looks at the borders of the images."""
     downscale: int = 1
     """Integer factor by which images are downscaled."""
@@ -44,7 +44,7 @@ class LoadOptions:
     """Folder with a mask for each image, of the same name and size: white where the object is,
     black elsewhere."""
     ball: tuple[float, float, float, float] | None = None
-    """Centre (x, y, z) and radius of the scene's bounding sphere, in the data's units; by
+    """Center (x, y, z) and radius of the scene's bounding sphere, in the data's units; by
     default estimated from the cameras."""
     light: BuiltInLight = "direct"
     """Light in a built-in scene: direct, or path for soft shadows and indirect light, which
@@ -204,7 +204,7 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     """The views with a given bounding sphere. InputError if no camera sees it."""
     center, radius = torch.tensor(ball[:3]), ball[3]
     if not (bool(center.isfinite().all()) and 0 < radius < math.inf):
-        raise InputError(f"--ball {ball}: give a finite centre and a radius above 0")
+        raise InputError(f"--ball {ball}: give a finite center and a radius above 0")
     cameras = views.cameras
     count = len(cameras)
     pixel, depth = cameras.project(torch.arange(count), center.expand(count, 3))
@@ -214,7 +214,7 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     off = torch.maximum(-pixel, pixel - size).amax(1)
     inside = (cameras.centers - center).norm(dim=1) <= radius
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
-        raise InputError(f"--ball {ball}: no camera sees any of it: check its centre and unit")
+        raise InputError(f"--ball {ball}: no camera sees any of it: check its center and unit")
     return replace(views, ball=torch.tensor(ball))
 
 

@@ -38,13 +38,13 @@ class Picture:
 
     @property
     def colors(self) -> Float[Tensor, "pixels channels"]:
-        """The colours of all pixels, row by row."""
+        """The colors of all pixels, row by row."""
         return self.pixels.flatten(0, 1)
 
     def sample(
         self, count: int, generator: torch.Generator
     ) -> tuple[Float[Tensor, "sampled 2"], Float[Tensor, "sampled channels"]]:
-        """Centres and colours of pixels sampled uniformly with replacement.
+        """Centers and colors of pixels sampled uniformly with replacement.
 
         `generator` is on the CPU, as everywhere in training.
         """
@@ -59,7 +59,7 @@ class Picture:
 def pixel_centers(
     index: Int[Tensor, "pixels"], height: int, width: int
 ) -> Float[Tensor, "pixels 2"]:
-    """Centres in [0, 1]² of the pixels with these row-major indices."""
+    """Centers in [0, 1]² of the pixels with these row-major indices."""
     x, y = (index % width + 0.5) / width, (index // width + 0.5) / height
     return torch.stack([x, y], dim=1)
 
@@ -67,8 +67,8 @@ def pixel_centers(
 def read_picture(path: Path) -> Picture:
     """Read an image, rotated as its EXIF orientation says.
 
-    Greyscale images get three equal channels. 16-bit greyscale is read in full precision,
-    16-bit colour is reduced to 8 bits. An image with alpha becomes premultiplied RGBA, unless
+    Grayscale images get three equal channels. 16-bit grayscale is read in full precision,
+    16-bit color is reduced to 8 bits. An image with alpha becomes premultiplied RGBA, unless
     alpha is 1 everywhere. Raises InputError if the file is missing, damaged or not an image, or
     if a side is shorter than two pixels.
     """

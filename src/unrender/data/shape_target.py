@@ -21,7 +21,7 @@ POINTS = 200_000
 
 @dataclass(frozen=True)
 class ShapeTarget:
-    """A surface with its bounding box centred at 0 and a longest side of 1."""
+    """A surface with its bounding box centered at 0 and a longest side of 1."""
 
     name: str
     points: Float[Tensor, "points 3"]
@@ -29,7 +29,7 @@ class ShapeTarget:
     normals: Float[Tensor, "points 3"] | None
     colors: Float[Tensor, "points 3"] | None
     center: Float[Tensor, "3"]
-    """Centre of the bounding box, in the file's frame."""
+    """Center of the bounding box, in the file's frame."""
     size: float
     """Length of the bounding box's longest side, in the file's frame."""
     mesh: Mesh | None = None
@@ -97,7 +97,7 @@ class ShapeTarget:
             if self.normals is not None:
                 return []
             return [
-                f"{self.name}: has no normals: they are estimated from neighbouring points and "
+                f"{self.name}: has no normals: they are estimated from neighboring points and "
                 "oriented consistently, to tell inside from outside"
             ]
         edges = int((edges_of(self.mesh.faces).num_faces != 2).sum())
@@ -118,7 +118,7 @@ class ShapeTarget:
 
 
 def _box(name: str, points: Float[Tensor, "points 3"]) -> tuple[Float[Tensor, "3"], float]:
-    """Centre and longest side of the bounding box."""
+    """Center and longest side of the bounding box."""
     size = float((points.amax(0) - points.amin(0)).max()) if len(points) else 0.0
     if size == 0:
         raise InputError(

@@ -15,7 +15,7 @@ SAME_POSITION = 1e-6
 SAME_IMAGE = 1e-4
 """Images whose 8×8 thumbnails differ by less than this (Euclidean distance) are the same."""
 OFF_CENTER = 0.15
-"""Principal points further off the centre than this fraction of the image are unusual."""
+"""Principal points further off the center than this fraction of the image are unusual."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
     off = (cameras.intrinsics[:, :2, 2] / size - 0.5).abs().amax()
     if float(off) > OFF_CENTER:
         found.append(
-            f"A principal point is {float(off):.0%} of the image size off the centre: the "
+            f"A principal point is {float(off):.0%} of the image size off the center: the "
             "intrinsics may be for another image size."
         )
     ratio = cameras.intrinsics[:, 1, 1] / cameras.intrinsics[:, 0, 0]
@@ -126,7 +126,7 @@ def _image_warnings(views: Views) -> list[str]:
     found: list[str] = []
     flat = views.images.flatten(1)
     for k in ((flat.amax(1) - flat.amin(1)) == 0).nonzero()[:1, 0].tolist():
-        found.append(f"One constant colour: {_name(views.names, k)}; the image may be empty.")
+        found.append(f"One constant color: {_name(views.names, k)}; the image may be empty.")
     small = views.resized(min(8, views.cameras.width), min(8, views.cameras.height))
     same = _distances(small.images.flatten(1)) < SAME_IMAGE
     for a, b in same.triu(1).nonzero()[:1].tolist():

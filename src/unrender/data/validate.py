@@ -11,7 +11,7 @@ from unrender.errors import InputError
 from unrender.files import MAX_BYTES
 
 Background = Literal["auto", "black", "white", "opaque"]
-"""Background of images without alpha: a colour, which "auto" detects at the borders of the
+"""Background of images without alpha: a color, which "auto" detects at the borders of the
 images, or opaque, where the background is part of the scene, as in photographs."""
 
 ROTATION_TOLERANCE = 1e-3
@@ -64,7 +64,7 @@ def check_memory(source: str, num_images: int, width: int, height: int, channels
 def find_background(
     source: str, images: Float[Tensor, "images height width 3"], background: Background
 ) -> Float[Tensor, "3"]:
-    """The background as given; for "auto", the colour of at least half of the border pixels."""
+    """The background as given; for "auto", the color of at least half of the border pixels."""
     if background == "black":
         return torch.zeros(3)
     if background == "white":

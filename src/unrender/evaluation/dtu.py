@@ -1,4 +1,4 @@
-"""Evaluation on DTU: chamfer distances in millimetres to scanned points.
+"""Evaluation on DTU: chamfer distances in millimeters to scanned points.
 
 Jensen, Dahl, Vogiatzis, Tola, Aanæs, "Large Scale Multi-view Stereopsis Evaluation", CVPR 2014;
 Aanæs et al., "Large-Scale Data for Multiple-View Stereopsis", IJCV 2016, sec. 4. Papers on
@@ -24,9 +24,9 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.sampling import sample_surface
 
 SPACING = 0.2
-"""Spacing of points sampled on the mesh in millimetres, as in the scans."""
+"""Spacing of points sampled on the mesh in millimeters, as in the scans."""
 MAX_DISTANCE = 20.0
-"""Points at this distance in millimetres or more are excluded as outliers."""
+"""Points at this distance in millimeters or more are excluded as outliers."""
 MAX_CELLS = 1 << 30
 
 
@@ -36,9 +36,9 @@ class Observed:
 
     cells: Bool[Tensor, "x y z"]
     low: Float[Tensor, "3"]
-    """Centre of the first cell, in millimetres."""
+    """Center of the first cell, in millimeters."""
     cell: float
-    """Side of the cells, in millimetres."""
+    """Side of the cells, in millimeters."""
 
     def contains(self, points: Float[Tensor, "points 3"]) -> Bool[Tensor, "points"]:
         """Whether points are in observed cells."""
@@ -51,7 +51,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class ScanScores:
-    """Mean distances in millimetres, excluding points at `MAX_DISTANCE` or more."""
+    """Mean distances in millimeters, excluding points at `MAX_DISTANCE` or more."""
 
     accuracy: float
     """From the reconstruction to the scan."""
@@ -73,7 +73,7 @@ def score_scan(
     spacing: float = SPACING,
     seed: int = 0,
 ) -> ScanScores:
-    """Score a mesh in the scanner's frame, in millimetres, against a scan.
+    """Score a mesh in the scanner's frame, in millimeters, against a scan.
 
     Only `observed` parts of the mesh are scored, and only scan points above the `table`, where
     a x + b y + c z + d > 0. Raises InputError if nothing is left to compare.

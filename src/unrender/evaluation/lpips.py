@@ -30,7 +30,7 @@ from unrender.errors import InputError
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
-"""Standard deviation of ImageNet's colours in [−1, 1]; `SHIFT` is their mean."""
+"""Standard deviation of ImageNet's colors in [−1, 1]; `SHIFT` is their mean."""
 LAYERS = {
     "alex": ((0,), (3,), (6,), (8,), (10,)),
     "vgg": ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)),

@@ -24,7 +24,7 @@ class PoseScores:
     rotation_deg: Float[Tensor, "views"]
     """Geodesic distance of the rotations, in degrees, in [0, 180]."""
     translation_percent: Float[Tensor, "views"]
-    """Distance of the centres, in percent of the true centre's distance from the origin."""
+    """Distance of the centers, in percent of the true center's distance from the origin."""
 
     @property
     def rotation_deg_median(self) -> float:

@@ -1,6 +1,6 @@
 """Metrics of surfaces reconstructed from images.
 
-On held-out images: silhouettes, and colours inside them. With a ground-truth surface:
+On held-out images: silhouettes, and colors inside them. With a ground-truth surface:
 distances, restricted to parts visible to the cameras, because images do not determine hidden
 parts such as undersides and interiors.
 """
@@ -51,7 +51,7 @@ def psnr_inside(
 def visible_points(mesh: Mesh, cameras: Cameras, spacing: float) -> Float[Tensor, "points 3"]:
     """Points of a mesh visible to any camera, one in each cube of side `spacing`.
 
-    They are the intersections of pixel-centre rays with the mesh. Raises InputError if there
+    They are the intersections of pixel-center rays with the mesh. Raises InputError if there
     are none.
     """
     found: list[Tensor] = []

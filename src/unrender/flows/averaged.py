@@ -37,7 +37,7 @@ class AveragedSiT(nn.Module, ABC):
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
         buffers = {
-            # Mean distance of the training cameras from the world's centre.
+            # Mean distance of the training cameras from the world's center.
             "radius": torch.ones(()),
             "intrinsics": torch.eye(3),
             "training_views": torch.zeros(views[0], dtype=torch.long),

@@ -15,7 +15,7 @@ AS_SPREAD = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
 """The identity calibration: expected errors equal the spreads."""
 
 Errors = tuple[Float[Tensor, "images"], Float[Tensor, "images"]]
-"""Errors of rotations, in radians, and of camera centres, in scene units."""
+"""Errors of rotations, in radians, and of camera centers, in scene units."""
 
 
 def rising_line(
@@ -43,7 +43,7 @@ def rising_line(
 def fitted_lines(
     spread: Errors, poses: Float[Tensor, "images 3 4"], truth: Cameras
 ) -> Float[Tensor, "2 2"]:
-    """Calibration lines (a, b) of rotations and centres: RMS error = a + b · spread.
+    """Calibration lines (a, b) of rotations and centers: RMS error = a + b · spread.
 
     They are fitted to the errors of `poses` [R | t] against the ground truth.
     """

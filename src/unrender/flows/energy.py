@@ -59,7 +59,7 @@ class Prior:
     rotation: Float[Tensor, "images"]
     """Standard deviation of each of the three angles, in radians."""
     translation: Float[Tensor, "images"]
-    """Standard deviation of each coordinate of the centre, in scene units."""
+    """Standard deviation of each coordinate of the center, in scene units."""
 
     def residuals(self, pose: Float[Tensor, "images 3 4"]) -> Float[Tensor, "images 6"]:
         """Deviations of poses from the prior's means, in standard deviations."""

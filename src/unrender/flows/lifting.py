@@ -43,7 +43,7 @@ class PoseReading:
 class Lifting(ABC):
     """A representation of cameras as tensors `channels` × height × width.
 
-    The world's origin should be the centre of the scene, and `radius` the typical distance of
+    The world's origin should be the center of the scene, and `radius` the typical distance of
     cameras from it, in scene units, so that lifted cameras are of order one, as images are.
     """
 
@@ -122,8 +122,8 @@ class RepeatLifting(Lifting):
 class PluckerLifting(Lifting):
     """The ray of every pixel in Plücker coordinates, its direction d and its moment o × d.
 
-    The six channels are d and (o × d) / `radius`, where o is the camera's centre and d the unit
-    direction through the pixel's centre. They include the intrinsics, and each pixel has its
+    The six channels are d and (o × d) / `radius`, where o is the camera's center and d the unit
+    direction through the pixel's center. They include the intrinsics, and each pixel has its
     own ray (Sitzmann et al., "Light Field Networks", NeurIPS 2021, section 3.1).
     """
 

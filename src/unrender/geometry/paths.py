@@ -130,7 +130,7 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
 def through(cameras: Cameras, frames: int) -> Cameras:
     """A path through all cameras in their order, `frames` of them evenly spaced along it.
 
-    Centers are interpolated linearly and rotations along the geodesic between neighbouring
+    Centers are interpolated linearly and rotations along the geodesic between neighboring
     cameras. Sizes and intrinsics are the first camera's.
     """
     position = torch.linspace(0, len(cameras) - 1, frames)

@@ -116,7 +116,7 @@ class MeshFromViews(Method[MeshModel, Views]):
     def prepare(self, model: MeshModel, data: Views) -> Views:
         if not data.has_alpha and data.background is None:
             raise InputError(
-                "the views have neither alpha nor one colour behind the object, so that they "
+                "the views have neither alpha nor one color behind the object, so that they "
                 "show no silhouettes: cut it out, and name the --masks"
             )
         data = replace(data, images=data.rgba, background=None)

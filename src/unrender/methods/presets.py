@@ -303,7 +303,7 @@ def _presets() -> Iterator[Preset]:
     )
     yield Preset(
         "mesh-from-views", "mesh-from-views", surface,
-        "a closed mesh with vertex colours, from images with alpha", 5,
+        "a closed mesh with vertex colors, from images with alpha", 5,
     )  # fmt: skip
 
     yield Preset("sit", "sit", flow, f"images from poses and poses from images, {fast}", 5)

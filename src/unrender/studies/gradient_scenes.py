@@ -3,7 +3,7 @@
 Each is a mesh and a signed distance function of the same solid, so that rasterizers and volume
 renderers draw the same object. Four parameters, the *amounts*, change the image; all are 0 at
 rest: position (translation to the image's right, in scene units), rotation (about an oblique
-axis, in radians), colour (relative change of the albedo) and light (rotation of its direction
+axis, in radians), color (relative change of the albedo) and light (rotation of its direction
 about z, in radians).
 
 Moving the object is the same as moving camera and light the opposite way: everything is

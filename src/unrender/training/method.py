@@ -223,7 +223,7 @@ class Description:
     tensors: tuple[Tensor, ...]
     """Tensors that identify the dataset."""
     background: list[float] | None = None
-    """The constant colour behind RGB images."""
+    """The constant color behind RGB images."""
     keep_cameras: bool = True
     """Whether a run keeps these cameras, for paths around the scene and for export."""
 

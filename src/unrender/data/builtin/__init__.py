@@ -74,7 +74,7 @@ def render_scene(
     """Render a built-in scene from any cameras outside its ball.
 
     Images are RGBA, averaged over `supersample`² rays per pixel. Masks, depths and normals are
-    those of the ray through each pixel's centre and, like alpha, do not depend on the light.
+    those of the ray through each pixel's center and, like alpha, do not depend on the light.
     With `light="path"`, each ray is shaded by `paths` random light paths, so images are noisy.
     Raises InputError if `name` is not in `NAMES` or `paths` is below 1.
     """
@@ -188,7 +188,7 @@ def _warn(message: str) -> None:
 
 
 def _encode(views: Views) -> dict[str, Array]:
-    """Quantize colours and normals to 16 bits: finer than any display, a third of the size."""
+    """Quantize colors and normals to 16 bits: finer than any display, a third of the size."""
     assert views.depths is not None
     assert views.normals is not None
     return {

@@ -9,7 +9,7 @@ from unrender.data.builtin.solids import box, cylinder, ramp
 from unrender.data.builtin.source import part
 
 PITCH = 0.28
-"""Distance between neighbouring studs: 8 mm in real bricks, whose proportions these have."""
+"""Distance between neighboring studs: 8 mm in real bricks, whose proportions these have."""
 BRICK_HEIGHT = 1.2 * PITCH
 PLATE_HEIGHT = 0.4 * PITCH
 STUD_RADIUS = 0.3 * PITCH
@@ -20,7 +20,7 @@ PLATE_STUDS = 6
 
 PLAIN, CHECKER, DOTS, STRIPES, SLOPE = range(5)
 
-# First stud along x and y, studs along x and y, layer above the plate, colour, kind.
+# First stud along x and y, studs along x and y, layer above the plate, color, kind.
 LAYOUT = np.array(
     [
         (0, 0, 4, 2, 0, 0, PLAIN),
@@ -39,7 +39,7 @@ LAYOUT = np.array(
     dtype=np.int64,
 )
 
-# Centre (x, y, z) and half sizes of every brick.
+# Center (x, y, z) and half sizes of every brick.
 BOXES = np.stack(
     [
         (LAYOUT[:, 0] + LAYOUT[:, 2] / 2 - PLATE_STUDS / 2) * PITCH,

@@ -1,4 +1,4 @@
-"""Signed distances of solids (negative inside, 1-Lipschitz) and noise for their colours.
+"""Signed distances of solids (negative inside, 1-Lipschitz) and noise for their colors.
 
 All in scene units; compiled for single points, because the tracer queries one at a time.
 """
@@ -90,7 +90,7 @@ def ramp(low, high, value):
 @part
 @no_type_check
 def blend(a, b, share):
-    """Linear interpolation from colour `a` (share 0) to colour `b` (share 1)."""
+    """Linear interpolation from color `a` (share 0) to color `b` (share 1)."""
     return (
         a[0] + share * (b[0] - a[0]),
         a[1] + share * (b[1] - a[1]),

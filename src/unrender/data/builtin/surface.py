@@ -152,9 +152,9 @@ def _outermost(version: str) -> tuple[Function, Function]:
     @jit
     @no_type_check
     def fill_near(scene, values, cell, half_width, start, stop):
-        """The function at cell centres, for blocks [start, stop) of x.
+        """The function at cell centers, for blocks [start, stop) of x.
 
-        Blocks without surface are filled with the value at their centre, which has the right
+        Blocks without surface are filled with the value at their center, which has the right
         sign.
         """
         assert version

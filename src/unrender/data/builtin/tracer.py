@@ -33,7 +33,7 @@ SKY = (0.36, 0.39, 0.44)
 GROUND = (0.20, 0.17, 0.15)
 SHADOW_SHARPNESS = 14.0
 """Inverse angular size of the key light: shadow begins where the ray's clearance, times this,
-is less than the distance travelled."""
+is less than the distance traveled."""
 
 
 @part
@@ -198,7 +198,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
     @jit
     @no_type_check
     def fill_grid(scene, grid, start, stop):
-        """Distances at cell centres, for slices [start, stop) of x."""
+        """Distances at cell centers, for slices [start, stop) of x."""
         assert version
         for i in range(start, stop):
             x = (i + 0.5) * CELL - BALL
@@ -210,7 +210,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
     @jit
     @no_type_check
     def render_view(scene, grid, pose, intrinsics, supersample, rgba, depth, normals):
-        """Fill one view's arrays: RGBA averaged over each pixel, the others at its centre."""
+        """Fill one view's arrays: RGBA averaged over each pixel, the others at its center."""
         assert version
         height, width = depth.shape
         ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]

@@ -54,7 +54,7 @@ def load_co3d(path: Path) -> Views:
 
 
 def _points(path: Path) -> tuple[Tensor | None, Tensor | None]:
-    """The sequence's point cloud and its colours, each None if the sequence has none."""
+    """The sequence's point cloud and its colors, each None if the sequence has none."""
     file = next(iter(sorted((path / "points").glob("*.npy"))), None)
     if file is None:
         return None, None

@@ -2,7 +2,7 @@
 
 https://colmap.github.io/format.html. A model is three files, cameras, images and points3D, with
 the ending .txt or .bin. COLMAP's poses are camera-from-world; its cameras have OpenCV axes, and
-the centre of the upper left pixel is at (0.5, 0.5), as here.
+the center of the upper left pixel is at (0.5, 0.5), as here.
 """
 
 import math

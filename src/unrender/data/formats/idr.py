@@ -69,7 +69,7 @@ def idr_cameras(
     """Cameras in the unit sphere's frame or, without `scale`, the world's; for this image size.
 
     The matrices refer to full-size images, whose size is not stored. It is taken to be the
-    integer multiple of this size whose centre is nearest to the principal points.
+    integer multiple of this size whose center is nearest to the principal points.
     """
     projection = (world if scale is None else world @ scale)[:, :3]
     try:

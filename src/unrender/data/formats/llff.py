@@ -2,7 +2,7 @@
 
 Mildenhall et al., "Local Light Field Fusion" (2019), https://github.com/Fyusion/LLFF. Each
 row has a 3×5 matrix and the nearest and farthest depth. The columns of the matrix are the
-camera's down, right and back axes in the world, its centre, and (height, width, focal length)
+camera's down, right and back axes in the world, its center, and (height, width, focal length)
 of the full-size images.
 """
 

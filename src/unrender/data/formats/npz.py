@@ -2,7 +2,7 @@
 
 `images` [n, h, w, 3 or 4], floats in [0, 1] or uint8, straight alpha; `poses` [n, 4 or 3, 4],
 world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
-[3], the background colour of images without alpha.
+[3], the background color of images without alpha.
 """
 
 import math
@@ -62,7 +62,7 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     """Write the views atomically.
 
     Raises InputError if the file exists and `overwrite` is off, if it cannot be written, or if
-    the pixels are not square or the principal point is not centred, which this format cannot
+    the pixels are not square or the principal point is not centered, which this format cannot
     store.
     """
     if path.suffix != ".npz":
@@ -75,7 +75,7 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     )
     if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
         raise InputError(
-            f"{path}: .npz stores one focal length per view and a centred principal point, "
+            f"{path}: .npz stores one focal length per view and a centered principal point, "
             "which these cameras do not have; write the Blender format instead"
         )
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)

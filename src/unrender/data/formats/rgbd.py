@@ -1,12 +1,12 @@
-"""Colour and depth images of depth cameras.
+"""Color and depth images of depth cameras.
 
 A scan in Open3D's layout: color/ and depth/ with equal numbers of images, in the order of
 their names; trajectory.log with, for each image, a line of numbers and world_from_camera by
 rows (OpenCV axes); and a .json with width, height and the intrinsic matrix by columns. Open3D
-and TUM have pixel centres at integers, so half a pixel is added to the principal point.
+and TUM have pixel centers at integers, so half a pixel is added to the principal point.
 
-Depth images are 16-bit greyscale: distances along the optical axis, in units of
-1 / `depth_scale` scene units (1000 for millimetres, 5000 in the TUM benchmark), and 0 where
+Depth images are 16-bit grayscale: distances along the optical axis, in units of
+1 / `depth_scale` scene units (1000 for millimeters, 5000 in the TUM benchmark), and 0 where
 nothing was measured. In `Views`, depths are distances along the ray. Choi, Zhou, Koltun,
 "Robust Reconstruction of Indoor Scenes" (2015); Sturm et al., "A Benchmark for the Evaluation
 of RGB-D SLAM Systems" (2012).
@@ -39,7 +39,7 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     poses = read_trajectory(path / "trajectory.log")
     if not len(colors) == len(depths) == len(poses):
         raise InputError(
-            f"{path}: has {len(colors)} colour images, {len(depths)} depth images and "
+            f"{path}: has {len(colors)} color images, {len(depths)} depth images and "
             f"{len(poses)} poses: give equal numbers"
         )
     lenses = sorted(path.glob("*.json"))
@@ -55,9 +55,9 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
 def read_frame(
     color: Path, depth: Path, intrinsics: Float[Tensor, "3 3"], depth_scale: float
 ) -> Views:
-    """One colour and depth image of a camera at the origin, with depths along the ray.
+    """One color and depth image of a camera at the origin, with depths along the ray.
 
-    `intrinsics` follow this library's convention, pixel centres at +0.5. Raises InputError.
+    `intrinsics` follow this library's convention, pixel centers at +0.5. Raises InputError.
     """
     for path in (color, depth):
         if not path.is_file():
@@ -121,7 +121,7 @@ def _views(
         if tuple(found.shape) != size:
             raise InputError(
                 f"{path}: is {found.shape[1]}x{found.shape[0]}; the camera has "
-                f"{size[1]}x{size[0]} pixels: register the depth to the colour images"
+                f"{size[1]}x{size[0]} pixels: register the depth to the color images"
             )
         maps.append(found)
     return Views(
@@ -161,7 +161,7 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
         raise InputError(
             f"{path}: needs a positive image size and positive focal lengths: correct it"
         )
-    # Open3D's pixel centres are at integers, ours at +0.5.
+    # Open3D's pixel centers are at integers, ours at +0.5.
     matrix[:2, 2] += 0.5
     return matrix, int(width), int(height)
 

@@ -24,7 +24,7 @@ from unrender.imaging.files import to_bytes
 from unrender.kernels.runtime.jit import run_threads
 
 DISTANCE = 2.2
-"""Distance of the cameras from the cube's centre: with 3D-R2N2's field of view, any unit cube
+"""Distance of the cameras from the cube's center: with 3D-R2N2's field of view, any unit cube
 is inside the image."""
 FOCAL = 35 / 32
 """Focal length of 3D-R2N2's cameras, in image widths."""

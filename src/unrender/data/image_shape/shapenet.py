@@ -200,7 +200,7 @@ def _read_table(path: Path, columns: tuple[int, ...]) -> Array:
 
 
 def centred(filled: Bool[np.ndarray, "x y z"], cells: int) -> Bool[np.ndarray, "u v w"]:
-    """Voxels with z up, the bounding box centred and its longest side filling the grid."""
+    """Voxels with z up, the bounding box centered and its longest side filling the grid."""
     there = np.argwhere(filled)
     low, high = there.min(0), there.max(0) + 1
     middle, longest = (low + high) / 2, (high - low).max()

@@ -76,8 +76,8 @@ class OneImage(DataKind[Picture, Picture]):
     ) -> Evaluation:
         """Mean squared error and PSNR over all pixels and channels.
 
-        Of premultiplied colours and alpha where there is alpha; without any error the PSNR is
-        None. InputError if the images differ in size.
+        Images with alpha are compared as premultiplied RGBA. The PSNR is None for identical
+        images. Raises InputError if the images differ in size.
         """
         image = fitted_image(fitted)
         if image.shape != data.pixels.shape:

@@ -1,4 +1,4 @@
-"""Random colours of woods, metals and paints, all darker than a white background."""
+"""Random colors of woods, metals and paints, all darker than a white background."""
 
 import colorsys
 
@@ -8,7 +8,7 @@ from unrender.data.builtin.families.solids import Color
 
 
 def any_color(random: np.random.Generator) -> Color:
-    """A random colour of wood, metal (grey) or paint."""
+    """A random color of wood, metal (gray) or paint."""
     kind = random.random()
     if kind < 0.35:
         hue, strength = random.uniform(0.04, 0.1), random.uniform(0.3, 0.75)
@@ -21,6 +21,6 @@ def any_color(random: np.random.Generator) -> Color:
 
 
 def two_colors(random: np.random.Generator) -> tuple[Color, Color]:
-    """Two random colours, which are equal with probability 0.3."""
+    """Two random colors, which are equal with probability 0.3."""
     first = any_color(random)
     return first, first if random.random() < 0.3 else any_color(random)

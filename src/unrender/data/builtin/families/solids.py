@@ -57,7 +57,7 @@ class Union:
 
     @classmethod
     def of(cls, solids: Sequence[Solid]) -> "Union":
-        """The union, its bounding box scaled to a longest side of 1 and centred at 0."""
+        """The union, its bounding box scaled to a longest side of 1 and centered at 0."""
         flat = [solid.rings.reshape(-1, 3) for solid in solids]
         vertices = np.concatenate(flat)
         low, high = vertices.min(0), vertices.max(0)
@@ -86,7 +86,7 @@ class Union:
         )
 
     def mesh(self) -> Mesh:
-        """The closed surfaces of all solids as one mesh with vertex colours."""
+        """The closed surfaces of all solids as one mesh with vertex colors."""
         colors = np.repeat(self.colors, np.diff(self.first_vertex), axis=0)
         return Mesh(
             torch.from_numpy(self.vertices).float(),
