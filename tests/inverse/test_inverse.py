@@ -246,7 +246,7 @@ def test_bad_normals_are_refused() -> None:
         depth_from_normals(-normals, mask)
     ball, cameras = icosphere(1), around(1, 8)
     nothing = torch.zeros(1, 8, 8)
-    with pytest.raises(InputError, match="no image shows"):
+    with pytest.raises(InputError, match="opacity is 0 everywhere"):
         mesh_showing_normals(ball, cameras, torch.zeros(1, 8, 8, 3), nothing)
     with pytest.raises(InputError, match="NaN or Inf"):
         mesh_showing_normals(ball, cameras, torch.full((1, 8, 8, 3), math.nan), nothing + 1)

@@ -91,4 +91,4 @@ def test_a_run_opens_again(tmp_path: Path) -> None:
 def test_faces_harden_by_the_middle_of_the_training(tmp_path: Path) -> None:
     method = replace(Box(), bins=16, rays=16)
     model = fitted(views_of_fog(3.0), tmp_path / "run", method, 10)
-    assert float(model.softness) == pytest.approx(method.last_softness)
+    assert float(model.softness) == pytest.approx(method.final_softness)

@@ -17,7 +17,7 @@ def wall() -> tuple[Rendering, Cameras]:
     opacity = torch.ones(1, 24, 32)
     opacity[..., :8] = 0
     color = 0.25 * opacity[..., None].expand(1, 24, 32, 3)
-    return Rendering(color, opacity, depth), cameras
+    return Rendering(color, opacity, depth, cameras=cameras), cameras
 
 
 def test_normals_of_a_plane() -> None:
@@ -28,24 +28,24 @@ def test_normals_of_a_plane() -> None:
 
 
 def test_channels_over_a_background() -> None:
-    rendering, cameras = wall()
+    rendering, _ = wall()
     behind = torch.tensor([0.0, 1.0, 0.0])
     for channel in ("color", "depth", "normals"):
-        image = as_images(rendering, cameras, channel, behind)
+        image = as_images(rendering, channel, behind)
         assert image.shape == (1, 24, 32, 3)
         assert torch.equal(image[0, :, :8], behind.expand(24, 8, 3))
         assert float(image.min()) >= 0
         assert float(image.max()) <= 1
-    opacity = as_images(rendering, cameras, "opacity", behind)
+    opacity = as_images(rendering, "opacity", behind)
     assert torch.equal(opacity[..., 0], rendering.opacity)
-    depth = as_images(rendering, cameras, "depth", behind)
+    depth = as_images(rendering, "depth", behind)
     # Near is dark blue, far is red.
     assert depth[0, -1, 20, 2] > depth[0, -1, 20, 0] - 0.1
     assert depth[0, 0, 20, 0] > depth[0, 0, 20, 2]
 
 
 def test_empty_renderings_have_no_depth() -> None:
-    rendering, cameras = wall()
+    rendering, _ = wall()
     nothing = Rendering(rendering.color * 0, rendering.opacity * 0, rendering.depth)
-    image = as_images(nothing, cameras, "depth", torch.ones(3))
+    image = as_images(nothing, "depth", torch.ones(3))
     assert torch.equal(image, torch.ones_like(image))

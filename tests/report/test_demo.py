@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from unrender.training.run import Run
+from unrender.training.run_folder import RunFolder
 
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
@@ -191,7 +191,7 @@ def test_runs_without_a_log_have_no_curves(folder: Path, tmp_path: Path) -> None
 
 def test_a_run_has_a_page_of_its_own(tmp_path: Path) -> None:
     config = {"method": {"name": "sit", "options": {"width": 64}}, "fit": {"minutes": 4.0}}
-    run = Run.create(tmp_path / "my <run>", config)
+    run = RunFolder.create(tmp_path / "my <run>", config)
     run.log({"step": 1, "seconds": 0.5, "loss": 0.5})
     run.log({"step": 2, "seconds": 1.5, "loss": 0.25})
     found = estimate(12, 0.05)
@@ -220,7 +220,7 @@ def test_perfect_and_empty_results_still_make_a_page(tmp_path: Path) -> None:
     exact = PoseEstimate.isotropic(
         photographs.cameras, torch.zeros(NUM_VIEWS), torch.zeros(NUM_VIEWS)
     )
-    run = Run.create(tmp_path / "run", {"method": {"name": "sit"}})
+    run = RunFolder.create(tmp_path / "run", {"method": {"name": "sit"}})
     errors = score_poses(exact.cameras, photographs.cameras)
     write_run_report(tmp_path / "report.html", run, perfect.views, perfect, exact, errors)
     page = (tmp_path / "report.html").read_text()

@@ -15,7 +15,7 @@ from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.data.make_views import camera_statistics
 from unrender.errors import InputError
-from unrender.kernels.runtime.process import prepare_process
+from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe, from_description
 from unrender.methods.presets import Preset, find_preset, nearest
 from unrender.methods.renamed import RENAMED_OPTIONS
@@ -85,15 +85,17 @@ def fit(
     >>> run.steps
     20
     """
-    prepare_process()
     fit_options = FitOptions(steps, minutes, seed, device, log_every, checkpoint_every)
     chosen, preset, reading = choose(method, options)
     if out is not None:
         check_free(Path(out))  # Reading the data may take a while.
-    source = chosen.data.read(data, reading)
-    return fit_to(
-        chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
-    )
+    keep_freed_memory()
+    # Torch's threads inherit this when they start, with the first large operation.
+    with flushed_denormals():
+        source = chosen.data.read(data, reading)
+        return fit_to(
+            chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
+        )
 
 
 def fit_shape(

@@ -7,7 +7,8 @@ Until its options are parsed nothing imports torch, so that help texts and error
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -156,17 +157,20 @@ def _run_command(name: str, arguments: list[str]) -> None:
     if extension.answer is not None:
         _print_and_exit(extension.answer)
     values = parse(options, arguments, shown_as, usage(shown_as, shown))
-    _prepare()
-    function(**with_dataclasses(function, values))
+    with _prepared():
+        function(**with_dataclasses(function, values))
 
 
-def _prepare() -> None:
-    """What the process sets once before long computations; torch is imported here."""
-    from unrender.kernels.runtime.process import prepare_process  # noqa: PLC0415 - torch
+@contextmanager
+def _prepared() -> Generator[None]:
+    """What the process sets for long computations; torch is imported here."""
+    from unrender.kernels.runtime import process  # noqa: PLC0415 - imports torch
 
-    prepare_process()
+    process.keep_freed_memory()
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    with process.flushed_denormals():
+        yield
 
 
 def _print_and_exit(text: str) -> None:

@@ -33,8 +33,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "share at t = 0: 0": {"start_share": 0.0},
     "patch: 4": {"patch": 4},
     "patch: 16": {"patch": 16},
-    "AdamW, without Muon": {"muon": False, "rate": 1.5e-3},
-    "AdamW with QK-norm": {"muon": False, "rate": 1.5e-3, "qk_norm": True},
+    "AdamW, without Muon": {"muon": False, "learning_rate": 1.5e-3},
+    "AdamW with QK-norm": {"muon": False, "learning_rate": 1.5e-3, "qk_norm": True},
 }
 DATA = (300, 1000)
 """Numbers of training views of the variants with fewer training views."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from unrender.report.metrics import columns, read_metrics
+from unrender.training.metrics import columns, read_metrics
 
 from unrender.errors import InputError
 
@@ -66,7 +66,7 @@ def test_a_log_that_is_too_large_is_refused(
 ) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"loss": 1}\n')
-    monkeypatch.setattr("unrender.report.metrics.MAX_BYTES", 5)
+    monkeypatch.setattr("unrender.training.metrics.MAX_BYTES", 5)
     with pytest.raises(InputError, match="12 bytes"):
         read_metrics(path)
 
