@@ -141,7 +141,7 @@ def test_from_made_shapes_to_a_predicted_one(
     for name, where, what in (
         ("opaque.png", "a.npz", "no alpha"),
         ("photo.png", "a.xyz", "cannot be saved in this format"),
-        ("photo.png", "a.jpg", "ending"),
+        ("photo.png", "a.jpg", "does not end in"),
         ("gone.png", "a.npz", "gone.png"),
     ):
         assert what in refused("predict", run, tmp_path / name, "--out", tmp_path / where)
