@@ -1,7 +1,7 @@
 """Inverse graphics: images to scenes, poses to images, images to poses.
 
 >>> import unrender as ur
->>> data = ur.load("bricks")                                    # or a folder of posed images
+>>> data = ur.load("bricks", downscale=4)                       # or a folder of posed images
 >>> run = ur.fit("instant-ngp-fast", data, steps=20, progress=False)
 >>> run.render(ur.turntable(4), size=64, progress=False).save("bricks.gif")
 

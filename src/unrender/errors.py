@@ -5,6 +5,11 @@ class InputError(ValueError):
     """Bad input. The one-line message names the file, the value and how to fix it.
 
     The command line prints the message alone and exits with code 2.
+
+    >>> import unrender as ur
+    >>> ur.load("no such folder")
+    Traceback (most recent call last):
+    unrender.errors.InputError: ...
     """
 
 

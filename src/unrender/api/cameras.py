@@ -42,7 +42,12 @@ class CameraPath:
     place: Callable[[Any], Cameras]
 
     def cameras(self, like: Any) -> Cameras:
-        """The cameras around a run, a dataset, views, cameras or a shape. InputError."""
+        """The cameras around a run, a dataset, views, cameras or a shape. InputError.
+
+        >>> import unrender as ur
+        >>> ur.turntable(30).cameras(ur.Mesh.torus())
+        Cameras(30 × 256×256, fov 30.0°)
+        """
         return self.place(like)
 
     def __len__(self) -> int:
@@ -72,8 +77,8 @@ def turntable(
     Raises InputError for fewer than one frame or a radius that is not positive.
 
     >>> import unrender as ur
-    >>> cow = ur.Mesh.torus()
-    >>> len(ur.turntable(8).cameras(cow))
+    >>> torus = ur.Mesh.torus()
+    >>> len(ur.turntable(8).cameras(torus))
     8
     """
     _check_frames(frames)
@@ -105,7 +110,7 @@ def spiral(frames: int = 60, *, turns: float = 2.0, like: Any = None) -> CameraP
         like: A dataset, run, views or cameras; by default the run that is rendered.
 
     >>> import unrender as ur
-    >>> len(ur.spiral(8).cameras(ur.load("bricks")))
+    >>> len(ur.spiral(8).cameras(ur.load("bricks", downscale=8)))
     8
     """
     _check_frames(frames)
@@ -124,7 +129,7 @@ def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
         like: A dataset, run, views or cameras; by default the run that is rendered.
 
     >>> import unrender as ur
-    >>> len(ur.interpolate(12).cameras(ur.load("bricks").train[:4]))
+    >>> len(ur.interpolate(12).cameras(ur.load("bricks", downscale=8).train[:4]))
     12
     """
     _check_frames(frames)

@@ -30,7 +30,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Comparison(Mapping[str, Scores]):
-    """Scores by the run's name; in a notebook a table."""
+    """Scores by the run's name; in a notebook a table.
+
+    >>> import unrender as ur
+    >>> scores = ur.Scores({"psnr": 31.2, "ssim": 0.95})
+    >>> ur.Comparison({"box": scores})["box"].psnr
+    31.2
+    """
 
     scores: Mapping[str, Scores]
     path: Path | None = None
@@ -81,11 +87,11 @@ def compare(
     of other data.
 
     >>> import unrender as ur
-    >>> data = ur.load("bricks", downscale=4)
-    >>> data = ur.Dataset(data.name, data.train, data.test[:2])
-    >>> run = ur.fit("instant-ngp-tiny", data, steps=5, progress=False)
-    >>> list(ur.compare({"five steps": run}.values(), progress=False))
-    ['instant-ngp-tiny']
+    >>> data = ur.load("bricks", downscale=8)
+    >>> runs = [ur.fit("box", data, steps=n, progress=False) for n in (5, 10)]
+    >>> ur.compare(runs, progress=False)
+    box: Scores(psnr=... dB, ssim=...)
+    box (2): Scores(psnr=... dB, ssim=...)
     """
     opened = [run if isinstance(run, Run) else Run.open(run, device) for run in runs]
     if not opened:

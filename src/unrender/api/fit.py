@@ -81,7 +81,7 @@ def fit(
     written.
 
     >>> import unrender as ur
-    >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+    >>> run = ur.fit("instant-ngp-fast", "bricks", downscale=8, steps=20, progress=False)
     >>> run.steps
     20
     """
@@ -123,7 +123,7 @@ def fit_shape(
     >>> import unrender as ur
     >>> run = ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False)
     >>> run.shape()
-    PointCloud(20000 points, normals)
+    PointCloud(20000 points)
     """
     if as_ not in SHAPE_PRESETS:
         raise InputError(f"as_={as_!r}: choose one of {', '.join(SHAPE_PRESETS)}")

@@ -131,9 +131,9 @@ def read_images(paths: "str | Path | Sequence[str | Path]") -> Images:
     or of another size than the first.
 
     >>> import unrender as ur
-    >>> ur.load("bricks").test.save("views")
-    >>> ur.read_images("views/0000.png").shape
-    torch.Size([1, 160, 160, 4])
+    >>> ur.load("bricks", downscale=8).test[:2].save("views")
+    >>> ur.read_images(["views/train/r_0.png", "views/train/r_1.png"]).shape
+    torch.Size([2, 20, 20, 4])
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     if not files:

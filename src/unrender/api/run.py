@@ -45,9 +45,9 @@ class Run(RunState):
     `unrender.fit` returns one, in memory or in a folder; `unrender.open` reads one.
 
     >>> import unrender as ur
-    >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
+    >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
     >>> run
-    Run(instant-ngp-fast on bricks, 20 steps)
+    Run(box on bricks, 5 steps)
     """
 
     @classmethod
@@ -55,7 +55,8 @@ class Run(RunState):
         """The newest checkpoint of a run folder. InputError if the folder is not a run.
 
         >>> import unrender as ur
-        >>> run = ur.fit("box", "bricks", steps=5, out="runs/box", progress=False)
+        >>> data = ur.load("bricks", downscale=8)
+        >>> run = ur.fit("box", data, steps=5, out="runs/box", progress=False)
         >>> ur.Run.open("runs/box").steps
         5
         """
@@ -63,7 +64,13 @@ class Run(RunState):
         return cls(record, fitted)
 
     def with_options(self, **options: Any) -> "Run":
-        """The same model with other options of its method."""
+        """The same model with other options of its method.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.with_options(bins=64).method.bins
+        64
+        """
         method = self.method
         assert dataclasses.is_dataclass(method)
         fitted = Fitted(dataclasses.replace(method, **options), self.model)
@@ -88,8 +95,8 @@ class Run(RunState):
         Returns a `Rendering` on the CPU. InputError for models that make no images.
 
         >>> import unrender as ur
-        >>> data = ur.load("bricks")
-        >>> run = ur.fit("instant-ngp-fast", data, steps=20, progress=False)
+        >>> data = ur.load("bricks", downscale=8)
+        >>> run = ur.fit("box", data, steps=5, progress=False)
         >>> run.render(data.test.cameras[0], size=64)
         Rendering(1 × 64×64)
         """
@@ -111,16 +118,22 @@ class Run(RunState):
         Nothing is written. InputError if there is no held-out data.
 
         >>> import unrender as ur
-        >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
-        >>> sorted(run.evaluate())[:3]
-        ['background', 'height', 'lpips']
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.evaluate()
+        Scores(psnr=... dB, ssim=...)
         """
         return self.evaluation(data, lpips=lpips).scores
 
     def evaluation(
         self, data: object = None, *, lpips: str | Path | None = None, progress: bool = False
     ) -> Evaluation:
-        """Scores on held-out data, and what a report shows beside them."""
+        """Scores on held-out data, and what a report shows beside them.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.evaluation().scores
+        Scores(psnr=... dB, ssim=...)
+        """
         weights = None if lpips is None else LPIPS.read(Path(lpips))
         source = self.load_data(data)
         with told_progress("evaluate", "view", progress) as tell:
@@ -128,7 +141,13 @@ class Run(RunState):
             return self.method.data.evaluate(fitted, source, weights)
 
     def load_data(self, data: object = None) -> Any:
-        """What the run was fitted to, or other data, read in the same way. InputError."""
+        """What the run was fitted to, or other data, read in the same way. InputError.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.load_data()
+        Dataset(bricks: train=100 views of 20×20, test=50)
+        """
         kind = self.method.data
         if data is None and self.data is not None:
             return self.data
@@ -163,11 +182,10 @@ class Run(RunState):
         Returns cameras with the error to expect about each axis. InputError.
 
         >>> import unrender as ur
-        >>> data = ur.load("bricks")
-        >>> run = ur.fit("instant-ngp-fast", data, steps=20, progress=False)
-        >>> flow = ur.fit("sit", run.make_views(40, size=16), steps=2, progress=False)
-        >>> flow.pose(data.test.images[:1]).cameras
-        Cameras(1 × 160×160, fov 39.6°)
+        >>> data = ur.load("bricks", downscale=10)
+        >>> flow = ur.fit("sit", data, width=32, depth=1, heads=2, steps=5, progress=False)
+        >>> flow.pose(data.test.images[:2]).cameras
+        Cameras(2 × 16×16, fov 39.6°)
         """
         return find_poses(self, images, start, background, options or RenderAndCompare())
 
@@ -198,9 +216,9 @@ class Run(RunState):
             progress: Whether to show a progress bar.
 
         >>> import unrender as ur
-        >>> run = ur.fit("instant-ngp-fast", "bricks", steps=20, progress=False)
-        >>> len(run.make_views(4, size=16))
-        4
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.make_views(4, size=16, progress=False)
+        Views(4 × 16×16 RGBA, fov 39.6°, radius 4.0)
         """
         cameras = random_cameras(
             self, count, size, radius, elevation, roll, look_at_jitter, seed
@@ -226,9 +244,9 @@ class Run(RunState):
         InputError for models without a surface, such as pose flows.
 
         >>> import unrender as ur
-        >>> ur.fit("sit", ur.load("bricks").train, steps=0, progress=False).mesh()
-        Traceback (most recent call last):
-        unrender.errors.InputError: sit: has no depth, so no surface: use a radiance field's run
+        >>> run = ur.fit_shape(ur.Mesh.torus(), steps=5, level=2, progress=False)
+        >>> run.mesh()
+        Mesh(162 vertices, 320 faces, watertight)
         """
         return mesh_of(self, voxels, half_width, progress)
 
@@ -249,15 +267,33 @@ class Run(RunState):
         return PointCloud(mesh.vertices, colors)
 
     def splats(self) -> Splats:
-        """The Gaussians of gaussian-splatting, which save as .ply. InputError for others."""
+        """The Gaussians of gaussian-splatting, which save as .ply. InputError for others.
+
+        >>> import unrender as ur
+        >>> data = ur.load("bricks", downscale=8)
+        >>> options = {"initial_gaussians": 100, "max_gaussians": 200}
+        >>> run = ur.fit("gaussian-splatting-fast", data, steps=5, progress=False, **options)
+        >>> run.splats().save("bricks.ply")
+        """
         return splats_of(self)
 
     def shape(self) -> Shape:
-        """The mesh, points or voxels that a shape was fitted as. InputError for others."""
+        """The mesh, points or voxels that a shape was fitted as. InputError for others.
+
+        >>> import unrender as ur
+        >>> ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False).shape()
+        PointCloud(20000 points)
+        """
         return self.fitted.shape()
 
     def image(self) -> Float[Tensor, "height width 3"]:
-        """The image that an image-field was fitted to, over white. InputError for others."""
+        """The image that an image-field was fitted to, over white. InputError for others.
+
+        >>> import torch
+        >>> import unrender as ur
+        >>> ur.fit("image-field", torch.rand(24, 32, 3), steps=5, progress=False).image().shape
+        torch.Size([24, 32, 3])
+        """
         if self.method.data is not ONE_IMAGE:
             raise InputError(f"{self.label}: is not an image: render it, or use its shape")
         return over_white(fitted_image(self.fitted))
@@ -265,7 +301,17 @@ class Run(RunState):
     def predict(
         self, image: "str | Path | Images", *, background: "Color | None" = None
     ) -> Shape:
-        """Predict the shape in one image; see `unrender.predict`. InputError."""
+        """Predict the shape in one image; see `unrender.predict`. InputError.
+
+        >>> import torch
+        >>> import unrender as ur
+        >>> options = {"encoder_width": 8, "batch": 2, "steps": 2, "progress": False}
+        >>> run = ur.fit("image-to-points", "chairs.npz", **options)
+        >>> image = torch.zeros(32, 32, 4)
+        >>> image[8:24, 8:24] = torch.tensor([0.5, 0.2, 0.1, 1.0])
+        >>> run.predict(image)
+        PointCloud(1024 points)
+        """
         from unrender.api.shapes import predict  # noqa: PLC0415 - it imports this module
 
         return predict(self, image, background=background)
@@ -283,7 +329,7 @@ class Run(RunState):
         `minutes` or `steps` count from the first step and replace the budget that it had.
 
         >>> import unrender as ur
-        >>> run = ur.fit("box", "bricks", steps=5, progress=False)
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
         >>> run.resume(steps=8, progress=False).steps
         8
         """
@@ -295,7 +341,8 @@ class Run(RunState):
         """Keep the run in a new folder, which `unrender.open` reads; returns that run.
 
         >>> import unrender as ur
-        >>> run = ur.fit("box", "bricks", steps=5, progress=False).save("runs/kept")
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run = run.save("runs/kept")
         >>> ur.open("runs/kept")
         Run(box on bricks, 5 steps)
         """
@@ -334,6 +381,9 @@ def open_run(path: str | Path, *, device: Device = "auto") -> Run:
     Raises InputError for a folder that is not a run.
 
     >>> import unrender as ur
+    >>> run = ur.fit("box", "bricks", downscale=8, out="runs/box", steps=5, progress=False)
+    >>> ur.open("runs/box")
+    Run(box on bricks, 5 steps)
     >>> ur.open("no such folder")
     Traceback (most recent call last):
     unrender.errors.InputError: no such folder: is not a run folder: give the folder of a fit

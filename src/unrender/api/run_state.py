@@ -103,7 +103,13 @@ class RunState:
         return self.named_cameras().cameras
 
     def named_cameras(self) -> NamedCameras:
-        """The cameras of the training views with the names of these. InputError."""
+        """The cameras of the training views with the names of these. InputError.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.named_cameras().cameras
+        Cameras(100 × 20×20, fov 39.6°)
+        """
         found = self.record.cameras
         if found is None:
             raise InputError(
@@ -118,7 +124,13 @@ class RunState:
         return self.config["views"]
 
     def training_like(self, world_from_camera: torch.Tensor) -> Cameras:
-        """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views."""
+        """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views.
+
+        >>> import unrender as ur
+        >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
+        >>> run.training_like(ur.Cameras.look_at((4, 0, 1)).world_from_camera)
+        Cameras(1 × 20×20, fov 39.6°)
+        """
         views = self.view_ranges
         intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
         return Cameras(world_from_camera, intrinsics, views["width"], views["height"])

@@ -159,11 +159,16 @@ def predict(
     Returns a shape in the frame of what was learned: z up, the front at +y, the longest side 1.
     InputError for an image without alpha or background, and for other runs.
 
+    `unrender make-shapes --out chairs.npz` makes the images and shapes of this example:
+
+    >>> import torch
     >>> import unrender as ur
-    >>> ur.predict(ur.fit("box", "bricks", steps=1, progress=False), torch.zeros(8, 8, 4))
-    Traceback (most recent call last):
-    unrender.errors.InputError: this model predicts no shapes: name a run of image-to-mesh, \
-image-to-points, image-to-voxels or image-to-occupancy
+    >>> options = {"encoder_width": 8, "batch": 2, "steps": 2, "progress": False}
+    >>> run = ur.fit("image-to-points", "chairs.npz", **options)
+    >>> image = torch.zeros(32, 32, 4)
+    >>> image[8:24, 8:24] = torch.tensor([0.5, 0.2, 0.1, 1.0])
+    >>> ur.predict(run, image)
+    PointCloud(1024 points)
     """
     opened = run if isinstance(run, Run) else Run.open(run, device)
     images = as_images(image)

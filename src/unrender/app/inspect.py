@@ -95,20 +95,30 @@ def runs_below(path: Path) -> dict[str, str]:
         file for depth in range(1, 4) for file in path.glob("*/" * depth + "config.json")
     ):
         folder = config.parent
-        if not is_run(folder):
-            continue
-        record = RunFolder.open(folder)
-        method, data = record.config.get("method", {}), record.config.get("data", {})
-        name = method.get("preset", method.get("name", "?"))
-        state = record.state
-        psnr = record.evaluation.get("psnr")
-        found[str(folder)] = (
-            f"{name} on {data.get('scene') or data.get('source') or 'data in memory'}, "
-            + (f"{state['step']} steps" if "step" in state else "no checkpoint")
-            + ("" if record.finished or not state else ", not finished")
-            + (f", {with_unit('psnr', psnr)}" if isinstance(psnr, float) else "")
-        )
+        if is_run(folder):
+            try:
+                found[str(folder)] = _run_in_a_line(folder)
+            except InputError as error:
+                found[str(folder)] = str(error)
     return found
+
+
+def _run_in_a_line(path: Path) -> str:
+    """Preset, data, steps and PSNR of a run. InputError if its files are damaged."""
+    record = RunFolder.open(path)
+    method, data = record.config.get("method"), record.config.get("data")
+    if not isinstance(method, dict) or not isinstance(data, dict):
+        raise InputError("its config.json is damaged")
+    name = method.get("preset", method.get("name", "?"))
+    source = data.get("scene") or data.get("source") or "data in memory"
+    state, psnr = record.state, record.evaluation.get("psnr")
+    parts = [
+        f"{name} on {source}",
+        f"{state['step']} steps" if "step" in state else "no checkpoint",
+        *(["not finished"] if state and not record.finished else []),
+        *([with_unit("psnr", psnr)] if isinstance(psnr, float) else []),
+    ]
+    return ", ".join(parts)
 
 
 def is_cut_out(views: Views) -> bool:

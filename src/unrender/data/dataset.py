@@ -17,6 +17,8 @@ class Dataset:
     >>> data = ur.load("bricks")
     >>> data
     Dataset(bricks: train=100 views of 160×160, test=50)
+    >>> data.train[:10]
+    Views(10 × 160×160 RGBA, fov 39.6°, radius 4.0)
     """
 
     name: str
@@ -30,8 +32,10 @@ class Dataset:
     def __repr__(self) -> str:
         """Name, number and size of the training views, and number of test views.
 
-        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
-        >>> Dataset.of_views(Views(cameras, torch.zeros(2, 24, 32, 4)), "clear")
+        >>> import torch
+        >>> import unrender as ur
+        >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
+        >>> ur.Dataset.of_views(ur.Views(cameras, torch.zeros(2, 24, 32, 4)), "clear")
         Dataset(clear: train=2 views of 32×24, test=0)
         """
         size = f"{self.train.cameras.width}×{self.train.cameras.height}"
@@ -48,5 +52,10 @@ class Dataset:
 
     @classmethod
     def of_views(cls, views: Views, name: str = "views") -> "Dataset":
-        """A dataset with all of these views for training and none held out."""
+        """A dataset with all of these views for training and none held out.
+
+        >>> import unrender as ur
+        >>> ur.Dataset.of_views(ur.load("bricks", downscale=8).train[:10])
+        Dataset(views: train=10 views of 20×20, test=0)
+        """
         return cls(name, views, views.select(torch.zeros(0, dtype=torch.long)))

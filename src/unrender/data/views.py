@@ -30,8 +30,10 @@ class PixelBatch:
 class Views:
     """Images and the cameras that took them.
 
-    >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
-    >>> views = Views(cameras, torch.zeros(3, 120, 160, 4))
+    >>> import torch
+    >>> import unrender as ur
+    >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
+    >>> views = ur.Views(cameras, torch.zeros(3, 120, 160, 4))
     >>> views
     Views(3 × 160×120 RGBA, fov 40.0°, radius 4.1)
     >>> views[0].over("white").shape
@@ -66,8 +68,10 @@ class Views:
     def __getitem__(self, index: int | slice) -> "Views":
         """One view or several, as `Views`; tensors of indices are for `select`.
 
-        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(32, 24))
-        >>> views = Views(cameras, torch.zeros(3, 24, 32, 3), torch.ones(3))
+        >>> import torch
+        >>> import unrender as ur
+        >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(32, 24))
+        >>> views = ur.Views(cameras, torch.zeros(3, 24, 32, 3), torch.ones(3))
         >>> len(views[-1]), len(views[:2])
         (1, 2)
         """
@@ -76,8 +80,10 @@ class Views:
     def __iter__(self) -> Iterator["Views"]:
         """The views one by one, each as `Views` of length 1.
 
-        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
-        >>> [view.images.shape[0] for view in Views(cameras, torch.zeros(2, 24, 32, 4))]
+        >>> import torch
+        >>> import unrender as ur
+        >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(32, 24))
+        >>> [view.images.shape[0] for view in ur.Views(cameras, torch.zeros(2, 24, 32, 4))]
         [1, 1]
         """
         return (self[k] for k in range(len(self)))
@@ -85,8 +91,10 @@ class Views:
     def __repr__(self) -> str:
         """Number, image size, channels, field of view, and median distance to the focus.
 
-        >>> cameras = Cameras.look_at([(3, 0, 0), (0, 3, 0)], fov=55, size=(32, 24))
-        >>> Views(cameras, torch.zeros(2, 24, 32, 3), torch.ones(3))
+        >>> import torch
+        >>> import unrender as ur
+        >>> cameras = ur.Cameras.look_at([(3, 0, 0), (0, 3, 0)], fov=55, size=(32, 24))
+        >>> ur.Views(cameras, torch.zeros(2, 24, 32, 3), torch.ones(3))
         Views(2 × 32×24 RGB, fov 55.0°, radius 3.0)
         """
         cameras = self.cameras
@@ -210,7 +218,10 @@ class Views:
         Images without alpha keep the background they have. Raises InputError if the background
         is not a color.
 
-        >>> clear = Views(Cameras.look_at((4, 0, 1), size=(32, 24)), torch.zeros(1, 24, 32, 4))
+        >>> import torch
+        >>> import unrender as ur
+        >>> camera = ur.Cameras.look_at((4, 0, 1), size=(32, 24))
+        >>> clear = ur.Views(camera, torch.zeros(1, 24, 32, 4))
         >>> clear.over("orange")[0, 0, 0]
         tensor([1.0000, 0.6471, 0.0000])
         """

@@ -40,7 +40,8 @@ class Scores(Mapping[str, Any]):
     `rotation_deg_median` and `translation_percent_median`; shapes `chamfer`, `f1` and others.
     A score that is not finite, such as the PSNR of identical images, is None.
 
-    >>> Scores({"psnr": 35.52, "ssim": 0.98765})
+    >>> import unrender as ur
+    >>> ur.Scores({"psnr": 35.52, "ssim": 0.98765})
     Scores(psnr=35.5 dB, ssim=0.988)
     """
 

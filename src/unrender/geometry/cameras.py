@@ -46,7 +46,8 @@ class Rays:
 class Cameras:
     """Pinhole cameras that share one image size.
 
-    >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
+    >>> import unrender as ur
+    >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
     >>> cameras
     Cameras(3 × 160×120, fov 40.0°)
     >>> cameras[:2]
@@ -94,7 +95,8 @@ class Cameras:
         InputError if an eye equals its target, if `up` is parallel to a viewing direction, or
         if `fov` is not between 0 and 180.
 
-        >>> Cameras.look_at((0, -4, 2), fov=60, size=(320, 240))
+        >>> import unrender as ur
+        >>> ur.Cameras.look_at((0, -4, 2), fov=60, size=(320, 240))
         Cameras(1 × 320×240, fov 60.0°)
         """
         if not 0 < fov < 180:
@@ -134,7 +136,8 @@ class Cameras:
     def __getitem__(self, index: int | slice) -> "Cameras":
         """One camera or several, as `Cameras`; tensors of indices are for `select`.
 
-        >>> cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)])
+        >>> import unrender as ur
+        >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)])
         >>> cameras[-1], cameras[::2]
         (Cameras(1 × 640×480, fov 40.0°), Cameras(2 × 640×480, fov 40.0°))
         """
@@ -143,7 +146,8 @@ class Cameras:
     def __iter__(self) -> Iterator["Cameras"]:
         """The cameras one by one, each as `Cameras` of length 1.
 
-        >>> [len(camera) for camera in Cameras.look_at([(4, 0, 1), (0, 4, 1)])]
+        >>> import unrender as ur
+        >>> [len(camera) for camera in ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)])]
         [1, 1]
         """
         return (self[k] for k in range(len(self)))
@@ -151,7 +155,8 @@ class Cameras:
     def __repr__(self) -> str:
         """Number, image size and horizontal field of view.
 
-        >>> Cameras.look_at([(4, 0, 1), (0, 4, 1)], fov=55, size=(64, 48))
+        >>> import unrender as ur
+        >>> ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)], fov=55, size=(64, 48))
         Cameras(2 × 64×48, fov 55.0°)
         """
         lens = f", fov {self.fov_range}" if len(self) else ""

@@ -25,7 +25,13 @@ from unrender.imaging.save import (
 
 @dataclass(frozen=True)
 class Rendering:
-    """What every renderer returns, for pixels of any layout."""
+    """What every renderer returns, for pixels of any layout.
+
+    >>> import unrender as ur
+    >>> images = ur.render(ur.Mesh.torus(), ur.turntable(4), size=32, progress=False)
+    >>> images.over("white").shape
+    torch.Size([4, 32, 32, 3])
+    """
 
     color: Float[Tensor, "*batch 3"]
     """Display-referred RGB in [0, 1], premultiplied: over black, before any background."""
@@ -111,7 +117,8 @@ class Rendering:
         InputError for other endings and places that cannot be written.
 
         >>> import unrender as ur
-        >>> ur.render(ur.Mesh.torus(), ur.turntable(2), size=32).save("torus.gif")
+        >>> images = ur.render(ur.Mesh.torus(), ur.turntable(2), size=32, progress=False)
+        >>> images.save("torus.gif")
         """
         target = Path(path)
         if target.suffix.lower() == ".npz":
@@ -168,7 +175,14 @@ class PoseModes:
 
 @dataclass(frozen=True)
 class PoseEstimate:
-    """Camera poses estimated from images, with their expected errors."""
+    """Camera poses estimated from images, with their expected errors.
+
+    >>> import torch
+    >>> import unrender as ur
+    >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)])
+    >>> ur.PoseEstimate.isotropic(cameras, torch.full((2,), 0.01), torch.full((2,), 0.05))
+    PoseEstimate(2 images, ±0.57°)
+    """
 
     cameras: Cameras
     axis_errors: Float[Tensor, "cameras 3"]
@@ -198,9 +212,11 @@ class PoseEstimate:
     ) -> tuple[Float[Tensor, "cameras"], Float[Tensor, "cameras"]]:
         """Rotation errors in degrees and distances of the centers, against true cameras.
 
-        >>> from unrender import Cameras
-        >>> camera = Cameras.look_at((4, 0, 1))
-        >>> PoseEstimate.isotropic(camera, torch.zeros(1), torch.zeros(1)).errors(camera)
+        >>> import torch
+        >>> import unrender as ur
+        >>> camera = ur.Cameras.look_at((4, 0, 1))
+        >>> estimate = ur.PoseEstimate.isotropic(camera, torch.zeros(1), torch.zeros(1))
+        >>> estimate.errors(camera)
         (tensor([0.]), tensor([0.]))
         """
         found, true = self.cameras.world_from_camera, truth.world_from_camera

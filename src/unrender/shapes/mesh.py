@@ -24,7 +24,14 @@ MAX_CHECKED_FACES = 200_000
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangle mesh, optionally with a texture and vertex normals."""
+    """A triangle mesh, optionally with a texture and vertex normals.
+
+    >>> import torch
+    >>> import unrender as ur
+    >>> corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    >>> ur.Mesh(corners, torch.tensor([[0, 1, 2]]))
+    Mesh(3 vertices, 1 faces, not watertight)
+    """
 
     vertices: Float[Tensor, "vertices 3"]
     """In scene units."""
@@ -42,6 +49,7 @@ class Mesh:
     ) -> "Mesh":
         """A mesh with vertex colors in [0, 1], or one color for all vertices.
 
+        >>> import torch
         >>> import unrender as ur
         >>> torus = ur.Mesh.torus()
         >>> ur.Mesh.colored(torus.vertices, torus.faces, torch.tensor([[0.9, 0.4, 0.1]]))
@@ -80,6 +88,11 @@ class Mesh:
         `up` is the file's up axis: "y" is rotated to the library's z; "auto" takes y for .obj,
         .glb and .gltf, and z for the others. Raises InputError for a file that cannot be read
         or holds no mesh.
+
+        >>> import unrender as ur
+        >>> ur.Mesh.sphere().save("sphere.ply")
+        >>> ur.Mesh.load("sphere.ply")
+        Mesh(642 vertices, 1280 faces, watertight)
         """
         # These modules import this one.
         from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415

@@ -21,7 +21,14 @@ from unrender.shapes.display import shape_png, show_shape
 
 @dataclass(frozen=True)
 class PointCloud:
-    """A point cloud, possibly empty, optionally with colors and normals."""
+    """A point cloud, possibly empty, optionally with colors and normals.
+
+    >>> import torch
+    >>> import unrender as ur
+    >>> points = torch.rand(100, 3)
+    >>> ur.PointCloud(points, colors=points)
+    PointCloud(100 points, colors)
+    """
 
     points: Float[Tensor, "points 3"]
     """Positions in scene units."""
@@ -35,6 +42,12 @@ class PointCloud:
         """Load points from a .ply, .npz or .xyz file; the axes are kept as they are.
 
         Raises InputError for a file that cannot be read or holds another kind of shape.
+
+        >>> import torch
+        >>> import unrender as ur
+        >>> ur.PointCloud(torch.rand(100, 3)).save("points.ply")
+        >>> ur.PointCloud.load("points.ply")
+        PointCloud(100 points)
         """
         # These modules import this one.
         from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415

@@ -23,7 +23,13 @@ Corner = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class VoxelGrid:
-    """A grid of cubic cells with one value each, given at the cell centers."""
+    """A grid of cubic cells with one value each, given at the cell centers.
+
+    >>> import torch
+    >>> import unrender as ur
+    >>> ur.VoxelGrid(torch.ones(4, 4, 8), low=(0.0, 0.0, 0.0), cell=0.25)
+    VoxelGrid(4×4×8, 128 filled)
+    """
 
     values: Float[Tensor, "x y z"]
     low: Corner
@@ -36,6 +42,12 @@ class VoxelGrid:
         """Load a grid from an .npz or .binvox file.
 
         Raises InputError for a file that cannot be read or holds another kind of shape.
+
+        >>> import torch
+        >>> import unrender as ur
+        >>> ur.VoxelGrid.cube(torch.ones(8, 8, 8), half_width=1.0).save("cube.npz")
+        >>> ur.VoxelGrid.load("cube.npz")
+        VoxelGrid(8×8×8, 512 filled)
         """
         # These modules import this one.
         from unrender.shapes.files.shape import load_shape_as  # noqa: PLC0415

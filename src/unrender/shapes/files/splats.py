@@ -28,6 +28,10 @@ class Splats:
     colors: Float[Tensor, "splats 3"]
     harmonics: Float[Tensor, "splats coefficients 3"]
 
+    def save(self, path: str | Path) -> None:
+        """Save as .ply. Raises InputError for a place that cannot be written."""
+        write_splats(path, self)
+
 
 def write_splats(path: str | Path, splats: Splats) -> None:
     """Write the file, completely or not at all."""
