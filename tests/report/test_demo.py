@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from unrender.training.run_folder import RunFolder
 
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
@@ -26,6 +25,7 @@ from unrender.imaging.files import write_video
 from unrender.rendering.renderer import PoseEstimate, Rendering
 from unrender.report.demo import MEANING, Outcome, write_report
 from unrender.report.run import write_run_report
+from unrender.training.run_folder import RunFolder
 
 NUM_VIEWS = 7
 

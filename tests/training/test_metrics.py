@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from unrender.training.metrics import columns, read_metrics
 
 from unrender.errors import InputError
+from unrender.training.metrics import columns, read_metrics
 
 
 def lines(count: int) -> list[dict[str, float]]:
