@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import golden
 import pytest
+import torch
 
 from unrender import methods
 from unrender.errors import InputError
@@ -19,6 +21,7 @@ from unrender.methods.presets import (
     nearest,
 )
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.sizes import MEGABYTES
 from unrender.training.method import DataKind, Method
 
 
@@ -38,7 +41,8 @@ def test_every_preset_builds() -> None:
         for option, value in preset.options.items():
             assert getattr(method, option) == value, name
         assert preset.task in TASKS
-        assert preset.minutes > 0
+        assert (preset.minutes is None) or preset.minutes > 0
+        assert preset.size in preset.summary
         assert preset.paper
         assert preset.purpose in preset.summary
         assert preset.paper in preset.summary
@@ -143,3 +147,15 @@ def test_the_list_comes_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", [name for name, size in MEGABYTES.items() if size < 20])
+def test_the_size_of_a_small_model_is_as_listed(name: str) -> None:
+    method = PRESETS[name].method()
+    model = method.build(golden.case_for(method).data, torch.Generator().manual_seed(0))
+    found = sum(each.numel() * each.element_size() for each in model.state_dict().values())
+    assert found / 1e6 == pytest.approx(MEGABYTES[name], rel=0.1, abs=0.01)
+
+
+def test_every_size_is_listed() -> None:
+    assert MEGABYTES.keys() == PRESETS.keys()

@@ -37,12 +37,14 @@ class Presets(Mapping[str, Preset]):
 
     def to_html(self) -> str:
         """Tables of all presets, for a notebook."""
-        head = "<tr><th>preset</th><th>paper</th><th>use it for</th><th>minutes</th></tr>"
+        columns = ("preset", "paper", "use it for", "size", "minutes")
+        head = f"<tr>{''.join(f'<th>{each}</th>' for each in columns)}</tr>"
         return "".join(
             f"<h4>{escape(title)}</h4><table>{head}"
             + "".join(
                 f"<tr><td><code>{each.name}</code></td><td>{escape(each.paper)}</td>"
-                f"<td>{escape(each.purpose)}</td><td>{each.minutes:g}</td></tr>"
+                f"<td>{escape(each.purpose)}</td><td>{each.size}</td>"
+                f"<td>{'' if each.minutes is None else f'{each.minutes:g}'}</td></tr>"
                 for each in presets
             )
             + "</table>"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
 from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.sizes import MEGABYTES
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
@@ -87,8 +88,8 @@ class Preset:
     """What it is for, a key of `TASKS`."""
     purpose: str
     """When to use it, in one line."""
-    minutes: int | float
-    """Training time to plan for on two CPU cores, or on one GPU for the paper's sizes."""
+    minutes: int | float | None
+    """Training time to plan for on two CPU cores; None for a paper's size, made for GPUs."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
@@ -97,8 +98,19 @@ class Preset:
 
     @property
     def summary(self) -> str:
-        """Purpose, training time and paper in one line."""
-        return f"{self.purpose}; {self.minutes:g} min ({self.paper})"
+        """Purpose, size, training time and paper in one line."""
+        return f"{self.purpose}; {', '.join([self.size, *self.plan])} ({self.paper})"
+
+    @property
+    def size(self) -> str:
+        """Memory of the model before the first step."""
+        megabytes = max(MEGABYTES[self.name], 0.01)
+        return f"{megabytes:.2g} MB" if megabytes < 10 else f"{megabytes:.0f} MB"
+
+    @property
+    def plan(self) -> list[str]:
+        """The training time in words; none for a paper's size."""
+        return [] if self.minutes is None else [f"{self.minutes:g} min"]
 
     def method(self, **options: Any) -> "Method[Any, Any]":
         """The method with this preset's options, and `options` over them.
@@ -213,9 +225,10 @@ def _presets() -> Iterator[Preset]:
             "color_learning_rate": 0.01,
         },
     )  # fmt: skip
-    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", 30)
+    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", None)
     yield Preset(
-        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries", 5,
+        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries",
+        None,
         {
             "levels": 16,
             "log2_table_size": 19,
@@ -244,44 +257,47 @@ def _presets() -> Iterator[Preset]:
         "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
         {"log2_table_size": 15, "finest": 200, "color_layers": 1},
     )  # fmt: skip
-    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", 30)
+    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", None)
     yield Preset(
-        "nerfacto-object", "nerfacto", field, "objects, the paper's size", 30, _OBJECT_NERFACTO
-    )
+        "nerfacto-object", "nerfacto", field, "objects, the paper's size", None,
+        _OBJECT_NERFACTO,
+    )  # fmt: skip
     yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {fast}", 10, _FAST_NERFACTO)
     yield Preset(
         "nerfacto-object-fast", "nerfacto", field, f"objects, {fast}", 10,
         {**_FAST_NERFACTO, **_OBJECT_NERFACTO},
     )  # fmt: skip
-    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", 15)
+    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", None)
     yield Preset(
         "plenoxels-fast", "plenoxels", field, f"no network; {fast}", 10,
         {"coarsest": 64, "finest": 256, "rays": 2048},
     )  # fmt: skip
-    yield Preset("dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", 15)
+    yield Preset(
+        "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", None
+    )
     yield Preset(
         "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {fast}", 10,
         {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
     )  # fmt: skip
-    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", 600)
+    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", None)
     yield Preset(
         "nerf-fast", "nerf", field, f"to learn how NeRF works; {fast}", 10,
         {"width": 64, "coarse_bins": 32, "fine_bins": 32, "noise": 1.0, **_FAST},
     )  # fmt: skip
     yield Preset(
-        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", 600
+        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", None
     )
     yield Preset(
-        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", 600,
+        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", None,
         {"by_area": True},
     )  # fmt: skip
     yield Preset(
         "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {fast}", 10,
         {"width": 96, "bins": 24, "frequencies": 10, **_EMPTY, **_FAST},
     )  # fmt: skip
-    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", 600)
+    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", None)
     yield Preset(
-        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", 600,
+        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", None,
         _OBJECT_360,
     )  # fmt: skip
     yield Preset("mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {fast}", 10, _FAST_360)
@@ -292,11 +308,13 @@ def _presets() -> Iterator[Preset]:
     yield Preset("box", "box", field, "ten parameters: a first lesson in volume rendering", 0.5)
 
     yield Preset("neus-fast", "neus", surface, f"a surface by a hash grid; {fast}", 10)
-    yield Preset("neus", "neus", surface, "a surface by the paper's network", 120, _MLP_SURFACE)
+    yield Preset(
+        "neus", "neus", surface, "a surface by the paper's network", None, _MLP_SURFACE
+    )
     yield Preset("neus-tiny", "neus", surface, "smallest, for a first try", 2, _TINY_SURFACE)
     yield Preset("volsdf-fast", "volsdf", surface, f"a surface by a hash grid; {fast}", 10)
     yield Preset(
-        "volsdf", "volsdf", surface, "a surface by the paper's network", 120, _MLP_SURFACE
+        "volsdf", "volsdf", surface, "a surface by the paper's network", None, _MLP_SURFACE
     )
     yield Preset(
         "volsdf-tiny", "volsdf", surface, "smallest, for a first try", 2, _TINY_SURFACE
@@ -316,7 +334,8 @@ def _presets() -> Iterator[Preset]:
         for patch in (2, 4, 8):
             yield Preset(
                 f"sit-{name}-{patch}", "sit", flow,
-                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}", 600,
+                f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}",
+                None,
                 {
                     "patch": patch,
                     "width": width,
@@ -340,7 +359,7 @@ def _presets() -> Iterator[Preset]:
     for kind in ("mesh", "points", "voxels", "occupancy"):
         name = f"image-to-{kind}"
         yield Preset(
-            name, name, "single image", f"{kind} from one image; the paper's width", 60
+            name, name, "single image", f"{kind} from one image; the paper's width", None
         )
         yield Preset(
             f"{name}-fast", name, "single image", f"{kind} from one image; {fast}", 15,

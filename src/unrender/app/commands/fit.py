@@ -97,9 +97,8 @@ def extend(arguments: Sequence[str]) -> Extension:
     found += fields_of(kind.options, kind.options(), "data", without=own)
     found += fields_of(type(method), method, preset.name)
     text = inspect.cleandoc(inspect.getdoc(type(method)) or "").split("\n\n")[0]
-    details = (
-        f"{preset.purpose[0].upper()}{preset.purpose[1:]}; plan {preset.minutes:g} minutes."
-    )
+    size = ", ".join([preset.size, *preset.plan])
+    details = f"{preset.purpose[0].upper()}{preset.purpose[1:]}; {size}."
     summary = f"Fit {preset.name} ({preset.paper})."
     example = f"unrender fit {preset.name} --data {_example(kind.name)}"
     description = Description(summary, f"{details}\n\n{text}", {}, (example,))
