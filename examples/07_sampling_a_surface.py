@@ -9,8 +9,7 @@ sampled in proportion to their area.
 import torch
 
 import unrender as ur
-from unrender.shapes import points as clouds
-from unrender.shapes import primitives, sampling
+from unrender.shapes import points, primitives, sampling
 
 COUNT = 700
 
@@ -29,17 +28,17 @@ ways = {
     "vertices": mesh.vertices,
     "random by area": many[torch.randperm(len(many), generator=generator)[:COUNT]],
     "stratified by area": stratified,
-    "farthest point sampling": many[clouds.farthest_point_sampling(many, COUNT)],
+    "farthest point sampling": many[points.farthest_point_sampling(many, COUNT)],
 }
 camera = ur.turntable(8, elevation=30).cameras(mesh)[6]
 panels: dict[str, torch.Tensor] = {}
-for name, points in ways.items():
+for name, chosen in ways.items():
     # How many points lie in each of 12 equal lengths of the tube.
-    counts = torch.histc(points[:, 0], 12, -1.5, 1.5)
+    counts = torch.histc(chosen[:, 0], 12, -1.5, 1.5)
     print(f"{name:24} {counts.min():4.0f} to {counts.max():4.0f} points in a twelfth")
     # Closer points are darker.
-    near = (points - camera.centers).norm(dim=1, keepdim=True)
+    near = (chosen - camera.centers).norm(dim=1, keepdim=True)
     shade = (near - near.min()) / (near.max() - near.min())
-    cloud = ur.PointCloud(points, shade.expand(-1, 3) * 0.9)
+    cloud = ur.PointCloud(chosen, shade.expand(-1, 3) * 0.9)
     panels[name] = ur.render(cloud, camera, radius=0.03).over("white")[0]
 ur.save_panels("sampling_a_surface.png", panels)
