@@ -40,5 +40,5 @@ for name, chosen in ways.items():
     near = (chosen - camera.centers).norm(dim=1, keepdim=True)
     shade = (near - near.min()) / (near.max() - near.min())
     cloud = ur.PointCloud(chosen, shade.expand(-1, 3) * 0.9)
-    panels[name] = ur.render(cloud, camera, radius=0.03).over("white")[0, 60:-60]
+    panels[name] = ur.render(cloud, camera, radius=0.03).over("white")[0]
 ur.save_panels("sampling_a_surface.png", panels)

@@ -19,6 +19,8 @@ GAP = 6
 """White pixels between panels."""
 MIN_SIDE = 160
 """Panels narrower than this are enlarged by an integer factor, without smoothing."""
+MARGIN = 12
+"""White rows that are left above and below what the panels show."""
 
 
 def panels(
@@ -27,12 +29,19 @@ def panels(
     """RGB images in [0, 1] in rows of `columns` (by default one row), each below its label.
 
     All panels get the height and width of the largest; smaller ones are padded with white.
+    Rows at the top and bottom that are white in every panel are left out but for a margin.
     """
-    enlarged = {name: _enlarged(image.detach().cpu().clamp(0, 1)) for name, image in
-                images.items()}  # fmt: skip
-    height = max(image.shape[0] for image in enlarged.values())
-    width = max(image.shape[1] for image in enlarged.values())
-    tiles = [_tile(name, image, height, width) for name, image in enlarged.items()]
+    enlarged = [_enlarged(image.detach().cpu().clamp(0, 1)) for image in images.values()]
+    width = max(image.shape[1] for image in enlarged)
+    trimmed = _without_white_rows(enlarged)
+    height = max(image.shape[0] for image in trimmed)
+    font = _font()
+    labels = [_wrapped(label, font, width)[:2] for label in images]
+    lines = max(map(len, labels))
+    tiles = [
+        _tile("\n".join(label), lines, image, height, width)
+        for label, image in zip(labels, trimmed, strict=True)
+    ]
     columns = min(columns or len(tiles), len(tiles))
     tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
     rows = [torch.cat(tiles[k : k + columns], dim=1) for k in range(0, len(tiles), columns)]
@@ -67,20 +76,31 @@ def _enlarged(image: Float[Tensor, "height width 3"]) -> Float[Tensor, "tall wid
     return interpolate(batch, scale_factor=factor, mode="nearest")[0].permute(1, 2, 0)
 
 
+def _without_white_rows(
+    images: list[Float[Tensor, "_ _ 3"]],
+) -> list[Float[Tensor, "_ _ 3"]]:
+    """Images of one size without the rows that are white in all of them."""
+    if len({tuple(image.shape) for image in images}) > 1:
+        return images
+    used = torch.stack([(image < 1).any(dim=2).any(dim=1) for image in images]).any(dim=0)
+    rows = used.nonzero().flatten().tolist()
+    if not rows:
+        return images
+    kept = slice(max(rows[0] - MARGIN, 0), rows[-1] + 1 + MARGIN)
+    return [image[kept] for image in images]
+
+
 def _tile(
-    label: str, image: Float[Tensor, "height width 3"], height: int, width: int
+    text: str, lines: int, image: Float[Tensor, "height width 3"], height: int, width: int
 ) -> Float[Tensor, "tile_height tile_width 3"]:
     tall, wide = height - image.shape[0], width - image.shape[1]
     left = GAP // 2 + wide // 2
     sides = (0, 0, left, GAP + wide - left, 0, GAP + tall)
     framed = pad(image, sides, value=1.0)
-    font = _font()
-    lines = _wrapped(label, font, framed.shape[1] - GAP)
-    header = Image.new("RGB", (framed.shape[1], 2 * (FONT + 5) + 8), "white")
-    text = "\n".join(lines[:2])
+    header = Image.new("RGB", (framed.shape[1], lines * (FONT + 5) + 8), "white")
     draw = ImageDraw.Draw(header)
-    middle = (header.width / 2, header.height - 5)
-    draw.multiline_text(middle, text, "black", font, anchor="md", align="center", spacing=4)
+    place, font = (header.width / 2, header.height - 5), _font()
+    draw.multiline_text(place, text, "black", font, anchor="md", align="center", spacing=4)
     above = torch.from_numpy(np.asarray(header, dtype=np.float32) / 255)
     return torch.cat([above, framed])
 
