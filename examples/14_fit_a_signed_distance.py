@@ -43,11 +43,11 @@ runs = [
     ur.fit_shape(target, "sdf", steps=STEPS, **options)
     for target in (mesh, ur.PointCloud(samples.points))
 ]
-for name, run in zip(("mesh", "points without normals"), runs, strict=True):
+for name, run in zip(("a mesh", "points without normals"), runs, strict=True):
     scores = run.evaluate(mesh)
     print(f"from a {name}: {run.steps} steps, chamfer {scores.chamfer_percent:.3f}% of the "
           f"diagonal, IoU {scores.iou:.4f}")  # fmt: skip
-    panels[f"SDF from a {name}"] = ur.render(run.shape(), camera, size=SIZE).over("white")[0]
+    panels[f"SDF from {name}"] = ur.render(run.shape(), camera, size=SIZE).over("white")[0]
 
 # The plane y = 0 of the unit frame, z up: orange inside, blue outside.
 across = (torch.arange(SIZE) + 0.5) / SIZE * 1.1 - 0.55
