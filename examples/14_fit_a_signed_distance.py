@@ -45,7 +45,7 @@ runs = [
 ]
 for name, run in zip(("a mesh", "points without normals"), runs, strict=True):
     scores = run.evaluate(mesh)
-    print(f"from a {name}: {run.steps} steps, chamfer {scores.chamfer_percent:.3f}% of the "
+    print(f"from {name}: {run.steps} steps, chamfer {scores.chamfer_percent:.3f}% of the "
           f"diagonal, IoU {scores.iou:.4f}")  # fmt: skip
     panels[f"SDF from {name}"] = ur.render(run.shape(), camera, size=SIZE).over("white")[0]
 
