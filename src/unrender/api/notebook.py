@@ -26,5 +26,5 @@ def dataset_html(data: Dataset) -> str:
     return (
         f"<style>{STYLE}</style><b>{escape(repr(data))}</b>"
         f'<div class="unrender-dataset"><img src="{source}" alt="training views">'
-        f"{camera_picture(sets).markup}</div>"
+        f"{camera_picture(sets, paired=False).markup}</div>"
     )

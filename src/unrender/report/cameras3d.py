@@ -114,12 +114,18 @@ def camera_view(
 
 
 def camera_picture(
-    sets: Sequence[CameraSet], cloud: PointCloud | None = None, caption: str = ""
+    sets: Sequence[CameraSet],
+    cloud: PointCloud | None = None,
+    caption: str = "",
+    paired: bool = True,
 ) -> Fragment:
-    """The same drawing as a static square image without controls."""
+    """The same drawing as a static square image without controls.
+
+    With `paired`, camera i of each set is joined to camera i of the first set.
+    """
     side = round(1.15 * HEIGHT)
     frame = ((WIDTH - side) // 2, (HEIGHT - side) // 2, side, side)
-    drawing = _drawing(_arranged(sets, cloud), frame)
+    drawing = _drawing(_arranged(sets, cloud), frame, paired)
     return Fragment(
         f'<figure class="cameras3d still">{drawing}'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -147,9 +153,7 @@ class _Arranged:
 
 
 def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
-    count = len(sets[0].cameras)
-    chosen = torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long()
-    picked = [CameraSet(each.name, each.cameras.to("cpu").select(chosen)) for each in sets]
+    picked = [CameraSet(each.name, _evenly(each.cameras.to("cpu"))) for each in sets]
     points = torch.zeros(0, 3) if cloud is None else cloud.points
     middle, extent = _bounds(torch.cat([picked[0].cameras.centers, points]))
     shapes: list[Array] = [
@@ -165,6 +169,12 @@ def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
     focal = min(FILLED / (high - low), FILLED_ACROSS / across)
     lift = -focal * (low + high) / 2
     return _Arranged(shapes, ground, cloud_points, colors, focal, lift)
+
+
+def _evenly(cameras: Cameras) -> Cameras:
+    """At most MAX_CAMERAS of them, evenly spaced."""
+    count = len(cameras)
+    return cameras.select(torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long())
 
 
 def _json(data: object) -> str:
@@ -218,7 +228,7 @@ def _switches(sets: Sequence[CameraSet]) -> str:
     return f'<div class="switches">{boxes}</div>'
 
 
-def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
+def _drawing(scene: _Arranged, frame: tuple[int, int, int, int], paired: bool = True) -> str:
     """SVG, back to front: ground, cameras behind the middle, points, cameras in front of it."""
     far: list[str] = []
     near: list[str] = []
@@ -226,13 +236,13 @@ def _drawing(scene: _Arranged, frame: tuple[int, int, int, int]) -> str:
     for index, shape in enumerate(scene.frusta):
         layers: tuple[list[str], list[str]] = ([], [])
         flat, distance = scene.project(shape)
-        partner, _ = scene.project(truth[:, 0])
+        partner, _ = scene.project((truth if paired else shape)[:, 0])
         for own, own_distance, other in zip(flat, distance, partner, strict=True):
             if not np.isfinite(own).all():
                 continue
             layer = layers[0] if own_distance[0] > DISTANCE else layers[1]
             layer.extend(_path(own[list(stroke)]) for stroke in STROKES)
-            if index:
+            if index and paired:
                 layer.append(_path(np.stack([own[0], other])))
         for target, paths in zip((far, near), layers, strict=True):
             target.append(f'<path class="set{index}" d="{"".join(paths)}"/>')
