@@ -135,9 +135,10 @@ def test_a_contact_sheet_has_at_most_twelve() -> None:
     gray = torch.full((30, 8, 12, 3), 0.5)
     sheet = contact_sheet(gray)
     inner = (sheet == 0.5).all(-1).sum()
-    assert int(inner) == SHEET_IMAGES * 8 * 12
-    one = contact_sheet(gray[:1])
-    assert one.shape == (10, 14, 3)
+    # Images of 12 pixels are enlarged to 120, four of them to a row.
+    assert int(inner) == SHEET_IMAGES * 80 * 120
+    one = contact_sheet(torch.full((1, 160, 240, 3), 0.5))
+    assert one.shape == (160 + 12, 240 + 12, 3)
 
 
 def test_without_a_display_a_file_is_named(

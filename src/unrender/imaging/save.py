@@ -23,6 +23,7 @@ QUALITY = 95
 """Compression quality of JPEG and WebP."""
 SHEET_IMAGES = 12
 SHEET_PIXELS = 1024
+SMALL_SHEET = 480
 """Maximum number of images, and of pixels per side, in a contact sheet."""
 
 
@@ -92,12 +93,17 @@ def png_bytes(image: Float[Tensor, "height width channels"]) -> bytes:
 def contact_sheet(
     images: Float[Tensor, "images height width channels"], columns: int = 4
 ) -> Float[Tensor, "sheet_height sheet_width channels"]:
-    """Up to twelve of the images in rows, evenly chosen, with white gaps between them."""
+    """Up to twelve of the images in rows, evenly chosen, with white gaps between them.
+
+    A sheet that would be small on a screen is enlarged by an integer factor.
+    """
     count = min(SHEET_IMAGES, len(images))
     chosen = images[torch.linspace(0, len(images) - 1, count).round().long()]
     columns = min(columns, count)
     step = -(-chosen.shape[2] * columns // SHEET_PIXELS)
     chosen = chosen[:, ::step, ::step]
+    factor = max(1, SMALL_SHEET // (4 * chosen.shape[2]))
+    chosen = chosen.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
     gap = max(1, chosen.shape[2] // 40)
     framed = torch.nn.functional.pad(chosen, (0, 0, gap, gap, gap, gap), value=1.0)
     missing = -count % columns

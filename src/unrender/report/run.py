@@ -78,7 +78,12 @@ def write_run_report(
 def run_summary(title: str, entries: list[Entry], scores: Scores) -> str:
     """A run's training curves and scores as HTML for a notebook."""
     curves = training_curves({"": entries}).markup if entries else ""
-    return f"<b>{escape(title)}</b>{curves}{scores.to_html()}"
+    style = (
+        "<style>.unrender-run figure{display:inline-block;width:24em;max-width:100%;margin:0}"
+        ".unrender-run svg{width:100%;height:auto}</style>"
+    )
+    shown = f'<div class="unrender-run">{curves}</div>' if curves else ""
+    return f"{style}<b>{escape(title)}</b>{shown}{scores.to_html()}"
 
 
 def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragment:
