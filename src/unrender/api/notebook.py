@@ -9,7 +9,8 @@ from unrender.report.cameras3d import CameraSet, camera_picture
 
 STYLE = (
     ".unrender-dataset{display:flex;gap:1em;align-items:center;flex-wrap:wrap}"
-    ".unrender-dataset img{max-width:60%}.unrender-dataset svg{width:22em;max-width:100%}"
+    ".unrender-dataset img{max-width:min(100%,40em)}"
+    ".unrender-dataset svg{width:22em;max-width:100%}"
     ".unrender-dataset path{fill:none;stroke-width:1}.unrender-dataset .ground{stroke:#ccc}"
     ".unrender-dataset .set0{stroke:#0072b2}.unrender-dataset .set1{stroke:#d55e00}"
 )
