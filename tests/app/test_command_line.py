@@ -89,7 +89,7 @@ with contextlib.redirect_stdout(io.StringIO()):
     except SystemExit:
         pass
 loaded = {name for name in sys.modules if name.startswith("unrender.methods.")}
-names = ("box", "presets", "renamed", "listing")
+names = ("box", "presets", "renamed", "listing", "sizes")
 assert loaded <= {f"unrender.methods.{name}" for name in names}
 """
 
