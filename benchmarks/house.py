@@ -166,7 +166,7 @@ def golden(_arguments: argparse.Namespace) -> Figures:
 
 
 def tests(_arguments: argparse.Namespace) -> Figures:
-    """Minutes of `make test` in a fresh clone whose environment is installed already."""
+    """Minutes of `make test` in a fresh, installed clone, with no scene rendered yet."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "unrender"
         subprocess.run(["git", "clone", "--quiet", str(record.ROOT), str(clone)], check=True)
@@ -176,7 +176,8 @@ def tests(_arguments: argparse.Namespace) -> Figures:
         subprocess.run(["make", "install"], cwd=clone, check=True, env=environment)
         subprocess.run(["make", ".venv/.installed-dev"], cwd=clone, check=True, env=environment)
         began = time.perf_counter()
-        subprocess.run(["make", "test"], cwd=clone, check=True)
+        cold = {**environment, "UNRENDER_CACHE": str(Path(folder) / "cache")}
+        subprocess.run(["make", "test"], cwd=clone, check=True, env=cold)
         minutes = (time.perf_counter() - began) / 60
     return {"make_test_minutes": figure(minutes, "min", at_most=5)}
 
