@@ -33,6 +33,17 @@ FIELDS = ("mlp", "encoding", "fourier", "siren", "grid", "hybrid", "hash")
 SPACE_FIELDS = (*FIELDS, "ground-plan", "triplane")
 CAPTURE = {"PSNR (dB)": "psnr", "SSIM": "ssim", "steps": "steps", "s/image": "image_seconds"}
 
+SURFACE = {
+    "PSNR in the masks (dB)": "psnr",
+    "silhouette IoU, mean": "mask_iou",
+    "lowest": "mask_iou_least",
+    "silhouette IoU of the mesh": "mesh_mask_iou",
+    "RMS of the eikonal residual": "eikonal_rms",
+    "layer width (radii)": "layer_width",
+    "steps": "steps",
+    "fit (s)": "seconds",
+    "peak memory (MB)": "peak_mb",
+}
 GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
     "radiance_fields": {
         "table": (
@@ -265,17 +276,7 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                     "`neus-fast`, 20 minutes": "neus_{}",
                     "`volsdf-fast`, 10 minutes": "volsdf_{}",
                 },
-                {
-                    "PSNR in the masks (dB)": "psnr",
-                    "silhouette IoU, mean": "mask_iou",
-                    "lowest": "mask_iou_least",
-                    "silhouette IoU of the mesh": "mesh_mask_iou",
-                    "RMS of the eikonal residual": "eikonal_rms",
-                    "layer width (radii)": "layer_width",
-                    "steps": "steps",
-                    "fit (s)": "seconds",
-                    "peak memory (MB)": "peak_mb",
-                },
+                SURFACE,
             ),
             Grid(
                 "`neus-fast` on the built-in scenes, 3 minutes: distance to the true surface",
@@ -292,17 +293,7 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                 "`neus-fast` on the built-in scenes: held-out views",
                 "scene",
                 {s: f"synthetic_{{}}_{s}" for s in ("bricks", "chair", "hotdog")},
-                {
-                    "PSNR in the masks (dB)": "psnr",
-                    "silhouette IoU, mean": "mask_iou",
-                    "lowest": "mask_iou_least",
-                    "silhouette IoU of the mesh": "mesh_mask_iou",
-                    "RMS of the eikonal residual": "eikonal_rms",
-                    "layer width (radii)": "layer_width",
-                    "steps": "steps",
-                    "fit (s)": "seconds",
-                    "peak memory (MB)": "peak_mb",
-                },
+                SURFACE,
             ),
             Grid(
                 "Weights along a ray through a plane at distance 1",

@@ -12,12 +12,12 @@ import unrender as ur
 
 data = ur.load(sys.argv[1] if len(sys.argv) > 1 else "hotdog")
 run = ur.fit("mesh-from-views", data, minutes=0.6, max_image_side=100, progress=False)
-test = data.test[:5]
+mesh, test = run.mesh(), data.test[:5]
 rendering = run.render(test.cameras, progress=False)
 mask, truth = rendering.opacity > 0.5, test.rgba[..., 3] > 0.5
 overlap = (mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))
-print(f"{run.steps} steps; mask IoU on held-out views {overlap.mean():.3f}, {run.mesh()}")
-plain = ur.Mesh(run.mesh().vertices, run.mesh().faces)
+print(f"{run.steps} steps; mask IoU on held-out views {overlap.mean():.3f}, {mesh}")
+plain = ur.Mesh(mesh.vertices, mesh.faces)
 ur.save_panels(
     "mesh_from_photographs.png",
     {

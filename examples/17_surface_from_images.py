@@ -14,12 +14,12 @@ import unrender as ur
 data = ur.load(sys.argv[1]) if len(sys.argv) > 1 else ur.load("chair", downscale=2)
 run = ur.fit("neus-fast", data, minutes=40 / 60, levels=6, finest=192, width=32, color_width=32,
              rays=512, log2_table_size=15, progress=False)  # fmt: skip
-test = data.test[:5]
+mesh, test = run.mesh(), data.test[:5]
 rendering = run.render(test.cameras, progress=False)
 mask, truth = rendering.opacity > 0.5, test.rgba[..., 3] > 0.5
 overlap = (mask & truth).sum((1, 2)) / (mask | truth).sum((1, 2))
-print(f"{run.steps} steps; silhouette IoU on held-out views {overlap.mean():.3f}, {run.mesh()}")
-plain = ur.Mesh(run.mesh().vertices, run.mesh().faces)
+print(f"{run.steps} steps; silhouette IoU on held-out views {overlap.mean():.3f}, {mesh}")
+plain = ur.Mesh(mesh.vertices, mesh.faces)
 ur.save_panels(
     "surface_from_images.png",
     {

@@ -13,6 +13,8 @@ from torch.nn.functional import interpolate, pad
 
 from unrender.imaging.save import save_images
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 FONT = 13
 """Height of the labels' letters, in pixels."""
 GAP = 6
@@ -39,7 +41,7 @@ def panels(
     labels = [_wrapped(label, font, width)[:2] for label in images]
     lines = max(map(len, labels))
     tiles = [
-        _tile("\n".join(label), lines, image, height, width)
+        _tile(_header("\n".join(label), lines, width + GAP, font), image, height, width)
         for label, image in zip(labels, trimmed, strict=True)
     ]
     columns = min(columns or len(tiles), len(tiles))
@@ -91,21 +93,25 @@ def _without_white_rows(
 
 
 def _tile(
-    text: str, lines: int, image: Float[Tensor, "height width 3"], height: int, width: int
+    header: Float[Tensor, "_ _ 3"], image: Float[Tensor, "_ _ 3"], height: int, width: int
 ) -> Float[Tensor, "tile_height tile_width 3"]:
+    """The label over the image, which is centered in a frame of height and width and a gap."""
     tall, wide = height - image.shape[0], width - image.shape[1]
     left = GAP // 2 + wide // 2
     sides = (0, 0, left, GAP + wide - left, 0, GAP + tall)
-    framed = pad(image, sides, value=1.0)
-    header = Image.new("RGB", (framed.shape[1], lines * (FONT + 5) + 8), "white")
+    return torch.cat([header, pad(image, sides, value=1.0)])
+
+
+def _header(text: str, lines: int, width: int, font: Font) -> Float[Tensor, "_ _ 3"]:
+    """The label's text in black on white, with room for that many lines."""
+    header = Image.new("RGB", (width, lines * (FONT + 5) + 8), "white")
+    place = (width / 2, header.height - 5)
     draw = ImageDraw.Draw(header)
-    place, font = (header.width / 2, header.height - 5), _font()
     draw.multiline_text(place, text, "black", font, anchor="md", align="center", spacing=4)
-    above = torch.from_numpy(np.asarray(header, dtype=np.float32) / 255)
-    return torch.cat([above, framed])
+    return torch.from_numpy(np.asarray(header, dtype=np.float32) / 255)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font() -> Font:
     """DejaVu Sans, which comes with matplotlib and has mathematical symbols."""
     spec = find_spec("matplotlib")
     places = [] if spec is None else list(spec.submodule_search_locations or [])
@@ -116,9 +122,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(FONT)
 
 
-def _wrapped(
-    label: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> list[str]:
+def _wrapped(label: str, font: Font, width: int) -> list[str]:
     """The label in lines that are no wider than `width` pixels where words allow it."""
     lines: list[str] = []
     for word in label.split():
