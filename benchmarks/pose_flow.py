@@ -29,13 +29,13 @@ from plain_step import PlainOptimizer, attention_by_formula, follow, patches_by_
 from record import ROOT, Figures, figure
 from timing import in_turn
 
-from unrender.api.fit import fit_or_open
 from unrender.api.pose import refine
+from unrender.api.resume import fit_or_open
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import load_npz, save_npz
 from unrender.data.load import load_dataset
-from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.make_views import make_views
 from unrender.data.views import Views
 from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lookup import (
@@ -46,6 +46,7 @@ from unrender.evaluation.lookup import (
 from unrender.evaluation.poses import PoseScores, score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.flows import transformer
+from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.inverse.photometric_poses import RenderAndCompare

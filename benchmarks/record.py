@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unrender.kernels.runtime import simd
-from unrender.training.run_folder import processor
+from unrender.training.record import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"

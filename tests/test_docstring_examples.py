@@ -19,7 +19,7 @@ from unrender.data.image_shape.pairs import save_shapes
 from unrender.data.views import Views
 from unrender.geometry.cameras import as_slice
 from unrender.imaging.color import as_color
-from unrender.methods.listing import Presets
+from unrender.methods.presets.listing import Presets
 
 pytestmark = pytest.mark.fit
 

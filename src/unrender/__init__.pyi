@@ -22,7 +22,7 @@ from unrender.errors import InputError as InputError
 from unrender.evaluation.scores import Scores as Scores
 from unrender.geometry.cameras import Cameras as Cameras
 from unrender.imaging.panels import save_panels as save_panels
-from unrender.methods.listing import Presets
+from unrender.methods.presets.listing import Presets
 from unrender.rendering.renderer import PoseEstimate as PoseEstimate
 from unrender.rendering.renderer import Rendering as Rendering
 from unrender.shapes.mesh import Mesh as Mesh

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from unrender.api.data import load
-from unrender.api.fit import fit, fit_or_open, fit_shape, fit_to, resume
+from unrender.api.fit import fit, fit_shape, fit_to
+from unrender.api.resume import fit_or_open, resume
 from unrender.api.run import Run, open_run
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError

@@ -1,13 +1,10 @@
 """Datasets rendered from a model."""
 
-import math
-
-import pytest
 import torch
 
-from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.make_views import make_views
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell, turntable
+from unrender.geometry.paths import turntable
 from unrender.rendering.renderer import Rendering, pixel_grid
 
 
@@ -34,19 +31,3 @@ def test_pixels_are_averages_over_their_squares():
 def test_one_ray_a_pixel_without_supersampling():
     cameras = Cameras.from_focal(turntable(2, 4.0, 0.3), 10.0, 8, 4)
     assert make_views(half_plane, cameras, 1).images[0, 0, 3].sum() == 0
-
-
-def test_statistics_are_those_the_cameras_were_drawn_with():
-    poses = spherical_shell(
-        3000, (3.0, 5.0), torch.Generator().manual_seed(0), elevation=(0.1, 1.2)
-    )
-    radius, elevation = camera_statistics(Cameras.from_focal(poses, 10.0, 8, 8))
-    assert radius == pytest.approx((3, 5), abs=0.01)
-    assert elevation == pytest.approx((0.1, 1.2), abs=0.01)
-
-
-def test_statistics_of_a_circle_are_two_points():
-    cameras = Cameras.from_focal(turntable(7, 4.0, math.radians(30)), 10.0, 8, 8)
-    radius, elevation = camera_statistics(cameras)
-    assert radius == pytest.approx((4, 4))
-    assert elevation == pytest.approx((math.pi / 6, math.pi / 6))

@@ -1,10 +1,19 @@
 """Scene bounds estimated from cameras, and intersections of rays with a ball."""
 
+import math
+
+import pytest
 import torch
 
-from unrender.geometry.bounds import focus_point, intersect_ball, view_counts, visible_ball
+from unrender.geometry.bounds import (
+    camera_statistics,
+    focus_point,
+    intersect_ball,
+    view_counts,
+    visible_ball,
+)
 from unrender.geometry.cameras import Cameras, Rays
-from unrender.geometry.paths import turntable
+from unrender.geometry.paths import spherical_shell, turntable
 
 
 def around(center: tuple[float, float, float], distance: float, focal: float) -> Cameras:
@@ -65,3 +74,19 @@ def test_view_counts_are_the_cameras_that_see_a_point() -> None:
     assert counts[0] == 12
     assert counts[1] == 0
     assert counts[2] < 6
+
+
+def test_statistics_are_those_the_cameras_were_drawn_with() -> None:
+    poses = spherical_shell(
+        3000, (3.0, 5.0), torch.Generator().manual_seed(0), elevation=(0.1, 1.2)
+    )
+    radius, elevation = camera_statistics(Cameras.from_focal(poses, 10.0, 8, 8))
+    assert radius == pytest.approx((3, 5), abs=0.01)
+    assert elevation == pytest.approx((0.1, 1.2), abs=0.01)
+
+
+def test_statistics_of_a_circle_are_two_points() -> None:
+    cameras = Cameras.from_focal(turntable(7, 4.0, math.radians(30)), 10.0, 8, 8)
+    radius, elevation = camera_statistics(cameras)
+    assert radius == pytest.approx((4, 4))
+    assert elevation == pytest.approx((math.pi / 6, math.pi / 6))

@@ -12,7 +12,6 @@ import torch
 from unrender import methods
 from unrender.errors import InputError
 from unrender.methods import describe, from_description, method_class
-from unrender.methods.listing import Presets
 from unrender.methods.presets import (
     BASES,
     PRESETS,
@@ -20,8 +19,9 @@ from unrender.methods.presets import (
     find_preset,
     nearest,
 )
-from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
-from unrender.methods.sizes import MEGABYTES
+from unrender.methods.presets.listing import Presets
+from unrender.methods.presets.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.presets.sizes import MEGABYTES
 from unrender.training.method import DataKind, Method
 
 
@@ -142,7 +142,8 @@ def test_the_module_is_the_listing() -> None:
 
 def test_the_list_comes_without_torch() -> None:
     code = (
-        "import sys; from unrender.methods import listing, presets; repr(listing.Presets()); "
+        "import sys; from unrender.methods import presets; "
+        "from unrender.methods.presets import listing; repr(listing.Presets()); "
         "import unrender; repr(unrender.methods); presets.find_preset('nerf'); "
         "sys.exit('torch' in sys.modules)"
     )

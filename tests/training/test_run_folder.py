@@ -8,7 +8,8 @@ import torch
 
 from unrender.errors import InputError
 from unrender.files import read_json_object, write_json
-from unrender.training.run_folder import Checkpoint, RunFolder
+from unrender.training.record import Checkpoint
+from unrender.training.run_folder import RunFolder
 
 
 def checkpoint(step: int, value: float = 1.0, finished: bool = False) -> Checkpoint:

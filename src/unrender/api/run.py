@@ -333,7 +333,7 @@ class Run(RunState):
         >>> run.resume(steps=8, progress=False).steps
         8
         """
-        from unrender.api.fit import resume_run  # noqa: PLC0415 - it imports this module
+        from unrender.api.resume import resume_run  # noqa: PLC0415 - it imports this module
 
         return resume_run(self.record, self.data, minutes, steps, progress, watch)
 

@@ -13,7 +13,8 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Renderer
 from unrender.training.method import Fitted, Method
 from unrender.training.metrics import Entry
-from unrender.training.run_folder import Record, RunFolder
+from unrender.training.record import Record
+from unrender.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

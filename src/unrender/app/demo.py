@@ -18,13 +18,14 @@ from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.data.formats.npz import save_npz
 from unrender.data.load import LoadOptions, load_dataset
-from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.make_views import make_views
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import ImageEvaluation, evaluate_images, render_in_parts
 from unrender.files import write_json
+from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.save import make_folder
@@ -38,7 +39,7 @@ from unrender.report.pictures import evenly, write_picture
 from unrender.studies.reconstruction import sampled
 from unrender.training.fit import FitOptions
 from unrender.training.method import Method
-from unrender.training.run_folder import provenance
+from unrender.training.record import provenance
 
 FLOW_SIZE = 32
 """Pixels a side of the flow's images."""

@@ -15,7 +15,7 @@ from unrender.files import write_json
 from unrender.report.pictures import evenly, write_picture
 from unrender.training.data_kinds.posed_images import ViewsEvaluation
 from unrender.training.method import Evaluation
-from unrender.training.run_folder import provenance
+from unrender.training.record import provenance
 
 VIEWS = 8
 """Held-out views that are rendered after a fit, at most."""

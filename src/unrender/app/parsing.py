@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from unrender.app.options import REQUIRED, Option
 from unrender.errors import InputError
-from unrender.methods.renamed import RENAMED_OPTIONS
+from unrender.methods.presets.renamed import RENAMED_OPTIONS
 
 SWITCHED = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 

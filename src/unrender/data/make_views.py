@@ -1,6 +1,5 @@
 """Posed images rendered from a model, for use as a dataset."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -34,18 +33,3 @@ def make_views(
             if on_progress is not None:
                 on_progress(done, len(cameras))
     return Views(cameras.to("cpu"), torch.cat(images))
-
-
-def camera_statistics(cameras: Cameras) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The cameras' ranges of distance from the origin and of elevation (radians) above z = 0.
-
-    Each range is (lowest, highest). New cameras can be sampled from them.
-    """
-    centers = cameras.centers.detach().double()
-    radius = centers.norm(dim=-1)
-    elevation = torch.asin((centers[:, 2] / radius.clamp_min(1e-12)).clamp(-1, 1))
-    assert math.isfinite(radius.sum().item()), "camera positions are finite"
-    return (
-        (radius.min().item(), radius.max().item()),
-        (elevation.min().item(), elevation.max().item()),
-    )

@@ -1,5 +1,7 @@
 """Bounds of a scene estimated from its cameras, and intersections of rays with a ball."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -34,6 +36,21 @@ def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     half_diagonal = (cameras.width**2 + cameras.height**2) ** 0.5 / 2
     sine = torch.atan2(torch.full_like(cameras.focal, half_diagonal), cameras.focal).sin()
     return center, float((distance * sine).median())
+
+
+def camera_statistics(cameras: Cameras) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The cameras' ranges of distance from the origin and of elevation (radians) above z = 0.
+
+    Each range is (lowest, highest). New cameras can be sampled from them.
+    """
+    centers = cameras.centers.detach().double()
+    radius = centers.norm(dim=-1)
+    elevation = torch.asin((centers[:, 2] / radius.clamp_min(1e-12)).clamp(-1, 1))
+    assert math.isfinite(radius.sum().item()), "camera positions are finite"
+    return (
+        (radius.min().item(), radius.max().item()),
+        (elevation.min().item(), elevation.max().item()),
+    )
 
 
 def intersect_ball(

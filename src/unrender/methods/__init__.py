@@ -7,10 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from unrender.errors import InputError
-from unrender.methods.listing import Presets
 from unrender.methods.presets import BASES, Preset
 from unrender.methods.presets import method_class as method_class
-from unrender.methods.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.presets.listing import Presets
+from unrender.methods.presets.renamed import RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method

@@ -36,7 +36,7 @@ from unrender.report.sections import (
     with_psnr,
 )
 from unrender.training.metrics import Entry
-from unrender.training.run_folder import Record
+from unrender.training.record import Record
 
 
 def write_run_report(

@@ -31,7 +31,7 @@ from unrender.report.fields import (
     write_field_comparison,
 )
 from unrender.training.fit import FitOptions
-from unrender.training.run_folder import provenance
+from unrender.training.record import provenance
 
 SHOTS = 24
 """Number of frames that are recorded during a fit."""

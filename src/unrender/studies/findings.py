@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from unrender.files import replacing, write_atomically
 from unrender.report.pictures import Row, draw_picture
 from unrender.report.plots import STYLE, resized
-from unrender.training.run_folder import processor, provenance
+from unrender.training.record import processor, provenance
 
 DOTS_AN_INCH = 200
 PLOT_SIZE = (6.4, 3.8)

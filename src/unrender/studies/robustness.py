@@ -9,11 +9,11 @@ import torch
 from matplotlib.figure import Figure
 
 from unrender.api.run import Run
-from unrender.data.make_views import camera_statistics
 from unrender.evaluation.detection import auroc
 from unrender.evaluation.images import psnr
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import look_at, so3_exp

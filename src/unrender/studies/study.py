@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.api.fit import fit_or_open
+from unrender.api.resume import fit_or_open
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
-from unrender.data.make_views import camera_statistics, make_views
+from unrender.data.make_views import make_views
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
 from unrender.flows.pose_flow import PoseFlow
+from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow

@@ -17,7 +17,7 @@ from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memor
 from unrender.training.method import Data, Method, Model, Progress
 from unrender.training.options import Device, FitOptions
 from unrender.training.progress import Bar, progress_bar
-from unrender.training.run_folder import Checkpoint, Record
+from unrender.training.record import Checkpoint, Record
 
 
 @dataclass(frozen=True)

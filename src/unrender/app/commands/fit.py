@@ -12,9 +12,9 @@ from unrender.app.layout import box, reflow, width
 from unrender.app.options import REQUIRED, Description, Option, Words, fields_of
 from unrender.app.output import default_folder, note
 from unrender.errors import InputError
-from unrender.methods.listing import Presets
 from unrender.methods.presets import PRESETS, Preset, find_preset
-from unrender.methods.renamed import RENAMED
+from unrender.methods.presets.listing import Presets
+from unrender.methods.presets.renamed import RENAMED
 from unrender.training.options import FitOptions
 
 if TYPE_CHECKING:
@@ -166,12 +166,8 @@ def _resumed(
 
     None if it is finished, and its budget is no larger than before.
     """
-    from unrender.api.fit import (  # noqa: PLC0415 - imports torch
-        check_same,
-        choose,
-        describe_cameras,
-        resume_run,
-    )
+    from unrender.api.fit import check_same, choose, describe_cameras  # noqa: PLC0415
+    from unrender.api.resume import resume_run  # noqa: PLC0415
     from unrender.methods import describe, from_description  # noqa: PLC0415
     from unrender.training.run_folder import RunFolder  # noqa: PLC0415
 

@@ -1,0 +1,145 @@
+"""Presets of radiance fields, which are fitted to posed images."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from unrender.methods.presets.preset import FAST, Preset
+
+# For minutes on two cores. Networks with biases learn with Muon and from few rays at a time,
+# since the number of steps is what minutes lack.
+_FAST: dict[str, Any] = {
+    "depth": 4,
+    "skip": 0,
+    "rays": 256,
+    "learning_rate": 5e-3,
+    "muon": True,
+}
+_EMPTY: dict[str, Any] = {"density_gain": 10.0, "density_shift": -5.0}
+_FAST_360: dict[str, Any] = {
+    "width": 128,
+    "proposal_width": 32,
+    "proposal_depth": 2,
+    "frequencies": 8,
+    "proposal_bins": 32,
+    "bins": 16,
+    **_EMPTY,
+    **_FAST,
+}
+_FAST_NERFACTO: dict[str, Any] = {
+    "levels": 8,
+    "log2_table_size": 17,
+    "finest": 512,
+    "width": 32,
+    "proposal_bins": 64,
+    "bins": 32,
+    "rays": 2048,
+}
+# For objects on an empty background: no contraction, exact cameras and a single exposure. Most
+# pixels are background, on which an absolute error would concentrate.
+_OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
+_OBJECT_NERFACTO: dict[str, Any] = {
+    "unbounded": False,
+    "appearance": 0,
+    "pose_learning_rate": 0.0,
+}
+
+
+def radiance_fields() -> Iterator[Preset]:
+    field = "radiance field"
+    yield Preset(
+        "instant-ngp-fast", "instant-ngp", field,
+        f"objects with alpha, {FAST}: the default, good in half a minute", 5,
+    )  # fmt: skip
+    yield Preset(
+        "gaussian-splatting-fast", "gaussian-splatting", field,
+        f"photographs, 360° and forward-facing captures, {FAST}", 5,
+        {
+            "initial_gaussians": 5000,
+            "max_gaussians": 30_000,
+            "mean_learning_rate": 6e-4,
+            "scale_learning_rate": 0.02,
+            "rotation_learning_rate": 5e-3,
+            "color_learning_rate": 0.01,
+        },
+    )  # fmt: skip
+    yield Preset("gaussian-splatting", "gaussian-splatting", field, "the paper's size", None)
+    yield Preset(
+        "instant-ngp", "instant-ngp", field, "the paper's size: 16 levels of 2^19 entries",
+        None,
+        {
+            "levels": 16,
+            "log2_table_size": 19,
+            "finest": 2048,
+            "width": 64,
+            "samples": 1 << 18,
+            "table_learning_rate": 1e-2,
+        },
+    )  # fmt: skip
+    # The cube is many times as wide as what the cameras look at, and begins in front of them.
+    yield Preset(
+        "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {FAST}", 5,
+        {
+            "half_width": 4.0,
+            "step_size": 1 / 64,
+            "growth": 1 / 64,
+            "near": 0.05,
+            "levels": 12,
+            "log2_table_size": 19,
+            "finest": 1024,
+            "samples": 3 << 15,
+            "table_learning_rate": 0.02,
+        },
+    )  # fmt: skip
+    yield Preset(
+        "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
+        {"log2_table_size": 15, "finest": 200, "color_layers": 1},
+    )  # fmt: skip
+    yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", None)
+    yield Preset(
+        "nerfacto-object", "nerfacto", field, "objects, the paper's size", None,
+        _OBJECT_NERFACTO,
+    )  # fmt: skip
+    yield Preset("nerfacto-fast", "nerfacto", field, f"captures, {FAST}", 10, _FAST_NERFACTO)
+    yield Preset(
+        "nerfacto-object-fast", "nerfacto", field, f"objects, {FAST}", 10,
+        {**_FAST_NERFACTO, **_OBJECT_NERFACTO},
+    )  # fmt: skip
+    yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", None)
+    yield Preset(
+        "plenoxels-fast", "plenoxels", field, f"no network; {FAST}", 10,
+        {"coarsest": 64, "finest": 256, "rays": 2048},
+    )  # fmt: skip
+    yield Preset(
+        "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", None
+    )
+    yield Preset(
+        "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {FAST}", 10,
+        {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
+    )  # fmt: skip
+    yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", None)
+    yield Preset(
+        "nerf-fast", "nerf", field, f"to learn how NeRF works; {FAST}", 10,
+        {"width": 64, "coarse_bins": 32, "fine_bins": 32, "noise": 1.0, **_FAST},
+    )  # fmt: skip
+    yield Preset(
+        "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", None
+    )
+    yield Preset(
+        "mip-nerf-multiscale", "mip-nerf", field, "as mip-nerf, pixels weighted by area", None,
+        {"by_area": True},
+    )  # fmt: skip
+    yield Preset(
+        "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {FAST}", 10,
+        {"width": 96, "bins": 24, "frequencies": 10, **_EMPTY, **_FAST},
+    )  # fmt: skip
+    yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", None)
+    yield Preset(
+        "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", None,
+        _OBJECT_360,
+    )  # fmt: skip
+    yield Preset("mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {FAST}", 10, _FAST_360)
+    yield Preset(
+        "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {FAST}", 10,
+        {**_FAST_360, **_OBJECT_360},
+    )  # fmt: skip
+    yield Preset("box", "box", field, "ten parameters: a first lesson in volume rendering", 0.5)
