@@ -282,10 +282,12 @@ def train_step_case(count: int, device: str) -> Case:
             losses["color"].backward()
             optimizer.step()
 
-    products = sum(w.numel() for w in (*model.density_net, *model.color_net))
-    touched = _touched(model.layout, count)
+    products = sum(w.numel() for w in (*model.field.network, *model.color_net))
+    touched = _touched(model.field.layout, count)
     # Adam reads parameter, gradient and two moments, and writes all but the gradient.
-    work = Work(6 * products * count, 7 * model.table.nbytes, touched, touched, in_turn=True)
+    work = Work(
+        6 * products * count, 7 * model.field.table.nbytes, touched, touched, in_turn=True
+    )
     return Case(count, "samples", run, work)
 
 

@@ -230,7 +230,8 @@ def test_a_hash_field_is_its_two_kernels() -> None:
     assert isinstance(field.encoder, HashGrid)
     assert isinstance(field.network, SmallNetwork)
     points = points_in_box(100, 3)
-    features = hash_grid(points, field.encoder.table, field.encoder.layout)
+    grid = field.encoder.grid
+    features = hash_grid(points, grid.table, grid.layout)
     assert torch.equal(field(points), mlp(features, list(field.network.weights)))
 
 

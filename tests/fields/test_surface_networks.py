@@ -86,13 +86,13 @@ def test_levels_come_one_after_the_other() -> None:
     field = fields()["hash"]
     assert isinstance(field, HashSDF)
     with torch.no_grad():
-        field.table.normal_(generator=torch.Generator().manual_seed(2))
-        field.network[-1].normal_(generator=torch.Generator().manual_seed(3))
+        field.residual.table.normal_(generator=torch.Generator().manual_seed(2))
+        field.residual.network[-1].normal_(generator=torch.Generator().manual_seed(3))
     points, before = points_in_cube(100), field.cell()
     coarse = field(points)
     start = field.layout.offsets[2]
     with torch.no_grad():
-        field.table[start:] += 1
+        field.residual.table[start:] += 1
     torch.testing.assert_close(field(points), coarse)
     field.advance(0.25)
     assert not torch.allclose(field(points), coarse)
@@ -103,8 +103,8 @@ def test_levels_come_one_after_the_other() -> None:
     # What a level has not yet is not learned either.
     field.advance(0.0)
     field(points).sum().backward()
-    assert field.table.grad is not None
-    assert float(field.table.grad[start:].abs().max()) == 0
+    assert field.residual.table.grad is not None
+    assert float(field.residual.table.grad[start:].abs().max()) == 0
 
 
 def test_colours_know_each_ray_s_direction() -> None:

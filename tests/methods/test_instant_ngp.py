@@ -181,7 +181,7 @@ def test_a_finished_run_stays_as_it_is(small_scene: Dataset, tmp_path: Path) -> 
 
     first, second, longer = run(20), run(20), run(25)
     assert all(torch.equal(first[name], value) for name, value in second.items())
-    assert not torch.equal(first["table"], longer["table"])
+    assert not torch.equal(first["field.table"], longer["field.table"])
 
 
 def test_resume_is_bit_identical(small_scene: Dataset, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_views_without_masks_have_something_around_the_ball(scene: Dataset) -> N
     losses = method.losses(model, white, Progress(0, 0.0), generator)
     assert "mask" not in losses
     losses["color"].backward()
-    assert float(model.outside.table.grad.abs().max()) > 0
+    assert float(model.outside.field.table.grad.abs().max()) > 0
     again = method.restore(model.state_dict())
     cameras = scene.test.cameras.select(slice(0, 1))
     one, other = method.render(model, cameras), method.render(again, cameras)

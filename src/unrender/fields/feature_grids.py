@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.fields.encodings import positional_encoding
+from unrender.fields.hash_field import HashTable
 from unrender.kernels.grid_sample import grid_sample
-from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.runtime.backend import Backend
 
 
@@ -174,16 +175,13 @@ class HashGrid(Encoder):
     """Features of all levels of a multiresolution hash grid (`kernels/hash_grid`)."""
 
     role = "table"
-    backend: Backend
 
     def __init__(self, layout: HashGridLayout, generator: torch.Generator, backend: Backend):
         super().__init__()
-        self.layout, self.backend = layout, backend
-        drawn = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
-        self.table = nn.Parameter(1e-4 * (2 * drawn - 1))
-        self.outputs = layout.num_levels * layout.features_per_level
+        self.grid = HashTable(layout, generator, backend)
+        self.outputs = self.grid.encoded
 
     def forward(
         self, points: Float[Tensor, "points dimensions"]
     ) -> Float[Tensor, "points features"]:
-        return hash_grid(points, self.table, self.layout, self.backend)
+        return self.grid.encode(points)

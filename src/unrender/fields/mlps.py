@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrender.fields.hash_field import he_weights
 from unrender.fields.networks import LinearLayer, Trunk
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import Backend
@@ -73,10 +74,7 @@ class SmallNetwork(nn.Module):
     def __init__(self, sizes: list[int], generator: torch.Generator, backend: Backend):
         super().__init__()
         self.backend: Backend = backend
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(b, a, generator=generator) * (2 / a) ** 0.5)
-            for a, b in pairwise(sizes)
-        )
+        self.weights = he_weights(sizes, generator)
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
         return mlp(x, list(self.weights), backend=self.backend)

@@ -9,7 +9,6 @@ et al., "Neuralangelo", CVPR 2023, eq. 6, with a tetrahedron in place of six poi
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -17,14 +16,17 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from unrender.fields.encodings import positional_encoding
+from unrender.fields.hash_field import HashField, he_weights
 from unrender.geometry.contraction import contract
-from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 
 TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0))
 """Corners of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
 NUM_HARMONICS = 16
+LAST = 0.3
+"""Factor on the last layers' initial weights, so that outputs begin near their means."""
 SOFTPLUS_BETA = 100.0
 """β of the softplus, which is nearly a ReLU (Gropp et al., IGR, 2020)."""
 
@@ -148,12 +150,9 @@ class HashSDF(SDFField):
         """`first`: the number of levels that are active from the start."""
         super().__init__()
         self.layout, self.first, self.radius = layout, min(first, layout.num_levels), radius
-        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
-        self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        inputs = layout.num_levels * layout.features_per_level + 3
-        self.network = he_weights([inputs, width, 1 + features], generator)
+        self.residual = HashField(layout, [width], 1 + features, generator, inputs=3, last=LAST)
         with torch.no_grad():
-            self.network[-1][0] = 0
+            self.residual.network[-1][0] = 0
         # Coarse-to-fine progress in [0, 1]; a checkpoint needs it to render alike.
         self.register_buffer("progress", torch.zeros(()))
 
@@ -169,7 +168,7 @@ class HashSDF(SDFField):
         return 2 / self.layout.resolutions[math.ceil(self.levels) - 1]
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
-        features = hash_grid((points + 1) / 2, self.table, self.layout).T
+        features = self.residual.encode((points + 1) / 2).T
         if self.levels < self.layout.num_levels:
             level = torch.arange(self.layout.num_levels, device=points.device)
             share = (self.levels - level).clamp(0, 1)
@@ -177,7 +176,7 @@ class HashSDF(SDFField):
                 features * share.repeat_interleave(self.layout.features_per_level)[:, None]
             )
         # Channels first, which is the memory layout of both kernels.
-        out = mlp(torch.cat([points.T, features]).T, list(self.network))
+        out = mlp(torch.cat([points.T, features]).T, list(self.residual.network))
         sphere = points.norm(dim=1, keepdim=True) - self.radius
         return torch.cat([sphere + out[:, :1], out[:, 1:]], dim=1)
 
@@ -188,7 +187,7 @@ class ColorNetwork(nn.Module):
     def __init__(self, features: int, width: int, layers: int, generator: torch.Generator):
         super().__init__()
         sizes = [NUM_HARMONICS + 6 + features, *[width] * layers, 3]
-        self.network = he_weights(sizes, generator)
+        self.network = he_weights(sizes, generator, LAST)
 
     def forward(
         self,
@@ -212,31 +211,17 @@ class BackgroundField(nn.Module):
 
     def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
         super().__init__()
-        self.layout = layout
-        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
-        self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        encoded = layout.num_levels * layout.features_per_level
-        self.network = he_weights([encoded, width, 16], generator)
-        self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator)
+        self.field = HashField(layout, [width], 16, generator, last=LAST)
+        self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator, LAST)
 
     def forward(
         self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]
     ) -> tuple[Float[Tensor, "rays bins"], Float[Tensor, "rays bins 3"]]:
         """Density per radius of the ball, and colors in [0, 1]."""
         rays, bins, _ = points.shape
-        positions = (contract(points.reshape(-1, 3)) + 2) / 4
-        features = mlp(hash_grid(positions, self.table, self.layout), list(self.network))
+        features = self.field((contract(points.reshape(-1, 3)) + 2) / 4)
         offsets = torch.arange(rays + 1, device=points.device) * bins
         view = spherical_harmonics(directions), offsets
         color = mlp(features, list(self.color), "sigmoid", ray_inputs=view)
         density = (features[:, 0] - 1).clamp_max(10.0).exp()
         return density.view(rays, bins), color.view(rays, bins, 3)
-
-
-def he_weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He-initialized weights for `kernels/mlp`, with a last layer scaled by 0.3."""
-    weights = [
-        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
-    ]
-    weights[-1] *= 0.3
-    return nn.ParameterList(nn.Parameter(weight) for weight in weights)

@@ -6,7 +6,6 @@ Encoding", SIGGRAPH 2022, https://arxiv.org/abs/2201.05989.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +14,12 @@ from torch import Tensor, nn
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
+from unrender.fields.hash_field import HashField, he_weights
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
-from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
@@ -68,29 +68,22 @@ class InstantNGPModel(nn.Module):
 
     def __init__(self, options: "InstantNGP", generator: torch.Generator):
         super().__init__()
-        self.layout = HashGridLayout(
+        layout = HashGridLayout(
             options.levels, options.log2_table_size, options.coarsest, options.finest
         )
         self.options = options
         self.ball = Ball()
-        table = torch.rand(self.layout.num_entries, 2, generator=generator)
-        self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        encoded = options.levels * self.layout.features_per_level
-        width = options.width
-        self.density_net = _weights([encoded, width, GEOMETRY_FEATURES], generator)
-        hidden = [width] * options.color_layers
-        self.color_net = _weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator)
+        self.field = HashField(layout, [options.width], GEOMETRY_FEATURES, generator)
+        hidden = [options.width] * options.color_layers
+        # Colors begin near gray.
+        self.color_net = he_weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator, 0.3)
         self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells)
         # Updated by each step; initially that of a ray through a full grid.
         self.register_buffer("samples_a_ray", torch.tensor(256.0))
 
-    def features(self, unit: Float[Tensor, "points 3"]) -> Float[Tensor, "points 16"]:
-        """Outputs of the density network at points of the unit cube."""
-        return mlp(hash_grid(unit, self.table, self.layout), list(self.density_net))
-
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density per radius, at points in the frame of the bounding sphere."""
-        return _Density.apply(self.features(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
+        return _Density.apply(self.field(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
 
     def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """Map points of the cube to [0, 1]³."""
@@ -112,7 +105,7 @@ class InstantNGPModel(nn.Module):
         bins = march(origins, directions, jitter, grid, options.stop_optical_depth)
         middles = (bins.starts + bins.ends) / 2
         origins, towards = self.to_unit(origins), directions / (2 * options.half_width)
-        features = self.features(along_rays(origins, towards, middles, bins.offsets))
+        features = self.field(along_rays(origins, towards, middles, bins.offsets))
         density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=view)
@@ -130,15 +123,6 @@ class InstantNGPModel(nn.Module):
         depth = out.distance / out.opacity.clamp_min(1e-6)
         depth = self.ball.radius * (nearest / (1 - depth) if nearest else depth)
         return Rendering(out.color, out.opacity, depth), out.distortion, len(bins)
-
-
-def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He initialization; colors start near gray."""
-    weights = [
-        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
-    ]
-    weights[-1] *= 0.3 if sizes[-1] == 3 else 1.0
-    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
 
 
 @dataclass(frozen=True)
@@ -201,9 +185,9 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         return model
 
     def optimizer(self, model: InstantNGPModel) -> torch.optim.Optimizer:
-        networks = [*model.density_net, *model.color_net]
+        networks = [*model.field.network, *model.color_net]
         groups = [
-            {"params": [model.table], "lr": self.table_learning_rate},
+            {"params": [model.field.table], "lr": self.table_learning_rate},
             {"params": networks, "lr": self.learning_rate},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)

@@ -11,7 +11,6 @@ to 11).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -21,10 +20,11 @@ from torch.nn.functional import normalize
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
+from unrender.fields.hash_field import HashField, he_weights
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.contraction import contract_box
 from unrender.geometry.poses import se3_exp
-from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.renderer import Rendering
@@ -50,33 +50,9 @@ GEOMETRY_FEATURES = 16
 MAX_LOG_DENSITY = 12.0
 FIRST_LOG_DENSITY = -1.0
 """Log density of a network output of 0: a fog through which the whole scene is visible."""
+LAST = 0.3
+"""Factor on the last layers' initial weights, for which outputs begin near their means."""
 RAYS_AT_ONCE = 1 << 12
-
-
-def _weights(sizes: list[int], generator: torch.Generator) -> nn.ParameterList:
-    """He initialization, and a last layer of small weights."""
-    weights = [
-        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
-    ]
-    weights[-1] *= 0.3
-    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
-
-
-class HashField(nn.Module):
-    """A hash grid over the cube [−2, 2]³ followed by a small network."""
-
-    def __init__(
-        self, layout: HashGridLayout, width: int, outputs: int, generator: torch.Generator
-    ):
-        super().__init__()
-        self.layout = layout
-        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
-        self.table = nn.Parameter(1e-4 * (2 * table - 1))
-        sizes = [layout.num_levels * layout.features_per_level, width, outputs]
-        self.network = _weights(sizes, generator)
-
-    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
-        return mlp(hash_grid((points + 2) / 4, self.table, self.layout), list(self.network))
 
 
 def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points"]:
@@ -107,17 +83,17 @@ class NerfactoModel(nn.Module):
         layout = HashGridLayout(
             options.levels, options.log2_table_size, options.coarsest, options.finest
         )
-        self.field = HashField(layout, options.width, GEOMETRY_FEATURES, generator)
+        self.field = HashField(layout, [options.width], GEOMETRY_FEATURES, generator, last=LAST)
         size, coarsest = options.log2_table_size - 2, options.coarsest
         proposals = [
-            HashField(HashGridLayout(5, size, coarsest, finest), 16, 1, generator)
+            HashField(HashGridLayout(5, size, coarsest, finest), [16], 1, generator, last=LAST)
             for finest in (max(coarsest, options.finest // part) for part in (8, 4))
         ]
         self.proposals = nn.ModuleList(proposals)
         inputs = GEOMETRY_FEATURES + 16 + options.appearance
         hidden = [options.width] * 2
-        self.color = _weights([inputs, *hidden, 3], generator)
-        self.normal = _weights([GEOMETRY_FEATURES, options.width, 3], generator)
+        self.color = he_weights([inputs, *hidden, 3], generator, LAST)
+        self.normal = he_weights([GEOMETRY_FEATURES, options.width, 3], generator, LAST)
         self.codes = nn.Parameter(torch.zeros(num_views, options.appearance))
         self.corrections = nn.Parameter(torch.zeros(num_views, 6))
 
@@ -191,12 +167,13 @@ class NerfactoModel(nn.Module):
         return RayInterval(first, first * (FAR / near), "disparity")
 
     def _places(self, rays: Rays, t: Float[Tensor, "rays edges"]) -> Float[Tensor, "samples 3"]:
-        """Midpoints of the bins in contracted space, a cube."""
+        """Midpoints of the bins in contracted space, mapped to the unit cube."""
         middles = (t[:, 1:] + t[:, :-1]) / 2
         points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
         unit = self.ball.to_unit(points).view(-1, 3)
         # A bounded scene lies in the bounding sphere, which fills the whole cube.
-        return contract_box(unit) if self.options.unbounded else 2 * unit
+        cube = contract_box(unit) if self.options.unbounded else 2 * unit
+        return (cube + 2) / 4
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> SurfaceModel:
-        model = SurfaceModel(self, "outside.table" in tensors, torch.Generator())
+        model = SurfaceModel(self, "outside.field.table" in tensors, torch.Generator())
         model.load_state_dict(dict(tensors))
         return model
 

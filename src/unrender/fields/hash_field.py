@@ -1,0 +1,73 @@
+"""A multiresolution hash grid followed by a small network (Müller et al., SIGGRAPH 2022)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.mlp import mlp
+from unrender.kernels.runtime.backend import Backend
+
+
+class HashTable(nn.Module):
+    """The features of a hash grid, uniform in ±10⁻⁴ at first (sec. 4 of the paper)."""
+
+    def __init__(
+        self, layout: HashGridLayout, generator: torch.Generator, backend: Backend = "auto"
+    ):
+        super().__init__()
+        self.layout = layout
+        self.backend: Backend = backend
+        table = torch.rand(layout.num_entries, layout.features_per_level, generator=generator)
+        self.table = nn.Parameter(1e-4 * (2 * table - 1))
+
+    @property
+    def encoded(self) -> int:
+        """Features per point, of all levels."""
+        return self.layout.num_levels * self.layout.features_per_level
+
+    def encode(
+        self, points: Float[Tensor, "points dimensions"]
+    ) -> Float[Tensor, "points features"]:
+        """Interpolated features of all levels at points of the unit square or cube."""
+        return hash_grid(points, self.table, self.layout, self.backend)
+
+
+class HashField(HashTable):
+    """A hash grid and a network with ReLU and without biases, which runs as one kernel."""
+
+    def __init__(
+        self,
+        layout: HashGridLayout,
+        hidden: Sequence[int],
+        outputs: int,
+        generator: torch.Generator,
+        inputs: int = 0,
+        last: float = 1.0,
+    ):
+        """`inputs` are given to the network besides the features; `last`: see `he_weights`."""
+        super().__init__(layout, generator)
+        sizes = [inputs + self.encoded, *hidden, outputs]
+        self.network = he_weights(sizes, generator, last)
+
+    def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
+        """The network's outputs at points of the unit cube; without further inputs."""
+        return mlp(self.encode(points), list(self.network))
+
+
+def he_weights(
+    sizes: Sequence[int], generator: torch.Generator, last: float = 1.0
+) -> nn.ParameterList:
+    """He-initialized weights for `kernels/mlp`, those of the last layer multiplied by `last`.
+
+    He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10: variance 2 / inputs. With a
+    small last layer, sigmoids begin near 1/2 and densities near a constant.
+    """
+    weights = [
+        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
+    ]
+    weights[-1] *= last
+    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
