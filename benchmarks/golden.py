@@ -96,6 +96,17 @@ LIMITS: dict[str, dict[str, int]] = {
     # The field is drawn and its occupancy looked at within the steps.
     "neus*": {"update_every": 8},
     "volsdf*": {"update_every": 8},
+    **{
+        name: {
+            "width": 64,
+            "color_width": 64,
+            "features": 32,
+            "coarse_samples": 16,
+            "bins": 16,
+            "extra_samples": 8,
+        }
+        for name in ("neus", "volsdf")
+    },
     "sit*": {"batch": 4, "width": 96, "depth": 2},
     "pose-regressor": {"batch": 4},
     "image-to-*": {"batch": 4, "target_points": 256},

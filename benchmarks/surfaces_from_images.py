@@ -28,10 +28,11 @@ from unrender.evaluation.surfaces import (
     score_visible,
     silhouette_iou,
 )
+from unrender.methods.neus import logistic_depth
 from unrender.methods.presets import PRESETS
+from unrender.methods.volsdf import laplace_density
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
-from unrender.rendering.volume.surface_density import laplace_density, logistic_depth
 from unrender.report.pictures import Row, evenly, write_picture
 from unrender.report.plots import draw_curves
 from unrender.shapes.files.meshes import write_mesh

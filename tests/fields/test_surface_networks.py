@@ -11,7 +11,11 @@ from unrender.fields.surface_networks import (
     TETRAHEDRON,
     ColorNetwork,
     HashSDF,
+    IDRColor,
     SDFField,
+    SDFSamples,
+    WeightNormLayer,
+    finite_differences,
 )
 from unrender.kernels.hash_grid import HashGridLayout
 from unrender.shapes.implicit.distance_grid import DistanceGrid
@@ -59,8 +63,8 @@ class Linear(SDFField):
         value = points @ torch.tensor([2.0, -1.0, 0.5]) + 3
         return torch.stack([value, points.square().sum(1)], dim=1)
 
-    def cell(self) -> float:
-        return 0.1
+    def with_gradients(self, points: Tensor) -> SDFSamples:
+        return finite_differences(self, points, 0.1)
 
 
 def test_differences_of_a_linear_field_are_exact() -> None:
@@ -74,6 +78,41 @@ def test_differences_of_a_linear_field_are_exact() -> None:
     torch.testing.assert_close(
         local.features[:, 0], points.square().sum(1) + 0.1**2 / 4, rtol=1e-4, atol=1e-5
     )
+
+
+def test_gradients_of_the_large_network_are_exact_and_trained() -> None:
+    field = fields()["mlp"]
+    points = points_in_cube(50)
+    local = field.with_gradients(points)
+    step = 1e-3 * torch.eye(3, dtype=torch.float64)
+    exact = field.double()
+    for axis in range(3):
+        ahead, behind = (exact.distance(points.double() + s * step[axis]) for s in (1, -1))
+        difference = (ahead - behind) / 2e-3
+        torch.testing.assert_close(
+            local.gradient[:, axis].double(), difference, atol=1e-3, rtol=0
+        )
+    field.float()
+    field.zero_grad()
+    (field.with_gradients(points).gradient.norm(dim=1) - 1).square().mean().backward()
+    first = field.layers[0].direction.grad
+    assert first is not None
+    assert float(first.abs().max()) > 0
+    with torch.no_grad():
+        assert not field.with_gradients(points).gradient.requires_grad
+
+
+def test_normalized_weights_have_length_and_direction() -> None:
+    weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
+    layer = WeightNormLayer(weight.clone(), torch.zeros(5))
+    x = torch.randn(3, 7, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(layer(x), x @ weight.T)
+    with torch.no_grad():
+        layer.direction *= 3
+    torch.testing.assert_close(layer(x), x @ weight.T)
+    with torch.no_grad():
+        layer.scale *= 2
+    torch.testing.assert_close(layer(x), 2 * x @ weight.T)
 
 
 def test_the_tetrahedron_is_regular() -> None:
@@ -107,9 +146,12 @@ def test_levels_come_one_after_the_other() -> None:
     assert float(field.residual.table.grad[start:].abs().max()) == 0
 
 
-def test_colours_know_each_ray_s_direction() -> None:
+@pytest.mark.parametrize("kind", [ColorNetwork, IDRColor])
+def test_colours_know_each_ray_s_direction(
+    kind: type[ColorNetwork | IDRColor],
+) -> None:
     generator = torch.Generator().manual_seed(0)
-    color = ColorNetwork(7, 16, 1, generator)
+    color = kind(7, 16, 1, generator)
     local = fields()["hash"].with_gradients(points_in_cube(6))
     directions = torch.nn.functional.normalize(points_in_cube(2), dim=1)
     together = color(points_in_cube(6), local, directions)

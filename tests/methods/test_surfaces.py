@@ -19,10 +19,9 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.neus import NeuS
 from unrender.methods.presets import PRESETS
-from unrender.methods.volsdf import VolSDF, bounded_beta
+from unrender.methods.volsdf import VolSDF, bounded_beta, opacity_error_bounds
 from unrender.rendering.mesh.shading import studio
 from unrender.rendering.shapes import shape_renderer
-from unrender.rendering.volume.surface_density import opacity_error_bounds
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import icosphere
 from unrender.shapes.textures import VertexColors
@@ -140,7 +139,8 @@ def test_a_field_that_is_nowhere_renders_as_nothing(kind: str, scene: Dataset) -
 
 @pytest.mark.parametrize("kind", sorted(TINY))
 def test_the_large_network_learns_too(kind: str, scene: Dataset) -> None:
-    small = {"width": 64, "depth": 4, "frequencies": 3, "rays": 128}
+    small = {"width": 64, "depth": 4, "frequencies": 3, "rays": 128, "features": 16}
+    small |= {"color_width": 32, "color_layers": 2, "coarse_samples": 16, "bins": 16}
     method = replace(PRESETS[kind].method(), **small)
     assert isinstance(method, SurfaceMethod)
     generator = torch.Generator().manual_seed(0)
@@ -235,6 +235,40 @@ def test_samples_gather_at_the_surface(scene: Dataset) -> None:
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         surface = 2.0 - method.radius
         assert float((middles - surface).abs().median()) < 0.04
+
+
+def test_neus_upsamples_in_rounds_at_the_surface(scene: Dataset) -> None:
+    """The paper's samples: the coarse ones, and more in rounds of doubled sharpness."""
+    method = replace(PRESETS["neus"].method(), width=32, depth=4, frequencies=2, features=4)
+    assert isinstance(method, NeuS)
+    model = method.build(scene.train, torch.Generator().manual_seed(0))
+    origins, directions = torch.tensor([[-2.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    near, far = torch.tensor([1.0]), torch.tensor([3.0])
+    model.field.distance = lambda points: points.norm(dim=1) - 0.5
+    with torch.no_grad():
+        edges = method.edges(model, origins, directions, near, far, None)
+    assert edges.shape == (1, method.coarse_samples + 1 + method.bins)
+    assert bool((edges.diff(dim=1) >= 0).all())
+    # 40 of the 64 further samples lie within 0.03 of the front, at distance 1.5, none behind.
+    assert int(((edges - 1.5).abs() < 0.03).sum()) >= 40
+    assert int(((edges - 2.5).abs() < 0.03).sum()) <= 3
+
+
+def test_presets_have_the_papers_sizes() -> None:
+    neus, volsdf = PRESETS["neus"].method(), PRESETS["volsdf"].method()
+    assert isinstance(neus, NeuS)
+    assert isinstance(volsdf, VolSDF)
+    for method in (neus, volsdf):
+        assert (method.width, method.depth, method.frequencies) == (256, 8, 6)
+        assert (method.color_width, method.color_layers, method.features) == (256, 4, 256)
+        assert (method.learning_rate, method.eikonal_weight, method.beta2) == (5e-4, 0.1, 0.999)
+        assert not method.skip_empty
+    assert (neus.rays, neus.coarse_samples, neus.bins, neus.upsample_rounds) == (512, 64, 64, 4)
+    assert neus.mask_weight == 0.1
+    assert (volsdf.rays, volsdf.coarse_samples, volsdf.rounds) == (1024, 128, 5)
+    assert (volsdf.bins, volsdf.extra_samples, volsdf.bisections) == (64, 32, 10)
+    # Its rates fall exponentially to a tenth.
+    assert volsdf.schedule(Progress(1, 0.5)) == pytest.approx(0.1**0.5)
 
 
 @pytest.mark.slow

@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
+from unrender.methods.volsdf import laplace_density
 from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
 from unrender.rendering.volume.compositing import bin_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
-from unrender.rendering.volume.surface_density import laplace_density
 from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
 

@@ -1,8 +1,9 @@
 """Base of methods that learn a signed distance from posed images: NeuS and VolSDF.
 
-Along a ray, a grid of distances tells which intervals may contain the surface. There the field
-is sampled coarsely and without gradients, and from these samples a method chooses the few bins
-that are rendered.
+What both papers have in common: a network for the distance and one for the color, in a ball
+that the cameras look at, and a mesh at the end. What a paper is about, its samples, weights and
+losses, is in its own file. Ours are the hash grid, the grid of distances that tells which part
+of a ray may contain the surface, and the bound on the width of the absorbing layer.
 """
 
 import math
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
 from unrender.data.views import Views
-from unrender.errors import InputError
 from unrender.fields.ball import Ball
 from unrender.fields.surface_networks import (
     MLPSDF,
     BackgroundField,
     ColorNetwork,
     HashSDF,
+    IDRColor,
     SDFSamples,
 )
 from unrender.geometry.cameras import Cameras, Rays
@@ -32,28 +33,24 @@ from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume.compositing import render_bins
-from unrender.rendering.volume.proposals import RayInterval, even_edges
-from unrender.shapes.convert import mesh_from_voxels
-from unrender.shapes.implicit.distance_grid import DistanceGrid
+from unrender.rendering.volume.background import over_background
+from unrender.shapes.implicit.distance_grid import DistanceGrid, mesh_from_distance
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
-from unrender.shapes.voxels import VoxelGrid
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
 
 RAYS_AT_ONCE = 1 << 11
 POINTS_AT_ONCE = 1 << 16
+NEAR = 0.05
+"""Near plane of rays without a distance grid, in radii of the bounding sphere."""
 WARM_UP_STEPS, WARM_UP = 100, 0.02
 """Steps, or the fraction of training, of the warm-up: whichever is shorter."""
 THIN = 0.7
 """Fraction of training after which the bound on the layer's width has reached its minimum."""
 SLACK = 0.2
 """Logarithm of the ratio of the initial bound to the initial width."""
-OUTSIDE_BINS = 24
 OUTSIDE_LAYOUT = HashGridLayout(6, 15, 16, 256)
-FAR = 1e3
-"""Far end of the background, in radii of the bounding sphere."""
 
 
 class SurfaceModel(nn.Module):
@@ -84,9 +81,8 @@ class SurfaceModel(nn.Module):
                 options.width, options.depth, options.frequencies, features, options.radius,
                 generator,
             )  # fmt: skip
-        self.color = ColorNetwork(
-            features, options.color_width, options.color_layers, generator
-        )
+        colors = ColorNetwork if options.field == "hash" else IDRColor
+        self.color = colors(features, options.color_width, options.color_layers, generator)
         # Stored as a logarithm, so that steps are relative.
         self.log_width = nn.Parameter(torch.tensor(options.initial_width).log())
         self.grid = DistanceGrid(options.cells)
@@ -105,6 +101,7 @@ class RenderOutput:
     rendering: Rendering
     local: SDFSamples
     """Field values at the midpoints of all bins."""
+    bins_per_ray: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     has_shape: ClassVar[bool] = True
 
     field: Literal["hash", "mlp"] = "hash"
-    """hash: a hash grid with a small network; mlp: a large network, as in the papers."""
+    """hash: a hash grid with a small network; mlp: the papers' networks."""
     levels: int = 8
     """Levels of the hash grid."""
     initial_levels: int = 3
@@ -145,15 +142,15 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     initial_width: float = 0.05
     """Initial width of the layer that absorbs light, in radii of the bounding sphere."""
     final_width: float = 0.003
-    """Upper bound on that width at the end of training; below it, the width is learned."""
+    """Upper bound on that width at the end of training; below it, the width is learned. 0 for
+    no bound, as in the papers."""
+    skip_empty: bool = True
+    """Skip parts of rays that a grid of distances marks as empty; the papers sample all of the
+    bounding sphere."""
     cells: int = 64
-    """Cells per side of the grid that locates the surface for ray marching."""
+    """Cells per side of that grid."""
     update_every: int = 16
     """Steps between updates of that grid."""
-    coarse_samples: int = 24
-    """Coarse samples per ray, without gradients."""
-    bins: int = 16
-    """Bins per ray that are rendered."""
     rays: int = 1024
     """Rays per training step."""
     table_learning_rate: float = 0.02
@@ -162,6 +159,8 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     """Initial learning rate of the networks."""
     width_learning_rate: float = 5e-3
     """Learning rate of the logarithm of the layer's width."""
+    beta2: float = 0.99
+    """Adam's decay rate of the second moment."""
     mask_weight: float = 1.0
     """Weight of the cross entropy between opacity and mask, for images with alpha."""
     eikonal_weight: float = 0.1
@@ -219,7 +218,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
             {"params": [width], "lr": self.width_learning_rate},
             {"params": tables, "lr": self.table_learning_rate},
         ]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return torch.optim.Adam(groups, betas=(0.9, self.beta2), eps=1e-15, fused=True)
 
     def schedule(self, progress: Progress) -> float:
         rise = max((progress.step + 1) / WARM_UP_STEPS, progress.fraction / WARM_UP)
@@ -234,7 +233,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     ) -> RenderOutput:
         """Render rays; with a generator, bins are jittered."""
         origins, directions = model.ball.to_unit(rays.origins), rays.directions
-        near, far = model.grid.ray_intervals(origins, directions)
+        near, far = self._interval(model, rays)
         hit = (far > near).nonzero()[:, 0]
         origins, towards = origins[hit], directions[hit]
         with torch.no_grad():
@@ -262,73 +261,50 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         color, opacity, distance = empty.index_copy(0, hit, values).split([3, 1, 1], dim=1)
         rendering = Rendering(color, opacity[:, 0], distance[:, 0], normals)
         if model.outside is not None:
-            rendering = self._before(rendering, model, model.outside, rays, generator)
-        return RenderOutput(rendering, local)
+            rendering = over_background(rendering, model.outside, model.ball, rays, generator)
+        return RenderOutput(rendering, local, length.shape[1])
 
-    def _before(
-        self,
-        front: Rendering,
-        model: SurfaceModel,
-        outside: BackgroundField,
-        rays: Rays,
-        generator: torch.Generator | None,
-    ) -> Rendering:
-        """Composite the object over the background."""
-        _, leave = model.ball.intersect(rays, 0.05)
-        near = leave / model.ball.radius
-        stretch = RayInterval(near, torch.full_like(near, FAR), "disparity")
-        edges = even_edges(len(near), OUTSIDE_BINS, generator).to(near.device)
-        t = stretch.distance(edges)
-        middles = stretch.distance((edges[:, 1:] + edges[:, :-1]) / 2)
-        origins = model.ball.to_unit(rays.origins)
-        points = origins[:, None] + middles[..., None] * rays.directions[:, None]
-        density, color = outside(points, rays.directions)
-        back = render_bins(density, color, t)
-        through = 1 - front.opacity
-        opacity = front.opacity + through * back.opacity
-        depth = front.opacity * front.depth
-        depth = depth + through * back.opacity * model.ball.radius * back.depth
-        return Rendering(
-            front.color + through[:, None] * back.color,
-            opacity,
-            depth / opacity.clamp_min(1e-6),
-            front.normals,
-        )
+    def _interval(
+        self, model: SurfaceModel, rays: Rays
+    ) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
+        """Where rays are sampled, in radii; near = far where they are not."""
+        if self.skip_empty:
+            return model.grid.ray_intervals(model.ball.to_unit(rays.origins), rays.directions)
+        near, far = model.ball.intersect(rays, NEAR)
+        return near / model.ball.radius, far / model.ball.radius
 
+    @abstractmethod
     def losses(
         self,
         model: SurfaceModel,
         data: Views,
         progress: Progress,
         generator: torch.Generator,
-    ) -> Mapping[str, Tensor]:
-        model.field.advance(progress.fraction / self.detail)
-        self._bound_width(model, progress.fraction)
-        batch = data.sample_pixels(self.rays, generator)
-        seen = self.look(model, batch.rays, generator, progress.fraction)
-        error = seen.rendering.color - batch.rgba[:, :3]
-        anywhere = 2 * torch.rand(self.rays // 4, 3, generator=generator) - 1
-        around = model.field.with_gradients(anywhere.to(error.device))
-        slope = torch.cat([seen.local.gradient, around.gradient]).norm(dim=1)
-        losses = {
-            "color": error.abs().mean(),
-            "eikonal": self.eikonal_weight * (slope - 1).square().mean(),
-            "metric/psnr": -10 * error.detach().square().mean().log10(),
-            "metric/width": model.width.detach(),
-        }
-        if model.outside is None:
-            opacity = seen.rendering.opacity.clamp(1e-3, 1 - 1e-3)
-            entropy = binary_cross_entropy(opacity, batch.rgba[:, 3])
-            losses["mask"] = self.mask_weight * entropy
-        return losses
+    ) -> Mapping[str, Tensor]: ...
+
+    def begin_step(self, model: SurfaceModel, fraction: float) -> None:
+        """Set what depends on the fraction of training: active levels and the width's bound."""
+        model.field.advance(fraction / self.detail)
+        self._bound_width(model, fraction)
+
+    def mask_losses(
+        self, model: SurfaceModel, rendering: Rendering, alpha: Float[Tensor, "rays"]
+    ) -> dict[str, Tensor]:
+        """Cross entropy of opacity and mask, for images with alpha."""
+        if model.outside is not None:
+            return {}
+        opacity = rendering.opacity.clamp(1e-3, 1 - 1e-3)
+        return {"mask": self.mask_weight * binary_cross_entropy(opacity, alpha)}
 
     @torch.no_grad()
     def _bound_width(self, model: SurfaceModel, fraction: float) -> None:
         """Bound the layer's width, which falls geometrically from initial_width to final_width.
 
         A wide layer (fog) explains blurred colors well, and its width may never shrink by
-        itself.
+        itself. Not in the papers.
         """
+        if self.final_width == 0:
+            return
         share = min(fraction / THIN, 1.0)
         most = (
             self.initial_width ** (1 - share)
@@ -345,12 +321,12 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     def after_step(
         self, model: SurfaceModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        if (progress.step + 1) % self.update_every == 0:
+        if self.skip_empty and (progress.step + 1) % self.update_every == 0:
             self._update(model)
 
     def _update(self, model: SurfaceModel) -> None:
-        density = partial(self.density, model)
-        model.grid.update(model.field.distance, density)
+        if self.skip_empty:
+            model.grid.update(model.field.distance, partial(self.density, model))
 
     def finish(self, model: SurfaceModel, data: Views) -> None:
         """Update the distance grid once more, so that rendering skips all empty space."""
@@ -363,27 +339,9 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
     def shape(self, model: SurfaceModel) -> Mesh:
         """The zero level set in the bounding sphere, with colors as seen along the normal.
 
-        The field is evaluated finely only near the surface of the distance grid. InputError if
-        the level set is empty.
+        InputError if the level set is empty.
         """
-        coarse = model.grid.distances(model.field.distance)
-        if not bool((coarse < 0).any()) or not bool((coarse > 0).any()):
-            what = "nothing" if float(coarse.max()) > 0 else "all of the ball"
-            raise InputError(
-                f"{what} is inside of the signed distance, so that it has no surface: fit "
-                "longer, or look for wrong poses or masks in the data"
-            )
-        times = max(1, round(self.resolution / self.cells))
-        values = coarse
-        for axis in range(3):
-            values = values.repeat_interleave(times, axis)
-        grid = VoxelGrid.cube(values, 1.0)
-        near = values.abs() < 2 * model.grid.cell
-        centers = grid.centers()
-        parts = centers[near].split(POINTS_AT_ONCE)
-        values[near] = torch.cat([model.field.distance(part) for part in parts])
-        values = values.maximum(centers.norm(dim=3) - 1)
-        mesh = mesh_from_voxels(grid.with_values(-values), 0.0)
+        mesh = mesh_from_distance(model.field.distance, model.grid, self.resolution)
         colors: list[Tensor] = []
         for part in mesh.vertices.split(POINTS_AT_ONCE):
             local = model.field.with_gradients(part)

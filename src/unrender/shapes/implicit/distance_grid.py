@@ -10,8 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrender.errors import InputError
 from unrender.kernels.march import MarchGrid, march
-from unrender.shapes.voxels import cell_centers
+from unrender.shapes.convert import mesh_from_voxels
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.voxels import VoxelGrid, cell_centers
 
 LIPSCHITZ_BOUND = 1.2
 """Assumed bound on the Lipschitz constant of a learned distance field."""
@@ -85,3 +88,30 @@ class DistanceGrid(nn.Module):
         near[there] = (bins.starts[bins.offsets[:-1][there]] - half).clamp_min(0)
         far[there] = bins.ends[bins.offsets[1:][there] - 1] + half
         return near, far
+
+
+@torch.no_grad()
+def mesh_from_distance(distance: Distance, grid: DistanceGrid, resolution: int) -> Mesh:
+    """The zero level set of a signed distance in the unit ball, by marching cubes.
+
+    The field is evaluated on about `resolution` cells per side, only near the surface that the
+    distance grid's cells show. InputError if the level set is empty.
+    """
+    coarse = grid.distances(distance)
+    if not bool((coarse < 0).any()) or not bool((coarse > 0).any()):
+        what = "nothing" if float(coarse.max()) > 0 else "all of the ball"
+        raise InputError(
+            f"{what} is inside of the signed distance, so that it has no surface: fit "
+            "longer, or look for wrong poses or masks in the data"
+        )
+    times = max(1, round(resolution / len(coarse)))
+    values = coarse
+    for axis in range(3):
+        values = values.repeat_interleave(times, axis)
+    fine = VoxelGrid.cube(values, 1.0)
+    near = values.abs() < 2 * grid.cell
+    centers = fine.centers()
+    parts = centers[near].split(CHUNK_SIZE)
+    values[near] = torch.cat([distance(part) for part in parts])
+    values = values.maximum(centers.norm(dim=3) - 1)
+    return mesh_from_voxels(fine.with_values(-values), 0.0)

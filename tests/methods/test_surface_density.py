@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unrender.rendering.volume.surface_density import (
+from unrender.methods.neus import logistic_depth
+from unrender.methods.volsdf import (
     laplace_density,
     least_distance,
-    logistic_depth,
     opacity_error_bounds,
     safe_beta,
 )
