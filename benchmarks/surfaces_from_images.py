@@ -31,6 +31,7 @@ from unrender.evaluation.surfaces import (
 from unrender.methods.presets import PRESETS
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.surface_density import laplace_density, logistic_depth
 from unrender.report.pictures import Row, evenly, write_picture
 from unrender.report.plots import draw_curves
@@ -106,7 +107,7 @@ def weights(arguments: argparse.Namespace) -> record.Figures:
     series: dict[str, tuple[list[float], list[float]]] = {}
     figures: record.Figures = {}
     for name, depth in depths.items():
-        share = (depth - depth.cumsum(0)).exp() * -torch.expm1(-depth) / length
+        share = depth_weights(depth[None])[0] / length
         series[name] = middles.tolist(), share.tolist()
         key = name.lower().replace(" ", "_")
         off = float(middles[share.argmax()]) - 1

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.fields.surface_networks import SDFSamples
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import logistic_depth
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
@@ -51,9 +52,7 @@ class NeuS(SurfaceMethod):
         points = origins[:, None] + t[..., None] * directions[:, None]
         distance = model.field.distance(points.view(-1, 3)).view(t.shape)
         depth = logistic_depth(distance[:, :-1], distance[:, 1:], 1 / model.width)
-        in_front = depth.cumsum(1) - depth
-        weights = (-in_front).exp() * -torch.expm1(-depth)
-        return finer_edges(t, widened(weights, PADDING), self.bins, generator)
+        return finer_edges(t, widened(depth_weights(depth), PADDING), self.bins, generator)
 
     def optical_depth(
         self,

@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from unrender.rendering.volume.compositing import sum_in_front
+
 
 def logistic_depth(
     first: Float[Tensor, "*batch"],
@@ -51,9 +53,8 @@ def opacity_error_bounds(
     nearest = least_distance(distance, t)
     errors = length.square() * (-nearest / beta).exp() / (4 * beta.square())
     depth = length * laplace_density(distance[:, :-1], beta)
-    in_front = depth.cumsum(1) - depth
     # Clamping keeps large bounds finite.
-    return (-in_front).exp() * torch.expm1(errors.cumsum(1).clamp_max(30.0))
+    return (-sum_in_front(depth)).exp() * torch.expm1(errors.cumsum(1).clamp_max(30.0))
 
 
 def least_distance(
