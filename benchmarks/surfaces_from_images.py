@@ -22,8 +22,8 @@ from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.evaluation.solids import eikonal_rms
 from unrender.evaluation.surfaces import (
-    eikonal_rms,
     psnr_inside,
     score_visible,
     silhouette_iou,
@@ -136,14 +136,13 @@ def fitted(
     assert isinstance(model, SurfaceModel)
     mesh = mesh_of(opened)
     points = sample_surface(mesh, 10_000, torch.Generator().manual_seed(1)).points
-    slope = eikonal_rms(
-        lambda places: model.field.around(places).gradient, model.ball.to_unit(points)
-    )
+    with torch.no_grad():
+        local = model.field.with_gradients(model.ball.to_unit(points))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
     return opened, {
         "steps": record.figure(opened.steps, "steps"),
         "seconds": record.figure(opened.seconds, "s"),
-        "eikonal_rms": record.figure(slope, ""),
+        "eikonal_rms": record.figure(eikonal_rms(local.gradient), ""),
         "layer_width": record.figure(float(model.width.detach()), "radii"),
         "peak_mb": record.figure(peak, "MB"),
     }
