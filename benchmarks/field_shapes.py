@@ -77,8 +77,8 @@ def scored(
     }
     if isinstance(opened.method, SDFFit):
         model: Any = opened.model
-        residual = opened.method.residual(model, SCORED, generator)
-        figures[f"{name}_eikonal_residual"] = record.figure(residual, "")
+        rms = opened.method.eikonal(model, SCORED, generator)
+        figures[f"{name}_eikonal_rms"] = record.figure(rms, "")
     if seconds:
         figures[f"{name}_steps"] = record.figure(opened.steps, "steps")
     return figures, scores

@@ -25,7 +25,7 @@ SHAPE = {
     "Chamfer (% of diagonal)": "chamfer_percent",
     "IoU of volumes": "iou",
     "normal consistency": "normal_consistency",
-    "eikonal residual": "eikonal_residual",
+    "RMS of the eikonal residual": "eikonal_rms",
     "parameters": "parameters",
     "steps": "steps",
 }

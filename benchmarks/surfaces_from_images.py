@@ -22,8 +22,8 @@ from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
 from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.evaluation.solids import eikonal_rms
 from unrender.evaluation.surfaces import (
-    eikonal_rms,
     psnr_inside,
     score_visible,
     silhouette_iou,
@@ -33,6 +33,7 @@ from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import laplace_density
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.report.pictures import Row, evenly, write_picture
 from unrender.report.plots import draw_curves
 from unrender.shapes.files.meshes import write_mesh
@@ -107,7 +108,7 @@ def weights(arguments: argparse.Namespace) -> record.Figures:
     series: dict[str, tuple[list[float], list[float]]] = {}
     figures: record.Figures = {}
     for name, depth in depths.items():
-        share = (depth - depth.cumsum(0)).exp() * -torch.expm1(-depth) / length
+        share = depth_weights(depth[None])[0] / length
         series[name] = middles.tolist(), share.tolist()
         key = name.lower().replace(" ", "_")
         off = float(middles[share.argmax()]) - 1
@@ -136,14 +137,13 @@ def fitted(
     assert isinstance(model, SurfaceModel)
     mesh = mesh_of(opened)
     points = sample_surface(mesh, 10_000, torch.Generator().manual_seed(1)).points
-    slope = eikonal_rms(
-        lambda places: model.field.around(places).gradient, model.ball.to_unit(points)
-    )
+    with torch.no_grad():
+        local = model.field.with_gradients(model.ball.to_unit(points))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1.024e-3
     return opened, {
         "steps": record.figure(opened.steps, "steps"),
         "seconds": record.figure(opened.seconds, "s"),
-        "eikonal_rms": record.figure(slope, ""),
+        "eikonal_rms": record.figure(eikonal_rms(local.gradient), ""),
         "layer_width": record.figure(float(model.width.detach()), "radii"),
         "peak_mb": record.figure(peak, "MB"),
     }

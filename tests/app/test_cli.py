@@ -1,10 +1,12 @@
 """The command line: each command does its work, and bad input ends with one line and code 2."""
 
+import inspect
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import unrender.kernels
 from unrender.api.run import Run
 from unrender.app.cli import main
 from unrender.app.commands import doctor
-from unrender.app.kernel_checks import CHECKS
+from unrender.app.kernel_checks import CHECKS, has_gpu_kernel
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.data.formats.npz import load_npz, save_npz
@@ -95,7 +97,7 @@ def test_doctor_says_what_is_there(command: Command) -> None:
         assert name in out
         assert purpose in out
     assert "ffmpeg" in out
-    assert all(f"{name:20} works" in out for name in CHECKS)
+    assert all(f"{name:38} works" in out for name in CHECKS)
 
 
 def test_doctor_tells_of_a_kernel_that_fails(
@@ -120,10 +122,30 @@ def test_doctor_tells_of_a_kernel_that_fails(
     assert "footprint fails" in verdict
 
 
-def test_every_kernel_is_checked() -> None:
+def test_every_operation_of_every_kernel_is_checked() -> None:
+    """An operation is what takes a backend and is in the reference."""
     (folder,) = unrender.kernels.__path__
-    names = {path.name for path in Path(folder).iterdir() if (path / "cpu.py").is_file()}
-    assert set(CHECKS) == names
+    packages = {path.name for path in Path(folder).iterdir() if (path / "cpu.py").is_file()}
+    operations = {"tape"}
+    for name in packages - {"tape"}:
+        package = import_module(f"unrender.kernels.{name}")
+        reference = import_module(f"unrender.kernels.{name}.reference")
+        for operation, function in inspect.getmembers(package, inspect.isfunction):
+            takes = "backend" in inspect.signature(function).parameters
+            if takes and hasattr(reference, operation):
+                operations.add(name if operation == name else f"{name}.{operation}")
+    assert set(CHECKS) == operations
+
+
+def test_doctor_knows_what_has_no_gpu_kernel() -> None:
+    without = {name for name in CHECKS if not has_gpu_kernel(name)}
+    assert without == {
+        "gaussian_projection.project_gaussians",
+        "occupancy.occupied_cells",
+        "ray_mesh.any_hit",
+        "ray_mesh.closest_hit",
+        "tape",
+    }
 
 
 @pytest.mark.parametrize(

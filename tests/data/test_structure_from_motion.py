@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from inputs import SHARED
+from PIL import Image
 
 from unrender.data.formats.colmap import load_colmap
-from unrender.data.structure_from_motion import _from_video, process
+from unrender.data.structure_from_motion import _from_folder, _from_video, process
 from unrender.errors import InputError
 from unrender.geometry.alignment import align_points
 from unrender.geometry.bounds import visible_ball
@@ -58,6 +60,18 @@ def test_photographs_without_texture_are_refused(tmp_path: Path) -> None:
         process(folder, tmp_path / "scene", 10, 64, silent)
     assert not (tmp_path / "scene").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_photographs_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """Those that must be rewritten too: WebP, which COLMAP does not read."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").mkdir()
+    values = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    for name in ("a.jpg", "a.png", "A.webp", "b.webp"):
+        Image.fromarray(values).save(tmp_path / "photos" / name)
+    assert _from_folder(tmp_path / "photos", tmp_path / "out", 100, silent) == 4
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["A.webp.png", "a.jpg", "a.png", "b.png"]
 
 
 def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from unrender.evaluation.solids import eikonal_residual, score_solid
-from unrender.shapes.implicit.sdf import box, sphere
+from unrender.evaluation.solids import eikonal_rms, score_solid
+from unrender.shapes.implicit.differences import central_differences
+from unrender.shapes.implicit.sdf import SDF, box, sphere
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere
 
@@ -40,6 +41,17 @@ def test_inside_out_is_seen() -> None:
 
 def test_distances_have_slope_1_and_others_do_not() -> None:
     points = torch.rand(1000, 3, generator=generator()) + 0.1
-    assert eikonal_residual(sphere(0.5), points, 1e-3) < 1e-3
-    assert eikonal_residual(box((0.2, 0.2, 0.2)), points, 1e-3) < 5e-3
-    assert eikonal_residual(lambda p: 2 * sphere(0.5)(p), points, 1e-3) > 0.9
+
+    def rms(sdf: SDF) -> float:
+        return eikonal_rms(central_differences(sdf, points, 1e-3))
+
+    assert rms(sphere(0.5)) < 1e-3
+    # Points at the same distance from two faces are few.
+    assert rms(box((0.2, 0.2, 0.2))) < 0.05
+    assert rms(lambda p: 2 * sphere(0.5)(p)) == pytest.approx(1, rel=1e-3)
+
+
+def test_the_eikonal_error_is_a_root_mean_square() -> None:
+    """Of slopes 1.3 and 0.9: their mean absolute deviation would be 0.2."""
+    gradients = torch.tensor([[1.3, 0, 0], [0, -0.9, 0]])
+    assert eikonal_rms(gradients) == pytest.approx((0.05) ** 0.5, rel=1e-6)

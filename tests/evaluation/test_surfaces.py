@@ -11,7 +11,6 @@ from scipy.io import savemat
 from unrender.errors import InputError
 from unrender.evaluation.dtu import Observed, in_world, read_observed, read_table, score_scan
 from unrender.evaluation.surfaces import (
-    eikonal_rms,
     psnr_inside,
     score_visible,
     silhouette_iou,
@@ -88,15 +87,6 @@ def test_what_no_camera_sees_at_all_is_refused() -> None:
     far = Mesh(BALL.vertices + 100, BALL.faces)
     with pytest.raises(InputError, match="no camera"):
         score_visible(far, BALL, cameras())
-
-
-def test_the_residual_is_that_of_the_slope() -> None:
-    points = torch.rand(100, 3)
-
-    def gradient(places: torch.Tensor) -> torch.Tensor:
-        return 1.2 * torch.nn.functional.normalize(places, dim=1)
-
-    assert eikonal_rms(gradient, points) == pytest.approx(0.2, abs=1e-5)
 
 
 # DTU: a ball of 30 mm that is scanned from above.

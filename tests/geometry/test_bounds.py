@@ -1,5 +1,6 @@
 """Scene bounds estimated from cameras, and intersections of rays with a ball."""
 
+import dataclasses
 import math
 
 import pytest
@@ -33,6 +34,20 @@ def test_the_ball_touches_the_corners_rays() -> None:
     expected = 4 * 25 / (25**2 + 40**2) ** 0.5
     assert abs(radius / expected - 1) < 1e-2
     assert abs(float(center[0]) - 1) < 1e-2
+
+
+def test_the_ball_touches_the_farthest_corners_ray() -> None:
+    """Of a principal point beside the image's center, and of pixels that are not square."""
+    cameras = around((1.0, 0.0, 0.0), 4.0, 40.0)
+    matrix = cameras.intrinsics.clone()
+    matrix[:, 1, 1], matrix[:, :2, 2] = 50.0, torch.tensor([8.0, 21.0])
+    cameras = dataclasses.replace(cameras, intrinsics=matrix)
+    center, radius = visible_ball(cameras)
+    corners = torch.tensor([[0.0, 0.0], [40, 0], [0, 30], [40, 30]])
+    rays = cameras.rays(torch.zeros(4, dtype=torch.long), corners)
+    along = ((center - rays.origins) * rays.directions).sum(1, keepdim=True)
+    apart = (center - rays.origins - along * rays.directions).norm(dim=1)
+    assert radius == pytest.approx(float(apart.max()), rel=1e-3)
 
 
 def test_parallel_cameras_have_a_focus_within_reach() -> None:

@@ -165,6 +165,17 @@ def test_look_at_puts_the_target_in_the_middle_and_up_above_it() -> None:
     assert math.degrees(math.acos(float(left @ right))) == pytest.approx(70, abs=1e-4)
 
 
+def test_the_field_of_view_is_that_between_the_edges() -> None:
+    """Wherever the principal point is, even outside of the image."""
+    for x in (32.0, 10.0, -20.0, 90.0):
+        matrix = torch.tensor([[[50.0, 0, x], [0, 50, 24], [0, 0, 1]]])
+        camera = Cameras(torch.eye(3, 4)[None], matrix, 64, 48)
+        edges = torch.tensor([[0.0, 24.0], [64.0, 24.0]])
+        left, right = camera.rays(torch.zeros(2, dtype=torch.long), edges).directions.double()
+        between = math.degrees(math.acos(float(left @ right)))
+        assert float(camera.fov) == pytest.approx(between, abs=1e-3)
+
+
 def test_look_at_takes_tensors_and_passes_their_gradient_on() -> None:
     eye = torch.tensor([2.0, 1.0, 1.0], dtype=torch.float64, requires_grad=True)
     cameras = Cameras.look_at(eye, torch.zeros(3), torch.tensor([0, 0, 1]))
@@ -213,9 +224,8 @@ def test_cameras_are_a_sequence() -> None:
 
 def test_cameras_print_on_one_short_line() -> None:
     cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1)], size=(160, 120))
-    wider = replace(
-        cameras, intrinsics=cameras.intrinsics * torch.tensor([1.0, 0.8])[:, None, None]
-    )
+    wider = replace(cameras, intrinsics=cameras.intrinsics.clone())
+    wider.intrinsics[1, :2, :2] *= 0.8
     assert repr(cameras) == "Cameras(2 × 160×120, fov 40.0°)"
     assert repr(wider) == "Cameras(2 × 160×120, fov 40.0–48.9°)"
     assert repr(cameras[:0]) == "Cameras(0 × 160×120)"

@@ -128,6 +128,24 @@ def test_a_ray_ends_where_no_light_is_left(backend) -> None:
     assert gradient[2:].abs().max() == 0
 
 
+@pytest.mark.parametrize("dense", [1e8, 1e30, math.inf])
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_dense_bin_leaves_the_weights_of_the_others(backend, dense: float) -> None:
+    """On its own ray and on the next: against a loop in double precision."""
+    generator = torch.Generator().manual_seed(0)
+    density = torch.rand(12, generator=generator)
+    density[3] = dense
+    color, starts = torch.rand(12, 3, generator=generator), torch.arange(6.0).repeat(2)
+    out = composite(density, color, starts, starts + 1, torch.tensor([0, 6, 12]), 0.0, backend)
+    for ray in range(2):
+        light, found = 1.0, torch.zeros(3, dtype=torch.float64)
+        for i in range(6 * ray, 6 * ray + 6):
+            found += light * -math.expm1(-float(density[i])) * color[i].double()
+            light *= math.exp(-float(density[i]))
+        torch.testing.assert_close(out.color[ray].double(), found, rtol=1e-6, atol=0)
+        assert abs(float(out.opacity[ray]) - (1 - light)) < 1e-6
+
+
 def test_mlp_is_products_and_relu() -> None:
     x = torch.tensor([[1.0, -2.0]])
     weights = [torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([[5.0, 2.0]])]

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -82,7 +83,42 @@ def test_a_far_gaussian_loses_what_the_blur_adds() -> None:
     )
 
 
-def test_agrees_with_the_reference(agree) -> None:
+@pytest.mark.parametrize("center", [(1 / 6, 0.5), (0.9, 0.2), (-0.3, 1.4)], ids=str)
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_all_of_the_image_has_its_own_jacobian(
+    backend: Backend, center: tuple[float, float]
+) -> None:
+    """Wherever the principal point is: in the image and up to MARGIN beside it, the shape is
+    that of the linearization at the mean; beyond, that at the margin's edge. In float64.
+    """
+    width, height, fx, fy = 60, 40, 30.0, 35.0
+    cx, cy = center[0] * width, center[1] * height
+    u = torch.linspace(-0.4, 1.4, 19) * width
+    v = torch.linspace(-0.4, 1.4, 19).flip(0) * height
+    z = torch.linspace(1, 3, 19)
+    means = torch.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], dim=1)
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.rand(19, 3, generator=generator) - 2
+    quaternions = torch.randn(19, 4, generator=generator)
+    matrix = torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    found = project_gaussians(
+        means, scales, quaternions, torch.eye(3, 4), matrix, width, height, backend
+    )
+    for k in range(19):
+        x = (min(max(float(u[k]), -0.15 * width), 1.15 * width) - cx) / fx
+        y = (min(max(float(v[k]), -0.15 * height), 1.15 * height) - cy) / fy
+        jacobian = torch.tensor([[fx, 0, -fx * x], [0, fy, -fy * y]]).double() / z[k]
+        axes = (
+            so3_from_quaternion(quaternions[k : k + 1].double())[0] * scales[k].double().exp()
+        )
+        covariance = jacobian @ axes @ axes.T @ jacobian.T + BLUR * torch.eye(2).double()
+        inverse = torch.linalg.inv(covariance)
+        conic = torch.stack([inverse[0, 0], inverse[0, 1], inverse[1, 1]])
+        torch.testing.assert_close(found.conics[k].double(), conic, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("center", [(20.0, 15.0), (6.0, 26.0)], ids=str)
+def test_agrees_with_the_reference(agree, center: tuple[float, float]) -> None:
     """Gaussians of all sizes and shapes, some beside the image and some behind the camera."""
     generator = torch.Generator().manual_seed(0)
     means = 4 * torch.randn(200, 3, generator=generator)
@@ -92,7 +128,8 @@ def test_agrees_with_the_reference(agree) -> None:
     scales[:4] = -12
     scales[4:8, 0] = -12
     given = [each.requires_grad_() for each in (means, scales, quaternions)]
-    pose, matrix = CAMERAS.world_from_camera[0].float(), CAMERAS.intrinsics[0].float()
+    pose, matrix = CAMERAS.world_from_camera[0].float(), CAMERAS.intrinsics[0].float().clone()
+    matrix[:2, 2] = torch.tensor(center)
 
     def seen(backend: Backend, *tensors: Tensor) -> tuple[Tensor, ...]:
         device = tensors[0].device

@@ -251,6 +251,18 @@ def test_occupancy(
         torch.testing.assert_close(found, expected)
 
 
+def test_a_scene_of_one_density_is_occupied_and_an_empty_one_is_not(
+    backend: Backend, device: torch.device
+) -> None:
+    """No cell is denser than the mean, and the scene would be lost."""
+    for density in (1e-8, 0.003, 40.0):
+        filled = torch.full((9, 9, 9), density, device=device)
+        assert bool(occupied_cells(filled, 0.1, 0.01, backend).all())
+    assert not bool(
+        occupied_cells(torch.zeros(9, 9, 9, device=device), 0.1, 0.01, backend).any()
+    )
+
+
 def test_strides_do_not_matter(agree) -> None:
     """Rows or columns first in memory: the same result."""
     torch.manual_seed(0)

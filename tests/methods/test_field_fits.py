@@ -109,7 +109,7 @@ def test_a_sphere_has_its_radius_and_slope_1(sphere_run: Run) -> None:
     assert float((radius - RADIUS).abs().max()) < 0.03 * RADIUS
     method, model = sphere_run.method, sphere_run.model
     assert isinstance(method, SDFFit)
-    assert method.residual(model, 2000, torch.Generator()) < 0.1  # pyright: ignore[reportArgumentType]
+    assert method.eikonal(model, 2000, torch.Generator()) < 0.1  # pyright: ignore[reportArgumentType]
 
 
 def test_the_sign_is_right_in_and_out(sphere_run: Run) -> None:
@@ -145,7 +145,7 @@ def test_comes_near(name: str, method: FieldFit, tmp_path: Path) -> None:
     assert scores["iou"] > 0.93
     assert scores["chamfer_percent"] < 1
     assert scores["signed_normal_consistency"] > 0.9
-    assert ("eikonal_residual" in scores) == isinstance(method, SDFFit)
+    assert ("eikonal_rms" in scores) == isinstance(method, SDFFit)
 
 
 def test_the_figures_can_fail(sphere_run: Run) -> None:

@@ -1,5 +1,6 @@
-"""Every kernel run once on a small problem, and compared with its reference."""
+"""Every operation of the kernels, run on a small problem and compared with its reference."""
 
+import ast
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,22 +13,22 @@ import unrender.kernels
 from unrender.errors import one_line
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.composite import composite_dense
-from unrender.kernels.expand import along_rays
+from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.gaussian_projection import project_gaussians
-from unrender.kernels.grid_sample import grid_sample
+from unrender.kernels.grid_sample import grid_sample, total_variation
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
-from unrender.kernels.mesh_distance import nearest_face
+from unrender.kernels.mesh_distance import nearest_face, winding_number
 from unrender.kernels.mlp import mlp
-from unrender.kernels.nearest import nearest
-from unrender.kernels.occupancy import occupied_cells
+from unrender.kernels.nearest import k_nearest
+from unrender.kernels.occupancy import occupied_cells, update_density
 from unrender.kernels.rasterize import rasterize
-from unrender.kernels.ray_mesh import TriangleBVH, closest_hit
+from unrender.kernels.ray_mesh import TriangleBVH, any_hit, closest_hit
 from unrender.kernels.runtime.backend import Backend, has_triton
 from unrender.kernels.sparse_grid import sparse_sample
-from unrender.kernels.spherical_harmonics import spherical_harmonics
+from unrender.kernels.spherical_harmonics import harmonic_colors, spherical_harmonics
 from unrender.kernels.splat import splat
-from unrender.kernels.step_function import sample
+from unrender.kernels.step_function import outer, sample
 from unrender.kernels.tape import evaluate, record
 from unrender.shapes.primitives import icosphere
 
@@ -36,14 +37,15 @@ TOLERANCE = 1e-3
 POINTS = 64
 
 Check = Callable[[torch.device, Backend], Tensor]
-"""The kernel's outcome on a device, by a backend."""
+"""The operation's outcome on a device, by a backend."""
 
 
 @dataclass(frozen=True)
 class KernelResult:
-    """How one kernel fared."""
+    """How one operation fared."""
 
     name: str
+    """Its package, and its own name if that is another one."""
     seconds: float
     """For the first call: compiling, where that was not done before, and running."""
     failure: str = ""
@@ -53,9 +55,9 @@ class KernelResult:
 
 
 def run_checks(device: torch.device) -> Iterator[KernelResult]:
-    """Run each kernel on a device and compare it with its reference on the CPU."""
+    """Run each operation on a device and compare it with its reference on the CPU."""
     for name, check in CHECKS.items():
-        remark = "plain torch on a GPU" if _is_reference_on_gpu(name) else ""
+        remark = "" if has_gpu_kernel(name) else "plain torch on a GPU"
         if device.type == "cuda" and not has_triton():
             remark = "plain torch, since Triton is not installed"
         began = time.perf_counter()
@@ -77,11 +79,32 @@ def _difference(found: Tensor, wanted: Tensor) -> str:
     return "" if off <= TOLERANCE else f"differs from the reference by {off:.2g}"
 
 
-def _is_reference_on_gpu(name: str) -> bool:
-    """Whether the GPU's version is the reference under another name, or there is none."""
+def has_gpu_kernel(name: str) -> bool:
+    """Whether an operation runs a Triton kernel on a GPU: its function in cuda.py, or what that
+    uses of the same file, is one. Otherwise it is the reference, or other operations of torch.
+    Read from the source, since Triton need not be installed.
+    """
+    package, _, operation = name.partition(".")
     (folder,) = unrender.kernels.__path__
-    file = Path(folder) / name / "cuda.py"
-    return not file.exists() or "def " not in file.read_text()
+    file = Path(folder) / package / "cuda.py"
+    if not file.exists():
+        return False
+    tree = ast.parse(file.read_text())
+    parts = {
+        part.name: part
+        for part in tree.body
+        if isinstance(part, ast.FunctionDef | ast.ClassDef)
+    }
+    waiting, seen = {operation or package}, set[str]()
+    while waiting:
+        part = parts.get(waiting.pop())
+        if part is None or part.name in seen:
+            continue
+        seen.add(part.name)
+        if any(ast.unparse(each) == "triton.jit" for each in part.decorator_list):
+            return True
+        waiting |= {node.id for node in ast.walk(part) if isinstance(node, ast.Name)}
+    return False
 
 
 def _random(*sizes: int, seed: int = 0) -> Tensor:
@@ -99,13 +122,18 @@ def _composite(device: torch.device, backend: Backend) -> Tensor:
     return composite_dense(density, color, starts, ends, backend=backend).color
 
 
-def _expand(device: torch.device, backend: Backend) -> Tensor:
+def _along_rays(device: torch.device, backend: Backend) -> Tensor:
     offsets = torch.arange(POINTS + 1, device=device) * 4
     rays = _random(POINTS, 3).to(device), _unit(POINTS).to(device)
     return along_rays(*rays, _random(4 * POINTS).to(device), offsets, backend=backend)
 
 
-def _gaussian_projection(device: torch.device, backend: Backend) -> Tensor:
+def _expand(device: torch.device, backend: Backend) -> Tensor:
+    offsets = torch.arange(POINTS + 1, device=device) * 4
+    return expand(_random(POINTS, 3).to(device), offsets, backend=backend)
+
+
+def _project_gaussians(device: torch.device, backend: Backend) -> Tensor:
     means = _random(POINTS, 3) + torch.tensor([-0.5, -0.5, 2.0])
     scales, turns = _random(POINTS, 3) - 4, _random(POINTS, 4) + 0.1
     camera = Cameras.from_focal(torch.eye(3, 4)[None], 40.0, 32, 32)
@@ -117,6 +145,10 @@ def _gaussian_projection(device: torch.device, backend: Backend) -> Tensor:
 def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
     grid, points = _random(4, 5, 6, 7).to(device), _random(POINTS, 3).to(device)
     return grid_sample(grid, points, backend=backend)
+
+
+def _total_variation(device: torch.device, backend: Backend) -> Tensor:
+    return total_variation(_random(4, 5, 6, 7).to(device), backend)
 
 
 def _hash_grid(device: torch.device, backend: Backend) -> Tensor:
@@ -137,10 +169,18 @@ def _march(device: torch.device, backend: Backend) -> Tensor:
     return found.offsets
 
 
-def _mesh_distance(device: torch.device, backend: Backend) -> Tensor:
+def _points_and_mesh(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     mesh, points = icosphere(1), 2 * _random(POINTS, 3)
-    moved = (points.to(device), mesh.vertices.to(device), mesh.faces.to(device))
-    return nearest_face(*moved, backend=backend).distance2
+    return points.to(device), mesh.vertices.to(device), mesh.faces.to(device)
+
+
+def _nearest_face(device: torch.device, backend: Backend) -> Tensor:
+    return nearest_face(*_points_and_mesh(device), backend=backend).distance2
+
+
+def _winding_number(device: torch.device, backend: Backend) -> Tensor:
+    # What it is for: which points are inside. The CPU's numbers are approximations.
+    return winding_number(*_points_and_mesh(device), backend=backend) > 0.5
 
 
 def _mlp(device: torch.device, backend: Backend) -> Tensor:
@@ -148,12 +188,18 @@ def _mlp(device: torch.device, backend: Backend) -> Tensor:
     return mlp(_random(POINTS, 8).to(device), weights, backend=backend)
 
 
-def _nearest(device: torch.device, backend: Backend) -> Tensor:
+def _k_nearest(device: torch.device, backend: Backend) -> Tensor:
     clouds = _random(1, POINTS, 3).to(device), _random(1, POINTS, 3, seed=1).to(device)
-    return nearest(*clouds, backend=backend).distance2
+    return k_nearest(*clouds, 3, backend=backend).distance2
 
 
-def _occupancy(device: torch.device, backend: Backend) -> Tensor:
+def _update_density(device: torch.device, backend: Backend) -> Tensor:
+    density, cells = _random(8, 8, 8).to(device), torch.arange(0, 512, 3, device=device)
+    update_density(density, cells, _random(len(cells), seed=1).to(device), 0.9, backend)
+    return density
+
+
+def _occupied_cells(device: torch.device, backend: Backend) -> Tensor:
     return occupied_cells(_random(8, 8, 8).to(device), 0.1, 0.05, backend=backend)
 
 
@@ -166,12 +212,20 @@ def _rasterize(device: torch.device, backend: Backend) -> Tensor:
     return found.pix_to_face
 
 
-def _ray_mesh(device: torch.device, backend: Backend) -> Tensor:
+def _rays_and_mesh(device: torch.device) -> tuple[Tensor, Tensor, Tensor, TriangleBVH]:
     mesh = icosphere(1)
     tree = TriangleBVH.build(mesh.vertices.to(device), mesh.faces.to(device))
-    far = torch.full((POINTS,), 10.0, device=device)
-    rays = torch.zeros(POINTS, 3, device=device), _unit(POINTS).to(device)
-    return closest_hit(*rays, far, tree, backend=backend).distance
+    origins = torch.full((POINTS, 3), -0.4, device=device)
+    # Some of them end inside of the sphere.
+    return origins, _unit(POINTS).to(device), 2 * _random(POINTS).to(device), tree
+
+
+def _closest_hit(device: torch.device, backend: Backend) -> Tensor:
+    return closest_hit(*_rays_and_mesh(device), backend=backend).distance
+
+
+def _any_hit(device: torch.device, backend: Backend) -> Tensor:
+    return any_hit(*_rays_and_mesh(device), backend=backend)
 
 
 def _tape(device: torch.device, backend: Backend) -> Tensor:
@@ -183,7 +237,7 @@ def _tape(device: torch.device, backend: Backend) -> Tensor:
     return ball(points) if tape is None else evaluate(tape, points)
 
 
-def _sparse_grid(device: torch.device, backend: Backend) -> Tensor:
+def _sparse_sample(device: torch.device, backend: Backend) -> Tensor:
     rows = torch.cat([torch.zeros(1, 4), _random(POINTS, 4)])
     index = torch.arange(64, dtype=torch.int32).view(4, 4, 4)
     moved = (rows.to(device), index.to(device), _random(POINTS, 3).to(device))
@@ -194,6 +248,11 @@ def _spherical_harmonics(device: torch.device, backend: Backend) -> Tensor:
     return spherical_harmonics(_unit(POINTS).to(device), backend=backend)
 
 
+def _harmonic_colors(device: torch.device, backend: Backend) -> Tensor:
+    coefficients = _random(POINTS, 15, 3, seed=1).to(device)
+    return harmonic_colors(_unit(POINTS).to(device), coefficients, 3, backend)
+
+
 def _splat(device: torch.device, backend: Backend) -> Tensor:
     conics = torch.tensor([0.1, 0.0, 0.1]).repeat(POINTS, 1)
     tensors = (32 * _random(POINTS, 2), conics, _random(POINTS, 3, seed=1), _random(POINTS))
@@ -201,7 +260,14 @@ def _splat(device: torch.device, backend: Backend) -> Tensor:
     return splat(*moved, width=32, height=32, backend=backend).color
 
 
-def _step_function(device: torch.device, backend: Backend) -> Tensor:
+def _outer(device: torch.device, backend: Backend) -> Tensor:
+    edges = torch.linspace(0, 1, 9).repeat(POINTS, 1)
+    others = torch.linspace(0.05, 0.95, 7).repeat(POINTS, 1)
+    moved = (each.to(device) for each in (edges, _random(POINTS, 8), others))
+    return outer(*moved, backend=backend)
+
+
+def _sample(device: torch.device, backend: Backend) -> Tensor:
     edges = torch.linspace(0, 1, 9).repeat(POINTS, 1)
     uniform = torch.linspace(0.1, 0.9, 8).repeat(POINTS, 1)
     moved = (each.to(device) for each in (edges, _random(POINTS, 8) + 0.1, uniform))
@@ -211,20 +277,27 @@ def _step_function(device: torch.device, backend: Backend) -> Tensor:
 CHECKS: dict[str, Check] = {
     "composite": _composite,
     "expand": _expand,
-    "gaussian_projection": _gaussian_projection,
+    "expand.along_rays": _along_rays,
+    "gaussian_projection.project_gaussians": _project_gaussians,
     "grid_sample": _grid_sample,
+    "grid_sample.total_variation": _total_variation,
     "hash_grid": _hash_grid,
     "march": _march,
-    "mesh_distance": _mesh_distance,
+    "mesh_distance.nearest_face": _nearest_face,
+    "mesh_distance.winding_number": _winding_number,
     "mlp": _mlp,
-    "nearest": _nearest,
-    "occupancy": _occupancy,
+    "nearest.k_nearest": _k_nearest,
+    "occupancy.occupied_cells": _occupied_cells,
+    "occupancy.update_density": _update_density,
     "rasterize": _rasterize,
-    "ray_mesh": _ray_mesh,
-    "sparse_grid": _sparse_grid,
+    "ray_mesh.any_hit": _any_hit,
+    "ray_mesh.closest_hit": _closest_hit,
+    "sparse_grid.sparse_sample": _sparse_sample,
     "spherical_harmonics": _spherical_harmonics,
+    "spherical_harmonics.harmonic_colors": _harmonic_colors,
     "splat": _splat,
-    "step_function": _step_function,
+    "step_function.outer": _outer,
+    "step_function.sample": _sample,
     "tape": _tape,
 }
-"""One for each folder of `unrender.kernels`."""
+"""One for each operation that a backend of `unrender.kernels` implements."""

@@ -6,6 +6,7 @@ Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap
 import importlib.util
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,8 +20,8 @@ import torch
 from unrender.data.photographs import list_photographs
 from unrender.errors import InputError
 from unrender.files import folder_in_place
-from unrender.imaging.files import image_header, read_image, write_image
-from unrender.imaging.resize import area_average
+from unrender.imaging.files import image_header, write_image
+from unrender.imaging.originals import copy_photograph
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 THUMBNAIL = 320
@@ -50,8 +51,10 @@ class Reconstructed:
 def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Reconstructed:
     """Reconstruct the cameras of a folder of photographs or a video, as images/ and sparse/0/.
 
-    `frames` frames are extracted from a video; images whose longer side exceeds `size` pixels
-    are downscaled. `out` is written atomically. Raises InputError if pycolmap is missing, or if
+    `frames` frames are extracted from a video. Photographs are copied with their EXIF data, by
+    which COLMAP begins with the true focal length, and with alpha; those whose longer side
+    exceeds `size` pixels are downscaled, and those that EXIF says to turn are turned. `out` is
+    written atomically. Raises InputError if pycolmap is missing, or if
     too few images can be registered.
     """
     if importlib.util.find_spec("pycolmap") is None:
@@ -75,14 +78,11 @@ def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
     if not source.is_dir():
         raise InputError(f"{source}: no such folder or video: check the path")
     paths = list_photographs(source)
+    stems = Counter(path.stem.lower() for path in paths)
     for k, path in enumerate(paths):
-        image = read_image(path)[..., :3]
-        height, width = image.shape[:2]
-        scale = size / max(height, width)
-        if scale < 1:
-            smaller = max(1, round(width * scale)), max(1, round(height * scale))
-            image = area_average(image[None], *smaller)[0]
-        write_image(target / f"{path.stem}.png", image)
+        # `a.jpg` and `a.webp` must not become one file.
+        stem = path.stem if stems[path.stem.lower()] == 1 else path.name
+        copy_photograph(path, target, stem, size)
         stage("photographs", k + 1, len(paths))
     return len(paths)
 

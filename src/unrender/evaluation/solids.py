@@ -14,8 +14,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.kernels.mesh_distance import nearest_face
-from unrender.shapes.implicit.differences import central_differences
-from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.mesh_distance import is_inside
 from unrender.shapes.sampling import SurfaceSamples, sample_surface
@@ -83,13 +81,12 @@ def _seen_from(drawn: SurfaceSamples, mesh: Mesh) -> tuple[float, float]:
     return float(found.distance2.sqrt().mean()), float(cosine.mean())
 
 
-@torch.no_grad()
-def eikonal_residual(sdf: SDF, points: Float[Tensor, "points 3"], step: float) -> float:
-    """Mean absolute deviation of ‖∇f‖ from 1.
+def eikonal_rms(gradients: Float[Tensor, "points 3"]) -> float:
+    """Root mean square of ‖∇f‖ − 1, from gradients of a signed distance at points.
 
-    It is 0 for an exact distance, except at points equally near to two surfaces. Gradients are
-    central differences with `step` to each side. `surfaces.eikonal_rms` is the root mean square
-    instead.
+    It is the square root of the eikonal loss (Gropp et al., "Implicit Geometric Regularization
+    for Learning Shapes", 2020, eq. 2), and 0 for an exact distance, except at points equally
+    near to two surfaces.
     """
-    length = central_differences(sdf, points, step).norm(dim=1)
-    return float((length - 1).abs().mean())
+    length = gradients.detach().double().norm(dim=1)
+    return float((length - 1).square().mean().sqrt())

@@ -5,7 +5,6 @@ distances, restricted to parts visible to the cameras, because images do not det
 parts such as undersides and interiors.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -107,16 +106,3 @@ def score_visible(mesh: Mesh, truth: Mesh, cameras: Cameras) -> VisibleScores:
         float(point_to_mesh_distance2(true_points, mesh).sqrt().mean()),
         diagonal,
     )
-
-
-@torch.no_grad()
-def eikonal_rms(
-    gradient: Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points 3"]],
-    points: Float[Tensor, "points 3"],
-) -> float:
-    """Root mean square of ‖∇f‖ − 1 at the points, which is 0 for an exact distance.
-
-    `solids.eikonal_residual` is the mean absolute deviation instead.
-    """
-    slope = gradient(points).norm(dim=1)
-    return float((slope - 1).square().mean().sqrt())

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int32
 from torch import Tensor
 from torch.nn.functional import max_pool3d
 
+from unrender.fields.pruning import keeps_most
 from unrender.kernels.sparse_grid import sparse_sample
 
 
@@ -36,3 +37,28 @@ def resample_rows(
 def dilate(occupied: Bool[Tensor, "x y z"]) -> Bool[Tensor, "x y z"]:
     """The occupied vertices and their 26 neighbors."""
     return max_pool3d(occupied[None].float(), 3, stride=1, padding=1)[0] > 0
+
+
+def pruned_index(
+    index: Int32[Tensor, "x y z"],
+    depth: Float[Tensor, "a b c"],
+    threshold: float,
+    haze: float,
+) -> Int32[Tensor, "a b c"] | None:
+    """The index of a finer grid over the same cube, without vertices in empty space.
+
+    `depth` is the optical depth of one of its voxels at each of its vertices. Those above
+    `threshold` and their neighbors are kept. If they do not hold most of the scene, a sparse
+    grid keeps all of its vertices, and for a dense one there is no index yet: None. The first
+    `haze` of the depths, with which grids start, does not count.
+    """
+    kept = dilate(depth > threshold)
+    if not keeps_most((depth - haze).relu().flatten(), kept.flatten()):
+        if bool((index > 0).all()):
+            return None
+        size = torch.tensor(depth.shape, device=depth.device)
+        points = torch.ones_like(depth).nonzero() / (size - 1)
+        present = torch.ones(int(index.max()) + 1, 1, device=depth.device)
+        present[0] = 0
+        kept = (sparse_sample(present, index, points)[:, 0] > 0).view(depth.shape)
+    return index_occupied(kept)

@@ -27,14 +27,19 @@ def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
 def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     """Center and radius of a ball about the focus point that fills the cameras' images.
 
-    The radius is the median over the cameras of distance × sine of half the diagonal field of
-    view, so that rays through image corners touch the ball. It is meaningful for cameras around
-    an object, but not for captures that look outwards.
+    The radius is the median over the cameras of distance × sine of the angle between the
+    optical axis and the farthest corner of the image, so that the ray through it touches the
+    ball. It is meaningful for cameras around an object, but not for captures that look
+    outwards.
     """
     center = focus_point(cameras)
     distance = (cameras.centers - center).norm(dim=1)
-    half_diagonal = (cameras.width**2 + cameras.height**2) ** 0.5 / 2
-    sine = torch.atan2(torch.full_like(cameras.focal, half_diagonal), cameras.focal).sin()
+    matrix = cameras.intrinsics.double()
+    size = matrix.new_tensor([cameras.width, cameras.height])
+    # In units of horizontal pixels.
+    corner = torch.maximum(matrix[:, :2, 2], size - matrix[:, :2, 2])
+    corner[:, 1] *= matrix[:, 0, 0] / matrix[:, 1, 1]
+    sine = torch.atan2(corner.norm(dim=1).to(cameras.focal), cameras.focal).sin()
     return center, float((distance * sine).median())
 
 

@@ -179,7 +179,9 @@ class Cameras:
     @property
     def fov(self) -> Float[Tensor, "cameras"]:
         """Horizontal field of view, in degrees."""
-        return 2 * torch.atan(self.width / (2 * self.focal)).rad2deg()
+        left = self.intrinsics[:, 0, 2]
+        angles = torch.atan(left / self.focal) + torch.atan((self.width - left) / self.focal)
+        return angles.rad2deg()
 
     @property
     def fov_range(self) -> str:

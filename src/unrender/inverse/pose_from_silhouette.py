@@ -13,6 +13,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -125,12 +126,19 @@ def _tried(
     away = torch.stack([ring * angle.cos(), ring * angle.sin(), height], dim=1)
     rolls = torch.arange(ROLLS) * (2 * math.pi / ROLLS)
     away = away.repeat_interleave(ROLLS, 0).to(mesh.vertices)
-    focal = float(lens.focal[0])
-    view = math.atan(min(lens.width, lens.height) / 2 / focal)
+    size, principal = (
+        torch.tensor([lens.width, lens.height]).to(mask),
+        lens.intrinsics[0, :2, 2],
+    )
+    focal = lens.intrinsics[0, :2, :2].diagonal()
+    view = math.atan(float((size / 2 / focal).amin()))
     distance = torch.full((len(away), 1), reach / math.sin(view)).to(away)
     eyes = middle + distance * away
     up = away.new_tensor([0.0, 0.0, 1.0])
     poses = look_at(eyes, middle.expand_as(eyes), up, rolls.repeat(DIRECTIONS).to(away))
+    # The optical axis need not pass the image's middle, which is where the mesh should be.
+    aside = distance * pad((principal - size / 2) / focal, (0, 1))
+    poses[:, :, 3] += (poses[:, :, :3] @ aside[..., None])[..., 0]
     cameras = dataclasses.replace(
         lens, world_from_camera=poses, intrinsics=lens.intrinsics.expand(len(poses), 3, 3)
     )

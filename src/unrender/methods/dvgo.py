@@ -23,8 +23,8 @@ from unrender.fields.ball import Ball
 from unrender.fields.encodings import positional_encoding
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.fields.sparse_voxels import (
-    dilate,
     index_occupied,
+    pruned_index,
     resample_rows,
     vertex_positions,
 )
@@ -258,15 +258,14 @@ class DVGO(Method[DVGOModel, Views]):
 
     @torch.no_grad()
     def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, size: int) -> bool:
-        """Resample the occupied region to `size` vertices along each axis, if there is any."""
+        """Resample the occupied region to `size` vertices along each axis, once it is known."""
         full = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
         points = 2 * vertex_positions(full.to(model.index.device)) - 1
-        depth = model.density_at(points) * 2 / (size - 1)
-        there = depth > self.prune_threshold
-        if not there.any():
+        depth = (model.density_at(points) * 2 / (size - 1)).view(size, size, size)
+        index = pruned_index(model.index, depth, self.prune_threshold, COARSE_ALPHA)
+        if index is None:
             # The scene has not emerged yet: the grid stays as it is until it has.
             return False
-        index = index_occupied(dilate(there.view(size, size, size)))
         density = resample_rows(model.rows, model.index, index) + NOTHING
         if model.coarse:
             # The same densities under the fine stage's activation and voxel size.

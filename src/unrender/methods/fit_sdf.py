@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.shape_target import ShapeTarget
-from unrender.evaluation.solids import eikonal_residual
+from unrender.evaluation.solids import eikonal_rms
 from unrender.shapes.implicit.differences import central_differences
 from unrender.training.field_fit import HALF_WIDTH, FieldFit, FieldModel
 from unrender.training.method import Progress
@@ -87,12 +87,15 @@ class SDFFit(FieldFit):
     def score(
         self, model: FieldModel, count: int, generator: torch.Generator
     ) -> dict[str, float]:
-        return {"eikonal_residual": self.residual(model, count, generator)}
+        return {"eikonal_rms": self.eikonal(model, count, generator)}
 
-    def residual(self, model: FieldModel, count: int, generator: torch.Generator) -> float:
-        """Mean of |‖∇f‖ − 1| at random points in the box."""
+    @torch.no_grad()
+    def eikonal(self, model: FieldModel, count: int, generator: torch.Generator) -> float:
+        """`eikonal_rms` at random points in the box."""
         reach = HALF_WIDTH - self.step_size
         points = reach * (2 * torch.rand(count, 3, generator=generator) - 1)
-        return eikonal_residual(
-            partial(self.values, model), points.to(model.center.device), self.step_size
+        return eikonal_rms(
+            central_differences(
+                partial(self.values, model), points.to(model.center.device), self.step_size
+            )
         )

@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.gaussians import compute_relocation, neighbor_distance
+from unrender.fields.pruning import keeps_most
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.kernels.gaussian_projection import project_gaussians
@@ -256,7 +257,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         growth = (self.max_gaussians / first) ** min(1.0, progress.fraction / self.grow_until)
         wanted = max(n, min(self.max_gaussians, int(first * growth)))
         moving = torch.cat([dead, torch.arange(n, wanted)])
-        if not len(moving) or len(dead) == n:
+        if not len(moving) or not keeps_most(opacity, opacity > LEAST_OPACITY):
             return
         weights = torch.where(opacity > LEAST_OPACITY, opacity, 0.0)
         hosts = torch.multinomial(weights, len(moving), replacement=True, generator=generator)

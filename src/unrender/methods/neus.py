@@ -24,6 +24,7 @@ from torch.nn.functional import logsigmoid
 from unrender.data.views import Views
 from unrender.fields.surface_networks import SDFSamples
 from unrender.kernels.step_function import sample
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
@@ -169,9 +170,3 @@ def upsampling_depth(
     half = slope.minimum(before).clamp(-1e3, 0) * length / 2
     middle = (distance[:, 1:] + distance[:, :-1]) / 2
     return logistic_depth(middle - half, middle + half, sharpness)
-
-
-def depth_weights(depth: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
-    """Rendering weights T (1 − exp(−depth)) of bins with these optical depths."""
-    in_front = depth.cumsum(1) - depth
-    return (-in_front).exp() * -torch.expm1(-depth)

@@ -21,8 +21,8 @@ from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.fields.sparse_voxels import (
-    dilate,
     index_occupied,
+    pruned_index,
     resample_rows,
     vertex_positions,
 )
@@ -203,7 +203,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         size = self._vertices(progress.fraction)
         finer = size != len(model.index)
         if finer:
-            self._refine(model, optimizer, size)
+            finer = self._refine(model, optimizer, size)
         if finer or progress.step % 16 == 15:
             generator = torch.Generator().manual_seed(progress.step)
             step = self.step_size * model.voxel
@@ -218,17 +218,24 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     @torch.no_grad()
     def _refine(
         self, model: PlenoxelsModel, optimizer: torch.optim.Optimizer, size: int
-    ) -> None:
-        """Prune empty vertices, and resample to a grid of `size` vertices along each axis."""
+    ) -> bool:
+        """Prune empty vertices, and resample to a grid of `size` vertices along each axis, once
+        the scene has emerged.
+        """
         everywhere = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
         points = vertex_positions(everywhere.to(model.index.device))
-        depth = model.density_at(2 * points - 1) * 2 / (size - 1)
-        index = index_occupied(dilate((depth > self.prune_threshold).view(size, size, size)))
+        side = 2 / (size - 1)
+        depth = (model.density_at(2 * points - 1) * side).view(size, size, size)
+        haze = self.initial_density * side
+        index = pruned_index(model.index, depth, self.prune_threshold, haze)
+        if index is None:
+            return False
         for name in ("density", "harmonics"):
             old = getattr(model, name)
             rows = resample_rows(old, model.index, index)
             setattr(model, name, replace_parameter(optimizer, old, rows))
         model.resize(index)
+        return True
 
     def finish(self, model: PlenoxelsModel, data: Views) -> None:
         """Update the whole occupancy grid, so that rendering skips all empty space."""

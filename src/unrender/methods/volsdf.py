@@ -23,7 +23,7 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.fields.surface_networks import SDFSamples
-from unrender.rendering.volume.compositing import bin_weights
+from unrender.rendering.volume.compositing import bin_weights, sum_in_front
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
@@ -170,9 +170,8 @@ def opacity_error_bounds(
     nearest = least_distance(distance, t)
     errors = length.square() * (-nearest / beta).exp() / (4 * beta.square())
     depth = length * laplace_density(distance[:, :-1], beta)
-    in_front = depth.cumsum(1) - depth
     # Clamping keeps large bounds finite.
-    return (-in_front).exp() * torch.expm1(errors.cumsum(1).clamp_max(30.0))
+    return (-sum_in_front(depth)).exp() * torch.expm1(errors.cumsum(1).clamp_max(30.0))
 
 
 def least_distance(

@@ -1,9 +1,19 @@
 """Bins along rays: weights, colors and distortion."""
 
+import math
+
+import pytest
 import torch
 from torch import Tensor
 
-from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
+from unrender.rendering.volume.compositing import (
+    bin_weights,
+    depth_weights,
+    distortion,
+    packed_weights,
+    render_bins,
+    sum_in_front,
+)
 
 
 def bins(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,3 +47,51 @@ def test_distortion_is_its_double_integral() -> None:
         w = torch.where(inside, heights[(at - 1).clamp(0, 8)], 0.0) * 0.001
         apart = (u[:, None] - u).abs()
         assert abs(float(w @ apart @ w) / float(found[ray]) - 1) < 0.01
+
+
+def by_definition(depth: Tensor) -> Tensor:
+    """NeRF, eq. 3, in double precision, one bin after the other."""
+    rows: list[list[float]] = []
+    for ray in depth.double().tolist():
+        in_front, row = 0.0, list[float]()
+        for each in ray:
+            row.append(math.exp(-in_front) * -math.expm1(-each))
+            in_front += each
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+DENSE = [1e3, 1e8, 1e30, math.inf]
+
+
+@pytest.mark.parametrize("dense", DENSE)
+@pytest.mark.parametrize("at", [0, 4, 8])
+def test_a_dense_bin_leaves_the_weights_of_the_others(dense: float, at: int) -> None:
+    """Exclusive sums by subtraction would lose all bins in front: weights would sum to 1.57."""
+    depth = torch.rand(4, 9, generator=torch.Generator().manual_seed(0))
+    depth[:, at] = dense
+    expected = by_definition(depth)
+    found = depth_weights(depth)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-30)
+    assert bool((found.sum(1) <= 1 + 1e-6).all())
+    packed = packed_weights(depth.flatten(), torch.ones(36), 9 * torch.arange(5))
+    torch.testing.assert_close(packed.view(4, 9).double(), expected, rtol=1e-6, atol=1e-30)
+
+
+def test_sums_in_front_are_exclusive() -> None:
+    values = torch.tensor([[1e-3, 1e8, 2e-3, 0.0]])
+    assert sum_in_front(values)[:, :2].tolist() == [[0.0, float(values[0, 0])]]
+    assert sum_in_front(values[:, :1]).tolist() == [[0.0]]
+
+
+def test_the_distortion_of_a_thin_dense_bin_is_its_own() -> None:
+    """Behind a faint haze: an error of the sums would exceed the length of the bin."""
+    edges = torch.tensor([[0.0, 100.0, 100.001, 200.0]])
+    weights = torch.tensor([[1e-7, 1.0 - 1e-7, 0.0]])
+    s, w = edges.double()[0], weights.double()[0]
+    middles = (s[1:] + s[:-1]) / 2
+    apart = (middles[:, None] - middles).abs()
+    expected = w @ apart @ w + (w.square() * s.diff()).sum() / 3
+    torch.testing.assert_close(
+        distortion(edges, weights)[0].double(), expected, rtol=1e-5, atol=0
+    )

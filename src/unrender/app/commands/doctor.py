@@ -97,7 +97,7 @@ def _print_kernels() -> list[str]:
         for result in run_checks(torch.device(device)):
             state = result.failure or "works"
             remark = f"; {result.remark}" if result.remark and not result.failure else ""
-            print(f"  {result.name:20} {state} ({result.seconds:.1f} s{remark})", flush=True)
+            print(f"  {result.name:38} {state} ({result.seconds:.1f} s{remark})", flush=True)
             if result.failure:
                 found.append(f"the kernel {result.name} fails on {device}")
     return found

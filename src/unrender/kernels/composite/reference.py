@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+MAX_DEPTH = 800.0
+"""Optical depth through which nothing passes, even in double precision."""
+
 
 def composite(
     density: Float[Tensor, "samples"],
@@ -33,7 +36,8 @@ def composite(
         return zeros.index_add(0, ray, values)
 
     depth = density * (ends - starts)
-    reached = (-sum_in_front(depth)).exp()
+    # The bound keeps the digits of the rays that follow one with an opaque bin.
+    reached = (-sum_in_front(depth.clamp_max(MAX_DEPTH))).exp()
     # Samples behind the end of a ray have no weight.
     weights = torch.where(reached.detach() >= early_stop_eps, reached * -torch.expm1(-depth), 0)
     midpoints = (starts + ends) / 2

@@ -5,6 +5,7 @@ sec. 4.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,8 +17,10 @@ BLUR = 0.3
 """Variance in squared pixels added to every splat, so that none falls between pixels."""
 NEAR = 0.01
 """Gaussians whose depth is less than this, in scene units, are not visible."""
-MARGIN = 1.3
-"""Factor of the half field of view to which x/z and y/z are clamped in the Jacobian."""
+MARGIN = 0.15
+"""Distance beyond the image's edges to which means are clamped in the Jacobian, as a fraction
+of its size."""
+_Number = TypeVar("_Number", float, Tensor)
 MIN_RATIO = 1e-12
 """Lower bound of |Σ| / |Σ + BLUR I| in the compensation."""
 
@@ -39,6 +42,15 @@ class ProjectedGaussians:
     """Whether the Gaussian is in front of the camera."""
 
 
+def ratio_limits(focal: _Number, center: _Number, size: int) -> tuple[_Number, _Number]:
+    """The least and the largest x/z of the Jacobian, for an image `size` pixels wide.
+
+    They are those of the image and a margin about it, wherever the principal point is. `focal`
+    and `center` are in pixels; likewise for y/z.
+    """
+    return (-MARGIN * size - center) / focal, ((1 + MARGIN) * size - center) / focal
+
+
 def project_gaussians(
     means: Float[Tensor, "splats 3"],
     log_scales: Float[Tensor, "splats 3"],
@@ -53,8 +65,9 @@ def project_gaussians(
 
     The 2D covariance is J W Σ Wᵀ Jᵀ for the camera's rotation W and the Jacobian J of the
     projection (Kerbl et al., eq. 5), with Σ = R S Sᵀ Rᵀ from a quaternion (w, x, y, z) of any
-    length and the logarithms of the scales. Differentiable in means, scales, quaternions and
-    the pose, but not in the intrinsics.
+    length and the logarithms of the scales. J is that at the mean or, for a mean farther than
+    MARGIN from the image, at the nearest point within: J grows without bounds far outside.
+    Differentiable in means, scales, quaternions and the pose, but not in the intrinsics.
     """
     if backend == "auto" and torch.is_grad_enabled() and world_from_camera.requires_grad:
         backend = "reference"

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.gaussian_projection import BLUR, MARGIN, MIN_RATIO, NEAR
+from unrender.kernels.gaussian_projection import BLUR, MIN_RATIO, NEAR, ratio_limits
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 
@@ -37,7 +37,7 @@ def _project(mean, scale, quaternion, pose, camera, local, world_axes, axes, row
 
     Sets `local`, its mean; `world_axes` and `axes`, its unit axes in the world and camera
     frames; and `rows`: the rows of J W R S for x and y, and the clamped x / z and y / z.
-    `camera` has fx, fy, cx, cy and the clamping limits of x / z and y / z. Returns x / z, y / z
+    `camera` has fx, fy, cx, cy and the least and largest x / z, and y / z. Returns x / z, y / z
     and 1 / z.
     """
     one = np.float32(1)
@@ -47,7 +47,7 @@ def _project(mean, scale, quaternion, pose, camera, local, world_axes, axes, row
             local[i] += pose[j, i] * (mean[j] - pose[j, 3])
     per_z = one / local[2] if local[2] > np.float32(NEAR) else one
     x, y = local[0] * per_z, local[1] * per_z
-    u, v = min(max(x, -camera[4]), camera[4]), min(max(y, -camera[5]), camera[5])
+    u, v = min(max(x, camera[4]), camera[5]), min(max(y, camera[6]), camera[7])
     w, i, j, k = quaternion
     length = max(np.sqrt(w * w + i * i + j * j + k * k), np.float32(1e-12))
     _rotation(w / length, i / length, j / length, k / length, world_axes)
@@ -172,9 +172,9 @@ def _backward(
             grad_axes[1, k] = grad_row_y * size
             grad_axes[2, k] = last_axis * size
         grad_x, grad_y = grad_output[n, 0] * camera[0], grad_output[n, 1] * camera[1]
-        if abs(x) <= camera[4]:
+        if camera[4] <= x <= camera[5]:
             grad_x += grad_u
-        if abs(y) <= camera[5]:
+        if camera[6] <= y <= camera[7]:
             grad_y += grad_v
         distance = np.sqrt(local[0] * local[0] + local[1] * local[1] + local[2] * local[2])
         along = grad_output[n, 5] / distance
@@ -233,7 +233,7 @@ def project_gaussians(
 ) -> Float[Tensor, "splats 7"]:
     fx, fy = float(intrinsics[0, 0]), float(intrinsics[1, 1])
     cx, cy = float(intrinsics[0, 2]), float(intrinsics[1, 2])
-    limits = MARGIN * width / (2 * fx), MARGIN * height / (2 * fy)
+    limits = *ratio_limits(fx, cx, width), *ratio_limits(fy, cy, height)
     camera = np.array([fx, fy, cx, cy, *limits], np.float32)
     pose = world_from_camera.detach().contiguous().numpy()
     return _ProjectGaussians.apply(means, log_scales, quaternions, pose, camera)  # pyright: ignore[reportReturnType]

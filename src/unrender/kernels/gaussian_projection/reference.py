@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.gaussian_projection import BLUR, MARGIN, MIN_RATIO, NEAR
+from unrender.kernels.gaussian_projection import BLUR, MIN_RATIO, NEAR, ratio_limits
 
 
 def project_gaussians(
@@ -26,8 +26,8 @@ def project_gaussians(
     x, y = local[:, 0] / z, local[:, 1] / z
     pixels = torch.stack([fx * x + intrinsics[0, 2], fy * y + intrinsics[1, 2]], dim=1)
     # Clamped, because the Jacobian grows without bounds far outside the image.
-    limit_x, limit_y = MARGIN * width / (2 * fx), MARGIN * height / (2 * fy)
-    u, v = x.clamp(-limit_x, limit_x), y.clamp(-limit_y, limit_y)
+    u = x.clamp(*ratio_limits(fx, intrinsics[0, 2], width))
+    v = y.clamp(*ratio_limits(fy, intrinsics[1, 2], height))
     axes = (rotation.T @ so3_from_quaternion(quaternions)) * log_scales.exp()[:, None]
     row_x = fx / z[:, None] * (axes[:, 0] - u[:, None] * axes[:, 2])
     row_y = fy / z[:, None] * (axes[:, 1] - v[:, None] * axes[:, 2])

@@ -31,9 +31,10 @@ def occupied_cells(
     threshold: float,
     backend: Backend = "auto",
 ) -> Bool[Tensor, "cells cells cells"]:
-    """The cells where the optical depth of one step, density × step, exceeds the threshold.
+    """The cells where the optical depth of one step, density × step, reaches the threshold.
 
-    The threshold is at most the mean over all cells, so that scenes of low density keep cells.
+    The threshold is at most the mean over all cells, so that scenes of low density keep cells,
+    and those of the same density everywhere keep all. Cells without density are never occupied.
     """
     kernel = implementation(__name__, backend, density)
     return kernel.occupied_cells(density, step, threshold)

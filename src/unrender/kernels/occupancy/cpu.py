@@ -31,7 +31,7 @@ def _sum(density):
 @no_type_check
 def _mark(density, limit, out):
     for i in range(len(density)):
-        out[i] = density[i] > limit
+        out[i] = density[i] >= limit and density[i] > 0
 
 
 def update_density(

@@ -50,4 +50,4 @@ def occupied_cells(
     density: Float[Tensor, "cells cells cells"], step: float, threshold: float
 ) -> Bool[Tensor, "cells cells cells"]:
     mean = density.mean(dtype=torch.float64)
-    return density > mean.clamp_max(threshold / step).to(density.dtype)
+    return (density >= mean.clamp_max(threshold / step).to(density.dtype)) & (density > 0)

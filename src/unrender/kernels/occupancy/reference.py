@@ -18,4 +18,5 @@ def occupied_cells(
     density: Float[Tensor, "cells cells cells"], step: float, threshold: float
 ) -> Bool[Tensor, "cells cells cells"]:
     depth = density * step
-    return depth > depth.double().mean().clamp_max(threshold).to(depth.dtype)
+    limit = depth.double().mean().clamp_max(threshold).to(depth.dtype)
+    return (depth >= limit) & (depth > 0)

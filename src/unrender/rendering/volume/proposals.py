@@ -30,7 +30,8 @@ class RayInterval:
         near, far = self.near[:, None], self.far[:, None]
         if self.spacing == "linear":
             return near + (far - near) * s
-        return 1 / (1 / near + (1 / far - 1 / near) * s)
+        # 1/near + (1/far − 1/near) s would cancel at the far end.
+        return 1 / ((1 - s) / near + s / far)
 
     def mean_distance(
         self, s: Float[Tensor, "rays edges"], weights: Float[Tensor, "rays bins"]

@@ -8,11 +8,12 @@ that opaque cells look like the mesh of their faces.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot, pad
+from torch.nn.functional import normalize, one_hot
 
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.shapes.voxels import VoxelGrid
 
 LEAST = 1e-9
@@ -54,9 +55,7 @@ def render_voxels(
     cell = ((middles - low) / density.cell).long()
     x, y, z = torch.minimum(cell.clamp_min(0), sizes - 1).unbind(-1)
     depth = density.values[x, y, z] * lengths
-    # An exclusive sum; cumsum − depth would cancel next to opaque cells.
-    before = pad(depth[:, :-1].cumsum(1), (1, 0))
-    weights = (-before).exp() * -torch.expm1(-depth)
+    weights = depth_weights(depth)
     rgb = color if color.ndim == 1 else color[x, y, z]
     opacity = weights.sum(1)
     distance = (weights * (starts + lengths * _mean_place(depth))).sum(1)

@@ -118,8 +118,8 @@ class OneShape(DataKind[ShapeTarget, ShapeTarget]):
         """Chamfer distance, F-score and normal consistency of points sampled on both surfaces.
 
         Voxels also have the intersection over union of their cells; fields whose target is a
-        mesh also have what `score_solid` computes, and signed distances their mean eikonal
-        residual. InputError if the shape is empty.
+        mesh also have what `score_solid` computes, and signed distances their
+        `eikonal_rms`. InputError if the shape is empty.
         """
         generator = torch.Generator().manual_seed(SEED)
         shape, truth = fitted.shape(), data.shape()
