@@ -78,6 +78,13 @@ def test_composite_matches_a_loop() -> None:
             light *= 1 - alpha
     out = composite(density, color, starts, ends, offsets)
     torch.testing.assert_close(out.color, expected, atol=1e-5, rtol=0)
+    alone = composite(density, None, starts, ends, offsets)
+    assert torch.equal(alone.weights, out.weights)
+    assert float(alone.color.abs().max()) == 0
+    for ray in range(3):
+        part = slice(int(offsets[ray]), int(offsets[ray + 1]))
+        sum_of_colors = (out.weights[part, None] * color[part]).sum(0)
+        torch.testing.assert_close(out.color[ray], sum_of_colors)
 
 
 def test_composite_gradients_match_finite_differences() -> None:
@@ -89,7 +96,7 @@ def test_composite_gradients_match_finite_differences() -> None:
 
     def run(density: Tensor, color: Tensor) -> tuple[Tensor, ...]:
         out = composite(density, color, starts, starts + 0.2, offsets, 0.0, "reference")
-        return out.color, out.opacity, out.distance, out.distortion
+        return out.color, out.opacity, out.distance, out.distortion, out.weights
 
     assert torch.autograd.gradcheck(run, (density, color))
 

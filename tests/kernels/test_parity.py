@@ -144,7 +144,7 @@ def test_composite(agree, backend: Backend, counts: list[int], stop: float) -> N
 
     def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
         out = composite(density, color, *bins, stop, backend)
-        return [out.color, out.opacity, out.distance, out.distortion]
+        return [out.color, out.opacity, out.distance, out.distortion, out.weights]
 
     agree(run, [density, color, starts, ends, offsets])
 
@@ -159,7 +159,7 @@ def test_composite_of_opaque_matter(agree) -> None:
 
     def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
         out = composite(density, color, *bins, backend=backend)
-        return [out.color, out.opacity, out.distance, out.distortion]
+        return [out.color, out.opacity, out.distance, out.distortion, out.weights]
 
     inputs = [density.requires_grad_(), color.requires_grad_(), starts, ends, offsets]
     agree(run, inputs, tolerance=1e-5)
@@ -170,13 +170,19 @@ def test_composite_dense(agree, shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
     density = (9 * torch.rand(shape)).requires_grad_()
     color = torch.rand(*shape, 3).requires_grad_()
-    starts = torch.rand(shape).sort(-1).values
+    edges = torch.rand(shape[0], shape[1] + 1).sort(-1).values
 
-    def run(backend: Backend, density: Tensor, color: Tensor, *bins: Tensor) -> list[Tensor]:
-        out = composite_dense(density, color, *bins, 0.0, backend)
-        return [out.color, out.opacity, out.distance, out.distortion]
+    def run(backend: Backend, density: Tensor, color: Tensor, edges: Tensor) -> list[Tensor]:
+        out = composite_dense(density, color, edges, 0.0, backend)
+        return [out.color, out.opacity, out.distance, out.distortion, out.weights]
 
-    agree(run, [density, color, starts, starts + 0.1])
+    agree(run, [density, color, edges])
+
+    def weigh(backend: Backend, density: Tensor, edges: Tensor) -> list[Tensor]:
+        out = composite_dense(density, None, edges, 0.0, backend)
+        return [out.opacity, out.weights]
+
+    agree(weigh, [density, edges])
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])

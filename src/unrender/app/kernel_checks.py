@@ -118,8 +118,7 @@ def _unit(count: int, seed: int = 0) -> Tensor:
 def _composite(device: torch.device, backend: Backend) -> Tensor:
     edges = torch.linspace(1, 2, 9, device=device).expand(POINTS, 9)
     density, color = _random(POINTS, 8).to(device), _random(POINTS, 8, 3).to(device)
-    starts, ends = edges[:, :-1].contiguous(), edges[:, 1:].contiguous()
-    return composite_dense(density, color, starts, ends, backend=backend).color
+    return composite_dense(density, color, edges, backend=backend).color
 
 
 def _along_rays(device: torch.device, backend: Backend) -> Tensor:

@@ -23,8 +23,8 @@ from unrender.fields.encodings import along_axes, integrated_encoding, positiona
 from unrender.fields.networks import RadianceNetwork, padded_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.renderer import Rendering
-from unrender.rendering.volume.compositing import bin_weights, render_bins
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
@@ -73,7 +73,8 @@ class MipNeRFModel(RayModel):
         )
         density = softplus(options.density_gain * density + options.density_shift)
         density = density / self.ball.radius
-        return render_bins(density, padded_sigmoid(color), t), bin_weights(density, t)
+        out = composite_dense(density, padded_sigmoid(color), t)
+        return Rendering(out.color, out.opacity, out.mean_distance), out.weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ resamples the bins in two rounds; it is trained to bound the weights of the larg
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -28,8 +28,8 @@ from unrender.fields.networks import LinearLayer, RadianceNetwork, Trunk, padded
 from unrender.geometry.cameras import Rays
 from unrender.geometry.contraction import contract_gaussians
 from unrender.geometry.frustums import Gaussians, frustum_gaussians
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.renderer import Rendering
-from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
 from unrender.rendering.volume.proposals import (
     RayInterval,
     annealed,
@@ -93,8 +93,8 @@ class MipNeRF360Model(RayModel):
 
     def look(
         self, rays: Rays, fraction: float, generator: torch.Generator | None
-    ) -> tuple[Rendering, list[Round]]:
-        """Render rays, and return all rounds of bins, of which the last is the large network's.
+    ) -> tuple[Rendering, list[Round], Float[Tensor, "rays"]]:
+        """Render rays; with all rounds of bins, the last by the large network, and distortions.
 
         `fraction`: the fraction of training that is over. With a generator, samples are random.
         """
@@ -105,16 +105,19 @@ class MipNeRF360Model(RayModel):
         for bins in [options.proposal_bins] * (options.proposals - 1) + [options.bins]:
             t = stretch.distance(s)
             density = self._density(self.proposal(self._encoded(rays, t)))
-            rounds.append(Round(s, bin_weights(density, t)))
+            rounds.append(Round(s, composite_dense(density, None, t).weights))
             known = annealed(widened(rounds[-1].weights.detach(), PADDING), fraction)
             s = finer_edges(s, known, bins, generator)
         t = stretch.distance(s)
         directions = positional_encoding(rays.directions, options.direction_frequencies)
         density, color = self.network(self._encoded(rays, t), directions)
         density = self._density(density)
-        rounds.append(Round(s, bin_weights(density, t)))
-        rendering = render_bins(density, padded_sigmoid(color), t)
-        return replace(rendering, depth=stretch.mean_distance(s, rounds[-1].weights)), rounds
+        # In normalized distances, for the distortion and a mean that the far end does not rule.
+        scale = t.diff(dim=1) / s.diff(dim=1).clamp_min(1e-12)
+        out = composite_dense(density * scale, padded_sigmoid(color), s)
+        rounds.append(Round(s, out.weights))
+        depth = stretch.distance(out.mean_distance[:, None])[:, 0]
+        return Rendering(out.color, out.opacity, depth), rounds, out.distortion
 
     def _density(self, raw: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
         gain, shift = self.options.density_gain, self.options.density_shift
@@ -194,7 +197,7 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         batch = data.sample_pixels(self.rays, generator)
-        rendering, rounds = model.look(batch.rays, progress.fraction, generator)
+        rendering, rounds, distortion = model.look(batch.rays, progress.fraction, generator)
         error = pixel_errors(rendering, batch.rgba, data.background)
         *proposals, last = rounds
         bounds = [interlevel_loss(last.s, last.weights, p.s, p.weights) for p in proposals]
@@ -202,6 +205,6 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
         return {
             "color": color.mean(),
             "proposals": torch.stack(bounds).sum(),
-            "distortion": self.distortion * distortion(last.s, last.weights).mean(),
+            "distortion": self.distortion * distortion.mean(),
             "metric/psnr": -10 * error.detach().mean().log10(),
         }

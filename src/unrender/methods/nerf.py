@@ -20,8 +20,8 @@ from unrender.data.views import Views
 from unrender.fields.encodings import positional_encoding
 from unrender.fields.networks import RadianceNetwork
 from unrender.geometry.cameras import Rays
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.renderer import Rendering
-from unrender.rendering.volume.compositing import bin_weights, render_bins
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
@@ -79,7 +79,8 @@ class NeRFModel(RayModel):
             density = density + options.noise * noise
         # Densities are per radius, so that the unit of the scene does not matter.
         density = density.relu() / self.ball.radius
-        return render_bins(density, color.sigmoid(), t), bin_weights(density, t)
+        out = composite_dense(density, color.sigmoid(), t)
+        return Rendering(out.color, out.opacity, out.mean_distance), out.weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ to 11).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -24,12 +24,12 @@ from unrender.fields.hash_field import HashField, he_weights
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.contraction import contract_box
 from unrender.geometry.poses import se3_exp
+from unrender.kernels.composite import composite_dense
 from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume.compositing import bin_weights, distortion, render_bins
 from unrender.rendering.volume.proposals import (
     RayInterval,
     annealed,
@@ -67,6 +67,8 @@ class RenderOutput:
     rendering: Rendering
     rounds: list[tuple[Tensor, Tensor]]
     """Edges and weights of the bins of the proposals, and last of the scene."""
+    distortion: Float[Tensor, "rays"]
+    """Distortion loss of each ray, in normalized distances."""
     orientation: Float[Tensor, ""]
     """Orientation loss: visible normals that face away from the camera."""
     normals: Float[Tensor, ""]
@@ -130,7 +132,7 @@ class NerfactoModel(nn.Module):
         ):
             t = stretch.distance(s)
             density = _density(proposal(self._places(rays, t))).view(t.shape[0], -1)
-            rounds.append((s, bin_weights(density / self.ball.radius, t)))
+            rounds.append((s, composite_dense(density / self.ball.radius, None, t).weights))
             known = annealed(rounds[-1][1].detach() + PADDING / s.shape[1], fraction)
             s = finer_edges(s, known, bins, generator)
         t = stretch.distance(s)
@@ -145,19 +147,21 @@ class NerfactoModel(nn.Module):
         head = torch.cat([spherical_harmonics(rays.directions), codes], dim=1)
         offsets = torch.arange(len(t) + 1, device=t.device) * options.bins
         color = mlp(features, list(self.color), "sigmoid", ray_inputs=(head, offsets))
-        weights = bin_weights(density, t)
-        rounds.append((s, weights))
+        # In normalized distances, for the distortion and a mean that the far end does not rule.
+        scale = t.diff(dim=1) / s.diff(dim=1).clamp_min(1e-12)
+        out = composite_dense(density * scale, color.view(*density.shape, 3), s)
+        rounds.append((s, out.weights))
         orientation = normals = t.new_zeros(())
         if asked:
             (slope,) = torch.autograd.grad(flat.sum(), places, retain_graph=True)
             said = normalize(mlp(features, list(self.normal)), dim=1)
-            seen = weights.detach().flatten()
+            seen = out.weights.detach().flatten()
             normals = (seen * (said + normalize(slope, dim=1)).square().sum(1)).sum() / len(t)
             facing = (said.view(*density.shape, 3) * rays.directions[:, None]).sum(2)
-            orientation = (weights * facing.clamp_min(0).square()).sum() / len(t)
-        rendering = render_bins(density, color.view(*density.shape, 3), t)
-        rendering = replace(rendering, depth=stretch.mean_distance(s, weights))
-        return RenderOutput(rendering, rounds, orientation, normals)
+            orientation = (out.weights * facing.clamp_min(0).square()).sum() / len(t)
+        depth = stretch.distance(out.mean_distance[:, None])[:, 0]
+        rendering = Rendering(out.color, out.opacity, depth)
+        return RenderOutput(rendering, rounds, out.distortion, orientation, normals)
 
     def _stretch(self, rays: Rays) -> RayInterval:
         near = self.options.near
@@ -258,7 +262,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
         return {
             "color": error,
             "proposals": torch.stack(bounds).sum(),
-            "distortion": self.distortion * distortion(s, weights).mean(),
+            "distortion": self.distortion * found.distortion.mean(),
             "orientation": self.orientation * (found.orientation + 10 * found.normals),
             "metric/psnr": -10 * error.detach().log10(),
         }

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.fields.surface_networks import SDFSamples
-from unrender.rendering.volume.compositing import bin_weights, sum_in_front
+from unrender.rendering.volume.compositing import depth_weights, sum_in_front
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.training.method import Progress
 from unrender.training.surface_method import SurfaceMethod, SurfaceModel
@@ -98,7 +98,9 @@ class VolSDF(SurfaceMethod):
             t, order = torch.cat([t, more], dim=1).sort(dim=1)
             distance = torch.cat([distance, distances(more)], dim=1).gather(1, order)
         beta = bounded_beta(distance, t, wanted, self.tolerance, self.bisections)
-        weights = bin_weights(laplace_density(distance[:, :-1], beta[:, None]), t)
+        weights = depth_weights(
+            laplace_density(distance[:, :-1], beta[:, None]) * t.diff(dim=1)
+        )
         edges = finer_edges(t, widened(weights, PADDING), self.bins, generator)
         if self.extra_samples:
             chosen = torch.linspace(0, t.shape[1] - 1, self.extra_samples).round().long()

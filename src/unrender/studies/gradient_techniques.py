@@ -18,7 +18,7 @@ from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
-from unrender.rendering.volume.compositing import bin_weights
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.shapes.implicit.sdf import SDF
 from unrender.studies.gradient_scenes import REACH, GradientScene, Setting, setting_at, shaded
@@ -162,7 +162,7 @@ def _marched(
             edges = interval.distance(s)
             wide = origins.new_tensor(max(beta, rough))
             density = laplace_density(distance(at(edges)), wide).view(count, -1)
-            weights = widened(bin_weights(density, edges), 1e-3)
+            weights = widened(depth_weights(density * edges.diff(dim=1)), 1e-3)
             s = finer_edges(s, weights, FINE, generator)
         edges = interval.distance(s)
     points = at(edges)
@@ -173,7 +173,7 @@ def _marched(
         (normals,) = torch.autograd.grad(far.sum(), points, create_graph=True)
     color = shaded(points, normalize(normals, dim=1), setting).view(count, FINE, 3)
     density = laplace_density(far, far.new_tensor(beta)).view(count, FINE)
-    weights = bin_weights(density, edges)[..., None]
+    weights = depth_weights(density * edges.diff(dim=1))[..., None]
     return torch.cat([(weights * color).sum(1), weights.sum(1)], dim=1)
 
 

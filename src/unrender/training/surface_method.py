@@ -247,13 +247,12 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         depth = self.optical_depth(model, local, per_point, length.flatten(), fraction)
         color = model.color(points, local, towards).view(*length.shape, 3)
         density = depth.view(length.shape) / length.clamp_min(1e-7)
-        starts, ends = edges[:, :-1].contiguous(), edges[:, 1:].contiguous()
-        out = composite_dense(density, color, starts, ends)
-        distance = model.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
+        out = composite_dense(density, color, edges)
+        distance = model.ball.radius * out.mean_distance
         normals = None
         if generator is None:
             normal = local.normals.detach().view(*length.shape, 3)
-            found = composite_dense(density.detach(), normal, starts, ends).color
+            found = composite_dense(density.detach(), normal, edges).color
             normals = nn.functional.normalize(found, dim=1)
             normals = normals.new_zeros(len(rays.origins), 3).index_copy(0, hit, normals)
         empty = out.color.new_zeros(len(rays.origins), 5)

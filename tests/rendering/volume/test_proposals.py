@@ -41,12 +41,13 @@ def test_disparity_keeps_the_mean_distance_robust() -> None:
     near, far = torch.tensor([1.0]), torch.tensor([1e4])
     weights = torch.tensor([[0.99, 0.0, 0.01]])
     edges = torch.tensor([[1.0, 2.0, 9998.0, 1e4]])
-    found = RayInterval(near, far, "disparity").mean_distance(
-        (1 - 1 / edges) / (1 - 1 / far), weights
-    )
-    assert 1.3 < float(found) < 1.4
-    found = RayInterval(near, far).mean_distance((edges - 1) / (far - 1), weights)
-    torch.testing.assert_close(found, torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
+    middles = (edges[:, 1:] + edges[:, :-1]) / 2
+    s = (1 - 1 / middles) / (1 - 1 / far)
+    found = RayInterval(near, far, "disparity").distance((weights * s).sum(1, keepdim=True))
+    assert 1.3 < float(found) < 1.6
+    s = (middles - 1) / (far - 1)
+    found = RayInterval(near, far).distance((weights * s).sum(1, keepdim=True))
+    torch.testing.assert_close(found[0], torch.tensor([0.99 * 1.5 + 0.01 * 9999]))
 
 
 def test_even_edges_are_jittered_by_half_a_bin() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.paths import spherical_shell
-from unrender.rendering.volume.compositing import bin_weights, render_bins
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.volume.medium import (
     even_bins,
     medium_renderer,
@@ -35,25 +35,26 @@ def test_three_segments_by_hand() -> None:
     density = torch.tensor([[math.log(2), 2 * math.log(2), 100.0]])
     edges = torch.tensor([[1.0, 2.0, 2.5, 3.5]])
     color = torch.stack([RED, GREEN, BLUE])[None]
-    weights = bin_weights(density, edges)
+    weights = composite_dense(density, None, edges).weights
     torch.testing.assert_close(weights, torch.tensor([[0.5, 0.25, 0.25]]))
-    found = render_bins(density, color, edges)
+    found = composite_dense(density, color, edges)
     torch.testing.assert_close(found.color, torch.tensor([[0.5, 0.25, 0.25]]))
     torch.testing.assert_close(found.opacity, torch.ones(1))
-    torch.testing.assert_close(found.depth, torch.tensor([2.0625]))
+    torch.testing.assert_close(found.mean_distance, torch.tensor([2.0625]))
     # Without the wall, the transmittance is a quarter, which is the weight of the background.
-    clear = render_bins(density * torch.tensor([1, 1, 0]), color, edges)
+    clear = composite_dense(density * torch.tensor([1, 1, 0]), color, edges)
     torch.testing.assert_close(clear.opacity, torch.tensor([0.75]))
-    torch.testing.assert_close(clear.over(BLUE), found.color)
+    behind = (1 - clear.opacity[:, None]) * BLUE
+    torch.testing.assert_close(clear.color + behind, found.color)
     # Control: the order matters.
-    assert not torch.allclose(bin_weights(density.flip(1), edges), weights)
+    assert not torch.allclose(composite_dense(density.flip(1), None, edges).weights, weights)
 
 
 def test_splitting_a_bin_changes_nothing() -> None:
     """exp(−a) exp(−b) = exp(−(a + b)): quadrature is exact for constant bins."""
-    whole = render_bins(torch.tensor([[1.7]]), RED[None, None], torch.tensor([[1.0, 3.0]]))
+    whole = composite_dense(torch.tensor([[1.7]]), RED[None, None], torch.tensor([[1.0, 3.0]]))
     cut = torch.tensor([[1.0, 1.1, 1.9, 2.0, 3.0]])
-    parts = render_bins(torch.full((1, 4), 1.7), RED.expand(1, 4, 3), cut)
+    parts = composite_dense(torch.full((1, 4), 1.7), RED.expand(1, 4, 3), cut)
     torch.testing.assert_close(parts.color, whole.color)
     torch.testing.assert_close(whole.opacity, torch.tensor([1 - math.exp(-3.4)]))
 
@@ -64,7 +65,7 @@ def test_a_quadratic_density_has_its_closed_form() -> None:
     for bins in (8, 16, 32):
         edges = torch.linspace(0, 1, bins + 1).double()[None]
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
-        opacity = bin_weights(3 * middles.square(), edges).sum()
+        opacity = composite_dense(3 * middles.square(), None, edges).weights.sum()
         errors.append(abs(float(opacity) - (1 - math.exp(-1))))
     assert errors[0] / errors[1] == pytest.approx(4, rel=0.05)
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.05)
@@ -139,7 +140,7 @@ def test_surface_gradients_by_finite_differences() -> None:
         solid = translated(box(numbers[3:6] / 2), numbers[:3])
         medium = soft_solid(solid, color, numbers[6], 0.1)
         density, _ = medium(points_at(rays, stratified(edges, None)).flatten(0, 1))
-        return bin_weights(density.view(60, 40), edges).sum()
+        return composite_dense(density.view(60, 40), None, edges).weights.sum()
 
     numbers = torch.tensor([0.1, -0.2, 0.05, 1.0, 0.8, 1.4, 2.0]).double().requires_grad_()
     assert torch.autograd.gradcheck(total, (numbers,), eps=1e-6, atol=1e-5)

@@ -3,7 +3,7 @@
 The exponentials are computed first, in blocks, and kept for the backward pass. With optical
 depth d_i, weight w_i = T_i (1 − exp(−d_i)) and T_{i+1} = T_i exp(−d_i), the derivative of Σ w_i
 q_i with respect to d_i is T_{i+1} q_i − Σ_{j > i} w_j q_j. Here q_i is the gradient of the loss
-with respect to the weight: by color, opacity and distance, and by the distortion, whose
+with respect to the weight: by itself, color, opacity and distance, and by the distortion, whose
 gradient 2 Σ_j w_j |m_i − m_j| + 2/3 w_i (e_i − s_i) is computed from running sums of w and w m.
 """
 
@@ -66,7 +66,9 @@ def _forward(
     out,
     distance,
     distortion,
+    weights,
 ):
+    colored = color.shape[1] > 0
     zero = np.float32(0)
     one = np.float32(1)
     half = np.float32(0.5)
@@ -77,6 +79,7 @@ def _forward(
         red = green = blue = weighted_distance = spread = zero
         for i in range(offsets[r], offsets[r + 1]):
             if transmittance < early_stop_eps:
+                weights[i : offsets[r + 1]] = zero
                 break
             after = transmittance * transmittances[i]
             weight = transmittance - after
@@ -84,9 +87,11 @@ def _forward(
             front = midpoint * (one - transmittance) - weighted_distance
             spread += weight * (front + front + weight * (ends[i] - starts[i]) * third)
             transmittance = after
-            red += weight * color[0, i]
-            green += weight * color[1, i]
-            blue += weight * color[2, i]
+            weights[i] = weight
+            if colored:
+                red += weight * color[0, i]
+                green += weight * color[1, i]
+                blue += weight * color[2, i]
             weighted_distance += weight * midpoint
         out_color[r, 0] = red
         out_color[r, 1] = green
@@ -113,9 +118,11 @@ def _backward(
     g_opacity,
     g_distance,
     g_distortion,
+    g_weights,
     out_density,
     out_color,
 ):
+    colored, weighted = color.shape[1] > 0, len(g_weights) > 0
     zero = np.float32(0)
     one = np.float32(1)
     two = np.float32(2)
@@ -129,16 +136,19 @@ def _backward(
         behind = weighted_distance = zero
         for i in range(offsets[r], offsets[r + 1]):
             if transmittance < early_stop_eps:
-                for j in range(i, end):
-                    out_color[0, j] = out_color[1, j] = out_color[2, j] = zero
-                    out_density[j] = zero
+                out_density[i:end] = zero
+                if colored:
+                    out_color[:, i:end] = zero
                 end = i
                 break
             after = transmittance * transmittances[i]
             weight = transmittance - after
             midpoint = (starts[i] + ends[i]) * half
-            value = red * color[0, i] + green * color[1, i] + blue * color[2, i]
-            value += g_opacity[r] + g_distance[r] * midpoint
+            value = g_opacity[r] + g_distance[r] * midpoint
+            if colored:
+                value += red * color[0, i] + green * color[1, i] + blue * color[2, i]
+            if weighted:
+                value += g_weights[i]
             # Sums of weights and of weighted midpoints in front, then behind.
             front, front_middles = one - transmittance, weighted_distance
             back = opacity[r] - front - weight
@@ -148,9 +158,10 @@ def _backward(
             weighted_distance += weight * midpoint
             behind += weight * value
             transmittance = after
-            out_color[0, i] = weight * red
-            out_color[1, i] = weight * green
-            out_color[2, i] = weight * blue
+            if colored:
+                out_color[0, i] = weight * red
+                out_color[1, i] = weight * green
+                out_color[2, i] = weight * blue
             # Kept for the second pass, which needs the sum over the samples behind.
             out_density[i] = value
         transmittance = one
@@ -164,7 +175,7 @@ def _backward(
 
 def composite(
     density: Float[Tensor, "samples"],
-    color: Float[Tensor, "samples 3"],
+    color: Float[Tensor, "samples 3"] | None,
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
@@ -174,6 +185,7 @@ def composite(
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
+    Float[Tensor, "samples"],
 ]:
     return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
 
@@ -183,7 +195,7 @@ class _Composite(torch.autograd.Function):
     def forward(
         ctx: Any,
         density: Tensor,
-        color: Tensor,
+        color: Tensor | None,
         starts: Tensor,
         ends: Tensor,
         offsets: Tensor,
@@ -191,7 +203,7 @@ class _Composite(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         inputs = (
             density.detach().contiguous(),
-            color.detach().T.contiguous(),
+            density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
             starts.contiguous(),
             ends.contiguous(),
             offsets.contiguous(),
@@ -199,23 +211,31 @@ class _Composite(torch.autograd.Function):
         num_rays = len(offsets) - 1
         colors = density.new_empty(num_rays, 3)
         sums = [density.new_empty(num_rays) for _ in range(3)]
-        transmittances = torch.empty_like(inputs[0])
+        transmittances, weights = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
         ctx.save_for_backward(*inputs[1:], transmittances, *sums[:2])
         ctx.early_stop_eps = early_stop_eps
+        ctx.colored = color is not None
+        ctx.set_materialize_grads(False)
         arrays = [tensor.numpy() for tensor in inputs]
-        targets = [tensor.numpy() for tensor in (transmittances, colors, *sums)]
+        targets = [tensor.numpy() for tensor in (transmittances, colors, *sums, weights)]
         run_threads(
             lambda share: _forward(*arrays, np.float32(early_stop_eps), *share, *targets),
             shares(num_rays, num_threads()),
         )
-        return (colors, *sums)
+        return (colors, *sums, weights)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         *inputs, opacity, distance = ctx.saved_tensors
         arrays = [tensor.numpy() for tensor in inputs]
         sums = [opacity.numpy(), distance.numpy()]
-        grad_outputs = [gradient.contiguous().numpy() for gradient in gradients]
+        zeros = opacity.new_zeros(len(opacity), 3), *[torch.zeros_like(opacity)] * 3
+        # Weights that nothing depends on are told by an empty gradient.
+        absent = *zeros, opacity.new_empty(0)
+        grad_outputs = [
+            (zero if gradient is None else gradient.contiguous()).numpy()
+            for gradient, zero in zip(gradients, absent, strict=True)
+        ]
         g_density, g_color = torch.empty_like(inputs[-1]), torch.empty_like(inputs[0])
         targets = [g_density.numpy(), g_color.numpy()]
         run_threads(
@@ -224,4 +244,5 @@ class _Composite(torch.autograd.Function):
             ),
             shares(len(opacity), num_threads()),
         )
-        return g_density, g_color.T, None, None, None, None
+        colors = g_color.T if ctx.colored else None
+        return g_density, colors, None, None, None, None

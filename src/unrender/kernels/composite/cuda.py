@@ -70,6 +70,8 @@ def _forward(
     out_opacity,
     out_distance,
     out_distortion,
+    out_weights,
+    COLORED: tl.constexpr,
     LANES: tl.constexpr,
 ):
     ray = tl.program_id(0).to(tl.int64)
@@ -91,9 +93,11 @@ def _forward(
         front_moment = weighted_distance + tl.cumsum(moment, axis=0) - moment
         spread = 2 * (midpoint * (1 - reached) - front_moment) + weight * length / 3
         weighted_distance += tl.sum(moment, axis=0)
-        red += weight * tl.load(color + at, mask=alive, other=0.0)
-        green += weight * tl.load(color + num_samples + at, mask=alive, other=0.0)
-        blue += weight * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
+        tl.store(out_weights + at, weight, mask=at < last)
+        if COLORED:
+            red += weight * tl.load(color + at, mask=alive, other=0.0)
+            green += weight * tl.load(color + num_samples + at, mask=alive, other=0.0)
+            blue += weight * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
         opacity += weight
         distance += moment
         distortion += weight * spread
@@ -119,12 +123,16 @@ def _backward(
     out_opacity,
     out_distance,
     out_distortion,
+    out_weights,
     g_color,
     g_opacity,
     g_distance,
     g_distortion,
+    g_weights,
     grad_density,
     grad_color,
+    COLORED: tl.constexpr,
+    WEIGHTED: tl.constexpr,
     LANES: tl.constexpr,
 ):
     ray = tl.program_id(0).to(tl.int64)
@@ -142,6 +150,13 @@ def _backward(
     behind += g_blue * tl.load(out_color + 3 * ray + 2)
     behind += g_weight * opacity + g_moment * distance
     behind += g_spread * tl.load(out_distortion + ray)
+    if WEIGHTED:
+        for first in range(tl.load(offsets + ray), last, LANES):
+            at = first + tl.arange(0, LANES)
+            inside = at < last
+            weight = tl.load(out_weights + at, mask=inside, other=0.0)
+            gradient = tl.load(g_weights + at, mask=inside, other=0.0)
+            behind += tl.sum(weight * gradient, axis=0)
     depth = tl.full([], 0.0, tl.float32)
     weighted_distance = tl.full([], 0.0, tl.float32)
     for first in range(tl.load(offsets + ray), last, LANES):
@@ -158,23 +173,27 @@ def _backward(
         back_moment = distance - front_moment - moment
         spread = midpoint * (front - back) - front_moment + back_moment + weight * length / 3
         value = g_weight + g_moment * midpoint + g_spread * spread
-        value += g_red * tl.load(color + at, mask=alive, other=0.0)
-        value += g_green * tl.load(color + num_samples + at, mask=alive, other=0.0)
-        value += g_blue * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
+        if COLORED:
+            value += g_red * tl.load(color + at, mask=alive, other=0.0)
+            value += g_green * tl.load(color + num_samples + at, mask=alive, other=0.0)
+            value += g_blue * tl.load(color + 2 * num_samples + at, mask=alive, other=0.0)
+        if WEIGHTED:
+            value += tl.load(g_weights + at, mask=alive, other=0.0)
         contribution = weight * value
         beyond = behind - tl.cumsum(contribution, axis=0)
         grad_depth = tl.where(alive, passed * value - beyond, 0.0)
         weighted_distance += tl.sum(moment, axis=0)
         behind -= tl.sum(contribution, axis=0)
         tl.store(grad_density + at, grad_depth * length, mask=inside)
-        tl.store(grad_color + at, weight * g_red, mask=inside)
-        tl.store(grad_color + num_samples + at, weight * g_green, mask=inside)
-        tl.store(grad_color + 2 * num_samples + at, weight * g_blue, mask=inside)
+        if COLORED:
+            tl.store(grad_color + at, weight * g_red, mask=inside)
+            tl.store(grad_color + num_samples + at, weight * g_green, mask=inside)
+            tl.store(grad_color + 2 * num_samples + at, weight * g_blue, mask=inside)
 
 
 def composite(
     density: Float[Tensor, "samples"],
-    color: Float[Tensor, "samples 3"],
+    color: Float[Tensor, "samples 3"] | None,
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
@@ -184,6 +203,7 @@ def composite(
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
+    Float[Tensor, "samples"],
 ]:
     return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
 
@@ -193,7 +213,7 @@ class _Composite(torch.autograd.Function):
     def forward(
         ctx: Any,
         density: Tensor,
-        color: Tensor,
+        color: Tensor | None,
         starts: Tensor,
         ends: Tensor,
         offsets: Tensor,
@@ -201,27 +221,35 @@ class _Composite(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         inputs = (
             density.detach().contiguous(),
-            color.detach().T.contiguous(),
+            density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
             starts.detach().contiguous(),
             ends.detach().contiguous(),
             offsets.contiguous(),
         )
         num_rays = len(offsets) - 1
         sums = [density.new_empty(num_rays) for _ in range(3)]
-        out = (density.new_empty(num_rays, 3), *sums)
+        out = (density.new_empty(num_rays, 3), *sums, torch.empty_like(inputs[0]))
         if num_rays:
             sizes = (float(early_stop_eps), len(density))
+            flags = (inputs[1].shape[1] > 0, LANES)
             with torch.cuda.device_of(density):
-                _forward[(num_rays,)](*inputs, *sizes, *out, LANES, **OPTIONS)
+                _forward[(num_rays,)](*inputs, *sizes, *out, *flags, **OPTIONS)
         ctx.save_for_backward(*inputs, *out)
         ctx.early_stop_eps = early_stop_eps
+        ctx.colored = color is not None
+        ctx.set_materialize_grads(False)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs, out = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
         density, color, *_, offsets = inputs
-        grad_outputs = [gradient.contiguous() for gradient in gradients]
+        grad_outputs = [
+            torch.zeros_like(output) if gradient is None else gradient.contiguous()
+            for gradient, output in zip(gradients[:4], out[:4], strict=True)
+        ]
+        weighted = gradients[4] is not None
+        grad_outputs.append(gradients[4].contiguous() if weighted else density.new_empty(0))
         grad_density, grad_color = torch.empty_like(density), torch.empty_like(color)
         if len(density):
             sizes = (float(ctx.early_stop_eps), len(density))
@@ -233,7 +261,10 @@ class _Composite(torch.autograd.Function):
                     *grad_outputs,
                     grad_density,
                     grad_color,
+                    color.shape[1] > 0,
+                    weighted,
                     LANES,
                     **OPTIONS,
                 )
-        return grad_density, grad_color.T, None, None, None, None
+        colors = grad_color.T if ctx.colored else None
+        return grad_density, colors, None, None, None, None

@@ -10,7 +10,7 @@ MAX_DEPTH = 800.0
 
 def composite(
     density: Float[Tensor, "samples"],
-    color: Float[Tensor, "samples 3"],
+    color: Float[Tensor, "samples 3"] | None,
     starts: Float[Tensor, "samples"],
     ends: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
@@ -20,6 +20,7 @@ def composite(
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
     Float[Tensor, "rays"],
+    Float[Tensor, "samples"],
 ]:
     counts = offsets.diff()
     num_rays = len(counts)
@@ -45,9 +46,12 @@ def composite(
         2 * weights * (midpoints * sum_in_front(weights) - sum_in_front(weights * midpoints))
     )
     within = weights.square() * (ends - starts) / 3
+    if color is None:
+        color = density.new_zeros(len(density), 3)
     return (
         sum_along_ray(weights[:, None] * color),
         sum_along_ray(weights),
         sum_along_ray(weights * midpoints),
         sum_along_ray(between + within),
+        weights,
     )

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Rays
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.renderer import Rendering
-from unrender.rendering.volume.compositing import render_bins
 from unrender.rendering.volume.proposals import RayInterval, even_edges
 
 BINS = 24
@@ -45,11 +45,11 @@ def over_background(
     origins = ball.to_unit(rays.origins)
     points = origins[:, None] + middles[..., None] * rays.directions[:, None]
     density, color = background(points, rays.directions)
-    back = render_bins(density, color, t)
+    back = composite_dense(density, color, t)
     through = 1 - front.opacity
     opacity = front.opacity + through * back.opacity
     depth = front.opacity * front.depth
-    depth = depth + through * back.opacity * ball.radius * back.depth
+    depth = depth + through * back.opacity * ball.radius * back.mean_distance
     return Rendering(
         front.color + through[:, None] * back.color,
         opacity,

@@ -15,9 +15,9 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.bounds import intersect_ball
 from unrender.geometry.cameras import Cameras, Rays
+from unrender.kernels.composite import composite_dense
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume.compositing import render_bins
 from unrender.rendering.volume.proposals import RayInterval, even_edges
 from unrender.shapes.implicit.sdf import SDF
 
@@ -86,7 +86,8 @@ def render_medium(
     """Render a medium between the first and last edges of rays, at `stratified` samples."""
     points = points_at(rays, stratified(edges, generator))
     density, color = medium(points.flatten(0, 1))
-    return render_bins(density.view(points.shape[:2]), color.view(points.shape), edges)
+    out = composite_dense(density.view(points.shape[:2]), color.view(points.shape), edges)
+    return Rendering(out.color, out.opacity, out.mean_distance)
 
 
 def medium_renderer(

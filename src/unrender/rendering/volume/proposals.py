@@ -33,18 +33,6 @@ class RayInterval:
         # 1/near + (1/far − 1/near) s would cancel at the far end.
         return 1 / ((1 - s) / near + s / far)
 
-    def mean_distance(
-        self, s: Float[Tensor, "rays edges"], weights: Float[Tensor, "rays bins"]
-    ) -> Float[Tensor, "rays"]:
-        """Distance t at the mean s under the weights.
-
-        With disparity spacing, small weights far away hardly change it, whereas they would
-        dominate a mean of t.
-        """
-        middles = (s[:, 1:] + s[:, :-1]) / 2
-        mean = (weights * middles).sum(1) / weights.sum(1).clamp_min(1e-6)
-        return self.distance(mean[:, None])[:, 0]
-
 
 def even_edges(
     num_rays: int, bins: int, generator: torch.Generator | None
