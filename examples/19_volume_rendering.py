@@ -14,7 +14,8 @@ import torch
 
 import unrender as ur
 from unrender.geometry import bounds, paths
-from unrender.rendering.volume import compositing, medium, proposals
+from unrender.kernels import composite
+from unrender.rendering.volume import medium, proposals
 from unrender.report import plots, rays3d
 from unrender.shapes.implicit import sdf
 
@@ -24,7 +25,7 @@ origin = torch.zeros(3)
 
 # By hand: three bins of length 1. Each weight is transmittance times opacity.
 density = torch.tensor([[0.5, 2.0, 0.0]])
-weights = compositing.bin_weights(density, torch.tensor([[0.0, 1.0, 2.0, 3.0]]))
+weights = composite.composite_dense(density, None, torch.tensor([[0.0, 1.0, 2.0, 3.0]])).weights
 print("weights of three bins:", [round(w, 4) for w in weights[0].tolist()],
       f"and {1 - float(weights.sum()):.4f} is transmitted: exp(−2.5)")  # fmt: skip
 
@@ -87,7 +88,7 @@ with plt.rc_context(plots.STYLE):
     fine = medium.even_bins(interval, 300)
     distance = medium.stratified(fine, None)
     thick, _ = true_box(medium.points_at(middle, distance)[0])
-    share = compositing.bin_weights(thick[None], fine)[0]
+    share = composite.composite_dense(thick[None], None, fine).weights[0]
     panel = figure.add_subplot(2, 3, 5)
     curves = {
         "density / 8": thick / 8,

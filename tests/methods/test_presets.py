@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import golden
 import pytest
@@ -160,3 +161,47 @@ def test_the_size_of_a_small_model_is_as_listed(name: str) -> None:
 
 def test_every_size_is_listed() -> None:
     assert MEGABYTES.keys() == PRESETS.keys()
+
+
+PAPERS: dict[str, dict[str, Any]] = {
+    # Mildenhall et al. 2020, sec. 5.3 and the authors' code.
+    "nerf": {
+        "width": 256, "depth": 8, "frequencies": 10, "direction_frequencies": 4,
+        "coarse_bins": 64, "fine_bins": 128, "rays": 4096, "learning_rate": 5e-4,
+        "learning_rate_decay": 0.1, "beta2": 0.999, "identity": True, "crop_steps": 500,
+    },
+    # Barron et al. 2021, sec. 4 and the authors' code.
+    "mip-nerf": {
+        "width": 256, "depth": 8, "frequencies": 16, "direction_frequencies": 4, "bins": 128,
+        "rays": 4096, "learning_rate": 5e-4, "learning_rate_decay": 0.01, "warm_up": 2500,
+        "coarse_weight": 0.1, "density_shift": -1.0, "beta2": 0.999,
+    },
+    # Barron et al. 2022, supplement, and the authors' settings for 360° scenes and Blender's.
+    "mip-nerf-360": {
+        "width": 1024, "depth": 8, "proposal_width": 256, "proposal_depth": 4,
+        "frequencies": 12,
+        "bottleneck": 256, "color_width": 128, "proposals": 2, "proposal_bins": 64, "bins": 32,
+        "near": 0.2, "far": 1e6, "distortion": 0.01, "charbonnier": 1e-3, "max_norm": 1e-3,
+        "learning_rate": 2e-3, "learning_rate_decay": 0.01, "warm_up": 512, "dilation": True,
+        "single_jitter": True, "opaque_background": True, "interlevel": 1.0, "beta2": 0.999,
+    },
+    "mip-nerf-360-object": {
+        "unbounded": False, "distortion": 0.0, "charbonnier": 0.0, "basis": "axes",
+        "frequencies": 16,
+    },
+    # Tancik et al. 2023, and nerfstudio 1.1.
+    "nerfacto": {
+        "levels": 16, "log2_table_size": 19, "coarsest": 16, "finest": 2048, "width": 64,
+        "proposal_finest": 128, "proposal_bins": 256, "second_bins": 96, "bins": 48,
+        "near": 0.05, "spacing": "piecewise", "single_jitter": True, "appearance": 32,
+        "rays": 4096, "learning_rate": 1e-2, "distortion": 2e-3, "translation_penalty": 1e-2,
+        "rotation_penalty": 1e-3, "interlevel": 1.0,
+    },
+}  # fmt: skip
+"""Published values of options, by preset."""
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_sizes_are_as_published(name: str) -> None:
+    method = PRESETS[name].method()
+    assert {option: getattr(method, option) for option in PAPERS[name]} == PAPERS[name]

@@ -229,16 +229,21 @@ class Views:
         color = self.images[..., :3]
         return color + (1 - self.images[..., 3:]) * behind if self.has_alpha else color
 
-    def sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
-        """Pixels sampled uniformly from all views, of all sizes."""
+    def sample_pixels(
+        self, count: int, generator: torch.Generator, crop: float = 1.0
+    ) -> PixelBatch:
+        """Pixels sampled uniformly from all views, of all sizes.
+
+        `crop`: the central part of each image's height and width that is sampled.
+        """
         if not self.smaller:
-            return self._sample_pixels(count, generator)
+            return self._sample_pixels(count, generator, crop)
         scales = (self, *self.smaller)
         pixels = torch.tensor([float(views.images[..., 0].numel()) for views in scales])
         drawn = torch.multinomial(pixels, count, replacement=True, generator=generator)
         counts = drawn.bincount(minlength=len(scales)).tolist()
         parts = [
-            views._sample_pixels(number, generator)
+            views._sample_pixels(number, generator, crop)
             for views, number in zip(scales, counts, strict=True)
         ]
         rays = [part.rays for part in parts]
@@ -252,13 +257,17 @@ class Views:
             torch.cat([part.rgba for part in parts]),
         )
 
-    def _sample_pixels(self, count: int, generator: torch.Generator) -> PixelBatch:
-        num, height, width, _ = self.images.shape
+    def _sample_pixels(self, count: int, generator: torch.Generator, crop: float) -> PixelBatch:
+        num, full_height, full_width, _ = self.images.shape
+        height, width = max(1, round(crop * full_height)), max(1, round(crop * full_width))
         device = self.images.device
         flat = torch.randint(
             num * height * width, (count,), generator=generator, device=generator.device
         ).to(device)
         camera, y, x = flat // (height * width), flat // width % height, flat % width
+        if crop < 1:
+            y, x = y + (full_height - height) // 2, x + (full_width - width) // 2
+            flat = (camera * full_height + y) * full_width + x
         rays = self.cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
         color = self.images.flatten(0, 2)[flat]
         if not self.has_alpha:

@@ -22,6 +22,13 @@ def positional_encoding(
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
+def with_identity(
+    x: Float[Tensor, "*batch channels"], frequencies: int
+) -> Float[Tensor, "*batch encoded"]:
+    """x itself, then its positional encoding: channels × (2 × frequencies + 1) numbers."""
+    return torch.cat([x, positional_encoding(x, frequencies)], dim=-1)
+
+
 def integrated_encoding(
     mean: Float[Tensor, "*batch channels"],
     variance: Float[Tensor, "*batch channels"],

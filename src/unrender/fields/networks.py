@@ -61,14 +61,21 @@ class RadianceNetwork(nn.Module):
         depth: int,
         skip: int,
         generator: torch.Generator,
+        bottleneck: int = 0,
+        color_width: int = 0,
     ):
-        """`position` and `direction`: sizes of the encodings."""
+        """`position` and `direction`: sizes of the encodings.
+
+        `bottleneck` features of the position, by default `width`, go to the layer of
+        `color_width` units, by default half of `width`, that sees the direction.
+        """
         super().__init__()
+        bottleneck, color_width = bottleneck or width, color_width or width // 2
         self.trunk = Trunk(position, width, depth, skip, generator)
         self.density = LinearLayer(width, 1, generator)
-        self.bottleneck = LinearLayer(width, width, generator)
-        self.hidden = LinearLayer(width + direction, width // 2, generator)
-        self.color = LinearLayer(width // 2, 3, generator)
+        self.bottleneck = LinearLayer(width, bottleneck, generator)
+        self.hidden = LinearLayer(bottleneck + direction, color_width, generator)
+        self.color = LinearLayer(color_width, 3, generator)
 
     def forward(
         self,

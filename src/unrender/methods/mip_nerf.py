@@ -8,6 +8,11 @@ A pixel is a cone. Each bin along it is a conical frustum, which is encoded as t
 the same mean and covariance (integrated positional encoding, eq. 7 to 14): frequencies finer
 than the frustum fade out. One network serves the coarse bins and the fine ones resampled from
 their weights.
+
+The preset `mip-nerf` has the sizes, rates and samples of the paper and its code. Where it
+differs: a ray's interval is that of the bounding sphere, not a near and a far plane; the
+warm-up is linear rather than a sine; and images with alpha are compared over all backgrounds
+rather than over white (`training/pixels.py`).
 """
 
 from collections.abc import Mapping
@@ -19,7 +24,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
-from unrender.fields.encodings import along_axes, integrated_encoding, positional_encoding
+from unrender.fields.encodings import (
+    along_axes,
+    integrated_encoding,
+    positional_encoding,
+    with_identity,
+)
 from unrender.fields.networks import RadianceNetwork, padded_sigmoid
 from unrender.geometry.cameras import Rays
 from unrender.geometry.frustums import frustum_gaussians
@@ -44,6 +54,7 @@ class MipNeRFModel(RayModel):
         super().__init__()
         self.options = options
         encoded = 6 * options.frequencies, 6 * options.direction_frequencies
+        encoded = encoded[0], encoded[1] + 3 * options.identity
         sizes = *encoded, options.width, options.depth, options.skip
         self.network = RadianceNetwork(*sizes, generator)
 
@@ -67,9 +78,10 @@ class MipNeRFModel(RayModel):
         options, t = self.options, stretch.distance(edges)
         mean, variance = along_axes(frustum_gaussians(rays, t))
         variance = variance / self.ball.radius**2
+        encode = with_identity if options.identity else positional_encoding
         density, color = self.network(
             integrated_encoding(self.ball.to_unit(mean), variance, options.frequencies),
-            positional_encoding(rays.directions, options.direction_frequencies),
+            encode(rays.directions, options.direction_frequencies),
         )
         density = softplus(options.density_gain * density + options.density_shift)
         density = density / self.ball.radius
@@ -91,6 +103,8 @@ class MipNeRF(RayMethod[MipNeRFModel]):
     """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
     """Octaves of the positional encoding of directions."""
+    identity: bool = True
+    """Give the network directions themselves too, besides their encoding."""
     bins: int = 128
     """Bins per ray, both coarse and fine."""
     coarse_weight: float = 0.1
@@ -106,7 +120,7 @@ class MipNeRF(RayMethod[MipNeRFModel]):
     images of all sizes count alike (sec. 4.1)."""
     learning_rate_decay: float = 0.01
     """Final learning rate, as a fraction of the initial one."""
-    warm_up: int = 100
+    warm_up: int = 2500
     """Steps over which the learning rate rises."""
 
     def model(self, generator: torch.Generator) -> MipNeRFModel:

@@ -7,10 +7,17 @@ The Gaussians of frustums are contracted into a ball of radius 2 (eq. 9 and 10) 
 along the directions of an icosahedron. A proposal network, which predicts densities alone,
 resamples the bins in two rounds; it is trained to bound the weights of the large network (eq.
 13), which the distortion loss concentrates (eq. 15).
+
+The preset `mip-nerf-360` has the sizes, rates, samples and losses of the paper and its code,
+and `mip-nerf-360-object` what the code has for Blender's scenes. Where they differ: the warm-up
+is linear rather than a sine, bins have jittered edges rather than jittered midpoints, scenes
+are not rotated to the principal axes of their cameras, and images with alpha are compared over
+all backgrounds rather than over white (`training/pixels.py`).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -23,6 +30,7 @@ from unrender.fields.encodings import (
     geodesic_directions,
     integrated_encoding,
     positional_encoding,
+    with_identity,
 )
 from unrender.fields.networks import LinearLayer, RadianceNetwork, Trunk, padded_sigmoid
 from unrender.geometry.cameras import Rays
@@ -33,6 +41,7 @@ from unrender.rendering.renderer import Rendering
 from unrender.rendering.volume.proposals import (
     RayInterval,
     annealed,
+    dilated,
     even_edges,
     finer_edges,
     interlevel_loss,
@@ -43,9 +52,11 @@ from unrender.training.pixels import pixel_errors
 from unrender.training.ray_method import RayMethod, RayModel
 
 PADDING = 0.0025
-"""Padding of the weights for resampling, so that every bin keeps some probability."""
-FAR = 1e4
-"""Far plane of unbounded scenes, in radii of the bounding sphere; contracted it is nearly 2."""
+"""Padding of blurred weights for resampling, so that every bin keeps some probability."""
+DILATION, DILATION_BIAS = 0.5, 0.0025
+"""Dilation of a round's histogram: bias + factor / (bins of all rounds before, multiplied)."""
+OPAQUE = 1e10
+"""Density of the last bin of an unbounded scene."""
 
 
 @dataclass(frozen=True)
@@ -76,20 +87,23 @@ class MipNeRF360Model(RayModel):
     def __init__(self, options: "MipNeRF360", generator: torch.Generator):
         super().__init__()
         self.options = options
-        self.register_buffer("directions", geodesic_directions(), persistent=False)
+        basis = torch.eye(3) if options.basis == "axes" else geodesic_directions()
+        self.register_buffer("directions", basis, persistent=False)
         encoded = 2 * len(self.directions) * options.frequencies
         self.proposal = Proposal(
             encoded, options.proposal_width, options.proposal_depth, generator
         )
-        sizes = 6 * options.direction_frequencies, options.width, options.depth, options.skip
-        self.network = RadianceNetwork(encoded, *sizes, generator)
+        direction = 6 * options.direction_frequencies + 3 * options.identity
+        sizes = direction, options.width, options.depth, options.skip
+        widths = options.bottleneck, options.color_width
+        self.network = RadianceNetwork(encoded, *sizes, generator, *widths)
 
     def stretch(self, rays: Rays) -> RayInterval:
         """Ray interval inside the bounding sphere, or all in front of the camera."""
         if not self.options.unbounded:
             return RayInterval(*self.ball.intersect(rays, self.options.near))
         near = (self.options.near * self.ball.radius).expand(len(rays.origins))
-        return RayInterval(near, near * (FAR / self.options.near), "disparity")
+        return RayInterval(near, near * (self.options.far / self.options.near), "disparity")
 
     def look(
         self, rays: Rays, fraction: float, generator: torch.Generator | None
@@ -99,17 +113,26 @@ class MipNeRF360Model(RayModel):
         `fraction`: the fraction of training that is over. With a generator, samples are random.
         """
         options, stretch = self.options, self.stretch(rays)
-        s = even_edges(len(rays.origins), options.proposal_bins, generator)
+        single = options.single_jitter
+        s = even_edges(len(rays.origins), options.proposal_bins, generator, single)
         s = s.to(rays.origins.device)
         rounds: list[Round] = []
+        product = 1
         for bins in [options.proposal_bins] * (options.proposals - 1) + [options.bins]:
             t = stretch.distance(s)
             density = self._density(self.proposal(self._encoded(rays, t)))
             rounds.append(Round(s, composite_dense(density, None, t).weights))
-            known = annealed(widened(rounds[-1].weights.detach(), PADDING), fraction)
-            s = finer_edges(s, known, bins, generator)
+            known = rounds[-1].weights.detach()
+            if options.dilation:
+                product *= options.proposal_bins
+                s, known = dilated(s, known, DILATION_BIAS + DILATION / product)
+                known = annealed(known, fraction) * (s.diff(dim=1) > 0)
+            else:
+                known = annealed(widened(known, PADDING), fraction)
+            s = finer_edges(s, known, bins, generator, single)
         t = stretch.distance(s)
-        directions = positional_encoding(rays.directions, options.direction_frequencies)
+        encode = with_identity if options.identity else positional_encoding
+        directions = encode(rays.directions, options.direction_frequencies)
         density, color = self.network(self._encoded(rays, t), directions)
         density = self._density(density)
         # In normalized distances, for the distortion and a mean that the far end does not rule.
@@ -121,7 +144,11 @@ class MipNeRF360Model(RayModel):
 
     def _density(self, raw: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:
         gain, shift = self.options.density_gain, self.options.density_shift
-        return softplus(gain * raw + shift) / self.ball.radius
+        density = softplus(gain * raw + shift) / self.ball.radius
+        if self.options.opaque_background and self.options.unbounded:
+            last = torch.full_like(density[:, -1:], OPAQUE)
+            density = torch.cat([density[:, :-1], last], dim=1)
+        return density
 
     def render(self, rays: Rays) -> Rendering:
         return self.look(rays, 1.0, None)[0]
@@ -151,10 +178,19 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
     """Units per hidden layer of the proposal network."""
     proposal_depth: int = 4
     """Hidden layers of that network."""
+    bottleneck: int = 256
+    """Features that the large network passes to its color layer."""
+    color_width: int = 128
+    """Units of the color layer."""
+    basis: Literal["icosahedron", "axes"] = "icosahedron"
+    """Directions along which positions are encoded: 21 of an icosahedron, or the three axes, as
+    the authors have it for Blender's scenes."""
     frequencies: int = 12
     """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
     """Octaves of the positional encoding of directions."""
+    identity: bool = True
+    """Give the network directions themselves too, besides their encoding."""
     proposals: int = 2
     """Rounds of the proposal network."""
     proposal_bins: int = 64
@@ -163,8 +199,22 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
     """Bins per ray for the large network."""
     unbounded: bool = True
     """Whether the scene extends beyond the bounding sphere that the cameras look at."""
-    near: float = 0.05
-    """Near plane of the rays, in radii of the bounding sphere."""
+    camera_frame: bool = True
+    """Whether the unit of an unbounded scene is the extent of the camera positions about their
+    mean, as in the authors' code, rather than the bounding sphere."""
+    near: float = 0.2
+    """Near plane of the rays, in that unit."""
+    far: float = 1e6
+    """Far plane of unbounded scenes; contracted it is nearly at 2."""
+    dilation: bool = True
+    """Widen histograms by dilation before resampling; otherwise they are blurred, as in
+    mip-NeRF."""
+    single_jitter: bool = True
+    """Jitter all edges of a ray together."""
+    opaque_background: bool = True
+    """Make the last bin of an unbounded scene opaque."""
+    interlevel: float = 1.0
+    """Weight of the proposals' loss, a mean over bins."""
     distortion: float = 0.01
     """Weight of the distortion loss along each ray."""
     density_gain: float = 1.0
@@ -181,13 +231,21 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
     """Learning rate after the warm-up; it decays exponentially."""
     learning_rate_decay: float = 0.01
     """Final learning rate, as a fraction of the initial one."""
-    warm_up: int = 100
+    warm_up: int = 512
     """Steps over which the learning rate rises."""
     max_norm: float = 1e-3
     """Maximum gradient norm, except for Muon's matrices."""
 
     def model(self, generator: torch.Generator) -> MipNeRF360Model:
         return MipNeRF360Model(self, generator)
+
+    def build(self, data: Views, generator: torch.Generator) -> MipNeRF360Model:
+        model = super().build(data, generator)
+        if self.unbounded and self.camera_frame and data.ball is None:
+            centers = data.cameras.centers
+            model.ball.center.copy_(centers.mean(0))
+            model.ball.radius.copy_(_extent(centers).clamp_min(1e-6))
+        return model
 
     def losses(
         self,
@@ -204,7 +262,14 @@ class MipNeRF360(RayMethod[MipNeRF360Model]):
         color = (error + self.charbonnier**2).sqrt() if self.charbonnier else error
         return {
             "color": color.mean(),
-            "proposals": torch.stack(bounds).sum(),
+            "proposals": self.interlevel * torch.stack(bounds).sum(),
             "distortion": self.distortion * distortion.mean(),
             "metric/psnr": -10 * error.detach().mean().log10(),
         }
+
+
+def _extent(centers: Float[Tensor, "cameras 3"]) -> Float[Tensor, ""]:
+    """The largest coordinate of the centers about their mean, along their principal axes."""
+    around = (centers - centers.mean(0)).double()
+    _, _, axes = torch.linalg.svd(around, full_matrices=False)
+    return (around @ axes.T).abs().amax().to(centers.dtype)

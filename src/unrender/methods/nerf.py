@@ -3,10 +3,16 @@
 Mildenhall, Srinivasan, Tancik, Barron, Ramamoorthi, Ng, "NeRF: Representing Scenes as Neural
 Radiance Fields for View Synthesis", ECCV 2020, https://arxiv.org/abs/2003.08934.
 
-A ray is divided into even bins, in each of which the coarse network is evaluated at one random
-position (stratified sampling, eq. 2). Its weights are a distribution from which further samples
-are drawn for the fine network (hierarchical sampling, sec. 5.2). Colors are composited along
-the ray by eq. 3.
+A ray is divided into bins with random edges, in each of which the coarse network is evaluated
+once (stratified sampling, eq. 2). Its weights are a distribution from which further samples are
+drawn for the fine network (hierarchical sampling, sec. 5.2). Colors are composited along the
+ray by eq. 3.
+
+The preset `nerf` has the sizes, rates and samples of the paper. As in the authors' code, the
+encodings have no factor π and include their arguments, and 500 steps see the central half of
+the images. Where it differs: a ray's interval is that of the bounding sphere, not a near and a
+far plane; samples are the middles of jittered bins; and images with alpha are compared over all
+backgrounds rather than over white (`training/pixels.py`).
 """
 
 from collections.abc import Mapping
@@ -17,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.fields.encodings import positional_encoding
+from unrender.fields.encodings import positional_encoding, with_identity
 from unrender.fields.networks import RadianceNetwork
 from unrender.geometry.cameras import Rays
 from unrender.kernels.composite import composite_dense
@@ -37,7 +43,9 @@ class NeRFModel(RayModel):
     def __init__(self, options: "NeRF", generator: torch.Generator):
         super().__init__()
         self.options = options
+        itself = 3 * options.identity
         encoded = 6 * options.frequencies, 6 * options.direction_frequencies
+        encoded = encoded[0] + itself, encoded[1] + itself
         sizes = *encoded, options.width, options.depth, options.skip
         self.coarse = RadianceNetwork(*sizes, generator)
         self.fine = RadianceNetwork(*sizes, generator)
@@ -70,9 +78,10 @@ class NeRFModel(RayModel):
         options, t = self.options, stretch.distance(edges)
         middles = (t[:, 1:] + t[:, :-1]) / 2
         points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
+        encode = with_identity if options.identity else positional_encoding
         density, color = network(
-            positional_encoding(self.ball.to_unit(points), options.frequencies),
-            positional_encoding(rays.directions, options.direction_frequencies),
+            encode(self.ball.to_unit(points), options.frequencies),
+            encode(rays.directions, options.direction_frequencies),
         )
         if generator is not None and options.noise:
             noise = torch.randn(density.shape, generator=generator).to(density.device)
@@ -97,6 +106,8 @@ class NeRF(RayMethod[NeRFModel]):
     """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
     """Octaves of the positional encoding of directions."""
+    identity: bool = True
+    """Give the network positions and directions themselves too, besides their encodings."""
     coarse_bins: int = 64
     """Even bins per ray for the coarse network."""
     fine_bins: int = 128
@@ -105,6 +116,9 @@ class NeRF(RayMethod[NeRFModel]):
     """Standard deviation of the noise added to densities before the ReLU in training (appendix
     A), per radius of the bounding sphere: it revives a network that has made the whole scene
     empty and would have no gradient."""
+
+    crop_steps: int = 500
+    """Steps in which only the central half of each image's height and width is sampled."""
 
     def model(self, generator: torch.Generator) -> NeRFModel:
         return NeRFModel(self, generator)
@@ -116,7 +130,8 @@ class NeRF(RayMethod[NeRFModel]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        batch = data.sample_pixels(self.rays, generator)
+        crop = 0.5 if progress.step < self.crop_steps else 1.0
+        batch = data.sample_pixels(self.rays, generator, crop)
         coarse, fine = (
             pixel_errors(rendering, batch.rgba, data.background).mean()
             for rendering in model.look(batch.rays, generator)

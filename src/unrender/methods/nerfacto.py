@@ -7,11 +7,16 @@ Hash grids for the scene and for the proposals (instant-ngp); proposal sampling,
 and scene contraction (Mip-NeRF 360), here in the L∞ norm; an appearance code per image (NeRF in
 the Wild); camera pose corrections (NeRF−−); and an orientation loss on normals (Ref-NeRF, eq. 9
 to 11).
+
+The preset `nerfacto` has the sizes, samples, losses and rates of nerfstudio 1.1. Where it
+differs: lengths are in radii of the bounding sphere, networks have no biases, corrections of
+poses are twists, rates rise over 50 steps, and no last sample fills the background.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -48,16 +53,9 @@ FAR = 1e3
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
-FIRST_LOG_DENSITY = -1.0
-"""Log density of a network output of 0: a fog through which the whole scene is visible."""
 LAST = 0.3
 """Factor on the last layers' initial weights, for which outputs begin near their means."""
 RAYS_AT_ONCE = 1 << 12
-
-
-def _density(features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points"]:
-    """Density per radius of the bounding sphere, at points of its frame."""
-    return (features[:, 0] + FIRST_LOG_DENSITY).clamp_max(MAX_LOG_DENSITY).exp()
 
 
 @dataclass(frozen=True)
@@ -86,24 +84,17 @@ class NerfactoModel(nn.Module):
             options.levels, options.log2_table_size, options.coarsest, options.finest
         )
         self.field = HashField(layout, [options.width], GEOMETRY_FEATURES, generator, last=LAST)
-        size, coarsest = options.log2_table_size - 2, options.coarsest
-        proposals = [
-            HashField(HashGridLayout(5, size, coarsest, finest), [16], 1, generator, last=LAST)
-            for finest in (max(coarsest, options.finest // part) for part in (8, 4))
+        size, finest = options.log2_table_size - 2, options.proposal_finest
+        layouts = [
+            HashGridLayout(5, size, options.coarsest, cells) for cells in (finest, 2 * finest)
         ]
+        proposals = [HashField(each, [16], 1, generator, last=LAST) for each in layouts]
         self.proposals = nn.ModuleList(proposals)
         inputs = GEOMETRY_FEATURES + 16 + options.appearance
-        hidden = [options.width] * 2
-        self.color = he_weights([inputs, *hidden, 3], generator, LAST)
+        self.color = he_weights([inputs, *[options.width] * 2, 3], generator, LAST)
         self.normal = he_weights([GEOMETRY_FEATURES, options.width, 3], generator, LAST)
         self.codes = nn.Parameter(torch.zeros(num_views, options.appearance))
         self.corrections = nn.Parameter(torch.zeros(num_views, 6))
-
-    @property
-    def fields(self) -> list[HashField]:
-        """The field of the scene, then those of the proposals."""
-        proposals = [each for each in self.proposals if isinstance(each, HashField)]
-        return [self.field, *proposals]
 
     def corrected(self, rays: Rays) -> Rays:
         """Rays of the corrected cameras."""
@@ -125,23 +116,24 @@ class NerfactoModel(nn.Module):
         """Render rays; `fraction`: the fraction of training that is over."""
         options = self.options
         stretch = self._stretch(rays)
-        s = even_edges(len(codes), options.proposal_bins, generator).to(codes.device)
+        single = options.single_jitter
+        s = even_edges(len(codes), options.proposal_bins, generator, single).to(codes.device)
         rounds: list[tuple[Tensor, Tensor]] = []
         for proposal, bins in zip(
-            self.proposals, (options.proposal_bins // 2, options.bins), strict=True
+            self.proposals, (options.second_bins, options.bins), strict=True
         ):
             t = stretch.distance(s)
-            density = _density(proposal(self._places(rays, t))).view(t.shape[0], -1)
+            density = self._density(proposal(self._places(rays, t))).view(t.shape[0], -1)
             rounds.append((s, composite_dense(density / self.ball.radius, None, t).weights))
             known = annealed(rounds[-1][1].detach() + PADDING / s.shape[1], fraction)
-            s = finer_edges(s, known, bins, generator)
+            s = finer_edges(s, known, bins, generator, single)
         t = stretch.distance(s)
         places = self._places(rays, t)
         asked = options.orientation > 0 and generator is not None
         if asked:
             places = places.detach().requires_grad_()
         features = self.field(places)
-        flat = _density(features)
+        flat = self._density(features)
         density = flat.view(t.shape[0], -1) / self.ball.radius
         # What all samples of a ray share.
         head = torch.cat([spherical_harmonics(rays.directions), codes], dim=1)
@@ -163,12 +155,17 @@ class NerfactoModel(nn.Module):
         rendering = Rendering(out.color, out.opacity, depth)
         return RenderOutput(rendering, rounds, out.distortion, orientation, normals)
 
+    def _density(self, features: Float[Tensor, "points outputs"]) -> Float[Tensor, "points"]:
+        """Density per radius of the bounding sphere, at points of its frame."""
+        shifted = features[:, 0] + self.options.density_shift
+        return shifted.clamp_max(MAX_LOG_DENSITY).exp()
+
     def _stretch(self, rays: Rays) -> RayInterval:
-        near = self.options.near
+        near, radius = self.options.near, self.ball.radius
         if not self.options.unbounded:
             return RayInterval(*self.ball.intersect(rays, near))
-        first = (near * self.ball.radius).expand(len(rays.origins))
-        return RayInterval(first, first * (FAR / near), "disparity")
+        first = near * radius.expand(len(rays.origins))
+        return RayInterval(first, first * (FAR / near), self.options.spacing, radius)
 
     def _places(self, rays: Rays, t: Float[Tensor, "rays edges"]) -> Float[Tensor, "samples 3"]:
         """Midpoints of the bins in contracted space, mapped to the unit cube."""
@@ -192,27 +189,47 @@ class Nerfacto(Method[NerfactoModel, Views]):
     coarsest: int = 16
     """Cells per side of the coarsest level."""
     finest: int = 2048
-    """Cells per side of the finest level; an eighth and a quarter of it for the proposals."""
+    """Cells per side of the finest level."""
+    proposal_finest: int = 128
+    """Cells per side of the first proposal's finest level; the second has twice as many."""
     width: int = 64
     """Units of the networks' hidden layers."""
     proposal_bins: int = 256
-    """Bins per ray for the first proposal; the second has half as many."""
+    """Bins per ray for the first proposal."""
+    second_bins: int = 96
+    """And for the second."""
     bins: int = 48
     """Bins per ray for the scene."""
     unbounded: bool = True
     """Whether the scene extends beyond the bounding sphere that the cameras look at."""
     near: float = 0.05
     """Near plane of the rays, in radii of the bounding sphere."""
-    appearance: int = 16
+    spacing: Literal["piecewise", "disparity"] = "piecewise"
+    """Spacing of an unbounded scene's bins; piecewise is even up to one radius."""
+    density_shift: float = math.log(0.01)
+    """Log density of a network output of 0, per radius of the bounding sphere."""
+    single_jitter: bool = True
+    """Jitter all edges of a ray together."""
+    anneal_until: float = 1 / 30
+    """Fraction of training over which the proposals' weights are annealed."""
+    interlevel: float = 1.0
+    """Weight of the proposals' loss, a mean over bins."""
+    appearance: int = 32
     """Size of the appearance code of an image; renders use the mean code."""
-    pose_learning_rate: float = 1e-4
+    pose_learning_rate: float = 1e-3
     """Learning rate of pose corrections, in radians and radii; 0 disables them."""
+    translation_penalty: float = 1e-2
+    """Weight of the mean length of the corrections' translations."""
+    rotation_penalty: float = 1e-3
+    """Weight of the mean angle of the corrections' rotations."""
     rays: int = 4096
     """Rays per training step."""
     learning_rate: float = 1e-2
     """Initial learning rate of the networks and codes."""
     table_learning_rate: float = 5e-2
     """Initial learning rate of the hash grids."""
+    beta2: float = 0.999
+    """Adam's decay rate of the second moment."""
     learning_rate_decay: float = 0.01
     """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
     distortion: float = 2e-3
@@ -231,7 +248,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
         return model
 
     def optimizer(self, model: NerfactoModel) -> torch.optim.Optimizer:
-        fields = model.fields
+        fields = [each for each in model.modules() if isinstance(each, HashField)]
         networks = [weight for field in fields for weight in field.network]
         networks += [*model.color, *model.normal, model.codes]
         groups = [
@@ -239,7 +256,7 @@ class Nerfacto(Method[NerfactoModel, Views]):
             {"params": networks, "lr": self.learning_rate},
             {"params": [model.corrections], "lr": self.pose_learning_rate},
         ]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return torch.optim.Adam(groups, betas=(0.9, self.beta2), eps=1e-15, fused=True)
 
     def schedule(self, progress: Progress) -> float:
         return min(1.0, (progress.step + 1) / 50) * self.learning_rate_decay**progress.fraction
@@ -254,14 +271,17 @@ class Nerfacto(Method[NerfactoModel, Views]):
         batch = data.sample_pixels(self.rays, generator)
         rays = model.corrected(batch.rays) if self.pose_learning_rate else batch.rays
         codes = model.codes[rays.camera_index]
-        # The proposals' weights are annealed during the first tenth of training only.
-        found = model.look(rays, codes, min(1.0, 10 * progress.fraction), generator)
+        annealed = min(1.0, (1 / self.anneal_until) * progress.fraction)
+        found = model.look(rays, codes, annealed, generator)
         error = pixel_errors(found.rendering, batch.rgba, data.background).mean()
         *proposals, (s, weights) = found.rounds
         bounds = [interlevel_loss(s, weights, edges, mass) for edges, mass in proposals]
+        lengths = (model.corrections.view(-1, 2, 3).square().sum(2) + 1e-16).sqrt()
+        turn, shift = lengths.mean(0)
         return {
             "color": error,
-            "proposals": torch.stack(bounds).sum(),
+            "proposals": self.interlevel * torch.stack(bounds).sum(),
+            "poses": self.translation_penalty * shift + self.rotation_penalty * turn,
             "distortion": self.distortion * found.distortion.mean(),
             "orientation": self.orientation * (found.orientation + 10 * found.normals),
             "metric/psnr": -10 * error.detach().log10(),

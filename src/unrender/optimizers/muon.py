@@ -81,14 +81,18 @@ class Muon(torch.optim.AdamW):
         weight_decay: float,
         max_norm: float,
         dtype: torch.dtype,
+        beta2: float = 0.99,
     ):
-        """`dtype` is that of Muon's matrix products; bfloat16 is accurate enough for them."""
+        """`dtype` is that of Muon's matrix products; bfloat16 is accurate enough for them.
+
+        `beta2` is the decay rate of AdamW's second moment.
+        """
         groups = [
             {"params": list(matrices), "matrices": True},
             {"params": list(others), "matrices": False},
         ]
         super().__init__(
-            groups, lr=lr, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+            groups, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay, fused=True
         )
         self.max_norm, self.dtype = max_norm, dtype
 

@@ -54,6 +54,8 @@ class RayMethod(Method[AnyRayModel, Views]):
     """Final learning rate, as a fraction of the initial one."""
     warm_up: int = 1
     """Steps over which the learning rate rises."""
+    beta2: float = 0.999
+    """Adam's decay rate of the second moment."""
     max_norm: float = 0.0
     """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
     muon: bool = False
@@ -79,8 +81,8 @@ class RayMethod(Method[AnyRayModel, Views]):
         chosen = {id(matrix) for matrix in matrices}
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
         # Without weight decay, AdamW is Adam.
-        longest = self.max_norm or math.inf
-        return Muon(matrices, others, self.learning_rate, 0.0, longest, torch.float32)
+        longest, rate = self.max_norm or math.inf, self.learning_rate
+        return Muon(matrices, others, rate, 0.0, longest, torch.float32, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
         rise = min(1.0, (progress.step + 1) / self.warm_up)

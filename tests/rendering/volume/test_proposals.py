@@ -8,6 +8,7 @@ import torch
 from unrender.rendering.volume.proposals import (
     RayInterval,
     annealed,
+    dilated,
     even_edges,
     finer_edges,
     interlevel_loss,
@@ -78,6 +79,44 @@ def test_widened_weights_bound_the_weights_from_above() -> None:
     )
 
 
+def test_single_jitter_moves_a_ray_as_a_whole() -> None:
+    edges = even_edges(50, 8, torch.Generator().manual_seed(0), single=True)
+    moved = (edges - even_edges(50, 8, None))[:, 1:-1]
+    torch.testing.assert_close(moved, moved[:, :1].expand(-1, 7))
+    assert float(moved[:, 0].std()) > 0.02
+
+
+def test_piecewise_spacing_is_even_then_in_disparity() -> None:
+    near, far = torch.tensor([0.1]), torch.tensor([1e3])
+    interval = RayInterval(near, far, "piecewise", unit=2.0)
+    t = interval.distance(torch.linspace(0, 1, 1001)[None])[0]
+    torch.testing.assert_close(t[[0, -1]], torch.tensor([0.1, 1e3]), rtol=1e-3, atol=0)
+    inner, outer = t[t < 1.9], t[t > 2.1]
+    torch.testing.assert_close(inner.diff(), inner.diff()[:1].expand(len(inner) - 1))
+    steps = (1 / outer.double()).diff()
+    torch.testing.assert_close(steps, steps[:1].expand(len(steps)), rtol=1e-2, atol=0)
+
+
+def test_dilation_is_the_greatest_density_nearby() -> None:
+    """Mip-NeRF 360: against its definition at random positions."""
+    generator = torch.Generator().manual_seed(0)
+    edges = torch.rand(3, 7, generator=generator).sort(dim=1).values
+    edges[:, 0], edges[:, -1] = 0, 1
+    weights = torch.rand(3, 6, generator=generator)
+    finer, mass = dilated(edges, weights, 0.03)
+    assert bool((finer.diff(dim=1) >= 0).all())
+    torch.testing.assert_close(mass.sum(1), torch.ones(3))
+    density = weights / edges.diff(dim=1)
+    place = torch.rand(3, 100, generator=generator)
+    low, high = edges[:, :-1] - 0.03, edges[:, 1:] + 0.03
+    near = (low[:, None] <= place[..., None]) & (place[..., None] < high[:, None])
+    expected = torch.where(near, density[:, None], 0.0).amax(2)
+    bin_of = torch.searchsorted(finer, place, right=True) - 1
+    found = (mass / finer.diff(dim=1).clamp_min(1e-12)).gather(1, bin_of)
+    ratio = found / expected
+    torch.testing.assert_close(ratio, ratio[:, :1].expand(-1, 100), rtol=1e-3, atol=0)
+
+
 def test_annealing_goes_from_flat_to_unchanged() -> None:
     weights = torch.rand(3, 5)
     assert torch.equal(annealed(weights, 0.0), torch.ones(3, 5))
@@ -93,7 +132,7 @@ def test_the_interlevel_loss_is_zero_for_a_bound() -> None:
     # A proposal that lacks mass has the loss (w − bound)² / w.
     lacking = weights - 0.25 * weights
     found = interlevel_loss(edges, weights, edges, lacking)
-    torch.testing.assert_close(found, (weights / 16).sum(1).mean(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, (weights / 16).mean(), rtol=1e-4, atol=1e-6)
 
 
 def test_only_the_proposal_has_gradients() -> None:

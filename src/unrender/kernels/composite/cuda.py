@@ -248,8 +248,9 @@ class _Composite(torch.autograd.Function):
             torch.zeros_like(output) if gradient is None else gradient.contiguous()
             for gradient, output in zip(gradients[:4], out[:4], strict=True)
         ]
-        weighted = gradients[4] is not None
-        grad_outputs.append(gradients[4].contiguous() if weighted else density.new_empty(0))
+        g_weights = gradients[4]
+        weighted = g_weights is not None
+        grad_outputs.append(g_weights.contiguous() if weighted else density.new_empty(0))
         grad_density, grad_color = torch.empty_like(density), torch.empty_like(color)
         if len(density):
             sizes = (float(ctx.early_stop_eps), len(density))

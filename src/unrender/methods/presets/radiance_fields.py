@@ -12,6 +12,7 @@ _FAST: dict[str, Any] = {
     "skip": 0,
     "rays": 256,
     "learning_rate": 5e-3,
+    "beta2": 0.99,
     "muon": True,
 }
 _EMPTY: dict[str, Any] = {"density_gain": 10.0, "density_shift": -5.0}
@@ -22,6 +23,17 @@ _FAST_360: dict[str, Any] = {
     "frequencies": 8,
     "proposal_bins": 32,
     "bins": 16,
+    "bottleneck": 128,
+    "color_width": 64,
+    "identity": False,
+    "camera_frame": False,
+    "near": 0.05,
+    "far": 1e4,
+    "dilation": False,
+    "single_jitter": False,
+    "opaque_background": False,
+    "interlevel": 16.0,
+    "warm_up": 100,
     **_EMPTY,
     **_FAST,
 }
@@ -30,13 +42,32 @@ _FAST_NERFACTO: dict[str, Any] = {
     "log2_table_size": 17,
     "finest": 512,
     "width": 32,
+    "proposal_finest": 64,
     "proposal_bins": 64,
+    "second_bins": 32,
     "bins": 32,
+    "spacing": "disparity",
+    "density_shift": -1.0,
+    "single_jitter": False,
+    "anneal_until": 0.1,
+    "interlevel": 32.0,
+    "appearance": 16,
+    "pose_learning_rate": 1e-4,
+    "translation_penalty": 0.0,
+    "rotation_penalty": 0.0,
+    "beta2": 0.99,
     "rays": 2048,
 }
 # For objects on an empty background: no contraction, exact cameras and a single exposure. Most
 # pixels are background, on which an absolute error would concentrate.
 _OBJECT_360: dict[str, Any] = {"unbounded": False, "charbonnier": 0.0}
+_BLENDER_360: dict[str, Any] = {
+    **_OBJECT_360,
+    "near": 0.05,
+    "distortion": 0.0,
+    "basis": "axes",
+    "frequencies": 16,
+}
 _OBJECT_NERFACTO: dict[str, Any] = {
     "unbounded": False,
     "appearance": 0,
@@ -119,7 +150,15 @@ def radiance_fields() -> Iterator[Preset]:
     yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", None)
     yield Preset(
         "nerf-fast", "nerf", field, f"to learn how NeRF works; {FAST}", 10,
-        {"width": 64, "coarse_bins": 32, "fine_bins": 32, "noise": 1.0, **_FAST},
+        {
+            "width": 64,
+            "coarse_bins": 32,
+            "fine_bins": 32,
+            "noise": 1.0,
+            "identity": False,
+            "crop_steps": 0,
+            **_FAST,
+        },
     )  # fmt: skip
     yield Preset(
         "mip-nerf", "mip-nerf", field, "images of several sizes; the paper's size", None
@@ -130,12 +169,20 @@ def radiance_fields() -> Iterator[Preset]:
     )  # fmt: skip
     yield Preset(
         "mip-nerf-fast", "mip-nerf", field, f"images of several sizes; {FAST}", 10,
-        {"width": 96, "bins": 24, "frequencies": 10, **_EMPTY, **_FAST},
+        {
+            "width": 96,
+            "bins": 24,
+            "frequencies": 10,
+            "identity": False,
+            "warm_up": 100,
+            **_EMPTY,
+            **_FAST,
+        },
     )  # fmt: skip
     yield Preset("mip-nerf-360", "mip-nerf-360", field, "captures, the paper's size", None)
     yield Preset(
         "mip-nerf-360-object", "mip-nerf-360", field, "objects, the paper's size", None,
-        _OBJECT_360,
+        _BLENDER_360,
     )  # fmt: skip
     yield Preset("mip-nerf-360-fast", "mip-nerf-360", field, f"captures, {FAST}", 10, _FAST_360)
     yield Preset(
