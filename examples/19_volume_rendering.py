@@ -14,8 +14,7 @@ import torch
 
 import unrender as ur
 from unrender.geometry import bounds, paths
-from unrender.kernels import composite
-from unrender.rendering.volume import medium, proposals
+from unrender.rendering.volume import compositing, medium, proposals
 from unrender.report import plots, rays3d
 from unrender.shapes.implicit import sdf
 
@@ -23,9 +22,9 @@ STEPS, SIZE, SMALL = 300, 48, 8
 generator = torch.Generator().manual_seed(0)
 origin = torch.zeros(3)
 
-# By hand: three bins of length 1. Each weight is transmittance times opacity.
+# By hand: three bins of length 1, whose optical depths are their densities. Each weight is transmittance times opacity.
 density = torch.tensor([[0.5, 2.0, 0.0]])
-weights = composite.composite_dense(density, None, torch.tensor([[0.0, 1.0, 2.0, 3.0]])).weights
+weights = compositing.depth_weights(density)
 print("weights of three bins:", [round(w, 4) for w in weights[0].tolist()],
       f"and {1 - float(weights.sum()):.4f} is transmitted: exp(−2.5)")  # fmt: skip
 
@@ -88,7 +87,7 @@ with plt.rc_context(plots.STYLE):
     fine = medium.even_bins(interval, 300)
     distance = medium.stratified(fine, None)
     thick, _ = true_box(medium.points_at(middle, distance)[0])
-    share = composite.composite_dense(thick[None], None, fine).weights[0]
+    share = compositing.depth_weights(thick[None] * fine.diff(dim=1))[0]
     panel = figure.add_subplot(2, 3, 5)
     curves = {
         "density / 8": thick / 8,
