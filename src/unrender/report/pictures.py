@@ -11,6 +11,7 @@ from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from unrender.files import replacing
+from unrender.imaging.panels import trimmed
 
 FONT_SIZE = 9
 """Points of labels and column titles."""
@@ -39,7 +40,10 @@ def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
     """Images in a grid with a label beside each row; small images are enlarged unsmoothed.
 
     `heads` are the titles of the columns, if given. Long labels and titles are wrapped.
+    Margins that are white in all images are left out.
     """
+    cut = trimmed([images for _, images in rows])
+    rows = [(label, images) for (label, _), images in zip(rows, cut, strict=True)]
     columns = min(len(images) for _, images in rows)
     cell = max(CELL, ALL_CELLS / columns)
     labels = [_wrapped(label, LABEL_LENGTH) for label, _ in rows]

@@ -168,7 +168,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
         even_off = (even.color - ambient).norm() / ambient.norm()
         records += [
             _figure("light", name, "direction error", turn, "degrees"),
-            _figure("light", name, "colour error", 100 * float(off), "%"),
+            _figure("light", name, "color error", 100 * float(off), "%"),
             _figure("light", name, "ambient error", 100 * float(even_off), "%"),
         ]
     # Many lights form an environment, which is evaluated on another view of the same surface.

@@ -143,6 +143,7 @@ def draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
             axes.plot([0], [0], [0], "x", color="#888888")
             axes.view_init(elev=28, azim=math.degrees(-1.0))
             axes.tick_params(labelsize=7, pad=-2)
+            axes.set(xlabel="x", ylabel="y", zlabel="z (scene units)")
             # The box does not fill its axes: a title inside them is above it all the same.
             axes.set_title(name, fontsize=10, y=0.97)
         return figure
