@@ -16,8 +16,10 @@ import record
 import tables
 import torch
 import trimesh
+from jaxtyping import Float
 from record import ROOT
 from runs import fitted_in
+from torch import Tensor
 
 from unrender.api.cameras import spiral
 from unrender.api.run import Run
@@ -25,7 +27,6 @@ from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.cameras import Cameras
-from unrender.imaging.files import write_image
 from unrender.kernels.splat import splat
 from unrender.methods.presets import PRESETS
 from unrender.report.pictures import write_picture
@@ -122,7 +123,7 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
         rows.append((method, found.rendered))
         runs[method] = opened
     chosen = torch.linspace(0, len(scene.test) - 1, 3).round().long()
-    write_picture(pictures / f"{name}.png", [(r, images[chosen]) for r, images in rows], 250)
+    write_picture(pictures / f"{name}.jpg", [(r, images[chosen]) for r, images in rows], 250)
     best = max(runs, key=lambda m: float(figures[f"{name}_{m}_psnr"]["value"]))
     draw(name, runs[best], capture, scene, pictures)
     return figures
@@ -141,12 +142,13 @@ def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Pat
         print(f"{file}: {mesh}")
         cameras = opened.cameras
         chosen = torch.linspace(0, len(cameras) - 1, 3).round().long()
-        images = [picture(file, cameras.select(k[None])) for k in chosen]
-        write_image(pictures / f"{name}-mesh.png", torch.cat(images, dim=1))
+        both = torch.stack([picture(file, cameras.select(k[None])) for k in chosen], dim=1)
+        rows = list(zip(("vertex colors", "shaded"), both, strict=True))
+        write_picture(pictures / f"{name}-mesh.png", rows, 250)
 
 
-def picture(file: Path, camera: Cameras) -> torch.Tensor:
-    """A mesh's vertices as small splats, in color (top) and shaded gray (bottom)."""
+def picture(file: Path, camera: Cameras) -> Float[Tensor, "2 height width 3"]:
+    """A mesh's vertices as small splats, in color and shaded gray."""
     mesh = trimesh.load_mesh(file)
     vertices, normals = (
         torch.from_numpy(array.copy()).float() for array in (mesh.vertices, mesh.vertex_normals)
@@ -165,7 +167,7 @@ def picture(file: Path, camera: Cameras) -> torch.Tensor:
         for shown in (colors, facing.clamp(0, 1)[:, None].expand(-1, 3))
     ]
     images = [half.color + (1 - half.opacity)[..., None] for half in halves]
-    return torch.cat(images)[::2, ::2].clamp(0, 1)
+    return torch.stack(images)[:, ::2, ::2].clamp(0, 1)
 
 
 if __name__ == "__main__":

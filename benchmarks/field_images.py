@@ -154,7 +154,7 @@ def draw(work: Path, folder: Path) -> None:
     crop = detailed_crop(truth.color)
     whole = {titles[name]: _sized(look.color) for name, look in looks.items()}
     zoom = {titles[name]: _sized(look.color[crop]) for name, look in looks.items()}
-    save_panels(folder / "kinds.png", whole, columns=4)
+    save_panels(folder / "kinds.jpg", whole, columns=4)
     save_panels(folder / "zoom.png", zoom, columns=4)
     names = ("photograph", *SHOWN)
     slopes, laplacians = greys(truth, [looks[name] for name in names])
@@ -163,7 +163,7 @@ def draw(work: Path, folder: Path) -> None:
         for kind, tiles in (("gradient", slopes), ("Laplacian", laplacians))
         for name, tile in zip(names, tiles, strict=True)
     }
-    save_panels(folder / "derivatives.png", derivatives, columns=4)
+    save_panels(folder / "derivatives.jpg", derivatives, columns=4)
     _draw_learning(folder, [work / picture.name / kind for kind in IMAGE_KINDS])
 
 
