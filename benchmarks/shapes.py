@@ -175,7 +175,7 @@ def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
         figures[f"fit_{kind}_steps_{name}"] = record.figure(opened.steps, "steps")
         cameras = cameras_around(target.shape(), 6, 256)
         rows.append((name, images(shape_renderer(target.shape()), cameras)))
-        rows.append((f"fitted {kind}", images(opened.renderer, cameras)))
+        rows.append((f"fitted {kind}", images(shape_renderer(opened.shape()), cameras)))
     asked = {"voxels": ("iou", 0.97), "points": ("f1", 0.99), "mesh": ("f1", 0.9)}
     key, least = asked[kind]
     figures[f"fit_{kind}_{key}"] = record.figure(worst[key], "", at_least=least)
