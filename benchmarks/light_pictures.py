@@ -115,7 +115,7 @@ def draw_functions(out: Path, mesh: Path) -> None:
 def draw_built_in(out: Path, mesh: Path) -> None:
     """The built-in scenes with direct light, and path traced."""
     pose = turntable(8, 4.0, 0.6)[1:2]
-    cameras = Cameras.from_focal(pose, 1.55 * 200, 200, 200)
+    cameras = Cameras.from_focal(pose, 1.35 * 200, 200, 200)
     rows = [
         (
             "direct light" if light == "direct" else "path traced",

@@ -134,7 +134,7 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
         shown.append(torch.stack([mask, *drawn, 0.5 + (drawn[0] - mask) / 2]))
     strip = Strip(
         "pose",
-        [(f"silhouette {k}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
+        [(f"chair {k + 1}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
          for k, rows in enumerate(shown)],
         "The silhouette, the mesh at the best and at the second-best pose, and the difference "
         "of the best (gray: none).",
