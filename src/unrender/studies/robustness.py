@@ -104,7 +104,7 @@ class Robustness(Study):
                 Plot(
                     "sweeps",
                     draw_sweeps(sweeps, records),
-                    "Medians; gray is the training range.",
+                    "Medians over the cameras; the training range is gray.",
                 ),
                 Strip("images", strips, "Images from the smallest to the largest value."),
             ],
