@@ -30,11 +30,11 @@ from unrender.api.run import Run
 from unrender.data.picture import Picture
 from unrender.fields.field import IMAGE_KINDS, FieldKind
 from unrender.files import replacing
-from unrender.imaging.files import write_image
+from unrender.imaging.panels import save_panels
 from unrender.imaging.resize import area_average
 from unrender.methods.image_field import ImageField, ImageFieldModel
 from unrender.report.compare import detailed_crop
-from unrender.report.fields import Appearance, Tile, greys, labelled
+from unrender.report.fields import Appearance, Tile, greys
 from unrender.report.plots import draw_curves
 from unrender.studies.field_comparison import appearance, compare_fields, image_appearance
 from unrender.training.fit import FitOptions
@@ -152,17 +152,18 @@ def draw(work: Path, folder: Path) -> None:
         looks[kind] = appearance(model)
         titles[kind] = f"{kind}, {_evaluation(run)['psnr']:.1f} dB"
     crop = detailed_crop(truth.color)
-    whole = [(titles[name], _sized(look.color)) for name, look in looks.items()]
-    zoom = [(titles[name], _sized(look.color[crop])) for name, look in looks.items()]
-    write_image(folder / "kinds.png", labelled(whole, 4))
-    write_image(folder / "zoom.png", labelled(zoom, 4))
+    whole = {titles[name]: _sized(look.color) for name, look in looks.items()}
+    zoom = {titles[name]: _sized(look.color[crop]) for name, look in looks.items()}
+    save_panels(folder / "kinds.jpg", whole, columns=4)
+    save_panels(folder / "zoom.png", zoom, columns=4)
     names = ("photograph", *SHOWN)
     slopes, laplacians = greys(truth, [looks[name] for name in names])
-    derivatives = [
-        *((f"{n}: gradient", _sized(tile)) for n, tile in zip(names, slopes, strict=True)),
-        *((f"{n}: Laplacian", _sized(tile)) for n, tile in zip(names, laplacians, strict=True)),
-    ]
-    write_image(folder / "derivatives.png", labelled(derivatives, 4))
+    derivatives = {
+        f"{name}: {kind}": _sized(tile)
+        for kind, tiles in (("gradient", slopes), ("Laplacian", laplacians))
+        for name, tile in zip(names, tiles, strict=True)
+    }
+    save_panels(folder / "derivatives.jpg", derivatives, columns=4)
     _draw_learning(folder, [work / picture.name / kind for kind in IMAGE_KINDS])
 
 
@@ -176,10 +177,13 @@ def _sized(image: Tile) -> Tile:
 def _draw_learning(folder: Path, runs: Sequence[Path]) -> None:
     """Plot the loss over steps and over seconds."""
     logs = {run.name: read_metrics(run / "metrics.jsonl") for run in runs}
-    for column, label in (("step", "steps"), ("seconds", "seconds")):
+    for column, label, name in (
+        ("step", "training step", "steps"),
+        ("seconds", "training time (s)", "seconds"),
+    ):
         series = {name: columns(lines, column, "loss") for name, lines in logs.items()}
-        figure = draw_curves(series, label, "loss", log_y=True, log_x=True)
-        with replacing(folder / f"loss_by_{label}.png") as temporary:
+        figure = draw_curves(series, label, "training loss (MSE)", log_y=True, log_x=True)
+        with replacing(folder / f"loss_by_{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=220, facecolor="white")
 
 

@@ -115,7 +115,7 @@ def _mesh(
     cameras = cameras_around(truth, 5, 256)
     rows: list[Row] = [
         (shape, images(shape_renderer(truth), cameras)),
-        ("fitted", images(shape_renderer(mesh), cameras)),
+        ("fitted surface", images(shape_renderer(mesh), cameras)),
     ]
     write_picture(arguments.pictures / f"{name}.png", rows, 150)
     return figures
@@ -130,11 +130,14 @@ def clouds(arguments: argparse.Namespace) -> record.Figures:
     given = PointCloud(drawn.points, None, drawn.normals)
     rows: list[Row] = [("points", images(shape_renderer(given), cameras))]
     figures: record.Figures = {}
-    for name, normals in (("oriented", drawn.normals), ("unoriented", None)):
+    for name, normals, label in (
+        ("oriented", drawn.normals, "SDF, with normals"),
+        ("unoriented", None, "SDF, without normals"),
+    ):
         target = ShapeTarget.of_points(name, PointCloud(drawn.points, None, normals))
         opened = fitted(name, SDFFit(), target, arguments, arguments.minutes)
         figures |= scored(f"sdf_{name}", opened, whole)[0]
-        rows.append((name, images(shape_renderer(opened.shape()), cameras)))
+        rows.append((label, images(shape_renderer(opened.shape()), cameras)))
     write_picture(arguments.pictures / "sdf_points.png", rows, 150)
     return figures
 

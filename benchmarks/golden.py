@@ -319,7 +319,7 @@ def target() -> ShapeTarget:
 
 @cache
 def picture() -> Picture:
-    """Waves of three colours."""
+    """Waves of three colors."""
     y, x = torch.meshgrid(torch.linspace(0, 1, 24), torch.linspace(0, 1, 32), indexing="ij")
     waves = [(9 * x).sin(), (7 * y + 3 * x).cos(), (20 * x * y).sin()]
     return Picture("waves", (torch.stack(waves, dim=2) + 1) / 2)

@@ -20,12 +20,11 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import display_from_linear
-from unrender.imaging.files import write_image
+from unrender.imaging.panels import save_panels
 from unrender.rendering.light.bsdf import Glass, Lambert, Metal
 from unrender.rendering.light.lights import Environment
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
 from unrender.rendering.light.scene import Scene, SceneObject, build
-from unrender.report.fields import labelled
 from unrender.report.pictures import write_picture
 from unrender.shapes.files.meshes import read_mesh
 from unrender.shapes.implicit.sdf import box, smooth_union, sphere, torus, translated
@@ -40,11 +39,11 @@ COW = ROOT.parent / "shared/data/meshes/spot_textured/cow.obj"
 def draw_spectrum(out: Path, mesh: Path) -> None:
     """Seven kinds of lighting of the room; prints the time of each."""
     scene, camera = spectrum_scene(read_mesh(mesh))
-    tiles: list[tuple[str, Tensor]] = []
+    tiles: dict[str, Tensor] = {}
     for stage in spectrum(scene, camera(200), 256):
         print(f"{stage.name:15} {stage.seconds:.2f} s")
-        tiles.append((stage.name, stage.image))
-    write_image(out / "spectrum.png", labelled(tiles, 4))
+        tiles[stage.name] = stage.image
+    save_panels(out / "spectrum.png", tiles, columns=4)
 
 
 def draw_strategies(out: Path, mesh: Path) -> None:
@@ -71,12 +70,12 @@ def draw_strategies(out: Path, mesh: Path) -> None:
         objects.append(SceneObject(lamp, Lambert(torch.zeros(3)), emission=light))
     cameras = _camera(eye[None], torch.tensor([[0.0, 0.6, 0.75]]), 480, 1.6)
     room = build(Scene(objects))
-    tiles: list[tuple[str, Tensor]] = []
+    tiles: dict[str, Tensor] = {}
     for strategy, name in STRATEGIES.items():
         options = PathOptions(samples=16, max_depth=2, strategy=strategy)
         image = _shown(path_radiance(room, cameras, options).color[0])
-        tiles.append((name, image[20:460]))
-    write_image(out / "strategies.png", labelled(tiles, 3))
+        tiles[name] = image[20:460]
+    save_panels(out / "strategies.png", tiles)
 
 
 def draw_functions(out: Path, mesh: Path) -> None:
@@ -107,16 +106,19 @@ def draw_functions(out: Path, mesh: Path) -> None:
     scene = Scene(objects, [Environment(sky)], reach=12.0)
     options = PathOptions(samples=96, max_depth=8, show_environment=True)
     image = _shown(path_radiance(scene, cameras, options).color[0])
-    write_image(out / "functions.png", image[136:496])
+    save_panels(
+        out / "functions.png",
+        {"glass, rough metal, matte; in front, polished metal": image[136:496]},
+    )
 
 
 def draw_built_in(out: Path, mesh: Path) -> None:
     """The built-in scenes with direct light, and path traced."""
     pose = turntable(8, 4.0, 0.6)[1:2]
-    cameras = Cameras.from_focal(pose, 1.55 * 200, 200, 200)
+    cameras = Cameras.from_focal(pose, 1.35 * 200, 200, 200)
     rows = [
         (
-            "direct" if light == "direct" else "path",
+            "direct light" if light == "direct" else "path traced",
             torch.cat([
                 render_scene(name, cameras, 3, light, 12).over(torch.ones(3)) for name in NAMES
             ]),

@@ -337,7 +337,7 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                 {
                     "position": "position_error",
                     "rotation": "rotation_error",
-                    "color": "colour_error",
+                    "color": "color_error",
                     "light": "light_error",
                     "position, 8×8 blocks": "position_block_error",
                     "cost (×)": "cost",
@@ -365,7 +365,7 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                 },
                 {
                     "direction error (°)": "direction_error",
-                    "color error (%)": "colour_error",
+                    "color error (%)": "color_error",
                     "ambient error (%)": "ambient_error",
                 },
             ),

@@ -34,6 +34,7 @@ from unrender.data.image_shape.pairs import (
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.shape_target import ShapeTarget
 from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.evaluation.surfaces import silhouette_iou
 from unrender.files import replacing
 from unrender.methods.presets import PRESETS
 from unrender.rendering.shapes import cameras_around, shape_renderer
@@ -174,7 +175,7 @@ def fits(kind: str, arguments: argparse.Namespace) -> record.Figures:
         figures[f"fit_{kind}_steps_{name}"] = record.figure(opened.steps, "steps")
         cameras = cameras_around(target.shape(), 6, 256)
         rows.append((name, images(shape_renderer(target.shape()), cameras)))
-        rows.append((f"{kind}", images(opened.renderer, cameras)))
+        rows.append((f"fitted {kind}", images(shape_renderer(opened.shape()), cameras)))
     asked = {"voxels": ("iou", 0.97), "points": ("f1", 0.99), "mesh": ("f1", 0.9)}
     key, least = asked[kind]
     figures[f"fit_{kind}_{key}"] = record.figure(worst[key], "", at_least=least)
@@ -192,8 +193,7 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
     out = arguments.work / "scan65-mesh"
     opened = fitted_in(out, PRESETS["mesh-from-views"].method(), scene, options)
     found = evaluate_images(opened.renderer, scene.test)
-    mask, true = found.rendering.opacity > 0.5, scene.test.rgba[..., 3] > 0.5
-    overlap = (mask & true).sum((1, 2)) / (mask | true).sum((1, 2))
+    overlap = silhouette_iou(found.rendering.opacity, scene.test.rgba[..., 3])
     chosen = torch.linspace(0, len(scene.test) - 1, 4).round().long()
     mesh = mesh_of(opened)
     grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
@@ -280,7 +280,7 @@ def write_curves(path: Path, figures: record.Figures) -> None:
         }
         if found:
             series[kind] = list(found), list(found.values())
-    figure = draw_curves(series, "threshold (of the longest side)", "F1")
+    figure = draw_curves(series, "threshold (share of the longest side)", "F1 score")
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=220, facecolor="white")
 

@@ -31,7 +31,10 @@ PART_NAMES = {
     "march": "marching",
     "expand": "rays to samples",
     "occupancy": "occupancy grid",
+    "spherical_harmonics": "spherical harmonics",
+    "along_rays": "samples along rays",
 }
+AXIS_UNITS = {"image side": "pixels", "finest resolution": "cells per side"}
 ONE_WAY = ("march", "occupancy")
 LIMIT_COLORS = dict(zip(LIMIT_NAMES, PALETTE, strict=False))
 
@@ -72,14 +75,14 @@ def draw_step(parts: Mapping[str, float]) -> Figure:
     )
     labels = [f"{shown[name]:.2g} ms, {shown[name] / whole:.0%}" for name in names]
     axes.bar_label(bars, labels, padding=3, fontsize=8.5)
-    axes.set_xlabel("milliseconds of a step, mean")
+    axes.set_xlabel("mean time (ms)")
     axes.set_xlim(0, 1.25 * max(shown.values()))
-    axes.set_title(f"Where a training step's {whole:.3g} ms go", loc="left")
+    axes.set_title(f"Parts of a training step of {whole:.3g} ms", loc="left")
     axes.grid(axis="y", visible=False)
     handles = [mpl.patches.Patch(color=PALETTE[i]) for i in range(3)] + [
         mpl.patches.Patch(color=GREY)
     ]
-    axes.legend(handles, ["forward", "backward", "optimiser", "the rest"], loc="lower right")
+    axes.legend(handles, ["forward", "backward", "optimizer", "other"], loc="lower right")
     return figure
 
 
@@ -116,7 +119,7 @@ def draw_roofline(speed: Mapping[str, Any]) -> Figure:
             label=f"hash grid, T = {power}: gathers and updates",
         )
     left.set(
-        xscale="log", yscale="log", xlabel="size of the table", ylabel="10⁹ entries a second"
+        xscale="log", yscale="log", xlabel="size of the table", ylabel="10⁹ entries per second"
     )
     ticks = [1 / 64, 1 / 16, 1 / 4, 1, 4, 16]
     left.set_xticks(ticks, [f"{t:g} MiB" if t >= 1 else f"{1024 * t:g} KiB" for t in ticks])
@@ -144,7 +147,7 @@ def draw_roofline(speed: Mapping[str, Any]) -> Figure:
     right.bar_label(bars, labels, padding=3, fontsize=8.5)
     right.axvline(100, color="black", lw=1)
     right.set_xlim(0, max(118, *(1.2 * share for share in shares)))
-    right.set_xlabel("share of the measured limit, %;  |: the torch reference  (× its speed)")
+    right.set_xlabel("share of the measured limit (%);  |: torch reference  (× its speed)")
     right.set_title("Kernels, forward and backward", loc="left")
     right.grid(axis="y", visible=False)
     used = [limit for limit in LIMIT_NAMES if limit in {row["limit"] for row in bound.values()}]
@@ -178,9 +181,10 @@ def draw_growth(growth: Mapping[str, Mapping[str, Any]]) -> Figure:
             axes.set(xscale="log", yscale="log")
             _plain_ticks(axes)
             _few_ticks(axes, [row["at"] for rows in rows_by_kernel.values() for row in rows])
-        grid[1, column].set_xlabel(axis)
-    grid[0, 0].set_ylabel("milliseconds")
-    grid[1, 0].set_ylabel("MB beyond the inputs")
+        unit = AXIS_UNITS.get(axis)
+        grid[1, column].set_xlabel(f"{axis} ({unit})" if unit else axis)
+    grid[0, 0].set_ylabel("time (ms)")
+    grid[1, 0].set_ylabel("memory besides the inputs (MB)")
     found = {}
     for axes in grid[0]:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
@@ -245,7 +249,7 @@ def draw_quality(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
         color="#666666",
     )
     axes.set(
-        xscale="log", xlabel="seconds of training, a fit for each point", ylabel="PSNR, dB"
+        xscale="log", xlabel="training time (s), one fit for each point", ylabel="PSNR (dB)"
     )
     ticks = [
         tick
@@ -255,5 +259,5 @@ def draw_quality(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
     axes.legend(loc="lower right", fontsize=8.5)
-    axes.set_title("Test PSNR of instant-ngp by its seconds of training", loc="left")
+    axes.set_title("PSNR of instant-ngp on test views over training time", loc="left")
     return figure

@@ -113,7 +113,9 @@ def weights(arguments: argparse.Namespace) -> record.Figures:
         key = name.lower().replace(" ", "_")
         off = float(middles[share.argmax()]) - 1
         figures[f"weights_off_{key}"] = record.figure(off, "")
-    drawing = draw_curves(series, "distance along the ray; the surface is at 1", "weight")
+    drawing = draw_curves(
+        series, "distance along the ray (surface at 1)", "weight per unit distance"
+    )
     folder = arguments.pictures / "surfaces"
     folder.mkdir(parents=True, exist_ok=True)
     drawing.savefig(folder / "weights.png", dpi=144, facecolor="white")
@@ -192,8 +194,8 @@ def picture(
     cover = rendering.opacity[..., None]
     grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
     rows: list[Row] = [
-        ("photograph", views.over(WHITE)[chosen]),
-        ("rendered", rendering.over(WHITE).clamp(0, 1)[chosen]),
+        ("held-out image", views.over(WHITE)[chosen]),
+        ("render", rendering.over(WHITE).clamp(0, 1)[chosen]),
         ("normals", (cover * (normals + 1) / 2 + 1 - cover).clamp(0, 1)[chosen]),
         ("mesh", images(grey, views.cameras.select(torch.tensor(chosen)))),
     ]

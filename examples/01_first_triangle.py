@@ -14,7 +14,7 @@ faces = torch.tensor([[0, 1, 2]])
 triangle = ur.Mesh.colored(vertices, faces, colors=torch.eye(3))
 
 # Four units in front of it, looking along +y, with z up.
-camera = ur.Cameras.look_at((0, -4, 0.2), (0, 0, 0.2), fov=37, size=(512, 512))
+camera = ur.Cameras.look_at((0, -4, 0.2), (0, 0, 0.2), fov=30, size=(512, 480))
 
 # Without light, a pixel is the barycentric mean of the three vertex colors.
 rendering = ur.render(triangle, camera, shading="none")

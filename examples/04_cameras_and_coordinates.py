@@ -24,7 +24,7 @@ axes = mesh.join_meshes([arrow(0), arrow(1), arrow(2)])
 eyes = [(4.0, -3.0, 2.0), (0.01, -5.0, 0.5), (5.0, 0.01, 0.5), (0.3, -0.3, 5.0)]
 cameras = ur.Cameras.look_at(eyes, (0.35, 0.35, 0.35), fov=29, size=(220, 220))
 images = ur.render(axes, cameras, progress=False).over("white")
-names = ("from the side", "along y", "along -x", "from above")
+names = ("from a corner", "along +y", "along −x", "from above")
 ur.save_panels("cameras_and_coordinates.png", dict(zip(names, images, strict=True)))
 
 # A point of the world, projected into the first camera.

@@ -13,7 +13,7 @@ import torch
 import unrender as ur
 from unrender.shapes import mesh, primitives
 
-SIZE, FRAMES = 200, 24
+SIZE, FRAMES = 240, 24
 
 
 def tinted(shape: ur.Mesh, color: tuple[float, float, float]) -> ur.Mesh:
@@ -22,22 +22,23 @@ def tinted(shape: ur.Mesh, color: tuple[float, float, float]) -> ur.Mesh:
 
 
 def column(k: int, side: float) -> ur.Mesh:
-    """One of the columns in the background."""
+    """One of the columns in the background, along the line of sight to the subject's side."""
     box = primitives.cube()
-    at = torch.tensor([side, 1.5 + 1.5 * k, 0.4])
-    tall = box.with_vertices(box.vertices * torch.tensor([0.4, 0.4, 2.0]) + at)
-    return tinted(tall, (0.35 + 0.1 * k, 0.45, 0.75 - 0.1 * k))
+    distance = 1.5 + 1.5 * k
+    at = torch.tensor([side - 0.25 * distance, distance, -0.1])
+    tall = box.with_vertices(box.vertices * torch.tensor([0.2, 0.2, 0.8]) + at)
+    return tinted(tall, (0.35 + 0.15 * k, 0.45, 0.75 - 0.15 * k))
 
 
 subject = ur.Mesh.load(sys.argv[1]) if len(sys.argv) > 1 else ur.Mesh.sphere()
 # Meshes face +y in this library; the camera is on the other side.
 subject = subject.unit_cube()
 subject = subject.with_vertices(subject.vertices * torch.tensor([-1.0, -1.0, 1.0]))
-columns = [column(k, side) for k in range(4) for side in (-1.3, 1.3)]
+columns = [column(k, side) for k in range(4) for side in (-0.5, 0.5)]
 world = mesh.join_meshes([tinted(subject, (0.9, 0.85, 0.8)), *columns])
 
 distance = torch.linspace(1.6, 8.0, FRAMES)
-eyes = torch.stack([0.25 * distance, -distance, 0.2 * distance], dim=1)
+eyes = torch.stack([0.25 * distance, -distance, 0.1 * distance], dim=1)
 poses = ur.Cameras.look_at(eyes, size=(SIZE, SIZE)).world_from_camera
 # The subject has the same size in every frame if focal length / distance is constant.
 focal = 0.75 * SIZE * eyes.norm(dim=1)

@@ -68,9 +68,15 @@ learned.plot(queries[:, 0], trained, label=f"after {STEPS} steps")
 learned.plot(queries[:, 0], predicted, "--", label="predicted by the kernel")
 learned.plot(queries[:, 0], blur, ":", label="without the inverse")
 learned.plot(points[:, 0], targets, "o", color="black", markersize=4, label="targets")
-reach.set(xlabel="x", title="kernel of 0.5 and x, as a correlation")
-spectrum.set(xlabel="eigenvector", title="eigenvalues: how fast each is learned")
-learned.set(xlabel="x", title="3 octaves: predicted and trained")
+reach.set(xlabel="x", ylabel="correlation", title="kernel of 0.5 and x")
+spectrum.set(
+    xlabel="index of the eigenvalue",
+    ylabel="share of the largest eigenvalue",
+    title="eigenvalues: how fast each is learned",
+)
+learned.set(
+    xlabel="x", ylabel="output", ylim=(-3.5, 2.2), title="3 octaves: predicted and trained"
+)
 for axes in (reach, spectrum, learned):
     axes.legend()
 figure.savefig("tangent_kernel.png", dpi=150)

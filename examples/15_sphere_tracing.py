@@ -24,7 +24,7 @@ GOLD, ROSE, TEAL = (0.90, 0.68, 0.22), (0.78, 0.32, 0.36), (0.15, 0.50, 0.48)
 
 
 def tiles(points: torch.Tensor) -> torch.Tensor:
-    """A floor in rings of two colours."""
+    """A floor in rings of two colors."""
     x, y, _ = points.unbind(1)
     ring, turn = (x * x + y * y).sqrt() * 1.6, torch.atan2(y, x) * 12 / math.pi
     odd = ((ring.floor() + turn.floor()) % 2)[:, None]
@@ -124,7 +124,7 @@ def quarter_x() -> torch.Tensor:
 
 def main() -> None:
     """Render it."""
-    camera = ur.Cameras.look_at((6.9, -5.2, 4.0), (0, 0, 1.7), fov=42, size=(WIDTH, HEIGHT))
+    camera = ur.Cameras.look_at((6.9, -5.2, 4.0), (0, 0, 1.6), fov=49, size=(WIDTH, HEIGHT))
     lights = (
         shading.AmbientLight(torch.tensor([0.30, 0.34, 0.42])),
         shading.DirectionalLight(

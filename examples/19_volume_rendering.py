@@ -79,7 +79,7 @@ with plt.rc_context(plots.STYLE):
         panel.set_title(title)
         panel.axis("off")
         if picture.ndim == 2:
-            figure.colorbar(shown, ax=panel, shrink=0.8)
+            figure.colorbar(shown, ax=panel, shrink=0.8, label="scene units")
 
     # Along the middle ray: transmittance, and where the light comes from.
     middle = camera.rays(torch.tensor([0]), torch.tensor([[SMALL / 2, SMALL / 2]]))
@@ -90,14 +90,18 @@ with plt.rc_context(plots.STYLE):
     share = compositing.depth_weights(thick[None] * fine.diff(dim=1))[0]
     panel = figure.add_subplot(2, 3, 5)
     curves = {
-        "density / 8": thick / 8,
+        "density (× 8 per scene unit)": thick / 8,
         "transmittance": 1 - share.cumsum(0),
         "accumulated weight": share.cumsum(0) / share.sum(),
     }
     for name, values in curves.items():
         panel.plot(distance[0], values, label=name)
-    panel.set(xlabel="distance along the middle ray", title="density, transmittance, weights")
-    panel.legend(loc="center right")
+    panel.set(
+        xlabel="distance along the middle ray (scene units)",
+        ylabel="value",
+        title="density, transmittance, weights",
+    )
+    panel.legend(loc="center right", frameon=True, framealpha=0.9)
 
     axes = rays3d.space(figure, (2, 3, 6))
     boxes = {"initial": (first, "gray"), "true": ((center, sides), "black")}
@@ -107,4 +111,5 @@ with plt.rc_context(plots.STYLE):
     axes.legend()
     axes.set_title(f"after {STEPS} steps the fitted box is the true one", fontsize=11)
     axes.set_aspect("equal")
-figure.savefig("volume_rendering.png", dpi=120)
+# Tight: labels of 3D axes lie outside of what the layout reserves.
+figure.savefig("volume_rendering.png", dpi=110, bbox_inches="tight")

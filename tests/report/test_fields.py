@@ -13,7 +13,6 @@ from unrender.app.commands.compare_fields import compare_fields
 from unrender.errors import InputError
 from unrender.fields.field import IMAGE_KINDS
 from unrender.imaging.files import write_image
-from unrender.report.fields import GAP, LABEL, labelled
 from unrender.training.data_kinds.image import FITTED
 
 
@@ -57,16 +56,3 @@ def test_comparison_by_time(photo: Path, tmp_path: Path) -> None:
     assert "0.01 minutes" in (tmp_path / "all" / "index.html").read_text()
     with pytest.raises(InputError, match="--pixels 0"):
         compare_fields(photo, tmp_path / "other", pixels=0)
-
-
-def test_tiles_stand_in_rows_below_their_names() -> None:
-    tiles = [(str(k), torch.full((8, 10, 3), k / 4)) for k in range(3)]
-    sheet = labelled(tiles, 2)
-    height = LABEL + 8
-    assert sheet.shape == (2 * height + GAP, 20 + GAP, 3)
-    assert float((sheet[height - 8 : height, :10] - 0.0).abs().max()) == 0
-    assert float((sheet[height - 8 : height, -10:] - 0.25).abs().max()) < 0.01
-    assert float((sheet[-8:, :10] - 0.5).abs().max()) < 0.01
-    # Gaps and the last place stay white.
-    assert float(sheet[height - 8 : height, 10:-10].min()) == 1
-    assert float(sheet[height:, 10:].min()) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
 
 from unrender.report.pictures import draw_picture, write_picture
 
@@ -53,3 +54,11 @@ def test_heads_stand_over_the_columns_and_inside() -> None:
         assert axes.get_title() == head
         assert axes.title.get_window_extent().y0 >= axes.get_window_extent().y1
         assert axes.title.get_window_extent().y1 <= figure.bbox.height
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_pictures_have_the_format_of_their_ending(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{ending}"
+    write_picture(path, [("a", torch.rand(2, 4, 6, 3))])
+    with Image.open(path) as picture:
+        assert picture.format == {".png": "PNG", ".jpg": "JPEG"}[ending]

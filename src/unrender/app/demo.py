@@ -245,7 +245,7 @@ def _write_picture(scene_run: Run, outcome: Outcome, path: Path) -> None:
     write_picture(
         path,
         [
-            ("test view\n(never seen)", outcome.fitted.truth[chosen]),
+            ("held-out\nimage", outcome.fitted.truth[chosen]),
             ("pose → image\nfitted scene", outcome.fitted.rendered[chosen]),
             ("pose → image\nflow, 32×32", outcome.mean_start.rendered[chosen]),
             ("image → pose\n→ image", again.over(torch.ones(3)).clamp(0, 1)),

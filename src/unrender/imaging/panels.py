@@ -1,15 +1,16 @@
 """Images side by side with a label above each."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import adaptive_max_pool2d, interpolate, pad
 
 from unrender.imaging.save import save_images
 
@@ -21,28 +22,33 @@ GAP = 6
 """White pixels between panels."""
 MIN_SIDE = 160
 """Panels narrower than this are enlarged by an integer factor, without smoothing."""
-MARGIN = 12
-"""White rows that are left above and below what the panels show."""
+BLANK = 0.98
+"""A pixel that is at least this bright in every channel is blank."""
+MARGIN = 0.04
+"""Blank margin that is left around what images show, as a share of their shorter side."""
 
 
 def panels(
-    images: Mapping[str, Float[Tensor, "height width 3"]], columns: int | None = None
+    images: Mapping[str, Float[Tensor, "height width 3"]],
+    columns: int | None = None,
+    trim: bool = True,
 ) -> Float[Tensor, "sheet_height sheet_width 3"]:
     """RGB images in [0, 1] in rows of `columns` (by default one row), each below its label.
 
     All panels get the height and width of the largest; smaller ones are padded with white.
-    Rows at the top and bottom that are white in every panel are left out but for a margin.
+    With `trim`, margins that are white in every panel are left out.
     """
-    enlarged = [_enlarged(image.detach().cpu().clamp(0, 1)) for image in images.values()]
-    width = max(image.shape[1] for image in enlarged)
-    trimmed = _without_white_rows(enlarged)
-    height = max(image.shape[0] for image in trimmed)
+    shown = [image.detach().cpu().clamp(0, 1) for image in images.values()]
+    enlarged = [_enlarged(image) for image in (trimmed(shown) if trim else shown)]
     font = _font()
+    longest = max(font.getlength(word) for label in images for word in label.split() or [""])
+    width = max(math.ceil(longest), *(image.shape[1] for image in enlarged))
+    height = max(image.shape[0] for image in enlarged)
     labels = [_wrapped(label, font, width)[:2] for label in images]
     lines = max(map(len, labels))
     tiles = [
         _tile(_header("\n".join(label), lines, width + GAP, font), image, height, width)
-        for label, image in zip(labels, trimmed, strict=True)
+        for label, image in zip(labels, enlarged, strict=True)
     ]
     columns = min(columns or len(tiles), len(tiles))
     tiles += [torch.ones_like(tiles[0])] * (-len(tiles) % columns)
@@ -78,18 +84,42 @@ def _enlarged(image: Float[Tensor, "height width 3"]) -> Float[Tensor, "tall wid
     return interpolate(batch, scale_factor=factor, mode="nearest")[0].permute(1, 2, 0)
 
 
-def _without_white_rows(
-    images: list[Float[Tensor, "_ _ 3"]],
-) -> list[Float[Tensor, "_ _ 3"]]:
-    """Images of one size without the rows that are white in all of them."""
-    if len({tuple(image.shape) for image in images}) > 1:
-        return images
-    used = torch.stack([(image < 1).any(dim=2).any(dim=1) for image in images]).any(dim=0)
-    rows = used.nonzero().flatten().tolist()
-    if not rows:
-        return images
-    kept = slice(max(rows[0] - MARGIN, 0), rows[-1] + 1 + MARGIN)
-    return [image[kept] for image in images]
+def trimmed(images: Sequence[Float[Tensor, "*_ _ _ 3"]]) -> list[Float[Tensor, "*_ _ _ 3"]]:
+    """Images, or batches of them, without the blank margins that all have in common.
+
+    All are cut in the same proportions, also if they differ in resolution. They are left as
+    they are if all are blank, or if their aspect ratios differ by more than a pixel.
+    """
+    height, width = min(tuple(image.shape[-3:-1]) for image in images)
+    masks: list[Tensor] = []
+    for image in images:
+        tall, wide = image.shape[-3:-1]
+        if abs(tall * width - wide * height) > max(tall, wide):
+            return list(images)
+        used = (image < BLANK).any(dim=-1).view(-1, 1, tall, wide).float()
+        masks.append(adaptive_max_pool2d(used, (height, width)).amax(dim=(0, 1)))
+    used = torch.stack(masks).any(dim=0)
+    if not used.any():
+        return list(images)
+    margin = max(1, round(MARGIN * min(height, width)))
+    (top, bottom), (left, right) = (_with_margin(used.any(dim=axis), margin) for axis in (1, 0))
+    return [
+        image[..., _part(top, bottom, height, image.shape[-3]), :, :][
+            ..., _part(left, right, width, image.shape[-2]), :
+        ]
+        for image in images
+    ]
+
+
+def _with_margin(used: Bool[Tensor, "places"], margin: int) -> tuple[int, int]:
+    """The first used place and the one after the last, with a margin where there is room."""
+    places = used.nonzero().flatten().tolist()
+    return max(places[0] - margin, 0), min(places[-1] + 1 + margin, len(used))
+
+
+def _part(start: int, stop: int, coarse: int, fine: int) -> slice:
+    """The same part of a side with `fine` pixels as start to stop of one with `coarse`."""
+    return slice(round(start * fine / coarse), round(stop * fine / coarse))
 
 
 def _tile(

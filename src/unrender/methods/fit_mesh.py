@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from unrender.data.shape_target import ShapeTarget
 from unrender.geometry.cameras import Cameras
 from unrender.optimizers.adam import UniformAdam
-from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.rendering.renderer import Rendering
+from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.deforming import DeformingMesh
 from unrender.shapes.losses import edge_length_loss, laplacian_smoothing, normal_consistency
@@ -116,4 +116,4 @@ class MeshFit(Method[MeshModel, ShapeTarget]):
         return mesh.with_vertices(mesh.vertices.detach() * model.size + model.center)
 
     def render(self, model: MeshModel, cameras: Cameras) -> Rendering:
-        return mesh_renderer(self.shape(model))(cameras)
+        return shape_renderer(self.shape(model))(cameras)

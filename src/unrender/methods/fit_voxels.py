@@ -91,4 +91,5 @@ class VoxelFit(Method[VoxelModel, ShapeTarget]):
 
     def render(self, model: VoxelModel, cameras: Cameras) -> Rendering:
         density = density_from_occupancy(self.shape(model))
-        return lit(voxels_renderer(density, model.center.new_tensor(GREY))(cameras))
+        rendering = voxels_renderer(density, model.center.new_tensor(GREY))(cameras)
+        return lit(rendering, cameras)

@@ -21,7 +21,6 @@ from unrender.rendering.mesh.shading import (
     headlight,
     light_on,
     mesh_renderer,
-    studio,
 )
 from unrender.rendering.points import points_renderer
 from unrender.rendering.renderer import Renderer, Rendering, concatenated
@@ -75,14 +74,13 @@ def shape_renderer(shape: Shape, lights: Sequence[Light] | LightRig = headlight)
 
 
 def cloud_renderer(
-    cloud: PointCloud, lights: Sequence[Light] | LightRig | None = None
+    cloud: PointCloud, lights: Sequence[Light] | LightRig = headlight
 ) -> Renderer:
     """Renderer of points with their colors, or gray without, shaded by their normals.
 
     Points with colors but without normals are not shaded. With neither, normals are estimated
-    from neighbors and flipped toward the camera. `lights` is `studio` by default.
+    from neighbors and flipped toward the camera. By default the lights follow the camera.
     """
-    fixed = studio() if lights is None else lights
     points, radius = cloud.points.detach(), spacing(cloud.points)
     if cloud.colors is not None and cloud.normals is None:
         return points_renderer(points, cloud.colors, radius)
@@ -98,7 +96,7 @@ def cloud_renderer(
             eyes = camera.centers.expand_as(points)
             facing = ((eyes - points) * normals).sum(1, keepdim=True) >= 0
             turned = torch.where(facing | (cloud.normals is not None), normals, -normals)
-            own = fixed(camera) if callable(fixed) else fixed
+            own = lights(camera) if callable(lights) else lights
             lit, highlight = light_on(points, turned, eyes, own, Material())
             shown = (colors * lit + highlight).clamp(0, 1)
             parts.append(points_renderer(points, shown, radius)(camera))
@@ -107,14 +105,17 @@ def cloud_renderer(
     return render
 
 
-def lit(rendering: Rendering) -> Rendering:
-    """The rendering multiplied by diffuse `studio` shading; it must have normals."""
+def lit(rendering: Rendering, cameras: Cameras) -> Rendering:
+    """The rendering multiplied by diffuse `headlight` shading; it must have normals."""
     assert rendering.normals is not None, "light needs normals"
-    normals = rendering.normals.reshape(-1, 3)
-    nowhere = torch.zeros_like(normals)
-    factor, _ = light_on(nowhere, normals, nowhere, studio(), Material())
-    color = (rendering.color * factor.view_as(rendering.color)).clamp(0, 1)
-    return dataclasses.replace(rendering, color=color)
+    shaded: list[Tensor] = []
+    for k, (color, normals) in enumerate(zip(rendering.color, rendering.normals, strict=True)):
+        flat = normals.reshape(-1, 3)
+        nowhere = torch.zeros_like(flat)
+        lights = headlight(cameras.select(slice(k, k + 1)))
+        factor, _ = light_on(nowhere, flat, nowhere, lights, Material())
+        shaded.append((color * factor.view_as(color)).clamp(0, 1))
+    return dataclasses.replace(rendering, color=torch.stack(shaded))
 
 
 def spacing(points: Float[Tensor, "points 3"]) -> float:

@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from matplotlib.font_manager import findfont
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from unrender.imaging.files import to_bytes
 from unrender.report.compare import COMPARE_HINT, detailed_crop, wipe
 from unrender.report.page import (
     Cell,
@@ -32,8 +28,6 @@ from unrender.training.metrics import Entry, columns
 
 BRIGHTEST = 0.99
 """Quantile of the target image's derivatives at which images of derivatives saturate."""
-LABEL, GAP = 20, 6
-"""Height of a tile's name, and gap between tiles, in pixels."""
 Tile = Float[Tensor, "height width 3"]
 
 
@@ -172,22 +166,6 @@ def greys(truth: Appearance, looks: Sequence[Appearance]) -> tuple[list[Tile], l
 
 def _grey(values: Float[Tensor, "height width"]) -> Tile:
     return values.clamp(0, 1)[..., None].expand(-1, -1, 3)
-
-
-def labelled(
-    tiles: Sequence[tuple[str, Tile]], columns: int
-) -> Float[Tensor, "sheet_height sheet_width 3"]:
-    """Images of one size in rows with gaps between them, each below its name."""
-    height, width, _ = tiles[0][1].shape
-    rows = -(-len(tiles) // columns)
-    across, down = width + GAP, height + LABEL + GAP
-    sheet = Image.new("RGB", (columns * across - GAP, rows * down - GAP), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(findfont("DejaVu Sans"), LABEL - 6)
-    for place, (name, tile) in enumerate(tiles):
-        x, y = place % columns * across, place // columns * down
-        pen.text((x + 1, y + LABEL // 2), name, "black", font, anchor="lm")
-        sheet.paste(Image.fromarray(to_bytes(tile).numpy()), (x, y + LABEL))
-    return torch.from_numpy(np.array(sheet)).float() / 255
 
 
 def _thinned(values: Float[Tensor, "height width"]) -> Float[Tensor, "rows columns"]:

@@ -1,4 +1,4 @@
-"""Labeled grids of images, as PNG files for a README or the docs."""
+"""Labeled grids of images, as files for a README or the docs."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from matplotlib.textpath import TextPath
 from torch import Tensor
 
 from unrender.files import replacing
+from unrender.imaging.panels import trimmed
 
 FONT_SIZE = 9
 """Points of labels and column titles."""
@@ -21,6 +22,7 @@ CELL, ALL_CELLS = 1.15, 3.45
 LABEL_LENGTH = 15
 """Longest line of a label, in characters: labels never take a third of the picture."""
 TEXT_COLOR = "#333333"
+JPEG_QUALITY = 90
 
 Row = tuple[str, Float[Tensor, "images height width 3"]]
 """A label, and one image for each column."""
@@ -29,17 +31,26 @@ Row = tuple[str, Float[Tensor, "images height width 3"]]
 def write_picture(
     path: Path, rows: Sequence[Row], dots_an_inch: int = 200, heads: Sequence[str] = ()
 ) -> None:
-    """Write the figure of `draw_picture` as a PNG, atomically."""
+    """Write the figure of `draw_picture` as a .png or .jpg file, atomically."""
     figure = draw_picture(rows, heads)
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
+        figure.savefig(
+            temporary,
+            format=path.suffix[1:],
+            dpi=dots_an_inch,
+            facecolor="white",
+            pil_kwargs={"quality": JPEG_QUALITY} if path.suffix == ".jpg" else None,
+        )
 
 
 def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
     """Images in a grid with a label beside each row; small images are enlarged unsmoothed.
 
     `heads` are the titles of the columns, if given. Long labels and titles are wrapped.
+    Margins that are white in all images are left out.
     """
+    cut = trimmed([images for _, images in rows])
+    rows = [(label, images) for (label, _), images in zip(rows, cut, strict=True)]
     columns = min(len(images) for _, images in rows)
     cell = max(CELL, ALL_CELLS / columns)
     labels = [_wrapped(label, LABEL_LENGTH) for label, _ in rows]

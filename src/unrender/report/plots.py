@@ -134,7 +134,7 @@ def draw_histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -
     everything = np.concatenate([*finite.values(), np.zeros(0)])
     logarithmic = _spans_decades(everything)
     with mpl.rc_context(STYLE):
-        drawing, axes = _empty(x_label, "views")
+        drawing, axes = _empty(x_label, "number of views")
         if logarithmic:
             positive = everything[everything > 0]
             edges = np.geomspace(positive.min(), positive.max() * (1 + 1e-9), bins + 1)

@@ -40,7 +40,7 @@ def draw_pixel_grid(axes: Axes, width: int, height: int) -> None:
     axes.grid(visible=False)
     axes.grid(which="minor", color="white", linewidth=0.8)
     axes.tick_params(which="minor", length=0)
-    axes.set(xlabel="x", ylabel="y", title="pixels, with centers at +0.5")
+    axes.set(xlabel="x (pixels)", ylabel="y (pixels)", title="pixels, with centers at +0.5")
 
 
 def draw_image_plane(axes: Axes3D, camera: Cameras, size: float) -> None:

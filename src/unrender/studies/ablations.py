@@ -119,7 +119,11 @@ class Ablations(Study):
 
 def draw_variants(records: list[Record]) -> Figure:
     """Dot plot of all variants, with one panel for each metric."""
-    columns = ("PSNR, dB", "one step, degrees", "mode, degrees")
+    columns = {
+        "PSNR, dB": "PSNR (dB)",
+        "one step, degrees": "rotation error (degrees),\none backward step",
+        "mode, degrees": "rotation error (degrees),\nenergy's mode",
+    }
     names = [str(record["variant"]) for record in records]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 0.6 + 0.26 * len(names)), layout="constrained")
@@ -128,7 +132,7 @@ def draw_variants(records: list[Record]) -> Figure:
             values = [float(str(record[column])) for record in records]
             axes.axvline(values[0], color=color, linestyle="--", linewidth=1)
             axes.scatter(values, range(len(names)), color=color, s=30, zorder=3)
-            axes.set_xlabel(column)
+            axes.set_xlabel(columns[column])
             if "degrees" in column:
                 log_axis(axes, "x")
         grid[0].set_yticks(range(len(names)), names)

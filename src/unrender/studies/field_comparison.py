@@ -21,13 +21,13 @@ from unrender.fields.derivatives import (
 from unrender.fields.field import IMAGE_KINDS, SMOOTH_KINDS, FieldKind
 from unrender.files import write_json
 from unrender.imaging.files import write_video
+from unrender.imaging.panels import panels
 from unrender.imaging.save import make_folder
 from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
 from unrender.report.fields import (
     Appearance,
     FittedField,
     Tile,
-    labelled,
     write_field_comparison,
 )
 from unrender.training.fit import FitOptions
@@ -134,12 +134,11 @@ def _write_video(path: Path, records: dict[FieldKind, _Record]) -> None:
     taken = {kind: record.frames for kind, record in records.items() if record.frames}
     truth = over_white(next(iter(records.values())).truth)
     frames = [
-        labelled(
-            [
-                ("target", truth),
-                *((kind, own[min(shot, len(own) - 1)]) for kind, own in taken.items()),
-            ],
+        panels(
+            {"target": truth}
+            | {kind: own[min(shot, len(own) - 1)] for kind, own in taken.items()},
             columns=4,
+            trim=False,
         )
         for shot in range(max((len(own) for own in taken.values()), default=1))
     ]

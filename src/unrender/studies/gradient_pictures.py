@@ -57,7 +57,7 @@ def width_and_cost(records: Sequence[Record]) -> list[Plot]:
         Plot(
             "widths",
             draw_curves(
-                widths, "width of an edge: blur or β (pixels)", "relative error, position",
+                widths, "width of an edge: blur or β (pixels)", "relative error by position",
                 log_x=True, marker="o",
             ),
             "Wide edges are biased; edges narrower than a pixel are hit only by chance, which "
@@ -95,6 +95,8 @@ def _draw_costs(records: Sequence[Record]) -> Figure:
         log_axis(axes, "x")
         axes.margins(0.18, 0.1)
         axes.set(
-            xlabel="cost (plain images)", ylabel="relative error, position", ylim=(0, None)
+            xlabel="cost (× that of one plain image)",
+            ylabel="relative error by position",
+            ylim=(0, None),
         )
         return figure

@@ -24,7 +24,7 @@ from unrender.shapes.implicit import sdf
 from unrender.shapes.mesh import Mesh, face_normals, join_meshes
 from unrender.shapes.primitives import cube, icosphere, torus, triangle
 
-PARAMETERS = ("position", "rotation", "colour", "light")
+PARAMETERS = ("position", "rotation", "color", "light")
 AXIS = (0.6, 0.0, 0.8)
 """Rotation axis, in the world frame."""
 EYE = (0.0, -4.6, 2.0)

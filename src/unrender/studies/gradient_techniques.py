@@ -27,7 +27,7 @@ GAMMA = 1e-2
 """γ of soft rasterization (SoftRas, eq. 3): smaller values give sharper occlusion."""
 JUMP = 0.25
 """Depth difference within a pixel, in scene units, from which it counts as a silhouette."""
-VISIBLE = (0.3, 0.5, 0.3, 0.8)
+VISIBLE = (0.2, 0.5, 0.3, 0.8)
 """Changes of the four amounts that are clearly visible in an image."""
 COARSE, FINE = 40, 24
 """Bins along each ray: evenly spaced ones, and resampled ones that carry gradients."""

@@ -111,7 +111,7 @@ class Gradients(Experiment):
         return Findings(
             "Gradients of pixels",
             [
-                "Derivatives of pixel colors by an object's position, rotation, colour and "
+                "Derivatives of pixel colors by an object's position, rotation, color and "
                 "light, computed by autograd through several differentiable renderers. The "
                 f"ground truth is finite differences of images with {self.rays}² rays per "
                 "pixel. Errors are ‖estimated − true‖ / ‖true‖ over all pixels, averaged over "
@@ -196,9 +196,9 @@ class Gradients(Experiment):
         hard, twice = "edges antialiased", "antialiased, 2×2 rays"
         return [
             "**Conclusions**, on average over the scenes:",
-            "- Derivatives by colour and light do not depend on silhouettes: plain "
+            "- Derivatives by color and light do not depend on silhouettes: plain "
             "rasterization has an error of "
-            f"{mean('no edges', 'inner error', 'colour', 'light'):.1%} within surfaces. By "
+            f"{mean('no edges', 'inner error', 'color', 'light'):.1%} within surfaces. By "
             "position it misses the silhouettes, which carry nearly all of the gradient: its "
             f"error is {mean('no edges', 'error', 'position'):.2f}.\n"
             "- To move a mesh, use antialiased edges: error "

@@ -83,7 +83,7 @@ class Interpolation(Study):
                 Strip("frames", rows, "Images of the flow (upper) and of the scene (lower)."),
                 Plot(
                     "psnr",
-                    draw_curves(curves, "position on the path", "PSNR vs. the scene (dB)"),
+                    draw_curves(curves, "share of the path", "PSNR vs. the scene (dB)"),
                     "PSNR along each path, from one held-out pose (0) to the other (1).",
                 ),
             ],

@@ -134,7 +134,7 @@ def pose_problem(options: InverseProblems, generator: torch.Generator) -> Solved
         shown.append(torch.stack([mask, *drawn, 0.5 + (drawn[0] - mask) / 2]))
     strip = Strip(
         "pose",
-        [(f"silhouette {k}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
+        [(f"chair {k + 1}", rows[..., None].expand(-1, -1, -1, 3).clamp(0, 1))
          for k, rows in enumerate(shown)],
         "The silhouette, the mesh at the best and at the second-best pose, and the difference "
         "of the best (gray: none).",
@@ -168,7 +168,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
         even_off = (even.color - ambient).norm() / ambient.norm()
         records += [
             _figure("light", name, "direction error", turn, "degrees"),
-            _figure("light", name, "colour error", 100 * float(off), "%"),
+            _figure("light", name, "color error", 100 * float(off), "%"),
             _figure("light", name, "ambient error", 100 * float(even_off), "%"),
         ]
     # Many lights form an environment, which is evaluated on another view of the same surface.

@@ -179,7 +179,7 @@ class Inversion(Study):
                         },
                         "expected rotation error (degrees)",
                         "actual rotation error (degrees)",
-                        "as expected",
+                        "actual = expected",
                     ),
                     "Actual vs. expected errors of all views.",
                 ),

@@ -87,7 +87,7 @@ class Loop(Study):
                     "drift",
                     draw_curves(
                         {name: (rounds, values) for name, values in drift.items()},
-                        "cycles",
+                        "cycle",
                         "median rotation drift (degrees)",
                         marker="o",
                     ),

@@ -94,7 +94,7 @@ class Reconstruction(Study):
                     ("flow, 1 step", self._images(subject, subject.flow)),
                     *pictures,
                 ],
-                "Held-out views.",
+                "Held-out images, and the images of their poses by the scene and by the flow.",
             ),
         ]
         rows: list[Record] = [

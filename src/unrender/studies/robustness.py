@@ -104,7 +104,7 @@ class Robustness(Study):
                 Plot(
                     "sweeps",
                     draw_sweeps(sweeps, records),
-                    "Medians; gray is the training range.",
+                    "Medians over the cameras; the training range is gray.",
                 ),
                 Strip("images", strips, "Images from the smallest to the largest value."),
             ],
@@ -121,10 +121,10 @@ class Robustness(Study):
             # From the middle of the wedge, at 0, to the opposite side.
             Sweep("azimuth", "degrees", _evenly(0.0, 180.0, 13), (half, 180.0)),
             Sweep("elevation", "degrees", _evenly(low, high, 13), (low, top)),
-            Sweep("radius", "", _evenly(0.3 * middle, 1.75 * middle, 13),
+            Sweep("radius", "scene units", _evenly(0.3 * middle, 1.75 * middle, 13),
                   (0.75 * middle, 1.25 * middle)),
             Sweep("roll", "degrees", _evenly(0.0, 90.0, 10), (0.0, 0.0)),
-            Sweep("look-at offset", "", _evenly(0.0, 0.3 * middle, 10), (0.0, 0.0)),
+            Sweep("look-at offset", "scene units", _evenly(0.0, 0.3 * middle, 10), (0.0, 0.0)),
         ]  # fmt: skip
 
     def _flow(self, subject: Subject, sweeps: list[Sweep]) -> Run:
@@ -180,7 +180,7 @@ def draw_sweeps(sweeps: list[Sweep], records: list[Record]) -> Figure:
     """Grid of plots: a column for each parameter; rows are PSNR, pose error and energy."""
     rows = {
         "psnr": "PSNR (dB)",
-        "rotation_deg": "pose error (degrees)",
+        "rotation_deg": "rotation error (degrees)",
         "energy": "energy (RMS)",
     }
     with mpl.rc_context(STYLE):

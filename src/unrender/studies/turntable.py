@@ -143,6 +143,9 @@ def draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
             axes.plot([0], [0], [0], "x", color="#888888")
             axes.view_init(elev=28, azim=math.degrees(-1.0))
             axes.tick_params(labelsize=7, pad=-2)
+            axes.set_xlabel("x (scene units)", labelpad=-2)
+            axes.set_ylabel("y", labelpad=-4)
+            axes.set_zlabel("z", labelpad=-6)
             # The box does not fill its axes: a title inside them is above it all the same.
             axes.set_title(name, fontsize=10, y=0.97)
         return figure

@@ -14,8 +14,8 @@ from unrender.data.space_samples import SpaceSamples
 from unrender.errors import InputError
 from unrender.fields.field import Field, FieldKind, FieldOptions, build_field
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.rendering.renderer import Rendering
+from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.implicit.sdf import mesh_sdf
 from unrender.shapes.marching_cubes import zero_level_set
 from unrender.shapes.mesh import Mesh
@@ -170,7 +170,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
 
     def render(self, model: FieldModel, cameras: Cameras) -> Rendering:
         """Render the surface; empty images if there is none yet."""
-        return mesh_renderer(self.surface(model, self.preview_cells))(cameras)
+        return shape_renderer(self.surface(model, self.preview_cells))(cameras)
 
 
 def _check_solid(data: ShapeTarget) -> None:
