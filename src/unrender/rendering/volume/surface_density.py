@@ -9,7 +9,7 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
 
 from unrender.rendering.volume.compositing import sum_in_front
 
@@ -25,7 +25,12 @@ def logistic_depth(
     Φ(f) = 1 / (1 + exp(−sharpness f)); its optical depth −log(1 − opacity) is therefore
     log Φ(first) − log Φ(last), which is accurate for opacities near 1, too.
     """
-    return (logsigmoid(sharpness * first) - logsigmoid(sharpness * last)).clamp_min(0)
+    a, b = sharpness * first, sharpness * last
+    # Two forms of the same, since log Φ(a) is −softplus(−a) = a − softplus(a). Deep inside,
+    # where log Φ is large, the second would lose the digits of thin bins.
+    inside = sharpness * (first - last) - softplus(a) + softplus(b)
+    depth = torch.where((a < 0) & (b < 0), inside, softplus(-b) - softplus(-a))
+    return depth.clamp_min(0)
 
 
 def laplace_density(
