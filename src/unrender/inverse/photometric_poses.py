@@ -78,12 +78,11 @@ class RenderAndCompare:
             if len(others):
                 poses = found.modes.world_from_camera[others, mode + 1]
                 batches.append((others, found.cameras.select(others).with_poses(poses)))
-        candidates: list[Cameras] = []
-        for index, start in batches:
-            generator = torch.Generator().manual_seed(self.seed)
-            candidates.append(
-                self._refined(renderer, images[index], start, background, generator)
-            )
+        generator = torch.Generator().manual_seed(self.seed)
+        candidates = [
+            self._refined(renderer, images[index], start, background, generator)
+            for index, start in batches
+        ]
         # The start comes last, so that a refined pose that fits as well is preferred.
         cameras = concatenate([*candidates, found.cameras])
         index = torch.cat([*(index for index, _ in batches), image])
