@@ -22,7 +22,8 @@ STEPS, SIZE, SMALL = 300, 48, 8
 generator = torch.Generator().manual_seed(0)
 origin = torch.zeros(3)
 
-# By hand: three bins of length 1, whose optical depths are their densities. Each weight is transmittance times opacity.
+# By hand: three bins of length 1, whose optical depths are their densities. Each weight is
+# transmittance times opacity.
 density = torch.tensor([[0.5, 2.0, 0.0]])
 weights = compositing.depth_weights(density)
 print("weights of three bins:", [round(w, 4) for w in weights[0].tolist()],

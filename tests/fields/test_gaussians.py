@@ -13,6 +13,16 @@ def test_neighbours() -> None:
     assert float(neighbor_distance(points[:1])) == 0
 
 
+def test_neighbours_far_from_the_origin_are_as_near_as_they_are() -> None:
+    """In float64; distances by matrix products would be off by as much as they are long."""
+    generator = torch.Generator().manual_seed(0)
+    points = 50 + 0.01 * torch.rand(300, 3, generator=generator)
+    apart = (points.double()[:, None] - points.double()).norm(dim=2)
+    three = apart.sort(dim=1).values[:, 1:4]
+    expected = three.square().mean(1).sqrt()
+    torch.testing.assert_close(neighbor_distance(points).double(), expected, rtol=1e-6, atol=0)
+
+
 def test_those_that_share_a_place_cover_what_the_one_did() -> None:
     """At its centre exactly, and along a line through it in all (Kheradmand et al., eq. 8)."""
     opacity, parts = torch.tensor([0.9, 0.3, 0.99, 0.5]), torch.tensor([2, 5, 3, 1])

@@ -71,3 +71,14 @@ def test_the_temperature_follows_the_noise() -> None:
         for size in (0.1, 1.0)
     )
     assert 10 * little < much
+
+
+def test_images_that_are_alike_are_told_apart() -> None:
+    """Squared distances in float64; a matrix product of float32 would lose them in rounding."""
+    generator = torch.Generator().manual_seed(0)
+    images = 1 + torch.rand(60, 500, generator=generator)
+    near = images + 1e-4 * torch.randn(60, 500, generator=generator)
+    poses = torch.eye(3, 4).expand(60, 3, 4)
+    found = Candidates(poses, images)._squares(near)
+    expected = (near.double()[:, None] - images.double()).square().sum(2)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)

@@ -44,6 +44,20 @@ def test_the_mode_of_a_clear_image_is_its_pose() -> None:
     assert (mode - truth)[:, :, 3].abs().max() < 1e-2
 
 
+def test_no_image_is_generated_twice() -> None:
+    """One at the start, twelve for each quadratic model, and one at each proposed pose."""
+    truth = poses(5, 0, 0.5)
+    start, generated = compose(poses(5, 1, 0.05), truth), list[Tensor]()
+
+    def counting(pose: Tensor) -> Tensor:
+        assert not any(torch.equal(pose, before) for before in generated)
+        generated.append(pose)
+        return images(pose) - images(truth)
+
+    find_mode(counting, start, nowhere(start), 1.0, 3, RADIUS)
+    assert len(generated) == 1 + 3 * (12 + 1) + 12
+
+
 def test_a_cold_prior_holds_and_a_warm_one_yields() -> None:
     """The mode lies between prior and image, depending on their precisions."""
     truth = poses(20, 0, 0.5)

@@ -1,10 +1,12 @@
 """Render-and-compare with a smooth renderer of soft colored balls."""
 
 import math
+import traceback
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -97,6 +99,72 @@ def test_errors_about_the_axes_follow_from_the_covariance() -> None:
     about, center = errors_of_twists(covariance, pose)
     torch.testing.assert_close(about, torch.tensor([0, 0, 0.1]).expand(5, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(center, torch.zeros(5), atol=1e-3, rtol=0)
+
+
+class HostAccess(TorchDispatchMode):
+    """Counts what makes the host wait for a device, or copies numbers of the host to one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        names = ("_local_scalar_dense", "lift_fresh", "nonzero", "_to_copy", "is_nonzero")
+        if func.overloadpacket.__name__ in names:
+            # Adam's own count of steps is on the CPU, wherever its parameters are.
+            callers = (frame.filename for frame in traceback.extract_stack())
+            self.count += not any("torch/optim" in name for name in callers)
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_descent_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it needs of the host, it needs once and not at every step."""
+    truth = views(2)
+    start, images = moved(truth, 3, 0.05), balls(truth).rgba
+    lists: list[int] = []
+    tolist = Tensor.tolist
+    monkeypatch.setattr(Tensor, "tolist", lambda self: lists.append(1) or tolist(self))
+    counts: list[tuple[int, int]] = []
+    for steps in (3, 11):
+        lists.clear()
+        with HostAccess() as access:
+            options = RenderAndCompare(coarse_steps=steps, fine_steps=steps, pixels=12)
+            options.estimate(balls, images, start, torch.ones(3))
+        counts.append((access.count, len(lists)))
+    assert counts[0] == counts[1]
+    assert counts[0][1] == 3  # Both levels' lattices, and that of the expected error.
+
+
+def test_nothing_is_rendered_in_vain() -> None:
+    """Every start descends, all results are compared once, and only the best of each image has
+    its expected errors computed, from twelve renderings.
+    """
+    truth, rendered = views(2), list[int]()
+
+    def counting(cameras: Cameras) -> Rendering:
+        rendered.append(len(cameras))
+        return balls(cameras)
+
+    poses = torch.stack([moved(truth, d, 0.05).world_from_camera for d in (3, 6)], dim=1)
+    share = torch.tensor([[0.6, 0.4], [1.0, 0.0]])
+    cameras = truth.with_poses(poses[:, 0])
+    found = PoseEstimate(
+        cameras, torch.zeros(2, 3), torch.zeros(2), modes=PoseModes(poses, share)
+    )
+    options = RenderAndCompare(coarse_steps=4, fine_steps=5, pixels=12)
+    options.estimate_from_modes(counting, balls(truth).rgba, found)
+    assert sum(rendered) == (4 + 5) * (2 + 1) + (2 + 1 + 2) + 12 * 2
+
+
+def test_a_start_that_fits_best_is_kept() -> None:
+    """Where the descent is led astray, by steps that are far too long."""
+    truth = views(3)
+    exact = PoseEstimate.isotropic(truth, torch.zeros(3), torch.zeros(3))
+    options = RenderAndCompare(coarse_steps=3, fine_steps=3, rate=1.0)
+    estimate = options.estimate_from_modes(balls, balls(truth).rgba, exact)
+    assert torch.equal(estimate.cameras.world_from_camera, truth.world_from_camera)
+    assert estimate.misfit is not None
+    assert estimate.misfit.max() < 1e-10
 
 
 def test_without_steps_the_start_is_returned() -> None:

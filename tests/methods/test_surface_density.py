@@ -2,6 +2,7 @@
 
 import math
 
+import formulas
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,11 +16,11 @@ from unrender.methods.volsdf import (
     opacity_error_bounds,
     safe_beta,
 )
+from unrender.rendering.volume.compositing import depth_weights
 
 
 def weights_of(depth: Tensor) -> Tensor:
-    in_front = depth.cumsum(-1) - depth
-    return (-in_front).exp() * -torch.expm1(-depth)
+    return depth_weights(depth[None])[0]
 
 
 @settings(deadline=None, max_examples=50)
@@ -32,6 +33,14 @@ def test_opacity_equals_neus_formula(first: float, last: float, sharpness: float
     alpha = -torch.expm1(-logistic_depth(a, b, s))
     torch.testing.assert_close(alpha, expected, rtol=1e-6, atol=1e-9)
     assert 0 <= float(alpha) <= 1
+
+
+def test_thin_bins_deep_inside_have_accurate_opacities() -> None:
+    """Where log Φ is −200 and its differences in single precision are off by 1e-5."""
+    first, last = torch.tensor([-0.5]), torch.tensor([-0.50003])
+    alpha = -torch.expm1(-logistic_depth(first, last, torch.tensor(400.0)))
+    expected = formulas.neus_alpha(first.double().numpy(), last.double().numpy(), 400.0)
+    assert float(alpha) == pytest.approx(float(expected[0]), rel=1e-6)
 
 
 def test_opaque_bins_have_accurate_depths() -> None:
@@ -50,7 +59,7 @@ def test_weights_peak_at_the_plane(angle: float, sharpness: float) -> None:
     weights = weights_of(logistic_depth(distance[:-1], distance[1:], s))
     middles = (t[1:] + t[:-1]) / 2
     assert float(middles[weights.argmax()]) == pytest.approx(1.0, abs=1e-3)
-    assert float(weights.sum()) <= 1
+    assert float(weights.sum()) <= 1 + 1e-14
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-3)
     # Control: the naive logistic density peaks in front of the surface.
     density = s * (s * distance).sigmoid() * (-s * distance).sigmoid()

@@ -58,26 +58,16 @@ def refine(
     """Poses by render-and-compare with a model, from all modes of `start`.
 
     Where the descent ends at an image that fits worse than that at the start, the start is
-    kept.
+    kept. Computed on the run's device; the estimate is on that of the images.
     """
     _, height, width, _ = images.shape
-    begin = dataclasses.replace(start, cameras=start.cameras.resized(width, height))
+    resized = dataclasses.replace(start, cameras=start.cameras.resized(width, height))
+    # All of it is moved once, and not at every step of the descent.
+    begin, target = resized.to(run.device), images.to(run.device)
+    color = None if background is None else background.to(run.device)
     refinement = options or RenderAndCompare()
-    found = refinement.estimate_from_modes(run.renderer, images, begin, background)
-    unmoved = dataclasses.replace(refinement, coarse_steps=0, fine_steps=0)
-    still = unmoved.estimate(run.renderer, images, begin.cameras, background)
-    assert found.misfit is not None, "render-and-compare measures it"
-    assert still.misfit is not None, "render-and-compare measures it"
-    worse = (still.misfit < found.misfit).nonzero()[:, 0]
-    if not len(worse):
-        return found
-    kept = PoseEstimate(
-        still.cameras.select(worse),
-        still.axis_errors[worse],
-        still.translation_error[worse],
-        still.misfit[worse],
-    )
-    return found.or_better(kept, worse)
+    found = refinement.estimate_from_modes(run.renderer, target, begin, color)
+    return found.to(images.device)
 
 
 def starting_poses(start: object, cut_out: Images) -> PoseEstimate:

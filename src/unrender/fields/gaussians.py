@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.kernels.nearest import k_nearest
+
 MAX_COPIES = 51
 """A Gaussian is split into at most this many at once: the alternating sum of eq. 9 would lose
 precision with more."""
@@ -20,13 +22,10 @@ def neighbor_distance(points: Float[Tensor, "points 3"]) -> Float[Tensor, "point
     This is the initial scale of a Gaussian at the point: large enough to leave no holes. It is
     0 for a lone point.
     """
-    few = min(4, len(points))
-    found = [
-        torch.cdist(part, points).topk(few, largest=False).values
-        for part in points.split(1 << 11)
-    ]
-    # The nearest is the point itself.
-    return torch.cat(found)[:, 1:].square().mean(1).nan_to_num().sqrt()
+    # Exact distances; torch.cdist loses the digits of near points. The nearest is the point
+    # itself.
+    found = k_nearest(points[None], points[None], min(4, len(points))).distance2[0, :, 1:]
+    return found.mean(1).nan_to_num().sqrt()
 
 
 def compute_relocation(

@@ -82,20 +82,25 @@ class Mode:
 
 
 def quadratic(
-    residuals: Residuals, pose: Float[Tensor, "images 3 4"], radius: float
+    residuals: Residuals,
+    pose: Float[Tensor, "images 3 4"],
+    radius: float,
+    here: Float[Tensor, "images numbers"] | None = None,
 ) -> Quadratic:
     """Gauss-Newton approximation of half the sum of squared residuals near a pose.
 
-    `radius` is the scene radius, the translation that is weighted like a rotation by a radian.
+    `radius` is the scene radius, the translation that is weighted like a rotation by a radian;
+    `here` are the residuals at the pose, if they are known already.
     """
-    scale = pose.new_tensor([1, 1, 1, radius, radius, radius])
     columns: list[Tensor] = []
-    for axis in torch.diag(DIFFERENCE * scale):
-        twist = axis.expand(len(pose), 6)
+    for axis in range(6):
+        size = DIFFERENCE if axis < 3 else DIFFERENCE * radius
+        twist = pose.new_zeros(len(pose), 6)
+        twist[:, axis] = size
         ahead, behind = (residuals(compose(se3_exp(d), pose)) for d in (twist, -twist))
-        columns.append((ahead - behind) / (2 * axis.sum()))
+        columns.append((ahead - behind) / (2 * size))
     jacobian = torch.stack(columns, dim=-1)
-    here = residuals(pose)
+    here = residuals(pose) if here is None else here
     gradient = jacobian.mT @ here[..., None]
     return Quadratic(here.square().sum(1) / 2, gradient[..., 0], jacobian.mT @ jacobian)
 
@@ -115,25 +120,28 @@ def find_mode(
     they are regarded as independent observations.
     """
 
-    def energy(pose: Tensor) -> Tensor:
-        ours, known = (f(pose).square().sum(1) for f in (residuals, prior.residuals))
+    def energy(pose: Tensor, here: Tensor) -> Tensor:
+        ours, known = (f.square().sum(1) for f in (here, prior.residuals(pose)))
         return ours / temperature + known
 
-    def quadratics(pose: Tensor) -> tuple[Quadratic, Quadratic]:
+    def quadratics(pose: Tensor, here: Tensor) -> tuple[Quadratic, Quadratic]:
         """Quadratic models of the image's energy and of the posterior's."""
-        image, known = (quadratic(f, pose, radius) for f in (residuals, prior.residuals))
-        return image, image.plus(known, temperature)
+        image = quadratic(residuals, pose, radius, here)
+        return image, image.plus(quadratic(prior.residuals, pose, radius), temperature)
 
-    pose, least = start, energy(start)
+    pose, here = start, residuals(start)
+    least = energy(pose, here)
     damping = torch.full_like(least, 1e-2)
     for _ in range(steps):
-        proposed = compose(se3_exp(quadratics(pose)[1].step(damping)), pose)
-        found = energy(proposed)
+        proposed = compose(se3_exp(quadratics(pose, here)[1].step(damping)), pose)
+        there = residuals(proposed)
+        found = energy(proposed, there)
         better = found < least
         pose = torch.where(better[:, None, None], proposed, pose)
+        here = torch.where(better[:, None], there, here)
         least = torch.where(better, found, least)
         damping = damping * torch.where(better, 0.2, 10.0)
-    image, posterior = quadratics(pose)
+    image, posterior = quadratics(pose, here)
     return Mode(pose, posterior.curvature, 2 * image.value)
 
 

@@ -164,7 +164,7 @@ class PluckerLifting(Lifting):
         )
 
     def _rays(self, cameras: Cameras) -> Float[Tensor, "cameras pixels 3"]:
-        pixels = pixel_grid(cameras.width, cameras.height).flatten(0, 1).to(cameras.device)
+        pixels = pixel_grid(cameras.width, cameras.height, cameras.device).flatten(0, 1)
         camera = torch.arange(len(cameras), device=cameras.device)[:, None]
         each = camera.expand(-1, len(pixels))
         return cameras.rays(each, pixels.expand(len(cameras), -1, 2)).directions

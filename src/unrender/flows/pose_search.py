@@ -42,14 +42,15 @@ class PoseSearch:
         starts, prior = self._starts(model, x1, reading)
         poses = starts.world_from_camera.clone()
         image, mode = (starts.share > 0).nonzero(as_tuple=True)
+        temperature, radius = float(model.temperature), float(model.radius)
         tops = [
             find_mode(
                 self._residuals(model, x1[image[part]]),
                 poses[image[part], mode[part]],
                 prior.select(image[part], mode[part]),
-                float(model.temperature),
+                temperature,
                 self.steps,
-                float(model.radius),
+                radius,
             )
             for part in torch.arange(len(image)).split(IMAGES_AT_ONCE)
         ]

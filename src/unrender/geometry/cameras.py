@@ -214,12 +214,10 @@ class Cameras:
 
     def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras with another image size and an unchanged field of view."""
-        scale = torch.tensor(
-            [width / self.width, height / self.height, 1.0], device=self.device
-        )
-        return dataclasses.replace(
-            self, intrinsics=self.intrinsics * scale[:, None], width=width, height=height
-        )
+        x, y, z = self.intrinsics.unbind(1)
+        # No tensor of scales, which would be copied to the device at each call.
+        scaled = torch.stack([x * (width / self.width), y * (height / self.height), z], dim=1)
+        return dataclasses.replace(self, intrinsics=scaled, width=width, height=height)
 
     def rays(self, camera: Int[Tensor, "*batch"], pixel: Float[Tensor, "*batch 2"]) -> Rays:
         """Rays through `pixel` = (x, y), differentiable in the pose and the intrinsics."""

@@ -6,6 +6,7 @@ image.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import compose, se3_exp
 from unrender.imaging.resize import area_average
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer
@@ -52,8 +53,62 @@ class RenderAndCompare:
         over it. The expected error is a sandwich estimate from the curvature of the loss and
         the scatter of its gradients over clusters of neighboring pixels.
         """
-        assert images.shape[1:3] == (start.height, start.width), "images of another size"
         generator = torch.Generator().manual_seed(self.seed)
+        found = self._refined(renderer, images, start, background, generator)
+        lattice = self._offsets(found, 1, generator)[0]
+        target = self._target(images, lattice)
+        with torch.no_grad():
+            residual = _residuals(renderer, strided(found, *lattice), target, background)
+        return self._with_expected_error(renderer, target, found, background, lattice, residual)
+
+    def estimate_from_modes(
+        self,
+        renderer: Renderer,
+        images: Images,
+        found: PoseEstimate,
+        background: Float[Tensor, "3"] | None = None,
+    ) -> PoseEstimate:
+        """Refine all modes of an estimate, and keep the one that fits each image best, or the
+        estimate itself where the refined ones fit worse.
+        """
+        image = torch.arange(len(found), device=images.device)
+        batches = [(image, found.cameras)]
+        if found.modes is not None:
+            others, mode = (found.modes.share[:, 1:] > 0).nonzero(as_tuple=True)
+            if len(others):
+                poses = found.modes.world_from_camera[others, mode + 1]
+                batches.append((others, found.cameras.select(others).with_poses(poses)))
+        generator = torch.Generator().manual_seed(self.seed)
+        candidates = [
+            self._refined(renderer, images[index], start, background, generator)
+            for index, start in batches
+        ]
+        # The start comes last, so that a refined pose that fits as well is preferred.
+        cameras = concatenate([*candidates, found.cameras])
+        index = torch.cat([*(index for index, _ in batches), image])
+        lattice = self._offsets(cameras, 1, generator)[0]
+        target = self._target(images, lattice)
+        with torch.no_grad():
+            residual = _residuals(
+                renderer, strided(cameras, *lattice), target[index], background
+            )
+        misfit = residual.square().mean((1, 2, 3))
+        unlike = index != image[:, None]
+        best = misfit.expand(len(found), -1).masked_fill(unlike, math.inf).argmin(1)
+        return self._with_expected_error(
+            renderer, target, cameras.select(best), background, lattice, residual[best]
+        )
+
+    def _refined(
+        self,
+        renderer: Renderer,
+        images: Images,
+        start: Cameras,
+        background: Float[Tensor, "3"] | None,
+        generator: torch.Generator,
+    ) -> Cameras:
+        """The cameras after the descent at both resolutions."""
+        assert images.shape[1:3] == (start.height, start.width), "images of another size"
         poses = start.world_from_camera
         quarter = (max(start.width // 4, 1), max(start.height // 4, 1))
         levels = [
@@ -70,28 +125,7 @@ class RenderAndCompare:
                 steps,
                 share * self.rate,
             )
-        return self._with_expected_error(
-            renderer, images, start.with_poses(poses), background, generator
-        )
-
-    def estimate_from_modes(
-        self,
-        renderer: Renderer,
-        images: Images,
-        found: PoseEstimate,
-        background: Float[Tensor, "3"] | None = None,
-    ) -> PoseEstimate:
-        """Refine all modes of an estimate, and keep the one that fits each image best."""
-        best = self.estimate(renderer, images, found.cameras, background)
-        if found.modes is None:
-            return best
-        image, mode = (found.modes.share[:, 1:] > 0).nonzero(as_tuple=True)
-        if not len(image):
-            return best
-        poses = found.modes.world_from_camera[image, mode + 1]
-        start = found.cameras.select(image).with_poses(poses)
-        others = self.estimate(renderer, images[image], start, background)
-        return best.or_better(others, image)
+        return start.with_poses(poses)
 
     def _descend(
         self,
@@ -107,11 +141,12 @@ class RenderAndCompare:
         optimizer = torch.optim.Adam([tangent], rate, betas=(0.8, 0.95))
         # The last iterate jitters around the optimum; the mean of the last steps does not.
         tail: list[Tensor] = []
-        for step in range(steps):
+        # All sampled in advance: nothing in the loop waits for the device.
+        for step, lattice in enumerate(self._offsets(start, steps, generator)):
             optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / steps)
             poses = compose(se3_exp(tangent), start.world_from_camera)
-            cameras, target = self._lattice(start.with_poses(poses), images, generator)
-            error = _residuals(renderer, cameras, target, background)
+            cameras = strided(start.with_poses(poses), *lattice)
+            error = _residuals(renderer, cameras, self._target(images, lattice), background)
             # Huber loss: robust to what the scene cannot explain.
             loss = torch.nn.functional.huber_loss(
                 error, torch.zeros_like(error), delta=0.1, reduction="none"
@@ -124,34 +159,40 @@ class RenderAndCompare:
         mean = torch.stack(tail).mean(0) if tail else tangent.detach()
         return compose(se3_exp(mean), start.world_from_camera)
 
-    def _lattice(
-        self, cameras: Cameras, images: Images, generator: torch.Generator
-    ) -> tuple[Cameras, Float[Tensor, "images rows columns 4"]]:
-        """Every k-th pixel from a random offset, as cameras and images of a lower
-        resolution.
-        """
+    def _offsets(
+        self, cameras: Cameras, count: int, generator: torch.Generator
+    ) -> list[tuple[int, int, int]]:
+        """Random lattices of pixels: the stride, and the column and row of the first pixel."""
         stride = max(1, min(cameras.width, cameras.height) // self.pixels)
-        x, y = torch.randint(stride, (2,), generator=generator).tolist()
-        return strided(cameras, stride, x, y), images[:, y::stride, x::stride]
+        corners = torch.randint(stride, (count, 2), generator=generator).tolist()
+        return [(stride, x, y) for x, y in corners]
+
+    def _target(
+        self, images: Images, lattice: tuple[int, int, int]
+    ) -> Float[Tensor, "images rows columns 4"]:
+        """The pixels of a lattice, as images of a lower resolution."""
+        stride, x, y = lattice
+        return images[:, y::stride, x::stride]
 
     @torch.no_grad()
     def _with_expected_error(
         self,
         renderer: Renderer,
-        images: Images,
+        target: Images,
         cameras: Cameras,
         background: Float[Tensor, "3"] | None,
-        generator: torch.Generator,
+        lattice: tuple[int, int, int],
+        residual: Float[Tensor, "cameras rows columns channels"],
     ) -> PoseEstimate:
         """Expected standard errors of rotation about the camera's axes, and of its center.
+
+        `target` has the pixels of the lattice, and `residual` the errors there.
 
         The covariance is H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of
         pixels, since errors of neighboring pixels are correlated. J is computed by central
         differences.
         """
-        view, target = self._lattice(cameras, images, generator)
-        residual = _residuals(renderer, view, target, background)
-        width = 1e-3
+        view, width = strided(cameras, *lattice), 1e-3
         columns: list[Tensor] = []
         for axis in range(6):
             step = torch.zeros(len(view), 6, device=view.device)
@@ -168,8 +209,8 @@ class RenderAndCompare:
             columns.append((ends[0] - ends[1]) / (2 * width))
         jacobian = torch.stack(columns, dim=-1)
         gradient = jacobian * residual[..., None]
-        height_edges = torch.linspace(0, view.height, CLUSTERS + 1).long().tolist()
-        width_edges = torch.linspace(0, view.width, CLUSTERS + 1).long().tolist()
+        height_edges = [view.height * k // CLUSTERS for k in range(CLUSTERS + 1)]
+        width_edges = [view.width * k // CLUSTERS for k in range(CLUSTERS + 1)]
         sums = [
             gradient[:, top:bottom, left:right].sum((1, 2, 3))
             for top, bottom in pairwise(height_edges)
@@ -218,10 +259,9 @@ def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:
     """Cameras whose pixels are every `stride`-th of these, starting at column x and row y."""
     intrinsics = cameras.intrinsics.clone()
     intrinsics[:, :2] /= stride
-    offset = torch.tensor([x, y], device=cameras.device)
-    center = cameras.intrinsics[:, :2, 2]
     # The center of the new pixel i is that of the old pixel i stride + x.
-    intrinsics[:, :2, 2] = (center - offset - 0.5) / stride + 0.5
+    for row, first in enumerate((x, y)):
+        intrinsics[:, row, 2] = (cameras.intrinsics[:, row, 2] - first - 0.5) / stride + 0.5
     return dataclasses.replace(
         cameras,
         intrinsics=intrinsics,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import softplus
 
 from unrender.data.views import Views
 from unrender.fields.surface_networks import SDFSamples
@@ -153,7 +153,12 @@ def logistic_depth(
     Φ(f) = 1 / (1 + exp(−sharpness f)); its optical depth −log(1 − opacity) is therefore
     log Φ(first) − log Φ(last), which is accurate for opacities near 1, too.
     """
-    return (logsigmoid(sharpness * first) - logsigmoid(sharpness * last)).clamp_min(0)
+    a, b = sharpness * first, sharpness * last
+    # Two forms of the same, since log Φ(a) is −softplus(−a) = a − softplus(a). Deep inside,
+    # where log Φ is large, the second would lose the digits of thin bins.
+    inside = sharpness * (first - last) - softplus(a) + softplus(b)
+    depth = torch.where((a < 0) & (b < 0), inside, softplus(-b) - softplus(-a))
+    return depth.clamp_min(0)
 
 
 def upsampling_depth(

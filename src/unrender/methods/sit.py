@@ -169,9 +169,10 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         height, width = images.shape[1:3]
         x1 = model.flow_from_images(small_squares(model, images))
         reading = model.read(x1, self.inversion_steps, self.solver)
-        found = model.expect(reading)
         if self.refine_steps:
             found = self.search.estimate(model, x1, reading)
+        else:
+            found = model.expect(reading)
         return dataclasses.replace(found, cameras=found.cameras.resized(width, height))
 
 

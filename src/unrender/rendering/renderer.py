@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from unrender.files import write_arrays
@@ -234,28 +234,6 @@ class PoseEstimate:
         """Expected root mean square rotation angle of the error, in radians."""
         return self.axis_errors.norm(dim=1)
 
-    def or_better(self, others: "PoseEstimate", image: Int[Tensor, "others"]) -> "PoseEstimate":
-        """For each image, the estimate with the smallest misfit among these and `others`.
-
-        `image` is the index of the image of each of the others. Both must have misfits.
-        """
-        assert self.misfit is not None, "estimates are compared by their misfit"
-        assert others.misfit is not None, "estimates are compared by their misfit"
-        misfit = torch.cat([self.misfit, others.misfit])
-        index = torch.cat([torch.arange(len(self.cameras), device=image.device), image])
-        order = misfit.argsort(descending=True)
-        best = torch.empty_like(index[: len(self.cameras)])
-        # In descending order of misfit, so that the best estimate is written last.
-        for each in order.tolist():
-            best[index[each]] = each
-        poses = [each.cameras.world_from_camera for each in (self, others)]
-        return PoseEstimate(
-            self.cameras.with_poses(torch.cat(poses)[best]),
-            torch.cat([self.axis_errors, others.axis_errors])[best],
-            torch.cat([self.translation_error, others.translation_error])[best],
-            misfit[best],
-        )
-
     def to(self, device: torch.device | str) -> "PoseEstimate":
         modes = self.modes
         if modes is not None:
@@ -300,9 +278,12 @@ def _box(
     return blocks.mean((2, 4))
 
 
-def pixel_grid(width: int, height: int) -> Float[Tensor, "height width 2"]:
+def pixel_grid(
+    width: int, height: int, device: torch.device | None = None
+) -> Float[Tensor, "height width 2"]:
     """Coordinates (x, y) of all pixel centers."""
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    rows, columns = (torch.arange(size, device=device) + 0.5 for size in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack([x, y], dim=-1)
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import formulas
 import pytest
 import torch
 
@@ -26,15 +27,23 @@ def test_spacings() -> None:
     torch.testing.assert_close(1 / found, torch.tensor([[1.0, 0.625, 0.25]]))
 
 
-@pytest.mark.parametrize("far", [10.0, 1e3, 1e5, 1e7, math.inf])
+@pytest.mark.parametrize("far", [10.0, 1e3, 1e5, 1e7])
 def test_disparity_reaches_the_far_edge(far: float) -> None:
     """1/t is linear in s, in double precision; by a slope from 1/near it is off by up to 5%."""
     near, s = 0.3, torch.linspace(0, 1, 65)[None]
     found = RayInterval(torch.tensor([near]), torch.tensor([far]), "disparity").distance(s)
-    expected = 1 / ((1 - s.double()) / near + s.double() / far)
+    ends = (torch.tensor([end]).double().numpy() for end in (near, far))
+    expected = torch.from_numpy(formulas.disparity_distance(*ends, s.double().numpy()))
     torch.testing.assert_close(found.double(), expected, rtol=3e-7, atol=0)
     assert float(found[0, 0]) == pytest.approx(near, rel=1e-7)
     assert float(found[0, -1]) == pytest.approx(far, rel=1e-6)
+
+
+def test_disparity_reaches_infinity() -> None:
+    """Rays of an unbounded scene may have no far edge."""
+    near, far = torch.tensor([0.5]), torch.tensor([math.inf])
+    found = RayInterval(near, far, "disparity").distance(torch.tensor([[0.0, 0.5, 1.0]]))
+    assert found.tolist() == [[0.5, 1.0, math.inf]]
 
 
 def test_disparity_keeps_the_mean_distance_robust() -> None:
