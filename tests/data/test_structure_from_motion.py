@@ -12,7 +12,8 @@ from unrender.errors import InputError
 from unrender.geometry.alignment import align_points
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.poses import so3_distance
-from unrender.imaging.files import read_image, write_image, write_video
+from unrender.imaging.files import read_image, write_image
+from unrender.imaging.video import write_video
 
 MOUSE = SHARED / "real_scenes/mouse_colmap"
 

@@ -27,6 +27,7 @@ from unrender.data.photographs import ENDINGS
 from unrender.data.validate import Background
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.files import check_exists
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,7 @@ FORMATS = (
 
 def recognize(path: Path) -> Format:
     """The format of a file or folder. Raises InputError if none is recognized."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
+    check_exists(path)
     for known in FORMATS:
         if known.recognizes(path):
             return known

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import replacing
-from unrender.imaging.files import to_bytes, write_video
+from unrender.files import check_target, make_folder, replacing
+from unrender.imaging.files import to_bytes
+from unrender.imaging.video import write_video
 
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 VIDEOS = (".mp4", ".gif")
@@ -38,7 +39,7 @@ def save_images(
     """
     suffix = path.suffix.lower()
     if suffix in VIDEOS:
-        check_folder(path)
+        check_target(path)
         write_video(path, images[..., :3], fps)
         return [path]
     if not suffix:
@@ -52,7 +53,7 @@ def save_images(
         files = [path]
     else:
         files = [path.with_name(f"{path.stem}_{k:04d}{suffix}") for k in range(len(images))]
-    check_folder(files[0])
+    check_target(files[0])
     for file, image in zip(files, images, strict=True):
         pixels = Image.fromarray(to_bytes(image).numpy())
         kind = STILLS[file.suffix.lower()]
@@ -62,25 +63,6 @@ def save_images(
             else:
                 pixels.convert("RGB").save(temporary, kind, quality=QUALITY)
     return files
-
-
-def check_folder(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work is done. InputError."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
-            "it, or choose another place"
-        )
-
-
-def make_folder(path: Path) -> None:
-    """A folder with those above it; one that is there already stays as it is. InputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be made ({error.strerror}): choose another folder"
-        ) from error
 
 
 def png_bytes(image: Float[Tensor, "height width channels"]) -> bytes:

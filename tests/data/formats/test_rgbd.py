@@ -165,7 +165,7 @@ def test_a_made_scan_is_read(scan: Path) -> None:
         ("trajectory.log", "0 0 1\n" + "1 0 0 0\n" * 4, "not a rotation"),
         ("trajectory.log", "", "5 for each pose"),
         ("camera.json", "{", "not valid JSON"),
-        ("camera.json", "[]", "nine numbers"),
+        ("camera.json", "[]", "not an object"),
         ("camera.json", '{"intrinsic_matrix": [1, 2]}', "nine numbers"),
         ("camera.json", '{"intrinsic_matrix": [1,0,0,0,1,0,0,0,1]}', "width"),
         (

@@ -522,7 +522,7 @@ def test_binary_files_have_their_length(tmp_path: Path) -> None:
         (whole[:-1], "bytes: copy it again"),
         (whole[:4] + struct.pack("<I", 1) + whole[8:], "glTF 1"),
         (whole[:10], "as glTF"),
-        (b"", "as glTF"),
+        (b"", "not valid JSON"),
     ):
         (tmp_path / "a.glb").write_bytes(content)
         with pytest.raises(InputError, match=message):

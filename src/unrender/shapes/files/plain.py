@@ -17,14 +17,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.errors import InputError
-from unrender.files import replacing
+from unrender.errors import InputError, one_line
+from unrender.files import read_bytes, replacing
 from unrender.imaging.files import to_bytes
 from unrender.shapes.files.contents import (
     PARSE_ERRORS,
     MeshContents,
-    one_line,
-    read_bytes,
     triangulate_fans,
 )
 from unrender.shapes.files.ply import write_ply
