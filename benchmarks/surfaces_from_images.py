@@ -28,11 +28,12 @@ from unrender.evaluation.surfaces import (
     score_visible,
     silhouette_iou,
 )
+from unrender.geometry.paths import evenly
 from unrender.methods.presets import PRESETS
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
 from unrender.rendering.volume.surface_density import laplace_density, logistic_depth
-from unrender.report.pictures import Row, evenly, write_picture
+from unrender.report.pictures import Row, write_picture
 from unrender.report.plots import draw_curves
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.mesh import Mesh

@@ -12,6 +12,7 @@ from typing import Any
 from unrender.data.dataset import Dataset
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
+from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_picture, camera_view, point_cloud
 from unrender.report.page import (
@@ -28,10 +29,10 @@ from unrender.report.page import (
     video,
 )
 from unrender.report.sections import (
+    SHOWN_VIEWS,
     background_of,
     decibels,
     error_map,
-    evenly_spaced,
     flattened,
     pose_errors,
     training_curves,
@@ -155,7 +156,7 @@ def _duration(seconds: float) -> str:
 
 def _scene_section(outcome: Outcome) -> Fragment:
     fitted = outcome.fitted
-    indices = evenly_spaced(len(fitted.views))
+    indices = evenly(SHOWN_VIEWS, len(fitted.views))
     labels = view_labels(fitted.views, indices)
     quality = with_psnr(fitted, indices)
     cameras = fitted.views.cameras
@@ -209,7 +210,7 @@ def _directions(outcome: Outcome, folder: Path) -> Fragment:
 
 def _flow_section(outcome: Outcome) -> Fragment:
     ceiling, mean, sampled = outcome.ceiling, outcome.mean_start, outcome.sampled_start
-    indices = evenly_spaced(len(ceiling.views))
+    indices = evenly(SHOWN_VIEWS, len(ceiling.views))
     cameras = ceiling.views.cameras
     return section(
         "Poses → images",
@@ -282,7 +283,5 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, Cell, str]]:
 
 
 def _cell(value: object) -> Cell:
-    """Numbers as numbers and anything else as text; None is a metric that is undefined."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, int | float) else str(value)
+    """Numbers and undefined metrics as they are, and anything else as text."""
+    return value if value is None or isinstance(value, int | float) else str(value)

@@ -12,9 +12,9 @@ from unrender.data.views import Views
 from unrender.files import replacing
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
 from unrender.report.page import Cell, Fragment, Page, image_grid, paragraph, section, table
-from unrender.report.pictures import evenly
 from unrender.report.plots import PALETTE, STYLE
 from unrender.report.sections import view_labels
 

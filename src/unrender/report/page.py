@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import replacing
+from unrender.files import read_bytes, write_atomically
 from unrender.imaging.files import to_bytes
 from unrender.imaging.resize import area_average
 
@@ -44,8 +44,8 @@ class Fragment:
     markup: str
 
 
-Cell = str | int | float | Fragment
-"""Content of a table cell: text, a number or a fragment."""
+Cell = str | int | float | Fragment | None
+"""Content of a table cell: text, a number, a fragment, or None for what is unknown."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page atomically. Raises InputError if the path cannot be written."""
-        with replacing(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
+        write_atomically(path, self.html().encode())
 
 
 def group(*pieces: Fragment) -> Fragment:
@@ -116,6 +115,19 @@ def heading(text: str) -> Fragment:
 
 def paragraph(text: str) -> Fragment:
     return Fragment(f"<p>{escape(text)}</p>")
+
+
+def prose(text: str) -> Fragment:
+    """Paragraphs with blank lines between them, **bold** words, and lists of lines `- …`."""
+    marked = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text))
+    blocks: list[str] = []
+    for block in marked.split("\n\n"):
+        if block.startswith("- "):
+            items = "".join(f"<li>{item}</li>" for item in block[2:].split("\n- "))
+            blocks.append(f"<ul>{items}</ul>")
+        else:
+            blocks.append(f"<p>{block}</p>")
+    return Fragment("\n".join(blocks))
 
 
 def code(text: str) -> Fragment:
@@ -209,9 +221,10 @@ def png_uri(image: Float[Tensor, "height width 3"]) -> str:
     return _data_uri("image/png", buffer.getvalue())
 
 
-def figure(svg: Fragment, caption: str) -> Fragment:
-    """An SVG drawing with its caption."""
-    return Fragment(f"<figure>{svg.markup}<figcaption>{escape(caption)}</figcaption></figure>")
+def figure(content: Fragment, caption: str) -> Fragment:
+    """A drawing or images with their caption."""
+    caption = f"<figcaption>{escape(caption)}</figcaption>"
+    return Fragment(f"<figure>{content.markup}{caption}</figure>")
 
 
 def video(path: Path, caption: str, wide: bool = False) -> Fragment:
@@ -222,18 +235,7 @@ def video(path: Path, caption: str, wide: bool = False) -> Fragment:
     suffix = path.suffix.lower()
     if suffix not in _VIDEO_STARTS:
         raise InputError(f"{path}: is not a video for a page: give an .mp4 or a .gif file")
-    try:
-        size = path.stat().st_size
-        if size > MAX_VIDEO_BYTES:
-            raise InputError(
-                f"{path}: {size} bytes is too much for a page: give a video of at most "
-                f"{MAX_VIDEO_BYTES} bytes"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): give a video that exists"
-        ) from error
+    content = read_bytes(path, MAX_VIDEO_BYTES, "give a short video that exists")
     offset, start = _VIDEO_STARTS[suffix]
     if not content[offset:].startswith(start):
         raise InputError(f"{path}: is not a valid {suffix} file: create it again")
@@ -252,8 +254,10 @@ def _cell(value: Cell, right: bool) -> str:
     """A table cell; `right` if it is in a column of numbers."""
     if isinstance(value, Fragment):
         shown = value.markup
+    elif isinstance(value, int | float):
+        shown = number(value)
     else:
-        shown = escape(value) if isinstance(value, str) else number(value)
+        shown = "–" if value is None else escape(value)
     return f"<td{_NUMBER if right else ''}>{shown}</td>"
 
 

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
@@ -99,8 +98,3 @@ def _inches(text: str) -> float:
         if line.strip()
     ]
     return max(widths, default=0.0) / 72
-
-
-def evenly(count: int, total: int) -> list[int]:
-    """`count` evenly spaced indices below `total`."""
-    return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()

@@ -9,6 +9,7 @@ from unrender.evaluation.images import ImageScores
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.evaluation.scores import Scores
+from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
 from unrender.report.page import (
@@ -25,10 +26,10 @@ from unrender.report.page import (
     tiles,
 )
 from unrender.report.sections import (
+    SHOWN_VIEWS,
     background_of,
     decibels,
     error_map,
-    evenly_spaced,
     flattened,
     pose_errors,
     training_curves,
@@ -106,7 +107,7 @@ def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragm
 def _renders(images: ImageEvaluation | None) -> tuple[Fragment, ...]:
     if images is None:
         return ()
-    indices = evenly_spaced(len(images.views))
+    indices = evenly(SHOWN_VIEWS, len(images.views))
     labels = view_labels(images.views, indices)
     captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     shown = section(

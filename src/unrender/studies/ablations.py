@@ -15,8 +15,8 @@ from unrender.evaluation.images import score_images
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.imaging.resize import area_average
+from unrender.report.findings import Findings, Plot, Record, Table
 from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.studies.findings import Findings, Plot, Record, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 

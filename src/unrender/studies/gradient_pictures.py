@@ -8,9 +8,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from unrender.report.findings import Plot, Record, Strip
 from unrender.report.pictures import Row
 from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
-from unrender.studies.findings import Plot, Record, Strip
 from unrender.studies.gradient_scenes import PARAMETERS
 from unrender.studies.gradient_techniques import Truth
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.report.findings import Findings, Part, Plot, Record, Table
 from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
-from unrender.studies.findings import Findings, Part, Plot, Record, Table
 from unrender.studies.ntk_picture import picture_section
 from unrender.studies.study import Experiment
 from unrender.studies.tangent_kernel import (

@@ -15,11 +15,11 @@ from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell
+from unrender.geometry.paths import evenly, spherical_shell
 from unrender.geometry.poses import look_at, so3_exp
-from unrender.report.pictures import Row, evenly
+from unrender.report.findings import Findings, Plot, Record, Strip, Table
+from unrender.report.pictures import Row
 from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 

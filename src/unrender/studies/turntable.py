@@ -12,10 +12,9 @@ from torch import Tensor
 from unrender.api.pose import refine
 from unrender.evaluation.poses import score_poses
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import turntable
-from unrender.report.pictures import evenly
+from unrender.geometry.paths import evenly, turntable
+from unrender.report.findings import Findings, Plot, Strip, Table
 from unrender.report.plots import PALETTE, STYLE, draw_curves
-from unrender.studies.findings import Findings, Plot, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 
 EXAGGERATED = 10
