@@ -14,15 +14,22 @@ from pathlib import Path
 import matplotlib as mpl
 
 from unrender.files import make_folder, replacing
-from unrender.report.findings import Cell, Findings, Plot, Record, Strip, Table, write_csv
+from unrender.report.findings import (
+    PLOT_SIZE,
+    Cell,
+    Findings,
+    Plot,
+    Record,
+    Strip,
+    Table,
+    write_csv,
+)
 from unrender.report.pictures import draw_picture
 from unrender.report.plots import STYLE, resized
 from unrender.studies import STUDIES
 from unrender.studies.study import open_subject
 
 DOTS_AN_INCH = 200
-PLOT_SIZE = (6.4, 3.8)
-"""Size of a single plot in inches, with room for long labels in the legend."""
 
 
 def write_markdown(findings: Findings, folder: Path, name: str) -> None:
@@ -38,7 +45,8 @@ def write_markdown(findings: Findings, folder: Path, name: str) -> None:
             file = f"{name}-{part.name}.png"
             write_png(folder / file, part)
             lines += [f"![{part.caption}]({file})", "", f"*{part.caption}*", ""]
-    lines += [f"All measurements: [{name}.csv]({name}.csv). {findings.origin()}.", ""]
+    origin = "; ".join(f"{key}: {value}" for key, value in findings.origin().items())
+    lines += [f"All measurements: [{name}.csv]({name}.csv). {origin}.", ""]
     write_csv(folder / f"{name}.csv", findings.records)
     with replacing(folder / f"{name}.md") as temporary:
         temporary.write_text("\n".join(lines))

@@ -140,4 +140,4 @@ def test_tables_align_numbers_and_leave_out_what_is_unknown(tmp_path: Path) -> N
     assert '<td>b</td><td class="number">–</td>' in page
     assert "<p>A <strong>bold</strong> word.</p>" in page
     assert "<h2>More</h2><ul><li>one</li><li>&lt;two&gt;</li></ul>" in page
-    assert "seed: 0; commit" in page
+    assert "<td>seed</td><td>0</td>" in page

@@ -19,8 +19,11 @@ from unrender.report.page import (
     table,
 )
 from unrender.report.pictures import Row
-from unrender.report.plots import svg
+from unrender.report.plots import resized, svg
 from unrender.training.record import processor, provenance
+
+PLOT_SIZE = (6.4, 3.8)
+"""Size of a single plot in inches, with room for long labels in the legend."""
 
 Cell = str | float | int | None
 Record = Mapping[str, Cell]
@@ -81,22 +84,31 @@ class Findings:
                 found[-1][1].append(part)
         return [(title, parts) for title, parts in found if parts]
 
-    def origin(self) -> str:
-        """Settings, commit, processor and command of the measurement, in one line."""
+    def origin(self) -> dict[str, object]:
+        """The settings, and what else a reader needs to repeat the measurement."""
         made = provenance()
-        settings = [f"{key}: {value}" for key, value in self.settings.items()]
-        commit, command = f"commit {made['commit']}", str(made["command"])
-        return "; ".join([*settings, commit, processor(), command])
+        return {
+            **self.settings,
+            "commit": made["commit"],
+            "processor": processor(),
+            "command": made["command"],
+        }
 
 
 def write_findings(findings: Findings, folder: Path, name: str) -> Path:
     """Write NAME.html and NAME.csv into the folder; returns the page's path. InputError."""
     make_folder(folder)
     write_csv(folder / f"{name}.csv", findings.records)
-    pieces = [section(title, *map(_fragment, parts)) for title, parts in findings.sections()]
+    origin = [(key, str(value)) for key, value in findings.origin().items()]
     page = folder / f"{name}.html"
-    subtitle = f"All measurements are in {name}.csv beside this page. {findings.origin()}."
-    Page(findings.title, subtitle, tuple(pieces)).write(page)
+    Page(
+        findings.title,
+        f"All measurements are in {name}.csv beside this page.",
+        (
+            *(section(title, *map(_fragment, parts)) for title, parts in findings.sections()),
+            section("Settings", table(("setting", "value"), origin)),
+        ),
+    ).write(page)
     return page
 
 
@@ -106,7 +118,9 @@ def _fragment(part: Part) -> Fragment:
     if isinstance(part, Table):
         return table(list(part.rows[0]), [list(row.values()) for row in part.rows])
     if isinstance(part, Plot):
-        return figure(svg(part.drawing), part.caption)
+        single = len(part.drawing.axes) == 1
+        drawing = resized(part.drawing, *PLOT_SIZE) if single else part.drawing
+        return figure(svg(drawing), part.caption)
     heads = part.heads or [""] * len(part.rows[0][1])
     rows = [(label, images.cpu()) for label, images in part.rows]
     return figure(image_grid(rows, heads), part.caption)

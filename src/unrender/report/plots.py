@@ -57,7 +57,7 @@ DECADES_FOR_LOG = 1.5
 
 SIZE = (4.2, 3.0)
 """Width and height of a plot in inches: its text stays legible at the width of a phone."""
-PIXELS, LEAST_PIXELS = 107, 60
+PIXELS, LEAST_PIXELS = 107, 57
 """Pixels on a page for each inch of a plot, at most and at least."""
 MARGIN, LETTER, HANDLE, MAX_COLUMNS = 0.6, 0.075, 5, 3
 """Legend: inches beside the axes and per letter, letters of a handle, and most columns."""

@@ -7,6 +7,10 @@ colors but are not supported are rejected: skins, strips, sparse or compressed d
 textures. Animations, morph targets and transparency are ignored: the mesh is in its rest pose,
 and opaque.
 
+trimesh finds the same triangles in files without such features. It is not used, because it
+reads the others without a word: skins, sparse data, required extensions, transformed textures,
+and indices beyond the vertices.
+
 Khronos Group, "glTF 2.0 Specification".
 """
 
@@ -17,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -72,7 +77,7 @@ class _File:
         """The bytes of a data URI or of a file beside this one."""
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition("base64,")[2], validate=True)
-        return read_bytes(sibling_file(self.path, uri.replace("%20", " ")))
+        return read_bytes(sibling_file(self.path, unquote(uri)))
 
     def view(self, index: Any) -> tuple[bytes, Any]:
         """The bytes of a buffer view, and its stride in bytes; 0 if it has none."""

@@ -1,7 +1,8 @@
 """Mesh formats without materials: PLY, STL and OFF.
 
-PLY and STL are parsed by trimesh. Face colors of OFF and colors of STL, for which there is no
-agreed encoding, are ignored.
+PLY and STL are parsed by trimesh. Its reader of OFF is not used, because it ignores missing
+faces and corners and does not keep the order of polygons. Face colors of OFF and colors of STL,
+for which there is no agreed encoding, are ignored.
 """
 
 import io
