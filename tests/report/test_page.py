@@ -22,7 +22,6 @@ from unrender.report.page import (
     code,
     collapsible,
     figure,
-    heading,
     image_grid,
     number,
     paragraph,
@@ -101,7 +100,6 @@ def everything(tmp_path: Path) -> Page:
             tiles([("30 dB", "scene", "PSNR")]),
             section(
                 "Things",
-                heading("A heading"),
                 paragraph("Words."),
                 image_grid([("truth", images[:2])], ["view 0", "view 1"]),
                 beside(figure(plot, "One."), figure(plot, "The same once more.")),
@@ -141,7 +139,6 @@ def test_the_same_pieces_make_the_same_page(tmp_path: Path) -> None:
     "piece",
     [
         section(EVIL),
-        heading(EVIL),
         paragraph(EVIL),
         code(EVIL),
         collapsible(EVIL),

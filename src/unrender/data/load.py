@@ -14,7 +14,6 @@ from unrender.data.formats.blender import (
     HOLD_OUT_EVERY,
     hold_out,
     load_blender,
-    load_blender_views,
 )
 from unrender.data.formats.co3d import load_co3d
 from unrender.data.formats.colmap import find_colmap, load_colmap
@@ -216,18 +215,6 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
         raise InputError(f"--ball {ball}: no camera sees any of it: check its center and unit")
     return replace(views, ball=torch.tensor(ball))
-
-
-def load_views(source: str | Path, background: Background = "auto") -> Views:
-    """Load all views of an .npz or json file, else the training views. Raises InputError."""
-    path = _path(source)
-    if path is None:
-        return make_scene(str(source)).train
-    if path.suffix == ".npz":
-        return load_npz(path, background)
-    if _is_blender(path):
-        return load_blender_views(path, background)
-    return recognize(path).load(path, LoadOptions(background)).train
 
 
 def _path(source: str | Path) -> Path | None:

@@ -264,12 +264,3 @@ class Views:
         if not self.has_alpha:
             color = torch.cat([color, torch.ones_like(color[:, :1])], dim=-1)
         return PixelBatch(rays, color)
-
-    def sample_images(
-        self, count: int, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "count"], Float[Tensor, "count height width channels"]]:
-        """Indices and pixels of images sampled with replacement."""
-        index = torch.randint(
-            len(self), (count,), generator=generator, device=generator.device
-        ).to(self.images.device)
-        return index, self.images[index]

@@ -108,11 +108,6 @@ def section(title: str, *pieces: Fragment) -> Fragment:
     return Fragment(f"<section><h2>{escape(title)}</h2>{group(*pieces).markup}</section>")
 
 
-def heading(text: str) -> Fragment:
-    """A title within a section."""
-    return Fragment(f"<h3>{escape(text)}</h3>")
-
-
 def paragraph(text: str) -> Fragment:
     return Fragment(f"<p>{escape(text)}</p>")
 

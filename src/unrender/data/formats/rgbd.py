@@ -23,7 +23,7 @@ from unrender.data.photographs import ENDINGS, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import check_file, finite_number, read_json_object, read_text
+from unrender.files import finite_number, read_json_object, read_text
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import read_uint16
 from unrender.rendering.renderer import pixel_grid
@@ -46,19 +46,6 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     matrix, width, height = _intrinsics(lenses[0])
     cameras = Cameras(poses, matrix.expand(len(poses), 3, 3), width, height)
     return _views(str(path), cameras, colors, depths, depth_scale)
-
-
-def read_frame(
-    color: Path, depth: Path, intrinsics: Float[Tensor, "3 3"], depth_scale: float
-) -> Views:
-    """One color and depth image of a camera at the origin, with depths along the ray.
-
-    `intrinsics` follow this library's convention, pixel centers at +0.5. Raises InputError.
-    """
-    check_file(color)
-    height, width = read_uint16(depth).shape
-    cameras = Cameras(torch.eye(4)[None, :3], intrinsics[None].float(), width, height)
-    return _views(str(color.parent), cameras, [color], [depth], depth_scale)
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
