@@ -11,8 +11,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-
 from unrender.files import make_folder, replacing
 from unrender.report.findings import (
     PLOT_SIZE,
@@ -24,12 +22,10 @@ from unrender.report.findings import (
     Table,
     write_csv,
 )
-from unrender.report.pictures import draw_picture
-from unrender.report.plots import STYLE, resized
+from unrender.report.pictures import draw_picture, write_png
+from unrender.report.plots import resized
 from unrender.studies import STUDIES
 from unrender.studies.study import open_subject
-
-DOTS_AN_INCH = 200
 
 
 def write_markdown(findings: Findings, folder: Path, name: str) -> None:
@@ -43,7 +39,7 @@ def write_markdown(findings: Findings, folder: Path, name: str) -> None:
             lines += [*markdown_table(part.rows), ""]
         else:
             file = f"{name}-{part.name}.png"
-            write_png(folder / file, part)
+            write_part(folder / file, part)
             lines += [f"![{part.caption}]({file})", "", f"*{part.caption}*", ""]
     origin = "; ".join(f"{key}: {value}" for key, value in findings.origin().items())
     lines += [f"All measurements: [{name}.csv]({name}.csv). {origin}.", ""]
@@ -52,15 +48,14 @@ def write_markdown(findings: Findings, folder: Path, name: str) -> None:
         temporary.write_text("\n".join(lines))
 
 
-def write_png(path: Path, part: Plot | Strip) -> None:
+def write_part(path: Path, part: Plot | Strip) -> None:
     """Write a plot, or a strip of images, as it is in the docs."""
     if isinstance(part, Strip):
         drawing = draw_picture(part.rows, part.heads)
     else:
         single = len(part.drawing.axes) == 1
         drawing = resized(part.drawing, *PLOT_SIZE) if single else part.drawing
-    with replacing(path) as temporary, mpl.rc_context(STYLE):
-        drawing.savefig(temporary, format="png", dpi=DOTS_AN_INCH, facecolor="white")
+    write_png(path, drawing)
 
 
 def markdown_table(rows: Sequence[Record]) -> list[str]:

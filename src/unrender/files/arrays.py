@@ -69,13 +69,14 @@ def array_names(path: Path) -> list[str]:
 def read_arrays(
     path: Path,
     names: tuple[str, ...],
-    check: Callable[[Path, dict[str, Header]], None],
+    check: Callable[[Path, dict[str, Header]], None] | None = None,
     optional: tuple[str, ...] = (),
 ) -> dict[str, Array]:
     """Read numeric arrays of an .npz file by name.
 
     Before anything is allocated, every header is compared with the sizes in the archive, and
-    all headers are passed to `check`, which raises InputError if they are invalid.
+    all headers are passed to `check`, which raises InputError if they are invalid. InputError
+    also for a missing array; those that are `optional` may be missing.
     """
     with _archive(path) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -88,7 +89,8 @@ def read_arrays(
                 )
             with archive.open(info) as stream:
                 headers[name] = _header(f"{path}: `{name}`", stream, info.file_size)
-        check(path, headers)
+        if check is not None:
+            check(path, headers)
         arrays: dict[str, Array] = {}
         for name in headers:
             with archive.open(f"{name}.npy") as stream:

@@ -12,7 +12,6 @@ from typing import Any
 from unrender.data.dataset import Dataset
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
-from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_picture, camera_view, point_cloud
 from unrender.report.page import (
@@ -22,22 +21,18 @@ from unrender.report.page import (
     beside,
     collapsible,
     figure_table,
-    image_grid,
     paragraph,
     section,
     tiles,
     video,
 )
 from unrender.report.sections import (
-    SHOWN_VIEWS,
     background_of,
     decibels,
-    error_map,
     flattened,
     pose_errors,
     training_curves,
-    view_labels,
-    with_psnr,
+    view_grid,
 )
 from unrender.training.metrics import read_metrics
 
@@ -156,9 +151,6 @@ def _duration(seconds: float) -> str:
 
 def _scene_section(outcome: Outcome) -> Fragment:
     fitted = outcome.fitted
-    indices = evenly(SHOWN_VIEWS, len(fitted.views))
-    labels = view_labels(fitted.views, indices)
-    quality = with_psnr(fitted, indices)
     cameras = fitted.views.cameras
     return section(
         "Images → scene",
@@ -170,14 +162,7 @@ def _scene_section(outcome: Outcome) -> Fragment:
             f"{background_of(fitted)}. The number above each view is its PSNR; white in the "
             "last row means no error."
         ),
-        image_grid(
-            [
-                ("ground truth", fitted.truth[indices].cpu()),
-                ("fitted scene", fitted.rendered[indices].cpu()),
-                ("error ×5", error_map(fitted, indices).cpu()),
-            ],
-            [f"{label}\n{psnr}" for label, psnr in zip(labels, quality, strict=True)],
-        ),
+        view_grid(fitted, {"fitted scene": fitted.rendered}, error=True),
     )
 
 
@@ -210,7 +195,6 @@ def _directions(outcome: Outcome, folder: Path) -> Fragment:
 
 def _flow_section(outcome: Outcome) -> Fragment:
     ceiling, mean, sampled = outcome.ceiling, outcome.mean_start, outcome.sampled_start
-    indices = evenly(SHOWN_VIEWS, len(ceiling.views))
     cameras = ceiling.views.cameras
     return section(
         "Poses → images",
@@ -223,19 +207,13 @@ def _flow_section(outcome: Outcome) -> Fragment:
             f"reaches {ceiling.scores.mean_psnr:.2f} dB at this image size. "
             "The number above each view is the PSNR of the flow without noise."
         ),
-        image_grid(
-            [
-                ("ground truth", ceiling.truth[indices].cpu()),
-                ("fitted scene", ceiling.rendered[indices].cpu()),
-                ("flow, no noise", mean.rendered[indices].cpu()),
-                ("flow, with noise", sampled.rendered[indices].cpu()),
-            ],
-            [
-                f"{label}\n{psnr}"
-                for label, psnr in zip(
-                    view_labels(ceiling.views, indices), with_psnr(mean, indices), strict=True
-                )
-            ],
+        view_grid(
+            mean,
+            {
+                "fitted scene": ceiling.rendered,
+                "flow, no noise": mean.rendered,
+                "flow, with noise": sampled.rendered,
+            },
         ),
     )
 

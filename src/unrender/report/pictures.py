@@ -29,7 +29,11 @@ def write_picture(
     path: Path, rows: Sequence[Row], dots_an_inch: int = 200, heads: Sequence[str] = ()
 ) -> None:
     """Write the figure of `draw_picture` as a PNG, atomically."""
-    figure = draw_picture(rows, heads)
+    write_png(path, draw_picture(rows, heads), dots_an_inch)
+
+
+def write_png(path: Path, figure: Figure, dots_an_inch: int = 200) -> None:
+    """Write a figure as a PNG on white, atomically."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dots_an_inch, facecolor="white")
 

@@ -7,7 +7,8 @@ variables, so that one drawing works in light and dark mode.
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -174,6 +175,20 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y_label)
     axes.tick_params(length=0, pad=5)
     return drawing, axes
+
+
+@contextmanager
+def panels(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> Generator[tuple[Figure, Any]]:
+    """A figure of this size in inches with a grid of axes, for a block that draws in them.
+
+    `options` are those of `Figure.subplots`; without `gridspec_kw` the plots fill the figure.
+    """
+    with mpl.rc_context(STYLE):
+        layout = None if "gridspec_kw" in options else "constrained"
+        figure = Figure(figsize=(width, height), layout=layout)
+        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def resized(drawing: Figure, width: float, height: float) -> Figure:

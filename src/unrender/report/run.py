@@ -9,7 +9,6 @@ from unrender.evaluation.images import ImageScores
 from unrender.evaluation.poses import PoseScores
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.evaluation.scores import Scores
-from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.cameras3d import CameraSet, camera_view, point_cloud
 from unrender.report.page import (
@@ -19,22 +18,19 @@ from unrender.report.page import (
     code,
     collapsible,
     figure_table,
-    image_grid,
     paragraph,
     section,
     table,
     tiles,
 )
 from unrender.report.sections import (
-    SHOWN_VIEWS,
     background_of,
     decibels,
-    error_map,
     flattened,
     pose_errors,
     training_curves,
+    view_grid,
     view_labels,
-    with_psnr,
 )
 from unrender.training.metrics import Entry
 from unrender.training.record import Record
@@ -107,22 +103,12 @@ def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragm
 def _renders(images: ImageEvaluation | None) -> tuple[Fragment, ...]:
     if images is None:
         return ()
-    indices = evenly(SHOWN_VIEWS, len(images.views))
-    labels = view_labels(images.views, indices)
-    captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     shown = section(
         "Renders and ground truth",
         paragraph(
             "The number above each view is its PSNR; white in the last row means no error."
         ),
-        image_grid(
-            [
-                ("ground truth", images.truth[indices].cpu()),
-                ("render", images.rendered[indices].cpu()),
-                ("error ×5", error_map(images, indices).cpu()),
-            ],
-            captions,
-        ),
+        view_grid(images, {"render": images.rendered}, error=True),
     )
     return (shown,)
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
+from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
-from unrender.report.page import Fragment, beside, figure, paragraph
+from unrender.report.page import Fragment, beside, figure, image_grid, paragraph
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter, svg
 from unrender.training.metrics import Entry, columns
 
@@ -33,11 +34,6 @@ def background_of(evaluation: ImageEvaluation) -> str:
     return f"the background of the images (RGB {evaluation.background})"
 
 
-def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
-    """The PSNR of single views as text."""
-    return [decibels(evaluation.scores.psnr[i].item()) for i in indices]
-
-
 def decibels(psnr: float) -> str:
     return "no error" if psnr == math.inf else f"{psnr:.1f} dB"
 
@@ -49,6 +45,27 @@ def error_map(
     difference = (evaluation.rendered[indices] - evaluation.truth[indices]).abs()
     error = difference.mean(dim=-1, keepdim=True).expand_as(difference)
     return (1 - ERROR_GAIN * error).clamp(0, 1)
+
+
+def view_grid(
+    measured: ImageEvaluation,
+    versions: Mapping[str, Float[Tensor, "views height width 3"]],
+    error: bool = False,
+) -> Fragment:
+    """Some of the test views: the ground truth, a row for each version, and the error.
+
+    The number above each view is its PSNR as `measured`.
+    """
+    indices = evenly(SHOWN_VIEWS, len(measured.views))
+    labels = view_labels(measured.views, indices)
+    psnr = [decibels(value) for value in measured.scores.psnr[indices].tolist()]
+    rows = [(name, images[indices].cpu()) for name, images in versions.items()]
+    if error:
+        rows.append(("error ×5", error_map(measured, indices).cpu()))
+    return image_grid(
+        [("ground truth", measured.truth[indices].cpu()), *rows],
+        [f"{label}\n{text}" for label, text in zip(labels, psnr, strict=True)],
+    )
 
 
 def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:

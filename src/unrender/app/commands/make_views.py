@@ -17,12 +17,8 @@ def make_views(
     count: int = 2000,
     size: int = 32,
     supersample: int = 3,
-    radius: Annotated[
-        tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
-    ] = None,
-    elevation: Annotated[
-        tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
-    ] = None,
+    radius: Range = None,
+    elevation: Range = None,
     roll: Annotated[float, Words(metavar="DEGREES", box="cameras")] = 0.0,
     look_at_jitter: Annotated[float, Words(metavar="RADIUS", box="cameras")] = 0.0,
     seed: int = 0,
