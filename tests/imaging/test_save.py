@@ -8,11 +8,10 @@ from PIL import Image
 
 from unrender.errors import InputError
 from unrender.files import check_target, make_folder
-from unrender.imaging.files import read_image
+from unrender.imaging.files import png_bytes, read_image
 from unrender.imaging.save import (
     SHEET_IMAGES,
     contact_sheet,
-    png_bytes,
     save_images,
     show_image,
 )

@@ -13,8 +13,9 @@ from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice
 from unrender.imaging.color import Color, as_color, matte
+from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
-from unrender.imaging.save import contact_sheet, png_bytes, show_image
+from unrender.imaging.save import contact_sheet, show_image
 
 
 @dataclass(frozen=True)

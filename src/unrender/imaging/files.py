@@ -26,6 +26,11 @@ from unrender.imaging.color import premultiply
 MAX_PIXELS = 64_000_000
 """Larger images are rejected before they are decoded."""
 
+STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Formats that are written, by the ending."""
+QUALITY = 95
+"""Compression quality of JPEG and WebP."""
+
 # Only formats that Pillow decodes itself; for some others it starts external programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
@@ -144,10 +149,27 @@ def to_bytes(image: Float[Tensor, "*batch channels"]) -> UInt8[Tensor, "*batch c
     return (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
+def png_bytes(image: Float[Tensor, "height width channels"], optimize: bool = False) -> bytes:
+    """An image in [0, 1] as a PNG file; `optimize` takes longer for a smaller file."""
+    stream = BytesIO()
+    Image.fromarray(to_bytes(image).numpy()).save(stream, "PNG", optimize=optimize)
+    return stream.getvalue()
+
+
 def write_image(path: Path, image: Float[Tensor, "height width channels"]) -> None:
-    """Write RGB or straight RGBA in [0, 1] as an 8-bit PNG, atomically."""
-    if path.suffix.lower() != ".png":
-        raise InputError(f"{path}: images are written as .png; change the file extension")
+    """Write RGB or straight RGBA in [0, 1] as the ending says, atomically, with 8 bits.
+
+    JPEG and WebP are without alpha. InputError for other endings than STILLS.
+    """
+    kind = STILLS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f"{path}: images are written as {', '.join(STILLS)}; change the ending"
+        )
     assert image.shape[-1] in {3, 4}, f"images have 3 or 4 channels, not {image.shape[-1]}"
+    pixels = Image.fromarray(to_bytes(image).numpy())
     with replacing(path) as temporary:
-        Image.fromarray(to_bytes(image).numpy()).save(temporary, format="PNG")
+        if kind == "PNG":
+            pixels.save(temporary, kind)
+        else:
+            pixels.convert("RGB").save(temporary, kind, quality=QUALITY)

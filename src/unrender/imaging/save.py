@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import check_target, make_folder, replacing
-from unrender.imaging.files import to_bytes
+from unrender.files import check_target, make_folder
+from unrender.imaging.files import STILLS, png_bytes, to_bytes, write_image
 from unrender.imaging.video import write_video
 
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 VIDEOS = (".mp4", ".gif")
-QUALITY = 95
-"""Compression quality of JPEG and WebP."""
 SHEET_IMAGES = 12
 SHEET_PIXELS = 1024
 SMALL_SHEET = 480
@@ -55,21 +51,8 @@ def save_images(
         files = [path.with_name(f"{path.stem}_{k:04d}{suffix}") for k in range(len(images))]
     check_target(files[0])
     for file, image in zip(files, images, strict=True):
-        pixels = Image.fromarray(to_bytes(image).numpy())
-        kind = STILLS[file.suffix.lower()]
-        with replacing(file) as temporary:
-            if kind == "PNG":
-                pixels.save(temporary, kind)
-            else:
-                pixels.convert("RGB").save(temporary, kind, quality=QUALITY)
+        write_image(file, image)
     return files
-
-
-def png_bytes(image: Float[Tensor, "height width channels"]) -> bytes:
-    """An image in [0, 1] as a PNG file."""
-    stream = BytesIO()
-    Image.fromarray(to_bytes(image).numpy()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def contact_sheet(

@@ -15,9 +15,9 @@ from unrender.files.arrays import write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.color import Color, as_color
+from unrender.imaging.files import png_bytes
 from unrender.imaging.save import (
     contact_sheet,
-    png_bytes,
     save_images,
     show_image,
 )

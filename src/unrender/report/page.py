@@ -7,7 +7,6 @@ content security policy forbids the browser to fetch anything else.
 
 import base64
 import hashlib
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -18,12 +17,11 @@ from itertools import count
 from pathlib import Path
 
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.files import read_bytes, write_atomically
-from unrender.imaging.files import to_bytes
+from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
 
 MAX_IMAGE_SIDE = 400
@@ -211,9 +209,7 @@ def png_uri(image: Float[Tensor, "height width 3"]) -> str:
     if scale < 1:
         smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = area_average(image[None], *smaller)[0]
-    buffer = io.BytesIO()
-    Image.fromarray(to_bytes(image).numpy()).save(buffer, "PNG", optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
+    return _data_uri("image/png", png_bytes(image, optimize=True))
 
 
 def figure(content: Fragment, caption: str) -> Fragment:
