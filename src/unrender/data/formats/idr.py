@@ -37,10 +37,7 @@ def load_idr(path: Path) -> Views:
     if file is None:
         raise InputError(f"{path}: has neither {' nor '.join(FILES)}: give an IDR folder")
     world, scale = read_idr_matrices(file)
-    folder = path / "image"
-    if not folder.is_dir():
-        raise InputError(f"{path}: has no folder `image`: add the images")
-    photographs = list_photographs(folder)
+    photographs = list_photographs(path / "image")
     if len(photographs) != len(world):
         raise InputError(
             f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import ENDINGS, opaque, read_photographs
+from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -31,7 +31,7 @@ from unrender.rendering.renderer import pixel_grid
 
 def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     """All frames of a folder, opaque, with depths along the ray. Raises InputError."""
-    colors, depths = _images(path / "color"), _images(path / "depth")
+    colors, depths = (list_photographs(path / name) for name in ("color", "depth"))
     poses = read_trajectory(path / "trajectory.log")
     if not len(colors) == len(depths) == len(poses):
         raise InputError(
@@ -111,12 +111,6 @@ def _views(
         names=tuple(path.name for path in colors),
         depths=ray_distances(cameras, torch.stack(maps)),
     )
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; a scan needs color/ and depth/")
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
 
 
 def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
