@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import mean
 
 import record
+import study_pages
 
-from unrender.studies.findings import Findings, write_findings
+from unrender.report.findings import Findings
 from unrender.studies.gradients import Gradients
 from unrender.studies.inverse_problems import InverseProblems
 
@@ -33,7 +34,7 @@ def gradient_figures(
     }
     if pages is not None:
         for name, findings in found.items():
-            write_findings(findings, pages, name)
+            study_pages.write_markdown(findings, pages, name)
     return _errors(found["gradients"]) | _solved(found["inverse-problems"])
 
 

@@ -32,7 +32,7 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.files import replacing
 from unrender.methods.presets import find_preset
-from unrender.report.plots import draw_curves, resized
+from unrender.report.plots import resized
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"

@@ -28,13 +28,14 @@ from unrender.evaluation.surfaces import (
     score_visible,
     silhouette_iou,
 )
+from unrender.geometry.paths import evenly
 from unrender.methods.neus import logistic_depth
 from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import laplace_density
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.shapes import shape_renderer
 from unrender.rendering.volume.compositing import depth_weights
-from unrender.report.pictures import Row, evenly, write_picture
+from unrender.report.pictures import Row, write_picture
 from unrender.report.plots import draw_curves
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.mesh import Mesh

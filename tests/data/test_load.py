@@ -9,7 +9,7 @@ from unrender.data import load
 from unrender.data.builtin import make_scene
 from unrender.data.formats.blender import write_blender
 from unrender.data.formats.npz import save_npz
-from unrender.data.load import load_dataset, load_views
+from unrender.data.load import load_dataset
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -25,14 +25,12 @@ def test_npz_holds_out_every_tenth(tmp_path: Path):
     save_npz(tmp_path / "set.npz", views())
     scene = load_dataset(str(tmp_path / "set.npz"))
     assert (scene.name, len(scene.train), len(scene.test)) == ("set", 10, 2)
-    assert len(load_views(str(tmp_path / "set.npz"))) == 12
 
 
 def test_folders(tmp_path: Path):
     write_blender(tmp_path / "scene", views())
     scene = load_dataset(str(tmp_path / "scene"))
     assert (scene.name, len(scene.train), len(scene.test)) == ("scene", 10, 2)
-    assert len(load_views(str(tmp_path / "scene"))) == 12
 
 
 def test_built_in_scenes_give_way_to_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -42,7 +40,6 @@ def test_built_in_scenes_give_way_to_paths(tmp_path: Path, monkeypatch: pytest.M
         load, "make_scene", lambda name, light="direct": make_scene(name, 8, 3, 2, 1, light)
     )
     assert len(load_dataset("chair").train) == 3
-    assert len(load_views("chair")) == 3
     write_blender(tmp_path / "chair", views())
     assert len(load_dataset("chair").train) == 10
 
@@ -51,4 +48,4 @@ def test_unknown_sources_name_the_choices():
     with pytest.raises(InputError, match="bricks, chair, hotdog"):
         load_dataset("teapot")
     with pytest.raises(InputError, match=r"absent\.npz"):
-        load_views("absent.npz")
+        load_dataset("absent.npz")

@@ -88,7 +88,7 @@ def test_what_is_refused(metric: LPIPS, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         LPIPS.read(tmp_path / "absent.safetensors")
     (tmp_path / "text.safetensors").write_text("weights")
-    with pytest.raises(InputError, match="not a safetensors file"):
+    with pytest.raises(InputError, match=r"cannot be read as \.safetensors"):
         LPIPS.read(tmp_path / "text.safetensors")
     few = {name: t for name, t in metric.tensors.items() if name != "lin3.model.1.weight"}
     save_file(few, tmp_path / "few.safetensors")

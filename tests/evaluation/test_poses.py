@@ -12,7 +12,6 @@ from torch import Tensor
 from unrender.evaluation.poses import (
     PoseScores,
     rank_correlation,
-    score_expected_errors,
     score_poses,
 )
 from unrender.geometry.cameras import Cameras
@@ -128,12 +127,3 @@ def test_rank_correlation_sees_order_alone() -> None:
 )
 def test_rank_correlation_may_be_undefined(expected: list[float], actual: list[float]) -> None:
     assert math.isnan(rank_correlation(torch.tensor(expected), torch.tensor(actual)))
-
-
-def test_expected_errors_are_scored_by_order_and_by_size() -> None:
-    scores = score_expected_errors(
-        torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 3.0, 7.0, 9.0])
-    )
-    assert scores.rank_correlation == pytest.approx(1)
-    assert scores.within_expected == 0.25
-    assert scores.within_twice_expected == 0.5

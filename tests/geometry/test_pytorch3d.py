@@ -1,7 +1,5 @@
 """PyTorch3D's cameras: both conventions project points to the same pixels."""
 
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,11 +7,9 @@ from hypothesis import strategies as st
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.poses import look_at, se3_exp, so3_exp
+from unrender.geometry.poses import se3_exp, so3_exp
 from unrender.geometry.pytorch3d import (
-    from_field_of_view,
     from_pytorch3d,
-    look_at_view_transform,
     ndc_from_pixels,
     pixels_from_ndc,
     to_pytorch3d,
@@ -193,56 +189,6 @@ def test_figures_of_opencv_itself(
     torch.testing.assert_close(
         pixels_from_ndc(ndc, int(width), int(height)), pixels, atol=1e-4, rtol=0
     )
-
-
-@pytest.mark.parametrize(("width", "height"), SIZES)
-def test_a_field_of_view_is_across_the_shorter_side(width: int, height: int) -> None:
-    eye, zero = torch.eye(3)[None], torch.zeros(1, 3)
-    cameras = from_field_of_view(eye, zero, torch.tensor([math.radians(60)]), width, height)
-    middle = torch.tensor([[width / 2, height / 2]])
-    half = min(width, height) / 2
-    ends = middle + torch.tensor([[0, half], [half, 0]])
-    rays = cameras.rays(torch.zeros(3, dtype=torch.long), torch.cat([middle, ends]))
-    angles = (rays.directions[1:] @ rays.directions[0]).acos().rad2deg()
-    torch.testing.assert_close(angles, torch.full((2,), 30.0))
-    # x to the left, y up: what is at +x of the camera is on the image's left.
-    pixel, _ = cameras.project(torch.tensor([0]), torch.tensor([[0.1, 0.1, 1.0]]))
-    assert bool((pixel < middle).all())
-
-
-def test_cameras_around_a_point() -> None:
-    distance = torch.tensor([2.7, 3.0, 1.0, 2.0, 2.0])
-    elevation = torch.tensor([0.0, 30.0, -45.0, 90.0, -90.0]).deg2rad()
-    azimuth = torch.tensor([0.0, 90.0, 200.0, 0.0, 0.0]).deg2rad()
-    rotation, translation = look_at_view_transform(distance, elevation, azimuth)
-    # In front of everything, PyTorch3D's first example: R mirrors x and z, T is the distance.
-    torch.testing.assert_close(rotation[0], torch.diag(torch.tensor([-1.0, 1.0, -1.0])))
-    torch.testing.assert_close(translation[0], torch.tensor([0.0, 0.0, 2.7]))
-    identity = torch.eye(3).expand(5, 3, 3)
-    torch.testing.assert_close(rotation.mT @ rotation, identity, atol=1e-6, rtol=0)
-    torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(5))
-    # The origin is straight ahead, at the distance.
-    ahead = torch.stack([torch.zeros(5), torch.zeros(5), distance], dim=1)
-    torch.testing.assert_close(translation, ahead, atol=1e-6, rtol=0)
-    focal = torch.full((5, 2), 2.0)
-    cameras = from_pytorch3d(rotation, translation, focal, torch.zeros(5, 2), 64, 64)
-    up = torch.tensor([0.0, 1.0, 0.0])
-    ours = look_at(cameras.centers[:3], torch.zeros(3, 3), up)
-    torch.testing.assert_close(cameras.world_from_camera[:3], ours, atol=1e-6, rtol=0)
-    expected = torch.tensor([3 * math.cos(math.pi / 6), 1.5, 0.0])
-    torch.testing.assert_close(cameras.centers[1], expected, atol=1e-6, rtol=0)
-
-
-def test_cameras_around_another_point_and_up() -> None:
-    at, up = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 0.0, 1.0])
-    angles = torch.tensor([0.3, 1.2])
-    rotation, translation = look_at_view_transform(
-        torch.tensor([2.0, 4.0]), angles, angles, at, up
-    )
-    local = at @ rotation + translation
-    torch.testing.assert_close(local[:, 2], torch.tensor([2.0, 4.0]))
-    # The image's up is as near to `up` as can be: its left is level.
-    torch.testing.assert_close(rotation[:, 2, 0], torch.zeros(2), atol=1e-6, rtol=0)
 
 
 def test_skew_is_refused() -> None:

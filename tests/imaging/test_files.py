@@ -14,7 +14,8 @@ from PIL import Image
 
 from unrender.errors import InputError
 from unrender.files import replacing
-from unrender.imaging.files import image_header, read_image, read_rgba, write_image, write_video
+from unrender.imaging.files import image_header, read_image, read_rgba, write_image
+from unrender.imaging.video import write_video
 
 
 def random_image(height: int, width: int, channels: int) -> torch.Tensor:
@@ -130,7 +131,7 @@ def test_truncated_images_are_refused(tmp_path: Path):
         with pytest.raises(InputError, match=name) as caught:
             read_image(tmp_path / name)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="no such image"):
+    with pytest.raises(InputError, match="no such file"):
         read_image(tmp_path / "absent.png")
 
 

@@ -7,13 +7,11 @@ import torch
 from PIL import Image
 
 from unrender.errors import InputError
-from unrender.imaging.files import read_image
+from unrender.files import check_target, make_folder
+from unrender.imaging.files import png_bytes, read_image
 from unrender.imaging.save import (
     SHEET_IMAGES,
-    check_folder,
     contact_sheet,
-    make_folder,
-    png_bytes,
     save_images,
     show_image,
 )
@@ -121,9 +119,9 @@ def test_what_was_there_survives_a_failure(
 
 
 def test_folders_are_checked_before_the_work(tmp_path: Path) -> None:
-    check_folder(tmp_path / "a.png")
+    check_target(tmp_path / "a.png")
     with pytest.raises(InputError, match="not a writable folder"):
-        check_folder(tmp_path / "absent" / "a.png")
+        check_target(tmp_path / "absent" / "a.png")
     make_folder(tmp_path / "one" / "two")
     make_folder(tmp_path / "one" / "two")
     (tmp_path / "file").write_text("")

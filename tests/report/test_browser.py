@@ -11,7 +11,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.report.cameras3d import CameraSet, camera_view
 from unrender.report.page import Page, figure, image_grid, section
-from unrender.report.plots import curves
+from unrender.report.plots import draw_curves, svg
 
 Opened = Callable[[Path], str]
 
@@ -29,7 +29,7 @@ def report() -> Page:
                 "Cameras",
                 camera_view(sets, caption="Cameras."),
                 image_grid([("truth", torch.rand(2, 8, 8, 3))], ["view 0", "view 1"]),
-                figure(curves({"loss": ([0, 1], [1, 2])}, "s", "loss"), "Loss."),
+                figure(svg(draw_curves({"loss": ([0, 1], [1, 2])}, "s", "loss")), "Loss."),
             ),
         ),
     )

@@ -21,7 +21,7 @@ from unrender.evaluation.renders import WHITE, ImageEvaluation
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import compose, se3_exp
-from unrender.imaging.files import write_video
+from unrender.imaging.video import write_video
 from unrender.rendering.renderer import PoseEstimate, Rendering
 from unrender.report.demo import MEANING, Outcome, write_report
 from unrender.report.run import write_run_report

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 import torch
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
-from unrender.report.plots import draw_curves
+from unrender.report.findings import Plot, Record
+from unrender.report.plots import STYLE, draw_curves
 from unrender.studies import ablations, robustness
-from unrender.studies.findings import Findings, Plot, Record, write_findings
 from unrender.studies.gradient_pictures import width_and_cost
 from unrender.studies.turntable import draw_paths
 
@@ -19,8 +20,10 @@ Cropped = Callable[[Path], bool]
 
 
 def written(plot: Plot, folder: Path) -> Path:
-    write_findings(Findings("Title", [plot], [], {}), folder, "study")
-    return folder / f"study-{plot.name}.png"
+    path = folder / f"{plot.name}.png"
+    with mpl.rc_context(STYLE):
+        plot.drawing.savefig(path, dpi=200, facecolor="white")
+    return path
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -68,7 +68,7 @@ def test_the_command_writes_a_page(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_bad_input_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="change --out"):
+    with pytest.raises(InputError, match="change the ending"):
         show_spectrum(tmp_path / "page.png")
     with pytest.raises(InputError, match="--size 2"):
         show_spectrum(tmp_path / "page.html", size=2)

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_distance
+from unrender.report.findings import Findings, Table, write_findings
 from unrender.studies import STUDIES, write_study
 from unrender.studies.ablations import VARIANTS, Ablations
-from unrender.studies.findings import Findings, Table, markdown_table, write_findings
 from unrender.studies.interpolation import Interpolation, geodesic
 from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
@@ -54,19 +53,16 @@ def test_a_study_writes_all_that_its_page_shows(
     name: str, subject: Subject, tmp_path: Path
 ) -> None:
     page = write_study(SHORT[name], subject, tmp_path / "page")
-    assert page.name == f"{name}.md"
-    text = page.read_text()
-    assert "nan" not in text.lower().replace("nano", "")
-    pictures = re.findall(r"!\[.+\]\((.+)\)", text)
-    assert pictures
-    for picture in pictures:
-        with Image.open(page.parent / picture) as image:
-            extremes = image.convert("RGB").getextrema()
-        assert all(low < high for low, high in extremes), f"{picture} is empty"
+    assert page.name == f"{name}.html"
+    text = page.read_text().split("<body>")[1]
+    assert not re.search(r">[^<]*\bnan\b", text)
+    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert drawings or "<img" in text
+    assert all("<path" in drawing for drawing in drawings)
     with (page.parent / f"{name}.csv").open() as file:
         records = list(csv.DictReader(file))
     assert len(records) >= 2
-    assert {p.suffix for p in page.parent.iterdir()} == {".md", ".csv", ".png"}
+    assert {p.suffix for p in page.parent.iterdir()} == {".html", ".csv"}
 
 
 def test_what_was_trained_is_used_again(subject: Subject, tmp_path: Path) -> None:
@@ -99,7 +95,7 @@ def test_latents_are_as_many_as_the_pixels(
         minutes=0.001, views=4, only=("latents",), autoencoder=str(tiny_autoencoder)
     )
     page = write_study(study, subject, tmp_path / "page")
-    assert "| latents |" in page.read_text()
+    assert "<td>latents</td>" in page.read_text()
 
 
 def test_the_ends_of_the_geodesic_are_the_poses(small_scene: Dataset) -> None:
@@ -137,13 +133,11 @@ def test_the_two_runs_cannot_be_exchanged(
 
 def test_tables_align_numbers_and_leave_out_what_is_unknown(tmp_path: Path) -> None:
     rows = [{"name": "a", "value": 1.23456}, {"name": "b", "value": float("nan")}]
-    assert markdown_table(rows) == [
-        "| name | value |",
-        "|---|---:|",
-        "| a | 1.235 |",
-        "| b | - |",
-    ]
-    findings = Findings("Title", ["A paragraph.", Table(rows)], rows, {"seed": 0})
-    page = write_findings(findings, tmp_path / "new", "study")
-    assert page.read_text().startswith("# Title\n\nA paragraph.\n\n| name | value |\n")
-    assert "seed: 0; commit" in page.read_text()
+    parts = ["A **bold** word.", Table(rows), "## More\n\n- one\n- <two>"]
+    findings = Findings("Title", parts, rows, {"seed": 0})
+    page = write_findings(findings, tmp_path / "new", "study").read_text()
+    assert '<td class="number">1.235</td>' in page
+    assert '<td>b</td><td class="number">–</td>' in page
+    assert "<p>A <strong>bold</strong> word.</p>" in page
+    assert "<h2>More</h2><ul><li>one</li><li>&lt;two&gt;</li></ul>" in page
+    assert "<td>seed</td><td>0</td>" in page

@@ -14,6 +14,7 @@ from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
 from unrender.evaluation.scores import Scores, with_unit
+from unrender.files import check_target
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.fit import Device
 
@@ -97,8 +98,8 @@ def compare(
     if not opened:
         raise InputError("compare: no run was given: name two or more")
     target = None if out is None else Path(out)
-    if target is not None and (target.suffix != ".html" or not target.parent.is_dir()):
-        raise InputError(f"{target}: is not an .html file in a folder that exists")
+    if target is not None:
+        check_target(target, (".html",))
     for run in opened:
         if run.method.data is not POSED_IMAGES or run.image_size is not None:
             raise InputError(f"{run.label}: is not a radiance field's run: only these compare")

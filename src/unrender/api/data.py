@@ -8,6 +8,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.structure_from_motion import process as reconstruct
 from unrender.errors import InputError
+from unrender.files import check_exists
 from unrender.methods.presets import nearest
 from unrender.training.progress import progress_bar
 
@@ -71,8 +72,7 @@ def reconstruct_scene(
     source: Path, out: Path, frames: int, size: int, progress: bool = True
 ) -> Any:
     """What `process` does before it loads the outcome; returns the reconstruction's figures."""
-    if not source.exists():
-        raise InputError(f"{source}: no such file or folder; check the path")
+    check_exists(source)
     bars: dict[str, Any] = {}
 
     def stage(name: str, done: int, total: int) -> None:

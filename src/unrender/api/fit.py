@@ -14,6 +14,7 @@ from unrender.api.abandoned import discard_if_abandoned
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
+from unrender.files import check_new
 from unrender.geometry.bounds import camera_statistics
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe
@@ -23,7 +24,7 @@ from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.method import DataKind, Description, Fitted, Method
 from unrender.training.progress import tell
 from unrender.training.record import Record, RunInMemory, provenance
-from unrender.training.run_folder import RunFolder
+from unrender.training.run_folder import RESUME, RunFolder
 
 AnyMethod = Method[Any, Any]
 Watch = Callable[[Any, float], None]
@@ -230,11 +231,7 @@ def check_free(out: Path) -> None:
     What a fit left that ended before its first checkpoint is of no use, and makes room.
     """
     discard_if_abandoned(out)
-    if out.exists():
-        raise InputError(
-            f"{out}: exists already: choose another folder, continue the run with --resume, or "
-            "delete it"
-        )
+    check_new(out, RESUME)
 
 
 def check_same(record: Record, method: dict[str, Any], views: dict[str, Any]) -> None:

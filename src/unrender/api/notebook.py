@@ -4,7 +4,8 @@ from base64 import b64encode
 from html import escape
 
 from unrender.data.dataset import Dataset
-from unrender.imaging.save import contact_sheet, png_bytes
+from unrender.imaging.files import png_bytes
+from unrender.imaging.save import contact_sheet
 from unrender.report.cameras3d import CameraSet, camera_picture
 
 STYLE = (

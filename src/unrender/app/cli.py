@@ -82,7 +82,6 @@ def _commands() -> dict[str, Command]:
 
 
 COMMANDS = _commands()
-PURPOSE = "Inverse graphics: images to scenes, poses to images, images to poses."
 GLOBAL = (
     ("-h, --help", "Show this help, or with a command the help of that command."),
     ("--version", "Show the version."),

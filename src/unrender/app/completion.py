@@ -9,6 +9,7 @@ from typing import Any, Literal
 from unrender.app.extension import Extension
 from unrender.app.options import Option, combined, options_of
 from unrender.errors import InputError
+from unrender.files import make_folder, write_atomically
 
 BASH = """\
 _unrender() {
@@ -49,13 +50,8 @@ def install(arguments: Sequence[str]) -> str:
     shell = arguments[0] if arguments else Path(os.environ.get("SHELL", "bash")).name
     if shell not in SCRIPTS:
         raise InputError(f"--install-completion {shell}: give one of {', '.join(SCRIPTS)}")
-    from unrender.files import write_atomically  # noqa: PLC0415 - numpy, for this only
-
     path = Path.home() / FILES[shell]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from error
+    make_folder(path.parent)
     write_atomically(path, SCRIPTS[shell].encode())
     told = f"Wrote {path}; it works in every new {shell}."
     return f"{told}\n{LINES[shell].format(path=path)}".strip()

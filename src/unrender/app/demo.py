@@ -24,18 +24,17 @@ from unrender.errors import InputError
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import ImageEvaluation, evaluate_images, render_in_parts
-from unrender.files import write_json
+from unrender.files import check_new, make_folder, write_json
 from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell
-from unrender.imaging.save import make_folder
+from unrender.geometry.paths import evenly, spherical_shell
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.kernels.runtime.process import keep_freed_memory, peak_memory_mb
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import supersampled
 from unrender.report.demo import Outcome, write_report
-from unrender.report.pictures import evenly, write_picture
+from unrender.report.pictures import write_picture
 from unrender.studies.reconstruction import sampled
 from unrender.training.fit import FitOptions
 from unrender.training.method import Method
@@ -65,8 +64,8 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         raise InputError(f"--minutes {options.minutes}: give a positive number")
     if options.views < 20:
         raise InputError(f"--views {options.views}: the flow needs at least 20 views")
-    if options.out is not None and options.out.exists():
-        raise InputError(f"{options.out}: exists already: choose another --out, or delete it")
+    if options.out is not None:
+        check_new(options.out)
     scene = load_dataset(options.data)
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")

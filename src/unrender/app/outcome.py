@@ -12,7 +12,8 @@ from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.errors import InputError, one_line
 from unrender.files import write_json
-from unrender.report.pictures import evenly, write_picture
+from unrender.geometry.paths import evenly
+from unrender.report.pictures import write_picture
 from unrender.training.data_kinds.posed_images import ViewsEvaluation
 from unrender.training.method import Evaluation
 from unrender.training.record import provenance

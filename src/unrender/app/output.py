@@ -1,11 +1,9 @@
 """What commands print, and where they write."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unrender.errors import InputError
 from unrender.evaluation.scores import UNITS, Scores, with_unit
 
 NAMES = {
@@ -27,23 +25,6 @@ def note(text: str, quiet: bool = False) -> None:
     """Tell what is going on, on stderr: what is printed on stdout is the outcome."""
     if not quiet:
         print(text, file=sys.stderr, flush=True)
-
-
-def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Refuse a file that cannot be written before the work is done, not after. InputError."""
-    if path.suffix.lower() not in endings:
-        raise InputError(f"{path}: does not end in {' or '.join(endings)}: change --out")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
-            "it, or choose another --out"
-        )
-
-
-def check_new(path: Path) -> None:
-    """Refuse a file or folder that exists already. InputError."""
-    if path.exists():
-        raise InputError(f"{path}: exists already: choose another --out, or delete it")
 
 
 def default_folder(data: str, method: str) -> Path:

@@ -14,7 +14,6 @@ from unrender.data.formats.blender import (
     HOLD_OUT_EVERY,
     hold_out,
     load_blender,
-    load_blender_views,
 )
 from unrender.data.formats.co3d import load_co3d
 from unrender.data.formats.colmap import find_colmap, load_colmap
@@ -27,6 +26,7 @@ from unrender.data.photographs import ENDINGS
 from unrender.data.validate import Background
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.files import check_exists
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ FORMATS = (
 
 def recognize(path: Path) -> Format:
     """The format of a file or folder. Raises InputError if none is recognized."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder; check the path")
+    check_exists(path)
     for known in FORMATS:
         if known.recognizes(path):
             return known
@@ -216,18 +215,6 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
         raise InputError(f"--ball {ball}: no camera sees any of it: check its center and unit")
     return replace(views, ball=torch.tensor(ball))
-
-
-def load_views(source: str | Path, background: Background = "auto") -> Views:
-    """Load all views of an .npz or json file, else the training views. Raises InputError."""
-    path = _path(source)
-    if path is None:
-        return make_scene(str(source)).train
-    if path.suffix == ".npz":
-        return load_npz(path, background)
-    if _is_blender(path):
-        return load_blender_views(path, background)
-    return recognize(path).load(path, LoadOptions(background)).train
 
 
 def _path(source: str | Path) -> Path | None:

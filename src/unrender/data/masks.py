@@ -17,8 +17,6 @@ def cut_out(views: Views, folder: Path) -> Views:
     A mask's brightness becomes the alpha of the pixel. Raises InputError if a mask is missing,
     empty, or of another size than its image.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder: give the folder of the masks as --masks")
     if not views.names:
         raise InputError(
             f"{folder}: the views have no names to match with masks: leave out --masks"

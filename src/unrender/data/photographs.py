@@ -104,6 +104,8 @@ def opaque(
 
 def list_photographs(folder: Path) -> list[Path]:
     """The images in a folder, sorted by name. Raises InputError if there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; add it, with the images")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not found:
         raise InputError(f"{folder}: contains no images ({', '.join(ENDINGS)}): check the path")

@@ -19,7 +19,7 @@ import torch
 
 from unrender.data.photographs import list_photographs
 from unrender.errors import InputError
-from unrender.files import folder_in_place
+from unrender.files import check_new, replacing
 from unrender.imaging.files import image_header, write_image
 from unrender.imaging.originals import copy_photograph
 
@@ -59,9 +59,8 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
     """
     if importlib.util.find_spec("pycolmap") is None:
         raise InputError("process: pycolmap is not installed: pip install 'unrender[sfm]'")
-    if out.exists():
-        raise InputError(f"{out}: exists already: choose another --out, or delete it")
-    with folder_in_place(out) as folder:
+    check_new(out)
+    with replacing(out, folder=True) as folder:
         (folder / "images").mkdir()
         video = source.is_file()
         count = (

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import MAX_BYTES
+from unrender.files.arrays import MAX_BYTES
 
 Background = Literal["auto", "black", "white", "opaque"]
 """Background of images without alpha: a color, which "auto" detects at the borders of the

@@ -13,8 +13,9 @@ from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice
 from unrender.imaging.color import Color, as_color, matte
+from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
-from unrender.imaging.save import contact_sheet, png_bytes, show_image
+from unrender.imaging.save import contact_sheet, show_image
 
 
 @dataclass(frozen=True)
@@ -273,12 +274,3 @@ class Views:
         if not self.has_alpha:
             color = torch.cat([color, torch.ones_like(color[:, :1])], dim=-1)
         return PixelBatch(rays, color)
-
-    def sample_images(
-        self, count: int, generator: torch.Generator
-    ) -> tuple[Int[Tensor, "count"], Float[Tensor, "count height width channels"]]:
-        """Indices and pixels of images sampled with replacement."""
-        index = torch.randint(
-            len(self), (count,), generator=generator, device=generator.device
-        ).to(self.images.device)
-        return index, self.images[index]

@@ -21,12 +21,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import conv2d, max_pool2d, normalize
 
 from unrender.errors import InputError
+from unrender.files.arrays import read_tensors
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
@@ -54,13 +53,7 @@ class LPIPS:
     @classmethod
     def read(cls, path: Path) -> "LPIPS":
         """Read a file as described above. Raises InputError if it is not one."""
-        try:
-            tensors = load_file(path)
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file: give LPIPS weights as --lpips") from error
-        except (SafetensorError, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: is not a safetensors file ({reason})") from error
+        tensors = read_tensors(path, "give LPIPS weights as --lpips")
         net = "vgg" if "net.slice1.2.weight" in tensors else "alex"
         for name in _names(net):
             if name not in tensors:

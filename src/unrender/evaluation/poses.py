@@ -74,35 +74,6 @@ def score_poses(estimated: Cameras, truth: Cameras) -> PoseScores:
     return PoseScores((rotation * (180 / math.pi)).float(), percent.float())
 
 
-@dataclass(frozen=True)
-class ExpectedErrorScores:
-    """Agreement of expected and actual errors."""
-
-    rank_correlation: float
-    """Spearman's, in [-1, 1]; NaN if it is undefined."""
-    within_expected: float
-    """Share of the views whose error is at most the expected error."""
-    within_twice_expected: float
-
-    def to_json(self) -> dict[str, float | None]:
-        return {
-            "rank_correlation": finite_or_none(self.rank_correlation),
-            "within_expected": finite_or_none(self.within_expected),
-            "within_twice_expected": finite_or_none(self.within_twice_expected),
-        }
-
-
-def score_expected_errors(
-    expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]
-) -> ExpectedErrorScores:
-    """Compare expected and actual errors, in the same unit."""
-    return ExpectedErrorScores(
-        rank_correlation(expected, actual),
-        (actual <= expected).float().mean().item(),
-        (actual <= 2 * expected).float().mean().item(),
-    )
-
-
 def rank_correlation(expected: Float[Tensor, "views"], actual: Float[Tensor, "views"]) -> float:
     """Spearman's rank correlation of expected and actual errors.
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from unrender.errors import InputError
+from unrender.files.arrays import read_tensors
 
 STANDARD_WIDTH, CLASSES = 64, 1000
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -105,14 +104,7 @@ class ResNet18(nn.Module):
         if the file lacks them. Raises InputError for a file that cannot be read or does not
         fit.
         """
-        try:
-            found = load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"{path}: cannot be read as .safetensors ({reason}): give weights of ResNet-18 "
-                "that are"
-            ) from error
+        found = read_tensors(path, "give weights of ResNet-18")
         expected = self.state_dict()
         # Files from old versions of PyTorch lack num_batches_tracked, which only training uses.
         optional = ("fc.", "num_batches_tracked")

@@ -16,12 +16,6 @@ def contract(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     return (2 - 1 / length) / length * points
 
 
-def uncontract(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """The inverse of `contract`, for points in the open ball of radius 2."""
-    length = points.norm(dim=-1, keepdim=True).clamp_min(1.0)
-    return points / (length * (2 - length))
-
-
 def contract_box(points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     """`contract` with the maximum norm, which maps space to the cube [−2, 2]³.
 

@@ -18,6 +18,11 @@ AGREEING = 0.1
 """Minimum length of the mean of unit vectors for it to define a direction."""
 
 
+def evenly(count: int, total: int) -> list[int]:
+    """At most `count` evenly spaced indices below `total`, with the first and the last."""
+    return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()
+
+
 def spherical_shell(
     count: int,
     radius: tuple[float, float],

@@ -10,7 +10,6 @@ https://pytorch3d.org/docs/cameras
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -78,49 +77,3 @@ def to_pytorch3d(
         focal = focal / (min(cameras.width, cameras.height) / 2)
         principal = ndc_from_pixels(principal, cameras.width, cameras.height)
     return rotation, translation, focal, principal
-
-
-def from_field_of_view(
-    rotation: Float[Tensor, "cameras 3 3"],
-    translation: Float[Tensor, "cameras 3"],
-    fov: Float[Tensor, "cameras"],
-    width: int,
-    height: int,
-    aspect_ratio: float = 1.0,
-) -> Cameras:
-    """Convert FoVPerspectiveCameras; `fov` is in radians, across the image's shorter side.
-
-    `aspect_ratio` is that of the pixels; the horizontal focal length is divided by it.
-    """
-    vertical = 1 / (fov / 2).tan()
-    focal = torch.stack([vertical / aspect_ratio, vertical], dim=1)
-    return from_pytorch3d(rotation, translation, focal, torch.zeros_like(focal), width, height)
-
-
-def look_at_view_transform(
-    distance: Float[Tensor, "cameras"],
-    elevation: Float[Tensor, "cameras"],
-    azimuth: Float[Tensor, "cameras"],
-    at: Float[Tensor, "3"] | None = None,
-    up: Float[Tensor, "3"] | None = None,
-) -> tuple[Float[Tensor, "cameras 3 3"], Float[Tensor, "cameras 3"]]:
-    """R and T of cameras around a point, like PyTorch3D's function of the same name.
-
-    y is up: elevation is the angle above the xz plane, and azimuth the angle about y from +z
-    towards +x. Angles are in radians here, but in degrees in PyTorch3D. If the viewing
-    direction is parallel to `up`, the world's z axis is used instead.
-    """
-    at = torch.zeros(3).to(distance) if at is None else at
-    up = distance.new_tensor([0.0, 1.0, 0.0]) if up is None else up
-    cosine = elevation.cos()
-    offset = torch.stack(
-        [cosine * azimuth.sin(), elevation.sin(), cosine * azimuth.cos()], dim=1
-    )
-    center = at + distance[:, None] * offset
-    forward = normalize(at - center, dim=1)
-    left = torch.linalg.cross(up.expand_as(forward), forward)
-    fallback = torch.linalg.cross(distance.new_tensor([0.0, 0, 1]).expand_as(forward), forward)
-    left = normalize(torch.where(left.norm(dim=1, keepdim=True) < 1e-6, fallback, left), dim=1)
-    image_up = torch.linalg.cross(forward, left)
-    rotation = torch.stack([left, image_up, forward], dim=2)
-    return rotation, -(rotation.mT @ center[..., None])[..., 0]

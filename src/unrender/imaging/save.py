@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import replacing
-from unrender.imaging.files import to_bytes, write_video
+from unrender.files import check_target, make_folder
+from unrender.imaging.files import STILLS, png_bytes, to_bytes, write_image
+from unrender.imaging.video import write_video
 
-STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 VIDEOS = (".mp4", ".gif")
-QUALITY = 95
-"""Compression quality of JPEG and WebP."""
 SHEET_IMAGES = 12
 SHEET_PIXELS = 1024
 SMALL_SHEET = 480
@@ -38,7 +35,7 @@ def save_images(
     """
     suffix = path.suffix.lower()
     if suffix in VIDEOS:
-        check_folder(path)
+        check_target(path)
         write_video(path, images[..., :3], fps)
         return [path]
     if not suffix:
@@ -52,42 +49,10 @@ def save_images(
         files = [path]
     else:
         files = [path.with_name(f"{path.stem}_{k:04d}{suffix}") for k in range(len(images))]
-    check_folder(files[0])
+    check_target(files[0])
     for file, image in zip(files, images, strict=True):
-        pixels = Image.fromarray(to_bytes(image).numpy())
-        kind = STILLS[file.suffix.lower()]
-        with replacing(file) as temporary:
-            if kind == "PNG":
-                pixels.save(temporary, kind)
-            else:
-                pixels.convert("RGB").save(temporary, kind, quality=QUALITY)
+        write_image(file, image)
     return files
-
-
-def check_folder(path: Path) -> None:
-    """Refuse a file that cannot be written, before the work is done. InputError."""
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
-            "it, or choose another place"
-        )
-
-
-def make_folder(path: Path) -> None:
-    """A folder with those above it; one that is there already stays as it is. InputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be made ({error.strerror}): choose another folder"
-        ) from error
-
-
-def png_bytes(image: Float[Tensor, "height width channels"]) -> bytes:
-    """An image in [0, 1] as a PNG file."""
-    stream = BytesIO()
-    Image.fromarray(to_bytes(image).numpy()).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def contact_sheet(

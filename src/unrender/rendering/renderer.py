@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.files import write_arrays
+from unrender.files import check_target
+from unrender.files.arrays import write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.color import Color, as_color
+from unrender.imaging.files import png_bytes
 from unrender.imaging.save import (
-    check_folder,
     contact_sheet,
-    png_bytes,
     save_images,
     show_image,
 )
@@ -149,7 +149,7 @@ class Rendering:
                 "intrinsics": self.cameras.intrinsics,
             }
         kept = {name: value for name, value in arrays.items() if value is not None}
-        check_folder(path)
+        check_target(path)
         write_arrays(path, {k: v.detach().cpu().numpy() for k, v in kept.items()}, True)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import pixel_grid
 from unrender.report.page import Fragment
 
@@ -153,7 +154,13 @@ class _Arranged:
 
 
 def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
-    picked = [CameraSet(each.name, _evenly(each.cameras.to("cpu"))) for each in sets]
+    picked = [
+        CameraSet(
+            each.name,
+            each.cameras.to("cpu").select(torch.tensor(evenly(MAX_CAMERAS, len(each.cameras)))),
+        )
+        for each in sets
+    ]
     points = torch.zeros(0, 3) if cloud is None else cloud.points
     middle, extent = _bounds(torch.cat([picked[0].cameras.centers, points]))
     shapes: list[Array] = [
@@ -169,12 +176,6 @@ def _arranged(sets: Sequence[CameraSet], cloud: PointCloud | None) -> _Arranged:
     focal = min(FILLED / (high - low), FILLED_ACROSS / across)
     lift = -focal * (low + high) / 2
     return _Arranged(shapes, ground, cloud_points, colors, focal, lift)
-
-
-def _evenly(cameras: Cameras) -> Cameras:
-    """At most MAX_CAMERAS of them, evenly spaced."""
-    count = len(cameras)
-    return cameras.select(torch.linspace(0, count - 1, min(count, MAX_CAMERAS)).round().long())
 
 
 def _json(data: object) -> str:

@@ -21,7 +21,6 @@ from unrender.report.page import (
     beside,
     collapsible,
     figure_table,
-    image_grid,
     paragraph,
     section,
     tiles,
@@ -30,13 +29,10 @@ from unrender.report.page import (
 from unrender.report.sections import (
     background_of,
     decibels,
-    error_map,
-    evenly_spaced,
     flattened,
     pose_errors,
     training_curves,
-    view_labels,
-    with_psnr,
+    view_grid,
 )
 from unrender.training.metrics import read_metrics
 
@@ -155,9 +151,6 @@ def _duration(seconds: float) -> str:
 
 def _scene_section(outcome: Outcome) -> Fragment:
     fitted = outcome.fitted
-    indices = evenly_spaced(len(fitted.views))
-    labels = view_labels(fitted.views, indices)
-    quality = with_psnr(fitted, indices)
     cameras = fitted.views.cameras
     return section(
         "Images → scene",
@@ -169,14 +162,7 @@ def _scene_section(outcome: Outcome) -> Fragment:
             f"{background_of(fitted)}. The number above each view is its PSNR; white in the "
             "last row means no error."
         ),
-        image_grid(
-            [
-                ("ground truth", fitted.truth[indices].cpu()),
-                ("fitted scene", fitted.rendered[indices].cpu()),
-                ("error ×5", error_map(fitted, indices).cpu()),
-            ],
-            [f"{label}\n{psnr}" for label, psnr in zip(labels, quality, strict=True)],
-        ),
+        view_grid(fitted, {"fitted scene": fitted.rendered}, error=True),
     )
 
 
@@ -209,7 +195,6 @@ def _directions(outcome: Outcome, folder: Path) -> Fragment:
 
 def _flow_section(outcome: Outcome) -> Fragment:
     ceiling, mean, sampled = outcome.ceiling, outcome.mean_start, outcome.sampled_start
-    indices = evenly_spaced(len(ceiling.views))
     cameras = ceiling.views.cameras
     return section(
         "Poses → images",
@@ -222,19 +207,13 @@ def _flow_section(outcome: Outcome) -> Fragment:
             f"reaches {ceiling.scores.mean_psnr:.2f} dB at this image size. "
             "The number above each view is the PSNR of the flow without noise."
         ),
-        image_grid(
-            [
-                ("ground truth", ceiling.truth[indices].cpu()),
-                ("fitted scene", ceiling.rendered[indices].cpu()),
-                ("flow, no noise", mean.rendered[indices].cpu()),
-                ("flow, with noise", sampled.rendered[indices].cpu()),
-            ],
-            [
-                f"{label}\n{psnr}"
-                for label, psnr in zip(
-                    view_labels(ceiling.views, indices), with_psnr(mean, indices), strict=True
-                )
-            ],
+        view_grid(
+            mean,
+            {
+                "fitted scene": ceiling.rendered,
+                "flow, no noise": mean.rendered,
+                "flow, with noise": sampled.rendered,
+            },
         ),
     )
 
@@ -282,7 +261,5 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, Cell, str]]:
 
 
 def _cell(value: object) -> Cell:
-    """Numbers as numbers and anything else as text; None is a metric that is undefined."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, int | float) else str(value)
+    """Numbers and undefined metrics as they are, and anything else as text."""
+    return value if value is None or isinstance(value, int | float) else str(value)

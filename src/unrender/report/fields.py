@@ -23,7 +23,7 @@ from unrender.report.page import (
     table,
     video,
 )
-from unrender.report.plots import curves
+from unrender.report.plots import draw_curves, svg
 from unrender.training.metrics import Entry, columns
 
 BRIGHTEST = 0.99
@@ -120,8 +120,13 @@ def _learning(fields: Sequence[FittedField]) -> Fragment:
         reached = {kind: (part[column], part[2]) for kind, part in quality.items() if part}
         rows.append(
             beside(
-                figure(curves(loss, axis, "loss", log_y=True), "Loss of training batches."),
-                figure(curves(reached, axis, "PSNR (dB)"), "PSNR over the whole image."),
+                figure(
+                    svg(draw_curves(loss, axis, "loss", log_y=True)),
+                    "Loss of training batches.",
+                ),
+                figure(
+                    svg(draw_curves(reached, axis, "PSNR (dB)")), "PSNR over the whole image."
+                ),
             )
         )
     return group(*rows)

@@ -3,19 +3,18 @@
 from pathlib import Path
 
 import torch
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from unrender.data.summary import Summary
 from unrender.data.views import Views
-from unrender.files import replacing
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
 from unrender.report.page import Cell, Fragment, Page, image_grid, paragraph, section, table
-from unrender.report.pictures import evenly
-from unrender.report.plots import PALETTE, STYLE
+from unrender.report.pictures import write_figure
+from unrender.report.plots import PALETTE, panels
 from unrender.report.sections import view_labels
 
 SHOWN_VIEWS, SHOWN_CAMERAS, SHOWN_POINTS = 6, 120, 4000
@@ -32,8 +31,7 @@ def write_inspection(
     picture, page = folder / "cameras.png", folder / "index.html"
     cloud = _cloud(views)
     drawing = draw_cameras(cameras, cloud)
-    with replacing(picture) as temporary:
-        drawing.savefig(temporary, format="png", dpi=110, facecolor="white")
+    write_figure(picture, drawing, 110)
     rows: list[tuple[Cell, ...]] = [(name, value) for name, value in summary.facts.items()]
     pieces: list[Fragment] = [
         section("Summary", table(("", ""), rows)),
@@ -71,12 +69,9 @@ def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
     # One polyline for all frusta: NaN breaks it between them.
     gap = torch.full((len(shapes), 1, 3), torch.nan)
     lines = torch.cat([shapes[:, list(EDGES)], gap], dim=1).numpy()
-    with rc_context(STYLE):
-        figure = Figure(figsize=(11, 5.2), layout="constrained")
-        for place, (elevation, azimuth, name) in enumerate(
-            ((15, -60, "side view"), (90, -90, "top view"))
-        ):
-            axes = figure.add_subplot(1, 2, place + 1, projection="3d")
+    names = ((15, -60, "side view"), (90, -90, "top view"))
+    with panels(11, 5.2, 1, 2, subplot_kw={"projection": "3d"}) as (figure, (grid,)):
+        for axes, (elevation, azimuth, name) in zip(grid, names, strict=True):
             assert isinstance(axes, Axes3D)
             if cloud is not None:
                 near = (cloud.points - center).norm(dim=1) < 2 * (reach + radius)

@@ -7,7 +7,6 @@ content security policy forbids the browser to fetch anything else.
 
 import base64
 import hashlib
-import io
 import math
 import re
 from collections.abc import Sequence
@@ -18,12 +17,11 @@ from itertools import count
 from pathlib import Path
 
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import replacing
-from unrender.imaging.files import to_bytes
+from unrender.files import read_bytes, write_atomically
+from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
 
 MAX_IMAGE_SIDE = 400
@@ -44,8 +42,8 @@ class Fragment:
     markup: str
 
 
-Cell = str | int | float | Fragment
-"""Content of a table cell: text, a number or a fragment."""
+Cell = str | int | float | Fragment | None
+"""Content of a table cell: text, a number, a fragment, or None for what is unknown."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,7 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page atomically. Raises InputError if the path cannot be written."""
-        with replacing(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
+        write_atomically(path, self.html().encode())
 
 
 def group(*pieces: Fragment) -> Fragment:
@@ -109,13 +106,21 @@ def section(title: str, *pieces: Fragment) -> Fragment:
     return Fragment(f"<section><h2>{escape(title)}</h2>{group(*pieces).markup}</section>")
 
 
-def heading(text: str) -> Fragment:
-    """A title within a section."""
-    return Fragment(f"<h3>{escape(text)}</h3>")
-
-
 def paragraph(text: str) -> Fragment:
     return Fragment(f"<p>{escape(text)}</p>")
+
+
+def prose(text: str) -> Fragment:
+    """Paragraphs with blank lines between them, **bold** words, and lists of lines `- …`."""
+    marked = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(text))
+    blocks: list[str] = []
+    for block in marked.split("\n\n"):
+        if block.startswith("- "):
+            items = "".join(f"<li>{item}</li>" for item in block[2:].split("\n- "))
+            blocks.append(f"<ul>{items}</ul>")
+        else:
+            blocks.append(f"<p>{block}</p>")
+    return Fragment("\n".join(blocks))
 
 
 def code(text: str) -> Fragment:
@@ -204,14 +209,13 @@ def png_uri(image: Float[Tensor, "height width 3"]) -> str:
     if scale < 1:
         smaller = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = area_average(image[None], *smaller)[0]
-    buffer = io.BytesIO()
-    Image.fromarray(to_bytes(image).numpy()).save(buffer, "PNG", optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
+    return _data_uri("image/png", png_bytes(image, optimize=True))
 
 
-def figure(svg: Fragment, caption: str) -> Fragment:
-    """An SVG drawing with its caption."""
-    return Fragment(f"<figure>{svg.markup}<figcaption>{escape(caption)}</figcaption></figure>")
+def figure(content: Fragment, caption: str) -> Fragment:
+    """A drawing or images with their caption."""
+    caption = f"<figcaption>{escape(caption)}</figcaption>"
+    return Fragment(f"<figure>{content.markup}{caption}</figure>")
 
 
 def video(path: Path, caption: str, wide: bool = False) -> Fragment:
@@ -222,18 +226,7 @@ def video(path: Path, caption: str, wide: bool = False) -> Fragment:
     suffix = path.suffix.lower()
     if suffix not in _VIDEO_STARTS:
         raise InputError(f"{path}: is not a video for a page: give an .mp4 or a .gif file")
-    try:
-        size = path.stat().st_size
-        if size > MAX_VIDEO_BYTES:
-            raise InputError(
-                f"{path}: {size} bytes is too much for a page: give a video of at most "
-                f"{MAX_VIDEO_BYTES} bytes"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): give a video that exists"
-        ) from error
+    content = read_bytes(path, MAX_VIDEO_BYTES, "give a short video that exists")
     offset, start = _VIDEO_STARTS[suffix]
     if not content[offset:].startswith(start):
         raise InputError(f"{path}: is not a valid {suffix} file: create it again")
@@ -252,8 +245,10 @@ def _cell(value: Cell, right: bool) -> str:
     """A table cell; `right` if it is in a column of numbers."""
     if isinstance(value, Fragment):
         shown = value.markup
+    elif isinstance(value, int | float):
+        shown = number(value)
     else:
-        shown = escape(value) if isinstance(value, str) else number(value)
+        shown = "–" if value is None else escape(value)
     return f"<td{_NUMBER if right else ''}>{shown}</td>"
 
 

@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
@@ -32,7 +31,11 @@ def write_picture(
     path: Path, rows: Sequence[Row], dots_an_inch: int = 200, heads: Sequence[str] = ()
 ) -> None:
     """Write the figure of `draw_picture` as a .png or .jpg file, atomically."""
-    figure = draw_picture(rows, heads)
+    write_figure(path, draw_picture(rows, heads), dots_an_inch)
+
+
+def write_figure(path: Path, figure: Figure, dots_an_inch: int = 200) -> None:
+    """Write a figure on white as a .png or .jpg file, atomically."""
     with replacing(path) as temporary:
         figure.savefig(
             temporary,
@@ -110,8 +113,3 @@ def _inches(text: str) -> float:
         if line.strip()
     ]
     return max(widths, default=0.0) / 72
-
-
-def evenly(count: int, total: int) -> list[int]:
-    """`count` evenly spaced indices below `total`."""
-    return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()

@@ -7,7 +7,8 @@ variables, so that one drawing works in light and dark mode.
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -57,35 +58,12 @@ DECADES_FOR_LOG = 1.5
 
 SIZE = (4.2, 3.0)
 """Width and height of a plot in inches: its text stays legible at the width of a phone."""
+PIXELS, LEAST_PIXELS = 107, 57
+"""Pixels on a page for each inch of a plot, at most and at least."""
 MARGIN, LETTER, HANDLE, MAX_COLUMNS = 0.6, 0.075, 5, 3
 """Legend: inches beside the axes and per letter, letters of a handle, and most columns."""
 
 Values = Sequence[int | float]
-
-
-def curves(
-    series: Mapping[str, tuple[Values, Values]],
-    x_label: str,
-    y_label: str,
-    log_y: bool = False,
-) -> Fragment:
-    """`draw_curves` for a page."""
-    return _svg(draw_curves(series, x_label, y_label, log_y))
-
-
-def histogram(series: Mapping[str, Values], x_label: str, bins: int = 30) -> Fragment:
-    """`draw_histogram` for a page."""
-    return _svg(draw_histogram(series, x_label, bins))
-
-
-def scatter(
-    series: Mapping[str, tuple[Values, Values]],
-    x_label: str,
-    y_label: str,
-    equality: str | None = None,
-) -> Fragment:
-    """`draw_scatter` for a page."""
-    return _svg(draw_scatter(series, x_label, y_label, equality))
 
 
 def draw_curves(
@@ -199,6 +177,20 @@ def _empty(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return drawing, axes
 
 
+@contextmanager
+def panels(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> Generator[tuple[Figure, Any]]:
+    """A figure of this size in inches with a grid of axes, for a block that draws in them.
+
+    `options` are those of `Figure.subplots`; without `gridspec_kw` the plots fill the figure.
+    """
+    with mpl.rc_context(STYLE):
+        layout = None if "gridspec_kw" in options else "constrained"
+        figure = Figure(figsize=(width, height), layout=layout)
+        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
 def resized(drawing: Figure, width: float, height: float) -> Figure:
     """The drawing of one plot at another size in inches; its legend uses the width."""
     drawing.set_size_inches(width, height)
@@ -273,24 +265,27 @@ def _checked(drawing: Figure, axes: Axes) -> Figure:
     return drawing
 
 
-def _svg(drawing: Figure) -> Fragment:
-    """The drawing as inline SVG in the page's fonts and colors."""
+def svg(drawing: Figure) -> Fragment:
+    """The drawing as inline SVG in the page's fonts and colors; wide ones scroll on a phone."""
     buffer = io.StringIO()
     # Without these, the file contains the date and the version, and differs between runs.
     metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context(STYLE):
         drawing.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s(?:xmlns(?::xlink)?="[^"]*"|version="[^"]*")', "", svg)
-    svg = re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="img" class="plot"', svg)
-    svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    width = drawing.get_figwidth()
+    size = f"max-width: {PIXELS * width:.0f}px; min-width: {LEAST_PIXELS * width:.0f}px"
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'\s(?:xmlns(?::xlink)?="[^"]*"|version="[^"]*")', "", text)
+    start = f'<svg role="img" class="plot" style="{size}"'
+    text = re.sub(r'<svg width="[^"]*" height="[^"]*"', start, text)
+    text = re.sub(r"<g id=\"[^\"]*\"", "<g", text)
     # The page's style sheet sets line caps and fonts for all of its drawings.
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;\"]*; ?", "", svg)
-    svg = svg.replace("xlink:href", "href")
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r"font-family: [^;\"]*; ?", "", text)
+    text = text.replace("xlink:href", "href")
     for index, color in enumerate(PALETTE):
-        svg = svg.replace(color, f"var(--series-{index}, {color})")
-    return Fragment(svg.replace(_TEXT, "currentColor").replace(_LINE, "var(--line, #d1d2d3)"))
+        text = text.replace(color, f"var(--series-{index}, {color})")
+    return Fragment(text.replace(_TEXT, "currentColor").replace(_LINE, "var(--line, #d1d2d3)"))

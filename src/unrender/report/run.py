@@ -18,7 +18,6 @@ from unrender.report.page import (
     code,
     collapsible,
     figure_table,
-    image_grid,
     paragraph,
     section,
     table,
@@ -27,13 +26,11 @@ from unrender.report.page import (
 from unrender.report.sections import (
     background_of,
     decibels,
-    error_map,
-    evenly_spaced,
     flattened,
     pose_errors,
     training_curves,
+    view_grid,
     view_labels,
-    with_psnr,
 )
 from unrender.training.metrics import Entry
 from unrender.training.record import Record
@@ -106,22 +103,12 @@ def _headline(images: ImageEvaluation | None, poses: PoseScores | None) -> Fragm
 def _renders(images: ImageEvaluation | None) -> tuple[Fragment, ...]:
     if images is None:
         return ()
-    indices = evenly_spaced(len(images.views))
-    labels = view_labels(images.views, indices)
-    captions = [f"{a}\n{b}" for a, b in zip(labels, with_psnr(images, indices), strict=True)]
     shown = section(
         "Renders and ground truth",
         paragraph(
             "The number above each view is its PSNR; white in the last row means no error."
         ),
-        image_grid(
-            [
-                ("ground truth", images.truth[indices].cpu()),
-                ("render", images.rendered[indices].cpu()),
-                ("error ×5", error_map(images, indices).cpu()),
-            ],
-            captions,
-        ),
+        view_grid(images, {"render": images.rendered}, error=True),
     )
     return (shown,)
 

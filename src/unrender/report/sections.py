@@ -5,25 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
+from unrender.geometry.paths import evenly
 from unrender.rendering.renderer import PoseEstimate
-from unrender.report.page import Fragment, beside, figure, paragraph
-from unrender.report.plots import curves, histogram, scatter
+from unrender.report.page import Fragment, beside, figure, image_grid, paragraph
+from unrender.report.plots import draw_curves, draw_histogram, draw_scatter, svg
 from unrender.training.metrics import Entry, columns
 
 SHOWN_VIEWS = 6
 ERROR_GAIN = 5
-
-
-def evenly_spaced(count: int, shown: int = SHOWN_VIEWS) -> list[int]:
-    """At most `shown` of `count` indices, evenly spaced."""
-    return torch.linspace(0, count - 1, min(count, shown)).round().long().tolist()
 
 
 def view_labels(views: Views, indices: list[int]) -> list[str]:
@@ -39,11 +34,6 @@ def background_of(evaluation: ImageEvaluation) -> str:
     return f"the background of the images (RGB {evaluation.background})"
 
 
-def with_psnr(evaluation: ImageEvaluation, indices: list[int]) -> list[str]:
-    """The PSNR of single views as text."""
-    return [decibels(evaluation.scores.psnr[i].item()) for i in indices]
-
-
 def decibels(psnr: float) -> str:
     return "no error" if psnr == math.inf else f"{psnr:.1f} dB"
 
@@ -57,6 +47,27 @@ def error_map(
     return (1 - ERROR_GAIN * error).clamp(0, 1)
 
 
+def view_grid(
+    measured: ImageEvaluation,
+    versions: Mapping[str, Float[Tensor, "views height width 3"]],
+    error: bool = False,
+) -> Fragment:
+    """Some of the test views: the ground truth, a row for each version, and the error.
+
+    The number above each view is its PSNR as `measured`.
+    """
+    indices = evenly(SHOWN_VIEWS, len(measured.views))
+    labels = view_labels(measured.views, indices)
+    psnr = [decibels(value) for value in measured.scores.psnr[indices].tolist()]
+    rows = [(name, images[indices].cpu()) for name, images in versions.items()]
+    if error:
+        rows.append(("error ×5", error_map(measured, indices).cpu()))
+    return image_grid(
+        [("ground truth", measured.truth[indices].cpu()), *rows],
+        [f"{label}\n{text}" for label, text in zip(labels, psnr, strict=True)],
+    )
+
+
 def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:
     """Loss and PSNR over training time, of one or several runs by name."""
     if not any(entries.values()):
@@ -65,14 +76,14 @@ def training_curves(entries: Mapping[str, list[Entry]]) -> Fragment:
     quality = {name: columns(lines, "seconds", "psnr") for name, lines in entries.items()}
     pieces = [
         figure(
-            curves(loss, "training time (s)", "loss", log_y=True),
+            svg(draw_curves(loss, "training time (s)", "loss", log_y=True)),
             "Training loss. Losses of different methods are not comparable.",
         )
     ]
     if any(xs for xs, _ in quality.values()):
         pieces.append(
             figure(
-                curves(quality, "training time (s)", "PSNR of training batches (dB)"),
+                svg(draw_curves(quality, "training time (s)", "PSNR of training batches (dB)")),
                 "PSNR of training batches, which is not the PSNR of the test views.",
             )
         )
@@ -97,20 +108,22 @@ def pose_errors(
     )
     return beside(
         figure(
-            histogram(rotation, "rotation error (degrees)"),
+            svg(draw_histogram(rotation, "rotation error (degrees)")),
             "Angle between the estimated and the true rotation, for all test views.",
         ),
         figure(
-            histogram(translation, "translation error (% of the radius)"),
+            svg(draw_histogram(translation, "translation error (% of the radius)")),
             "Distance between the estimated and the true camera center, in percent of the true "
             "center's distance from the origin.",
         ),
         figure(
-            scatter(
-                pairs,
-                "expected rotation error (degrees)",
-                "actual rotation error (degrees)",
-                "as expected",
+            svg(
+                draw_scatter(
+                    pairs,
+                    "expected rotation error (degrees)",
+                    "actual rotation error (degrees)",
+                    "as expected",
+                )
             ),
             "Each estimate has a predicted error; estimates above the line are overconfident. "
             f"Rank correlation: {correlations}.",

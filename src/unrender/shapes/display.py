@@ -10,7 +10,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.imaging.save import png_bytes, show_image
+from unrender.imaging.files import png_bytes
+from unrender.imaging.save import show_image
 
 
 def show_shape(shape: Any) -> None:

@@ -6,8 +6,8 @@ Studies evaluate a trained flow; experiments need no run and create their own da
 from collections.abc import Callable
 from pathlib import Path
 
+from unrender.report.findings import write_findings
 from unrender.studies.ablations import Ablations
-from unrender.studies.findings import write_findings
 from unrender.studies.gradients import Gradients
 from unrender.studies.interpolation import Interpolation
 from unrender.studies.inverse_problems import InverseProblems

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
@@ -15,8 +14,8 @@ from unrender.evaluation.images import score_images
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.imaging.resize import area_average
-from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.studies.findings import Findings, Plot, Record, Table
+from unrender.report.findings import Findings, Plot, Record, Table
+from unrender.report.plots import PALETTE, log_axis, panels
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 
@@ -125,9 +124,8 @@ def draw_variants(records: list[Record]) -> Figure:
         "mode, degrees": "rotation error (degrees),\nenergy's mode",
     }
     names = [str(record["variant"]) for record in records]
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 0.6 + 0.26 * len(names)), layout="constrained")
-        grid = figure.subplots(1, len(columns), sharey=True)
+    height = 0.6 + 0.26 * len(names)
+    with panels(9.0, height, 1, len(columns), sharey=True) as (figure, (grid,)):
         for axes, column, color in zip(grid, columns, PALETTE, strict=False):
             values = [float(str(record[column])) for record in records]
             axes.axvline(values[0], color=color, linestyle="--", linewidth=1)

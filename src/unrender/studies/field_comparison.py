@@ -19,10 +19,9 @@ from unrender.fields.derivatives import (
     second_derivatives,
 )
 from unrender.fields.field import IMAGE_KINDS, SMOOTH_KINDS, FieldKind
-from unrender.files import write_json
-from unrender.imaging.files import write_video
+from unrender.files import make_folder, write_json
 from unrender.imaging.panels import panels
-from unrender.imaging.save import make_folder
+from unrender.imaging.video import write_video
 from unrender.methods.image_field import PIXELS_AT_ONCE, ImageField, ImageFieldModel
 from unrender.report.fields import (
     Appearance,

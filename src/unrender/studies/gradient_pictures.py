@@ -8,9 +8,9 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from unrender.report.findings import Plot, Record, Strip
 from unrender.report.pictures import Row
-from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
-from unrender.studies.findings import Plot, Record, Strip
+from unrender.report.plots import PALETTE, draw_curves, log_axis, panels
 from unrender.studies.gradient_scenes import PARAMETERS
 from unrender.studies.gradient_techniques import Truth
 
@@ -73,9 +73,7 @@ def width_and_cost(records: Sequence[Record]) -> list[Plot]:
 
 def _draw_costs(records: Sequence[Record]) -> Figure:
     """One named point for each technique."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-        axes = figure.add_subplot()
+    with panels(6.4, 3.8) as (figure, ((axes,),)):
         colors: dict[str, str] = {}
         for technique in dict.fromkeys(str(row["technique"]) for row in records):
             own = [

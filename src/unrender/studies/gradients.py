@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, cosine_similarity
 
 from unrender.errors import InputError
-from unrender.studies.findings import Findings, Part, Record, Table
+from unrender.report.findings import Findings, Part, Record, Table
 from unrender.studies.gradient_pictures import derivative_images, width_and_cost
 from unrender.studies.gradient_scenes import (
     PARAMETERS,

@@ -9,10 +9,11 @@ from torch import Tensor
 from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.geometry.poses import compose, invert, se3_exp, se3_log
-from unrender.report.pictures import Row, evenly
+from unrender.report.findings import Findings, Plot, Record, Strip
+from unrender.report.pictures import Row
 from unrender.report.plots import draw_curves
-from unrender.studies.findings import Findings, Plot, Record, Strip
 from unrender.studies.study import Study, Subject, over_white
 
 

@@ -41,11 +41,11 @@ from unrender.rendering.mesh.shading import (
     mesh_renderer,
 )
 from unrender.rendering.renderer import Rendering, pixel_grid, supersampled
+from unrender.report.findings import Findings, Part, Record, Strip, Table
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere, parametric_surface
 from unrender.shapes.sampling import sample_surface
 from unrender.shapes.textures import UVTexture
-from unrender.studies.findings import Findings, Part, Record, Strip, Table
 from unrender.studies.study import Experiment
 
 WHITE = torch.ones(3)

@@ -15,11 +15,12 @@ from unrender.flows.checks import small_squares
 from unrender.flows.pose_flow import PoseFlow
 from unrender.flows.solvers import SOLVERS, integrate_adaptively, invert_euler
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.geometry.poses import so3_log
 from unrender.rendering.renderer import PoseEstimate, Renderer
-from unrender.report.pictures import Row, evenly
+from unrender.report.findings import Findings, Plot, Record, Strip, Table
+from unrender.report.pictures import Row
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter
-from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 
 READING = "one backward step"

@@ -8,9 +8,9 @@ from torch import Tensor
 from unrender.evaluation.images import psnr
 from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
-from unrender.report.pictures import evenly
+from unrender.geometry.paths import evenly
+from unrender.report.findings import Findings, Plot, Record, Strip, Table
 from unrender.report.plots import draw_curves
-from unrender.studies.findings import Findings, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject
 
 Images = Float[Tensor, "views height width 3"]

@@ -10,15 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.report.plots import PALETTE, STYLE, draw_curves, log_axis
-from unrender.studies.findings import Findings, Part, Plot, Record, Table
+from unrender.report.findings import Findings, Part, Plot, Record, Table
+from unrender.report.plots import PALETTE, draw_curves, log_axis, panels
 from unrender.studies.ntk_picture import picture_section
 from unrender.studies.study import Experiment
 from unrender.studies.tangent_kernel import (
@@ -373,11 +372,9 @@ def _first_below_half(steps: list[int], amplitude: Values) -> int | None:
     return next((n for n, left in zip(steps, amplitude, strict=True) if left < 0.5), None)
 
 
-def _draw_order(steps: list[int], panels: Mapping[str, tuple[Values, Values]]) -> Figure:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.4 * len(panels), 3.4), layout="constrained")
-        grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (name, (predicted, measured)) in zip(grid, panels.items(), strict=True):
+def _draw_order(steps: list[int], found: Mapping[str, tuple[Values, Values]]) -> Figure:
+    with panels(4.4 * len(found), 3.4, 1, len(found), sharey=True) as (figure, (grid,)):
+        for axes, (name, (predicted, measured)) in zip(grid, found.items(), strict=True):
             for k, (cycles, color) in enumerate(zip(CYCLES, PALETTE, strict=False)):
                 label = f"{cycles} cycle{'s' if cycles > 1 else ''}"
                 axes.plot(steps, measured[:, k].tolist(), color=color, label=label)

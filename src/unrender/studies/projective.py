@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.files.arrays import Array, array_names, read_arrays, write_arrays
 from unrender.shapes.mesh import Mesh
 from unrender.studies.gradient_scenes import (
     VIEW,
@@ -55,7 +56,8 @@ def projective(
     """
     with TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "asked.npz", Path(folder) / "answer.npz"
-        np.savez(asked, **request(scene, side), samples=samples, seed=seed)
+        settings = {"samples": np.array(samples), "seed": np.array(seed)}
+        write_arrays(asked, {**request(scene, side), **settings})
         command = [sys.executable, "-m", "unrender.studies.projective", str(asked), str(answer)]
         try:
             ended = subprocess.run(
@@ -70,11 +72,11 @@ def projective(
         if ended.returncode or not answer.exists():
             last = (ended.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
             raise AbsentError(f"Mitsuba's llvm_ad_rgb cannot run: {last}")
-        with np.load(answer, allow_pickle=False) as found:
-            return torch.from_numpy(found["derivatives"]).float(), float(found["seconds"])
+        found = read_arrays(answer, ("derivatives", "seconds"))
+        return torch.from_numpy(found["derivatives"]).float(), float(found["seconds"])
 
 
-def request(scene: GradientScene, side: int) -> dict[str, Any]:
+def request(scene: GradientScene, side: int) -> dict[str, Array]:
     """The surface at rest and its derivatives by the amounts, as arrays."""
     mesh = _halved(scene.mesh)
     assert mesh.normals is not None, "the scenes' meshes have normals"
@@ -91,7 +93,7 @@ def request(scene: GradientScene, side: int) -> dict[str, Any]:
         "surface": surface(rest).numpy(),
         "changes": derivatives(surface).numpy(),
         "camera": setting_at(rest, side).cameras.world_from_camera[0].numpy(),
-        "side": side,
+        "side": np.array(side),
     }
 
 
@@ -155,8 +157,7 @@ def _answer(asked: Path, answer: Path) -> None:
     import mitsuba as mi  # noqa: PLC0415 - an extra
 
     mi.set_variant("llvm_ad_rgb")
-    with np.load(asked, allow_pickle=False) as found:
-        given = {name: found[name] for name in found.files}
+    given = read_arrays(asked, tuple(array_names(asked)))
     samples, seed = int(given["samples"]), mi.UInt32(int(given["seed"]))
     scene = load_dataset(mi, given, asked.parent, samples)
     integrator = mi.load_dict(
@@ -178,7 +179,8 @@ def _answer(asked: Path, answer: Path) -> None:
         dr.forward(amount)
         rows.append(np.array(dr.grad(image))[..., :3])
         seconds.append(time.perf_counter() - began)
-    np.savez(answer, derivatives=np.stack(rows[1:]), seconds=sum(seconds[1:]))
+    found = {"derivatives": np.stack(rows[1:]), "seconds": np.array(sum(seconds[1:]))}
+    write_arrays(answer, found)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from unrender.api.run import Run
 from unrender.evaluation.images import score_images
 from unrender.evaluation.lookup import nearest_view_renderer
 from unrender.evaluation.renders import WHITE, render_in_parts
+from unrender.geometry.paths import evenly
 from unrender.methods.sit import PoseFlow, SiTFlow
 from unrender.rendering.renderer import Renderer
-from unrender.report.pictures import Row, evenly
+from unrender.report.findings import Findings, Part, Plot, Record, Strip, Table
+from unrender.report.pictures import Row
 from unrender.report.plots import draw_curves
-from unrender.studies.findings import Findings, Part, Plot, Record, Strip, Table
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 
@@ -15,11 +14,11 @@ from unrender.evaluation.poses import score_poses
 from unrender.evaluation.renders import WHITE, render_in_parts
 from unrender.geometry.bounds import camera_statistics
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell
+from unrender.geometry.paths import evenly, spherical_shell
 from unrender.geometry.poses import look_at, so3_exp
-from unrender.report.pictures import Row, evenly
-from unrender.report.plots import PALETTE, STYLE, log_axis
-from unrender.studies.findings import Findings, Plot, Record, Strip, Table
+from unrender.report.findings import Findings, Plot, Record, Strip, Table
+from unrender.report.pictures import Row
+from unrender.report.plots import PALETTE, log_axis, panels
 from unrender.studies.study import Study, Subject, over_white
 from unrender.training.fit import FitOptions
 
@@ -183,9 +182,8 @@ def draw_sweeps(sweeps: list[Sweep], records: list[Record]) -> Figure:
         "rotation_deg": "rotation error (degrees)",
         "energy": "energy (RMS)",
     }
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.2 * len(sweeps), 5.4), layout="constrained")
-        grid = figure.subplots(len(rows), len(sweeps), sharex="col", sharey="row")
+    size = 2.2 * len(sweeps), 5.4, len(rows), len(sweeps)
+    with panels(*size, sharex="col", sharey="row") as (figure, grid):
         for column, sweep in enumerate(sweeps):
             for row, (key, label) in enumerate(rows.items()):
                 axes = grid[row][column]

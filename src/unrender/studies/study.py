@@ -24,7 +24,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import Renderer, supersampled
-from unrender.studies.findings import Findings
+from unrender.report.findings import Findings
 from unrender.training.fit import Device, FitOptions
 
 SUPERSAMPLE = 3

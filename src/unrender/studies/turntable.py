@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-import matplotlib as mpl
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
@@ -12,10 +11,9 @@ from torch import Tensor
 from unrender.api.pose import refine
 from unrender.evaluation.poses import score_poses
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import turntable
-from unrender.report.pictures import evenly
-from unrender.report.plots import PALETTE, STYLE, draw_curves
-from unrender.studies.findings import Findings, Plot, Strip, Table
+from unrender.geometry.paths import evenly, turntable
+from unrender.report.findings import Findings, Plot, Strip, Table
+from unrender.report.plots import PALETTE, draw_curves, panels
 from unrender.studies.study import Study, Subject, over_white
 
 EXAGGERATED = 10
@@ -123,12 +121,10 @@ class Turntable(Study):
 
 def draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
     """3D plot of the true and the estimated circle for each estimator."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.2 * len(found), 3.3))
-        grid = figure.subplots(
-            1, len(found), squeeze=False, subplot_kw={"projection": "3d"}, gridspec_kw=MARGINS
-        )
-        for axes, (name, cameras) in zip(grid[0], found.items(), strict=True):
+    size = 3.2 * len(found), 3.3, 1, len(found)
+    options = {"subplot_kw": {"projection": "3d"}, "gridspec_kw": MARGINS}
+    with panels(*size, **options) as (figure, (grid,)):
+        for axes, (name, cameras) in zip(grid, found.items(), strict=True):
             assert isinstance(axes, Axes3D)
             true = _closed(truth.centers)
             ours = true + EXAGGERATED * (_closed(cameras.centers) - true)

@@ -1,6 +1,5 @@
 """The training loop that all methods share."""
 
-import dataclasses
 import math
 import signal
 import time
@@ -263,8 +262,3 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
             state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def with_budget(options: FitOptions, minutes: float) -> FitOptions:
-    """The same options with another budget, in minutes alone."""
-    return dataclasses.replace(options, steps=None, minutes=minutes)

@@ -1,11 +1,9 @@
 """Reading of metrics.jsonl, the training log of a run."""
 
-import json
 from pathlib import Path
 
 from unrender.errors import InputError
-
-MAX_BYTES = 100_000_000
+from unrender.files import json_object, read_text
 
 Entry = dict[str, float]
 """One line of metrics.jsonl: `step`, `seconds`, `loss` and further metrics of the method."""
@@ -17,19 +15,9 @@ def read_metrics(path: Path) -> list[Entry]:
     A last line without a line break was truncated by an interruption and is ignored. Raises
     InputError if any other line is not a JSON object of numbers.
     """
-    try:
-        if not path.exists():
-            return []
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{path}: {path.stat().st_size} bytes is more than the maximum of {MAX_BYTES} "
-                "for a log: delete lines in its middle"
-            )
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): make it readable"
-        ) from error
+    if not path.exists():
+        return []
+    lines = read_text(path).split("\n")
     # Every complete line ends in a line break: text after the last one is truncated.
     numbered = enumerate(lines[:-1], start=1)
     return [_entry(f"{path}:{number}", line) for number, line in numbered if line.strip()]
@@ -42,13 +30,8 @@ def columns(entries: list[Entry], x: str, y: str) -> tuple[list[float], list[flo
 
 
 def _entry(place: str, line: str) -> Entry:
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: is not valid JSON: delete this line") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(value, int | float) for value in content.values()
-    ):
+    content = json_object(place, line, "delete this line")
+    if not all(isinstance(value, int | float) for value in content.values()):
         raise InputError(f"{place}: is not an object of numbers: delete this line")
     try:
         return {name: float(value) for name, value in content.items()}

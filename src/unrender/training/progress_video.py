@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.imaging.files import write_video
+from unrender.imaging.video import write_video
 from unrender.training.method import Model
 
 Frame = Float[Tensor, "height width 3"]

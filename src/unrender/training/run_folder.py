@@ -20,17 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.torch import save
 
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.errors import InputError
-from unrender.files import folder_in_place, read_json_object, write_atomically, write_json
+from unrender.files import check_new, read_json_object, replacing, write_atomically, write_json
+from unrender.files.arrays import read_tensors
 from unrender.training.metrics import Entry, read_metrics
 from unrender.training.record import Checkpoint, Record, provenance
 
 CAMERAS = "cameras.json"
+RESUME = "choose another folder, continue the run with --resume, or delete it"
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,8 @@ class RunFolder(Record):
     @classmethod
     def create(cls, path: Path, config: Mapping[str, object]) -> "RunFolder":
         """A new folder with its config.json; an existing path is refused."""
-        if path.exists():
-            raise InputError(
-                f"{path}: exists already: choose another folder, continue the run with "
-                "--resume, or delete it"
-            )
-        with folder_in_place(path) as folder:
+        check_new(path, RESUME)
+        with replacing(path, folder=True) as folder:
             write_json(folder / "config.json", {"format": 1, **provenance(), **config})
             (folder / "checkpoints").mkdir()
         return cls(path)
@@ -118,11 +114,11 @@ class RunFolder(Record):
         target = folder / f"step_{checkpoint.state['step']:08d}"
         if target.exists():  # The same step again, now finished: replace what is there.
             aside = folder / f".replaced_{os.getpid()}.tmp"
-            with folder_in_place(aside) as temporary:
+            with replacing(aside, folder=True) as temporary:
                 _write_checkpoint(temporary, checkpoint)
             _exchange(aside, target)
         else:
-            with folder_in_place(target) as temporary:
+            with replacing(target, folder=True) as temporary:
                 _write_checkpoint(temporary, checkpoint)
         for old in self.checkpoints()[:-2]:
             shutil.rmtree(old, ignore_errors=True)
@@ -178,8 +174,8 @@ class RunFolder(Record):
         folder = found[-1]
         remedy = f"delete {folder} to go back to the checkpoint before, or fit again"
         state = read_json_object(folder / "state.json", remedy)
-        model = _read_tensors(folder / "model.safetensors", remedy)
-        optimizer = _read_tensors(folder / "optimizer.safetensors", remedy) if training else {}
+        model = read_tensors(folder / "model.safetensors", remedy)
+        optimizer = read_tensors(folder / "optimizer.safetensors", remedy) if training else {}
         return Checkpoint(model, optimizer, state)
 
 
@@ -196,13 +192,3 @@ def _exchange(new: Path, old: Path) -> None:
     new.rename(between)
     shutil.rmtree(old)
     between.rename(old)
-
-
-def _read_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: not found: {remedy}") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is damaged ({reason}): {remedy}") from error

@@ -10,7 +10,6 @@ import pytest
 import torch
 from inputs import either, is_real, sample
 
-from unrender.data.formats import blender
 from unrender.data.formats.blender import load_blender, load_blender_views, write_blender
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -212,8 +211,8 @@ def test_images_must_agree(tmp_path: Path):
 
 def test_oversized_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = write_scene(tmp_path / "scene")
-    monkeypatch.setattr(blender, "MAX_JSON_BYTES", 100)
-    with pytest.raises(InputError, match="not a list of poses"):
+    monkeypatch.setattr("unrender.files.MAX_TEXT_BYTES", 100)
+    with pytest.raises(InputError, match="is larger than"):
         load_blender(folder)
 
 

@@ -17,7 +17,6 @@ from unrender.data.formats.rgbd import (
     load_scan,
     ray_distances,
     read_depth,
-    read_frame,
     read_trajectory,
 )
 from unrender.data.views import Views
@@ -108,18 +107,17 @@ def test_the_clouds_of_all_frames_lie_on_each_other(redwood: Views) -> None:
 
 def test_a_pair_of_the_tum_benchmark() -> None:
     focal, width, height = either(PAIR, (525.0, 640, 480), (56.0, 56, 42))
-    lens = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    views = read_frame(TUM / "TUM_color.png", TUM / "TUM_depth.png", lens, 5000.0)
-    assert views.images.shape == (1, height, width, 4)
-    assert views.depths is not None
+    cameras = Cameras.from_focal(torch.eye(4)[None, :3], focal, width, height)
     raw = np.asarray(Image.open(TUM / "TUM_depth.png"))
     axis = read_depth(TUM / "TUM_depth.png", 5000.0)
+    assert axis.shape == (height, width)
+    depths = ray_distances(cameras, axis[None])
     assert float(axis.max()) == pytest.approx(raw.max() / 5000)
     # In the image's middle both depths are one, elsewhere the ray is longer.
     rows, columns = (slice(size // 2 - 1, size // 2 + 1) for size in (height, width))
     middle = axis[rows, columns]
-    torch.testing.assert_close(views.depths[0, rows, columns], middle, rtol=2e-4, atol=1e-5)
-    assert bool((views.depths[0] >= axis - 1e-5).all())
+    torch.testing.assert_close(depths[0, rows, columns], middle, rtol=2e-4, atol=1e-5)
+    assert bool((depths[0] >= axis - 1e-5).all())
 
 
 def test_both_depths_give_the_same_points() -> None:
@@ -165,7 +163,7 @@ def test_a_made_scan_is_read(scan: Path) -> None:
         ("trajectory.log", "0 0 1\n" + "1 0 0 0\n" * 4, "not a rotation"),
         ("trajectory.log", "", "5 for each pose"),
         ("camera.json", "{", "not valid JSON"),
-        ("camera.json", "[]", "nine numbers"),
+        ("camera.json", "[]", "not an object"),
         ("camera.json", '{"intrinsic_matrix": [1, 2]}', "nine numbers"),
         ("camera.json", '{"intrinsic_matrix": [1,0,0,0,1,0,0,0,1]}', "width"),
         (

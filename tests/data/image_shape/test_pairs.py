@@ -11,7 +11,7 @@ from unrender.data.builtin.families import make_shape
 from unrender.data.image_shape.make_shapes import CELLS, make_shapes
 from unrender.data.image_shape.pairs import Draw, ImageShapePairs, load_shapes, save_shapes
 from unrender.errors import InputError
-from unrender.files import write_arrays
+from unrender.files.arrays import write_arrays
 
 
 @pytest.fixture(scope="module")

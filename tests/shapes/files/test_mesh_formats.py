@@ -343,6 +343,14 @@ def test_a_triangle_as_text(tmp_path: Path) -> None:
     assert color_at(mesh, 0) == [1, 0, 0]
 
 
+def test_names_of_files_are_percent_encoded(tmp_path: Path) -> None:
+    whole = tree()
+    uri = whole["buffers"][0]["uri"]
+    (tmp_path / "a (1) ü.bin").write_bytes(base64.b64decode(uri.partition(",")[2]))
+    named = tree(buffers=[{"byteLength": 68, "uri": "a%20%281%29%20%C3%BC.bin"}])
+    assert torch.equal(read_tree(tmp_path, named).vertices, read_tree(tmp_path, whole).vertices)
+
+
 def test_nodes_place_what_hangs_on_them(tmp_path: Path) -> None:
     turn = torch.tensor([0.3, -0.5, 0.9])
     half = turn.norm() / 2
@@ -522,7 +530,7 @@ def test_binary_files_have_their_length(tmp_path: Path) -> None:
         (whole[:-1], "bytes: copy it again"),
         (whole[:4] + struct.pack("<I", 1) + whole[8:], "glTF 1"),
         (whole[:10], "as glTF"),
-        (b"", "as glTF"),
+        (b"", "not valid JSON"),
     ):
         (tmp_path / "a.glb").write_bytes(content)
         with pytest.raises(InputError, match=message):

@@ -98,7 +98,7 @@ def test_what_is_no_cloud(tmp_path: Path, name: str, content: str, message: str)
         read_points(tmp_path / name)
     assert "\n" not in str(caught.value)
     (tmp_path / name).unlink()
-    with pytest.raises(InputError, match=r"not found|is not a point cloud file"):
+    with pytest.raises(InputError, match=r"no such file|is not a point cloud file"):
         read_points(tmp_path / name)
 
 

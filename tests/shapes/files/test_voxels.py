@@ -132,7 +132,7 @@ def test_damaged_npz_is_refused(tmp_path: Path, changes: dict, message: str) -> 
 
 
 def test_what_has_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="not found"):
+    with pytest.raises(InputError, match="no such file"):
         read_voxels(tmp_path / "none.npz")
     (tmp_path / "grid.txt").touch()
     with pytest.raises(InputError, match="change the ending"):

@@ -7,6 +7,7 @@ from unrender.app.choices import Background
 from unrender.app.options import Words
 from unrender.app.output import note
 from unrender.errors import InputError
+from unrender.files import check_target
 from unrender.training.options import Device
 
 
@@ -38,8 +39,7 @@ def compare(
 
     if not runs:
         raise InputError("compare: no run was given: name two or more")
-    if out.suffix != ".html" or not out.parent.is_dir():
-        raise InputError(f"{out}: is not an .html file in a folder that exists: change --out")
+    check_target(out, (".html",))
     opened = [Run.open(path, device) for path in runs]
     sizes = {(run.view_ranges["width"], run.view_ranges["height"]) for run in opened}
     if len(sizes) > 1:

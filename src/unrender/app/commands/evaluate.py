@@ -7,6 +7,7 @@ from unrender.app.choices import Background
 from unrender.app.options import Words
 from unrender.app.output import note, print_scores
 from unrender.errors import InputError
+from unrender.files import make_folder
 from unrender.training.options import Device
 
 
@@ -41,7 +42,6 @@ def evaluate(
     """
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
     from unrender.app.outcome import keep_evaluation, write_evaluation  # noqa: PLC0415
-    from unrender.imaging.save import make_folder  # noqa: PLC0415
 
     opened = Run.open(run, device)
     if out is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from unrender.app.options import Words
 from unrender.app.output import note
 from unrender.errors import InputError
+from unrender.files import check_target
 from unrender.training.options import Device
 
 ENDINGS = (".obj", ".glb", ".ply", ".json")
@@ -42,12 +43,7 @@ def export(
     target = file or to
     if target is None or (file is not None and to is not None):
         raise InputError("name one file to write: unrender export RUN mesh.glb")
-    if target.suffix.lower() not in ENDINGS:
-        raise InputError(f"{target}: does not end in {', '.join(ENDINGS)}: change FILE")
-    if not target.parent.is_dir():
-        raise InputError(
-            f"{target}: {target.parent} is not a folder: make it, or choose another FILE"
-        )
+    check_target(target, ENDINGS)
     for name, value, valid in (
         ("voxels", voxels, 16 <= voxels <= 512),
         ("half-width", half_width, half_width is None or 0 < half_width < float("inf")),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from unrender.app.options import Words
 from unrender.app.output import note, print_facts
+from unrender.files import make_folder
 
 
 def inspect(
@@ -32,7 +33,6 @@ def inspect(
         runs_below,
     )
     from unrender.app.inspect import inspect as inspect_path  # noqa: PLC0415
-    from unrender.imaging.save import make_folder  # noqa: PLC0415
     from unrender.shapes.files.shape import READABLE  # noqa: PLC0415
 
     # An .npz holds views.

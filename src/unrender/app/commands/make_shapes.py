@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from unrender.app.options import Words
-from unrender.app.output import check_new, check_output
 from unrender.errors import InputError
+from unrender.files import check_new, check_target
 
 
 def make_shapes(
@@ -35,7 +35,7 @@ def make_shapes(
     from unrender.data.image_shape.pairs import save_shapes  # noqa: PLC0415
     from unrender.training.progress import told_progress  # noqa: PLC0415
 
-    check_output(out, (".npz",))
+    check_target(out, (".npz",))
     check_new(out)
     for name, value in (("count", count), ("views", views), ("size", size)):
         if value < 1:

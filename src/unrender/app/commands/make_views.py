@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from unrender.app.options import Words
-from unrender.app.output import check_new, check_output
 from unrender.errors import InputError
+from unrender.files import check_new, check_target
 from unrender.training.options import Device
 
 Range = Annotated[tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")]
@@ -17,12 +17,8 @@ def make_views(
     count: int = 2000,
     size: int = 32,
     supersample: int = 3,
-    radius: Annotated[
-        tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
-    ] = None,
-    elevation: Annotated[
-        tuple[float, float] | None, Words(metavar="MIN MAX", box="cameras")
-    ] = None,
+    radius: Range = None,
+    elevation: Range = None,
     roll: Annotated[float, Words(metavar="DEGREES", box="cameras")] = 0.0,
     look_at_jitter: Annotated[float, Words(metavar="RADIUS", box="cameras")] = 0.0,
     seed: int = 0,
@@ -54,7 +50,7 @@ def make_views(
     for name, value in (("count", count), ("size", size), ("supersample", supersample)):
         if value < 1:
             raise InputError(f"--{name} {value}: give at least 1")
-    check_output(out, (".npz",))
+    check_target(out, (".npz",))
     check_new(out)
     opened = Run.open(run, device)
     views = opened.make_views(

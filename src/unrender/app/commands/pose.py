@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from unrender.app.choices import Background
 from unrender.app.options import Words
-from unrender.app.output import check_output, note
+from unrender.app.output import note
 from unrender.errors import InputError
+from unrender.files import check_target
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def pose(
     from unrender.inverse.photometric_poses import RenderAndCompare  # noqa: PLC0415
     from unrender.training.progress import working  # noqa: PLC0415
 
-    check_output(out, (".json",))
+    check_target(out, (".json",))
     options = RenderAndCompare(coarse_steps, fine_steps, pixels, rate, final_rate, seed)
     opened = Run.open(run, device)
     pictures, color = _read(opened, images, background, quiet)
@@ -150,8 +151,9 @@ def _write_overlay(
     """Each image above the render at its pose."""
     import torch  # noqa: PLC0415
 
+    from unrender.geometry.paths import evenly  # noqa: PLC0415
     from unrender.imaging.color import over  # noqa: PLC0415
-    from unrender.report.pictures import evenly, write_picture  # noqa: PLC0415 - matplotlib
+    from unrender.report.pictures import write_picture  # noqa: PLC0415 - matplotlib
 
     chosen = torch.tensor(evenly(SHOWN, len(images)))
     cameras = estimate.cameras.select(chosen)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from unrender.app.options import Words
-from unrender.app.output import check_output
+from unrender.files import check_target
 from unrender.training.options import Device
 
 
@@ -40,7 +40,7 @@ def predict(
     from unrender.shapes.files.shape import WRITABLE, save_shape  # noqa: PLC0415
 
     endings = sorted({ending for endings in WRITABLE.values() for ending in endings})
-    check_output(out, endings)
+    check_target(out, endings)
     behind = None if background == "alpha" else background
     opened = Run.open(run, device)
     shape = opened.predict(photo, background=behind)

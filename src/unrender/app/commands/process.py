@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 from unrender.app.options import Words
-from unrender.app.output import check_new
 from unrender.errors import InputError
+from unrender.files import check_new
 
 
 def process(

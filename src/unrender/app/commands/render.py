@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from unrender.app.choices import Up
 from unrender.app.options import Words
-from unrender.app.output import check_output
 from unrender.app.parsing import did_you_mean
 from unrender.errors import InputError
+from unrender.files import check_target, make_folder
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _checked(
 ) -> tuple[str, ...]:
     """The channels, once all options that need no data are known to be right. InputError."""
     if out.suffix:
-        check_output(out, ENDINGS)
+        check_target(out, ENDINGS)
     channels = tuple(what.split(","))
     for channel in channels:
         if channel not in CHANNELS:
@@ -170,7 +170,6 @@ def _save(
     rendering: "Rendering", out: Path, channels: tuple[str, ...], background: Any, fps: int
 ) -> None:
     from unrender.imaging.files import write_image  # noqa: PLC0415 - imports torch
-    from unrender.imaging.save import make_folder  # noqa: PLC0415
 
     if out.suffix:
         rendering.save(out, what=",".join(channels), background=background, fps=fps)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from unrender.app.options import Words
 from unrender.errors import InputError
+from unrender.files import check_target
 
 
 def spectrum(
@@ -29,8 +30,7 @@ def spectrum(
     Examples:
         unrender spectrum --mesh cow.obj --out cow.html
     """
-    if out.suffix != ".html" or not out.parent.is_dir():
-        raise InputError(f"{out}: is not an .html file in a folder that exists: change --out")
+    check_target(out, (".html",))
     if not 8 <= size <= 4096:
         raise InputError(f"--size {size}: give 8 to 4096 pixels")
     if samples < 1:

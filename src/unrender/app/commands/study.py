@@ -12,6 +12,7 @@ from unrender.app.layout import box, width
 from unrender.app.options import Description, Words, fields_of
 from unrender.app.parsing import did_you_mean
 from unrender.errors import InputError
+from unrender.files import make_folder
 from unrender.training.options import Device
 
 OF_A_FLOW = {
@@ -71,7 +72,6 @@ def study(
         unrender study turntable --run runs/flow --scene runs/bricks
         unrender study gradients --out studies
     """
-    from unrender.imaging.save import make_folder  # noqa: PLC0415 - imports torch
     from unrender.studies import write_experiment, write_study  # noqa: PLC0415
     from unrender.studies.study import open_subject  # noqa: PLC0415
     from unrender.training.progress import working  # noqa: PLC0415

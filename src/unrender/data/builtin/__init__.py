@@ -23,7 +23,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import Array
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import Header, read_arrays, write_arrays
+from unrender.files.arrays import Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.jit import num_threads, run_threads, shares

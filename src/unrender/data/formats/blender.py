@@ -5,39 +5,41 @@ A frame's `transform_matrix` is world_from_camera in OpenGL axes. Intrinsics are
 an image of `w`×`h`; those of a frame take precedence over those of the file.
 """
 
-import json
 import math
-import os
-import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from unrender.data.dataset import Dataset
+from unrender.data.formats.camera_files import camera_frame, frame_intrinsics
 from unrender.data.photographs import opaque, read_photographs
 from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import finite_number, matrix_4x4, shown
+from unrender.files import (
+    Json,
+    check_exists,
+    check_new,
+    finite_number,
+    matrix_4x4,
+    read_json_object,
+    replacing,
+    shown,
+    write_json,
+)
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.geometry.conventions import opencv_from_opengl
 from unrender.geometry.distortion import LensDistortion, undistort_image
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import image_header, write_image
 
-MAX_JSON_BYTES = 100_000_000
 HOLD_OUT_EVERY = 10
 """Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
 DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
-
-Json = dict[str, Any]
 
 
 def load_blender(
@@ -96,7 +98,12 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
                 lambda index: f"{file}: frame {index} ({frames[index].name})",
             )
         ),
-        torch.stack([_intrinsics(frame, content, width, height) for frame in frames]),
+        torch.stack(
+            [
+                frame_intrinsics(frame.label, {**content, **frame.content}, width, height)
+                for frame in frames
+            ]
+        ),
         width,
         height,
     )
@@ -116,39 +123,13 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
 def _train_file(path: Path) -> Path:
     if path.is_file():
         return path
-    if not path.is_dir():
-        raise InputError(f"{path}: no such file or folder; check the path")
+    check_exists(path)
     for name in ("transforms_train.json", "transforms.json"):
         if (path / name).is_file():
             return path / name
     raise InputError(
         f"{path}: has neither transforms_train.json nor transforms.json; give the folder of one"
     )
-
-
-def read_json_object(file: Path) -> Json:
-    """The JSON object in a file, with unchecked values. Raises InputError."""
-    size = file.stat().st_size
-    if size > MAX_JSON_BYTES:
-        raise InputError(
-            f"{file}: has {size / 1e6:.0f} MB, more than {MAX_JSON_BYTES / 1e6:.0f}; "
-            "this is not a list of poses"
-        )
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror}); check it") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file}: is not valid JSON ({' '.join(str(error).split())}); "
-            "it may be truncated: copy it again"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{file}: contains a {type(content).__name__}, not an object; "
-            "it must be an object with a list `frames`"
-        )
-    return cast(Json, content)
 
 
 @dataclass(frozen=True)
@@ -226,89 +207,25 @@ def _lens(frame: _Frame, shared: Json) -> LensDistortion:
     return LensDistortion(**found)
 
 
-def _intrinsics(frame: _Frame, shared: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
-    """K for an image of `width`×`height`, from the keys of the frame or else of the file."""
-    label = frame.label
-
-    def get(key: str) -> float | None:
-        value = frame.content.get(key, shared.get(key))
-        return None if value is None else finite_number(label, f"`{key}`", value)
-
-    def positive(key: str) -> float | None:
-        value = get(key)
-        if value is not None and value <= 0:
-            raise InputError(f"{label}: `{key}` is {value}; it must be positive")
-        return value
-
-    angle, focal_x = get("camera_angle_x"), positive("fl_x")
-    if angle is not None and not 0 < angle < math.pi:
-        raise InputError(
-            f"{label}: `camera_angle_x` is {angle}; it must be between 0 and π radians"
-        )
-    file_width, file_height = positive("w") or width, positive("h") or height
-    scale_x, scale_y = width / file_width, height / file_height
-    if focal_x is not None:
-        focal_x *= scale_x
-        given = positive("fl_y")
-        focal_y = focal_x if given is None else given * scale_y
-    elif angle is not None:
-        focal_x = focal_y = 0.5 * width / math.tan(angle / 2)
-    else:
-        raise InputError(
-            f"{label}: has neither `camera_angle_x` nor `fl_x`; add one to the file"
-        )
-    center_x, center_y = get("cx"), get("cy")
-    center_x = width / 2 if center_x is None else center_x * scale_x
-    center_y = height / 2 if center_y is None else center_y * scale_y
-    return torch.tensor([[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]])
-
-
 def write_blender(path: Path, views: Views) -> None:
     """Write a new folder with transforms_train.json and train/*.png, in straight alpha.
 
     The folder is written atomically, without depths and normals. Raises InputError if it exists
     or cannot be written.
     """
-    if path.exists():
-        raise InputError(f"{path}: exists already; give a new name or remove it")
+    check_new(path)
     if views.cameras.intrinsics[:, 0, 1].abs().max() > 0:
         raise InputError(
             f"{path}: the cameras have skew, which this format cannot store; remove it"
         )
-    temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        (temporary / "train").mkdir(parents=True)
+    with replacing(path, folder=True) as temporary:
+        (temporary / "train").mkdir()
         frames: list[Json] = []
-        poses = opengl_from_opencv(views.cameras.world_from_camera.detach().cpu()).tolist()
-        for index, pose in enumerate(poses):
-            image = views.images[index]
+        for index, image in enumerate(views.images):
             straight = unpremultiply(image) if views.has_alpha else image
             write_image(temporary / "train" / f"r_{index}.png", straight)
-            matrix = [*pose, [0.0, 0.0, 0.0, 1.0]]
-            frames.append(
-                {"file_path": f"./train/r_{index}", "transform_matrix": matrix}
-                | _intrinsics_json(views.cameras, index)
-            )
+            frames.append(camera_frame(views.cameras, index, f"./train/r_{index}"))
         angle = 2 * math.atan(0.5 * views.cameras.width / views.cameras.focal[0].item())
-        text = json.dumps({"camera_angle_x": angle, "frames": frames}, indent=1)
-        (temporary / "transforms_train.json").write_text(text)
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); "
-            "check that the folder above it is writable"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _intrinsics_json(cameras: Cameras, index: int) -> Json:
-    matrix = cameras.intrinsics[index].tolist()
-    return {
-        "fl_x": matrix[0][0],
-        "fl_y": matrix[1][1],
-        "cx": matrix[0][2],
-        "cy": matrix[1][2],
-        "w": cameras.width,
-        "h": cameras.height,
-    }
+        write_json(
+            temporary / "transforms_train.json", {"camera_angle_x": angle, "frames": frames}
+        )

@@ -4,11 +4,9 @@ Each frame has `transform_matrix` (OpenGL camera-to-world), `fl_x fl_y cx cy w h
 and, for estimated cameras, their expected error.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -17,12 +15,10 @@ from torch import Tensor
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import finite_number, matrix_4x4, replacing
+from unrender.files import Json, finite_number, matrix_4x4, read_json_object, write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.rendering.renderer import PoseEstimate
-
-MAX_BYTES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -42,31 +38,32 @@ def write_cameras(
     path: Path, named: NamedCameras, estimate: PoseEstimate | None = None
 ) -> None:
     """Write the file atomically, with the expected errors of the `estimate`, if given."""
-    cameras = named.cameras
-    poses = opengl_from_opencv(cameras.world_from_camera.detach().cpu()).tolist()
-    frames: list[dict[str, Any]] = []
-    for index, (name, pose) in enumerate(zip(named.names, poses, strict=True)):
-        matrix = cameras.intrinsics[index].tolist()
-        frame: dict[str, Any] = {
-            "file_path": name,
-            "transform_matrix": [*pose, [0.0, 0.0, 0.0, 1.0]],
-            "fl_x": matrix[0][0],
-            "fl_y": matrix[1][1],
-            "cx": matrix[0][2],
-            "cy": matrix[1][2],
-            "w": cameras.width,
-            "h": cameras.height,
-        }
-        if estimate is not None:
-            frame |= _expected(estimate, index)
-        frames.append(frame)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"frames": frames}, indent=1) + "\n")
+    frames: list[Json] = []
+    for index, name in enumerate(named.names):
+        expected = {} if estimate is None else _expected(estimate, index)
+        frames.append(camera_frame(named.cameras, index, name) | expected)
+    write_json(path, {"frames": frames})
 
 
-def _expected(estimate: PoseEstimate, index: int) -> dict[str, Any]:
+def camera_frame(cameras: Cameras, index: int, image: str) -> Json:
+    """The entry of `frames` for a camera and the path of its image."""
+    pose = opengl_from_opencv(cameras.world_from_camera[index].detach().cpu()).tolist()
+    matrix = cameras.intrinsics[index].tolist()
+    return {
+        "file_path": image,
+        "transform_matrix": [*pose, [0.0, 0.0, 0.0, 1.0]],
+        "fl_x": matrix[0][0],
+        "fl_y": matrix[1][1],
+        "cx": matrix[0][2],
+        "cy": matrix[1][2],
+        "w": cameras.width,
+        "h": cameras.height,
+    }
+
+
+def _expected(estimate: PoseEstimate, index: int) -> Json:
     """Expected errors in degrees and in scene units; all modes if there are several."""
-    frame: dict[str, Any] = {
+    frame: Json = {
         "rotation_error_deg": math.degrees(float(estimate.rotation_error[index])),
         "axis_errors_deg": estimate.axis_errors[index].rad2deg().tolist(),
         "translation_error": float(estimate.translation_error[index]),
@@ -85,18 +82,8 @@ def _expected(estimate: PoseEstimate, index: int) -> dict[str, Any]:
 
 def read_cameras(path: Path) -> NamedCameras:
     """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(
-            f"{path}: is larger than {MAX_BYTES} bytes; this is not a list of poses"
-        )
-    try:
-        content = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not valid JSON ({reason}); write it again") from error
-    frames = content.get("frames") if isinstance(content, dict) else None
+    content = read_json_object(path, "write it with `unrender pose`")
+    frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list `frames`; write it with `unrender pose`")
     names: list[str] = []
@@ -107,7 +94,7 @@ def read_cameras(path: Path) -> NamedCameras:
         label = f"{path}: frame {index}"
         if not isinstance(frame, dict):
             raise InputError(f"{label}: is not an object; write the file with `unrender pose`")
-        values = {**{k: v for k, v in content.items() if k != "frames"}, **frame}
+        values = {**content, **frame}
         width, height = (
             int(finite_number(label, f"`{key}`", values.get(key))) for key in ("w", "h")
         )
@@ -120,7 +107,7 @@ def read_cameras(path: Path) -> NamedCameras:
         poses.append(
             matrix_4x4(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
         )
-        matrices.append(_intrinsics(label, values, width, height))
+        matrices.append(frame_intrinsics(label, values, width, height))
     if len(sizes) > 1:
         raise InputError(
             f"{path}: has images of several sizes {sorted(sizes)}; make one file per size"
@@ -131,25 +118,40 @@ def read_cameras(path: Path) -> NamedCameras:
     return NamedCameras(cameras, tuple(names))
 
 
-def _intrinsics(
-    label: str, values: dict[str, Any], width: int, height: int
-) -> Float[Tensor, "3 3"]:
-    def number(key: str) -> float:
-        return finite_number(label, f"`{key}`", values.get(key))
+def frame_intrinsics(label: str, values: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
+    """K for an image of `width`×`height`, from the keys of a frame and its file. InputError.
 
-    if "camera_angle_x" in values and "fl_x" not in values:
-        angle = number("camera_angle_x")
-        if not 0 < angle < math.pi:
-            raise InputError(
-                f"{label}: `camera_angle_x` is {angle}, outside (0, pi); correct it"
-            )
-        focal = 0.5 * width / math.tan(angle / 2)
-    else:
-        focal = number("fl_x")
-    values = {"fl_y": focal, "cx": width / 2, "cy": height / 2, **values}
-    vertical, x, y = (number(key) for key in ("fl_y", "cx", "cy"))
-    if min(focal, vertical) <= 0:
+    `label` names the frame in messages. `w` and `h` are the size that the values refer to.
+    """
+
+    def get(key: str) -> float | None:
+        value = values.get(key)
+        return None if value is None else finite_number(label, f"`{key}`", value)
+
+    def positive(key: str) -> float | None:
+        value = get(key)
+        if value is not None and value <= 0:
+            raise InputError(f"{label}: `{key}` is {value}; it must be positive")
+        return value
+
+    angle, focal_x = get("camera_angle_x"), positive("fl_x")
+    if angle is not None and not 0 < angle < math.pi:
         raise InputError(
-            f"{label}: the focal length is {min(focal, vertical)}; it must be positive"
+            f"{label}: `camera_angle_x` is {angle}; it must be between 0 and π radians"
         )
-    return torch.tensor([[focal, 0, x], [0, vertical, y], [0, 0, 1]])
+    file_width, file_height = positive("w") or width, positive("h") or height
+    scale_x, scale_y = width / file_width, height / file_height
+    if focal_x is not None:
+        focal_x *= scale_x
+        given = positive("fl_y")
+        focal_y = focal_x if given is None else given * scale_y
+    elif angle is not None:
+        focal_x = focal_y = 0.5 * width / math.tan(angle / 2)
+    else:
+        raise InputError(
+            f"{label}: has neither `camera_angle_x` nor `fl_x`; add one to the file"
+        )
+    center_x, center_y = get("cx"), get("cy")
+    center_x = width / 2 if center_x is None else center_x * scale_x
+    center_y = height / 2 if center_y is None else center_y * scale_y
+    return torch.tensor([[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]])

@@ -13,7 +13,8 @@ from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import read_npy
+from unrender.files import check_file
+from unrender.files.arrays import read_npy
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.pytorch3d import from_pytorch3d
 
@@ -23,8 +24,7 @@ def load_co3d(path: Path) -> Views:
     photographs = list_photographs(path / "imgs")
     files = [path / "poses" / f"{each.stem}.npy" for each in photographs]
     for file in files:
-        if not file.is_file():
-            raise InputError(f"{file}: is missing: every image needs a pose")
+        check_file(file, "every image needs a pose")
     vectors = [read_npy(file) for file in files]
     for file, vector in zip(files, vectors, strict=True):
         if vector.shape != (16,):

@@ -18,6 +18,7 @@ from unrender.data.photographs import opaque, read_turned_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.files import check_file, read_bytes, read_text
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import rotate_clockwise
 from unrender.geometry.distortion import LensDistortion, undistort_image
@@ -125,10 +126,7 @@ def read_colmap(folder: Path) -> ColmapModel:
     ending = "bin" if binary else "txt"
     files = [folder / f"{name}.{ending}" for name in ("cameras", "images", "points3D")]
     for file in files[:2]:
-        if not file.is_file():
-            raise InputError(
-                f"{file}: is missing: a model consists of cameras, images and points3D"
-            )
+        check_file(file, "a model consists of cameras, images and points3D")
     if binary:
         cameras = _cameras_binary(_Reader(files[0]))
         images = _images_binary(_Reader(files[1]))
@@ -218,11 +216,7 @@ class _Reader:
     """Sequential reader of a binary file, which never reads beyond its end."""
 
     def __init__(self, path: Path):
-        self.path, self.at = path, 0
-        try:
-            self.data = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check it") from error
+        self.path, self.at, self.data = path, 0, read_bytes(path)
 
     def unpack(self, layout: str) -> Numbers:
         size = struct.calcsize("<" + layout)
@@ -309,12 +303,7 @@ def _points_binary(reader: _Reader) -> list[Numbers]:
 
 def _lines(path: Path) -> list[list[str]]:
     """The whitespace-separated fields of each line, without comments; empty lines are kept."""
-    if path.stat().st_size > MAX_TEXT_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_TEXT_BYTES} bytes: write it as binary")
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}): copy it again") from error
+    text = read_text(path, MAX_TEXT_BYTES)
     return [line.split() for line in text.splitlines() if not line.startswith("#")]
 
 

@@ -7,7 +7,6 @@ frame is (world_mat @ scale_mat)[:3]. Masks become the images' alpha.
 """
 
 import re
-import zipfile
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import Header, read_arrays
+from unrender.files.arrays import Header, array_names, read_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.projection import decompose_projection
 
@@ -38,10 +37,7 @@ def load_idr(path: Path) -> Views:
     if file is None:
         raise InputError(f"{path}: has neither {' nor '.join(FILES)}: give an IDR folder")
     world, scale = read_idr_matrices(file)
-    folder = path / "image"
-    if not folder.is_dir():
-        raise InputError(f"{path}: has no folder `image`: add the images")
-    photographs = list_photographs(folder)
+    photographs = list_photographs(path / "image")
     if len(photographs) != len(world):
         raise InputError(
             f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "
@@ -93,11 +89,7 @@ def read_idr_matrices(
     file: Path,
 ) -> tuple[Float[Tensor, "views 4 4"], Float[Tensor, "views 4 4"] | None]:
     """world_mat and scale_mat (None if the file has none) of all views, by index."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: cannot be read as .npz ({error}): copy it again") from error
+    names = array_names(file)
     found = sorted(
         int(m[1]) for name in names if (m := re.fullmatch(r"world_mat_(\d{1,6})", name))
     )

@@ -14,7 +14,7 @@ from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import read_npy
+from unrender.files.arrays import read_npy
 from unrender.geometry.cameras import Cameras
 
 POSES = "poses_bounds.npy"

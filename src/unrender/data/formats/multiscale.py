@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from unrender.data.dataset import Dataset
-from unrender.data.formats.blender import read_json_object
 from unrender.data.photographs import read_photographs
 from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.files import read_json_object
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
 

@@ -22,7 +22,8 @@ from unrender.data.validate import (
 )
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import Array, Header, read_arrays, write_arrays
+from unrender.files import check_new
+from unrender.files.arrays import Array, Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.imaging.color import premultiply, unpremultiply
@@ -30,8 +31,6 @@ from unrender.imaging.color import premultiply, unpremultiply
 
 def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError if it does not follow the format above."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
     arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, ("background",))
     images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
     num, height, width, _ = images.shape
@@ -67,8 +66,8 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     """
     if path.suffix != ".npz":
         raise InputError(f"{path}: views are written as .npz; change the ending")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists already; give another name or remove it")
+    if not overwrite:
+        check_new(path)
     cameras = views.cameras
     plain = Cameras.from_focal(
         cameras.world_from_camera, cameras.focal, cameras.width, cameras.height

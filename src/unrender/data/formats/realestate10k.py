@@ -11,10 +11,10 @@ import torch
 
 from unrender.data.validate import check_poses
 from unrender.errors import InputError
+from unrender.files import read_text
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import invert
 
-MAX_BYTES = 100_000_000
 FIELDS = 19
 
 
@@ -30,14 +30,7 @@ def is_realestate10k(path: Path) -> bool:
 
 def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tuple[int, ...]]:
     """Cameras for images of this size, and their times in microseconds. InputError."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(
-            f"{path}: is larger than {MAX_BYTES} bytes: this is not a list of cameras"
-        )
-    try:
-        lines = path.read_text().splitlines()[1:]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}): copy it again") from error
+    lines = read_text(path).splitlines()[1:]
     rows: list[list[float]] = []
     for number, line in enumerate(filter(str.strip, lines), start=2):
         try:

@@ -12,7 +12,6 @@ nothing was measured. In `Views`, depths are distances along the ray. Choi, Zhou
 of RGB-D SLAM Systems" (2012).
 """
 
-import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,22 +19,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import ENDINGS, opaque, read_photographs
+from unrender.data.photographs import list_photographs, opaque, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import finite_number
+from unrender.files import finite_number, read_json_object, read_text
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import read_uint16
 from unrender.rendering.renderer import pixel_grid
 
-MAX_BYTES = 100_000_000
-"""Larger text files are rejected, as they cannot be lists of cameras."""
-
 
 def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     """All frames of a folder, opaque, with depths along the ray. Raises InputError."""
-    colors, depths = _images(path / "color"), _images(path / "depth")
+    colors, depths = (list_photographs(path / name) for name in ("color", "depth"))
     poses = read_trajectory(path / "trajectory.log")
     if not len(colors) == len(depths) == len(poses):
         raise InputError(
@@ -52,21 +48,6 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     return _views(str(path), cameras, colors, depths, depth_scale)
 
 
-def read_frame(
-    color: Path, depth: Path, intrinsics: Float[Tensor, "3 3"], depth_scale: float
-) -> Views:
-    """One color and depth image of a camera at the origin, with depths along the ray.
-
-    `intrinsics` follow this library's convention, pixel centers at +0.5. Raises InputError.
-    """
-    for path in (color, depth):
-        if not path.is_file():
-            raise InputError(f"{path}: no such image; check the path")
-    height, width = read_uint16(depth).shape
-    cameras = Cameras(torch.eye(4)[None, :3], intrinsics[None].float(), width, height)
-    return _views(str(color.parent), cameras, [color], [depth], depth_scale)
-
-
 def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
     """Depths along the optical axis in scene units, 0 where none was measured. InputError."""
     if not 0 < depth_scale < float("inf"):
@@ -78,7 +59,7 @@ def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
 
 def read_trajectory(path: Path) -> Float[Tensor, "cameras 3 4"]:
     """world_from_camera of each frame, in the order of the file. Raises InputError."""
-    text = _text(path)
+    text = read_text(path)
     rows = [line.split() for line in text.splitlines() if line.strip()]
     if not rows or len(rows) % 5:
         raise InputError(
@@ -132,20 +113,8 @@ def _views(
     )
 
 
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; a scan needs color/ and depth/")
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
-
-
 def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
-    try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: is not valid JSON ({str(error)[:80]}): copy it again"
-        ) from error
-    values = cast(dict[str, Any], content) if isinstance(content, dict) else {}
+    values = read_json_object(path)
     numbers = values.get("intrinsic_matrix")
     if not isinstance(numbers, list) or len(cast(list[Any], numbers)) != 9:
         raise InputError(f"{path}: `intrinsic_matrix` must be nine numbers, by columns")
@@ -164,16 +133,3 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
     # Open3D's pixel centers are at integers, ours at +0.5.
     matrix[:2, 2] += 0.5
     return matrix, int(width), int(height)
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{path}: is larger than {MAX_BYTES} bytes: check that it is the right file"
-            )
-        return path.read_text("utf-8", "replace")
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): check the path"
-        ) from error

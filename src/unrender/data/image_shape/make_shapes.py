@@ -16,7 +16,7 @@ from unrender.data.builtin.families.solids import Union
 from unrender.data.image_shape.framing import framed_cameras, squares_of_points
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.errors import InputError
-from unrender.files import Array
+from unrender.files.arrays import Array
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import spherical_shell
 from unrender.imaging.color import unpremultiply

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from unrender.data.validate import check_poses
 from unrender.errors import InputError
-from unrender.files import Array, Header, read_arrays, write_arrays
+from unrender.files import check_new
+from unrender.files.arrays import Array, Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.imaging.color import premultiply
@@ -195,8 +196,7 @@ def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "sha
     """Write an .npz file atomically. InputError if it exists or cannot be written."""
     if path.suffix != ".npz":
         raise InputError(f"{path}: shapes are written as .npz; change the ending")
-    if path.exists():
-        raise InputError(f"{path}: exists already; give another name or remove it")
+    check_new(path)
     arrays = {
         "images": shapes.images.numpy(),
         "poses": opengl_from_opencv(shapes.cameras.world_from_camera).numpy(),
@@ -214,8 +214,6 @@ def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "sha
 
 def load_shapes(path: Path) -> ImageShapeDataset:
     """Load an .npz file. Raises InputError if it does not follow the format of this module."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
     arrays = read_arrays(path, REQUIRED, _check_headers, OPTIONAL)
     number, size = arrays["images"].shape[:2]
     names = _names(path, arrays["names"], len(arrays["points"]))

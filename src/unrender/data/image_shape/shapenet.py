@@ -23,7 +23,8 @@ from unrender.data.image_shape.framing import framed_cameras, framed_images, squ
 from unrender.data.image_shape.make_shapes import CELLS, FOCAL, POINTS
 from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, split
 from unrender.errors import InputError
-from unrender.files import MAX_BYTES, Array
+from unrender.files import read_text
+from unrender.files.arrays import MAX_BYTES, Array
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import unpremultiply
@@ -177,16 +178,12 @@ def upright(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
 
 def _read_table(path: Path, columns: tuple[int, ...]) -> Array:
     """A text file's table of finite numbers. Raises InputError if it is not one."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    content = read_text(path)
+    if not content.strip():
+        raise InputError(f"{path}: is empty; copy it again")
     try:
-        content = path.read_text()
-        if not content.strip():
-            raise InputError(f"{path}: is empty; copy it again")
         table = np.loadtxt(content.splitlines(), dtype=np.float32, ndmin=2, comments=None)
-    except InputError:
-        raise
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path}: is not a table of numbers ({' '.join(str(error).split())[:120]}); "
             "copy it again"

@@ -4,6 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 
 def expand(
@@ -18,7 +19,7 @@ def expand(
     avoids a synchronization with the GPU.
     """
     kernel = implementation(__name__, backend, values)
-    return kernel.expand(values, offsets, num_samples)
+    return run(kernel, "expand", values, offsets, num_samples)
 
 
 def along_rays(
@@ -33,4 +34,4 @@ def along_rays(
     Differentiable in origins and directions.
     """
     kernel = implementation(__name__, backend, origins)
-    return kernel.along_rays(origins, directions, distances, offsets)
+    return run(kernel, "along_rays", origins, directions, distances, offsets)

@@ -1,11 +1,11 @@
 """Expansion of rows of rays to rows of samples on the CPU, channel by channel."""
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 
@@ -32,31 +32,19 @@ def _backward(gradient, offsets, first, last, out):
             out[r, c] = total
 
 
-def expand(
-    values: Float[Tensor, "rays channels"],
-    offsets: Int[Tensor, "rays_plus_one"],
-    num_samples: int | None,
-) -> Float[Tensor, "samples channels"]:
-    return _Expand.apply(values, offsets)  # pyright: ignore[reportReturnType]
+def expand_forward(values: Tensor, offsets: Tensor, num_samples: int | None) -> Saved:
+    source, offset_array = values.detach().contiguous().numpy(), offsets.numpy()
+    out = values.new_empty(values.shape[1], int(offset_array[-1]))
+    target = out.numpy()
+    run_threads(
+        lambda share: _forward(source, offset_array, *share, target),
+        shares(len(source), num_threads()),
+    )
+    return out.T, (offsets,), ()
 
 
-class _Expand(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, offsets: Tensor) -> Tensor:
-        ctx.save_for_backward(offsets)
-        source, offset_array = values.detach().contiguous().numpy(), offsets.numpy()
-        out = values.new_empty(values.shape[1], int(offset_array[-1]))
-        target = out.numpy()
-        run_threads(
-            lambda share: _forward(source, offset_array, *share, target),
-            shares(len(source), num_threads()),
-        )
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None]:
-        (offsets,) = ctx.saved_tensors
-        return sum_along_rays(gradients[0], offsets), None
+def expand_backward(gradient: Tensor, needed: tuple[bool, ...], offsets: Tensor) -> Gradients:
+    return (sum_along_rays(gradient, offsets),)
 
 
 def sum_along_rays(
@@ -85,39 +73,22 @@ def _points(origins, directions, distances, offsets, first, last, out):
                 part[i] = origin + distance[i] * direction
 
 
-def along_rays(
-    origins: Float[Tensor, "rays 3"],
-    directions: Float[Tensor, "rays 3"],
-    distances: Float[Tensor, "samples"],
-    offsets: Int[Tensor, "rays_plus_one"],
-) -> Float[Tensor, "samples 3"]:
-    return _AlongRays.apply(origins, directions, distances, offsets)  # pyright: ignore[reportReturnType]
+def along_rays_forward(
+    origins: Tensor, directions: Tensor, distances: Tensor, offsets: Tensor
+) -> Saved:
+    inputs = (origins, directions, distances, offsets)
+    arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
+    out = origins.new_empty(3, len(distances))
+    target = out.numpy()
+    run_threads(
+        lambda share: _points(*arrays, *share, target),
+        shares(len(origins), num_threads()),
+    )
+    return out.T, (distances, offsets), ()
 
 
-class _AlongRays(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, origins: Tensor, directions: Tensor, distances: Tensor, offsets: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(distances, offsets)
-        inputs = (origins, directions, distances, offsets)
-        arrays = [tensor.detach().contiguous().numpy() for tensor in inputs]
-        out = origins.new_empty(3, len(distances))
-        target = out.numpy()
-        run_threads(
-            lambda share: _points(*arrays, *share, target),
-            shares(len(origins), num_threads()),
-        )
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        distances, offsets = ctx.saved_tensors
-        grad_output = gradients[0]
-        grad_direction = (grad_output.T * distances).T
-        return (
-            sum_along_rays(grad_output, offsets),
-            sum_along_rays(grad_direction, offsets),
-            None,
-            None,
-        )
+def along_rays_backward(
+    gradient: Tensor, needed: tuple[bool, ...], distances: Tensor, offsets: Tensor
+) -> Gradients:
+    grad_direction = (gradient.T * distances).T
+    return sum_along_rays(gradient, offsets), sum_along_rays(grad_direction, offsets)

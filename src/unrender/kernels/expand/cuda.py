@@ -9,13 +9,15 @@ memory.
 # pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
 # pyright: reportIndexIssue=false, reportCallIssue=false
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 
 LANES = 32
 OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
@@ -71,52 +73,44 @@ def _backward(
     tl.store(target, tl.sum(total, axis=1), mask=channel < num_channels)
 
 
-def expand(
-    values: Float[Tensor, "rays channels"],
-    offsets: Int[Tensor, "rays_plus_one"],
-    num_samples: int | None,
-) -> Float[Tensor, "samples channels"]:
-    if num_samples is None:
-        num_samples = int(offsets[-1])
-    return _Expand.apply(values, offsets, num_samples)  # pyright: ignore[reportReturnType]
-
-
 def along_rays(
     origins: Float[Tensor, "rays 3"],
     directions: Float[Tensor, "rays 3"],
     distances: Float[Tensor, "samples"],
     offsets: Int[Tensor, "rays_plus_one"],
 ) -> Float[Tensor, "samples 3"]:
-    both = expand(torch.cat([origins, directions], dim=-1), offsets, len(distances)).T
+    both = differentiable(
+        expand_forward,
+        expand_backward,
+        torch.cat([origins, directions], dim=-1),
+        offsets,
+        len(distances),
+    ).T
     return (both[:3] + distances * both[3:]).T
 
 
-class _Expand(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, offsets: Tensor, num_samples: int) -> Tensor:
-        values, offsets = values.detach().contiguous(), offsets.contiguous()
-        num_rays, num_channels = values.shape
-        out = values.new_empty(num_channels, num_samples)
-        if out.numel():
-            padded = triton.next_power_of_2(num_channels)
-            sizes = (num_channels, num_samples)
-            with torch.cuda.device_of(values):
-                _forward[(num_rays,)](values, offsets, *sizes, out, padded, LANES, **OPTIONS)
-        ctx.save_for_backward(offsets)
-        return out.T
+def expand_forward(values: Tensor, offsets: Tensor, num_samples: int | None) -> Saved:
+    values, offsets = values.detach().contiguous(), offsets.contiguous()
+    if num_samples is None:
+        num_samples = int(offsets[-1])
+    num_rays, num_channels = values.shape
+    out = values.new_empty(num_channels, num_samples)
+    if out.numel():
+        padded = triton.next_power_of_2(num_channels)
+        sizes = (num_channels, num_samples)
+        with torch.cuda.device_of(values):
+            _forward[(num_rays,)](values, offsets, *sizes, out, padded, LANES, **OPTIONS)
+    return out.T, (offsets,), ()
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
-        (offsets,) = ctx.saved_tensors
-        grad_output = gradients[0].T.contiguous()
-        num_channels, num_samples = grad_output.shape
-        num_rays = len(offsets) - 1
-        out = grad_output.new_empty(num_rays, num_channels)
-        if out.numel():
-            padded = triton.next_power_of_2(num_channels)
-            sizes = (num_channels, num_samples)
-            with torch.cuda.device_of(grad_output):
-                _backward[(num_rays,)](
-                    grad_output, offsets, *sizes, out, padded, LANES, **OPTIONS
-                )
-        return out, None, None
+
+def expand_backward(gradient: Tensor, needed: tuple[bool, ...], offsets: Tensor) -> Gradients:
+    grad_output = gradient.T.contiguous()
+    num_channels, num_samples = grad_output.shape
+    num_rays = len(offsets) - 1
+    out = grad_output.new_empty(num_rays, num_channels)
+    if out.numel():
+        padded = triton.next_power_of_2(num_channels)
+        sizes = (num_channels, num_samples)
+        with torch.cuda.device_of(grad_output):
+            _backward[(num_rays,)](grad_output, offsets, *sizes, out, padded, LANES, **OPTIONS)
+    return (out,)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.gaussian_projection import BLUR, MIN_RATIO, NEAR, ratio_limits
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 
@@ -236,35 +237,33 @@ def project_gaussians(
     limits = *ratio_limits(fx, cx, width), *ratio_limits(fy, cy, height)
     camera = np.array([fx, fy, cx, cy, *limits], np.float32)
     pose = world_from_camera.detach().contiguous().numpy()
-    return _ProjectGaussians.apply(means, log_scales, quaternions, pose, camera)  # pyright: ignore[reportReturnType]
+    inputs = means, log_scales, quaternions, pose, camera
+    return differentiable(_project_forward, _project_backward, *inputs)
 
 
-class _ProjectGaussians(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, means: Tensor, scales: Tensor, quaternions: Tensor, pose: Any, camera: Any
-    ) -> Tensor:
-        tensors = [each.detach().contiguous() for each in (means, scales, quaternions)]
-        arrays = [each.numpy() for each in tensors]
-        out = means.new_empty(len(means), 7)
-        target = out.numpy()
-        run_threads(
-            lambda share: _forward(*arrays, pose, camera, *share, target),
-            shares(len(means), num_threads()),
-        )
-        ctx.save_for_backward(*tensors)
-        ctx.camera = pose, camera
-        return out
+def _project_forward(
+    means: Tensor, scales: Tensor, quaternions: Tensor, pose: Any, camera: Any
+) -> Saved:
+    tensors = [each.detach().contiguous() for each in (means, scales, quaternions)]
+    arrays = [each.numpy() for each in tensors]
+    out = means.new_empty(len(means), 7)
+    target = out.numpy()
+    run_threads(
+        lambda share: _forward(*arrays, pose, camera, *share, target),
+        shares(len(means), num_threads()),
+    )
+    return out, tensors, (pose, camera)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        tensors = ctx.saved_tensors
-        arrays = [each.numpy() for each in tensors]
-        grad_output = gradients[0].contiguous().numpy()
-        outputs = [torch.empty_like(each) for each in tensors]
-        targets = [each.numpy() for each in outputs]
-        run_threads(
-            lambda share: _backward(*arrays, *ctx.camera, grad_output, *share, *targets),
-            shares(len(grad_output), num_threads()),
-        )
-        return *outputs, None, None
+
+def _project_backward(
+    gradient: Tensor, needed: tuple[bool, ...], pose: Any, camera: Any, *tensors: Tensor
+) -> Gradients:
+    arrays = [each.numpy() for each in tensors]
+    grad_output = gradient.contiguous().numpy()
+    outputs = [torch.empty_like(each) for each in tensors]
+    targets = [each.numpy() for each in outputs]
+    run_threads(
+        lambda share: _backward(*arrays, pose, camera, grad_output, *share, *targets),
+        shares(len(grad_output), num_threads()),
+    )
+    return tuple(outputs)

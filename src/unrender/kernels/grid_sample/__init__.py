@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 
 def grid_sample(
@@ -30,7 +31,7 @@ def grid_sample(
             "coordinates: give channels, then one size for each of 2 or 3 coordinates"
         )
     assert 0 not in grid.shape[1:], "the grid has no vertices"
-    return implementation(__name__, backend, grid).grid_sample(grid, points)
+    return run(implementation(__name__, backend, grid), "grid_sample", grid, points)
 
 
 def total_variation(
@@ -43,4 +44,4 @@ def total_variation(
     constant factors; that of Plenoxels takes a square root of the sum over axes at each vertex.
     Differentiable.
     """
-    return implementation(__name__, backend, grid).total_variation(grid)
+    return run(implementation(__name__, backend, grid), "total_variation", grid)

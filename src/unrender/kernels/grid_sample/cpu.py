@@ -8,15 +8,21 @@ threads.
 """
 
 from functools import partial
-from itertools import pairwise
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.function import Gradients, Saved
+from unrender.kernels.runtime.jit import (
+    even_shares,
+    inline,
+    jit,
+    num_threads,
+    run_threads,
+    shares,
+)
 
 
 @inline
@@ -184,74 +190,57 @@ def _add_differences(values, out, size, stride, factor, job):
             target[i] += factor * (here[i] - before[i])
 
 
-def grid_sample(
-    grid: Float[Tensor, "channels *sizes"], points: Float[Tensor, "points dimensions"]
-) -> Float[Tensor, "points channels"]:
-    return _GridSample.apply(grid, points)  # pyright: ignore[reportReturnType]
+def grid_sample_forward(grid: Tensor, points: Tensor) -> Saved:
+    num_points, dimensions = points.shape
+    table = grid.detach().movedim(0, -1).flatten(0, -2)
+    # For many points a copy with contiguous channels pays off.
+    if 4 * num_points > len(table) or not table.T.is_contiguous():
+        table = table.contiguous()
+    columns = points.new_zeros(3, num_points)
+    columns[:dimensions] = points.detach().T
+    sizes = (*grid.shape[1:], 1)[:3]
+    out = grid.new_empty(len(grid), num_points)
+    arrays = columns.numpy(), table.numpy()
+    target = out.numpy()
+    run_threads(
+        lambda share: _forward(*arrays, *sizes, *share, target),
+        shares(num_points, num_threads()),
+    )
+    return out.T, (columns, table), (grid.shape, sizes)
 
 
-def total_variation(grid: Float[Tensor, "channels *sizes"]) -> Float[Tensor, ""]:
-    return _TotalVariation.apply(grid)  # pyright: ignore[reportReturnType]
-
-
-def _plane_shares(counts: np.ndarray, parts: int) -> list[tuple[int, int]]:
-    """Split all planes into [first, last) with about the same number of points each."""
-    work = counts.cumsum()
-    inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
-    edges = [0, *(int(edge) for edge in inner), len(counts)]
-    return [(a, b) for a, b in pairwise(edges) if b > a]
-
-
-class _GridSample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, grid: Tensor, points: Tensor) -> Tensor:
-        num_points, dimensions = points.shape
-        table = grid.detach().movedim(0, -1).flatten(0, -2)
-        # For many points a copy with contiguous channels pays off.
-        if 4 * num_points > len(table) or not table.T.is_contiguous():
-            table = table.contiguous()
-        columns = points.new_zeros(3, num_points)
-        columns[:dimensions] = points.detach().T
-        sizes = (*grid.shape[1:], 1)[:3]
-        out = grid.new_empty(len(grid), num_points)
-        arrays = columns.numpy(), table.numpy()
-        target = out.numpy()
+def grid_sample_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    shape: torch.Size,
+    sizes: tuple[int, int, int],
+    columns: Tensor,
+    table: Tensor,
+) -> Gradients:
+    x, rows, grad_output = (
+        columns.numpy(),
+        table.numpy(),
+        gradient.T.contiguous().numpy(),
+    )
+    grid_gradient = point_gradient = None
+    if needed[0]:
+        # zeros_like keeps the table's memory order.
+        grad_table = torch.zeros_like(table)
+        target = grad_table.numpy()
         run_threads(
-            lambda share: _forward(*arrays, *sizes, *share, target),
-            shares(num_points, num_threads()),
+            lambda share: _scatter(x, grad_output, *sizes, *share, target),
+            even_shares(_count(x, sizes[0]), num_threads()),
         )
-        ctx.save_for_backward(columns, table)
-        ctx.shape, ctx.sizes = grid.shape, sizes
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        columns, table = ctx.saved_tensors
-        sizes: tuple[int, int, int] = ctx.sizes
-        x, rows, grad_output = (
-            columns.numpy(),
-            table.numpy(),
-            gradients[0].T.contiguous().numpy(),
+        grid_gradient = grad_table.T.reshape(shape)
+    if needed[1]:
+        gradient_columns = torch.empty_like(columns)
+        target = gradient_columns.numpy()
+        run_threads(
+            lambda share: _point_gradient(x, rows, grad_output, *sizes, *share, target),
+            shares(x.shape[1], num_threads()),
         )
-        grid_gradient = point_gradient = None
-        if ctx.needs_input_grad[0]:
-            # zeros_like keeps the table's memory order.
-            grad_table = torch.zeros_like(table)
-            target = grad_table.numpy()
-            run_threads(
-                lambda share: _scatter(x, grad_output, *sizes, *share, target),
-                _plane_shares(_count(x, sizes[0]), num_threads()),
-            )
-            grid_gradient = grad_table.T.reshape(ctx.shape)
-        if ctx.needs_input_grad[1]:
-            gradient_columns = torch.empty_like(columns)
-            target = gradient_columns.numpy()
-            run_threads(
-                lambda share: _point_gradient(x, rows, grad_output, *sizes, *share, target),
-                shares(x.shape[1], num_threads()),
-            )
-            point_gradient = gradient_columns[: len(ctx.shape) - 1].T
-        return grid_gradient, point_gradient
+        point_gradient = gradient_columns[: len(shape) - 1].T
+    return grid_gradient, point_gradient
 
 
 def _axes(stored: Tensor, channels_last: bool) -> list[tuple[int, int, int]]:
@@ -271,34 +260,31 @@ def _jobs(blocks: int, length: int) -> list[tuple[int, int, int, int]]:
     return [(0, blocks, *share) for share in shares(length, num_threads())]
 
 
-class _TotalVariation(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, grid: Tensor) -> Tensor:
-        stored = grid.detach().movedim(0, -1)
-        channels_last = stored.is_contiguous()
-        if not channels_last:
-            stored = grid.detach().contiguous()
-        values = stored.view(-1).numpy()
-        total = 0.0
-        for blocks, size, stride in _axes(stored, channels_last):
-            sums = run_threads(
-                partial(_squared_differences, values, size, stride),
-                _jobs(blocks, size * stride),
-            )
-            total += sum(sums) / (blocks * (size - 1) * stride)
-        ctx.save_for_backward(stored)
-        ctx.channels_last = channels_last
-        return grid.new_tensor(total)
+def total_variation_forward(grid: Tensor) -> Saved:
+    stored = grid.detach().movedim(0, -1)
+    channels_last = stored.is_contiguous()
+    if not channels_last:
+        stored = grid.detach().contiguous()
+    values = stored.view(-1).numpy()
+    total = 0.0
+    for blocks, size, stride in _axes(stored, channels_last):
+        sums = run_threads(
+            partial(_squared_differences, values, size, stride),
+            _jobs(blocks, size * stride),
+        )
+        total += sum(sums) / (blocks * (size - 1) * stride)
+    return grid.new_tensor(total), (stored,), (channels_last,)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (stored,) = ctx.saved_tensors
-        out = torch.zeros_like(stored)
-        values, target = stored.view(-1).numpy(), out.view(-1).numpy()
-        for blocks, size, stride in _axes(stored, ctx.channels_last):
-            factor = np.float32(2 * float(gradients[0]) / (blocks * (size - 1) * stride))
-            run_threads(
-                partial(_add_differences, values, target, size, stride, factor),
-                _jobs(blocks, size * stride),
-            )
-        return out.movedim(-1, 0) if ctx.channels_last else out
+
+def total_variation_backward(
+    gradient: Tensor, needed: tuple[bool, ...], channels_last: bool, stored: Tensor
+) -> Gradients:
+    out = torch.zeros_like(stored)
+    values, target = stored.view(-1).numpy(), out.view(-1).numpy()
+    for blocks, size, stride in _axes(stored, channels_last):
+        factor = np.float32(2 * float(gradient) / (blocks * (size - 1) * stride))
+        run_threads(
+            partial(_add_differences, values, target, size, stride, factor),
+            _jobs(blocks, size * stride),
+        )
+    return (out.movedim(-1, 0) if channels_last else out,)

@@ -9,13 +9,14 @@ from run to run. The gradient with respect to the points and that of the total v
 vary.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float
 from torch import Tensor
+
+from unrender.kernels.runtime.function import Gradients, Saved
 
 LANES = 1024
 BLOCK = 1024
@@ -199,16 +200,6 @@ def _add_differences(values, count, size, stride, weight, gradient, out, BLOCK: 
     tl.store(out + at, total + factor * change, mask=inside)
 
 
-def grid_sample(
-    grid: Float[Tensor, "channels *sizes"], points: Float[Tensor, "points dimensions"]
-) -> Float[Tensor, "points channels"]:
-    return _GridSample.apply(grid, points)  # pyright: ignore[reportReturnType]
-
-
-def total_variation(grid: Float[Tensor, "channels *sizes"]) -> Float[Tensor, ""]:
-    return _TotalVariation.apply(grid)  # pyright: ignore[reportReturnType]
-
-
 def _layout(grid: Tensor) -> tuple[int, int, int, int, int, int, int, int]:
     """Sizes, strides of channels and axes, and number of channels, as a volume."""
     volume = grid if grid.ndim == 4 else grid[..., None]
@@ -223,54 +214,52 @@ def _tile(grid: Tensor) -> tuple[int, int]:
     return LANES // channels, channels
 
 
-class _GridSample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, grid: Tensor, points: Tensor) -> Tensor:
-        grid = grid.detach()
-        num_points, dimensions = points.shape
-        columns = points.new_zeros(3, num_points)
-        columns[:dimensions] = points.detach().T
-        out = grid.new_empty(len(grid), num_points)
-        if out.numel():
-            tile = _tile(grid)
-            programs = triton.cdiv(num_points, tile[0]), triton.cdiv(len(grid), tile[1])
-            with torch.cuda.device_of(grid):
-                _forward[programs](columns, num_points, grid, *_layout(grid), out, *tile)
-        ctx.save_for_backward(columns, grid)
-        return out.T
+def grid_sample_forward(grid: Tensor, points: Tensor) -> Saved:
+    grid = grid.detach()
+    num_points, dimensions = points.shape
+    columns = points.new_zeros(3, num_points)
+    columns[:dimensions] = points.detach().T
+    out = grid.new_empty(len(grid), num_points)
+    if out.numel():
+        tile = _tile(grid)
+        programs = triton.cdiv(num_points, tile[0]), triton.cdiv(len(grid), tile[1])
+        with torch.cuda.device_of(grid):
+            _forward[programs](columns, num_points, grid, *_layout(grid), out, *tile)
+    return out.T, (columns, grid), ()
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        columns, grid = ctx.saved_tensors
-        num_points = columns.shape[1]
-        grad_output = gradients[0].T.contiguous()
-        grid_gradient = point_gradient = None
-        if ctx.needs_input_grad[0]:
-            grid_gradient = torch.zeros_like(grid)
-        if ctx.needs_input_grad[1]:
-            point_gradient = torch.zeros_like(columns)
-        if grad_output.numel():
-            tile = _tile(grid)
-            programs = triton.cdiv(num_points, tile[0]), triton.cdiv(len(grid), tile[1])
-            with torch.cuda.device_of(grid):
-                if grid_gradient is not None:
-                    layout = _layout(grid_gradient)
-                    _grid_gradient[programs](
-                        columns, num_points, grad_output, *layout, grid_gradient, *tile
-                    )
-                if point_gradient is not None:
-                    _point_gradient[programs[:1]](
-                        columns,
-                        num_points,
-                        grid,
-                        grad_output,
-                        *_layout(grid),
-                        point_gradient,
-                        *tile,
-                    )
-        if point_gradient is not None:
-            point_gradient = point_gradient[: grid.ndim - 1].T
-        return grid_gradient, point_gradient
+
+def grid_sample_backward(
+    gradient: Tensor, needed: tuple[bool, ...], columns: Tensor, grid: Tensor
+) -> Gradients:
+    num_points = columns.shape[1]
+    grad_output = gradient.T.contiguous()
+    grid_gradient = point_gradient = None
+    if needed[0]:
+        grid_gradient = torch.zeros_like(grid)
+    if needed[1]:
+        point_gradient = torch.zeros_like(columns)
+    if grad_output.numel():
+        tile = _tile(grid)
+        programs = triton.cdiv(num_points, tile[0]), triton.cdiv(len(grid), tile[1])
+        with torch.cuda.device_of(grid):
+            if grid_gradient is not None:
+                layout = _layout(grid_gradient)
+                _grid_gradient[programs](
+                    columns, num_points, grad_output, *layout, grid_gradient, *tile
+                )
+            if point_gradient is not None:
+                _point_gradient[programs[:1]](
+                    columns,
+                    num_points,
+                    grid,
+                    grad_output,
+                    *_layout(grid),
+                    point_gradient,
+                    *tile,
+                )
+    if point_gradient is not None:
+        point_gradient = point_gradient[: grid.ndim - 1].T
+    return grid_gradient, point_gradient
 
 
 def _axes(grid: Tensor) -> list[tuple[int, int, float]]:
@@ -282,28 +271,24 @@ def _axes(grid: Tensor) -> list[tuple[int, int, float]]:
     ]
 
 
-class _TotalVariation(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, grid: Tensor) -> Tensor:
-        stored = grid.detach().contiguous()
-        count, axes = stored.numel(), _axes(stored)
-        programs = triton.cdiv(count, BLOCK)
-        sums = stored.new_zeros(len(axes), programs)
-        with torch.cuda.device_of(stored):
-            for (size, stride, weight), out in zip(axes, sums, strict=True):
-                _squared_differences[(programs,)](
-                    stored, count, size, stride, weight, out, BLOCK
-                )
-        ctx.save_for_backward(stored)
-        return sums.sum()
+def total_variation_forward(grid: Tensor) -> Saved:
+    stored = grid.detach().contiguous()
+    count, axes = stored.numel(), _axes(stored)
+    programs = triton.cdiv(count, BLOCK)
+    sums = stored.new_zeros(len(axes), programs)
+    with torch.cuda.device_of(stored):
+        for (size, stride, weight), out in zip(axes, sums, strict=True):
+            _squared_differences[(programs,)](stored, count, size, stride, weight, out, BLOCK)
+    return sums.sum(), (stored,), ()
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (stored,) = ctx.saved_tensors
-        count, out = stored.numel(), torch.zeros_like(stored)
-        with torch.cuda.device_of(stored):
-            for size, stride, weight in _axes(stored):
-                _add_differences[(triton.cdiv(count, BLOCK),)](
-                    stored, count, size, stride, weight, gradients[0], out, BLOCK
-                )
-        return out
+
+def total_variation_backward(
+    gradient: Tensor, needed: tuple[bool, ...], stored: Tensor
+) -> Gradients:
+    count, out = stored.numel(), torch.zeros_like(stored)
+    with torch.cuda.device_of(stored):
+        for size, stride, weight in _axes(stored):
+            _add_differences[(triton.cdiv(count, BLOCK),)](
+                stored, count, size, stride, weight, gradient, out, BLOCK
+            )
+    return (out,)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unrender.kernels.hash_grid.layout import HashGridLayout
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 __all__ = ["HashGridLayout", "hash_grid"]
 
@@ -33,5 +34,4 @@ def hash_grid(
     assert points.shape[1] == layout.dimensions, (
         "the points do not match the layout's dimensions"
     )
-    kernel = implementation(__name__, backend, table)
-    return kernel.hash_grid(points, table, layout)
+    return run(implementation(__name__, backend, table), "hash_grid", points, table, layout)

@@ -7,14 +7,14 @@ levels: each thread owns the tables that it adds to, so there are no atomics and
 not depend on timing.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 
 BLOCK = 256
@@ -191,14 +191,6 @@ def _point_gradient(
                 )
 
 
-def hash_grid(
-    points: Float[Tensor, "points dimensions"],
-    table: Float[Tensor, "entries features"],
-    layout: HashGridLayout,
-) -> Float[Tensor, "points outputs"]:
-    return _HashGrid.apply(points, table, layout)  # pyright: ignore[reportReturnType]
-
-
 def _columns(points: Tensor) -> Tensor:
     """Coordinates as rows; two-dimensional points get z = 0."""
     columns = points.detach().T.contiguous()
@@ -212,36 +204,36 @@ def _levels_by_size(layout: HashGridLayout) -> list[int]:
     return sorted(range(layout.num_levels), key=lambda level: -layout.sizes[level])
 
 
-class _HashGrid(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
-        columns, table = _columns(points), table.detach().contiguous()
-        out = table.new_empty(layout.features_per_level * layout.num_levels, len(points))
-        levels = _Levels(layout, table.numpy(), out.numpy())
-        x, parts = columns.numpy(), shares(len(points), num_threads())
-        jobs = [(level, part) for level in _levels_by_size(layout) for part in parts]
-        run_threads(lambda job: levels.forward(x, *job), jobs)
-        ctx.save_for_backward(columns, table)
-        ctx.layout = layout
-        return out.T
+def hash_grid_forward(points: Tensor, table: Tensor, layout: HashGridLayout) -> Saved:
+    columns, table = _columns(points), table.detach().contiguous()
+    out = table.new_empty(layout.features_per_level * layout.num_levels, len(points))
+    levels = _Levels(layout, table.numpy(), out.numpy())
+    x, parts = columns.numpy(), shares(len(points), num_threads())
+    jobs = [(level, part) for level in _levels_by_size(layout) for part in parts]
+    run_threads(lambda job: levels.forward(x, *job), jobs)
+    return out.T, (columns, table), (layout,)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        columns, table = ctx.saved_tensors
-        layout: HashGridLayout = ctx.layout
-        x, grad_output = columns.numpy(), gradients[0].T.contiguous().numpy()
-        point_gradient = table_gradient = None
-        if ctx.needs_input_grad[1]:
-            table_gradient = torch.empty_like(table)
-            targets = _Levels(layout, table_gradient.numpy(), grad_output)
-            run_threads(lambda level: targets.scatter(x, level), _levels_by_size(layout))
-        if ctx.needs_input_grad[0]:
-            point_gradient = torch.zeros_like(columns)
-            levels, out = _Levels(layout, table.numpy(), grad_output), point_gradient.numpy()
-            parts = shares(x.shape[1], num_threads())
-            run_threads(lambda part: levels.differentiate(x, part, out), parts)
-            point_gradient = point_gradient[: layout.dimensions].T
-        return point_gradient, table_gradient, None
+
+def hash_grid_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    layout: HashGridLayout,
+    columns: Tensor,
+    table: Tensor,
+) -> Gradients:
+    x, grad_output = columns.numpy(), gradient.T.contiguous().numpy()
+    point_gradient = table_gradient = None
+    if needed[1]:
+        table_gradient = torch.empty_like(table)
+        targets = _Levels(layout, table_gradient.numpy(), grad_output)
+        run_threads(lambda level: targets.scatter(x, level), _levels_by_size(layout))
+    if needed[0]:
+        point_gradient = torch.zeros_like(columns)
+        levels, out = _Levels(layout, table.numpy(), grad_output), point_gradient.numpy()
+        parts = shares(x.shape[1], num_threads())
+        run_threads(lambda part: levels.differentiate(x, part, out), parts)
+        point_gradient = point_gradient[: layout.dimensions].T
+    return point_gradient, table_gradient
 
 
 class _Levels:

@@ -16,15 +16,16 @@ not vary.
 # pyright: reportIndexIssue=false, reportCallIssue=false
 
 from functools import cache
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from unrender.kernels.hash_grid.layout import PRIMES, HashGridLayout
+from unrender.kernels.runtime.function import Gradients, Saved
 
 BLOCK = 128
 """Points per program. With one point for each of its 128 threads, tiles of points and of
@@ -216,14 +217,6 @@ def _point_gradient(
         _store_derivative(grad_z, 2, points, at, inside, num_points, resolution, target)
 
 
-def hash_grid(
-    points: Float[Tensor, "points dimensions"],
-    table: Float[Tensor, "entries features"],
-    layout: HashGridLayout,
-) -> Float[Tensor, "points outputs"]:
-    return _HashGrid.apply(points, table, layout)  # pyright: ignore[reportReturnType]
-
-
 @cache
 def _levels(layout: HashGridLayout, device: torch.device) -> Int[Tensor, "levels 3"]:
     """The table that `_level` reads; cached, since copying it to the GPU synchronizes."""
@@ -236,49 +229,49 @@ def _constants(layout: HashGridLayout) -> tuple[int, int, int, int, int]:
     return layout.dimensions, layout.features_per_level, padded, layout.log2_table_size, BLOCK
 
 
-class _HashGrid(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, table: Tensor, layout: HashGridLayout) -> Tensor:
-        columns, table = points.detach().T.contiguous(), table.detach().contiguous()
-        num_points = columns.shape[1]
-        out = table.new_empty(layout.num_levels * layout.features_per_level, num_points)
-        levels = _levels(layout, table.device)
-        grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
-        if num_points:
-            with torch.cuda.device_of(table):
-                _forward[grid](
-                    columns, num_points, levels, table, out, *_constants(layout), **OPTIONS
-                )
-        ctx.save_for_backward(columns, table)
-        ctx.layout = layout
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        columns, table = ctx.saved_tensors
-        layout: HashGridLayout = ctx.layout
-        grad_output = gradients[0].T.contiguous()
-        num_points = columns.shape[1]
-        inputs = (columns, num_points, _levels(layout, table.device))
-        grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
-        point_gradient = table_gradient = None
+def hash_grid_forward(points: Tensor, table: Tensor, layout: HashGridLayout) -> Saved:
+    columns, table = points.detach().T.contiguous(), table.detach().contiguous()
+    num_points = columns.shape[1]
+    out = table.new_empty(layout.num_levels * layout.features_per_level, num_points)
+    levels = _levels(layout, table.device)
+    grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
+    if num_points:
         with torch.cuda.device_of(table):
-            if ctx.needs_input_grad[1]:
-                table_gradient = torch.zeros_like(table)
-                if num_points:
-                    _table_gradient[grid](
-                        *inputs, grad_output, table_gradient, *_constants(layout), **OPTIONS
-                    )
-            if ctx.needs_input_grad[0]:
-                level_gradients = columns.new_empty(layout.num_levels, *columns.shape)
-                if num_points:
-                    _point_gradient[grid](
-                        *inputs,
-                        table,
-                        grad_output,
-                        level_gradients,
-                        *_constants(layout),
-                        **OPTIONS,
-                    )
-                point_gradient = level_gradients.sum(0).T
-        return point_gradient, table_gradient, None
+            _forward[grid](
+                columns, num_points, levels, table, out, *_constants(layout), **OPTIONS
+            )
+    return out.T, (columns, table), (layout,)
+
+
+def hash_grid_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    layout: HashGridLayout,
+    columns: Tensor,
+    table: Tensor,
+) -> Gradients:
+    grad_output = gradient.T.contiguous()
+    num_points = columns.shape[1]
+    inputs = (columns, num_points, _levels(layout, table.device))
+    grid = (triton.cdiv(num_points, BLOCK), layout.num_levels)
+    point_gradient = table_gradient = None
+    with torch.cuda.device_of(table):
+        if needed[1]:
+            table_gradient = torch.zeros_like(table)
+            if num_points:
+                _table_gradient[grid](
+                    *inputs, grad_output, table_gradient, *_constants(layout), **OPTIONS
+                )
+        if needed[0]:
+            level_gradients = columns.new_empty(layout.num_levels, *columns.shape)
+            if num_points:
+                _point_gradient[grid](
+                    *inputs,
+                    table,
+                    grad_output,
+                    level_gradients,
+                    *_constants(layout),
+                    **OPTIONS,
+                )
+            point_gradient = level_gradients.sum(0).T
+    return point_gradient, table_gradient

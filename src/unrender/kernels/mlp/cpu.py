@@ -9,7 +9,7 @@ layer is written to memory.
 """
 
 from collections.abc import Sequence
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from unrender.kernels.expand.cpu import sum_along_rays
 from unrender.kernels.mlp import bfloat16
 from unrender.kernels.mlp.activation import before_activation
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 from unrender.kernels.runtime.simd import (
     INNER_TILE,
@@ -218,7 +219,8 @@ def mlp(
         return bfloat16.mlp(x, weights, activation, ray_inputs)
     values, offsets = ray_inputs or (x.new_empty(1, 0), torch.tensor([0, len(x)]))
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, values, *weights))
-    return _MLP.apply(x, values, offsets, activation, keep, *weights)  # pyright: ignore[reportReturnType]
+    inputs = x, values, offsets, activation, keep
+    return differentiable(_mlp_forward, _mlp_backward, *inputs, *weights)
 
 
 def _padded(size: int) -> int:
@@ -256,81 +258,85 @@ def _unpacked(tiles: np.ndarray, weights: Sequence[Tensor]) -> list[Tensor]:
     return parts
 
 
-class _MLP(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        ray_inputs: Tensor,
-        offsets: Tensor,
-        activation: str,
-        keep: bool,
-        *weights: Tensor,
-    ) -> Tensor:
-        rows, ray_inputs, offsets = (
-            x.detach().T.contiguous(),
-            ray_inputs.contiguous(),
-            offsets.contiguous(),
-        )
-        num_points = rows.shape[1]
-        sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
-        packed = _packed(weights)
-        blocks = -(-num_points // BLOCK)
-        parts = shares(blocks, num_threads())
-        num_hidden = sum(_padded(int(size)) for size in sizes[1:-1])
-        hidden = rows.new_empty(blocks if keep else len(parts), PANELS, num_hidden + 1, PANEL)
-        out = rows.new_empty(int(sizes[-1]), num_points)
-        inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
-        kept, target = hidden.numpy(), out.numpy()
+def _mlp_forward(
+    x: Tensor,
+    ray_inputs: Tensor,
+    offsets: Tensor,
+    activation: str,
+    keep: bool,
+    *weights: Tensor,
+) -> Saved:
+    rows, ray_inputs, offsets = (
+        x.detach().T.contiguous(),
+        ray_inputs.contiguous(),
+        offsets.contiguous(),
+    )
+    num_points = rows.shape[1]
+    sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
+    packed = _packed(weights)
+    blocks = -(-num_points // BLOCK)
+    parts = shares(blocks, num_threads())
+    num_hidden = sum(_padded(int(size)) for size in sizes[1:-1])
+    hidden = rows.new_empty(blocks if keep else len(parts), PANELS, num_hidden + 1, PANEL)
+    out = rows.new_empty(int(sizes[-1]), num_points)
+    inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
+    kept, target = hidden.numpy(), out.numpy()
 
-        heights = _padded(int(sizes[0])), _padded(int(sizes[-1]))
-        run_threads(
-            lambda slot: _forward(
-                *inputs, packed, sizes, *parts[slot], kept, slot, keep,
-                *map(_panels, heights), target,
-            ),
-            range(len(parts)),
-        )  # fmt: skip
-        if activation == "relu":
-            out.relu_()
-        elif activation == "sigmoid":
-            out.sigmoid_()
-        if keep:
-            result = out if activation != "none" else None
-            ctx.save_for_backward(rows, ray_inputs, offsets, hidden, result, *weights)
-            ctx.activation = activation
-        return out.T
+    heights = _padded(int(sizes[0])), _padded(int(sizes[-1]))
+    run_threads(
+        lambda slot: _forward(
+            *inputs, packed, sizes, *parts[slot], kept, slot, keep,
+            *map(_panels, heights), target,
+        ),
+        range(len(parts)),
+    )  # fmt: skip
+    if activation == "relu":
+        out.relu_()
+    elif activation == "sigmoid":
+        out.sigmoid_()
+    result = out if activation != "none" else None
+    kept_tensors = (rows, ray_inputs, offsets, hidden, result, *weights) if keep else ()
+    return out.T, kept_tensors, (activation,)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, ray_inputs, offsets, hidden, out, *weights = ctx.saved_tensors
-        grad_output = before_activation(gradients[0].T, out, ctx.activation).contiguous()
-        sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
-        packed = _packed(weights)
-        parts = shares(len(hidden), num_threads())
-        totals = np.zeros((len(parts), len(packed)), np.float32)
-        need_x, need_ray_inputs = ctx.needs_input_grad[:2]
-        grad_x = torch.empty_like(rows) if need_x else rows
-        grad_ray_inputs = rows.new_empty(
-            ray_inputs.shape[1], rows.shape[1] if need_ray_inputs else 0
-        )
-        inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
-        kept, gradient = hidden.numpy(), grad_output.numpy()
-        requested = need_ray_inputs, grad_ray_inputs.numpy(), need_x, grad_x.numpy()
-        widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
-        heights = widest, last, hidden.shape[2] - 1, widest
-        run_threads(
-            lambda slot: _backward(
-                *inputs, packed, sizes, *parts[slot], kept, gradient,
-                *map(_panels, heights), totals[slot], *requested,
-            ),
-            range(len(parts)),
-        )  # fmt: skip
-        # Summed in a fixed order, so that the result does not depend on timing.
-        g_weights = _unpacked(totals.sum(0), weights)
-        return (
-            grad_x.T if need_x else None,
-            sum_along_rays(grad_ray_inputs.T, offsets) if need_ray_inputs else None,
-            *(None, None, None),
-            *g_weights,
-        )
+
+def _mlp_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    activation: str,
+    rows: Tensor,
+    ray_inputs: Tensor,
+    offsets: Tensor,
+    hidden: Tensor,
+    out: Tensor | None,
+    *weights: Tensor,
+) -> Gradients:
+    grad_output = before_activation(gradient.T, out, activation).contiguous()
+    sizes = np.array([weights[0].shape[1], *(len(weight) for weight in weights)])
+    packed = _packed(weights)
+    parts = shares(len(hidden), num_threads())
+    totals = np.zeros((len(parts), len(packed)), np.float32)
+    need_x, need_ray_inputs = needed[:2]
+    grad_x = torch.empty_like(rows) if need_x else rows
+    grad_ray_inputs = rows.new_empty(
+        ray_inputs.shape[1], rows.shape[1] if need_ray_inputs else 0
+    )
+    inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
+    kept, grad_array = hidden.numpy(), grad_output.numpy()
+    requested = need_ray_inputs, grad_ray_inputs.numpy(), need_x, grad_x.numpy()
+    widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
+    heights = widest, last, hidden.shape[2] - 1, widest
+    run_threads(
+        lambda slot: _backward(
+            *inputs, packed, sizes, *parts[slot], kept, grad_array,
+            *map(_panels, heights), totals[slot], *requested,
+        ),
+        range(len(parts)),
+    )  # fmt: skip
+    # Summed in a fixed order, so that the result does not depend on timing.
+    g_weights = _unpacked(totals.sum(0), weights)
+    return (
+        grad_x.T if need_x else None,
+        sum_along_rays(grad_ray_inputs.T, offsets) if need_ray_inputs else None,
+        *(None, None, None),
+        *g_weights,
+    )

@@ -22,7 +22,7 @@ once, and in the precision in which they are multiplied.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
@@ -33,6 +33,7 @@ from torch import Tensor
 from unrender.kernels.expand import expand
 from unrender.kernels.mlp import reference
 from unrender.kernels.runtime.backend import interpreting
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 
 INTERPRETED = tl.constexpr(interpreting())
 MAX_WIDTH = 128
@@ -222,7 +223,8 @@ def mlp(
     if not _can_run(x, weights, precision):
         return reference.mlp(x, weights, activation, precision, None)
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
-    return _MLP.apply(x, activation, precision, keep, *weights)  # pyright: ignore[reportReturnType]
+    inputs = x, activation, precision, keep
+    return differentiable(_mlp_forward, _mlp_backward, *inputs, *weights)
 
 
 def _can_run(x: Tensor, weights: Sequence[Tensor], precision: str) -> bool:
@@ -256,94 +258,100 @@ def _pack(
     return packed
 
 
-class _MLP(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, activation: str, precision: str, keep: bool, *weights: Tensor
-    ) -> Tensor:
-        x = x.detach()
-        num_points, num_hidden = len(x), len(weights) - 1
-        width = _padded(max((len(weight) for weight in weights[:-1]), default=1))
-        widths = [_padded(x.shape[1]), *[width] * num_hidden, _padded(len(weights[-1]))]
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        shapes = [(outputs, inputs) for inputs, outputs in pairwise(widths)]
-        packed = _pack([weight.detach() for weight in weights], shapes, dtype)
-        hidden = packed.new_empty(num_hidden if keep else 0, num_points, width)
-        out = x.new_empty(len(weights[-1]), num_points)
-        block, options = _tiling(widths, precision)
+def _mlp_forward(
+    x: Tensor, activation: str, precision: str, keep: bool, *weights: Tensor
+) -> Saved:
+    x = x.detach()
+    num_points, num_hidden = len(x), len(weights) - 1
+    width = _padded(max((len(weight) for weight in weights[:-1]), default=1))
+    widths = [_padded(x.shape[1]), *[width] * num_hidden, _padded(len(weights[-1]))]
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    shapes = [(outputs, inputs) for inputs, outputs in pairwise(widths)]
+    packed = _pack([weight.detach() for weight in weights], shapes, dtype)
+    hidden = packed.new_empty(num_hidden if keep else 0, num_points, width)
+    out = x.new_empty(len(weights[-1]), num_points)
+    block, options = _tiling(widths, precision)
+    if num_points:
+        with torch.cuda.device_of(x):
+            _forward[(triton.cdiv(num_points, block),)](
+                x,
+                *x.stride(),
+                x.shape[1],
+                packed,
+                hidden,
+                out,
+                len(out),
+                num_points,
+                INPUTS=widths[0],
+                HIDDEN=width,
+                OUTPUTS=widths[-1],
+                NUM_HIDDEN=num_hidden,
+                ACTIVATION=activation,
+                KEEP_HIDDEN=keep,
+                BLOCK=block,
+                **options,
+            )
+    sizes = [weight.shape for weight in weights]
+    return out.T, (x, packed, hidden, out), (activation, precision, widths, sizes)
+
+
+def _mlp_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    activation: str,
+    precision: str,
+    widths: list[int],
+    sizes: list[torch.Size],
+    x: Tensor,
+    packed: Tensor,
+    hidden: Tensor,
+    out: Tensor,
+) -> Gradients:
+    num_points = len(x)
+    block, options = _tiling(widths, precision)
+    num_programs = min(triton.cdiv(num_points, block), MAX_PROGRAMS)
+    shapes = [(outputs, inputs) for inputs, outputs in pairwise(widths)]
+    matrices = packed.split([rows * columns for rows, columns in shapes])
+    grad_output = gradient
+    totals: list[Tensor] = []
+    for layer in reversed(range(len(shapes))):
+        outputs, inputs = shapes[layer]
+        below = hidden[layer - 1] if layer else x
+        need_input = layer > 0 or needed[0]
+        # Point-major for hidden layers, feature-major for the network's input.
+        shape = below.shape if need_input else (0, 0)
+        grad_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
+        partial_sums = x.new_empty(num_programs, outputs, inputs)
         if num_points:
             with torch.cuda.device_of(x):
-                _forward[(triton.cdiv(num_points, block),)](
-                    x,
-                    *x.stride(),
-                    x.shape[1],
-                    packed,
-                    hidden,
+                _backward[(num_programs,)](
+                    grad_output,
+                    *grad_output.stride(),
                     out,
-                    len(out),
+                    grad_output.shape[1],
+                    below,
+                    *below.stride(),
+                    below.shape[1],
+                    matrices[layer],
+                    grad_input,
+                    *grad_input.stride(),
+                    partial_sums,
                     num_points,
-                    INPUTS=widths[0],
-                    HIDDEN=width,
-                    OUTPUTS=widths[-1],
-                    NUM_HIDDEN=num_hidden,
+                    INPUTS=inputs,
+                    OUTPUTS=outputs,
                     ACTIVATION=activation,
-                    KEEP_HIDDEN=keep,
+                    BELOW_IS_HIDDEN=layer > 0,
+                    NEED_INPUT=need_input,
                     BLOCK=block,
                     **options,
                 )
-        ctx.save_for_backward(x, packed, hidden, out)
-        ctx.activation, ctx.precision, ctx.widths = activation, precision, widths
-        ctx.shapes = [weight.shape for weight in weights]
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, packed, hidden, out = ctx.saved_tensors
-        num_points = len(x)
-        block, options = _tiling(ctx.widths, ctx.precision)
-        num_programs = min(triton.cdiv(num_points, block), MAX_PROGRAMS)
-        shapes = [(outputs, inputs) for inputs, outputs in pairwise(ctx.widths)]
-        matrices = packed.split([rows * columns for rows, columns in shapes])
-        grad_output, activation = gradients[0], ctx.activation
-        totals: list[Tensor] = []
-        for layer in reversed(range(len(shapes))):
-            outputs, inputs = shapes[layer]
-            below = hidden[layer - 1] if layer else x
-            needed = layer > 0 or ctx.needs_input_grad[0]
-            # Point-major for hidden layers, feature-major for the network's input.
-            shape = below.shape if needed else (0, 0)
-            grad_input = below.new_empty(shape) if layer else below.new_empty(shape[::-1]).T
-            partial_sums = x.new_empty(num_programs, outputs, inputs)
-            if num_points:
-                with torch.cuda.device_of(x):
-                    _backward[(num_programs,)](
-                        grad_output,
-                        *grad_output.stride(),
-                        out,
-                        grad_output.shape[1],
-                        below,
-                        *below.stride(),
-                        below.shape[1],
-                        matrices[layer],
-                        grad_input,
-                        *grad_input.stride(),
-                        partial_sums,
-                        num_points,
-                        INPUTS=inputs,
-                        OUTPUTS=outputs,
-                        ACTIVATION=activation,
-                        BELOW_IS_HIDDEN=layer > 0,
-                        NEED_INPUT=needed,
-                        BLOCK=block,
-                        **options,
-                    )
-            num_rows, num_columns = ctx.shapes[layer]
-            totals.append(partial_sums.sum(0)[:num_rows, :num_columns])
-            grad_output, activation = grad_input, "none"
-        return (
-            grad_output if ctx.needs_input_grad[0] else None,
-            None,
-            None,
-            None,
-            *reversed(totals),
-        )
+        num_rows, num_columns = sizes[layer]
+        totals.append(partial_sums.sum(0)[:num_rows, :num_columns])
+        grad_output, activation = grad_input, "none"
+    return (
+        grad_output if needed[0] else None,
+        None,
+        None,
+        None,
+        *reversed(totals),
+    )

@@ -1,13 +1,14 @@
 """The network in PyTorch."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.expand.reference import expand
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 
 
 def mlp(
@@ -19,10 +20,11 @@ def mlp(
 ) -> Float[Tensor, "points outputs"]:
     if ray_inputs is not None:
         x = torch.cat([expand(*ray_inputs, len(x)), x], dim=-1)
-    product = _RoundedProduct.apply if precision == "bfloat16" else _product
+    rounded = partial(differentiable, _rounded_forward, _rounded_backward)
+    product = rounded if precision == "bfloat16" else _product
     for weight in weights[:-1]:
-        x = product(x, weight).relu()  # pyright: ignore[reportOptionalMemberAccess]
-    out: Tensor = product(x, weights[-1])  # pyright: ignore[reportAssignmentType]
+        x = product(x, weight).relu()
+    out = product(x, weights[-1])
     if activation == "none":
         return out
     return out.relu() if activation == "relu" else out.sigmoid()
@@ -36,17 +38,14 @@ def _rounded(x: Tensor) -> Tensor:
     return x.bfloat16().to(x.dtype)
 
 
-class _RoundedProduct(torch.autograd.Function):
+def _rounded_forward(x: Tensor, weight: Tensor) -> Saved:
     """x Wᵀ with factors rounded to bfloat16, in the forward and the backward pass."""
+    x, weight = _rounded(x), _rounded(weight)
+    return x @ weight.T, (x, weight), ()
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        x, weight = _rounded(x), _rounded(weight)
-        ctx.save_for_backward(x, weight)
-        return x @ weight.T
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        grad_output = _rounded(gradients[0])
-        return grad_output @ weight, grad_output.T @ x
+def _rounded_backward(
+    gradient: Tensor, needed: tuple[bool, ...], x: Tensor, weight: Tensor
+) -> Gradients:
+    gradient = _rounded(gradient)
+    return gradient @ weight, gradient.T @ x

@@ -11,7 +11,7 @@ is not finite.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import Gradients, Saved, differentiable
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def nearest(
 
     The squared distance is differentiable in both clouds; the index is treated as constant.
     """
-    distance2, index = _Distance.apply(queries, points, num_queries, num_points, backend)  # pyright: ignore[reportGeneralTypeIssues]
-    return Nearest(distance2, index)
+    kernel = implementation(__name__, backend, queries)
+    sizes = _sizes(queries, num_queries), _sizes(points, num_points)
+    found, index = kernel.k_nearest(queries.detach(), points.detach(), *sizes, 1)
+    inputs = queries, points, found[..., 0], index[..., 0], kernel
+    return Nearest(differentiable(_distance_forward, _distance_backward, *inputs), inputs[3])
 
 
 def k_nearest(
@@ -91,27 +95,20 @@ def _sizes(cloud: Float[Tensor, "batch rows 3"], num: Int[Tensor, "batch"] | Non
     return sizes
 
 
-class _Distance(torch.autograd.Function):
+def _distance_forward(
+    queries: Tensor, points: Tensor, distance2: Tensor, index: Tensor, kernel: ModuleType
+) -> Saved:
+    """The squared distances that `kernel` has found to the points `index`."""
+    return distance2, (queries, points, index), (kernel,)
+
+
+def _distance_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    kernel: ModuleType,
+    queries: Tensor,
+    points: Tensor,
+    index: Tensor,
+) -> Gradients:
     """∂d²/∂q = 2 (q − p) and ∂d²/∂p = −2 (q − p), whichever backend found p."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        queries: Tensor,
-        points: Tensor,
-        num_queries: Tensor | None,
-        num_points: Tensor | None,
-        backend: Backend,
-    ) -> tuple[Tensor, Tensor]:
-        kernel = implementation(__name__, backend, queries)
-        sizes = _sizes(queries, num_queries), _sizes(points, num_points)
-        distance2, index = kernel.k_nearest(queries.detach(), points.detach(), *sizes, 1)
-        distance2, index = distance2[..., 0], index[..., 0]
-        ctx.save_for_backward(queries, points, index)
-        ctx.mark_non_differentiable(index)
-        ctx.kernel = kernel
-        return distance2, index
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        return *ctx.kernel.gradients(*ctx.saved_tensors, gradients[0]), None, None, None
+    return kernel.gradients(queries, points, index, gradient)

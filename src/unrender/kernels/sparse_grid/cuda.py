@@ -5,13 +5,14 @@ Gradients are added to the rows by atomics: the order of summation, and so the l
 from run to run; the gradient with respect to the points does not vary.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int32
 from torch import Tensor
+
+from unrender.kernels.runtime.function import Gradients, Saved
 
 LANES = 1024
 
@@ -101,54 +102,44 @@ def _backward(
         tl.store(point_gradient + 3 * at + 2, grad_z * slope_z, mask=inside)
 
 
-def sparse_sample(
-    rows: Float[Tensor, "rows channels"],
-    index: Int32[Tensor, "x y z"],
-    points: Float[Tensor, "points 3"],
-) -> Float[Tensor, "points channels"]:
-    return _SparseSample.apply(rows, index, points)  # pyright: ignore[reportReturnType]
-
-
 def _tile(channels: int) -> tuple[int, int]:
     """Points and channels of a tile: powers of two."""
     wide = triton.next_power_of_2(channels)
     return max(1, LANES // wide), wide
 
 
-class _SparseSample(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, index: Tensor, points: Tensor) -> Tensor:
-        table, positions = rows.detach().contiguous(), points.detach().contiguous()
-        index = index.contiguous()
-        out = rows.new_empty(len(points), rows.shape[1])
-        size_x, size_y, size_z = index.shape
-        block, wide = _tile(rows.shape[1])
-        if len(points):
-            with torch.cuda.device_of(out):
-                _forward[(triton.cdiv(len(points), block),)](
-                    positions, len(points), table, index, size_x, size_y, size_z,
-                    rows.shape[1], out, block, wide,
-                )  # fmt: skip
-        ctx.save_for_backward(table, index, positions)
-        return out
+def sparse_sample_forward(rows: Tensor, index: Tensor, points: Tensor) -> Saved:
+    table, positions = rows.detach().contiguous(), points.detach().contiguous()
+    index = index.contiguous()
+    out = rows.new_empty(len(points), rows.shape[1])
+    size_x, size_y, size_z = index.shape
+    block, wide = _tile(rows.shape[1])
+    if len(points):
+        with torch.cuda.device_of(out):
+            _forward[(triton.cdiv(len(points), block),)](
+                positions, len(points), table, index, size_x, size_y, size_z,
+                rows.shape[1], out, block, wide,
+            )  # fmt: skip
+    return out, (table, index, positions), ()
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
-        table, index, positions = ctx.saved_tensors
-        need_rows, _, need_points = ctx.needs_input_grad
-        row_gradient = torch.zeros_like(table) if need_rows else table
-        point_gradient = torch.empty_like(positions)
-        size_x, size_y, size_z = index.shape
-        block, wide = _tile(table.shape[1])
-        if len(positions):
-            with torch.cuda.device_of(table):
-                _backward[(triton.cdiv(len(positions), block),)](
-                    positions, len(positions), table, index, gradients[0].contiguous(),
-                    size_x, size_y, size_z, table.shape[1], row_gradient, point_gradient,
-                    need_rows, need_points, block, wide,
-                )  # fmt: skip
-        return (
-            row_gradient if need_rows else None,
-            None,
-            point_gradient if need_points else None,
-        )
+
+def sparse_sample_backward(
+    gradient: Tensor, needed: tuple[bool, ...], table: Tensor, index: Tensor, positions: Tensor
+) -> Gradients:
+    need_rows, _, need_points = needed
+    row_gradient = torch.zeros_like(table) if need_rows else table
+    point_gradient = torch.empty_like(positions)
+    size_x, size_y, size_z = index.shape
+    block, wide = _tile(table.shape[1])
+    if len(positions):
+        with torch.cuda.device_of(table):
+            _backward[(triton.cdiv(len(positions), block),)](
+                positions, len(positions), table, index, gradient.contiguous(),
+                size_x, size_y, size_z, table.shape[1], row_gradient, point_gradient,
+                need_rows, need_points, block, wide,
+            )  # fmt: skip
+    return (
+        row_gradient if need_rows else None,
+        None,
+        point_gradient if need_points else None,
+    )

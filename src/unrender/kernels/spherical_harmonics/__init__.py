@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 from unrender.kernels.spherical_harmonics.legendre import MAX_DEGREE
 
 __all__ = ["MAX_DEGREE", "harmonic_colors", "spherical_harmonics"]
@@ -23,7 +24,7 @@ def spherical_harmonics(
     if not 0 <= degree <= MAX_DEGREE:
         raise ValueError(f"spherical harmonics of degree {degree}: choose 0 to {MAX_DEGREE}")
     kernel = implementation(__name__, backend, directions)
-    return kernel.spherical_harmonics(directions, degree)
+    return run(kernel, "spherical_harmonics", directions, degree)
 
 
 def harmonic_colors(
@@ -45,4 +46,4 @@ def harmonic_colors(
             f"a degree of 1 to {MAX_DEGREE}, and give at least (degree + 1)² − 1 coefficients"
         )
     kernel = implementation(__name__, backend, directions)
-    return kernel.harmonic_colors(directions, coefficients, degree)
+    return run(kernel, "harmonic_colors", directions, coefficients, degree)

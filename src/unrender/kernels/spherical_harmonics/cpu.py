@@ -5,13 +5,13 @@ harmonics of the block are computed. Directions, harmonics and gradients are fea
 that every loop over points vectorizes.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 from unrender.kernels.spherical_harmonics.legendre import MAX_DEGREE, factors
 
@@ -133,85 +133,69 @@ def _sum_backward(directions, coefficients, gradient, table, first, last, g_coef
         _backward(directions[:, at : at + n], grad_basis, table, 0, n, out[:, at : at + n])
 
 
-def spherical_harmonics(
-    directions: Float[Tensor, "points 3"], degree: int
-) -> Float[Tensor, "points coefficients"]:
-    return _SphericalHarmonics.apply(directions, degree)  # pyright: ignore[reportReturnType]
+def spherical_harmonics_forward(directions: Tensor, degree: int) -> Saved:
+    columns = directions.detach().T.contiguous()
+    out = columns.new_empty((degree + 1) ** 2, columns.shape[1])
+    table = factors(degree).astype(np.float32)
+    source, target = columns.numpy(), out.numpy()
+    run_threads(
+        lambda share: _forward(source, table, *share, target),
+        shares(columns.shape[1], num_threads()),
+    )
+    return out.T, (columns,), (degree,)
 
 
-class _SphericalHarmonics(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, directions: Tensor, degree: int) -> Tensor:
-        columns = directions.detach().T.contiguous()
-        out = columns.new_empty((degree + 1) ** 2, columns.shape[1])
-        table = factors(degree).astype(np.float32)
-        source, target = columns.numpy(), out.numpy()
-        run_threads(
-            lambda share: _forward(source, table, *share, target),
-            shares(columns.shape[1], num_threads()),
-        )
-        ctx.save_for_backward(columns)
-        ctx.degree = degree
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (columns,) = ctx.saved_tensors
-        out = torch.empty_like(columns)
-        table = factors(ctx.degree).astype(np.float32)
-        source, target = columns.numpy(), out.numpy()
-        grad_output = gradients[0].T.contiguous().numpy()
-        run_threads(
-            lambda share: _backward(source, grad_output, table, *share, target),
-            shares(columns.shape[1], num_threads()),
-        )
-        return out.T, None
+def spherical_harmonics_backward(
+    gradient: Tensor, needed: tuple[bool, ...], degree: int, columns: Tensor
+) -> Gradients:
+    out = torch.empty_like(columns)
+    table = factors(degree).astype(np.float32)
+    source, target = columns.numpy(), out.numpy()
+    grad_output = gradient.T.contiguous().numpy()
+    run_threads(
+        lambda share: _backward(source, grad_output, table, *share, target),
+        shares(columns.shape[1], num_threads()),
+    )
+    return (out.T,)
 
 
-def harmonic_colors(
-    directions: Float[Tensor, "points 3"],
-    coefficients: Float[Tensor, "points harmonics 3"],
+def harmonic_colors_forward(directions: Tensor, coefficients: Tensor, degree: int) -> Saved:
+    columns, point_coefficients = (
+        directions.detach().T.contiguous(),
+        coefficients.detach().contiguous(),
+    )
+    out = point_coefficients.new_empty(len(point_coefficients), 3)
+    table = factors(degree).astype(np.float32)
+    arrays = columns.numpy(), point_coefficients.numpy(), table
+    target = out.numpy()
+    run_threads(
+        lambda part: _sum(*arrays, *part, target),
+        shares(len(point_coefficients), num_threads()),
+    )
+    return out, (columns, point_coefficients), (degree,)
+
+
+def harmonic_colors_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
     degree: int,
-) -> Float[Tensor, "points 3"]:
-    return _HarmonicColors.apply(directions, coefficients, degree)  # pyright: ignore[reportReturnType]
-
-
-class _HarmonicColors(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
-        columns, point_coefficients = (
-            directions.detach().T.contiguous(),
-            coefficients.detach().contiguous(),
-        )
-        out = point_coefficients.new_empty(len(point_coefficients), 3)
-        table = factors(degree).astype(np.float32)
-        arrays = columns.numpy(), point_coefficients.numpy(), table
-        target = out.numpy()
-        run_threads(
-            lambda part: _sum(*arrays, *part, target),
-            shares(len(point_coefficients), num_threads()),
-        )
-        ctx.save_for_backward(columns, point_coefficients)
-        ctx.degree = degree
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        columns, point_coefficients = ctx.saved_tensors
-        grad_columns, grad_coefficients = (
-            torch.empty_like(columns),
-            torch.empty_like(point_coefficients),
-        )
-        table = factors(ctx.degree).astype(np.float32)
-        arrays = (
-            columns.numpy(),
-            point_coefficients.numpy(),
-            gradients[0].contiguous().numpy(),
-            table,
-        )
-        targets = grad_coefficients.numpy(), grad_columns.numpy()
-        run_threads(
-            lambda part: _sum_backward(*arrays, *part, *targets),
-            shares(len(point_coefficients), num_threads()),
-        )
-        return grad_columns.T, grad_coefficients, None
+    columns: Tensor,
+    point_coefficients: Tensor,
+) -> Gradients:
+    grad_columns, grad_coefficients = (
+        torch.empty_like(columns),
+        torch.empty_like(point_coefficients),
+    )
+    table = factors(degree).astype(np.float32)
+    arrays = (
+        columns.numpy(),
+        point_coefficients.numpy(),
+        gradient.contiguous().numpy(),
+        table,
+    )
+    targets = grad_coefficients.numpy(), grad_columns.numpy()
+    run_threads(
+        lambda part: _sum_backward(*arrays, *part, *targets),
+        shares(len(point_coefficients), num_threads()),
+    )
+    return grad_columns.T, grad_coefficients

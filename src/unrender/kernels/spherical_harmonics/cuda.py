@@ -6,7 +6,7 @@ feature-major, so that adjacent lanes access contiguous memory.
 """
 
 from functools import cache
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
@@ -14,6 +14,7 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.spherical_harmonics.legendre import MAX_DEGREE, factors
 
 BLOCK = 128
@@ -218,83 +219,63 @@ def _sum_backward(
     tl.store(out + 2 * stride + at, grad_z, mask=inside)
 
 
-def spherical_harmonics(
-    directions: Float[Tensor, "points 3"], degree: int
-) -> Float[Tensor, "points coefficients"]:
-    return _SphericalHarmonics.apply(directions, degree)  # pyright: ignore[reportReturnType]
-
-
 @cache
 def _table(degree: int, device: torch.device) -> Float[Tensor, "degrees orders terms"]:
     """The factors on `device`; cached, since copying them to the GPU synchronizes."""
     return torch.from_numpy(factors(degree)).to(device, torch.float32)
 
 
-class _SphericalHarmonics(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, directions: Tensor, degree: int) -> Tensor:
-        columns = directions.detach().T.contiguous()
-        num_points = columns.shape[1]
-        out = columns.new_empty((degree + 1) ** 2, num_points)
-        table = _table(degree, columns.device)
-        if num_points:
-            with torch.cuda.device_of(columns):
-                _forward[(triton.cdiv(num_points, BLOCK),)](
-                    columns, num_points, table, out, degree, BLOCK
-                )
-        ctx.save_for_backward(columns)
-        ctx.degree = degree
-        return out.T
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (columns,) = ctx.saved_tensors
-        num_points = columns.shape[1]
-        out, grad_output = torch.empty_like(columns), gradients[0].T.contiguous()
-        table = _table(ctx.degree, columns.device)
-        if num_points:
-            with torch.cuda.device_of(columns):
-                _backward[(triton.cdiv(num_points, BLOCK),)](
-                    columns, num_points, grad_output, table, out, ctx.degree, BLOCK
-                )
-        return out.T, None
+def spherical_harmonics_forward(directions: Tensor, degree: int) -> Saved:
+    columns = directions.detach().T.contiguous()
+    num_points = columns.shape[1]
+    out = columns.new_empty((degree + 1) ** 2, num_points)
+    table = _table(degree, columns.device)
+    if num_points:
+        with torch.cuda.device_of(columns):
+            _forward[(triton.cdiv(num_points, BLOCK),)](
+                columns, num_points, table, out, degree, BLOCK
+            )
+    return out.T, (columns,), (degree,)
 
 
-def harmonic_colors(
-    directions: Float[Tensor, "points 3"],
-    coefficients: Float[Tensor, "points harmonics 3"],
-    degree: int,
-) -> Float[Tensor, "points 3"]:
-    return _HarmonicColors.apply(directions, coefficients, degree)  # pyright: ignore[reportReturnType]
+def spherical_harmonics_backward(
+    gradient: Tensor, needed: tuple[bool, ...], degree: int, columns: Tensor
+) -> Gradients:
+    num_points = columns.shape[1]
+    out, grad_output = torch.empty_like(columns), gradient.T.contiguous()
+    table = _table(degree, columns.device)
+    if num_points:
+        with torch.cuda.device_of(columns):
+            _backward[(triton.cdiv(num_points, BLOCK),)](
+                columns, num_points, grad_output, table, out, degree, BLOCK
+            )
+    return (out.T,)
 
 
-class _HarmonicColors(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, directions: Tensor, coefficients: Tensor, degree: int) -> Tensor:
-        columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
-        num_points, num_coefficients, _ = own.shape
-        out, table = own.new_empty(num_points, 3), _table(degree, columns.device)
-        if num_points:
-            with torch.cuda.device_of(columns):
-                _sum[(triton.cdiv(num_points, BLOCK),)](
-                    columns, own, num_points, num_coefficients, table, out, degree, BLOCK
-                )
-        ctx.save_for_backward(columns, own)
-        ctx.degree = degree
-        return out
+def harmonic_colors_forward(directions: Tensor, coefficients: Tensor, degree: int) -> Saved:
+    columns, own = directions.detach().T.contiguous(), coefficients.detach().contiguous()
+    num_points, num_coefficients, _ = own.shape
+    out, table = own.new_empty(num_points, 3), _table(degree, columns.device)
+    if num_points:
+        with torch.cuda.device_of(columns):
+            _sum[(triton.cdiv(num_points, BLOCK),)](
+                columns, own, num_points, num_coefficients, table, out, degree, BLOCK
+            )
+    return out, (columns, own), (degree,)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
-        columns, own = ctx.saved_tensors
-        num_points, num_coefficients, _ = own.shape
-        # Coefficients of higher degrees have gradient 0.
-        grad_columns, grad_own = torch.empty_like(columns), torch.zeros_like(own)
-        table = _table(ctx.degree, columns.device)
-        if num_points:
-            with torch.cuda.device_of(columns):
-                _sum_backward[(triton.cdiv(num_points, BLOCK),)](
-                    columns, own, num_points, num_coefficients, gradients[0].contiguous(),
-                    table,
-                    grad_own, grad_columns, ctx.degree, BLOCK,
-                )  # fmt: skip
-        return grad_columns.T, grad_own, None
+
+def harmonic_colors_backward(
+    gradient: Tensor, needed: tuple[bool, ...], degree: int, columns: Tensor, own: Tensor
+) -> Gradients:
+    num_points, num_coefficients, _ = own.shape
+    # Coefficients of higher degrees have gradient 0.
+    grad_columns, grad_own = torch.empty_like(columns), torch.zeros_like(own)
+    table = _table(degree, columns.device)
+    if num_points:
+        with torch.cuda.device_of(columns):
+            _sum_backward[(triton.cdiv(num_points, BLOCK),)](
+                columns, own, num_points, num_coefficients, gradient.contiguous(),
+                table,
+                grad_own, grad_columns, degree, BLOCK,
+            )  # fmt: skip
+    return grad_columns.T, grad_own

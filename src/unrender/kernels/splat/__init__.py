@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 MIN_ALPHA = 1 / 255
 MAX_ALPHA = 0.999
@@ -53,5 +54,5 @@ def splat(
     """
     splats = torch.cat([means, conics, colors, opacities[:, None], depths[:, None]], dim=1)
     # Channels: red, green, blue, opacity and depth.
-    image = implementation(__name__, backend, means).splat(splats, width, height)
+    image = run(implementation(__name__, backend, means), "splat", splats, width, height)
     return SplatImage(image[:3].permute(1, 2, 0), image[3], image[4])

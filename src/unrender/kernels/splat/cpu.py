@@ -15,9 +15,9 @@ from typing import Any, no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import inline, jit, num_threads, run_threads, shares
 from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SPLAT_SIZE
 
@@ -253,56 +253,49 @@ def _sum_entries(parts, entries, order, first, last, out):
             out[splat, column] += parts[at, column]
 
 
-def splat(
-    splats: Float[Tensor, "splats 10"], width: int, height: int
-) -> Float[Tensor, "5 {height} {width}"]:
-    return _Splat.apply(splats, width, height)  # pyright: ignore[reportReturnType]
+def splat_forward(splats: Tensor, width: int, height: int) -> Saved:
+    values = splats.detach().numpy()
+    order = values[:, 9].argsort(kind="stable")
+    boxes = np.empty((len(order), 4), np.int32)
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    run_threads(
+        lambda share: _boxes(values, order[slice(*share)], width, height, boxes[slice(*share)]),
+        shares(len(order), num_threads()),
+    )
+    starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
+    _count(boxes, tiles_x, starts[1:])
+    starts = starts.cumsum()
+    entries = np.empty(starts[-1], np.int32)
+    _bin_splats(boxes, tiles_x, starts[:-1].copy(), entries)
+    image = torch.empty(5, height, width)
+    arrays = values, order, boxes, starts, entries, tiles_x, width, height
+    target = image.numpy()
+    # More parts than threads, because tiles differ in their number of Gaussians.
+    run_threads(
+        lambda share: _forward(*arrays, *share, target),
+        shares(tiles_x * tiles_y, 8 * num_threads()),
+    )
+    return image, (splats, image), (arrays,)
 
 
-class _Splat(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, splats: Tensor, width: int, height: int) -> Tensor:
-        values = splats.detach().numpy()
-        order = values[:, 9].argsort(kind="stable")
-        boxes = np.empty((len(order), 4), np.int32)
-        tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
-        run_threads(
-            lambda share: _boxes(
-                values, order[slice(*share)], width, height, boxes[slice(*share)]
-            ),
-            shares(len(order), num_threads()),
-        )
-        starts = np.zeros(tiles_x * tiles_y + 1, np.int64)
-        _count(boxes, tiles_x, starts[1:])
-        starts = starts.cumsum()
-        entries = np.empty(starts[-1], np.int32)
-        _bin_splats(boxes, tiles_x, starts[:-1].copy(), entries)
-        image = torch.empty(5, height, width)
-        arrays = values, order, boxes, starts, entries, tiles_x, width, height
-        target = image.numpy()
-        # More parts than threads, because tiles differ in their number of Gaussians.
-        run_threads(
-            lambda share: _forward(*arrays, *share, target),
-            shares(tiles_x * tiles_y, 8 * num_threads()),
-        )
-        ctx.arrays = arrays
-        ctx.save_for_backward(splats, image)
-        return image
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        splats, image = ctx.saved_tensors
-        _, order, _, starts, entries, *_ = ctx.arrays
-        grad_output = gradients[0].contiguous().numpy()
-        parts = np.empty((len(entries), SPLAT_SIZE), np.float32)
-        run_threads(
-            lambda share: _backward(*ctx.arrays, image.numpy(), grad_output, *share, parts),
-            shares(len(starts) - 1, 8 * num_threads()),
-        )
-        out = torch.zeros_like(splats)
-        target = out.numpy()
-        run_threads(
-            lambda share: _sum_entries(parts, entries, order, *share, target),
-            shares(SPLAT_SIZE, num_threads()),
-        )
-        return out, None, None
+def splat_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    arrays: tuple[Any, ...],
+    splats: Tensor,
+    image: Tensor,
+) -> Gradients:
+    _, order, _, starts, entries, *_ = arrays
+    grad_output = gradient.contiguous().numpy()
+    parts = np.empty((len(entries), SPLAT_SIZE), np.float32)
+    run_threads(
+        lambda share: _backward(*arrays, image.numpy(), grad_output, *share, parts),
+        shares(len(starts) - 1, 8 * num_threads()),
+    )
+    out = torch.zeros_like(splats)
+    target = out.numpy()
+    run_threads(
+        lambda share: _sum_entries(parts, entries, order, *share, target),
+        shares(SPLAT_SIZE, num_threads()),
+    )
+    return (out,)

@@ -9,7 +9,7 @@ second step.
 # pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
 # pyright: reportIndexIssue=false, reportCallIssue=false
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
@@ -17,6 +17,7 @@ import triton.language as tl
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.splat import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, SPLAT_SIZE
 
 TILE = 16
@@ -159,36 +160,33 @@ def _tile_lists(
     return starts, splat[order].int()
 
 
-def splat(
-    splats: Float[Tensor, "splats 10"], width: int, height: int
-) -> Float[Tensor, "5 {height} {width}"]:
-    return _Splat.apply(splats, width, height)  # pyright: ignore[reportReturnType]
+def splat_forward(splats: Tensor, width: int, height: int) -> Saved:
+    values = splats.detach().contiguous()
+    starts, entries = _tile_lists(values, width, height)
+    image = values.new_zeros(5, height, width)
+    tiles_x = -(-width // TILE)
+    with torch.cuda.device_of(values):
+        _forward[(len(starts) - 1,)](
+            values, starts, entries, tiles_x, width, height, image,
+            TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
+        )  # fmt: skip
+    return image, (values, starts, entries, image), ()
 
 
-class _Splat(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, splats: Tensor, width: int, height: int) -> Tensor:
-        values = splats.detach().contiguous()
-        starts, entries = _tile_lists(values, width, height)
-        image = values.new_zeros(5, height, width)
-        tiles_x = -(-width // TILE)
-        with torch.cuda.device_of(values):
-            _forward[(len(starts) - 1,)](
-                values, starts, entries, tiles_x, width, height, image,
-                TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
-            )  # fmt: skip
-        ctx.save_for_backward(values, starts, entries, image)
-        return image
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        values, starts, entries, image = ctx.saved_tensors
-        _, height, width = image.shape
-        parts = values.new_zeros(len(entries), SPLAT_SIZE)
-        with torch.cuda.device_of(values):
-            _backward[(len(starts) - 1,)](
-                values, starts, entries, -(-width // TILE), width, height, image,
-                gradients[0].contiguous(), parts,
-                TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
-            )  # fmt: skip
-        return torch.zeros_like(values).index_add(0, entries.long(), parts), None, None
+def splat_backward(
+    gradient: Tensor,
+    needed: tuple[bool, ...],
+    values: Tensor,
+    starts: Tensor,
+    entries: Tensor,
+    image: Tensor,
+) -> Gradients:
+    _, height, width = image.shape
+    parts = values.new_zeros(len(entries), SPLAT_SIZE)
+    with torch.cuda.device_of(values):
+        _backward[(len(starts) - 1,)](
+            values, starts, entries, -(-width // TILE), width, height, image,
+            gradient.contiguous(), parts,
+            TILE, MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE, **OPTIONS,
+        )  # fmt: skip
+    return (torch.zeros_like(values).index_add(0, entries.long(), parts),)

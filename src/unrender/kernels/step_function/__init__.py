@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 
 def sample(
@@ -45,7 +46,7 @@ def outer(
     two are inconsistent. Differentiable in `w0`.
     """
     assert t0.shape[1] == w0.shape[1] + 1, "there must be one more edge than bins"
-    return implementation(__name__, backend, w0).outer(t0, w0, t1)
+    return run(implementation(__name__, backend, w0), "outer", t0, w0, t1)
 
 
 def blur_max(w: Float[Tensor, "rays bins"]) -> Float[Tensor, "rays bins"]:

@@ -5,13 +5,13 @@ that overlap an interval instead of subtracting two cumulative sums, which avoid
 only the first and last bin of an interval are visited by other intervals too.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 
@@ -89,34 +89,22 @@ def sample(
     return out
 
 
-def outer(
-    t0: Float[Tensor, "rays edges"],
-    w0: Float[Tensor, "rays bins"],
-    t1: Float[Tensor, "rays other_edges"],
-) -> Float[Tensor, "rays other_bins"]:
-    return _Outer.apply(t0, w0, t1)  # pyright: ignore[reportReturnType]
+def outer_forward(t0: Tensor, w0: Tensor, t1: Tensor) -> Saved:
+    inputs = [tensor.detach().contiguous() for tensor in (t0, w0, t1)]
+    out = w0.new_empty(len(t1), t1.shape[1] - 1)
+    arrays, target = [tensor.numpy() for tensor in inputs], out.numpy()
+    run_threads(lambda share: _outer(*arrays, *share, target), shares(len(out), num_threads()))
+    return out, (inputs[0], inputs[2]), ()
 
 
-class _Outer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, t0: Tensor, w0: Tensor, t1: Tensor) -> Tensor:
-        inputs = [tensor.detach().contiguous() for tensor in (t0, w0, t1)]
-        out = w0.new_empty(len(t1), t1.shape[1] - 1)
-        arrays, target = [tensor.numpy() for tensor in inputs], out.numpy()
-        run_threads(
-            lambda share: _outer(*arrays, *share, target), shares(len(out), num_threads())
-        )
-        ctx.save_for_backward(inputs[0], inputs[2])
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        t0, t1 = ctx.saved_tensors
-        out = t0.new_empty(len(t0), t0.shape[1] - 1)
-        arrays = [tensor.contiguous().numpy() for tensor in (t0, t1, gradients[0])]
-        target = out.numpy()
-        run_threads(
-            lambda share: _outer_gradient(*arrays, *share, target),
-            shares(len(out), num_threads()),
-        )
-        return None, out, None
+def outer_backward(
+    gradient: Tensor, needed: tuple[bool, ...], t0: Tensor, t1: Tensor
+) -> Gradients:
+    out = t0.new_empty(len(t0), t0.shape[1] - 1)
+    arrays = [tensor.contiguous().numpy() for tensor in (t0, t1, gradient)]
+    target = out.numpy()
+    run_threads(
+        lambda share: _outer_gradient(*arrays, *share, target),
+        shares(len(out), num_threads()),
+    )
+    return None, out

@@ -5,13 +5,15 @@ It compares them with all bins of the ray at once instead of searching: a ray ha
 the tile of comparisons fits in registers. There are no atomic additions.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+
+from unrender.kernels.runtime.function import Gradients, Saved
 
 LANES = 2048
 
@@ -122,39 +124,29 @@ def sample(
     return out
 
 
-def outer(
-    t0: Float[Tensor, "rays edges"],
-    w0: Float[Tensor, "rays bins"],
-    t1: Float[Tensor, "rays other_edges"],
-) -> Float[Tensor, "rays other_bins"]:
-    return _Outer.apply(t0, w0, t1)  # pyright: ignore[reportReturnType]
+def outer_forward(t0: Tensor, w0: Tensor, t1: Tensor) -> Saved:
+    t0, w0, t1 = (tensor.detach().contiguous() for tensor in (t0, w0, t1))
+    num_bins, num_intervals = w0.shape[1], t1.shape[1] - 1
+    out = w0.new_empty(len(w0), num_intervals)
+    if out.numel():
+        tile = _tile(num_intervals, num_bins)
+        with torch.cuda.device_of(w0):
+            _outer[(len(w0), triton.cdiv(num_intervals, tile[0]))](
+                t0, w0, t1, num_bins, num_intervals, out, *tile
+            )
+    return out, (t0, t1), ()
 
 
-class _Outer(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, t0: Tensor, w0: Tensor, t1: Tensor) -> Tensor:
-        t0, w0, t1 = (tensor.detach().contiguous() for tensor in (t0, w0, t1))
-        num_bins, num_intervals = w0.shape[1], t1.shape[1] - 1
-        out = w0.new_empty(len(w0), num_intervals)
-        if out.numel():
-            tile = _tile(num_intervals, num_bins)
-            with torch.cuda.device_of(w0):
-                _outer[(len(w0), triton.cdiv(num_intervals, tile[0]))](
-                    t0, w0, t1, num_bins, num_intervals, out, *tile
-                )
-        ctx.save_for_backward(t0, t1)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
-        t0, t1 = ctx.saved_tensors
-        num_bins, num_intervals = t0.shape[1] - 1, t1.shape[1] - 1
-        grad_output = gradients[0].contiguous()
-        out = t0.new_empty(len(t0), num_bins)
-        if out.numel():
-            tile = _tile(num_bins, num_intervals)
-            with torch.cuda.device_of(t0):
-                _outer_gradient[(len(t0), triton.cdiv(num_bins, tile[0]))](
-                    t0, t1, grad_output, num_bins, num_intervals, out, *tile
-                )
-        return None, out, None
+def outer_backward(
+    gradient: Tensor, needed: tuple[bool, ...], t0: Tensor, t1: Tensor
+) -> Gradients:
+    num_bins, num_intervals = t0.shape[1] - 1, t1.shape[1] - 1
+    grad_output = gradient.contiguous()
+    out = t0.new_empty(len(t0), num_bins)
+    if out.numel():
+        tile = _tile(num_bins, num_intervals)
+        with torch.cuda.device_of(t0):
+            _outer_gradient[(len(t0), triton.cdiv(num_bins, tile[0]))](
+                t0, t1, grad_output, num_bins, num_intervals, out, *tile
+            )
+    return None, out

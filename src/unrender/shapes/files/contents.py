@@ -26,9 +26,6 @@ PARSE_ERRORS = (
 )
 """Errors that parsing a damaged file may raise."""
 
-MAX_BYTES = 2 << 30
-"""Larger files are rejected before they are read."""
-
 
 @dataclass(frozen=True)
 class Material:
@@ -60,18 +57,6 @@ class MeshContents:
     seams; duplicates with equal position and color are merged."""
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes. Raises InputError if it cannot be read or exceeds MAX_BYTES."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB: use fewer faces")
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): check the path"
-        ) from error
-
-
 def sibling_file(path: Path, name: str) -> Path:
     """The path of a file that `path` refers to by name, in its folder or below.
 
@@ -94,11 +79,6 @@ def sibling_file(path: Path, name: str) -> Path:
             "geometry alone (colored=False)"
         )
     return found
-
-
-def one_line(error: BaseException) -> str:
-    """The error's message on one line, or its type if it has none."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def triangulate_fans(path: Path, corners: Int[Tensor, "polygons"]) -> Int[Tensor, "faces 3"]:

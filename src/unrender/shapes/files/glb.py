@@ -4,7 +4,6 @@ Khronos Group, "glTF 2.0 Specification". Vertex colors are linear in the file, i
 precision.
 """
 
-import io
 import json
 import struct
 from pathlib import Path
@@ -12,12 +11,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Shaped
-from PIL import Image
 from torch import Tensor
 
 from unrender.files import replacing
 from unrender.imaging.color import linear_from_display
-from unrender.imaging.files import to_bytes
+from unrender.imaging.files import png_bytes
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture, VertexColors
 
@@ -74,9 +72,7 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
     }
     # Vertex colors need no material; with one, some readers would look for an image.
     if uv is not None:
-        stream = io.BytesIO()
-        Image.fromarray(to_bytes(uv.image).numpy()).save(stream, format="PNG")
-        tree["images"] = [{"bufferView": view(stream.getvalue()), "mimeType": "image/png"}]
+        tree["images"] = [{"bufferView": view(png_bytes(uv.image)), "mimeType": "image/png"}]
         tree["textures"] = [{"source": 0}]
         surface = {"baseColorTexture": {"index": 0}, "metallicFactor": 0}
         tree["materials"] = [{"pbrMetallicRoughness": surface}]

@@ -7,24 +7,29 @@ colors but are not supported are rejected: skins, strips, sparse or compressed d
 textures. Animations, morph targets and transparency are ignored: the mesh is in its rest pose,
 and opaque.
 
+trimesh finds the same triangles in files without such features. It is not used, because it
+reads the others without a word: skins, sparse data, required extensions, transformed textures,
+and indices beyond the vertices.
+
 Khronos Group, "glTF 2.0 Specification".
 """
 
 import base64
 import io
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.errors import InputError
+from unrender.errors import InputError, one_line
+from unrender.files import Json, json_object, read_bytes
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.imaging.color import display_from_linear, linear_from_display
 from unrender.imaging.files import decode_image
@@ -33,8 +38,6 @@ from unrender.shapes.files.contents import (
     PARSE_ERRORS,
     Material,
     MeshContents,
-    one_line,
-    read_bytes,
     sibling_file,
 )
 
@@ -46,8 +49,6 @@ IGNORED_EXTENSIONS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_pun
 """Extensions that a file may require that change neither triangles nor base colors."""
 MAX_FACES = 100_000_000
 """Larger scenes are rejected before they are built, such as one mesh at many nodes."""
-
-Json = dict[str, Any]
 
 
 @dataclass
@@ -76,7 +77,7 @@ class _File:
         """The bytes of a data URI or of a file beside this one."""
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition("base64,")[2], validate=True)
-        return read_bytes(sibling_file(self.path, uri.replace("%20", " ")))
+        return read_bytes(sibling_file(self.path, unquote(uri)))
 
     def view(self, index: Any) -> tuple[bytes, Any]:
         """The bytes of a buffer view, and its stride in bytes; 0 if it has none."""
@@ -163,10 +164,10 @@ def _parse(path: Path, content: bytes, colored: bool) -> _File:
             chunks.setdefault(kind, content[offset + 8 : offset + 8 + size])
             offset += 8 + size
         content, binary = chunks[0x4E4F534A], chunks.get(0x004E4942)
-    tree = json.loads(content)
-    if not isinstance(tree, dict) or "asset" not in tree:
+    tree = json_object(str(path), content, "it may be damaged: make or copy it again")
+    if "asset" not in tree:
         raise InputError(f"{path}: is not a glTF file: it has no `asset`")
-    return _File(path, cast(Json, tree), binary, colored)
+    return _File(path, tree, binary, colored)
 
 
 def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:

@@ -15,16 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unrender.errors import InputError
-from unrender.files import replacing
+from unrender.errors import InputError, one_line
+from unrender.files import MAX_BYTES, read_text, replacing
 from unrender.imaging.files import read_image, write_image
 from unrender.shapes.files.contents import (
     MISSING,
     PARSE_ERRORS,
     Material,
     MeshContents,
-    one_line,
-    read_bytes,
     sibling_file,
     triangulate_fans,
 )
@@ -35,7 +33,7 @@ from unrender.shapes.textures import UVTexture, VertexColors
 def read_obj(path: Path, colored: bool) -> MeshContents:
     """The file's triangles, in its order. Raises InputError if it cannot be read."""
     # Names may use any alphabet; bytes that are not text fail to parse as numbers later.
-    text = read_bytes(path).decode("utf-8", "replace").replace("\\\r\n", " ")
+    text = read_text(path, MAX_BYTES).replace("\\\r\n", " ")
     text = text.replace("\\\n", " ")
     vertices: list[str] = []
     coordinates: list[str] = []
@@ -143,7 +141,7 @@ def _materials(
     for name in libraries:
         file = sibling_file(path, name)
         current: dict[str, str] = {}
-        for line in read_bytes(file).decode("utf-8", "replace").splitlines():
+        for line in read_text(file).splitlines():
             key, _, rest = line.strip().replace("\t", " ").partition(" ")
             if key == "newmtl":
                 current = {}

@@ -1,7 +1,8 @@
 """Mesh formats without materials: PLY, STL and OFF.
 
-PLY and STL are parsed by trimesh. Face colors of OFF and colors of STL, for which there is no
-agreed encoding, are ignored.
+PLY and STL are parsed by trimesh. Its reader of OFF is not used, because it ignores missing
+faces and corners and does not keep the order of polygons. Face colors of OFF and colors of STL,
+for which there is no agreed encoding, are ignored.
 """
 
 import io
@@ -17,14 +18,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.errors import InputError
-from unrender.files import replacing
+from unrender.errors import InputError, one_line
+from unrender.files import read_bytes, replacing
 from unrender.imaging.files import to_bytes
 from unrender.shapes.files.contents import (
     PARSE_ERRORS,
     MeshContents,
-    one_line,
-    read_bytes,
     triangulate_fans,
 )
 from unrender.shapes.files.ply import write_ply

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unrender.errors import InputError
-from unrender.files import replacing
+from unrender.files import read_bytes, replacing
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,14 +57,7 @@ def read_ply(path: Path) -> dict[str, Array]:
 
     Raises InputError for files that cannot be read.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB: use fewer points")
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): check the path"
-        ) from error
+    content = read_bytes(path, MAX_BYTES)
     header = _read_header(path, content)
     if header.kind == "ascii":
         return _read_ascii(path, content, header)

@@ -6,7 +6,6 @@ any name. XYZ: text with three numbers per line, or six if normals follow positi
 not rotated. A file without points is rejected.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import READING_ERRORS, Array, Header, read_arrays, replacing, write_arrays
+from unrender.files import MAX_BYTES, read_text, replacing
+from unrender.files.arrays import Array, Header, array_names, read_arrays, write_arrays
 from unrender.imaging.files import to_bytes
 from unrender.shapes.files.ply import read_ply, write_ply
 from unrender.shapes.points import PointCloud
 
-MAX_BYTES = 2 << 30
-"""Larger text files are rejected before they are read."""
 POINT_SUFFIXES = (".ply", ".npz", ".xyz")
 
 
@@ -36,8 +34,6 @@ def read_points(path: str | Path) -> PointCloud:
         raise InputError(
             f"{path}: is not a point cloud file: convert it to {', '.join(POINT_SUFFIXES)}"
         )
-    if not path.is_file():
-        raise InputError(f"{path}: not found: check the path")
     # Values that are NaN, Inf or too large for single precision are rejected below.
     with np.errstate(invalid="ignore", over="ignore"):
         cloud = readers[path.suffix.lower()](path)
@@ -114,14 +110,7 @@ def _from_ply(path: Path) -> PointCloud:
 
 
 def _from_npz(path: Path) -> PointCloud:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    except READING_ERRORS as error:
-        raise InputError(
-            f"{path}: cannot be read as .npz ({' '.join(str(error).split())}); make or copy it "
-            "again"
-        ) from error
+    names = array_names(path)
     first = names[0] if len(names) == 1 else "points"
     arrays = read_arrays(path, (first,), _check_headers, ("colors", "normals"))
     count = len(arrays[first])
@@ -141,9 +130,7 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
 
 
 def _from_xyz(path: Path) -> PointCloud:
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: is larger than {MAX_BYTES >> 30} GiB: use fewer points")
-    lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in read_text(path, MAX_BYTES).splitlines() if line.strip()]
     width = len(lines[0].split()) if lines else 3
     words = " ".join(lines).split()
     try:

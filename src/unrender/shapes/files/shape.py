@@ -5,11 +5,12 @@
 """
 
 import re
-import zipfile
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from unrender.errors import InputError
+from unrender.files import check_file
+from unrender.files.arrays import array_names
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.meshes import (
     MESH_READERS,
@@ -55,9 +56,8 @@ def load_shape(path: str | Path, up: Up = "auto") -> Shape:
     suffix = path.suffix.lower()
     if suffix not in READABLE:
         raise InputError(f"{path}: is not a shape file: give one of {', '.join(READABLE)}")
-    if not path.is_file():
-        raise InputError(f"{path}: not found: check the path")
-    if suffix == ".binvox" or (suffix == ".npz" and _has_voxels(path)):
+    check_file(path)
+    if suffix == ".binvox" or (suffix == ".npz" and "values" in array_names(path)):
         return read_voxels(path)
     if suffix in POINT_SUFFIXES and not (suffix == ".ply" and _has_faces(path)):
         return read_points(path)
@@ -109,8 +109,3 @@ def _has_faces(path: Path) -> bool:
         header = file.read(MAX_HEADER_BYTES).split(b"end_header")[0]
     match = re.search(rb"^element\s+face\s+(\d+)", header, re.MULTILINE)
     return match is not None and int(match[1]) > 0
-
-
-def _has_voxels(path: Path) -> bool:
-    """Whether an .npz file holds a voxel grid; the readers report damaged files."""
-    return zipfile.is_zipfile(path) and "values.npy" in zipfile.ZipFile(path).namelist()

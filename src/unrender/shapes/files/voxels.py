@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from unrender.errors import InputError
-from unrender.files import Array, Header, read_arrays, replacing, write_arrays
+from unrender.files import read_bytes, replacing
+from unrender.files.arrays import Array, Header, read_arrays, write_arrays
 from unrender.shapes.voxels import VoxelGrid
 
 MAX_SIDE = 512
@@ -29,8 +30,6 @@ MAX_LINES = 100
 def read_voxels(path: str | Path) -> VoxelGrid:
     """Read a .npz or .binvox file. Raises InputError if it cannot be read."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: not found: check the path")
     if path.suffix.lower() == ".npz":
         return _read_npz(path)
     if path.suffix.lower() == ".binvox":
@@ -89,10 +88,7 @@ def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
 
 
 def _read_binvox(path: Path) -> VoxelGrid:
-    with path.open("rb") as stream:
-        content = stream.read(MAX_HEADER_BYTES + 2 * MAX_CELLS)
-        if stream.read(1):
-            raise InputError(f"{path}: is larger than {MAX_CELLS:,} cells can be: use fewer")
+    content = read_bytes(path, MAX_HEADER_BYTES + 2 * MAX_CELLS, f"use up to {MAX_SIDE}³ cells")
     if not content.startswith(b"#binvox"):
         raise InputError(f"{path}: does not begin with `#binvox`: it is not a .binvox file")
     fields = {"dim": [0.0], "translate": [0.0, 0.0, 0.0], "scale": [1.0]}

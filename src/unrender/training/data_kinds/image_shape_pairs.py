@@ -11,6 +11,7 @@ from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.predicted_shapes import evaluate_shapes
 from unrender.evaluation.scores import Scores
+from unrender.files import check_exists
 from unrender.training.method import DataKind, Description, Evaluation, Fitted
 
 SEED = 0
@@ -37,8 +38,7 @@ class ImagesWithShapes(DataKind[ImageShapeDataset, ImageShapePairs]):
         if not isinstance(source, str | Path):
             raise InputError(f"{type(source).__name__}: is not a set of shapes: give a path")
         path = Path(source)
-        if not path.exists():
-            raise InputError(f"{path}: not found: check the path")
+        check_exists(path)
         if path.is_dir():
             found = load_shapenet(path, options.image_size)
         elif path.suffix == ".npz":

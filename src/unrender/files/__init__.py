@@ -1,0 +1,178 @@
+"""Atomic writing, reading with limits, and checks of paths; for arrays, see `files.arrays`.
+
+Files are untrusted: sizes are checked before memory is allocated, nothing is unpickled, and a
+file that cannot be read raises InputError, which names the file and the remedy. A file or
+folder gets its final name only when it is complete.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+from unrender.errors import InputError, one_line
+
+Json = dict[str, Any]
+MAX_TEXT_BYTES = 100_000_000
+"""Maximum size of a text file, such as a list of cameras or a log."""
+MAX_BYTES = 2 * 2**30
+"""Maximum size of a binary file that is read whole, such as a mesh."""
+LARGEST = 1e30
+"""Larger magnitudes are treated as damage, and may be infinite in single precision."""
+
+
+@contextmanager
+def replacing(path: Path, folder: bool = False) -> Generator[Path]:
+    """Yield a temporary path that is renamed to `path` when the block succeeds.
+
+    So `path` is never half-written, and an existing file survives a failure. With `folder`, the
+    temporary path is a new folder; otherwise nothing is there yet. InputError if the system
+    refuses to write or rename.
+    """
+    name = f".{path.stem[:100]}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
+    temporary = path.with_name(name)
+    try:
+        if folder:
+            temporary.mkdir(parents=True)
+        elif path.is_dir():
+            raise InputError(f"{path}: is a folder; give the name of a file")
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror or one_line(error)}); "
+            "check that its folder exists, is writable and has space"
+        ) from error
+    finally:
+        if folder:
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file completely, or leave an existing one unchanged. InputError on failure.
+
+    The content is on the disk before the file takes its name.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as indented JSON, atomically. InputError on failure."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def make_folder(path: Path) -> None:
+    """A folder with those above it; one that is there already stays as it is. InputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be made ({error.strerror}): choose another folder"
+        ) from error
+
+
+def check_file(path: Path, remedy: str = "check the path") -> None:
+    """InputError, which ends with `remedy`, if there is no such file."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; {remedy}")
+
+
+def check_exists(path: Path) -> None:
+    """InputError if there is neither a file nor a folder of this name."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; check the path")
+
+
+def check_new(path: Path, remedy: str = "choose another name, or delete it") -> None:
+    """InputError, which ends with `remedy`, if the file or folder exists."""
+    if path.exists():
+        raise InputError(f"{path}: exists already: {remedy}")
+
+
+def check_target(path: Path, endings: Sequence[str] = ()) -> None:
+    """InputError for a file that cannot be written, before the work is done and not after."""
+    if endings and path.suffix.lower() not in endings:
+        raise InputError(f"{path}: does not end in {' or '.join(endings)}: change the ending")
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(
+            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
+            "it, or choose another place"
+        )
+
+
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES, remedy: str = "check the path") -> bytes:
+    """A whole file. InputError, which ends with `remedy`, if it is missing or too large."""
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > max_bytes:
+                raise InputError(f"{path}: is larger than {max_bytes:,} bytes; {remedy}")
+            return stream.read()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; {remedy}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """A whole text file in UTF-8, with U+FFFD for invalid bytes. InputError as `read_bytes`."""
+    return read_bytes(path, max_bytes).decode("utf-8", "replace")
+
+
+def read_json_object(path: Path, remedy: str = "make or copy it again") -> Json:
+    """The JSON object in a file. InputError, which ends with `remedy`, if that fails."""
+    return json_object(str(path), read_bytes(path, MAX_TEXT_BYTES, remedy), remedy)
+
+
+def json_object(label: str, content: str | bytes, remedy: str) -> Json:
+    """The JSON object in a text. InputError, from `label` to `remedy`, if it is not one."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{label}: is not valid JSON ({one_line(error)}); {remedy}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{label}: contains a {type(found).__name__}, not an object; {remedy}")
+    return cast(Json, found)
+
+
+def number(label: str, what: str, value: Any) -> float:
+    """`value` as a float. InputError, naming `label` and `what`, if it is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{label}: {what} is {shown(value)}, not a number; correct it")
+    try:
+        return float(value)
+    except OverflowError as error:
+        # An integer in JSON may be larger than any float.
+        raise InputError(f"{label}: {what} is too large; correct it") from error
+
+
+def finite_number(label: str, what: str, value: Any) -> float:
+    """`value` as a float. InputError if it is not a finite number."""
+    found = number(label, what, value)
+    if not -LARGEST < found < LARGEST:
+        raise InputError(f"{label}: {what} is {found}; it must be finite")
+    return found
+
+
+def matrix_4x4(label: str, what: str, value: Any) -> list[list[float]]:
+    """`value` as a 4×4 matrix of numbers, maybe not finite. InputError if it is not one."""
+    rows = cast(list[Any], value) if isinstance(value, list) else []
+    if len(rows) != 4 or not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        raise InputError(f"{label}: {what} is not 4x4; give four rows of four")
+    return [[number(label, f"an entry of {what}", entry) for entry in row] for row in rows]
+
+
+def shown(value: Any) -> str:
+    """Text for a value of any type, truncated to at most 60 characters."""
+    text = "missing" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
