@@ -1,13 +1,15 @@
-"""How easy the library is to enter: start-up, examples, tree and words.
+"""How easy the library is to enter and to read: start-up, examples, tree, words, twins.
 
     python benchmarks/house.py [--only PART ...] [--out FILE]
 
-Parts: start (import and help), examples, tree, loss (from disk to the first loss), words,
-golden and tests (`make test` in a fresh clone, which takes minutes).
+Parts: start (import and help), examples, tree, loss (from disk to the first loss), words, twins
+(what stands twice), steps (of NeRFs, against an earlier commit), golden and tests (`make test`
+in a fresh clone, which takes minutes).
 """
 
 import argparse
 import ast
+import itertools
 import os
 import re
 import subprocess
@@ -25,6 +27,33 @@ from record import Figures, figure
 SOURCE = record.ROOT / "src/unrender"
 OUT = record.ROOT / "benchmarks/results/house.json"
 REPEATS = 7
+ROUNDS = 4
+RUN = 6
+"""Lines that make a pair of places."""
+BEFORE = "550efb9"
+"""The last commit before compositing returned its weights."""
+STEPS = """
+import sys, time, torch
+import unrender as ur
+from unrender.kernels.runtime.process import prepare_process
+from unrender.methods.presets import PRESETS
+from unrender.training.method import Progress
+prepare_process()
+data, method = ur.load("bricks").train, PRESETS[sys.argv[1]].method()
+generator = torch.Generator().manual_seed(int(sys.argv[2]))
+model = method.build(data, generator)
+optimizer = method.optimizer(model)
+times = []
+for step in range(45):
+    began = time.perf_counter()
+    optimizer.zero_grad(set_to_none=True)
+    losses = method.losses(model, data, Progress(step, 0.3), generator)
+    sum(value for name, value in losses.items() if "metric/" not in name).backward()
+    optimizer.step()
+    times.append(time.perf_counter() - began)
+print(sorted(times[5:])[10])
+"""
+"""Prints the lower quartile of 40 steps."""
 FREE = {"__init__", "__main__", "errors", "files"}
 """Modules that may stand at the top."""
 PICTURE = """
@@ -166,6 +195,70 @@ def words(_arguments: argparse.Namespace) -> Figures:
     return {"docstrings_beginning_with_of": figure(count, "docstrings", at_most=5)}
 
 
+def twins(_arguments: argparse.Namespace) -> Figures:
+    """Lines of the library, pairs of places that share lines, and the lines of NeuS."""
+    files = {path: path.read_text().splitlines() for path in SOURCE.rglob("*.py")}
+    neus = _count_lines(
+        {str(SOURCE / "methods/neus.py"), str(SOURCE / "training/surface_method.py")}
+    )
+    outside = {path: lines for path, lines in files.items() if "kernels" not in path.parts}
+    return {
+        "source_lines": figure(sum(map(len, files.values())), "lines", at_most=40_000),
+        "duplicate_pairs": figure(_count_pairs(outside), "pairs", at_most=40),
+        "neus_lines": figure(neus, "lines in 2 files", at_most=500),
+    }
+
+
+def _count_pairs(files: dict[Path, list[str]]) -> int:
+    """Pairs of places that share a run of six or more lines.
+
+    Lines are compared without white space; blank lines, comments, imports and lines of
+    punctuation alone are left out.
+    """
+    places: dict[tuple[str, ...], list[tuple[Path, int]]] = {}
+    for path, lines in files.items():
+        plain = ["".join(line.split()) for line in lines]
+        kept = [
+            line
+            for line in plain
+            if re.search(r"\w", line) and not re.match(r"#|import|from\w.*import", line)
+        ]
+        for k in range(len(kept) - RUN + 1):
+            places.setdefault(tuple(kept[k : k + RUN]), []).append((path, k))
+    shared = {
+        (a, b)
+        for found in places.values()
+        for a, b in itertools.combinations(sorted(found), 2)
+        if a[0] != b[0] or b[1] - a[1] >= RUN
+    }
+    # A longer run is one pair: those whose predecessors are shared too belong to it.
+    return sum(((a[0], a[1] - 1), (b[0], b[1] - 1)) not in shared for a, b in shared)
+
+
+def steps(arguments: argparse.Namespace) -> Figures:
+    """Seconds per training step now against an earlier commit, alternating in one run."""
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        archive = subprocess.run(
+            ["git", "-C", str(record.ROOT), "archive", arguments.before, "src"],
+            capture_output=True,
+            check=True,
+        ).stdout
+        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+        sources = {"before": Path(folder) / "src", "now": SOURCE.parent}
+        for name in ("nerf", "mip-nerf", "mip-nerf-360"):
+            times: dict[str, list[float]] = {"before": [], "now": []}
+            for _ in range(ROUNDS):
+                for version, source in sources.items():
+                    command = [sys.executable, "-c", STEPS, f"{name}-fast", str(arguments.seed)]
+                    environment = {**os.environ, "PYTHONPATH": str(source)}
+                    out = subprocess.check_output(command, env=environment, text=True)
+                    times[version].append(float(out))
+            ratio = min(times["before"]) / min(times["now"])
+            figures[f"{name}_step_speedup"] = figure(ratio, "×", at_least=1.1)
+    return figures
+
+
 def golden(_arguments: argparse.Namespace) -> Figures:
     """Presets whose losses differ from the committed ones."""
     command = [sys.executable, str(record.ROOT / "benchmarks/golden.py")]
@@ -197,6 +290,8 @@ PARTS = {
     "tree": tree,
     "loss": loss,
     "words": words,
+    "twins": twins,
+    "steps": steps,
     "golden": golden,
     "tests": tests,
 }
@@ -207,6 +302,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--before", default=BEFORE, help="the commit that steps compares with")
     record.merge(PARTS, parser.parse_args())
 
 

@@ -8,7 +8,7 @@ from jaxtyping import TypeCheckError
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.flows.lifting import LIFTINGS, Liftings
+from unrender.flows.lifting import LIFTINGS, Liftings, PoseReading
 from unrender.flows.paths import LinearPath, PathSample
 from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry.cameras import Cameras
@@ -16,7 +16,7 @@ from unrender.geometry.poses import look_at, so3_distance
 from unrender.methods import sit
 from unrender.methods.presets import PRESETS
 from unrender.methods.sit import SiTFlow
-from unrender.rendering.renderer import pixel_grid
+from unrender.rendering.renderer import PoseEstimate, pixel_grid
 from unrender.training.method import Progress
 
 SIZE = 8
@@ -134,6 +134,25 @@ def test_the_flow_finds_the_poses_of_its_images(
     assert (estimate.translation_error > 0).all()
     # The expected errors were fitted on these very views, so their means agree.
     assert float(estimate.rotation_error.mean()) == pytest.approx(float(error.mean()), rel=0.3)
+
+
+def test_no_estimate_is_computed_in_vain(
+    trained: tuple[PoseFlow, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the reading is refined or not, its expected errors are computed once."""
+    model, _ = trained
+    calls: list[int] = []
+    expect = PoseFlow.expect
+
+    def counting(flow: PoseFlow, reading: PoseReading) -> PoseEstimate:
+        calls.append(1)
+        return expect(flow, reading)
+
+    monkeypatch.setattr(PoseFlow, "expect", counting)
+    for method in (TINY, dataclasses.replace(TINY, refine_steps=0)):
+        calls.clear()
+        method.estimate_poses(model, VIEWS.images[:2])
+        assert len(calls) == 1
 
 
 def test_poses_whose_image_fits_are_nearer(trained: tuple[PoseFlow, list[float]]) -> None:
