@@ -27,7 +27,7 @@ from unrender.shapes.primitives import icosphere
 from unrender.shapes.textures import VertexColors
 from unrender.training.fit import FitOptions
 from unrender.training.method import Fitted, Progress
-from unrender.training.surface_method import SurfaceMethod
+from unrender.training.surface_method import SampledRays, SurfaceMethod
 
 SCAN = SHARED / "dtu/scan65_400x300"
 SIZE = 40
@@ -231,7 +231,7 @@ def test_samples_gather_at_the_surface(scene: Dataset) -> None:
         directions = torch.tensor([[1.0, 0.0, 0.0]])
         near, far = model.grid.ray_intervals(origins, directions)
         with torch.no_grad():
-            edges = method.edges(model, origins, directions, near, far, None)
+            edges = method.edges(model, SampledRays(origins, directions, near, far), None)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         surface = 2.0 - method.radius
         assert float((middles - surface).abs().median()) < 0.04
@@ -246,7 +246,7 @@ def test_neus_upsamples_in_rounds_at_the_surface(scene: Dataset) -> None:
     near, far = torch.tensor([1.0]), torch.tensor([3.0])
     model.field.distance = lambda points: points.norm(dim=1) - 0.5
     with torch.no_grad():
-        edges = method.edges(model, origins, directions, near, far, None)
+        edges = method.edges(model, SampledRays(origins, directions, near, far), None)
     assert edges.shape == (1, method.coarse_samples + 1 + method.bins)
     assert bool((edges.diff(dim=1) >= 0).all())
     # 40 of the 64 further samples lie within 0.03 of the front, at distance 1.5, none behind.

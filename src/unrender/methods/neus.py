@@ -22,12 +22,16 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
-from unrender.fields.surface_networks import SDFSamples
 from unrender.kernels.step_function import sample
 from unrender.rendering.volume.compositing import depth_weights
-from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import finer_edges, widened
 from unrender.training.method import Progress
-from unrender.training.surface_method import SurfaceMethod, SurfaceModel
+from unrender.training.surface_method import (
+    SampledRays,
+    SurfaceBins,
+    SurfaceMethod,
+    SurfaceModel,
+)
 
 PADDING = 0.01
 """Padding of the weights for resampling, so that every bin keeps some probability."""
@@ -60,25 +64,11 @@ class NeuS(SurfaceMethod):
         return sharpness * (-sharpness * distance).sigmoid()
 
     def edges(
-        self,
-        model: SurfaceModel,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        near: Float[Tensor, "rays"],
-        far: Float[Tensor, "rays"],
-        generator: torch.Generator | None,
+        self, model: SurfaceModel, rays: SampledRays, generator: torch.Generator | None
     ) -> Float[Tensor, "rays edges"]:
         """Edges sampled from the field's weights, linear between coarse samples."""
-
-        def distances(t: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays edges"]:
-            points = origins[:, None] + t[..., None] * directions[:, None]
-            return model.field.distance(points.view(-1, 3)).view(t.shape)
-
-        interval = RayInterval(near, far)
-        t = interval.distance(
-            even_edges(len(near), self.coarse_samples, generator).to(near.device)
-        )
-        distance = distances(t)
+        t = rays.even_edges(self.coarse_samples, generator)
+        distance = rays.signed_distances(model.field, t)
         if self.upsample_rounds == 0:
             depth = logistic_depth(distance[:, :-1], distance[:, 1:], 1 / model.width)
             weights = widened(depth_weights(depth), PADDING)
@@ -90,41 +80,32 @@ class NeuS(SurfaceMethod):
             more = sample(t, depth_weights(depth) + 1e-5, quantiles.contiguous())
             t, order = torch.cat([t, more], dim=1).sort(dim=1)
             if step + 1 < self.upsample_rounds:
-                distance = torch.cat([distance, distances(more)], dim=1).gather(1, order)
+                further = rays.signed_distances(model.field, more)
+                distance = torch.cat([distance, further], dim=1).gather(1, order)
         return t
 
     def optical_depth(
-        self,
-        model: SurfaceModel,
-        local: SDFSamples,
-        directions: Float[Tensor, "points 3"],
-        length: Float[Tensor, "points"],
-        fraction: float,
+        self, model: SurfaceModel, bins: SurfaceBins, fraction: float
     ) -> Float[Tensor, "points"]:
         """Optical depths from distances at the edges of bins, extrapolated from midpoints.
 
         Only surfaces that face the ray absorb light. At the start of training, grazing and
         back-facing ones do too, by half, so that everything has gradients.
         """
-        cosine = (local.gradient * directions).sum(1)
+        local = bins.local
+        cosine = (local.gradient * bins.directions).sum(1)
         share = min(fraction / self.anneal_until, 1.0) if self.anneal_until else 1.0
         facing = (-cosine).relu()
         if share < 1:
             facing = share * facing + (1 - share) * (0.5 - 0.5 * cosine).relu()
-        half = facing * length / 2
+        half = facing * bins.length / 2
         return logistic_depth(local.distance + half, local.distance - half, 1 / model.width)
 
     def losses(
-        self,
-        model: SurfaceModel,
-        data: Views,
-        progress: Progress,
-        generator: torch.Generator,
+        self, model: SurfaceModel, data: Views, progress: Progress, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         """Color, eikonal and mask losses (NeuS, sec. 3.3)."""
-        self.begin_step(model, progress.fraction)
-        batch = data.sample_pixels(self.rays, generator)
-        out = self.look(model, batch.rays, generator, progress.fraction)
+        batch, out = self.render_batch(model, data, progress, generator)
         error = out.rendering.color - batch.rgba[:, :3]
         gradient = out.local.gradient
         if self.random_points:

@@ -22,11 +22,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
-from unrender.fields.surface_networks import SDFSamples
 from unrender.rendering.volume.compositing import depth_weights, sum_in_front
-from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
+from unrender.rendering.volume.proposals import finer_edges, widened
 from unrender.training.method import Progress
-from unrender.training.surface_method import SurfaceMethod, SurfaceModel
+from unrender.training.surface_method import (
+    SampledRays,
+    SurfaceBins,
+    SurfaceMethod,
+    SurfaceModel,
+)
 
 PADDING = 0.01
 """Padding of the weights for resampling, so that every bin keeps some probability."""
@@ -68,26 +72,12 @@ class VolSDF(SurfaceMethod):
         return laplace_density(distance, model.width.detach())
 
     def edges(
-        self,
-        model: SurfaceModel,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        near: Float[Tensor, "rays"],
-        far: Float[Tensor, "rays"],
-        generator: torch.Generator | None,
+        self, model: SurfaceModel, rays: SampledRays, generator: torch.Generator | None
     ) -> Float[Tensor, "rays edges"]:
         """Edges sampled from the opacity of the least β within the bound (alg. 1)."""
-
-        def distances(t: Float[Tensor, "rays edges"]) -> Float[Tensor, "rays edges"]:
-            points = origins[:, None] + t[..., None] * directions[:, None]
-            return model.field.distance(points.view(-1, 3)).view(t.shape)
-
-        interval = RayInterval(near, far)
-        t = interval.distance(
-            even_edges(len(near), self.coarse_samples, generator).to(near.device)
-        )
-        distance = distances(t)
-        wanted = model.width.expand(len(near))
+        t = rays.even_edges(self.coarse_samples, generator)
+        distance = rays.signed_distances(model.field, t)
+        wanted = model.width.expand(len(t))
         for again in range(self.rounds + 1):
             bounds = opacity_error_bounds(distance, t, wanted)
             if again == self.rounds or not bool((bounds.amax(1) > self.tolerance).any()):
@@ -96,7 +86,8 @@ class VolSDF(SurfaceMethod):
             grown = torch.diff(bounds, dim=1, prepend=torch.zeros_like(bounds[:, :1])).relu()
             more = finer_edges(t, grown + 1e-6, self.coarse_samples, generator)
             t, order = torch.cat([t, more], dim=1).sort(dim=1)
-            distance = torch.cat([distance, distances(more)], dim=1).gather(1, order)
+            further = rays.signed_distances(model.field, more)
+            distance = torch.cat([distance, further], dim=1).gather(1, order)
         beta = bounded_beta(distance, t, wanted, self.tolerance, self.bisections)
         weights = depth_weights(
             laplace_density(distance[:, :-1], beta[:, None]) * t.diff(dim=1)
@@ -108,26 +99,15 @@ class VolSDF(SurfaceMethod):
         return edges
 
     def optical_depth(
-        self,
-        model: SurfaceModel,
-        local: SDFSamples,
-        directions: Float[Tensor, "points 3"],
-        length: Float[Tensor, "points"],
-        fraction: float,
+        self, model: SurfaceModel, bins: SurfaceBins, fraction: float
     ) -> Float[Tensor, "points"]:
-        return laplace_density(local.distance, model.width) * length
+        return laplace_density(bins.local.distance, model.width) * bins.length
 
     def losses(
-        self,
-        model: SurfaceModel,
-        data: Views,
-        progress: Progress,
-        generator: torch.Generator,
+        self, model: SurfaceModel, data: Views, progress: Progress, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         """Color and eikonal losses (VolSDF, sec. 3.4), and ours of the mask."""
-        self.begin_step(model, progress.fraction)
-        batch = data.sample_pixels(self.rays, generator)
-        out = self.look(model, batch.rays, generator, progress.fraction)
+        batch, out = self.render_batch(model, data, progress, generator)
         error = out.rendering.color - batch.rgba[:, :3]
         gradient = out.local.gradient
         if self.one_sample and len(gradient):

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from unrender.data.views import Views
+from unrender.data.views import PixelBatch, Views
 from unrender.fields.ball import Ball
 from unrender.fields.surface_networks import (
     MLPSDF,
@@ -26,6 +26,7 @@ from unrender.fields.surface_networks import (
     ColorNetwork,
     HashSDF,
     IDRColor,
+    SDFField,
     SDFSamples,
 )
 from unrender.geometry.cameras import Cameras, Rays
@@ -34,6 +35,7 @@ from unrender.kernels.hash_grid import HashGridLayout
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.rendering.volume.background import over_background
+from unrender.rendering.volume.proposals import RayInterval, even_edges
 from unrender.shapes.implicit.distance_grid import DistanceGrid, mesh_from_distance
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
@@ -92,6 +94,40 @@ class SurfaceModel(nn.Module):
     def width(self) -> Float[Tensor, ""]:
         """Width of the layer around the surface that absorbs light."""
         return self.log_width.exp()
+
+
+@dataclass(frozen=True)
+class SampledRays:
+    """Rays in the frame of the unit ball, and the interval of each that is sampled."""
+
+    origins: Float[Tensor, "rays 3"]
+    directions: Float[Tensor, "rays 3"]
+    near: Float[Tensor, "rays"]
+    far: Float[Tensor, "rays"]
+
+    def even_edges(
+        self, count: int, generator: torch.Generator | None
+    ) -> Float[Tensor, "rays edges"]:
+        """Edges of `count` even bins of the intervals; with a generator, they are jittered."""
+        edges = even_edges(len(self.near), count, generator).to(self.near.device)
+        return RayInterval(self.near, self.far).distance(edges)
+
+    def signed_distances(
+        self, field: SDFField, t: Float[Tensor, "rays samples"]
+    ) -> Float[Tensor, "rays samples"]:
+        """The field at distances t along the rays."""
+        points = self.origins[:, None] + t[..., None] * self.directions[:, None]
+        return field.distance(points.view(-1, 3)).view(t.shape)
+
+
+@dataclass(frozen=True)
+class SurfaceBins:
+    """The rendered bins of all rays, one after the other."""
+
+    local: SDFSamples
+    """Field values at their midpoints."""
+    directions: Float[Tensor, "points 3"]
+    length: Float[Tensor, "points"]
 
 
 @dataclass(frozen=True)
@@ -176,26 +212,15 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
 
     @abstractmethod
     def edges(
-        self,
-        model: SurfaceModel,
-        origins: Float[Tensor, "rays 3"],
-        directions: Float[Tensor, "rays 3"],
-        near: Float[Tensor, "rays"],
-        far: Float[Tensor, "rays"],
-        generator: torch.Generator | None,
+        self, model: SurfaceModel, rays: SampledRays, generator: torch.Generator | None
     ) -> Float[Tensor, "rays edges"]:
         """Edges of the bins to render, chosen from coarse samples; in radii along the ray."""
 
     @abstractmethod
     def optical_depth(
-        self,
-        model: SurfaceModel,
-        local: SDFSamples,
-        directions: Float[Tensor, "points 3"],
-        length: Float[Tensor, "points"],
-        fraction: float,
+        self, model: SurfaceModel, bins: SurfaceBins, fraction: float
     ) -> Float[Tensor, "points"]:
-        """Optical depths of the bins around points, at this fraction of training."""
+        """Optical depths of bins, at this fraction of training."""
 
     def build(self, data: Views, generator: torch.Generator) -> SurfaceModel:
         opaque = not data.has_alpha and data.background is None
@@ -237,14 +262,14 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         hit = (far > near).nonzero()[:, 0]
         origins, towards = origins[hit], directions[hit]
         with torch.no_grad():
-            edges = self.edges(
-                model, origins.detach(), towards.detach(), near[hit], far[hit], generator
-            )
+            sampled = SampledRays(origins.detach(), towards.detach(), near[hit], far[hit])
+            edges = self.edges(model, sampled, generator)
         length, middles = edges.diff(dim=1), (edges[:, 1:] + edges[:, :-1]) / 2
         points = (origins[:, None] + middles[..., None] * towards[:, None]).flatten(0, 1)
         local = model.field.with_gradients(points)
         per_point = towards.repeat_interleave(length.shape[1], 0)
-        depth = self.optical_depth(model, local, per_point, length.flatten(), fraction)
+        bins = SurfaceBins(local, per_point, length.flatten())
+        depth = self.optical_depth(model, bins, fraction)
         color = model.color(points, local, towards).view(*length.shape, 3)
         density = depth.view(length.shape) / length.clamp_min(1e-7)
         out = composite_dense(density, color, edges)
@@ -272,19 +297,14 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         near, far = model.ball.intersect(rays, NEAR)
         return near / model.ball.radius, far / model.ball.radius
 
-    @abstractmethod
-    def losses(
-        self,
-        model: SurfaceModel,
-        data: Views,
-        progress: Progress,
-        generator: torch.Generator,
-    ) -> Mapping[str, Tensor]: ...
-
-    def begin_step(self, model: SurfaceModel, fraction: float) -> None:
-        """Set what depends on the fraction of training: active levels and the width's bound."""
-        model.field.advance(fraction / self.detail)
-        self._bound_width(model, fraction)
+    def render_batch(
+        self, model: SurfaceModel, data: Views, progress: Progress, generator: torch.Generator
+    ) -> tuple[PixelBatch, RenderOutput]:
+        """Begin a step: the levels and the width of this fraction of training, and a batch."""
+        model.field.advance(progress.fraction / self.detail)
+        self._bound_width(model, progress.fraction)
+        batch = data.sample_pixels(self.rays, generator)
+        return batch, self.look(model, batch.rays, generator, progress.fraction)
 
     def mask_losses(
         self, model: SurfaceModel, rendering: Rendering, alpha: Float[Tensor, "rays"]
