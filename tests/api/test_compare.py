@@ -88,8 +88,8 @@ def test_what_cannot_be_compared_is_refused(
     faults: list[tuple[Callable[[], object], str]] = [
         (lambda: compare([]), "no run was given"),
         (lambda: compare([flow_run, runs[0]]), "flow: is not a radiance field's run"),
-        (lambda: compare(runs, out=tmp_path / "a.txt"), "is not an .html file"),
-        (lambda: compare(runs, out=tmp_path / "no" / "a.html"), "in a folder that exists"),
+        (lambda: compare(runs, out=tmp_path / "a.txt"), "does not end in .html"),
+        (lambda: compare(runs, out=tmp_path / "no" / "a.html"), "is not a writable folder"),
         (lambda: compare([tmp_path / "no"]), "is not a run folder"),
         (lambda: compare(runs, data=none), "no held-out views"),
         (lambda: compare(bare), "data in memory"),

@@ -385,7 +385,7 @@ FAULTS: dict[str, tuple[Callable[[Dataset, Path], object], str]] = {
     "fit": (lambda _, tmp: box(photographs(tmp)), r"2 images without.*unrender\.process"),
     "reading": (lambda _, __: load("bricks", downscal=2), r"'downscal'.*mean downscale"),
     "as": (lambda _, __: fit_shape("x.obj", "meshes"), "as_='meshes': choose one of mesh"),  # pyright: ignore[reportArgumentType]
-    "no file": (lambda _, __: fit_shape("x.obj"), "x.obj: not found"),
+    "no file": (lambda _, __: fit_shape("x.obj"), "x.obj: no such file"),
     "no folder": (lambda _, tmp: open_run(tmp / "no"), "is not a run folder"),
     "no run": (lambda _, tmp: open_run(tmp), r"config\.json"),
     "resume": (lambda _, tmp: resume(tmp / "no"), "is not a run folder"),
@@ -432,7 +432,7 @@ def test_faults_of_a_run(
         (in_memory.splats, "holds no Gaussians"),
         (in_memory.shape, "holds no shape"),
         (lambda: in_memory.pose(views), "give starting cameras"),
-        (lambda: in_memory.pose(tmp_path / "no.png"), "no such image"),
+        (lambda: in_memory.pose(tmp_path / "no.png"), "no such file"),
         (lambda: in_memory.pose([]), "no image was given"),
         (lambda: in_memory.pose(torch.zeros(4, 4)), r"images of shape \(4, 4\)"),
         (lambda: in_memory.mesh(voxels=4), "voxels 4: give 16 to 512"),

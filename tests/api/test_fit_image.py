@@ -145,7 +145,7 @@ def test_a_photograph_stands_upright(tmp_path: Path) -> None:
     [
         ((1, 1), None, "1×1 pixels: give an image of at least 2×2"),
         ((5, 1), None, "5×1 pixels"),
-        (None, None, "no such image"),
+        (None, None, "no such file"),
         (None, b"hello", "cannot be read as an image"),
         (None, b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "cannot be read as an image"),
     ],

@@ -46,7 +46,7 @@ def test_a_study_by_its_name(
         *("study", "interpolation", *runs, "--data", scene_folder, "--out", tmp_path / "page"),
         *("--frames", 3, "--pairs", 1, "--shown", 2),
     )
-    assert out.strip().endswith("interpolation.md")
+    assert out.strip().endswith("interpolation.html")
     assert (tmp_path / "page" / "interpolation.csv").read_text().startswith("from,to,share,")
 
 
@@ -55,7 +55,7 @@ def test_an_experiment_needs_no_run(command: Command, refused: Command, tmp_path
     # None of the encodings with which the picture's networks are trained.
     small += ("--octaves", 1, "--scales", 1, "--widths", 8)
     out = command("study", "ntk", "--out", tmp_path / "page", *small)
-    assert out.strip().endswith("ntk.md")
+    assert out.strip().endswith("ntk.html")
     assert (tmp_path / "page" / "ntk.csv").read_text().startswith("part,encoding,")
     line = refused("study", "ntk", "--run", tmp_path, "--out", tmp_path / "other", *small)
     assert "needs no run" in line

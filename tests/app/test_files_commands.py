@@ -101,7 +101,7 @@ def test_gaussians_and_cameras_are_written(
     ("words", "message"),
     [
         (("--to", "mesh.stl"), "does not end in"),
-        (("--to", "nowhere/mesh.obj"), "is not a folder"),
+        (("--to", "nowhere/mesh.obj"), "is not a writable folder"),
         (("--to", "splats.ply"), "holds no Gaussians"),
         (("--to", "mesh.obj", "--voxels", 4), "--voxels 4"),
         (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
@@ -145,7 +145,7 @@ def test_runs_are_compared_on_one_page(
     assert not (runs[0] / "evaluation.json").exists()
     line = refused("compare", flow_run.path, "--data", scene_folder)
     assert "not a radiance field's run" in line
-    assert "not an .html file" in refused("compare", *runs, "--out", tmp_path / "page.pdf")
+    assert "does not end in .html" in refused("compare", *runs, "--out", tmp_path / "page.pdf")
 
 
 def test_the_edge_between_two_images_moves(

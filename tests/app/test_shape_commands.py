@@ -101,7 +101,7 @@ def test_fit_shape_writes_what_it_found(command: Command, ball: Path, tmp_path: 
 
 
 def test_fit_shape_refuses(refused: Command, ball: Path, tmp_path: Path) -> None:
-    assert "not found" in refused("fit-shape", tmp_path / "no.obj", "--out", tmp_path / "a")
+    assert "no such file" in refused("fit-shape", tmp_path / "no.obj", "--out", tmp_path / "a")
     run = tmp_path / "run"
     run.mkdir()
     assert "exists already" in refused("fit-shape", ball, "--out", run)
