@@ -287,10 +287,18 @@ def supersampled(renderer: Renderer, factor: int) -> Renderer:
         opacity = _box(fine.opacity[..., None], factor)[..., 0]
         # Depth is a mean over hits, so it is averaged with opacity as the weight.
         weighted = _box((fine.depth * fine.opacity)[..., None], factor)[..., 0]
-        depth = torch.where(opacity > 0, weighted / opacity.clamp_min(1e-8), 0.0)
+        depth = mean_depth(weighted, opacity)
         return Rendering(_box(fine.color, factor), opacity, depth)
 
     return renderer if factor == 1 else render
+
+
+def mean_depth(
+    weighted: Float[Tensor, "*batch"], opacity: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    """Depths from sums of depth times opacity; 0 where the opacity is 0."""
+    seen = opacity > 0
+    return torch.where(seen, weighted / torch.where(seen, opacity, 1.0), 0.0)
 
 
 def _box(

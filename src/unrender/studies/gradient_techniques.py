@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
-from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
+from unrender.rendering.mesh.shading import render_hits
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
 from unrender.rendering.renderer import pixel_grid
 from unrender.rendering.volume.compositing import bin_weights
@@ -59,10 +60,9 @@ def rasterized(
             intrinsics[:, :2, 2] += offset
             fine = replace(fine, intrinsics=intrinsics)
         fragments = rasterize_mesh(scene.mesh, fine)
-        rgba = _hard(scene, setting, fragments)
-        if topology is not None:
-            rgba = antialiased(rgba, fragments, topology)
-        return _over_white(_averaged(rgba[0], rays))
+        colors = _colors(scene, setting, fragments)
+        drawn = render_hits(fragments, colors, fragments.depth[:, None], topology=topology)
+        return _over_white(_averaged(drawn.rgba[0], rays))
 
     return draw
 
@@ -248,13 +248,6 @@ def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, 
     depth = torch.where(depth.isfinite(), depth, 10 * REACH)[None]
     span = max_pool2d(depth, rays) + max_pool2d(-depth, rays)
     return max_pool2d((span > JUMP).float(), 3, 1, 1)[0] > 0
-
-
-def _hard(scene: GradientScene, setting: Setting, fragments: Fragments) -> Tensor:
-    colors = _colors(scene, setting, fragments)
-    return fragments.spread(torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1))[
-        ..., 0, :
-    ]
 
 
 def _colors(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
@@ -21,15 +20,8 @@ from unrender.rendering.implicit.sphere_tracing import (
     sdf_normals,
     sphere_trace,
 )
-from unrender.rendering.mesh.shading import (
-    GREY,
-    AmbientLight,
-    Light,
-    Material,
-    PointLight,
-    light_on,
-    studio,
-)
+from unrender.rendering.light.lights import AmbientLight, PhongLight, studio
+from unrender.rendering.mesh.shading import GREY, Material, light_on
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.shapes.implicit.colored import ColoredSDF, with_color
@@ -47,7 +39,7 @@ GOLDEN_STEPS = 20
 class SurfaceRenderOptions:
     """Options of rendering a signed distance function."""
 
-    lights: Sequence[Light] = field(default_factory=studio)
+    lights: Sequence[PhongLight] = field(default_factory=studio)
     material: Material = field(default_factory=Material)
     near: float = 0.0
     """Smallest distance along rays at which surfaces are visible."""
@@ -145,7 +137,7 @@ def _lit(
     points: Float[Tensor, "hits 3"],
     normals: Float[Tensor, "hits 3"],
     distance: Float[Tensor, "hits"],
-    light: Light,
+    light: PhongLight,
     options: SurfaceRenderOptions,
 ) -> Float[Tensor, "hits 1"]:
     """1 where the light is visible from a point, 0 where it is occluded; no gradients."""
@@ -153,17 +145,10 @@ def _lit(
         return torch.ones_like(distance)[:, None]
     # Offset from the surface, which shadow rays would hit immediately otherwise.
     off = points + (OFF * options.marching.tolerance * distance)[:, None] * normals
-    if isinstance(light, PointLight):
-        way = light.position.to(off) - off
-        far = way.norm(dim=1)
-    else:
-        way, far = (
-            -light.direction.to(off).expand_as(off),
-            torch.full_like(distance, options.far),
-        )
+    way, far = light.toward(off)
+    far = torch.where(far.isinf(), options.far, far)
     facing = ((normals * way).sum(1) > 0).nonzero()[:, 0]
-    way = normalize(way[facing], dim=1)
-    found = sphere_trace(sdf, off[facing], way, 0.0, far[facing], options.marching)
+    found = sphere_trace(sdf, off[facing], way[facing], 0.0, far[facing], options.marching)
     lit = torch.zeros_like(distance).index_copy(0, facing, (~found.mask).to(distance))
     return lit[:, None]
 

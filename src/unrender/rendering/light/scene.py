@@ -31,7 +31,8 @@ from unrender.rendering.light.bsdf import (
     dot,
     unit,
 )
-from unrender.rendering.light.lights import Light, Lights, Panels
+from unrender.rendering.light.light_sampling import Lights, Panels
+from unrender.rendering.light.lights import Light
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.textures import Texture
