@@ -237,6 +237,23 @@ def test_a_glass_ball_shows_the_background_upside_down() -> None:
     assert found[1, 4] < 0.3
 
 
+def test_a_glass_ball_is_the_same_as_a_mesh_and_as_a_function() -> None:
+    """Refracted paths leave the surface, instead of hitting it again at once."""
+    image = torch.zeros(2, 1, 3)
+    image[0] = 1
+    found = [
+        look(
+            Scene([SceneObject(shape, Glass(WHITE), smooth=True)], [Environment(image)]),
+            camera((0, -4, 1), size=8, zoom=10.0),
+            samples=512,
+            max_depth=12,
+            show_environment=True,
+        )
+        for shape in (icosphere(5), sphere(1.0))
+    ]
+    assert close(found[1], mean_and_error(found[0])[0])
+
+
 # --- estimators ----------------------------------------------------------------------------
 
 
@@ -484,7 +501,7 @@ def test_bad_options_are_refused(options: dict[str, object], words: str) -> None
 
 def test_functions_that_return_nan_are_refused() -> None:
     scene = Scene([SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
-    with pytest.raises(InputError, match="returned NaN"):
+    with pytest.raises(InputError, match="gave NaN"):
         look(scene, camera((0, -1, 1)))
 
 

@@ -140,7 +140,7 @@ def sphere_trace(
         some = slice(None, None, len(origins) // 64)
         way = directions[some] * torch.linspace(0, 2, 9)[:, None, None].to(origins)
         middle = origins[some].norm(dim=1, keepdim=True).clamp_min(1)
-        checked = (origins[some] + middle * way).view(-1, 3)
+        checked = (origins[some] + middle * way).reshape(-1, 3)
         tape = record(sdf, checked, backend)
         found = tape and _followed(tape, origins, directions, start, end, marching)
         if found:
