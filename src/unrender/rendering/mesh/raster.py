@@ -162,16 +162,8 @@ def rasterize_mesh(
         if not value >= least:
             raise InputError(f"{name} {value:g}: give at least {least:g}")
     camera_mesh = _to_camera_space(mesh, cameras, near)
-    with torch.no_grad():
-        visible = rasterize(
-            # Single precision is enough for visibility, and the fast backends have no other.
-            camera_mesh.corners().float(), camera_mesh.first_face, cameras.intrinsics,
-            cameras.width, cameras.height, layers, near, blur, cull, backend,
-        )  # fmt: skip
-        hit = (visible.pix_to_face.flatten() >= 0).nonzero()[:, 0]
-    pix_to_face = visible.pix_to_face
-    if camera_mesh.shared and len(cameras) > 1:
-        pix_to_face = torch.where(pix_to_face >= 0, pix_to_face % max(len(mesh.faces), 1), -1)
+    packed_faces, pix_to_face, zbuf = _visible(camera_mesh, layers, blur, cull, backend)
+    hit = (pix_to_face.flatten() >= 0).nonzero()[:, 0]
     image = hit // pix_to_face[0].numel()
     rows = camera_mesh.corner_rows(pix_to_face.flatten()[hit].long(), image)
     corners = camera_mesh.vertices.index_select(0, rows.flatten()).view(-1, 3, 3)
@@ -180,7 +172,7 @@ def rasterize_mesh(
         # Outlines are computed once for each face, which has many hits.
         k = cameras.intrinsics.index_select(0, image_of_face(camera_mesh.first_face))
         edges = outlines(camera_mesh.corners(), k, near).to(corners.dtype)
-        packed = visible.pix_to_face.flatten()[hit].long()
+        packed = packed_faces.flatten()[hit].long()
         rays = _rays(pixel, image, cameras.intrinsics)
         edges = edges.flatten(1).index_select(0, packed).view(-1, 3, 4)
         pixel, signed_dist_sq = _onto_outline(pixel, rays.detach(), corners, edges, near)
@@ -190,8 +182,32 @@ def rasterize_mesh(
         bary = bary.clamp_min(0)
         bary = bary / bary.sum(1, keepdim=True)
     depth = (bary * corners[..., 2]).sum(1)
-    zbuf = visible.zbuf[..., 0].to(depth.dtype)
+    zbuf = zbuf[..., 0].to(depth.dtype)
     return Fragments(pix_to_face, zbuf, hit, bary, depth, signed_dist_sq, camera_mesh)
+
+
+def visible_faces(
+    mesh: Mesh | Meshes, cameras: Cameras, cull: bool = False, backend: Backend = "auto"
+) -> Int[Tensor, "images height width"]:
+    """The nearest face in each pixel, as `Fragments.pix_to_face`: all that flat colors need."""
+    return _visible(_to_camera_space(mesh, cameras, NEAR), 1, 0.0, cull, backend)[1][..., 0]
+
+
+@torch.no_grad()
+def _visible(
+    camera_mesh: CameraSpaceMesh, layers: int, blur: float, cull: bool, backend: Backend
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The faces in each pixel, packed and as `Fragments.pix_to_face`, and their depths."""
+    cameras = camera_mesh.cameras
+    found = rasterize(
+        # Single precision is enough for visibility, and the fast backends have no other.
+        camera_mesh.corners().float(), camera_mesh.first_face, cameras.intrinsics,
+        cameras.width, cameras.height, layers, camera_mesh.near, blur, cull, backend,
+    )  # fmt: skip
+    face = found.pix_to_face
+    if camera_mesh.shared and len(cameras) > 1:
+        face = torch.where(face >= 0, face % max(len(camera_mesh.faces), 1), -1)
+    return found.pix_to_face, face, found.zbuf
 
 
 def _to_camera_space(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> CameraSpaceMesh:
