@@ -17,7 +17,7 @@ from unrender.rendering.mesh.antialias import EdgeTopology
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.shading import render_hits
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
-from unrender.rendering.renderer import pixel_grid
+from unrender.rendering.renderer import box_filtered, pixel_grid
 from unrender.rendering.volume.compositing import bin_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.rendering.volume.surface_density import laplace_density
@@ -62,7 +62,7 @@ def rasterized(
         fragments = rasterize_mesh(scene.mesh, fine)
         colors = _colors(scene, setting, fragments)
         drawn = render_hits(fragments, colors, fragments.depth[:, None], topology=topology)
-        return _over_white(_averaged(drawn.rgba[0], rays))
+        return _over_white(box_filtered(drawn.rgba, rays)[0])
 
     return draw
 
@@ -134,7 +134,7 @@ def volumetric(
             generator,
         )
         rgba = rgba.index_copy(0, near.nonzero()[:, 0], seen)
-        return _over_white(_averaged(rgba.view(side * rays, side * rays, 4), rays))
+        return _over_white(box_filtered(rgba.view(1, side * rays, side * rays, 4), rays)[0])
 
     return draw
 
@@ -261,12 +261,6 @@ def _colors(
 
 def _nearest(setting: Setting) -> float:
     return float(setting.cameras.centers.detach().norm()) - REACH
-
-
-def _averaged(
-    image: Float[Tensor, "fine_height fine_width 4"], times: int
-) -> Float[Tensor, "height width 4"]:
-    return image.unflatten(1, (-1, times)).unflatten(0, (-1, times)).mean((1, 3))
 
 
 def _over_white(rgba: Float[Tensor, "height width 4"]) -> Image:

@@ -81,6 +81,12 @@ class Hits:
     steps: Int[Tensor, "rays"]
     """Number of evaluations of the function on the ray."""
 
+    @classmethod
+    def none(cls, like: Float[Tensor, "rays"]) -> "Hits":
+        """No hits, after no steps."""
+        no = torch.zeros_like(like, dtype=torch.bool)
+        return cls(no, torch.zeros_like(like), no.clone(), no.clone(), no.long())
+
 
 @dataclass(frozen=True)
 class _Front:
@@ -169,8 +175,7 @@ def _followed(
     """`_trace` by the kernel; None if it encountered NaN."""
     from unrender.kernels.tape import cpu  # noqa: PLC0415 - Numba compiles when it is used
 
-    no = torch.zeros_like(start, dtype=torch.bool)
-    hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
+    hits = Hits.none(start)
     rays = [each.contiguous().numpy() for each in (origins, directions, start, end)]
     longest = LONGEST if marching.relaxed else 1.0
     settings = (marching.max_steps, marching.tolerance, marching.lipschitz, longest, NARROWER)
@@ -194,8 +199,7 @@ def _trace(
     marching: Marching,
 ) -> Hits:
     """`sphere_trace` in one thread."""
-    no = torch.zeros_like(start, dtype=torch.bool)
-    hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
+    hits = Hits.none(start)
     infinite, zero = torch.full_like(start, torch.inf), torch.zeros_like(start)
     front = _Front(
         torch.arange(len(start), device=start.device),
