@@ -62,20 +62,24 @@ def light_on(
     eyes: Float[Tensor, "points 3"],
     lights: Sequence[PhongLight],
     material: Material,
+    visible: Float[Tensor, "points lights"] | None = None,
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points 3"]]:
     """The factor of a surface's albedo, and the specular highlight added to the product.
 
     `normals` have unit length; `eyes` are the camera centers of the points. All are in world
-    coordinates.
+    coordinates. `visible` is the share of each light that reaches a point, without shadows 1;
+    that of ambient light is not used.
     """
     factor, highlight = torch.zeros_like(points), torch.zeros_like(points)
     to_eye = normalize(eyes - points, dim=1)
-    for light in lights:
+    for k, light in enumerate(lights):
         if isinstance(light, AmbientLight):
             factor = factor + material.ambient * light.color.to(points)
             continue
         to_light, distance = light.toward(points)
         color = light.color_at(distance)
+        if visible is not None:
+            color = color * visible[:, k, None]
         facing = (normals * to_light).sum(1, keepdim=True)
         factor = factor + material.diffuse * facing.clamp_min(0) * color
         halfway = (normals * normalize(to_light + to_eye, dim=1)).sum(1, keepdim=True)
