@@ -7,6 +7,7 @@ camera. Distance functions are not converted: use meshes.
 """
 
 import argparse
+import math
 import tempfile
 import time
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import linear_from_display
 from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
-from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
+from unrender.rendering.light.lights import DirectionalLight, Environment, Light, PointLight
 from unrender.rendering.light.path_tracer import PathOptions, path_radiance
 from unrender.rendering.light.scene import Scene, SceneObject, build
 from unrender.shapes.mesh import Mesh
@@ -137,8 +138,10 @@ def textured() -> Setting:
     floor = quad((-h, -h, 0.0), (h, -h, 0.0), (h, h, 0.0), (-h, h, 0.0), texture=picture)
     ring = moved(torus(0.6, 0.2, 24, 48), (1.0,) * 3, (0.0, 0.0, 0.4))
     lights: list[Light] = [
-        PointSource(torch.tensor([1.0, -1.0, 2.5]), torch.tensor([6.0, 5.0, 4.0])),
-        DistantSource(torch.tensor([1.0, 0.5, -1.0]), torch.tensor([1.0, 1.2, 1.5])),
+        PointLight(torch.tensor([1.0, -1.0, 2.5]), torch.tensor([6.0, 5.0, 4.0]) / math.pi),
+        DirectionalLight(
+            torch.tensor([1.0, 0.5, -1.0]), torch.tensor([1.0, 1.2, 1.5]) / math.pi
+        ),
     ]
     objects = [
         SceneObject(floor, Lambert()),
@@ -188,17 +191,18 @@ def mitsuba_material(material: Material, mesh: Mesh) -> dict[str, Any]:
 
 
 def mitsuba_light(light: Light) -> dict[str, Any]:
-    if isinstance(light, PointSource):
+    if isinstance(light, PointLight):
         return {
             "type": "point",
             "position": light.position.tolist(),
-            "intensity": rgb(light.intensity),
+            "intensity": rgb(math.pi * light.color),
         }
-    if isinstance(light, DistantSource):
+    if isinstance(light, DirectionalLight):
         return {
             "type": "directional", "direction": light.direction.tolist(),
-            "irradiance": rgb(light.irradiance),
+            "irradiance": rgb(math.pi * light.color),
         }  # fmt: skip
+    assert isinstance(light, Environment), "the settings have no other light"
     # Mitsuba's environment has y up, and starts at another longitude.
     turn = mi.ScalarTransform4f().rotate([1, 0, 0], 90).rotate([0, 1, 0], TURN)
     bitmap = mi.Bitmap(light.radiance.numpy())

@@ -15,6 +15,7 @@ import torch
 import unrender as ur
 from unrender.rendering import renderer as renderers
 from unrender.rendering.implicit import sphere_tracing, surface
+from unrender.rendering.light import lights
 from unrender.rendering.mesh import shading
 from unrender.shapes.implicit import colored, sdf, solids, warps
 
@@ -125,15 +126,15 @@ def quarter_x() -> torch.Tensor:
 def main() -> None:
     """Render it."""
     camera = ur.Cameras.look_at((6.9, -5.2, 4.0), (0, 0, 1.6), fov=49, size=(WIDTH, HEIGHT))
-    lights = (
-        shading.AmbientLight(torch.tensor([0.30, 0.34, 0.42])),
-        shading.DirectionalLight(
+    sky_and_suns = (
+        lights.AmbientLight(torch.tensor([0.30, 0.34, 0.42])),
+        lights.DirectionalLight(
             torch.tensor([-0.8, 0.25, -0.75]), torch.tensor([0.85, 0.78, 0.66])
         ),
-        shading.DirectionalLight(torch.tensor([0.4, 0.9, 0.1]), torch.full((3,), 0.12)),
+        lights.DirectionalLight(torch.tensor([0.4, 0.9, 0.1]), torch.full((3,), 0.12)),
     )
     shiny = shading.Material(specular=0.2)
-    options = surface.SurfaceRenderOptions(lights, shiny, far=40.0, shadows=True)
+    options = surface.SurfaceRenderOptions(sky_and_suns, shiny, far=40.0, shadows=True)
     # A sky that is darker at the top.
     up = torch.linspace(0, 1, HEIGHT)[:, None, None]
     sky = (1 - up) * torch.tensor([0.42, 0.62, 0.86]) + up * torch.tensor([0.93, 0.95, 0.97])
@@ -155,7 +156,7 @@ def main() -> None:
     steps = hits.steps.float().view(small.height, small.width)
     print(f"{float(steps.mean()):.1f} steps per ray on average, at most {int(steps.max())}; "
           f"{int(hits.exhausted.sum())} rays ran out of steps")  # fmt: skip
-    plain = surface.SurfaceRenderOptions(lights, far=options.far)
+    plain = surface.SurfaceRenderOptions(sky_and_suns, far=options.far)
     with torch.no_grad():
         rendering = surface.sdf_renderer(still, plain)(small)
     implicit, differences = derivatives(small, plain)

@@ -27,14 +27,8 @@ from unrender.inverse.pose_from_silhouette import pose_from_silhouette, silhouet
 from unrender.inverse.shape_from_normals import depth_from_normals, mesh_from_depth
 from unrender.inverse.texture_from_photographs import texture_from_photographs
 from unrender.kernels.spherical_harmonics import spherical_harmonics
-from unrender.rendering.mesh.shading import (
-    AmbientLight,
-    DirectionalLight,
-    Material,
-    MeshRenderOptions,
-    light_on,
-    mesh_renderer,
-)
+from unrender.rendering.light.lights import AmbientLight, DirectionalLight
+from unrender.rendering.mesh.shading import Material, MeshRenderOptions, light_on, mesh_renderer
 from unrender.rendering.renderer import pixel_grid, supersampled
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.primitives import icosphere, parametric_surface

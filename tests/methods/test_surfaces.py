@@ -20,7 +20,7 @@ from unrender.geometry.paths import spherical_shell
 from unrender.methods.neus import NeuS
 from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import VolSDF, bounded_beta, opacity_error_bounds
-from unrender.rendering.mesh.shading import studio
+from unrender.rendering.light.lights import studio
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import icosphere

@@ -19,6 +19,7 @@ from unrender.shapes.convert import (
     voxels_from_function,
     voxels_from_mesh,
     voxels_from_points,
+    voxels_from_sdf,
 )
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit.occupancy import sdf_occupancy
@@ -57,6 +58,22 @@ def test_meshes_are_in_world_coordinates() -> None:
     torch.testing.assert_close(mesh.vertices.amin(0), center - expected, atol=0.01, rtol=0)
     torch.testing.assert_close(mesh.vertices.amax(0), center + expected, atol=0.01, rtol=0)
     assert volume(mesh) == pytest.approx(8 * 0.3 * 0.5 * 0.9, rel=0.02)
+
+
+def test_blocks_far_from_the_surface_change_no_sign_and_no_mesh() -> None:
+    """Of a thin box, in a grid whose sides are no multiples of a block."""
+    shape = sdf.translated(sdf.box((0.3, 0.02, 0.9)), (0.1, 0.2, 0.3))
+    like = VoxelGrid(torch.zeros(49, 37, 61), (-0.5, -0.4, -0.9), 0.04)
+    values, every = (
+        voxels_from_sdf(shape, like).values,
+        voxels_from_function(shape, like).values,
+    )
+    assert torch.equal(values < 0, every < 0)
+    assert 0.2 < float((values == every).float().mean()) < 0.9
+    found = mesh_from_voxels(like.with_values(-values), 0.0, closed=False)
+    expected = mesh_from_sdf(shape, like)
+    assert torch.equal(found.faces, expected.faces)
+    torch.testing.assert_close(found.vertices, expected.vertices)
 
 
 def test_a_surface_that_leaves_the_grid_is_open_or_closed() -> None:

@@ -17,7 +17,8 @@ from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
 from unrender.methods.presets import nearest
-from unrender.rendering.mesh.shading import MeshRenderOptions, headlight, mesh_renderer
+from unrender.rendering.light.lights import headlight
+from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.rendering.points import points_renderer
 from unrender.rendering.renderer import Images, Renderer, Rendering, supersampled
 from unrender.rendering.shapes import shape_renderer

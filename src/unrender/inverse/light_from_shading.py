@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.kernels.spherical_harmonics import spherical_harmonics
-from unrender.rendering.mesh.shading import AmbientLight, DirectionalLight
+from unrender.rendering.light.lights import AmbientLight, DirectionalLight
 
 TURNS = 50
 """Maximum number of alternations between the direction and the set of lit pixels."""

@@ -20,8 +20,9 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.resize import area_average
 from unrender.inverse.photometric_poses import RenderAndCompare
-from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology
 from unrender.rendering.mesh.raster import rasterize_mesh
+from unrender.rendering.mesh.shading import render_hits
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
 from unrender.shapes.mesh import Mesh
 
@@ -41,12 +42,9 @@ def silhouette_renderer(mesh: Mesh) -> Renderer:
 
     def render(cameras: Cameras) -> Rendering:
         fragments = rasterize_mesh(mesh, cameras)
-        values = torch.stack([torch.ones_like(fragments.depth), fragments.depth], dim=1)
-        image = antialiased(fragments.spread(values)[..., 0, :], fragments, topology)
-        opacity, depth = image.unbind(3)
-        seen = opacity > 0
-        depth = torch.where(seen, depth / torch.where(seen, opacity, 1.0), 0.0)
-        return Rendering(opacity[..., None].expand(-1, -1, -1, 3), opacity, depth)
+        points = fragments.interpolate(mesh.vertices, mesh.faces)
+        distance = (points - cameras.centers[fragments.image]).norm(dim=1, keepdim=True)
+        return render_hits(fragments, torch.ones_like(points), distance, topology=topology)
 
     return render
 

@@ -15,9 +15,10 @@ from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
+from unrender.rendering.light.lights import PhongLight
 from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import rasterize_mesh
-from unrender.rendering.mesh.shading import Light, Material, light_on
+from unrender.rendering.mesh.shading import Material, light_on
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture
 
@@ -38,7 +39,7 @@ def texture_from_photographs(
     mesh: Mesh,
     cameras: Cameras,
     images: Float[Tensor, "views height width 3"],
-    lights: Sequence[Light],
+    lights: Sequence[PhongLight],
     material: Material | None = None,
     steps: int = 300,
     smoothness: float = 1e-3,

@@ -17,7 +17,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.kernels.runtime.backend import Backend
 from unrender.kernels.splat import MIN_ALPHA, splat
 from unrender.rendering.mesh.raster import NEAR
-from unrender.rendering.renderer import Renderer, Rendering
+from unrender.rendering.renderer import Renderer, Rendering, mean_depth
 
 MOST_PIXELS = 1 << 27
 """Largest number of pairs of spot and pixel for averaging: a few gigabytes of memory."""
@@ -65,7 +65,8 @@ def points_renderer(
                 means[seen], conics, colors[seen], torch.ones_like(size), distance,
                 cameras.width, cameras.height, backend,
             )  # fmt: skip
-            parts.append(_rendering(found.color, found.opacity, found.depth))
+            depth = mean_depth(found.depth, found.opacity)
+            parts.append(Rendering(found.color, found.opacity, depth))
         return Rendering(
             torch.stack([part.color for part in parts]),
             torch.stack([part.opacity for part in parts]),
@@ -73,16 +74,6 @@ def points_renderer(
         )
 
     return render
-
-
-def _rendering(
-    color: Float[Tensor, "height width 3"],
-    opacity: Float[Tensor, "height width"],
-    weighted_depth: Float[Tensor, "height width"],
-) -> Rendering:
-    seen = opacity > 0
-    depth = torch.where(seen, weighted_depth / torch.where(seen, opacity, 1.0), 0.0)
-    return Rendering(color, opacity, depth)
 
 
 def _mean(
@@ -113,8 +104,8 @@ def _mean(
     missed = missed.new_zeros(width * height).index_add(0, pixel, missed)
     opacity = -torch.expm1(missed)
     mean = total[:, :4] / total[:, 4:].clamp_min(1e-6) * opacity[:, None]
-    mean = mean.view(height, width, 4)
-    return _rendering(mean[..., :3], opacity.view(height, width), mean[..., 3])
+    mean, opacity = mean.view(height, width, 4), opacity.view(height, width)
+    return Rendering(mean[..., :3], opacity, mean_depth(mean[..., 3], opacity))
 
 
 def _pairs(

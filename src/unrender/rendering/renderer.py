@@ -262,20 +262,29 @@ def supersampled(renderer: Renderer, factor: int) -> Renderer:
 
     def render(cameras: Cameras) -> Rendering:
         fine = renderer(cameras.resized(cameras.width * factor, cameras.height * factor))
-        opacity = _box(fine.opacity[..., None], factor)[..., 0]
+        opacity = box_filtered(fine.opacity[..., None], factor)[..., 0]
         # Depth is a mean over hits, so it is averaged with opacity as the weight.
-        weighted = _box((fine.depth * fine.opacity)[..., None], factor)[..., 0]
-        depth = torch.where(opacity > 0, weighted / opacity.clamp_min(1e-8), 0.0)
-        return Rendering(_box(fine.color, factor), opacity, depth)
+        weighted = box_filtered((fine.depth * fine.opacity)[..., None], factor)[..., 0]
+        depth = mean_depth(weighted, opacity)
+        return Rendering(box_filtered(fine.color, factor), opacity, depth)
 
     return renderer if factor == 1 else render
 
 
-def _box(
+def mean_depth(
+    weighted: Float[Tensor, "*batch"], opacity: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    """Depths from sums of depth times opacity; 0 where the opacity is 0."""
+    seen = opacity > 0
+    return torch.where(seen, weighted / torch.where(seen, opacity, 1.0), 0.0)
+
+
+def box_filtered(
     image: Float[Tensor, "cameras fine_height fine_width channels"], factor: int
 ) -> Float[Tensor, "cameras height width channels"]:
-    blocks = image.unflatten(2, (-1, factor)).unflatten(1, (-1, factor))
-    return blocks.mean((2, 4))
+    """Means of blocks of `factor`² pixels."""
+    # Two means are twice as fast as one over both axes.
+    return image.unflatten(2, (-1, factor)).mean(3).unflatten(1, (-1, factor)).mean(2)
 
 
 def pixel_grid(

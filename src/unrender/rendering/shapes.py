@@ -12,13 +12,11 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.kernels.nearest import k_nearest
+from unrender.rendering.light.lights import LightRig, PhongLight, headlight
 from unrender.rendering.mesh.shading import (
     GREY,
-    Light,
-    LightRig,
     Material,
     MeshRenderOptions,
-    headlight,
     light_on,
     mesh_renderer,
 )
@@ -58,7 +56,9 @@ def cameras_around(
     return Cameras.from_focal(poses, size / 2 / math.tan(VIEW / 2), size, size)
 
 
-def shape_renderer(shape: Shape, lights: Sequence[Light] | LightRig = headlight) -> Renderer:
+def shape_renderer(
+    shape: Shape, lights: Sequence[PhongLight] | LightRig = headlight
+) -> Renderer:
     """Renderer of any shape: a mesh with its texture, points as spots, or voxels as cubes.
 
     Spots are large enough to leave no holes. By default the lights follow the camera. Renders
@@ -74,7 +74,7 @@ def shape_renderer(shape: Shape, lights: Sequence[Light] | LightRig = headlight)
 
 
 def cloud_renderer(
-    cloud: PointCloud, lights: Sequence[Light] | LightRig = headlight
+    cloud: PointCloud, lights: Sequence[PhongLight] | LightRig = headlight
 ) -> Renderer:
     """Renderer of points with their colors, or gray without, shaded by their normals.
 

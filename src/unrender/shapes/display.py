@@ -5,7 +5,6 @@ when a shape is shown, and nothing here depends on it before.
 """
 
 from importlib import import_module
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -14,15 +13,15 @@ from unrender.imaging.files import png_bytes
 from unrender.imaging.save import show_image
 
 
-def show_shape(shape: Any) -> None:
-    """Show a shape: in a notebook inline, on a desktop in a window, else in a file."""
-    show_image(_image(shape), "shape")
+class Shown:
+    """A shape that shows an image of itself."""
 
+    def show(self) -> None:
+        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
+        show_image(self._image(), "shape")
 
-def shape_png(shape: Any) -> bytes:
-    """An image of a shape as a PNG file."""
-    return png_bytes(_image(shape))
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self._image())
 
-
-def _image(shape: Any) -> Float[Tensor, "height width 3"]:
-    return import_module("unrender.api.shapes").shape_image(shape)
+    def _image(self) -> Float[Tensor, "height width 3"]:
+        return import_module("unrender.api.shapes").shape_image(self)

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from unrender.shapes.display import shape_png, show_shape
+from unrender.shapes.display import Shown
 from unrender.shapes.textures import Texture, VertexColors
 
 MAX_CHECKED_FACES = 200_000
@@ -23,7 +23,7 @@ MAX_CHECKED_FACES = 200_000
 
 
 @dataclass(frozen=True)
-class Mesh:
+class Mesh(Shown):
     """A triangle mesh, optionally with a texture and vertex normals.
 
     >>> import torch
@@ -107,13 +107,6 @@ class Mesh:
         from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
 
         save_shape(path, self)
-
-    def show(self) -> None:
-        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
-        show_shape(self)
-
-    def _repr_png_(self) -> bytes:
-        return shape_png(self)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.vertices)} vertices", f"{len(self.faces)} faces"]

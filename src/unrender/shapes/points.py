@@ -16,11 +16,11 @@ from torch.nn.functional import normalize
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.nearest import k_nearest
-from unrender.shapes.display import shape_png, show_shape
+from unrender.shapes.display import Shown
 
 
 @dataclass(frozen=True)
-class PointCloud:
+class PointCloud(Shown):
     """A point cloud, possibly empty, optionally with colors and normals.
 
     >>> import torch
@@ -62,13 +62,6 @@ class PointCloud:
         from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
 
         save_shape(path, self)
-
-    def show(self) -> None:
-        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
-        show_shape(self)
-
-    def _repr_png_(self) -> bytes:
-        return shape_png(self)
 
     def __repr__(self) -> str:
         parts = [f"{len(self)} points"]

@@ -15,14 +15,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.shapes.display import shape_png, show_shape
+from unrender.shapes.display import Shown
 from unrender.shapes.mesh import Mesh
 
 Corner = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class VoxelGrid:
+class VoxelGrid(Shown):
     """A grid of cubic cells with one value each, given at the cell centers.
 
     >>> import torch
@@ -63,13 +63,6 @@ class VoxelGrid:
         from unrender.shapes.files.shape import save_shape  # noqa: PLC0415
 
         save_shape(path, self)
-
-    def show(self) -> None:
-        """Show an image: in a notebook inline, on a desktop in a window, else in a file."""
-        show_shape(self)
-
-    def _repr_png_(self) -> bytes:
-        return shape_png(self)
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.values.shape))

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
 from unrender.methods.volsdf import laplace_density
-from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
+from unrender.rendering.mesh.antialias import EdgeTopology
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
+from unrender.rendering.mesh.shading import render_hits
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
-from unrender.rendering.renderer import pixel_grid
+from unrender.rendering.renderer import box_filtered, pixel_grid
 from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.shapes.implicit.sdf import SDF
@@ -59,10 +60,9 @@ def rasterized(
             intrinsics[:, :2, 2] += offset
             fine = replace(fine, intrinsics=intrinsics)
         fragments = rasterize_mesh(scene.mesh, fine)
-        rgba = _hard(scene, setting, fragments)
-        if topology is not None:
-            rgba = antialiased(rgba, fragments, topology)
-        return _over_white(_averaged(rgba[0], rays))
+        colors = _colors(scene, setting, fragments)
+        drawn = render_hits(fragments, colors, fragments.depth[:, None], topology=topology)
+        return _over_white(box_filtered(drawn.rgba, rays)[0])
 
     return draw
 
@@ -134,7 +134,7 @@ def volumetric(
             generator,
         )
         rgba = rgba.index_copy(0, near.nonzero()[:, 0], seen)
-        return _over_white(_averaged(rgba.view(side * rays, side * rays, 4), rays))
+        return _over_white(box_filtered(rgba.view(1, side * rays, side * rays, 4), rays)[0])
 
     return draw
 
@@ -250,13 +250,6 @@ def silhouettes(scene: GradientScene, side: int, rays: int = 4) -> Bool[Tensor, 
     return max_pool2d((span > JUMP).float(), 3, 1, 1)[0] > 0
 
 
-def _hard(scene: GradientScene, setting: Setting, fragments: Fragments) -> Tensor:
-    colors = _colors(scene, setting, fragments)
-    return fragments.spread(torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1))[
-        ..., 0, :
-    ]
-
-
 def _colors(
     scene: GradientScene, setting: Setting, fragments: Fragments
 ) -> Float[Tensor, "hits 3"]:
@@ -268,12 +261,6 @@ def _colors(
 
 def _nearest(setting: Setting) -> float:
     return float(setting.cameras.centers.detach().norm()) - REACH
-
-
-def _averaged(
-    image: Float[Tensor, "fine_height fine_width 4"], times: int
-) -> Float[Tensor, "height width 4"]:
-    return image.unflatten(1, (-1, times)).unflatten(0, (-1, times)).mean((1, 3))
 
 
 def _over_white(rgba: Float[Tensor, "height width 4"]) -> Image:

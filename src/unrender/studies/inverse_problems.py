@@ -32,14 +32,8 @@ from unrender.inverse.mesh_from_normals import mesh_showing_normals
 from unrender.inverse.pose_from_silhouette import pose_from_silhouette, silhouette_renderer
 from unrender.inverse.shape_from_normals import depth_from_normals, mesh_from_depth
 from unrender.inverse.texture_from_photographs import texture_from_photographs
-from unrender.rendering.mesh.shading import (
-    AmbientLight,
-    DirectionalLight,
-    Light,
-    Material,
-    MeshRenderOptions,
-    mesh_renderer,
-)
+from unrender.rendering.light.lights import AmbientLight, DirectionalLight, PhongLight
+from unrender.rendering.mesh.shading import Material, MeshRenderOptions, mesh_renderer
 from unrender.rendering.renderer import Rendering, pixel_grid, supersampled
 from unrender.report.findings import Findings, Part, Record, Strip, Table
 from unrender.shapes.mesh import Mesh
@@ -172,7 +166,7 @@ def light_problem(options: InverseProblems, generator: torch.Generator) -> Solve
             _figure("light", name, "ambient error", 100 * float(even_off), "%"),
         ]
     # Many lights form an environment, which is evaluated on another view of the same surface.
-    many: tuple[Light, ...] = (
+    many: tuple[PhongLight, ...] = (
         AmbientLight(ambient),
         *(DirectionalLight(row, 0.35 * torch.rand(3, generator=generator))
           for row in torch.randn(6, 3, generator=generator)),

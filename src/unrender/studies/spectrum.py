@@ -28,17 +28,11 @@ from unrender.rendering.light.bsdf import (
     sample_lambert,
     unit,
 )
+from unrender.rendering.light.lights import AmbientLight, PointLight
 from unrender.rendering.light.path_tracer import PathOptions, path_renderer
 from unrender.rendering.light.scene import BuiltScene, Scene, SceneObject, Surface, build
-from unrender.rendering.mesh.shading import (
-    AmbientLight,
-    MeshRenderOptions,
-    PointLight,
-    Shading,
-    light_on,
-    mesh_renderer,
-)
 from unrender.rendering.mesh.shading import Material as Shine
+from unrender.rendering.mesh.shading import MeshRenderOptions, Shading, light_on, mesh_renderer
 from unrender.rendering.renderer import pixel_grid
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere, torus
@@ -134,7 +128,8 @@ def spectrum(scene: Scene, cameras: Cameras, samples: int, seed: int = 0) -> lis
 
 def _lights() -> tuple[AmbientLight, PointLight]:
     white = torch.ones(3)
-    return AmbientLight(AMBIENT * white), PointLight(torch.tensor(LAMP), KEY * white)
+    lamp = PointLight(torch.tensor(LAMP), KEY * white, falloff=False)
+    return AmbientLight(AMBIENT * white), lamp
 
 
 def _shine(material: Material) -> Shine:

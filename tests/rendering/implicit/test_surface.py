@@ -13,14 +13,8 @@ from unrender.geometry.paths import turntable
 from unrender.geometry.poses import look_at
 from unrender.rendering.implicit.sphere_tracing import sphere_trace
 from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_renderer, silhouettes
-from unrender.rendering.mesh.shading import (
-    AmbientLight,
-    DirectionalLight,
-    Material,
-    MeshRenderOptions,
-    PointLight,
-    mesh_renderer,
-)
+from unrender.rendering.light.lights import AmbientLight, DirectionalLight, PointLight
+from unrender.rendering.mesh.shading import Material, MeshRenderOptions, mesh_renderer
 from unrender.rendering.renderer import pixel_grid, supersampled
 from unrender.shapes.convert import mesh_from_sdf
 from unrender.shapes.implicit import sdf
@@ -111,7 +105,7 @@ def test_shadows_are_where_the_light_is_occluded(kind: str) -> None:
     )
     light = DirectionalLight(torch.tensor([0.0, 0, -1]), WHITE)
     if kind == "point":
-        light = PointLight(torch.tensor([0.0, 0, 3.5]), WHITE)
+        light = PointLight(torch.tensor([0.0, 0, 3.5]), WHITE, falloff=False)
     radius = 0.5
     if kind == "point":
         # Rays from the light are tangent to the ball at an angle whose sine is radius /

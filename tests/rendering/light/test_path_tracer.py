@@ -15,7 +15,14 @@ from unrender.geometry.poses import look_at
 from unrender.imaging.color import display_from_linear
 from unrender.rendering.light import scene as path_scene
 from unrender.rendering.light.bsdf import Glass, Lambert, Material, Metal, Mirror
-from unrender.rendering.light.lights import DistantSource, Environment, Light, PointSource
+from unrender.rendering.light.lights import (
+    AmbientLight,
+    DirectionalLight,
+    Environment,
+    Light,
+    PhongLight,
+    PointLight,
+)
 from unrender.rendering.light.path_tracer import (
     PathOptions,
     Radiance,
@@ -24,6 +31,8 @@ from unrender.rendering.light.path_tracer import (
     path_renderer,
 )
 from unrender.rendering.light.scene import Scene, SceneObject
+from unrender.rendering.mesh.shading import Material as Phong
+from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.shapes.implicit.sdf import SDF, sphere, translated
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import cube, icosphere
@@ -149,21 +158,39 @@ def test_irradiance_of_a_square_light(strategy: str) -> None:
     assert not close(found, 1.05 * expected)
 
 
-def test_point_and_distant_light() -> None:
-    """The radiance is ρ/π I cos θ / r², and ρ/π E cos θ."""
+def test_point_and_directional_light() -> None:
+    """The radiance is ρ c cos θ / r² or without falloff ρ c cos θ, and ρ c cos θ."""
     floor = SceneObject(patch((0, 0, 0), 5.0), Lambert(0.5 * WHITE))
     eye = camera((0.5, -1, 2), zoom=3000.0, size=2)
-    lamp = PointSource(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]))
-    found = look(Scene([floor], [lamp]), eye, samples=4, max_depth=2)
-    expected = 0.5 / math.pi * lamp.intensity / 9 * 2 / 3
-    torch.testing.assert_close(found.color.mean((0, 1, 2)), expected, rtol=1e-3, atol=0)
-    sun = DistantSource(torch.tensor([0, 3.0, -4]), torch.tensor([1.0, 2, 3]))
-    found = look(Scene([floor], [sun]), eye, samples=4, max_depth=2)
-    torch.testing.assert_close(
-        found.color.mean((0, 1, 2)), 0.5 / math.pi * sun.irradiance * 0.8, rtol=1e-3, atol=0
-    )
-    both = look(Scene([floor], [lamp, sun]), eye, samples=4096, max_depth=2)
-    assert close(both, expected + 0.5 / math.pi * sun.irradiance * 0.8)
+    lamp = PointLight(torch.tensor([1.0, 2, 2]), torch.tensor([9.0, 6, 3]) / math.pi)
+    flat = dataclasses.replace(lamp, falloff=False)
+    sun = DirectionalLight(torch.tensor([0, 3.0, -4]), torch.tensor([1.0, 2, 3]) / math.pi)
+    expected = [0.5 * lamp.color / 9 * 2 / 3, 0.5 * flat.color * 2 / 3, 0.5 * sun.color * 0.8]
+    for light, radiance in zip((lamp, flat, sun), expected, strict=True):
+        found = look(Scene([floor], [light]), eye, samples=4, max_depth=2)
+        torch.testing.assert_close(found.color.mean((0, 1, 2)), radiance, rtol=1e-3, atol=0)
+    every = look(Scene([floor], [lamp, flat, sun]), eye, samples=4096, max_depth=2)
+    assert close(every, sum(expected, torch.zeros(3)))
+
+
+@pytest.mark.parametrize(
+    "light",
+    [
+        AmbientLight(torch.tensor([0.5, 0.6, 0.7])),
+        DirectionalLight(torch.tensor([0.3, 0.4, -1.0]), torch.tensor([0.9, 0.5, 0.2])),
+        PointLight(torch.tensor([0.2, 0.3, 1.5]), torch.tensor([0.9, 0.5, 0.2])),
+        PointLight(torch.tensor([0.2, 0.3, 1.5]), torch.tensor([0.9, 0.5, 0.2]), falloff=False),
+    ],
+)
+def test_a_light_has_the_same_color_in_both_renderers(light: PhongLight) -> None:
+    """On a white matte floor without shadows, path tracing gives what Phong shading does."""
+    floor, eye = patch((0, 0, 0), 5.0), camera((0.5, -1, 2), zoom=300.0, size=4)
+    white = dataclasses.replace(floor, texture=VertexColors(torch.ones(4, 3)))
+    options = MeshRenderOptions(lights=[light], material=Phong(specular=0.0), antialias=False)
+    drawn = mesh_renderer(white, options)(eye).color
+    scene = Scene([SceneObject(floor, Lambert(WHITE))], [light])
+    traced = look(scene, eye, samples=256, max_depth=2).color
+    torch.testing.assert_close(traced, drawn, rtol=0.02, atol=0)
 
 
 def test_irradiance_of_half_a_sky() -> None:
@@ -210,6 +237,23 @@ def test_a_glass_ball_shows_the_background_upside_down() -> None:
     assert found[1, 4] < 0.3
 
 
+def test_a_glass_ball_is_the_same_as_a_mesh_and_as_a_function() -> None:
+    """Refracted paths leave the surface, instead of hitting it again at once."""
+    image = torch.zeros(2, 1, 3)
+    image[0] = 1
+    found = [
+        look(
+            Scene([SceneObject(shape, Glass(WHITE), smooth=True)], [Environment(image)]),
+            camera((0, -4, 1), size=8, zoom=10.0),
+            samples=512,
+            max_depth=12,
+            show_environment=True,
+        )
+        for shape in (icosphere(5), sphere(1.0))
+    ]
+    assert close(found[1], mean_and_error(found[0])[0])
+
+
 # --- estimators ----------------------------------------------------------------------------
 
 
@@ -231,7 +275,7 @@ def small_room() -> Scene:
         SceneObject(patch((0, 0, 2.5), 0.5, up=-1), Lambert(0 * WHITE), emission=4 * WHITE),
     ]
     sky = Environment(torch.rand(4, 8, 3, generator=torch.Generator().manual_seed(1)))
-    lamp = PointSource(torch.tensor([2.0, -2, 2]), 2 * WHITE)
+    lamp = PointLight(torch.tensor([2.0, -2, 2]), 2 / math.pi * WHITE)
     return Scene(objects, [sky, lamp], reach=10.0)
 
 
@@ -375,7 +419,7 @@ def test_textures_are_converted_to_linear() -> None:
 def test_a_light_inside_a_box_is_occluded_outside() -> None:
     floor = SceneObject(patch((0, 0, -1), 5.0), Lambert(WHITE))
     box = SceneObject(cube(), Lambert(WHITE))
-    lamp = PointSource(torch.zeros(3), WHITE)
+    lamp = PointLight(torch.zeros(3), WHITE)
     found = look(Scene([floor, box], [lamp]), camera((0, -4, 2)), samples=16)
     assert float(found.color.max()) == 0
 
@@ -423,9 +467,9 @@ NAN_MESH = dataclasses.replace(
         ([FLOOR], [Environment(torch.full((2, 2, 3), torch.nan))], "NaN or Inf"),
         ([FLOOR], [Environment(torch.zeros(0, 2, 3))], "no pixels"),
         ([FLOOR], [SKY, SKY], "2 environments"),
-        ([FLOOR], [PointSource(torch.zeros(3), -WHITE)], "negative"),
-        ([FLOOR], [PointSource(torch.full((3,), torch.inf), WHITE)], "finite"),
-        ([FLOOR], [DistantSource(torch.zeros(3), WHITE)], "direction"),
+        ([FLOOR], [PointLight(torch.zeros(3), -WHITE)], "negative"),
+        ([FLOOR], [PointLight(torch.full((3,), torch.inf), WHITE)], "finite"),
+        ([FLOOR], [DirectionalLight(torch.zeros(3), WHITE)], "direction"),
         ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE))], [SKY], "no area"),
         ([SceneObject(patch((0, 0, 0), 0.0), Lambert(WHITE), WHITE)], [], "no area"),
         ([SceneObject(patch((0, 0, math.nan), 1.0), Lambert(WHITE))], [SKY], "NaN or Inf"),
@@ -457,7 +501,7 @@ def test_bad_options_are_refused(options: dict[str, object], words: str) -> None
 
 def test_functions_that_return_nan_are_refused() -> None:
     scene = Scene([SceneObject(lambda points: points[:, 0] * torch.nan, Lambert(WHITE))], [SKY])
-    with pytest.raises(InputError, match="returned NaN"):
+    with pytest.raises(InputError, match="gave NaN"):
         look(scene, camera((0, -1, 1)))
 
 

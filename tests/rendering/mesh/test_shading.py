@@ -10,16 +10,18 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
-from unrender.rendering.mesh.shading import (
-    GREY,
+from unrender.rendering.light.lights import (
     AmbientLight,
     DirectionalLight,
-    Light,
+    PhongLight,
+    PointLight,
+    headlight,
+)
+from unrender.rendering.mesh.shading import (
+    GREY,
     Material,
     MeshRenderOptions,
-    PointLight,
     Shading,
-    headlight,
     light_on,
     mesh_renderer,
 )
@@ -51,7 +53,7 @@ def square(texture: Texture | None = None) -> Mesh:
 
 
 def one(
-    light: Light, normal: tuple[float, float, float], **material: float
+    light: PhongLight, normal: tuple[float, float, float], **material: float
 ) -> tuple[Tensor, Tensor]:
     """Factor and highlight of a point at the origin, seen from (0, 0, 2)."""
     found = light_on(
@@ -69,11 +71,16 @@ def test_ambient_light_is_independent_of_normals() -> None:
 
 @pytest.mark.parametrize("angle", [0.0, 0.5, 1.2, 1.8])
 def test_lambert_is_the_cosine(angle: float) -> None:
-    """For a directional light, and for a point light at any distance."""
+    """For a directional light, and for a point light without and with falloff."""
     way = torch.tensor([math.sin(angle), 0, math.cos(angle)])
-    for light in (DirectionalLight(-3 * way, WHITE), PointLight(7 * way, WHITE)):
+    expected = 0.8 * max(math.cos(angle), 0) * WHITE
+    for light, share in (
+        (DirectionalLight(-3 * way, WHITE), 1.0),
+        (PointLight(7 * way, WHITE, falloff=False), 1.0),
+        (PointLight(7 * way, WHITE), 1 / 49),
+    ):
         factor, _ = one(light, (0, 0, 1), diffuse=0.8)
-        torch.testing.assert_close(factor, 0.8 * max(math.cos(angle), 0) * WHITE)
+        torch.testing.assert_close(factor, share * expected)
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.0, 2.0])
@@ -221,7 +228,7 @@ def test_antialiasing_approximates_supersampling() -> None:
 
 def test_everything_has_gradients() -> None:
     light = PointLight(
-        torch.tensor([3.0, 1, 2], requires_grad=True), WHITE.clone().requires_grad_()
+        torch.tensor([3.0, 1, 2], requires_grad=True), (9 * WHITE).requires_grad_()
     )
     mesh = sphere(1)
     colors = torch.full((len(mesh.vertices), 3), 0.5, requires_grad=True)
@@ -245,7 +252,7 @@ def test_light_gradients_by_finite_differences() -> None:
     camera, step = cameras((4, 0, 1)), 1e-2
 
     def total(position: Tensor) -> Tensor:
-        options = MeshRenderOptions(lights=[PointLight(position, 0.6 * WHITE)])
+        options = MeshRenderOptions(lights=[PointLight(position, 0.6 * WHITE, falloff=False)])
         return mesh_renderer(sphere(2), options)(camera).color.sum()
 
     at = place.clone().requires_grad_()

@@ -17,8 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from unrender.data.builtin import path_light, tracer
+from unrender.data.builtin import tracer
 from unrender.data.builtin.source import version
+from unrender.data.builtin.views import render_view, render_view_by_paths
 from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import Array
 from unrender.data.views import Views
@@ -80,7 +81,7 @@ def render_scene(
     """
     if paths < 1:
         raise InputError(f"paths {paths}: give at least 1")
-    scene = _scene_index(name)
+    scene = scene_index(name)
     grid = _distance_grid(scene)
     num, height, width = len(cameras), cameras.height, cameras.width
     images = np.zeros((num, height, width, 4), np.float32)
@@ -90,19 +91,10 @@ def render_scene(
     intrinsics = cameras.intrinsics.detach().cpu().double().numpy()
 
     def render(index: int) -> None:
-        tracer.render_view(
-            scene,
-            grid,
-            poses[index],
-            intrinsics[index],
-            supersample,
-            images[index],
-            depths[index],
-            normals[index],
-        )
-        if light == "path":
-            view = poses[index], intrinsics[index]
-            path_light.light_view(scene, grid, *view, supersample, paths, images[index])
+        camera = poses[index], intrinsics[index]
+        arrays = images[index], depths[index], normals[index]
+        draw = render_view if light == "direct" else render_view_by_paths
+        draw(scene, grid, *camera, supersample, paths, *arrays)
 
     run_threads(render, range(num))
     return _views(cameras, images, depths, normals)
@@ -119,7 +111,8 @@ def _views(cameras: Cameras, images: Array, depths: Array, normals: Array) -> Vi
     )
 
 
-def _scene_index(name: str) -> int:
+def scene_index(name: str) -> int:
+    """The index of a scene in `NAMES`. Raises InputError for another name."""
     if name not in NAMES:
         raise InputError(f"{name}: no such built-in scene; choose from {', '.join(NAMES)}")
     return NAMES.index(name)
@@ -165,7 +158,7 @@ def _cached(
     name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
 ) -> Views:
     """Read the views from the cache, or render and cache them; warn if that fails."""
-    _scene_index(name)
+    scene_index(name)
     path = _cache_file(name, cameras, supersample, light, paths)
     if path.is_file():
         try:

@@ -3,7 +3,7 @@
 Key light, fill light and sky are those of tracer.py, but the two lights are discs with soft
 shadows, and paths that leave the scene receive the sky's radiance. Surfaces are diffuse except
 for the highlight towards the camera. Random numbers depend on the pixel and the camera position
-only, so that a view is always the same image.
+only (views.py), so that a view is always the same image.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from unrender.data.builtin.source import Function, part, version
+from unrender.data.builtin.source import part
 from unrender.data.builtin.tracer import (
     FILL,
     FILL_LIGHT,
@@ -19,13 +19,10 @@ from unrender.data.builtin.tracer import (
     KEY,
     KEY_LIGHT,
     SKY,
-    direction,
-    display,
     material,
     normal,
     trace,
 )
-from unrender.kernels.runtime.jit import jit
 
 BOUNCES = 4
 """Maximum number of surface points on a light path."""
@@ -43,7 +40,7 @@ WEYL_STEPS = np.sqrt(np.array(PRIMES)) % 1.0
 
 @part
 @no_type_check
-def _hash(h):
+def hash_of(h):
     """A 32-bit hash (the finalizer of MurmurHash3)."""
     h = ((h ^ (h >> 16)) * 0x85EBCA6B) & MASK
     h = ((h ^ (h >> 13)) * 0xC2B2AE35) & MASK
@@ -59,7 +56,7 @@ def _uniform(seed, dimension, sample):
     combination of steps is an integer (Weyl, 1916); the offset, a Cranley-Patterson rotation
     (1976), makes each pixel's mean unbiased.
     """
-    start = _hash((seed + dimension * 0x9E3779B1) & MASK) / 4294967296.0
+    start = hash_of((seed + dimension * 0x9E3779B1) & MASK) / 4294967296.0
     return (start + sample * WEYL_STEPS[dimension]) % 1.0
 
 
@@ -136,51 +133,3 @@ def trace_path(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
         x, y, z = sx + t * dx, sy + t * dy, sz + t * dz
         nx, ny, nz = normal(scene, x, y, z)
     return total_r + highlight, total_g + highlight, total_b + highlight
-
-
-def _outermost(version: str) -> Function:
-    """`light_view`; naming `version` makes it part of its cache key."""
-
-    @jit
-    @no_type_check
-    def light_view(scene, grid, pose, intrinsics, supersample, paths, rgba):
-        """Fill one view's RGBA: `paths` light paths for each of supersample² rays per pixel.
-
-        Pixels that show the scene are overwritten, others are left as they are.
-        """
-        assert version
-        height, width = rgba.shape[:2]
-        ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
-        eye = math.floor(1e4 * (ox + 31 * oy + 977 * oz)) & MASK
-        share = 1 / (supersample * supersample)
-        for row in range(height):
-            for column in range(width):
-                seed = _hash((eye + row * 0x9E3779B1 + column * 0x85EBCA6B) & MASK)
-                red = green = blue = 0.0
-                hits = 0
-                for ray in range(supersample * supersample):
-                    px = column + (ray % supersample + 0.5) / supersample
-                    py = row + (ray // supersample + 0.5) / supersample
-                    dx, dy, dz = direction(pose, intrinsics, px, py)
-                    t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
-                    if t == 0:
-                        continue
-                    hits += 1
-                    x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-                    nx, ny, nz = normal(scene, x, y, z)
-                    for k in range(paths):
-                        r, g, b = trace_path(
-                            scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, ray * paths + k
-                        )
-                        red, green, blue = red + r, green + g, blue + b
-                # Average light before the tone curve, not the display values of single paths.
-                if hits > 0:
-                    rgba[row, column, 0] = hits * share * display(red / (hits * paths))
-                    rgba[row, column, 1] = hits * share * display(green / (hits * paths))
-                    rgba[row, column, 2] = hits * share * display(blue / (hits * paths))
-                    rgba[row, column, 3] = hits * share
-
-    return light_view
-
-
-light_view = _outermost(version())

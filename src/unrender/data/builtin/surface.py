@@ -11,13 +11,15 @@ from typing import no_type_check
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from unrender.data.builtin import NAMES, tracer
+from unrender.data.builtin import scene_index, tracer
 from unrender.data.builtin.source import Function, version
 from unrender.errors import InputError
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 from unrender.shapes.chamfer import safe_sqrt
-from unrender.shapes.convert import mesh_from_voxels
+from unrender.shapes.convert import mesh_from_voxels, voxels_from_sdf
+from unrender.shapes.implicit.differences import central_differences
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.mesh_distance import point_to_mesh_distance2
@@ -28,8 +30,6 @@ from unrender.shapes.voxels import VoxelGrid
 RESOLUTION = 256
 """Grid cells per axis for the mesh that distances are computed to: a cell is 0.011 scene units,
 0.4% of the diameter of the scenes' ball."""
-BLOCK = 8
-"""Cells per side of the blocks that are skipped far from the surface."""
 NEWTON_STEPS = 4
 GRADIENT_STEP = 1e-4
 
@@ -40,7 +40,7 @@ def scene_sdf(name: str) -> SDF:
     It never exceeds the distance, so it is safe for sphere tracing. Computed on the CPU in
     double precision, without gradients. Raises InputError if `name` is not in `NAMES`.
     """
-    scene = _index(name)
+    scene = scene_index(name)
 
     def bound(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         places = points.detach().cpu().double().contiguous().numpy()
@@ -79,16 +79,11 @@ def surface_mesh(name: str, resolution: int = RESOLUTION) -> Mesh:
     """
     if resolution < 2:
         raise InputError(f"resolution {resolution}: give at least 2")
-    scene = _index(name)
+    sdf = scene_sdf(name)
     grid = VoxelGrid.cube(torch.empty((resolution,) * 3), tracer.BALL)
-
-    def fill(share: tuple[int, int]) -> None:
-        fill_near(scene, grid.values.numpy(), grid.cell, tracer.BALL, *share)
-
-    num_blocks = -(-resolution // BLOCK)
-    run_threads(fill, [(k, k + 1) for k in range(num_blocks)])
-    found = mesh_from_voxels(grid.with_values(-grid.values), 0.0, closed=False)
-    vertices, normals = _on_surface(scene_sdf(name), found.vertices, grid.cell)
+    values = voxels_from_sdf(sdf, grid).values
+    found = mesh_from_voxels(grid.with_values(-values), 0.0, closed=False)
+    vertices, normals = _on_surface(sdf, found.vertices, grid.cell)
     return Mesh(vertices, found.faces, None, normals)
 
 
@@ -110,7 +105,7 @@ def _on_surface(
     start = points.double()
     places = start
     for _ in range(NEWTON_STEPS):
-        slope = _slope(sdf, places)
+        slope = central_differences(sdf, places, GRADIENT_STEP)
         square = slope.square().sum(1, keepdim=True).clamp_min(0.1)
         moved = places - sdf(places)[:, None] * slope / square
         # At an edge the steps may drift along it: such points are not moved.
@@ -118,28 +113,12 @@ def _on_surface(
         places = torch.where(
             near & (sdf(moved).abs() < sdf(places).abs())[:, None], moved, places
         )
-    return places.to(points), torch.nn.functional.normalize(_slope(sdf, places), dim=1).to(
-        points
-    )
+    normals = normalize(central_differences(sdf, places, GRADIENT_STEP), dim=1)
+    return places.to(points), normals.to(points)
 
 
-def _slope(sdf: SDF, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-    """The gradient by central differences."""
-    columns = [
-        (sdf(points + step) - sdf(points - step)) / (2 * GRADIENT_STEP)
-        for step in GRADIENT_STEP * torch.eye(3, dtype=points.dtype)
-    ]
-    return torch.stack(columns, dim=1)
-
-
-def _index(name: str) -> int:
-    if name not in NAMES:
-        raise InputError(f"{name}: no such built-in scene; choose from {', '.join(NAMES)}")
-    return NAMES.index(name)
-
-
-def _outermost(version: str) -> tuple[Function, Function]:
-    """`fill_points` and `fill_near`; naming `version` makes it part of their cache key."""
+def _outermost(version: str) -> Function:
+    """`fill_points`; naming `version` makes it part of their cache key."""
 
     @jit
     @no_type_check
@@ -149,43 +128,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
         for i in range(len(points)):
             values[i] = tracer.distance(scene, points[i, 0], points[i, 1], points[i, 2])
 
-    @jit
-    @no_type_check
-    def fill_near(scene, values, cell, half_width, start, stop):
-        """The function at cell centers, for blocks [start, stop) of x.
-
-        Blocks without surface are filled with the value at their center, which has the right
-        sign.
-        """
-        assert version
-        size = values.shape[0]
-        half = 0.5 * BLOCK * cell
-        for first_x in range(start * BLOCK, min(stop * BLOCK, size), BLOCK):
-            for first_y in range(0, size, BLOCK):
-                for first_z in range(0, size, BLOCK):
-                    x = first_x * cell - half_width
-                    y = first_y * cell - half_width
-                    z = first_z * cell - half_width
-                    middle = tracer.distance(scene, x + half, y + half, z + half)
-                    block = values[
-                        first_x : first_x + BLOCK,
-                        first_y : first_y + BLOCK,
-                        first_z : first_z + BLOCK,
-                    ]
-                    if abs(middle) > 1.75 * half + 2 * cell:
-                        block[:, :, :] = middle
-                        continue
-                    for i in range(block.shape[0]):
-                        for j in range(block.shape[1]):
-                            for k in range(block.shape[2]):
-                                block[i, j, k] = tracer.distance(
-                                    scene,
-                                    x + (i + 0.5) * cell,
-                                    y + (j + 0.5) * cell,
-                                    z + (k + 0.5) * cell,
-                                )
-
-    return fill_points, fill_near
+    return fill_points
 
 
-fill_points, fill_near = _outermost(version())
+fill_points = _outermost(version())

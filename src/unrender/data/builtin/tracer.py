@@ -178,22 +178,8 @@ def shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz):
     )
 
 
-@part
-@no_type_check
-def direction(pose, intrinsics, px, py):
-    """Unit direction of the ray through a pixel position, in the world frame."""
-    y = (py - intrinsics[1, 2]) / intrinsics[1, 1]
-    x = (px - intrinsics[0, 2] - intrinsics[0, 1] * y) / intrinsics[0, 0]
-    length = math.sqrt(x * x + y * y + 1)
-    return (
-        (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2]) / length,
-        (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2]) / length,
-        (pose[2, 0] * x + pose[2, 1] * y + pose[2, 2]) / length,
-    )
-
-
-def _outermost(version: str) -> tuple[Function, Function]:
-    """`fill_grid` and `render_view`; naming `version` makes it part of their cache key."""
+def _outermost(version: str) -> Function:
+    """`fill_grid`; naming `version` makes it part of its cache key."""
 
     @jit
     @no_type_check
@@ -207,41 +193,7 @@ def _outermost(version: str) -> tuple[Function, Function]:
                 for k in range(GRID):
                     grid[i, j, k] = distance(scene, x, y, (k + 0.5) * CELL - BALL)
 
-    @jit
-    @no_type_check
-    def render_view(scene, grid, pose, intrinsics, supersample, rgba, depth, normals):
-        """Fill one view's arrays: RGBA averaged over each pixel, the others at its center."""
-        assert version
-        height, width = depth.shape
-        ox, oy, oz = pose[0, 3], pose[1, 3], pose[2, 3]
-        for row in range(height):
-            for column in range(width):
-                dx, dy, dz = direction(pose, intrinsics, column + 0.5, row + 0.5)
-                t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
-                if t > 0:
-                    depth[row, column] = t
-                    nx, ny, nz = normal(scene, ox + t * dx, oy + t * dy, oz + t * dz)
-                    normals[row, column, 0] = nx
-                    normals[row, column, 1] = ny
-                    normals[row, column, 2] = nz
-                red, green, blue, hits = 0.0, 0.0, 0.0, 0
-                for sample in range(supersample * supersample):
-                    px = column + (sample % supersample + 0.5) / supersample
-                    py = row + (sample // supersample + 0.5) / supersample
-                    dx, dy, dz = direction(pose, intrinsics, px, py)
-                    t = trace(scene, grid, ox, oy, oz, dx, dy, dz)
-                    if t > 0:
-                        x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
-                        nx, ny, nz = normal(scene, x, y, z)
-                        r, g, b = shade(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz)
-                        red, green, blue, hits = red + r, green + g, blue + b, hits + 1
-                share = 1 / (supersample * supersample)
-                rgba[row, column, 0] = red * share
-                rgba[row, column, 1] = green * share
-                rgba[row, column, 2] = blue * share
-                rgba[row, column, 3] = hits * share
-
-    return fill_grid, render_view
+    return fill_grid
 
 
-fill_grid, render_view = _outermost(version())
+fill_grid = _outermost(version())

@@ -81,6 +81,12 @@ class Hits:
     steps: Int[Tensor, "rays"]
     """Number of evaluations of the function on the ray."""
 
+    @classmethod
+    def none(cls, like: Float[Tensor, "rays"]) -> "Hits":
+        """No hits, after no steps."""
+        no = torch.zeros_like(like, dtype=torch.bool)
+        return cls(no, torch.zeros_like(like), no.clone(), no.clone(), no.long())
+
 
 @dataclass(frozen=True)
 class _Front:
@@ -140,7 +146,7 @@ def sphere_trace(
         some = slice(None, None, len(origins) // 64)
         way = directions[some] * torch.linspace(0, 2, 9)[:, None, None].to(origins)
         middle = origins[some].norm(dim=1, keepdim=True).clamp_min(1)
-        checked = (origins[some] + middle * way).view(-1, 3)
+        checked = (origins[some] + middle * way).reshape(-1, 3)
         tape = record(sdf, checked, backend)
         found = tape and _followed(tape, origins, directions, start, end, marching)
         if found:
@@ -169,8 +175,7 @@ def _followed(
     """`_trace` by the kernel; None if it encountered NaN."""
     from unrender.kernels.tape import cpu  # noqa: PLC0415 - Numba compiles when it is used
 
-    no = torch.zeros_like(start, dtype=torch.bool)
-    hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
+    hits = Hits.none(start)
     rays = [each.contiguous().numpy() for each in (origins, directions, start, end)]
     longest = LONGEST if marching.relaxed else 1.0
     settings = (marching.max_steps, marching.tolerance, marching.lipschitz, longest, NARROWER)
@@ -194,8 +199,7 @@ def _trace(
     marching: Marching,
 ) -> Hits:
     """`sphere_trace` in one thread."""
-    no = torch.zeros_like(start, dtype=torch.bool)
-    hits = Hits(no, torch.zeros_like(start), no.clone(), no.clone(), no.long())
+    hits = Hits.none(start)
     infinite, zero = torch.full_like(start, torch.inf), torch.zeros_like(start)
     front = _Front(
         torch.arange(len(start), device=start.device),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
@@ -21,15 +20,14 @@ from unrender.rendering.implicit.sphere_tracing import (
     sdf_normals,
     sphere_trace,
 )
-from unrender.rendering.mesh.shading import (
-    GREY,
+from unrender.rendering.light.lights import (
     AmbientLight,
-    Light,
-    Material,
+    DirectionalLight,
+    PhongLight,
     PointLight,
-    light_on,
     studio,
 )
+from unrender.rendering.mesh.shading import GREY, Material, light_on
 from unrender.rendering.renderer import Renderer, Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.shapes.implicit.colored import ColoredSDF, with_color
@@ -47,7 +45,7 @@ GOLDEN_STEPS = 20
 class SurfaceRenderOptions:
     """Options of rendering a signed distance function."""
 
-    lights: Sequence[Light] = field(default_factory=studio)
+    lights: Sequence[PhongLight] = field(default_factory=studio)
     material: Material = field(default_factory=Material)
     near: float = 0.0
     """Smallest distance along rays at which surfaces are visible."""
@@ -106,17 +104,18 @@ def render_surface(shape: ColoredSDF, rays: Rays, options: SurfaceRenderOptions)
         return torch.where(found.inside[hit[rows], None], -outward, outward)
 
     normals = _in_parts(normal, points)
-    reach = [
-        _lit(shape.sdf, points, normals, distance, light, options) for light in options.lights
-    ]
+    visible = points.new_ones(len(points), len(options.lights))
+    if options.shadows:
+        for k, light in enumerate(options.lights):
+            if not isinstance(light, AmbientLight):
+                visible[:, k] = _lit(shape.sdf, points, normals, distance, light, options)
 
     def shaded(rows: Int[Tensor, "rows"]) -> Float[Tensor, "rows 3"]:
         place, toward = points[rows], normals[rows]
-        total, shine = torch.zeros_like(place), torch.zeros_like(place)
-        for light, lit in zip(options.lights, reach, strict=True):
-            factor, more = light_on(place, toward, origins[rows], [light], options.material)
-            total, shine = total + factor * lit[rows], shine + more * lit[rows]
-        return (shape.color(place) * total + shine).clamp(0, 1)
+        factor, shine = light_on(
+            place, toward, origins[rows], options.lights, options.material, visible[rows]
+        )
+        return (shape.color(place) * factor + shine).clamp(0, 1)
 
     color = _in_parts(shaded, points)
     empty = torch.zeros_like(rays.origins)
@@ -145,27 +144,17 @@ def _lit(
     points: Float[Tensor, "hits 3"],
     normals: Float[Tensor, "hits 3"],
     distance: Float[Tensor, "hits"],
-    light: Light,
+    light: DirectionalLight | PointLight,
     options: SurfaceRenderOptions,
-) -> Float[Tensor, "hits 1"]:
+) -> Float[Tensor, "hits"]:
     """1 where the light is visible from a point, 0 where it is occluded; no gradients."""
-    if isinstance(light, AmbientLight) or not options.shadows:
-        return torch.ones_like(distance)[:, None]
     # Offset from the surface, which shadow rays would hit immediately otherwise.
     off = points + (OFF * options.marching.tolerance * distance)[:, None] * normals
-    if isinstance(light, PointLight):
-        way = light.position.to(off) - off
-        far = way.norm(dim=1)
-    else:
-        way, far = (
-            -light.direction.to(off).expand_as(off),
-            torch.full_like(distance, options.far),
-        )
+    way, far = light.toward(off)
+    far = torch.where(far.isinf(), options.far, far)
     facing = ((normals * way).sum(1) > 0).nonzero()[:, 0]
-    way = normalize(way[facing], dim=1)
-    found = sphere_trace(sdf, off[facing], way, 0.0, far[facing], options.marching)
-    lit = torch.zeros_like(distance).index_copy(0, facing, (~found.mask).to(distance))
-    return lit[:, None]
+    found = sphere_trace(sdf, off[facing], way[facing], 0.0, far[facing], options.marching)
+    return torch.zeros_like(distance).index_copy(0, facing, (~found.mask).to(distance))
 
 
 def silhouettes(

@@ -37,7 +37,7 @@ from unrender.rendering.light.bsdf import (
     unit,
 )
 from unrender.rendering.light.scene import BuiltScene, Scene, Surface, build
-from unrender.rendering.renderer import Renderer, Rendering
+from unrender.rendering.renderer import Renderer, Rendering, mean_depth
 
 BATCH = 1 << 15
 """Paths traced together: few enough for their arrays to stay in cache."""
@@ -169,7 +169,7 @@ def _trace_pixels(
     mean = found.mean(2)
     spread = found[:3].var(2) if options.samples > 1 else torch.zeros_like(mean[:3])
     color, opacity, depth, normals = mean.split([3, 1, 1, 3])
-    depth = torch.where(opacity > 0, depth / opacity.clamp_min(1e-9), 0.0)
+    depth = mean_depth(depth, opacity)
     if options.show_environment:
         opacity = torch.ones_like(opacity)
     error = (spread / options.samples).sqrt()

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,7 +19,7 @@ from torch.nn.functional import normalize
 from unrender.errors import InputError
 from unrender.imaging.color import linear_from_display
 from unrender.kernels.ray_mesh import TriangleBVH, any_hit, closest_hit
-from unrender.rendering.implicit.sdf_march import gradients, march
+from unrender.rendering.implicit.sphere_tracing import Hits, along, sdf_normals, sphere_trace
 from unrender.rendering.light.bsdf import (
     KINDS,
     Glass,
@@ -31,7 +32,8 @@ from unrender.rendering.light.bsdf import (
     dot,
     unit,
 )
-from unrender.rendering.light.lights import Light, Lights, Panels
+from unrender.rendering.light.light_sampling import Lights, Panels
+from unrender.rendering.light.lights import Light
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.textures import Texture
@@ -173,16 +175,17 @@ class BuiltScene:
             found = Intersections(hits.distance, index, hits.face, hits.barycentrics.T)
         if not self.functions:
             return found
-        limit = found.distance.clamp_max(self.reach)
-        distance, which = march(
-            [function for _, function in self.functions], origins, directions, limit, self.grain
-        )
+        hits = self._trace(origins, directions, found.distance.clamp_max(self.reach))
+        own = hits.mask.nonzero()[:, 0]
         rows = torch.tensor([row for row, _ in self.functions], device=origins.device)
-        hit = which >= 0
+        points = along(origins.T[own], directions.T[own], hits.distance[own])
+        which = torch.stack([function(points).abs() for _, function in self.functions]).argmin(
+            0
+        )
         return Intersections(
-            torch.where(hit, distance, found.distance),
-            torch.where(hit, rows[which.clamp_min(0)], found.object_index),
-            torch.where(hit, -1, found.face),
+            torch.where(hits.mask, hits.distance, found.distance),
+            found.object_index.index_copy(0, own, rows[which]),
+            torch.where(hits.mask, -1, found.face),
             found.barycentrics,
         )
 
@@ -195,10 +198,17 @@ class BuiltScene:
             occluded = any_hit(origins.T, directions.T, farthest, self.triangles.tree)
         if self.functions:
             limit = torch.where(occluded, 0.0, farthest.clamp_max(self.reach))
-            functions = [function for _, function in self.functions]
-            _, which = march(functions, origins, directions, limit, self.grain)
-            occluded = occluded | (which >= 0)
+            occluded = occluded | self._trace(origins, directions, limit).mask
         return occluded
+
+    def _trace(self, origins: Vectors, directions: Vectors, farthest: Numbers) -> Hits:
+        """The nearest surface of a distance function on each ray, from outside or inside."""
+
+        def nearest(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+            away = [function(points).abs() for _, function in self.functions]
+            return reduce(torch.minimum, away)
+
+        return sphere_trace(nearest, origins.T, directions.T, 0.0, farthest)
 
     def surface(self, origins: Vectors, directions: Vectors, hits: Intersections) -> Surface:
         """Surface properties at the hits; every ray must have one."""
@@ -218,7 +228,7 @@ class BuiltScene:
         for row, function in self.functions:
             own = (hits.object_index == row).nonzero()[:, 0]
             if len(own) > 0:
-                found = gradients(function, points.index_select(1, own))
+                found = sdf_normals(function, points.index_select(1, own).T).T
                 normals, shading = (
                     each.index_copy(1, own, found) for each in (normals, shading)
                 )

@@ -32,10 +32,11 @@ class CameraSpaceMesh:
     vertices: Float[Tensor, "vertices 3"]
     """x right, y down, z forward."""
     faces: Int[Tensor, "faces 3"]
+    """Those of the mesh, which all images share, or of the batch, packed."""
     first_vertex: Int[Tensor, "offsets"]
     """Image k has the vertices [first_vertex[k], first_vertex[k + 1])."""
     first_face: Int[Tensor, "offsets"]
-    """The same for faces."""
+    """The same for the faces of all images."""
     shared: bool
     """Whether all images show the same mesh, rather than each its own mesh of a batch."""
     near: float
@@ -54,6 +55,21 @@ class CameraSpaceMesh:
         images = torch.arange(len(self.cameras), device=vertices.device)
         packed = (vertices + self.first_vertex[:-1, None, None]).flatten(0, 1)
         return packed, images.repeat_interleave(len(vertices))
+
+    def corners(self) -> Float[Tensor, "all_faces 3 3"]:
+        """Corners of the faces of all images."""
+        if not self.shared:
+            return self.vertices[self.faces]
+        count = len(self.cameras)
+        by_image = self.vertices.view(count, -1 if count else 0, 3)
+        return by_image[:, self.faces].flatten(0, 1)
+
+    def corner_rows(
+        self, face: Int[Tensor, "hits"], image: Int[Tensor, "hits"]
+    ) -> Int[Tensor, "hits 3"]:
+        """Rows of `vertices` for faces of `faces` in images."""
+        rows = self.faces[face]
+        return rows + self.first_vertex[image][:, None] if self.shared else rows
 
 
 @dataclass(frozen=True)
@@ -100,10 +116,19 @@ class Fragments:
         return self.hit // (height * width * layers)
 
     def interpolate(
-        self, values: Float[Tensor, "vertices channels"], faces: Int[Tensor, "faces 3"]
+        self,
+        values: Float[Tensor, "vertices channels"],
+        faces: Int[Tensor, "faces 3"] | None = None,
     ) -> Float[Tensor, "hits channels"]:
-        """Vertex attributes interpolated at the hits, linearly on each face."""
-        corners = values.index_select(0, faces[self.hit_face].flatten())
+        """Vertex attributes interpolated at the hits, linearly on each face.
+
+        They are those of the mesh with these faces, or, without, of `camera_mesh.vertices`.
+        """
+        if faces is None:
+            rows = self.camera_mesh.corner_rows(self.hit_face, self.image)
+        else:
+            rows = faces[self.hit_face]
+        corners = values.index_select(0, rows.flatten())
         return (corners.view(-1, 3, values.shape[1]) * self.bary[..., None]).sum(1)
 
     def spread(
@@ -137,25 +162,17 @@ def rasterize_mesh(
         if not value >= least:
             raise InputError(f"{name} {value:g}: give at least {least:g}")
     camera_mesh = _to_camera_space(mesh, cameras, near)
-    vertices, faces = camera_mesh.vertices, camera_mesh.faces
-    with torch.no_grad():
-        visible = rasterize(
-            # Single precision is enough for visibility, and the fast backends have no other.
-            vertices[faces].float(), camera_mesh.first_face, cameras.intrinsics,
-            cameras.width, cameras.height, layers, near, blur, cull, backend,
-        )  # fmt: skip
-        hit = (visible.pix_to_face.flatten() >= 0).nonzero()[:, 0]
-        packed = visible.pix_to_face.flatten()[hit].long()
-    corners = vertices.index_select(0, faces[packed].flatten()).view(-1, 3, 3)
-    pix_to_face = visible.pix_to_face
-    if camera_mesh.shared and len(cameras) > 1:
-        pix_to_face = torch.where(pix_to_face >= 0, pix_to_face % max(len(mesh.faces), 1), -1)
-    pixel, signed_dist_sq = _centers(hit, pix_to_face, corners), None
+    packed_faces, pix_to_face, zbuf = _visible(camera_mesh, layers, blur, cull, backend)
+    hit = (pix_to_face.flatten() >= 0).nonzero()[:, 0]
     image = hit // pix_to_face[0].numel()
+    rows = camera_mesh.corner_rows(pix_to_face.flatten()[hit].long(), image)
+    corners = camera_mesh.vertices.index_select(0, rows.flatten()).view(-1, 3, 3)
+    pixel, signed_dist_sq = _centers(hit, pix_to_face, corners), None
     if blur:
         # Outlines are computed once for each face, which has many hits.
         k = cameras.intrinsics.index_select(0, image_of_face(camera_mesh.first_face))
-        edges = outlines(vertices[faces], k, near).to(corners.dtype)
+        edges = outlines(camera_mesh.corners(), k, near).to(corners.dtype)
+        packed = packed_faces.flatten()[hit].long()
         rays = _rays(pixel, image, cameras.intrinsics)
         edges = edges.flatten(1).index_select(0, packed).view(-1, 3, 4)
         pixel, signed_dist_sq = _onto_outline(pixel, rays.detach(), corners, edges, near)
@@ -165,8 +182,32 @@ def rasterize_mesh(
         bary = bary.clamp_min(0)
         bary = bary / bary.sum(1, keepdim=True)
     depth = (bary * corners[..., 2]).sum(1)
-    zbuf = visible.zbuf[..., 0].to(depth.dtype)
+    zbuf = zbuf[..., 0].to(depth.dtype)
     return Fragments(pix_to_face, zbuf, hit, bary, depth, signed_dist_sq, camera_mesh)
+
+
+def visible_faces(
+    mesh: Mesh | Meshes, cameras: Cameras, cull: bool = False, backend: Backend = "auto"
+) -> Int[Tensor, "images height width"]:
+    """The nearest face in each pixel, as `Fragments.pix_to_face`: all that flat colors need."""
+    return _visible(_to_camera_space(mesh, cameras, NEAR), 1, 0.0, cull, backend)[1][..., 0]
+
+
+@torch.no_grad()
+def _visible(
+    camera_mesh: CameraSpaceMesh, layers: int, blur: float, cull: bool, backend: Backend
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The faces in each pixel, packed and as `Fragments.pix_to_face`, and their depths."""
+    cameras = camera_mesh.cameras
+    found = rasterize(
+        # Single precision is enough for visibility, and the fast backends have no other.
+        camera_mesh.corners().float(), camera_mesh.first_face, cameras.intrinsics,
+        cameras.width, cameras.height, layers, camera_mesh.near, blur, cull, backend,
+    )  # fmt: skip
+    face = found.pix_to_face
+    if camera_mesh.shared and len(cameras) > 1:
+        face = torch.where(face >= 0, face % max(len(camera_mesh.faces), 1), -1)
+    return found.pix_to_face, face, found.zbuf
 
 
 def _to_camera_space(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> CameraSpaceMesh:
@@ -176,8 +217,9 @@ def _to_camera_space(mesh: Mesh | Meshes, cameras: Cameras, near: float) -> Came
         vertices = ((mesh.vertices - centers) @ axes).flatten(0, 1)
         start = torch.arange(number + 1, device=vertices.device)
         first_vertex, first_face = len(mesh.vertices) * start, len(mesh.faces) * start
-        faces = (mesh.faces + first_vertex[:-1, None, None]).flatten(0, 1)
-        return CameraSpaceMesh(vertices, faces, first_vertex, first_face, True, near, cameras)
+        return CameraSpaceMesh(
+            vertices, mesh.faces, first_vertex, first_face, True, near, cameras
+        )
     if len(mesh) != number:
         raise InputError(f"{number} cameras for {len(mesh)} meshes: give one for each")
     parts = mesh.vertices.split(mesh.first_vertex.diff().tolist())

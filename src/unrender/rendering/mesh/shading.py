@@ -1,4 +1,4 @@
-"""Lights, Blinn–Phong shading, and a renderer of meshes.
+"""Blinn–Phong shading, and a renderer of meshes.
 
 Blinn–Phong (Blinn, "Models of Light Reflection for Computer Synthesized Pictures", 1977): with
 unit vectors n (normal), l (to the light), v (to the viewer) and h halfway between l and v, a
@@ -7,8 +7,8 @@ ks L max(n·h, 0)^shininess as a specular highlight. Everything is computed in d
 colors, as textures are stored; results above 1 are clipped.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -18,9 +18,21 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.runtime.backend import Backend
+from unrender.rendering.light.lights import (
+    AmbientLight,
+    LightRig,
+    PhongLight,
+    studio,
+)
 from unrender.rendering.mesh.antialias import EdgeTopology, antialiased
 from unrender.rendering.mesh.raster import NEAR, Fragments, rasterize_mesh
-from unrender.rendering.renderer import Renderer, Rendering, camera_batches, concatenated
+from unrender.rendering.renderer import (
+    Renderer,
+    Rendering,
+    camera_batches,
+    concatenated,
+    mean_depth,
+)
 from unrender.shapes.mesh import Mesh, face_normals
 
 Shading = Literal["none", "flat", "gouraud", "phong"]
@@ -29,41 +41,9 @@ normals; `gouraud` interpolates the shading of the vertices."""
 
 GREY = 0.7
 """Albedo of a mesh without a texture."""
-AMBIENT, KEY, FILL = 0.3, 0.75, 0.25
-"""Intensities of the lights of `headlight`."""
 PIXELS_AT_ONCE = 1 << 21
 FACES_AT_ONCE = 1 << 18
 """Faces times cameras rasterized together: about a kilobyte of memory each."""
-
-
-@dataclass(frozen=True)
-class AmbientLight:
-    """Light that is the same from all directions."""
-
-    color: Float[Tensor, "3"]
-
-
-@dataclass(frozen=True)
-class DirectionalLight:
-    """Parallel light from infinity."""
-
-    direction: Float[Tensor, "3"]
-    """Direction in which the light travels, in the world frame; of any nonzero length."""
-    color: Float[Tensor, "3"]
-
-
-@dataclass(frozen=True)
-class PointLight:
-    """Light from a point, without falloff."""
-
-    position: Float[Tensor, "3"]
-    """World position."""
-    color: Float[Tensor, "3"]
-
-
-Light = AmbientLight | DirectionalLight | PointLight
-LightRig = Callable[[Cameras], Sequence[Light]]
-"""Lights for one camera, given as a batch of one."""
 
 
 @dataclass(frozen=True)
@@ -76,56 +56,30 @@ class Material:
     shininess: float = 32.0
 
 
-def studio() -> tuple[Light, ...]:
-    """Lights fixed in the world: ambient, key light from +x, +y and above, and a weak fill."""
-    white = torch.ones(3)
-    return (
-        AmbientLight(0.55 * white),
-        DirectionalLight(torch.tensor([-0.5, -0.7, -0.6]), 0.45 * white),
-        DirectionalLight(torch.tensor([0.6, 0.2, 0.7]), 0.25 * white),
-    )
-
-
-def headlight(camera: Cameras) -> tuple[Light, ...]:
-    """Lights fixed to the camera, so that every view of a turntable is well lit.
-
-    Ambient light, a key light from behind the camera, above and to its left, and a soft fill
-    from the right. `camera` is a batch of one.
-    """
-    white = torch.ones(3, device=camera.device)
-    # Rows are directions in the camera's frame: x right, y down, z forward.
-    directions = camera.rotations.new_tensor([[0.6, 0.8, 1.0], [-1.0, 0.1, 0.5]])
-    key, fill = directions @ camera.rotations[0].T
-    return (
-        AmbientLight(AMBIENT * white),
-        DirectionalLight(key, KEY * white),
-        DirectionalLight(fill, FILL * white),
-    )
-
-
 def light_on(
     points: Float[Tensor, "points 3"],
     normals: Float[Tensor, "points 3"],
     eyes: Float[Tensor, "points 3"],
-    lights: Sequence[Light],
+    lights: Sequence[PhongLight],
     material: Material,
+    visible: Float[Tensor, "points lights"] | None = None,
 ) -> tuple[Float[Tensor, "points 3"], Float[Tensor, "points 3"]]:
     """The factor of a surface's albedo, and the specular highlight added to the product.
 
     `normals` have unit length; `eyes` are the camera centers of the points. All are in world
-    coordinates.
+    coordinates. `visible` is the share of each light that reaches a point, without shadows 1;
+    that of ambient light is not used.
     """
     factor, highlight = torch.zeros_like(points), torch.zeros_like(points)
     to_eye = normalize(eyes - points, dim=1)
-    for light in lights:
-        color = light.color.to(points)
+    for k, light in enumerate(lights):
         if isinstance(light, AmbientLight):
-            factor = factor + material.ambient * color
+            factor = factor + material.ambient * light.color.to(points)
             continue
-        if isinstance(light, PointLight):
-            to_light = normalize(light.position.to(points) - points, dim=1)
-        else:
-            to_light = -normalize(light.direction.to(points), dim=0).expand_as(points)
+        to_light, distance = light.toward(points)
+        color = light.color_at(distance)
+        if visible is not None:
+            color = color * visible[:, k, None]
         facing = (normals * to_light).sum(1, keepdim=True)
         factor = factor + material.diffuse * facing.clamp_min(0) * color
         halfway = (normals * normalize(to_light + to_eye, dim=1)).sum(1, keepdim=True)
@@ -140,7 +94,7 @@ class MeshRenderOptions:
     """Options of rendering a mesh."""
 
     shading: Shading = "phong"
-    lights: Sequence[Light] | LightRig = field(default_factory=studio)
+    lights: Sequence[PhongLight] | LightRig = field(default_factory=studio)
     """Lights in the world, or a function that gives the lights of each camera (`headlight`)."""
     material: Material = Material()
     two_sided: bool = True
@@ -165,21 +119,48 @@ def mesh_renderer(mesh: Mesh, options: MeshRenderOptions | None = None) -> Rende
 
     def render(cameras: Cameras) -> Rendering:
         shown = cameras.width * cameras.height * FACES_AT_ONCE // max(len(mesh.faces), 1)
+        # Normals are the same for all cameras.
+        outward = normalize(face_normals(mesh.vertices, mesh.faces), dim=1)
+        smooth = chosen.shading != "flat"
+        own = replace(mesh, normals=mesh.vertex_normals()) if smooth else mesh
         lights = chosen.lights
         if callable(lights):
             parts = [(part, lights(part)) for part in camera_batches(cameras, 1)]
         else:
             batches = camera_batches(cameras, min(PIXELS_AT_ONCE, shown))
             parts = [(part, lights) for part in batches]
-        return concatenated([_draw(mesh, *part, chosen, topology) for part in parts])
+        return concatenated([_draw(own, outward, *part, chosen, topology) for part in parts])
 
     return render
 
 
+def render_hits(
+    fragments: Fragments,
+    color: Float[Tensor, "hits 3"],
+    distance: Float[Tensor, "hits 1"],
+    normals: Float[Tensor, "hits 3"] | None = None,
+    topology: EdgeTopology | None = None,
+) -> Rendering:
+    """Images of values at the hits of fragments with one layer.
+
+    `distance` is that along the ray. With a topology, silhouette edges are antialiased.
+    """
+    values = [color, torch.ones_like(distance), distance]
+    values += [] if normals is None else [normals]
+    image = fragments.spread(torch.cat(values, dim=1))[..., 0, :]
+    if topology is not None:
+        image = antialiased(image, fragments, topology)
+    opacity = image[..., 3]
+    depth = mean_depth(image[..., 4], opacity)
+    toward = None if normals is None else normalize(image[..., 5:], dim=3)
+    return Rendering(image[..., :3], opacity, depth, toward)
+
+
 def _draw(
     mesh: Mesh,
+    outward: Float[Tensor, "faces 3"],
     cameras: Cameras,
-    lights: Sequence[Light],
+    lights: Sequence[PhongLight],
     options: MeshRenderOptions,
     topology: EdgeTopology | None,
 ) -> Rendering:
@@ -189,7 +170,6 @@ def _draw(
     points = fragments.interpolate(mesh.vertices, mesh.faces)
     eyes = cameras.centers.index_select(0, fragments.image)
     distance = (points - eyes).norm(dim=1, keepdim=True)
-    outward = normalize(face_normals(mesh.vertices, mesh.faces), dim=1)
     geometric = outward.index_select(0, fragments.hit_face)
     behind = ((geometric * (eyes - points)).sum(1, keepdim=True) < 0) & options.two_sided
     normals = geometric
@@ -202,15 +182,7 @@ def _draw(
     elif options.shading != "none":
         factor, highlight = light_on(points, normals, eyes, lights, options.material)
         color = color * factor + highlight
-    ones = torch.ones_like(distance)
-    values = torch.cat([color.clamp(0, 1), ones, distance, normals], dim=1)
-    image = fragments.spread(values)[..., 0, :]
-    if topology is not None:
-        image = antialiased(image, fragments, topology)
-    color, opacity, distance, normals = image.split([3, 1, 1, 3], dim=3)
-    seen = opacity > 0
-    depth = torch.where(seen, distance / torch.where(seen, opacity, 1.0), 0.0)
-    return Rendering(color, opacity[..., 0], depth[..., 0], normalize(normals, dim=3))
+    return render_hits(fragments, color.clamp(0, 1), distance, normals, topology)
 
 
 def _albedo(mesh: Mesh, fragments: Fragments) -> Float[Tensor, "hits 3"]:
@@ -223,7 +195,7 @@ def _gouraud(
     mesh: Mesh,
     cameras: Cameras,
     fragments: Fragments,
-    lights: Sequence[Light],
+    lights: Sequence[PhongLight],
     options: MeshRenderOptions,
     albedo: Float[Tensor, "hits 3"],
 ) -> Float[Tensor, "hits 3"]:
@@ -237,8 +209,5 @@ def _gouraud(
         rows.append(
             torch.cat(light_on(mesh.vertices, normals, eyes, lights, options.material), 1)
         )
-    values = torch.cat(rows)
-    corners = mesh.faces[fragments.hit_face] + len(mesh.vertices) * fragments.image[:, None]
-    at_corners = values.index_select(0, corners.flatten()).view(-1, 3, 6)
-    light = (at_corners * fragments.bary[..., None]).sum(1)
+    light = fragments.interpolate(torch.cat(rows))
     return albedo * light[:, :3] + light[:, 3:]
