@@ -98,5 +98,5 @@ def test_damaged_photographs_and_taken_names_are_refused(tmp_path: Path) -> None
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(InputError, match="damaged"):
         copy_photograph(path, tmp_path / "out", "a", 100)
-    with pytest.raises(InputError, match="no such image"):
+    with pytest.raises(InputError, match="no such file"):
         copy_photograph(tmp_path / "none.jpg", tmp_path / "out", "a", 100)
