@@ -67,16 +67,30 @@ class SineNetwork(nn.Module):
         return last(x)
 
 
+def network_weights(
+    sizes: list[int], generator: torch.Generator, glorot: bool = False
+) -> nn.ParameterList:
+    """Weights [outputs, inputs] of a bias-free network's layers, for `kernels/mlp`.
+
+    They are normal with variance 2 / inputs (He et al., "Delving Deep into Rectifiers", 2015),
+    or uniform with variance 2 / (inputs + outputs) (Glorot and Bengio, 2010).
+    """
+
+    def layer(inputs: int, outputs: int) -> Tensor:
+        if glorot:
+            return LinearLayer(inputs, outputs, generator).weight.detach()
+        return torch.randn(outputs, inputs, generator=generator) * (2 / inputs) ** 0.5
+
+    return nn.ParameterList(nn.Parameter(layer(a, b)) for a, b in pairwise(sizes))
+
+
 class SmallNetwork(nn.Module):
     """A bias-free ReLU network that runs as one kernel (`kernels/mlp`); He initialization."""
 
     def __init__(self, sizes: list[int], generator: torch.Generator, backend: Backend):
         super().__init__()
         self.backend: Backend = backend
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.randn(b, a, generator=generator) * (2 / a) ** 0.5)
-            for a, b in pairwise(sizes)
-        )
+        self.weights = network_weights(sizes, generator)
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
         return mlp(x, list(self.weights), backend=self.backend)

@@ -4,7 +4,7 @@ MEGABYTES = {
     "instant-ngp-fast": 16.5,
     "gaussian-splatting-fast": 7.1,
     "gaussian-splatting": 236,
-    "instant-ngp": 59.3,
+    "instant-ngp": 108,
     "instant-ngp-capture": 44.5,
     "instant-ngp-tiny": 12.2,
     "nerfacto": 56,

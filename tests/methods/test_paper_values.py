@@ -1,0 +1,74 @@
+"""The presets without -fast are the papers: their published sizes, schedules and constants."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from unrender.data.dataset import Dataset
+from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.presets import find_preset
+from unrender.training.method import Progress
+from unrender.training.parameters import MovingAverages
+
+
+def test_instant_ngp_is_the_papers() -> None:
+    """Müller et al. 2022, table 1, sec. 4 and 5.4, appendix E; configs/nerf/base.json."""
+    method = find_preset("instant-ngp").method()
+    assert isinstance(method, InstantNGP)
+    assert (method.levels, method.log2_table_size, method.coarsest) == (16, 19, 16)
+    assert (method.finest, method.width, method.color_layers) == (2048, 64, 2)
+    # Steps of √3 / 1024 of the unit cube, which is 2 half_width wide here.
+    assert method.step_size / (2 * method.half_width) == pytest.approx(math.sqrt(3) / 1024)
+    assert math.exp(-method.stop_optical_depth) == pytest.approx(1e-4, rel=0.01)
+    assert method.samples == 2**18
+    assert (method.occupancy_cells, method.occupancy_decay) == (128, 0.95)
+    assert method.occupancy_queries == 128**3 // 2
+    assert method.learning_rate == method.table_learning_rate == 1e-2
+    assert (method.weight_decay, method.huber, method.average) == (1e-6, 0.1, 0.95)
+    assert method.distortion == 0
+    rates = [method.schedule(Progress(step, 0.9)) for step in (0, 19_999, 20_000, 30_000)]
+    assert rates == pytest.approx([1, 1, 0.33, 0.33**2])
+
+
+def test_only_the_networks_have_a_weight_decay(small_scene: Dataset) -> None:
+    method = InstantNGP(log2_table_size=10, levels=2, occupancy_cells=16, weight_decay=1e-6)
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    table, networks = method.optimizer(model).param_groups
+    assert table["params"] == [model.table]
+    assert table["weight_decay"] == 0
+    assert networks["weight_decay"] == 1e-6
+
+
+def test_averages_are_what_is_rendered(small_scene: Dataset) -> None:
+    """After a step with decay 0.9, a tenth of the step has arrived."""
+    method = InstantNGP(log2_table_size=10, levels=2, occupancy_cells=16, average=0.9)
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    before = model.table.detach().clone()
+    with torch.no_grad():
+        model.table += 1
+    method.after_step(model, method.optimizer(model), Progress(0, 0.0))
+    method.finish(model, small_scene.train)
+    torch.testing.assert_close(model.table.detach(), before + 0.1, atol=1e-6, rtol=0)
+
+
+def test_a_moving_average_weighs_steps_geometrically() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+    averages = MovingAverages([parameter])
+    for value in (1.0, 2.0, 3.0):
+        parameter.data.fill_(value)
+        averages.update([parameter], 0.5)
+    averages.copy_to([parameter])
+    assert float(parameter.detach()) == pytest.approx(0.125 * 1 + 0.25 * 2 + 0.5 * 3)
+
+
+def test_the_huber_loss_is_a_square_for_small_errors(small_scene: Dataset) -> None:
+    """With a threshold above all errors it is half the squared error over backgrounds."""
+    method = InstantNGP(log2_table_size=10, levels=2, occupancy_cells=16, huber=10.0)
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    losses = method.losses(
+        model, small_scene.train, Progress(0, 0.0), torch.Generator().manual_seed(1)
+    )
+    square = 10 ** (-float(losses["metric/psnr"]) / 10)
+    assert float(losses["color"].detach()) == pytest.approx(square / 2, rel=0.1)
