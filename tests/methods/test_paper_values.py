@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from unrender.data.dataset import Dataset
+from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.presets import find_preset
 from unrender.training.method import Progress
@@ -72,3 +73,34 @@ def test_the_huber_loss_is_a_square_for_small_errors(small_scene: Dataset) -> No
     )
     square = 10 ** (-float(losses["metric/psnr"]) / 10)
     assert float(losses["color"].detach()) == pytest.approx(square / 2, rel=0.1)
+
+
+def test_gaussian_splatting_is_the_papers() -> None:
+    """Kerbl et al. 2023, sec. 6 and 7.1; Kheradmand et al. 2024, sec. 4 and 5."""
+    method = find_preset("gaussian-splatting").method()
+    assert isinstance(method, GaussianSplatting)
+    assert method == GaussianSplatting()
+    assert (method.initial_gaussians, method.sh_degree) == (100_000, 3)
+    assert (method.initial_opacity, method.initial_scale) == (0.5, 0.1)
+    assert (method.similarity, method.opacity_weight, method.scale_weight) == (0.2, 0.01, 0.01)
+    assert method.relocate_every == 100
+    assert method.relocate_from * 30_000 == pytest.approx(500)
+    assert method.relocate_until * 30_000 == pytest.approx(25_000)
+    # One more degree of the harmonics every 1,000 steps.
+    steps = (0, 999, 1000, 2000, 3000, 29_999)
+    assert [method._degree(Progress(k, k / 30_000)) for k in steps] == [0, 0, 1, 2, 3, 3]
+    assert (method.mean_learning_rate, method.mean_learning_rate_decay) == (1.6e-4, 0.01)
+    assert (method.scale_learning_rate, method.rotation_learning_rate) == (5e-3, 1e-3)
+    assert (method.opacity_learning_rate, method.color_learning_rate) == (0.05, 2.5e-3)
+    # 5% more every 100 steps from step 500 is ten times as many by then.
+    growths = method.grow_until * 300 - 5
+    assert 1.05**growths == pytest.approx(10, rel=0.1)
+
+
+def test_rates_of_the_means_are_relative_to_the_cameras(small_scene: Dataset) -> None:
+    """1.1 times the largest distance of a camera from their mean."""
+    method = GaussianSplatting(initial_gaussians=8, max_gaussians=8)
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    centers = small_scene.train.cameras.centers
+    extent = 1.1 * float((centers - centers.mean(0)).norm(dim=1).max())
+    assert method.optimizer(model).param_groups[0]["lr"] == pytest.approx(1.6e-4 * extent)

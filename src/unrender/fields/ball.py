@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from unrender.geometry.bounds import intersect_ball, visible_ball
 from unrender.geometry.cameras import Cameras, Rays
@@ -31,6 +32,12 @@ class Ball(nn.Module):
     def to_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
         """Transform world points into the ball's frame, where it is the unit ball."""
         return (points - self.center) / self.radius
+
+    def sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "count 3"]:
+        """Random points in the ball."""
+        normal = torch.randn(count, 3, generator=generator)
+        reach = torch.rand(count, 1, generator=generator) ** (1 / 3)
+        return self.center + self.radius * reach * normalize(normal, dim=1)
 
     def intersect(
         self, rays: Rays, least: float
