@@ -9,6 +9,7 @@ from torch import nn
 from unrender.data.dataset import Dataset
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.instant_ngp import InstantNGP
+from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.presets import find_preset
 from unrender.training.method import Progress
 from unrender.training.parameters import MovingAverages
@@ -104,3 +105,31 @@ def test_rates_of_the_means_are_relative_to_the_cameras(small_scene: Dataset) ->
     centers = small_scene.train.cameras.centers
     extent = 1.1 * float((centers - centers.mean(0)).norm(dim=1).max())
     assert method.optimizer(model).param_groups[0]["lr"] == pytest.approx(1.6e-4 * extent)
+
+
+def test_plenoxels_is_the_papers() -> None:
+    """Yu et al. 2022, sec. 3 and 4; the authors' configuration of the synthetic scenes."""
+    method = find_preset("plenoxels").method()
+    assert isinstance(method, Plenoxels)
+    assert (method.coarsest, method.finest, method.refinements) == (256, 512, 1)
+    assert (method.rays, method.step_size, method.sh_degree) == (5000, 0.5, 2)
+    assert method.initial_density == 0.1
+    assert (method.density_variation, method.color_variation) == (1e-5, 1e-3)
+    assert method.variation_share == 0.01
+    steps, split = 128_000, 38_400
+    assert method.refine_until == method.variation_until == split / steps
+    assert [method._vertices(f) for f in (0.0, 0.29, 0.3, 1.0)] == [256, 256, 512, 512]
+    for step in (15_000, 64_000, steps):
+        density, color = method.schedule(Progress(step, step / steps))
+        # Log-linear from 30 to 0.05 and from 0.01 to 5e-6 in 250,000 steps.
+        wanted = math.exp(math.log(0.05 / 30) * step / 250_000)
+        assert density == pytest.approx(wanted, rel=0.02)
+        wanted = math.exp(math.log(5e-6 / 1e-2) * step / 250_000)
+        assert color == pytest.approx(wanted, rel=0.03)
+    assert method.density_learning_rate == 30
+    assert method.color_learning_rate == 0.01
+    # The rate of the densities is delayed by 15,000 steps, from a hundredth.
+    assert method.schedule(Progress(0, 0.0)) == pytest.approx([0.01, 1])
+    assert method.schedule(Progress(0, 5 / 128))[0] == pytest.approx(
+        (0.01 + 0.99 * math.sin(math.pi / 6)) * method.learning_rate_decay ** (5 / 128)
+    )

@@ -96,3 +96,12 @@ class LazyAdam(torch.optim.Optimizer):
                     int(state["step"]),
                     group["eps"],
                 )
+
+
+def grid_adam(
+    groups: Iterable[dict[str, Any]], betas: tuple[float, float], eps: float, lazy: bool
+) -> torch.optim.Optimizer:
+    """Adam for grids, which moves all of their entries or only those with a gradient."""
+    if lazy:
+        return LazyAdam(groups, betas=betas, eps=eps)
+    return torch.optim.Adam(groups, betas=betas, eps=eps, fused=True)

@@ -126,7 +126,23 @@ def radiance_fields() -> Iterator[Preset]:
     yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", None)
     yield Preset(
         "plenoxels-fast", "plenoxels", field, f"no network; {FAST}", 10,
-        {"coarsest": 64, "finest": 256, "rays": 2048},
+        {
+            "coarsest": 64,
+            "finest": 256,
+            "refinements": 2,
+            "refine_until": 0.4,
+            "rays": 2048,
+            "color_learning_rate": 0.03,
+            "learning_rate_decay": 0.05,
+            "color_learning_rate_decay": 0.05,
+            "lazy": False,
+            "delay": 0.0,
+            "density_variation": 4e-5,
+            "color_variation": 1.5e-4,
+            "variation_share": 0.02,
+            "variation_until": 1.0,
+            "stop_optical_depth": 8.0,
+        },
     )  # fmt: skip
     yield Preset(
         "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", None

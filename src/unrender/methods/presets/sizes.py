@@ -11,7 +11,7 @@ MEGABYTES = {
     "nerfacto-object": 56,
     "nerfacto-fast": 8.05,
     "nerfacto-object-fast": 8.05,
-    "plenoxels": 248,
+    "plenoxels": 1950,
     "plenoxels-fast": 34.8,
     "dvgo": 28.5,
     "dvgo-fast": 10.8,
