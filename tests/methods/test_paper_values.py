@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from unrender.data.dataset import Dataset
+from unrender.methods.dvgo import DVGO
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.plenoxels import Plenoxels
@@ -76,6 +77,34 @@ def test_the_huber_loss_is_a_square_for_small_errors(small_scene: Dataset) -> No
     assert float(losses["color"].detach()) == pytest.approx(square / 2, rel=0.1)
 
 
+def test_plenoxels_is_the_papers() -> None:
+    """Yu et al. 2022, sec. 3 and 4; the authors' configuration of the synthetic scenes."""
+    method = find_preset("plenoxels").method()
+    assert isinstance(method, Plenoxels)
+    assert (method.coarsest, method.finest, method.refinements) == (256, 512, 1)
+    assert (method.rays, method.step_size, method.sh_degree) == (5000, 0.5, 2)
+    assert method.initial_density == 0.1
+    assert (method.density_variation, method.color_variation) == (1e-5, 1e-3)
+    assert method.variation_share == 0.01
+    steps, split = 128_000, 38_400
+    assert method.refine_until == method.variation_until == split / steps
+    assert [method._vertices(f) for f in (0.0, 0.29, 0.3, 1.0)] == [256, 256, 512, 512]
+    for step in (15_000, 64_000, steps):
+        density, color = method.schedule(Progress(step, step / steps))
+        # Log-linear from 30 to 0.05 and from 0.01 to 5e-6 in 250,000 steps.
+        wanted = math.exp(math.log(0.05 / 30) * step / 250_000)
+        assert density == pytest.approx(wanted, rel=0.02)
+        wanted = math.exp(math.log(5e-6 / 1e-2) * step / 250_000)
+        assert color == pytest.approx(wanted, rel=0.03)
+    assert method.density_learning_rate == 30
+    assert method.color_learning_rate == 0.01
+    # The rate of the densities is delayed by 15,000 steps, from a hundredth.
+    assert method.schedule(Progress(0, 0.0)) == pytest.approx([0.01, 1])
+    assert method.schedule(Progress(0, 5 / 128))[0] == pytest.approx(
+        (0.01 + 0.99 * math.sin(math.pi / 6)) * method.learning_rate_decay ** (5 / 128)
+    )
+
+
 def test_gaussian_splatting_is_the_papers() -> None:
     """Kerbl et al. 2023, sec. 6 and 7.1; Kheradmand et al. 2024, sec. 4 and 5."""
     method = find_preset("gaussian-splatting").method()
@@ -107,29 +136,21 @@ def test_rates_of_the_means_are_relative_to_the_cameras(small_scene: Dataset) ->
     assert method.optimizer(model).param_groups[0]["lr"] == pytest.approx(1.6e-4 * extent)
 
 
-def test_plenoxels_is_the_papers() -> None:
-    """Yu et al. 2022, sec. 3 and 4; the authors' configuration of the synthetic scenes."""
-    method = find_preset("plenoxels").method()
-    assert isinstance(method, Plenoxels)
-    assert (method.coarsest, method.finest, method.refinements) == (256, 512, 1)
-    assert (method.rays, method.step_size, method.sh_degree) == (5000, 0.5, 2)
-    assert method.initial_density == 0.1
-    assert (method.density_variation, method.color_variation) == (1e-5, 1e-3)
-    assert method.variation_share == 0.01
-    steps, split = 128_000, 38_400
-    assert method.refine_until == method.variation_until == split / steps
-    assert [method._vertices(f) for f in (0.0, 0.29, 0.3, 1.0)] == [256, 256, 512, 512]
-    for step in (15_000, 64_000, steps):
-        density, color = method.schedule(Progress(step, step / steps))
-        # Log-linear from 30 to 0.05 and from 0.01 to 5e-6 in 250,000 steps.
-        wanted = math.exp(math.log(0.05 / 30) * step / 250_000)
-        assert density == pytest.approx(wanted, rel=0.02)
-        wanted = math.exp(math.log(5e-6 / 1e-2) * step / 250_000)
-        assert color == pytest.approx(wanted, rel=0.03)
-    assert method.density_learning_rate == 30
-    assert method.color_learning_rate == 0.01
-    # The rate of the densities is delayed by 15,000 steps, from a hundredth.
-    assert method.schedule(Progress(0, 0.0)) == pytest.approx([0.01, 1])
-    assert method.schedule(Progress(0, 5 / 128))[0] == pytest.approx(
-        (0.01 + 0.99 * math.sin(math.pi / 6)) * method.learning_rate_decay ** (5 / 128)
-    )
+def test_dvgo_is_the_papers() -> None:
+    """Sun et al. 2022, sec. 5 and 6.2; the authors' default configuration."""
+    method = find_preset("dvgo").method()
+    assert isinstance(method, DVGO)
+    assert method == DVGO()
+    assert (method.coarse_vertices, method.finest, method.step_size) == (100, 160, 0.5)
+    assert (method.features, method.width, method.layers) == (12, 128, 2)
+    assert (method.frequencies, method.direction_frequencies) == (5, 4)
+    assert (method.rays, method.grid_learning_rate) == (8192, 0.1)
+    assert (method.network_learning_rate, method.epsilon) == (1e-3, 1e-8)
+    assert (method.box_threshold, method.prune_threshold) == (1e-3, 1e-4)
+    assert (method.sample_weight, method.entropy_weight) == (0.1, 0.01)
+    # 5,000 steps of the coarse grid, then a refinement after each thousand.
+    steps = (0, 4999, 5000, 6000, 7000, 8000, 9000, 24_999)
+    assert [method._stage(k / 25_000)[0] for k in steps] == [0, 0, 1, 2, 3, 4, 5, 5]
+    # A tenth in 20,000 steps, and from the start again at each refinement.
+    rates = [method.schedule(Progress(k, k / 25_000)) for k in (0, 5000, 9000, 25_000)]
+    assert rates == pytest.approx([1, 1, 1, 0.1**0.8])

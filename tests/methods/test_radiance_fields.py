@@ -96,6 +96,7 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             rays=256,
             step_size=1.0,
             grid_learning_rate=0.3,
+            epsilon=1e-15,
         ),
         260,
     ),

@@ -149,7 +149,16 @@ def radiance_fields() -> Iterator[Preset]:
     )
     yield Preset(
         "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {FAST}", 10,
-        {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
+        {
+            "coarse_vertices": 64,
+            "finest": 128,
+            "coarse_share": 0.1,
+            "refine_until": 0.4,
+            "width": 64,
+            "rays": 2048,
+            "lazy": False,
+            "epsilon": 1e-15,
+        },
     )  # fmt: skip
     yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", None)
     yield Preset(
