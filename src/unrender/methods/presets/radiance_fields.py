@@ -140,7 +140,7 @@ def radiance_fields() -> Iterator[Preset]:
             "density_variation": 4e-5,
             "color_variation": 1.5e-4,
             "variation_share": 0.02,
-            "variation_until": 1.0,
+            "variation_until": 0.4,
             "stop_optical_depth": 8.0,
         },
     )  # fmt: skip
