@@ -1,6 +1,7 @@
 """The presets without -fast are the papers: their published sizes, schedules and constants."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -134,6 +135,10 @@ def test_rates_of_the_means_are_relative_to_the_cameras(small_scene: Dataset) ->
     centers = small_scene.train.cameras.centers
     extent = 1.1 * float((centers - centers.mean(0)).norm(dim=1).max())
     assert method.optimizer(model).param_groups[0]["lr"] == pytest.approx(1.6e-4 * extent)
+    method = replace(method, by_extent=False)
+    model = method.build(small_scene.train, torch.Generator().manual_seed(0))
+    rate = 1.6e-4 * float(model.ball.radius)
+    assert method.optimizer(model).param_groups[0]["lr"] == pytest.approx(rate)
 
 
 def test_dvgo_is_the_papers() -> None:

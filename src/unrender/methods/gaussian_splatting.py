@@ -93,13 +93,12 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     initial_gaussians: int = 100_000
-    """Initial number of Gaussians, at random positions in the bounding sphere; where the
-    dataset has points of a reconstruction, these are the initialization."""
+    """Initial number of Gaussians at random positions, for data without points."""
     max_gaussians: int = 1_000_000
     """Maximum number of Gaussians."""
     grow_until: float = 0.17
-    """Fraction of training after which their number no longer grows: growing by 5% every 100
-    steps from step 500, ten times as many are reached after 5,200 of 30,000 steps."""
+    """Fraction of training after which their number no longer grows: 5% more every 100 steps
+    from step 500 are ten times as many after 5,200 of 30,000 steps."""
     sh_degree: int = 3
     """Degree of the spherical harmonics of view-dependent color."""
     degree_every: float = 1 / 30
@@ -121,12 +120,13 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     scale_weight: float = 0.01
     """Weight of the mean scale, in radii of the bounding sphere."""
     mean_learning_rate: float = 1.6e-4
-    """Initial learning rate of the means, relative to the cameras' extent."""
+    """Initial learning rate of the means, relative to a length."""
+    by_extent: bool = True
+    """Whether that length is the cameras' extent, or the bounding sphere's radius."""
     mean_learning_rate_decay: float = 0.01
     """Final learning rate of the means, as a fraction of the initial one."""
     learning_rate_decay: float = 1.0
-    """Final value of the other learning rates, as a fraction of the initial ones; 1 in the
-    paper."""
+    """Final value of the other learning rates, as a fraction of the initial ones."""
     scale_learning_rate: float = 5e-3
     """Learning rate of the logarithms of the scales."""
     rotation_learning_rate: float = 1e-3
@@ -139,7 +139,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
         model = GaussianSplattingModel(self.max_gaussians, self.sh_degree)
         model.ball.fit_to_cameras(data.cameras, data.ball)
-        model.extent.fill_(camera_extent(data.cameras) or model.ball.radius)
+        model.extent.fill_(self.by_extent * camera_extent(data.cameras) or model.ball.radius)
         places, colors = self._places(model.ball, data, generator)
         n = len(places)
         with torch.no_grad():
@@ -183,8 +183,8 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def schedule(self, progress: Progress) -> list[float]:
-        others = self.learning_rate_decay**progress.fraction
-        return [self.mean_learning_rate_decay**progress.fraction, *[others] * 5]
+        decays = [self.mean_learning_rate_decay, *[self.learning_rate_decay] * 5]
+        return [decay**progress.fraction for decay in decays]
 
     def losses(
         self,
