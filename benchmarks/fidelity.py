@@ -44,7 +44,7 @@ from unrender.methods.neus import logistic_depth
 from unrender.methods.volsdf import laplace_density
 from unrender.optimizers.adam import UniformAdam
 from unrender.rendering.light.bsdf import fresnel, metal
-from unrender.rendering.volume.compositing import depth_weights, packed_weights
+from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, interlevel_loss
 from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.losses import (
@@ -97,8 +97,9 @@ def volume_weights(random: Random) -> Pairs:
     expected = formulas.weights(exact(density), np.diff(exact(edges)))
     yield depth_weights(density * edges.diff(dim=1)), expected
     lengths, offsets = edges.diff(dim=1), torch.arange(65) * 24
-    found = packed_weights(density.flatten(), lengths.flatten(), offsets)
-    yield found.view(64, 24), formulas.weights(exact(density), exact(lengths))
+    starts = torch.zeros(64 * 24)
+    out = composite(density.flatten(), None, starts, lengths.flatten(), offsets)
+    yield out.weights.view(64, 24), formulas.weights(exact(density), exact(lengths))
 
 
 def compositing(random: Random) -> Pairs:

@@ -53,7 +53,7 @@ WANTED = {
     "instant_ngp": 32.7,
     "gaussian_splatting": 30.0,
     "plenoxels": 29.0,
-    "dvgo": 29.0,
+    "dvgo": 30.8,
     "nerfacto": 29.0,
     "nerf": 24.0,
     "mip_nerf": 24.0,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unrender.geometry.bounds import (
+    camera_extent,
     camera_statistics,
     focus_point,
     intersect_ball,
@@ -105,3 +106,14 @@ def test_statistics_of_a_circle_are_two_points() -> None:
     radius, elevation = camera_statistics(cameras)
     assert radius == pytest.approx((4, 4))
     assert elevation == pytest.approx((math.pi / 6, math.pi / 6))
+
+
+def test_the_extent_is_from_the_mean_of_the_cameras() -> None:
+    centers = torch.tensor([[0.0, 0, 0], [4, 0, 0], [2, 3, 0]])
+    pose = torch.cat([torch.eye(3).expand(3, 3, 3), centers[..., None]], dim=2)
+    cameras = Cameras.from_focal(pose, 30.0, 32, 32)
+    # Their mean is (2, 1, 0), and the first two are √5 from it.
+    assert camera_extent(cameras) == pytest.approx(1.1 * 5**0.5)
+    assert camera_extent(cameras.select(slice(0, 1))) == 0
+    moved = cameras.with_poses(torch.cat([pose[:, :, :3], 3 * pose[:, :, 3:] + 7], dim=2))
+    assert camera_extent(moved) == pytest.approx(3.3 * 5**0.5)

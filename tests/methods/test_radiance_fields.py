@@ -96,6 +96,7 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             rays=256,
             step_size=1.0,
             grid_learning_rate=0.3,
+            epsilon=1e-15,
         ),
         260,
     ),
@@ -239,7 +240,7 @@ def test_every_preset_is_tested_in_a_small_form() -> None:
 
 
 def test_harmonics_come_one_degree_after_the_other() -> None:
-    method = GaussianSplatting()
+    method = GaussianSplatting(degree_every=0.1)
     degrees = [method._degree(Progress(0, f)) for f in (0.0, 0.15, 0.25, 0.9)]
     assert degrees == [0, 1, 2, 3]
     assert method.schedule(Progress(0, 1.0))[0] == pytest.approx(0.01)

@@ -1,10 +1,13 @@
 """The errors that radiance fields minimise."""
 
+import math
+
+import pytest
 import torch
 
 from unrender.evaluation.images import ssim
 from unrender.rendering.renderer import Rendering
-from unrender.training.pixels import dissimilarity, pixel_errors
+from unrender.training.pixels import dissimilarity, entropy, own_colors, pixel_errors
 
 
 def test_over_a_background_it_is_the_squared_error() -> None:
@@ -31,3 +34,21 @@ def test_dissimilarity_is_what_ssim_lacks() -> None:
     torch.testing.assert_close(1 - dissimilarity(a, b), ssim(a, b), rtol=1e-4, atol=1e-5)
     assert float(dissimilarity(a, a).abs()) < 1e-6
     assert float(dissimilarity(a[:8], b[:8])) == 0
+
+
+def test_entropy_is_largest_where_nothing_is_known() -> None:
+    opacity = torch.tensor([0.0, 0.2, 0.5, 0.8, 1.0])
+    found = entropy(opacity)
+    assert float(found[2]) == pytest.approx(math.log(2))
+    torch.testing.assert_close(found, found.flip(0))
+    assert bool((found.diff()[:2] > 0).all())
+    assert float(found[0]) < 1e-4
+
+
+def test_colors_without_background_undo_the_premultiplication() -> None:
+    generator = torch.Generator().manual_seed(0)
+    color = torch.rand(20, 3, generator=generator)
+    alpha = 0.01 + 0.99 * torch.rand(20, 1, generator=generator)
+    rgba = torch.cat([color * alpha, alpha], dim=1)
+    torch.testing.assert_close(own_colors(rgba), color)
+    assert bool((own_colors(torch.zeros(2, 4)) == 0).all())

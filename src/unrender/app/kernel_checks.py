@@ -17,6 +17,7 @@ from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.gaussian_projection import project_gaussians
 from unrender.kernels.grid_sample import grid_sample, total_variation
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
+from unrender.kernels.lazy_adam import lazy_adam
 from unrender.kernels.march import MarchGrid, march
 from unrender.kernels.mesh_distance import nearest_face, winding_number
 from unrender.kernels.mlp import mlp
@@ -182,6 +183,14 @@ def _winding_number(device: torch.device, backend: Backend) -> Tensor:
     return winding_number(*_points_and_mesh(device), backend=backend) > 0.5
 
 
+def _lazy_adam(device: torch.device, backend: Backend) -> Tensor:
+    table, square = _random(POINTS, 4).to(device), _random(POINTS, 4, seed=1).to(device)
+    gradient = (_random(POINTS, 4, seed=2) - 0.5).relu().to(device)
+    moments = torch.zeros_like(table), square
+    lazy_adam(table, gradient, *moments, 0.1, (0.9, 0.99), 3, 1e-8, backend=backend)
+    return table
+
+
 def _mlp(device: torch.device, backend: Backend) -> Tensor:
     weights = [(_random(16, 8) - 0.5).to(device), (_random(4, 16) - 0.5).to(device)]
     return mlp(_random(POINTS, 8).to(device), weights, backend=backend)
@@ -281,6 +290,7 @@ CHECKS: dict[str, Check] = {
     "grid_sample": _grid_sample,
     "grid_sample.total_variation": _total_variation,
     "hash_grid": _hash_grid,
+    "lazy_adam": _lazy_adam,
     "march": _march,
     "mesh_distance.nearest_face": _nearest_face,
     "mesh_distance.winding_number": _winding_number,

@@ -1,12 +1,12 @@
 """A multiresolution hash grid followed by a small network (Müller et al., SIGGRAPH 2022)."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unrender.fields.mlps import network_weights
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import Backend
@@ -46,28 +46,16 @@ class HashField(HashTable):
         outputs: int,
         generator: torch.Generator,
         inputs: int = 0,
+        glorot: bool = False,
         last: float = 1.0,
     ):
-        """`inputs` are given to the network besides the features; `last`: see `he_weights`."""
+        """`inputs` are given to the network besides the features; the rest: see
+        `network_weights`.
+        """
         super().__init__(layout, generator)
         sizes = [inputs + self.encoded, *hidden, outputs]
-        self.network = he_weights(sizes, generator, last)
+        self.network = network_weights(sizes, generator, glorot, last)
 
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
         """The network's outputs at points of the unit cube; without further inputs."""
         return mlp(self.encode(points), list(self.network))
-
-
-def he_weights(
-    sizes: Sequence[int], generator: torch.Generator, last: float = 1.0
-) -> nn.ParameterList:
-    """He-initialized weights for `kernels/mlp`, those of the last layer multiplied by `last`.
-
-    He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 10: variance 2 / inputs. With a
-    small last layer, sigmoids begin near 1/2 and densities near a constant.
-    """
-    weights = [
-        torch.randn(b, a, generator=generator) * (2 / a) ** 0.5 for a, b in pairwise(sizes)
-    ]
-    weights[-1] *= last
-    return nn.ParameterList(nn.Parameter(weight) for weight in weights)

@@ -1,12 +1,12 @@
 """Networks of fields: ReLU and sine networks, and small ones that run as one kernel."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unrender.fields.hash_field import he_weights
 from unrender.fields.networks import LinearLayer, Trunk
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import Backend
@@ -68,13 +68,34 @@ class SineNetwork(nn.Module):
         return last(x)
 
 
+def network_weights(
+    sizes: Sequence[int], generator: torch.Generator, glorot: bool = False, last: float = 1.0
+) -> nn.ParameterList:
+    """Weights [outputs, inputs] of a bias-free network's layers, for `kernels/mlp`.
+
+    They are normal with variance 2 / inputs (He et al., "Delving Deep into Rectifiers", 2015),
+    or uniform with variance 2 / (inputs + outputs) (Glorot and Bengio, 2010). Those of the last
+    layer are multiplied by `last`: with a small one, sigmoids begin near 1/2 and densities near
+    a constant.
+    """
+
+    def layer(inputs: int, outputs: int) -> Tensor:
+        if glorot:
+            return LinearLayer(inputs, outputs, generator).weight.detach()
+        return torch.randn(outputs, inputs, generator=generator) * (2 / inputs) ** 0.5
+
+    weights = [layer(a, b) for a, b in pairwise(sizes)]
+    weights[-1] *= last
+    return nn.ParameterList(nn.Parameter(weight) for weight in weights)
+
+
 class SmallNetwork(nn.Module):
     """A bias-free ReLU network that runs as one kernel (`kernels/mlp`); He initialization."""
 
     def __init__(self, sizes: list[int], generator: torch.Generator, backend: Backend):
         super().__init__()
         self.backend: Backend = backend
-        self.weights = he_weights(sizes, generator)
+        self.weights = network_weights(sizes, generator)
 
     def forward(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points outputs"]:
         return mlp(x, list(self.weights), backend=self.backend)

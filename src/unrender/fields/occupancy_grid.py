@@ -17,23 +17,30 @@ from unrender.kernels.occupancy import occupied_cells, update_density
 Density = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 """Density per unit length at world points."""
 
-DECAY = 0.8
-"""Factor on a cell's old density estimate at each update."""
 THRESHOLD = 0.01
 """Optical depth of one step above which a cell counts as occupied."""
 CHUNK_SIZE = 1 << 17
 """Number of points whose density is queried at once."""
+DECAY, QUERIES = 0.8, 1 << 17
+"""Defaults of the grid; Instant NGP has a decay of 0.95, and queries half as many points as
+there are cells."""
 
 
 class OccupancyGrid(nn.Module):
-    """The cube [−half_width, half_width]³ as a grid of cells, all occupied at first."""
+    """The cube [−half_width, half_width]³ as a grid of cells, all occupied at first.
+
+    `decay` is the factor on a cell's old density estimate at each update, and `queries` the
+    number of cells that an update queries, unless it updates all of them.
+    """
 
     occupied: Tensor
     density: Tensor
 
-    def __init__(self, half_width: float, cells: int):
+    def __init__(
+        self, half_width: float, cells: int, decay: float = DECAY, queries: int = QUERIES
+    ):
         super().__init__()
-        self.half_width = half_width
+        self.half_width, self.decay, self.queries = half_width, decay, queries
         self.register_buffer("occupied", torch.ones(cells, cells, cells, dtype=torch.bool))
         self.register_buffer("density", torch.zeros(cells, cells, cells))
         self._grid: MarchGrid | None = None
@@ -59,7 +66,7 @@ class OccupancyGrid(nn.Module):
     def update(
         self, density: Density, step: float, generator: torch.Generator, everywhere: bool
     ) -> None:
-        """Update the density of every cell, or of CHUNK_SIZE cells: half random, half occupied.
+        """Update the density of every cell, or of `queries` cells: half random, half occupied.
 
         `step` is the length of the bins that rays are divided into, in scene units.
         """
@@ -70,14 +77,14 @@ class OccupancyGrid(nn.Module):
         for index in chosen:
             for part in index.to(self.density.device).split(CHUNK_SIZE):
                 values = density(self._points(part, generator))
-                update_density(self.density, part, values, DECAY)
+                update_density(self.density, part, values, self.decay)
         self.occupied.copy_(occupied_cells(self.density, step, THRESHOLD))
         self._grid = None
 
     def _sample_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
         """One random cell from each group of consecutive cells."""
         count = self.density.numel()
-        group = max(1, 2 * count // CHUNK_SIZE)
+        group = max(1, 2 * count // self.queries)
         first = torch.arange(0, count, group)
         offset = torch.randint(group, (len(first),), generator=generator)
         return (first + offset).clamp_max_(count - 1)
@@ -85,7 +92,7 @@ class OccupancyGrid(nn.Module):
     def _sample_occupied_cells(self, generator: torch.Generator) -> Int[Tensor, "chosen"]:
         """One random cell from each group of consecutive occupied cells."""
         occupied = self.occupied.view(-1).nonzero()[:, 0].cpu()
-        group = 1 + 2 * len(occupied) // CHUNK_SIZE
+        group = 1 + 2 * len(occupied) // self.queries
         first = torch.arange(0, len(occupied), group)
         offset = torch.randint(group, (len(first),), generator=generator)
         return occupied[(first + offset).clamp_max_(len(occupied) - 1)]

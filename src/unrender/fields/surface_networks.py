@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
 
 from unrender.fields.encodings import positional_encoding
-from unrender.fields.hash_field import HashField, he_weights
+from unrender.fields.hash_field import HashField
+from unrender.fields.mlps import network_weights
 from unrender.geometry.contraction import contract
 from unrender.kernels.hash_grid import HashGridLayout
 from unrender.kernels.mlp import mlp
@@ -223,7 +224,7 @@ class ColorNetwork(nn.Module):
     def __init__(self, features: int, width: int, layers: int, generator: torch.Generator):
         super().__init__()
         sizes = [NUM_HARMONICS + 6 + features, *[width] * layers, 3]
-        self.network = he_weights(sizes, generator, LAST)
+        self.network = network_weights(sizes, generator, last=LAST)
 
     def forward(
         self,
@@ -284,7 +285,7 @@ class BackgroundField(nn.Module):
     def __init__(self, layout: HashGridLayout, width: int, generator: torch.Generator):
         super().__init__()
         self.field = HashField(layout, [width], 16, generator, last=LAST)
-        self.color = he_weights([NUM_HARMONICS + 16, width, 3], generator, LAST)
+        self.color = network_weights([NUM_HARMONICS + 16, width, 3], generator, last=LAST)
 
     def forward(
         self, points: Float[Tensor, "rays bins 3"], directions: Float[Tensor, "rays 3"]

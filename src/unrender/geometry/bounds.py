@@ -43,6 +43,16 @@ def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     return center, float((distance * sine).median())
 
 
+def camera_extent(cameras: Cameras) -> float:
+    """1.1 times the largest distance of a camera from the mean of all cameras' centers.
+
+    The unit of the means' learning rate in Kerbl et al., "3D Gaussian Splatting" (2023). It is
+    0 for a single camera.
+    """
+    centers = cameras.centers.detach()
+    return 1.1 * float((centers - centers.mean(0)).norm(dim=1).max())
+
+
 def camera_statistics(cameras: Cameras) -> tuple[tuple[float, float], tuple[float, float]]:
     """The cameras' ranges of distance from the origin and of elevation (radians) above z = 0.
 

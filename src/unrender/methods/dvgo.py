@@ -4,13 +4,15 @@ Sun, Sun, Chen, "Direct Voxel Grid Optimization: Super-fast Convergence for Radi
 Reconstruction", CVPR 2022, https://arxiv.org/abs/2111.11215.
 
 Densities are interpolated before activation (sec. 4). A coarse grid locates the scene (sec.
-5.1); a fine one stores densities and features, decoded to colors by a network (sec. 5.2).
+5.1); a fine one, in the box around it, stores densities and features, decoded to colors by a
+network (sec. 5.2). The preset `dvgo` is that of the paper and its authors' code, with schedules
+as fractions of 5,000 + 20,000 steps. What differs: voxels near the cameras are not masked, as
+there is no near plane; rays are drawn from all pixels; and the network has no biases.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -19,15 +21,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from unrender.data.views import Views
-from unrender.fields.ball import Ball
+from unrender.fields import sparse_voxels
+from unrender.fields.ball import Box
 from unrender.fields.encodings import positional_encoding
+from unrender.fields.mlps import network_weights
 from unrender.fields.occupancy_grid import OccupancyGrid
-from unrender.fields.sparse_voxels import (
-    index_occupied,
-    pruned_index,
-    resample_rows,
-    vertex_positions,
-)
+from unrender.fields.pruning import keeps_most
 from unrender.geometry.bounds import view_counts
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.kernels.composite import composite
@@ -35,30 +34,34 @@ from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.march import march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.sparse_grid import sparse_sample
+from unrender.optimizers.adam import grid_adam
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
-from unrender.rendering.volume.compositing import packed_weights
+from unrender.rendering.volume.skipping import drop_light_bins
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.parameters import replace_parameter
-from unrender.training.pixels import pixel_errors
+from unrender.training.pixels import entropy, own_colors, pixel_errors
 
-DARK = 8.0
-"""Optical depth at which a ray ends."""
+DARK = 9.2
+"""Optical depth, as estimated by the occupancy grid, at which a ray ends: e^−9.2 is 1e-4."""
 NOTHING = -15.0
 """Raw density (before activation) where the grid has no vertex."""
-OCCUPANCY_CELLS = 96
-RAYS_AT_ONCE = 1 << 12
+OCCUPANCY_CELLS, RAYS_AT_ONCE = 96, 1 << 12
 COARSE_ALPHA, FINE_ALPHA = 1e-6, 1e-2
 """Opacity of a voxel of zeros (sec. 5.1 and 5.2)."""
+COARSE_SKIP_WEIGHT = 1e-7
+"""Rendering weight below which samples of the coarse grid are skipped."""
+BOX_MARGIN = 1.05
+"""Size of the fine grid's box, relative to that of the coarse geometry."""
 
 
 class DVGOModel(nn.Module):
-    """A cube around the bounding sphere that the cameras look at; lengths are in its radii."""
+    """Voxels in a box: a cube around what the cameras look at, then the scene's part of it."""
 
     index: Tensor
     scale: Tensor
-    coarse: Tensor
+    stage: Tensor
 
     def __init__(
         self, options: "DVGO", index: Int32[Tensor, "x y z"], channels: int,
@@ -67,25 +70,17 @@ class DVGOModel(nn.Module):
         super().__init__()
         self.options = options
         rows = int(index.max()) + 1
-        self.ball = Ball()
+        self.ball = Box()
         self.register_buffer("index", index)
-        self.density = nn.Parameter(torch.zeros(rows, 1))
+        self.raw_density = nn.Parameter(torch.zeros(rows, 1))
         self.features = nn.Parameter(torch.zeros(rows, channels))
         # Fraction of views in which a vertex is visible: scales its learning rate.
         self.register_buffer("scale", torch.ones(rows, 1))
-        self.register_buffer("coarse", torch.tensor(True))
-        sizes = [
-            options.features
-            + 3
-            + 3
-            + 6 * (options.frequencies + options.direction_frequencies),
-            *[options.width] * options.layers,
-            3,
-        ]
-        self.network = nn.ParameterList(
-            nn.Parameter(torch.randn(b, a, generator=generator) * (2 / a) ** 0.5)
-            for a, b in pairwise(sizes)
-        )
+        # 0 for the coarse grid, 1 for the first fine one, and so on.
+        self.register_buffer("stage", torch.tensor(0))
+        octaves = options.frequencies + options.direction_frequencies
+        inputs, hidden = options.features + 6 + 6 * octaves, [options.width] * options.layers
+        self.network = network_weights([inputs, *hidden, 3], generator)
         with torch.no_grad():
             self.network[-1] *= 0.1
         self.occupancy = OccupancyGrid(1.0, OCCUPANCY_CELLS)
@@ -93,23 +88,31 @@ class DVGOModel(nn.Module):
     @property
     def voxel(self) -> float:
         """Side of a voxel."""
-        return 2 / (len(self.index) - 1)
+        return 2 / (max(self.index.shape) - 1)
 
     def activated(self, raw: Float[Tensor, "points 1"]) -> Float[Tensor, "points"]:
         """Density per radius: zeros make a voxel of the stage's opacity (eq. 5 and 9)."""
-        alpha = COARSE_ALPHA if self.coarse else FINE_ALPHA
+        alpha = FINE_ALPHA if self.stage else COARSE_ALPHA
         # softplus(shift) = −log(1 − alpha)
         shift = math.log(math.expm1(-math.log1p(-alpha)))
         return softplus(raw[:, 0] + NOTHING + shift) / self.voxel
 
-    def density_at(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """Density per radius of the bounding sphere, at points of its frame."""
-        return self.activated(sparse_sample(self.rows, self.index, (points + 1) / 2))
+    def density(self, unit: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Density per radius of the ball, at points of the box's unit cube."""
+        return self.activated(sparse_sample(self.rows, self.index, unit))
+
+    def update_occupancy(self, seed: int, everywhere: bool) -> None:
+        def density(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+            return self.density(self.ball.to_box(points))
+
+        generator = torch.Generator().manual_seed(seed)
+        step = self.options.step_size * self.voxel
+        self.occupancy.update(density, step, generator, everywhere)
 
     @property
     def rows(self) -> Float[Tensor, "rows 1"]:
         """What is interpolated: raw densities relative to that of empty space."""
-        rows = self.density * self.scale - NOTHING
+        rows = self.raw_density * self.scale - NOTHING
         return torch.cat([torch.zeros_like(rows[:1]), rows[1:]])
 
     def render_rays(
@@ -120,11 +123,15 @@ class DVGOModel(nn.Module):
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(options.step_size * self.voxel)
         bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
-        middles = (bins.starts + bins.ends) / 2
-        unit = along_rays((origins + 1) / 2, directions / 2, middles, bins.offsets)
-        density = self.activated(sparse_sample(self.rows, self.index, unit))
+        start, towards = self.ball.to_box(origins), directions / (2 * self.ball.half_sides)
+        with torch.no_grad():
+            unit = along_rays(start, towards, bins.middles, bins.offsets)
+            least = options.prune_threshold if self.stage else COARSE_SKIP_WEIGHT
+            bins = drop_light_bins(bins, self.density(unit), least)
+        unit = along_rays(start, towards, bins.middles, bins.offsets)
+        density = self.density(unit)
         features = sparse_sample(self.features, self.index, unit)
-        if self.coarse:
+        if not self.stage:
             color = features.sigmoid()
         else:
             places = positional_encoding(2 * unit - 1, options.frequencies)
@@ -133,13 +140,11 @@ class DVGOModel(nn.Module):
             inputs = torch.cat([features, unit, places], dim=1)
             color = mlp(inputs, list(self.network), "sigmoid", ray_inputs=head)
         out = composite(density, color, bins.starts, bins.ends, bins.offsets)
-        depth = self.ball.radius * out.distance / out.opacity.clamp_min(1e-6)
+        depth = self.ball.radius * out.mean_distance
         off = out.opacity.new_zeros(())
         if truth is not None:
-            lengths = bins.ends - bins.starts
-            weights = packed_weights(density.detach(), lengths, bins.offsets)
-            errors = (color - expand(truth, bins.offsets)).square().mean(1)
-            off = (weights * errors).sum() / len(truth)
+            errors = (color - expand(truth, bins.offsets)).square().sum(1)
+            off = (out.weights.detach() * errors).sum() / len(truth)
         return Rendering(out.color, out.opacity, depth), off
 
 
@@ -151,13 +156,13 @@ class DVGO(Method[DVGOModel, Views]):
     coarse_vertices: int = 100
     """Vertices along each axis of the coarse grid."""
     finest: int = 160
-    """Final number of vertices along each axis of the fine grid."""
-    refinements: int = 2
+    """Cube root of the final number of vertices in the fine grid's box."""
+    refinements: int = 4
     """Times that the fine grid is refined, each time to twice as many vertices."""
-    coarse_share: float = 0.1
+    coarse_share: float = 0.2
     """Fraction of training for the coarse grid."""
-    refine_until: float = 0.4
-    """Fraction of training after which the grid has its final resolution."""
+    refine_until: float = 0.36
+    """Fraction of training after which the fine grid has its final resolution."""
     features: int = 12
     """Features per vertex of the fine grid, besides its density."""
     width: int = 128
@@ -168,8 +173,11 @@ class DVGO(Method[DVGOModel, Views]):
     """Octaves of the positional encoding of positions."""
     direction_frequencies: int = 4
     """Octaves of the positional encoding of directions."""
-    prune_threshold: float = 1e-3
-    """Opacity of a voxel below which a vertex is pruned, unless a neighbor is above it."""
+    box_threshold: float = 1e-3
+    """Opacity of a voxel of the coarse grid above which it belongs to the scene."""
+    prune_threshold: float = 1e-4
+    """Opacity of a voxel below which a vertex of the fine grid is pruned, unless a neighbor is
+    above it, and rendering weight below which samples are skipped."""
     step_size: float = 0.5
     """Length of the bins along a ray, in voxels."""
     rays: int = 8192
@@ -178,20 +186,23 @@ class DVGO(Method[DVGOModel, Views]):
     """Learning rate of densities and features."""
     network_learning_rate: float = 1e-3
     """Learning rate of the network."""
+    lazy: bool = True
+    """Whether vertices without gradient stay as they are in a step, with their averages."""
+    epsilon: float = 1e-8
+    """Adam's ε: with a smaller one, the almost empty coarse grid learns in fewer steps."""
     learning_rate_decay: float = 0.1
-    """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
+    """Factor on the learning rates in the time of the fine grid, anew from each refinement."""
     sample_weight: float = 0.1
-    """Weight of the per-point color loss; a tenth of it in the fine stage."""
-    entropy_weight: float = 1e-3
-    """Weight of the entropy of opacities, which pushes them to 0 or 1."""
+    """Weight of the per-point color loss; a tenth of it for the fine grid."""
+    entropy_weight: float = 1e-2
+    """Weight of the entropy of opacities; a tenth of it for the fine grid."""
 
     def build(self, data: Views, generator: torch.Generator) -> DVGOModel:
-        shape = (self.coarse_vertices,) * 3
-        index = index_occupied(torch.ones(shape, dtype=torch.bool))
+        index = sparse_voxels.full_index([self.coarse_vertices] * 3)
         model = DVGOModel(self, index, 3, generator)
         model.ball.fit_to_cameras(data.cameras, data.ball)
-        places = model.ball.center + model.ball.radius * (2 * vertex_positions(index) - 1)
-        seen = view_counts(places, data.cameras)
+        places = 2 * sparse_voxels.vertex_positions(index) - 1
+        seen = view_counts(model.ball.center + model.ball.radius * places, data.cameras)
         model.scale[1:, 0] = seen / seen.max()
         return model
 
@@ -203,88 +214,79 @@ class DVGO(Method[DVGOModel, Views]):
 
     def optimizer(self, model: DVGOModel) -> torch.optim.Optimizer:
         groups = [
-            {"params": [model.density, model.features], "lr": self.grid_learning_rate},
+            {"params": [model.raw_density, model.features], "lr": self.grid_learning_rate},
             {"params": list(model.network), "lr": self.network_learning_rate},
         ]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return grid_adam(groups, (0.9, 0.99), self.epsilon, self.lazy)
 
     def schedule(self, progress: Progress) -> float:
-        return self.learning_rate_decay**progress.fraction
+        _, since = self._stage(progress.fraction)
+        return self.learning_rate_decay ** (since / (1 - self.coarse_share))
 
     def losses(
-        self,
-        model: DVGOModel,
-        data: Views,
-        progress: Progress,
-        generator: torch.Generator,
+        self, model: DVGOModel, data: Views, progress: Progress, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         batch = data.sample_pixels(self.rays, generator)
         jitter = torch.rand(self.rays, generator=generator).to(batch.rgba.device)
-        # For images with alpha, the object's own colors without any background.
-        opacity = batch.rgba[:, 3:].clamp_min(1e-3)
-        truth = (batch.rgba[:, :3] / opacity).clamp_max(1)
-        rendering, off = model.render_rays(batch.rays, jitter, truth)
+        rendering, off = model.render_rays(batch.rays, jitter, own_colors(batch.rgba))
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
-        share = rendering.opacity.clamp(1e-6, 1 - 1e-6)
-        entropy = -(share * share.log() + (1 - share) * (1 - share).log()).mean()
-        weight = self.sample_weight * (1.0 if model.coarse else 0.1)
+        weight = 0.1 if model.stage else 1.0
         return {
             "color": error,
-            "samples": weight * off,
-            "entropy": self.entropy_weight * entropy,
+            "samples": weight * self.sample_weight * off,
+            "entropy": weight * self.entropy_weight * entropy(rendering.opacity).mean(),
             "metric/psnr": -10 * error.detach().log10(),
         }
 
     def after_step(
         self, model: DVGOModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        size, looks = self._vertices(progress.fraction), progress.step % 16 == 15
-        finer = size != len(model.index) and (looks or not model.coarse)
-        if finer:
-            finer = self._refine(model, optimizer, size)
+        stage, looks = self._stage(progress.fraction)[0], progress.step % 16 == 15
+        due = stage != int(model.stage) and (looks or bool(model.stage))
+        finer = due and self._refine(model, optimizer, stage)
         # The coarse grid starts almost empty, and must not be mistaken for empty space.
-        if finer or (looks and not model.coarse):
-            generator = torch.Generator().manual_seed(progress.step)
-            step = self.step_size * model.voxel
-            model.occupancy.update(model.density_at, step, generator, everywhere=finer)
+        if finer or (looks and model.stage):
+            model.update_occupancy(progress.step, everywhere=finer)
 
-    def _vertices(self, fraction: float) -> int:
-        """Vertices along each axis, at this fraction of training."""
-        if fraction < self.coarse_share:
-            return self.coarse_vertices
-        done = (fraction - self.coarse_share) / (self.refine_until - self.coarse_share)
-        stage = min(self.refinements, int(self.refinements * done))
-        return round(self.finest * 2 ** ((stage - self.refinements) / 3))
+    def _stage(self, fraction: float) -> tuple[int, float]:
+        """Number of the grid, 0 for the coarse one, and fraction of training since then."""
+        between = (self.refine_until - self.coarse_share) / max(1, self.refinements)
+        starts = [0.0, *(self.coarse_share + between * k for k in range(self.refinements + 1))]
+        stage = sum(fraction >= start for start in starts) - 1
+        return stage, fraction - starts[stage]
 
     @torch.no_grad()
-    def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, size: int) -> bool:
-        """Resample the occupied region to `size` vertices along each axis, once it is known."""
-        full = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
-        points = 2 * vertex_positions(full.to(model.index.device)) - 1
-        depth = (model.density_at(points) * 2 / (size - 1)).view(size, size, size)
-        index = pruned_index(model.index, depth, self.prune_threshold, COARSE_ALPHA)
-        if index is None:
-            # The scene has not emerged yet: the grid stays as it is until it has.
-            return False
-        density = resample_rows(model.rows, model.index, index) + NOTHING
-        if model.coarse:
-            # The same densities under the fine stage's activation and voxel size.
-            wanted = model.activated(density - NOTHING) * 2 / (size - 1)
-            shift = math.log(math.expm1(-math.log1p(-FINE_ALPHA)))
-            density = (wanted.clamp(1e-6, 20).expm1().log() - shift)[:, None]
-            features = density.new_zeros(len(density), self.features)
-        else:
-            features = resample_rows(model.features, model.index, index)
-        model.density = replace_parameter(optimizer, model.density, density)
-        model.features = replace_parameter(optimizer, model.features, features)
-        model.index, model.scale = index, torch.ones_like(density)
-        model.coarse.fill_(False)
+    def _refine(self, model: DVGOModel, optimizer: torch.optim.Optimizer, stage: int) -> bool:
+        """Resample the geometry to the grid of a stage, once there is any."""
+        raw = model.rows[model.index.flatten().long()]
+        depth = (model.activated(raw) * model.voxel).view(model.index.shape)
+        threshold = self.prune_threshold if model.stage else self.box_threshold
+        there = -torch.expm1(-depth) > threshold
+        kept = sparse_voxels.dilate(there).flatten()
+        if not keeps_most((depth - COARSE_ALPHA).relu().flatten(), kept):
+            if not model.stage:
+                return False  # The scene has not emerged yet.
+            there = model.index > 0
+        box = None if model.stage else sparse_voxels.bounding_box(there, BOX_MARGIN)
+        if box is not None:
+            model.ball.shrink(*box)
+            model.occupancy.density.zero_()  # Its cells are elsewhere now.
+        vertices = self.finest * 2 ** ((stage - 1 - self.refinements) / 3)
+        index = sparse_voxels.refine_index(there, model.ball.grid_sizes(vertices), box)
+        new = raw.new_zeros(int(index.max()) + 1, 1 + self.features)
+        if box is None:
+            old = torch.cat([model.rows, model.features], dim=1)
+            new = sparse_voxels.resample_rows(old, model.index, index)
+            new[:, 0] += NOTHING
+        for name, values in (("raw_density", new[:, :1]), ("features", new[:, 1:])):
+            setattr(model, name, replace_parameter(optimizer, getattr(model, name), values))
+        model.index, model.scale = index, torch.ones_like(model.raw_density)
+        model.stage.fill_(stage)
         return True
 
     def finish(self, model: DVGOModel, data: Views) -> None:
         """Update the whole occupancy grid, so that rendering skips all empty space."""
-        generator = torch.Generator().manual_seed(0)
-        model.occupancy.update(model.density_at, self.step_size * model.voxel, generator, True)
+        model.update_occupancy(0, everywhere=True)
 
     def smaller(self) -> "Method[DVGOModel, Views] | None":
         return halve(self, "rays")
@@ -293,7 +295,6 @@ class DVGO(Method[DVGOModel, Views]):
         """Render whole images; differentiable in camera poses that require gradients."""
 
         def tile(rays: Rays) -> Rendering:
-            jitter = torch.full_like(rays.pixel_radius, 0.5)
-            return model.render_rays(rays, jitter, None)[0]
+            return model.render_rays(rays, torch.full_like(rays.pixel_radius, 0.5), None)[0]
 
         return render_in_tiles(cameras, RAYS_AT_ONCE, tile, own_threads=True)

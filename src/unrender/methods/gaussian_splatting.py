@@ -7,11 +7,13 @@ for densification: nearly transparent Gaussians are relocated to opaque ones, wh
 opacity with them, and noise is added to all means; and with the antialiasing of Yu et al.,
 "Mip-Splatting", CVPR 2024, https://arxiv.org/abs/2311.16493.
 
-Each step renders one image: Gaussians are projected (kernels/gaussian_projection), splatted
-(kernels/splat), and updated by the gradient of the loss.
+Each step renders one image, by kernels/gaussian_projection and kernels/splat. The preset
+`gaussian-splatting` has the rates of the MCMC authors' code, and its schedules as
+fractions of 30,000 steps. What differs: random points are gray and fill the bounding sphere,
+not a cube; scales are penalized in its radii; the number of Gaussians grows exponentially until
+a fraction of training, not by 5% at a time; and they are sorted by distance, not by depth.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -25,6 +27,7 @@ from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.gaussians import compute_relocation, neighbor_distance
 from unrender.fields.pruning import keeps_most
+from unrender.geometry.bounds import camera_extent
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.kernels.gaussian_projection import project_gaussians
@@ -35,22 +38,23 @@ from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress
 from unrender.training.pixels import dissimilarity
 
-FIRST_OPACITY = 0.1
 LEAST_OPACITY = 0.005
 """Opacity below which a Gaussian is dead and is relocated (MCMC, sec. 4.3)."""
 FEWEST_POINTS = 100
 """Fewest points of a reconstruction that are used as initialization."""
 CONSTANT = 0.28209479177387814
 """The spherical harmonic of degree 0."""
+MAX_STIRRED_OPACITY = 0.1
+"""Opacity above which means get no noise: its factor in eq. 10 is below 1e-4 there."""
 STIRRED = 5e5
-"""Scale of the noise on the means, relative to their learning rate and covariance (MCMC, eq.
-10)."""
+"""Scale of the noise on the means, relative to rate and covariance (MCMC, eq. 10)."""
 
 
 class GaussianSplattingModel(nn.Module):
     """Buffers for `max_gaussians` Gaussians, the first `alive` in use (fields/gaussians.py)."""
 
     alive: Tensor
+    extent: Tensor
 
     def __init__(self, most: int, degree: int):
         super().__init__()
@@ -62,34 +66,23 @@ class GaussianSplattingModel(nn.Module):
         self.colors = nn.Parameter(torch.zeros(most, 3))
         self.harmonics = nn.Parameter(torch.zeros(most, (degree + 1) ** 2 - 1, 3))
         self.register_buffer("alive", torch.zeros((), dtype=torch.long))
+        self.register_buffer("extent", torch.ones(()))
 
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
         """Render one camera, with spherical harmonics up to `sh_degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
-        seen = project_gaussians(
-            means,
-            self.log_scales[:n],
-            self.quaternions[:n],
-            pose,
-            cameras.intrinsics[index],
-            cameras.width,
-            cameras.height,
-        )
+        shapes = self.log_scales[:n], self.quaternions[:n]
+        size = cameras.width, cameras.height
+        seen = project_gaussians(means, *shapes, pose, cameras.intrinsics[index], *size)
         color = 0.5 + CONSTANT * self.colors[:n]
         if degree:
             towards = normalize(means - pose[:, 3], dim=1)
             color = color + harmonic_colors(towards, self.harmonics[:n], degree)
         opacity = self.opacity_logits[:n].sigmoid() * seen.compensations
-        out = splat(
-            seen.means2d,
-            seen.conics,
-            color.clamp_min(0),
-            torch.where(seen.visible, opacity, 0.0),
-            seen.distances,
-            cameras.width,
-            cameras.height,
-        )
+        opacity = torch.where(seen.visible, opacity, 0.0)
+        splats = seen.means2d, seen.conics, color.clamp_min(0), opacity, seen.distances
+        out = splat(*splats, *size)
         return Rendering(out.color, out.opacity, out.depth / out.opacity.clamp_min(1e-6))
 
 
@@ -100,16 +93,26 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
     initial_gaussians: int = 100_000
-    """Initial number of Gaussians, at random positions in the bounding sphere; where the
-    dataset has points of a reconstruction, these are the initialization."""
+    """Initial number of Gaussians at random positions, for data without points."""
     max_gaussians: int = 1_000_000
     """Maximum number of Gaussians."""
-    grow_until: float = 0.5
-    """Fraction of training after which their number no longer grows."""
+    grow_until: float = 0.17
+    """Fraction of training after which their number no longer grows: 5% more every 100 steps
+    from step 500 are ten times as many after 5,200 of 30,000 steps."""
     sh_degree: int = 3
     """Degree of the spherical harmonics of view-dependent color."""
+    degree_every: float = 1 / 30
+    """Fraction of training after which the harmonics get one more degree."""
+    initial_opacity: float = 0.5
+    """Initial opacity of the Gaussians; 0.1 without MCMC."""
+    initial_scale: float = 0.1
+    """Initial scale, relative to the distance to the nearest neighbors; 1 without MCMC."""
     relocate_every: int = 100
     """Steps between relocations of dead Gaussians and additions of new ones."""
+    relocate_from: float = 500 / 30_000
+    """Fraction of training before which there are none."""
+    relocate_until: float = 25_000 / 30_000
+    """Fraction of training after which there are none."""
     similarity: float = 0.2
     """Weight λ of 1 − SSIM; the L1 loss has weight 1 − λ."""
     opacity_weight: float = 0.01
@@ -117,12 +120,13 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     scale_weight: float = 0.01
     """Weight of the mean scale, in radii of the bounding sphere."""
     mean_learning_rate: float = 1.6e-4
-    """Initial learning rate of the means, in radii of the bounding sphere."""
+    """Initial learning rate of the means, relative to a length."""
+    by_extent: bool = True
+    """Whether that length is the cameras' extent, or the bounding sphere's radius."""
     mean_learning_rate_decay: float = 0.01
     """Final learning rate of the means, as a fraction of the initial one."""
     learning_rate_decay: float = 1.0
-    """Final value of the other learning rates, as a fraction of the initial ones; 1 in the
-    paper."""
+    """Final value of the other learning rates, as a fraction of the initial ones."""
     scale_learning_rate: float = 5e-3
     """Learning rate of the logarithms of the scales."""
     rotation_learning_rate: float = 1e-3
@@ -135,15 +139,16 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     def build(self, data: Views, generator: torch.Generator) -> GaussianSplattingModel:
         model = GaussianSplattingModel(self.max_gaussians, self.sh_degree)
         model.ball.fit_to_cameras(data.cameras, data.ball)
+        model.extent.fill_(self.by_extent * camera_extent(data.cameras) or model.ball.radius)
         places, colors = self._places(model.ball, data, generator)
         n = len(places)
         with torch.no_grad():
             model.means[:n] = places
             model.colors[:n] = (colors - 0.5) / CONSTANT
-            distance = neighbor_distance(places).clamp_min(1e-6)
+            distance = self.initial_scale * neighbor_distance(places).clamp_min(1e-6)
             model.log_scales[:n] = distance.log()[:, None]
             model.quaternions[:, 0] = 1
-            model.opacity_logits[:n] = math.log(FIRST_OPACITY / (1 - FIRST_OPACITY))
+            model.opacity_logits[:n] = torch.logit(torch.tensor(self.initial_opacity))
         model.alive.fill_(n)
         return model
 
@@ -151,26 +156,23 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         self, ball: Ball, data: Views, generator: torch.Generator
     ) -> tuple[Float[Tensor, "first 3"], Float[Tensor, "first 3"]]:
         """Points and colors of the reconstruction, or gray points at random in the sphere."""
-        most = min(self.initial_gaussians, self.max_gaussians)
         if data.points is not None and len(data.points) >= FEWEST_POINTS:
             count = min(self.max_gaussians, len(data.points))
             chosen = torch.randperm(len(data.points), generator=generator)[:count]
             points, colors = data.points[chosen], data.point_colors
             return points, torch.full_like(points, 0.5) if colors is None else colors[chosen]
-        normal = torch.randn(most, 3, generator=generator)
-        reach = torch.rand(most, 1, generator=generator) ** (1 / 3)
-        places = ball.center + ball.radius * reach * normalize(normal, dim=1)
+        places = ball.sample(min(self.initial_gaussians, self.max_gaussians), generator)
         return places, torch.full_like(places, 0.5)
 
     def restore(self, tensors: Mapping[str, Tensor]) -> GaussianSplattingModel:
         model = GaussianSplattingModel(len(tensors["means"]), self.sh_degree)
-        model.load_state_dict(dict(tensors))
+        # Runs of earlier versions had the radius as the unit of the means' rate.
+        model.load_state_dict({"extent": tensors["ball.radius"], **tensors})
         return model
 
     def optimizer(self, model: GaussianSplattingModel) -> torch.optim.Optimizer:
-        radius = float(model.ball.radius)
         rates = {
-            model.means: self.mean_learning_rate * radius,
+            model.means: self.mean_learning_rate * float(model.extent),
             model.log_scales: self.scale_learning_rate,
             model.quaternions: self.rotation_learning_rate,
             model.opacity_logits: self.opacity_learning_rate,
@@ -181,8 +183,8 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def schedule(self, progress: Progress) -> list[float]:
-        others = self.learning_rate_decay**progress.fraction
-        return [self.mean_learning_rate_decay**progress.fraction, *[others] * 5]
+        decays = [self.mean_learning_rate_decay, *[self.learning_rate_decay] * 5]
+        return [decay**progress.fraction for decay in decays]
 
     def losses(
         self,
@@ -209,8 +211,8 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         }
 
     def _degree(self, progress: Progress) -> int:
-        """Degree of the harmonics: one more with each tenth of training."""
-        return min(self.sh_degree, int(10 * progress.fraction))
+        """Degree of the harmonics, which grows with training."""
+        return min(self.sh_degree, int(progress.fraction / self.degree_every))
 
     @torch.no_grad()
     def after_step(
@@ -219,26 +221,24 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         optimizer: torch.optim.Optimizer,
         progress: Progress,
     ) -> None:
-        generator = torch.Generator().manual_seed(progress.step)
+        generator, step = torch.Generator().manual_seed(progress.step), progress.step + 1
         self._stir(model, optimizer.param_groups[0]["lr"], generator)
-        if (progress.step + 1) % self.relocate_every == 0:
+        now = self.relocate_from <= progress.fraction <= self.relocate_until
+        if now and step % self.relocate_every == 0:
             self._relocate(model, optimizer, progress, generator)
 
     def _stir(
         self, model: GaussianSplattingModel, rate: float, generator: torch.Generator
     ) -> None:
         """Add noise to the means of transparent Gaussians, shaped by their covariance."""
-        n = int(model.alive)
-        faint = (model.opacity_logits[:n].sigmoid() < 5 * LEAST_OPACITY).nonzero()[:, 0]
+        opacity = model.opacity_logits[: int(model.alive)].sigmoid()
+        faint = (opacity < MAX_STIRRED_OPACITY).nonzero()[:, 0]
         if not len(faint):
             return
-        opacity = model.opacity_logits[faint].sigmoid()
-        free = (100 * (LEAST_OPACITY - opacity)).sigmoid()
+        free = (100 * (LEAST_OPACITY - opacity[faint])).sigmoid()
         noise = torch.randn(len(faint), 3, generator=generator).to(opacity.device)
-        axes = (
-            so3_from_quaternion(model.quaternions[faint])
-            * model.log_scales[faint].exp()[:, None]
-        )
+        scales = model.log_scales[faint].exp()[:, None]
+        axes = so3_from_quaternion(model.quaternions[faint]) * scales
         moved = (axes @ (axes.mT @ noise[..., None]))[..., 0]
         model.means[faint] += STIRRED * rate * free[:, None] * moved
 

@@ -2,6 +2,11 @@
 
 Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a Multiresolution Hash
 Encoding", SIGGRAPH 2022, https://arxiv.org/abs/2201.05989.
+
+Sizes, rates, steps and the occupancy grid of the preset `instant-ngp` are the paper's (sec. 3
+to 5, appendix E); the Huber loss, the averages of the parameters and the decay of the rates are
+those of the authors' code. What differs: one occupancy grid instead of a cascade, updated as a
+whole at steps 16, 64 and 256 instead of at each of the first 16 updates; numbers of 32 bits.
 """
 
 from collections.abc import Mapping
@@ -11,12 +16,15 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
-from unrender.fields.hash_field import HashField, he_weights
+from unrender.fields.hash_field import HashField
+from unrender.fields.mlps import network_weights
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.geometry.cameras import Cameras, Rays
+from unrender.imaging.color import over
 from unrender.kernels.composite import composite
 from unrender.kernels.expand import along_rays
 from unrender.kernels.hash_grid import HashGridLayout
@@ -27,6 +35,7 @@ from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
+from unrender.training.parameters import MovingAverages
 from unrender.training.pixels import pixel_errors
 
 GEOMETRY_FEATURES = 16
@@ -73,13 +82,22 @@ class InstantNGPModel(nn.Module):
         )
         self.options = options
         self.ball = Ball()
-        self.field = HashField(layout, [options.width], GEOMETRY_FEATURES, generator)
+        self.field = HashField(
+            layout, [options.width], GEOMETRY_FEATURES, generator, glorot=options.glorot
+        )
         hidden = [options.width] * options.color_layers
-        # Colors begin near gray.
-        self.color_net = he_weights([16 + GEOMETRY_FEATURES, *hidden, 3], generator, 0.3)
-        self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells)
+        # With He's initialization, colors begin near gray.
+        self.color_net = network_weights(
+            [16 + GEOMETRY_FEATURES, *hidden, 3],
+            generator,
+            options.glorot,
+            1.0 if options.glorot else 0.3,
+        )
+        updates = options.occupancy_decay, options.occupancy_queries
+        self.occupancy = OccupancyGrid(options.half_width, options.occupancy_cells, *updates)
         # Updated by each step; initially that of a ray through a full grid.
         self.register_buffer("samples_a_ray", torch.tensor(256.0))
+        self.averages = MovingAverages(self.parameters() if options.average else [])
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density per radius, at points in the frame of the bounding sphere."""
@@ -103,9 +121,8 @@ class InstantNGPModel(nn.Module):
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(options.step_size, options.growth, options.near)
         bins = march(origins, directions, jitter, grid, options.stop_optical_depth)
-        middles = (bins.starts + bins.ends) / 2
         origins, towards = self.to_unit(origins), directions / (2 * options.half_width)
-        features = self.field(along_rays(origins, towards, middles, bins.offsets))
+        features = self.field(along_rays(origins, towards, bins.middles, bins.offsets))
         density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
         view = spherical_harmonics(directions), bins.offsets
         color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=view)
@@ -155,12 +172,22 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     """Near plane of the rays, in radii of the bounding sphere."""
     occupancy_cells: int = 128
     """Cells per side of the occupancy grid."""
+    occupancy_decay: float = 0.8
+    """Factor on a cell's old density estimate at each update, every 16 steps."""
+    occupancy_queries: int = 1 << 17
+    """Cells of the occupancy grid that are updated at once: half of them random, half
+    occupied."""
     stop_optical_depth: float = 8.0
     """Optical depth, as estimated by the occupancy grid, at which a ray ends."""
     samples: int = 3 << 14
     """Samples per training step; the number of rays follows from it."""
     max_rays: int = 1 << 15
     """Maximum number of rays per training step."""
+    glorot: bool = False
+    """Initialize the networks as Glorot and Bengio, not as He et al."""
+    huber: float = 0.0
+    """Threshold of a Huber loss over a random background per ray; 0: the squared error,
+    averaged over all backgrounds."""
     learning_rate: float = 1e-2
     """Initial learning rate of the networks."""
     table_learning_rate: float = 0.1
@@ -169,6 +196,14 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     distortion: float = 3.7e-3
     """Weight of the distortion loss along each ray, which keeps empty space empty (Mip-NeRF
     360, eq. 15; not in instant-ngp)."""
+    weight_decay: float = 0.0
+    """L2 penalty on the networks' weights."""
+    average: float = 0.0
+    """Decay of the moving average of all parameters, which is rendered; 0: no average."""
+    warm_up: int = 50
+    """Steps over which the learning rates increase to their initial values."""
+    late_decay: float = 1.0
+    """Factor on the learning rates at step 20,000 and every 10,000 steps after it."""
     cooldown: float = 0.5
     """Final fraction of training over which the learning rates decay to zero."""
 
@@ -185,16 +220,18 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         return model
 
     def optimizer(self, model: InstantNGPModel) -> torch.optim.Optimizer:
-        networks = [*model.field.network, *model.color_net]
+        networks, decay = [*model.field.network, *model.color_net], self.weight_decay
         groups = [
             {"params": [model.field.table], "lr": self.table_learning_rate},
-            {"params": networks, "lr": self.learning_rate},
+            {"params": networks, "lr": self.learning_rate, "weight_decay": decay},
         ]
         return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
     def schedule(self, progress: Progress) -> float:
-        remaining = 1 - progress.fraction
-        return min(1.0, (progress.step + 1) / 50, remaining / self.cooldown)
+        step, remaining = progress.step, 1 - progress.fraction
+        up = (step + 1) / self.warm_up if self.warm_up else 1.0
+        down = remaining / self.cooldown if self.cooldown else 1.0
+        return min(1.0, up, down) * self.late_decay ** max(0, step // 10_000 - 1)
 
     def losses(
         self,
@@ -209,11 +246,18 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         jitter = torch.rand(num_rays, generator=generator).to(batch.rgba.device)
         rendering, distortion, num_samples = model.render_rays(batch.rays, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
+        color = error
+        if self.huber:
+            behind = data.background
+            if behind is None:
+                behind = torch.rand(num_rays, 3, generator=generator).to(jitter.device)
+            truth = over(batch.rgba, behind)
+            color = huber_loss(rendering.over(behind), truth, delta=self.huber)
         # At least half of the previous value: the grid may be young, and the next rays differ.
         found = num_samples / num_rays
         model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
         return {
-            "color": error,
+            "color": color,
             "distortion": self.distortion * distortion.mean(),
             "metric/psnr": -10 * error.detach().log10(),
         }
@@ -222,13 +266,17 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         self, model: InstantNGPModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
         step = progress.step + 1
+        if self.average:
+            model.averages.update(model.parameters(), self.average)
         if step % 16 == 0:
             generator = torch.Generator().manual_seed(step)
             everywhere = step in (16, 64, 256)
             model.occupancy.update(model.density, self.step_size, generator, everywhere)
 
     def finish(self, model: InstantNGPModel, data: Views) -> None:
-        """Update the whole occupancy grid, so that rendering skips all empty space."""
+        """Take the averages, and update the whole occupancy grid, for rendering."""
+        if self.average:
+            model.averages.copy_to(model.parameters())
         generator = torch.Generator().manual_seed(0)
         model.occupancy.update(model.density, self.step_size, generator, everywhere=True)
 

@@ -5,8 +5,7 @@ Development", SIGGRAPH 2023, https://arxiv.org/abs/2302.04264, sec. 4.
 
 Hash grids for the scene and for the proposals (instant-ngp); proposal sampling, distortion loss
 and scene contraction (Mip-NeRF 360), here in the L∞ norm; an appearance code per image (NeRF in
-the Wild); camera pose corrections (NeRF−−); and an orientation loss on normals (Ref-NeRF, eq. 9
-to 11).
+the Wild); camera pose corrections (NeRF−−); and an orientation loss on normals (Ref-NeRF).
 
 The preset `nerfacto` has the sizes, samples, losses and rates of nerfstudio 1.1. Where it
 differs: lengths are in radii of the bounding sphere, networks have no biases, corrections of
@@ -25,7 +24,8 @@ from torch.nn.functional import normalize
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
-from unrender.fields.hash_field import HashField, he_weights
+from unrender.fields.hash_field import HashField
+from unrender.fields.mlps import network_weights
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.contraction import contract_box
 from unrender.geometry.poses import se3_exp
@@ -50,7 +50,7 @@ PADDING = 0.01
 """Padding of the weights for resampling, so that every bin keeps some probability."""
 FAR = 1e3
 """Far plane of unbounded scenes, in radii of the bounding sphere."""
-GEOMETRY_FEATURES = 16
+FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
 MAX_LOG_DENSITY = 12.0
 LAST = 0.3
@@ -83,16 +83,16 @@ class NerfactoModel(nn.Module):
         layout = HashGridLayout(
             options.levels, options.log2_table_size, options.coarsest, options.finest
         )
-        self.field = HashField(layout, [options.width], GEOMETRY_FEATURES, generator, last=LAST)
+        self.field = HashField(layout, [options.width], FEATURES, generator, last=LAST)
         size, finest = options.log2_table_size - 2, options.proposal_finest
         layouts = [
             HashGridLayout(5, size, options.coarsest, cells) for cells in (finest, 2 * finest)
         ]
         proposals = [HashField(each, [16], 1, generator, last=LAST) for each in layouts]
         self.proposals = nn.ModuleList(proposals)
-        inputs = GEOMETRY_FEATURES + 16 + options.appearance
-        self.color = he_weights([inputs, *[options.width] * 2, 3], generator, LAST)
-        self.normal = he_weights([GEOMETRY_FEATURES, options.width, 3], generator, LAST)
+        inputs = FEATURES + 16 + options.appearance
+        self.color = network_weights([inputs, *[options.width] * 2, 3], generator, last=LAST)
+        self.normal = network_weights([FEATURES, options.width, 3], generator, last=LAST)
         self.codes = nn.Parameter(torch.zeros(num_views, options.appearance))
         self.corrections = nn.Parameter(torch.zeros(num_views, 6))
 

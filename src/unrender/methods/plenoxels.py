@@ -7,8 +7,15 @@ Each vertex of a sparse grid stores a density and the spherical-harmonics coeffi
 color channel (sec. 3.1); both are interpolated trilinearly. The grid is fitted from coarse to
 fine: empty vertices are pruned before the others are subdivided (sec. 3.3). A total variation
 loss smooths what few views observe (eq. 3).
+
+The preset `plenoxels` is the paper's for synthetic scenes, with schedules as fractions of
+128,000 steps; the learning rates and their delay are those of the authors' code. What differs:
+RMSProp's averages are corrected for their start at 0; vertices are pruned by opacity, not by
+their largest weight in a training ray (the paper names both); and the total variation is that
+of random vertices, not of runs of neighbors.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +28,7 @@ from unrender.data.views import Views
 from unrender.fields.ball import Ball
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.fields.sparse_voxels import (
-    index_occupied,
+    full_index,
     pruned_index,
     resample_rows,
     vertex_positions,
@@ -32,6 +39,7 @@ from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.march import march
 from unrender.kernels.sparse_grid import sparse_sample
 from unrender.kernels.spherical_harmonics import spherical_harmonics
+from unrender.optimizers.adam import grid_adam
 from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import render_in_tiles
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
@@ -39,8 +47,8 @@ from unrender.training.method import DataKind, Method, Progress, halve
 from unrender.training.parameters import replace_parameter
 from unrender.training.pixels import pixel_errors
 
-DARK = 8.0
-"""Optical depth at which a ray ends."""
+VARIATION_VERTICES = 256
+"""Vertices along an axis for which the differences of the total variation are not scaled."""
 OCCUPANCY_CELLS = 96
 RAYS_AT_ONCE = 1 << 12
 
@@ -50,9 +58,10 @@ class PlenoxelsModel(nn.Module):
 
     index: Tensor
 
-    def __init__(self, index: Int[Tensor, "x y z"], degree: int):
+    def __init__(self, index: Int[Tensor, "x y z"], options: "Plenoxels"):
         super().__init__()
-        self.sh_degree = degree
+        self.sh_degree = degree = options.sh_degree
+        self.stop_optical_depth = options.stop_optical_depth
         rows = int(index.max()) + 1
         self.ball = Ball()
         self.register_buffer("index", index)
@@ -84,9 +93,10 @@ class PlenoxelsModel(nn.Module):
         """Render rays; `step`: the length of bins, in voxels."""
         origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(step * self.voxel)
-        bins = march(origins.detach(), directions.detach(), jitter, grid, DARK)
-        middles = (bins.starts + bins.ends) / 2
-        unit = along_rays((origins + 1) / 2, directions / 2, middles, bins.offsets)
+        bins = march(
+            origins.detach(), directions.detach(), jitter, grid, self.stop_optical_depth
+        )
+        unit = along_rays((origins + 1) / 2, directions / 2, bins.middles, bins.offsets)
         density = sparse_sample(self.density, self.index, unit)[:, 0].relu()
         basis = expand(spherical_harmonics(directions, self.sh_degree), bins.offsets)
         found = sparse_sample(self.harmonics, self.index, unit)
@@ -104,14 +114,14 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
 
-    coarsest: int = 128
+    coarsest: int = 256
     """Initial number of vertices along each axis."""
     finest: int = 512
     """Final number of vertices along each axis."""
-    refinements: int = 2
+    refinements: int = 1
     """Times that the grid is refined, by equal factors."""
-    refine_until: float = 0.4
-    """Fraction of training after which the grid has its final resolution."""
+    refine_until: float = 0.3
+    """Fraction of training after which the grid has its final resolution: 38,400 steps."""
     sh_degree: int = 2
     """Degree of the spherical harmonics of view-dependent color."""
     initial_density: float = 0.1
@@ -125,29 +135,40 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
     """Rays per training step."""
     density_learning_rate: float = 30.0
     """Initial learning rate of the densities."""
-    color_learning_rate: float = 0.03
+    color_learning_rate: float = 0.01
     """Initial learning rate of the spherical-harmonics coefficients."""
-    learning_rate_decay: float = 0.05
-    """Final learning rates, as a fraction of the initial ones; the decay is exponential."""
+    lazy: bool = True
+    """Whether vertices without gradient stay as they are in a step, with their averages."""
+    learning_rate_decay: float = 0.038
+    """Final learning rate of the densities, as a fraction of the initial one; the decay is
+    exponential: from 30 to 0.05 in 250,000 steps."""
+    color_learning_rate_decay: float = 0.02
+    """Final learning rate of the coefficients, as a fraction of the initial one: from 0.01 to
+    5e-6 in 250,000 steps."""
+    delay: float = 15 / 128
+    """Fraction of training in which the learning rate of the densities increases from 1% of its
+    value, along a quarter of a sine."""
     density_variation: float = 1e-5
     """Weight of the total variation of the densities."""
     color_variation: float = 1e-3
     """Weight of the total variation of the coefficients."""
-    variation_share: float = 0.02
+    variation_share: float = 0.01
     """Fraction of the vertices, sampled anew in each step, for the total variation."""
+    variation_until: float = 0.3
+    """Fraction of training after which there is no total variation."""
+    stop_optical_depth: float = 16.0
+    """Optical depth, as estimated by the occupancy grid, at which a ray ends: that of a
+    transmittance of 1e-7."""
 
     def build(self, data: Views, generator: torch.Generator) -> PlenoxelsModel:
-        shape = (self.coarsest,) * 3
-        model = PlenoxelsModel(
-            index_occupied(torch.ones(shape, dtype=torch.bool)), self.sh_degree
-        )
+        model = PlenoxelsModel(full_index([self.coarsest] * 3), self)
         model.ball.fit_to_cameras(data.cameras, data.ball)
         with torch.no_grad():
             model.density[1:] = self.initial_density
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> PlenoxelsModel:
-        model = PlenoxelsModel(tensors["index"], self.sh_degree)
+        model = PlenoxelsModel(tensors["index"], self)
         model.load_state_dict(dict(tensors))
         return model
 
@@ -157,10 +178,16 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
             {"params": [model.harmonics], "lr": self.color_learning_rate},
         ]
         # Without momentum Adam is the paper's RMSProp with bias correction.
-        return torch.optim.Adam(groups, betas=(0.0, 0.95), eps=1e-8, fused=True)
+        return grid_adam(groups, (0.0, 0.95), 1e-8, self.lazy)
 
-    def schedule(self, progress: Progress) -> float:
-        return self.learning_rate_decay**progress.fraction
+    def schedule(self, progress: Progress) -> list[float]:
+        done = min(1.0, progress.fraction / self.delay) if self.delay else 1.0
+        delayed = 0.01 + 0.99 * math.sin(math.pi / 2 * done)
+        density, color = (
+            decay**progress.fraction
+            for decay in (self.learning_rate_decay, self.color_learning_rate_decay)
+        )
+        return [delayed * density, color]
 
     def losses(
         self,
@@ -173,10 +200,13 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         jitter = torch.rand(self.rays, generator=generator).to(batch.rgba.device)
         rendering = model.render_rays(batch.rays, self.step_size, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
-        rows, neighbours = self._neighbours(model, generator)
-        density, color = (
-            variation(values, rows, neighbours) for values in (model.density, model.harmonics)
-        )
+        density = color = error.new_zeros(())
+        if progress.fraction < self.variation_until:
+            rows, neighbours = self._neighbours(model, generator)
+            # Differences are relative to the resolution: a slope's do not depend on it.
+            scale = len(model.index) / VARIATION_VERTICES
+            density = variation(model.density, rows, neighbours, scale)
+            color = variation(model.harmonics, rows, neighbours, scale)
         return {
             "color": error,
             "density variation": self.density_variation * density,
@@ -222,8 +252,7 @@ class Plenoxels(Method[PlenoxelsModel, Views]):
         """Prune empty vertices, and resample to a grid of `size` vertices along each axis, once
         the scene has emerged.
         """
-        everywhere = index_occupied(torch.ones(size, size, size, dtype=torch.bool))
-        points = vertex_positions(everywhere.to(model.index.device))
+        points = vertex_positions(full_index([size] * 3, model.index.device))
         side = 2 / (size - 1)
         depth = (model.density_at(2 * points - 1) * side).view(size, size, size)
         haze = self.initial_density * side
@@ -260,7 +289,10 @@ def variation(
     values: Float[Tensor, "rows channels"],
     rows: Int[Tensor, "chosen"],
     neighbours: Int[Tensor, "3 chosen"],
+    scale: float,
 ) -> Float[Tensor, ""]:
-    """Mean norm of the differences of each channel along the three axes (eq. 3)."""
+    """Norm of scale × the differences of each channel along the three axes (eq. 3): its mean
+    over the vertices, summed over the channels.
+    """
     square = sum((values[beside] - values[rows]).square() for beside in neighbours)
-    return (torch.as_tensor(square) + 1e-9).sqrt().mean()
+    return (scale**2 * torch.as_tensor(square) + 1e-9).sqrt().sum(1).mean()

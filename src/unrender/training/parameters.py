@@ -1,4 +1,6 @@
-"""Parameters whose shape changes during training."""
+"""Parameters whose shape changes during training, and averages of parameters."""
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,3 +15,24 @@ def replace_parameter(
     for group in optimizer.param_groups:
         group["params"] = [new if each is old else each for each in group["params"]]
     return new
+
+
+class MovingAverages(nn.Module):
+    """Exponential moving averages of parameters, which checkpoints hold."""
+
+    def __init__(self, parameters: Iterable[Tensor]):
+        super().__init__()
+        for k, parameter in enumerate(list(parameters)):
+            self.register_buffer(str(k), parameter.detach().clone())
+
+    @torch.no_grad()
+    def update(self, parameters: Iterable[Tensor], decay: float) -> None:
+        """Set average = decay × average + (1 − decay) × parameter."""
+        for average, parameter in zip(self.buffers(), parameters, strict=True):
+            average.lerp_(parameter, 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, parameters: Iterable[Tensor]) -> None:
+        """Set the parameters to their averages."""
+        for average, parameter in zip(self.buffers(), parameters, strict=True):
+            parameter.copy_(average)

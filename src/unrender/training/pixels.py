@@ -34,6 +34,17 @@ def pixel_errors(
     return ((color - opacity / 2).square() + opacity.square() / 12).mean(1)
 
 
+def own_colors(rgba: Float[Tensor, "pixels 4"]) -> Float[Tensor, "pixels 3"]:
+    """Colors without any background, of premultiplied pixels; black where alpha is 0."""
+    return (rgba[:, :3] / rgba[:, 3:].clamp_min(1e-3)).clamp_max(1)
+
+
+def entropy(opacity: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """Entropy, in nats, of being hit or not: 0 for opacities of 0 and 1."""
+    share = opacity.clamp(1e-6, 1 - 1e-6)
+    return -(share * share.log() + (1 - share) * (1 - share).log())
+
+
 def dissimilarity(
     image: Float[Tensor, "height width channels"], truth: Float[Tensor, "height width channels"]
 ) -> Float[Tensor, ""]:

@@ -9,7 +9,6 @@ import torch
 
 from unrender.rendering.volume.compositing import (
     depth_weights,
-    packed_weights,
     sum_in_front,
 )
 
@@ -26,8 +25,6 @@ def test_a_dense_bin_leaves_the_weights_of_the_others(dense: float, at: int) -> 
     found = depth_weights(depth)
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-30)
     assert bool((found.sum(1) <= 1 + 1e-6).all())
-    packed = packed_weights(depth.flatten(), torch.ones(36), 9 * torch.arange(5))
-    torch.testing.assert_close(packed.view(4, 9).double(), expected, rtol=1e-6, atol=1e-30)
 
 
 def test_sums_in_front_are_exclusive() -> None:

@@ -113,3 +113,8 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    @property
+    def middles(self) -> Float[Tensor, "samples"]:
+        """Distance of each bin's midpoint."""
+        return (self.starts + self.ends) / 2

@@ -87,7 +87,14 @@ def radiance_fields() -> Iterator[Preset]:
         {
             "initial_gaussians": 5000,
             "max_gaussians": 30_000,
+            "grow_until": 0.5,
+            "degree_every": 0.1,
+            "initial_opacity": 0.1,
+            "initial_scale": 1.0,
+            "relocate_from": 0.0,
+            "relocate_until": 1.0,
             "mean_learning_rate": 6e-4,
+            "by_extent": False,
             "scale_learning_rate": 0.02,
             "rotation_learning_rate": 5e-3,
             "color_learning_rate": 0.01,
@@ -102,8 +109,21 @@ def radiance_fields() -> Iterator[Preset]:
             "log2_table_size": 19,
             "finest": 2048,
             "width": 64,
+            "step_size": 2 * 0.82 * 3**0.5 / 1024,
+            "stop_optical_depth": 9.21,
+            "occupancy_decay": 0.95,
+            "occupancy_queries": 1 << 20,
             "samples": 1 << 18,
+            "max_rays": 1 << 18,
             "table_learning_rate": 1e-2,
+            "glorot": True,
+            "huber": 0.1,
+            "distortion": 0.0,
+            "weight_decay": 1e-6,
+            "average": 0.95,
+            "warm_up": 0,
+            "late_decay": 0.33,
+            "cooldown": 0.0,
         },
     )  # fmt: skip
     # The cube is many times as wide as what the cameras look at, and begins in front of them.
@@ -138,14 +158,39 @@ def radiance_fields() -> Iterator[Preset]:
     yield Preset("plenoxels", "plenoxels", field, "no network; the paper's size", None)
     yield Preset(
         "plenoxels-fast", "plenoxels", field, f"no network; {FAST}", 10,
-        {"coarsest": 64, "finest": 256, "rays": 2048},
+        {
+            "coarsest": 64,
+            "finest": 256,
+            "refinements": 2,
+            "refine_until": 0.4,
+            "rays": 2048,
+            "color_learning_rate": 0.03,
+            "learning_rate_decay": 0.05,
+            "color_learning_rate_decay": 0.05,
+            "lazy": False,
+            "delay": 0.0,
+            "density_variation": 4e-5,
+            "color_variation": 1.5e-4,
+            "variation_share": 0.02,
+            "variation_until": 0.4,
+            "stop_optical_depth": 8.0,
+        },
     )  # fmt: skip
     yield Preset(
         "dvgo", "dvgo", field, "voxel grids and a small network; the paper's size", None
     )
     yield Preset(
         "dvgo-fast", "dvgo", field, f"voxel grids and a small network; {FAST}", 10,
-        {"coarse_vertices": 64, "finest": 192, "width": 64, "rays": 2048},
+        {
+            "coarse_vertices": 64,
+            "finest": 128,
+            "coarse_share": 0.1,
+            "refine_until": 0.4,
+            "width": 64,
+            "rays": 2048,
+            "lazy": False,
+            "epsilon": 1e-15,
+        },
     )  # fmt: skip
     yield Preset("nerf", "nerf", field, "the paper's size: hours on a GPU", None)
     yield Preset(
