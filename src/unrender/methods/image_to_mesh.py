@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import LinearLayer
+from unrender.flows.precision import autocast
 from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.losses import (
     Topology,
@@ -96,7 +97,7 @@ class ImageToMesh(ImageToShape[MeshModel]):
     ) -> Mapping[str, Tensor]:
         drawn = data.draw(self.batch, generator)
         model.train()
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             vertices = model.vertices(model.encode(data.rgba(drawn))).float()
         meshes = Meshes.with_shared_faces(vertices, model.faces)
         topology = _topology(self.level, self.batch, vertices.device)

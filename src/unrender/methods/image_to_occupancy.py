@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import LinearLayer
+from unrender.flows.precision import autocast
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
@@ -124,7 +125,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
         drawn = data.draw(self.batch, generator)
         places, inside = data.occupancy(drawn, self.query_points, generator)
         model.train()
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             logits = model.logits(places, model.encode(data.rgba(drawn)))
         return {"entropy": binary_cross_entropy_with_logits(logits.float(), inside)}
 
@@ -133,7 +134,7 @@ class ImageToOccupancy(ImageToShape[OccupancyModel]):
         places = empty.centers().flatten(0, 2)
         found: list[Shape] = []
         for one in code.split(1):
-            with self.autocast(code.device):
+            with autocast(self.precision, code.device):
                 parts = [
                     model.logits(part[None], one)[0] for part in places.split(PLACES_AT_ONCE)
                 ]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import LinearLayer
+from unrender.flows.precision import autocast
 from unrender.shapes.chamfer import chamfer_distance
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
@@ -71,7 +72,7 @@ class ImageToPoints(ImageToShape[PointsModel]):
     ) -> Mapping[str, Tensor]:
         drawn = data.draw(self.batch, generator)
         model.train()
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             points = model.points(model.encode(data.rgba(drawn)))
         truth, _ = data.surface(drawn, self.target_points, generator)
         return {

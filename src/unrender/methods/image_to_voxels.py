@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.networks import LinearLayer
+from unrender.flows.precision import autocast
 from unrender.shapes.shape import Shape
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.image_to_shape import ImageToShape, ShapeModel
@@ -74,7 +75,7 @@ class ImageToVoxels(ImageToShape[VoxelsModel]):
     ) -> Mapping[str, Tensor]:
         drawn = data.draw(self.batch, generator)
         model.train()
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             logits = model.logits(model.encode(data.rgba(drawn)))
         return {"entropy": self.entropy(logits.float(), data.voxel_grids(drawn))}
 

@@ -22,6 +22,7 @@ from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.flows.checks import small_squares
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.lifting import POSE_NUMBERS, PoseReading, pose_numbers
+from unrender.flows.precision import autocast
 from unrender.flows.transformer import SiT, TransformerSize
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
@@ -93,7 +94,7 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         index = self.draw(model, data, generator)
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             predicted = predict(model.network, data.images[index])
         wanted = pose_numbers(data.cameras.select(index), model.radius)
         return {"pose": (predicted - wanted).square().mean()}

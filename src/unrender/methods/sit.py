@@ -26,6 +26,7 @@ from unrender.flows.noise import normal_like
 from unrender.flows.paths import LinearPath
 from unrender.flows.pose_flow import PoseFlow
 from unrender.flows.pose_search import PoseSearch
+from unrender.flows.precision import autocast
 from unrender.flows.solvers import Solver
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering
@@ -111,7 +112,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         scale, t = scale.to(device), t.to(device)
         x0 = mean + scale[:, None, None, None] * normal_like(mean, generator)
         point = PATH.sample(x0, x1, t)
-        with self.autocast(device):
+        with autocast(self.precision, device):
             predicted = model.network(point.x_t, t)
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}

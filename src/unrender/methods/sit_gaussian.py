@@ -22,6 +22,7 @@ from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.lifting import POSE_NUMBERS, pose_numbers
 from unrender.flows.noise import normal_like
 from unrender.flows.paths import LinearPath
+from unrender.flows.precision import autocast
 from unrender.flows.solvers import integrate
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, Rendering
@@ -84,7 +85,7 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         poses = pose_numbers(data.cameras.select(index), model.radius)
         t = torch.rand(self.batch, generator=generator).to(device)
         point = PATH.sample(normal_like(x1, generator), x1, t)
-        with self.autocast(device):
+        with autocast(self.precision, device):
             predicted = model.network(point.x_t, t, poses)
         return {"velocity": (predicted.float() - point.velocity).square().mean()}
 

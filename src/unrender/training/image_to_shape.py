@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from unrender.data.image_shape.framing import framed
 from unrender.data.image_shape.pairs import ImageShapePairs
 from unrender.fields.resnet import ResNet18
-from unrender.flows.precision import multiplies_bfloat16
+from unrender.flows.precision import Precision
 from unrender.imaging.color import over
 from unrender.optimizers.muon import Muon
 from unrender.rendering.renderer import Images
@@ -77,7 +77,7 @@ class ImageToShape(Method[Model, ImageShapePairs]):
     """Weight decay of AdamW."""
     max_norm: float = 1.0
     """Maximum gradient norm."""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    precision: Precision = "auto"
     """Precision of matrix products in training; auto takes bfloat16 where hardware supports
     it."""
 
@@ -106,15 +106,7 @@ class ImageToShape(Method[Model, ImageShapePairs]):
         return Muon([], parameters, self.learning_rate, decay, longest, torch.float32)
 
     def schedule(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * progress.falling(0.01)
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Context of the chosen precision for matrix products in training."""
-        short = self.precision == "bfloat16"
-        if self.precision == "auto":
-            short = multiplies_bfloat16(device)
-        return torch.autocast(device.type, torch.bfloat16, enabled=short)
+        return progress.rising(self.warm_up) * progress.falling(0.01)
 
     def smaller(self) -> "Method[Model, ImageShapePairs] | None":
         return halve(self, "batch")

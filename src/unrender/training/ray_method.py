@@ -85,8 +85,7 @@ class RayMethod(Method[AnyRayModel, Views]):
         return Muon(matrices, others, rate, 0.0, longest, torch.float32, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * self.learning_rate_decay**progress.fraction
+        return progress.rising(self.warm_up) * self.learning_rate_decay**progress.fraction
 
     def smaller(self) -> "Method[AnyRayModel, Views] | None":
         return halve(self, "rays")

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -14,7 +14,7 @@ from unrender.data.views import Views
 from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
-from unrender.flows.precision import multiplies_bfloat16
+from unrender.flows.precision import Precision, multiplies_bfloat16
 from unrender.flows.transformer import TransformerSize
 from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
@@ -57,7 +57,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
     """Maximum gradient norm, except for Muon's matrices."""
     average_decay: float = 0.998
     """Decay of the exponential moving average of the weights, which is used after training."""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    precision: Precision = "auto"
     """Precision of matrix products in training; auto takes bfloat16 where hardware supports
     it."""
 
@@ -112,8 +112,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
         )
 
     def schedule(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * progress.falling(0.02)
+        return progress.rising(self.warm_up) * progress.falling(0.02)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator
@@ -121,13 +120,6 @@ class TransformerMethod(Method[TransformerModel, Views]):
         """Sample the views of the next batch from the training views, with replacement."""
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
         return model.training_views[drawn.to(data.images.device)]
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Context of the chosen precision for matrix products in training."""
-        short = self.precision == "bfloat16"
-        if self.precision == "auto":
-            short = multiplies_bfloat16(device)
-        return torch.autocast(device.type, torch.bfloat16, enabled=short)
 
     def after_step(
         self, model: TransformerModel, optimizer: torch.optim.Optimizer, progress: Progress
