@@ -1,10 +1,14 @@
 """Base of methods that predict a shape from one image: encoder, optimizer, schedule.
 
+All methods have one encoder, ResNet-18 (`fields/resnet.py`), whose features of the last stage
+are averaged over `regions`² parts of the image; of the papers, only Occupancy Networks has it.
+
 The shape is predicted in the canonical frame of its category (z up, the front at +y), not in
 the camera's, as Pix2Vox and most others on ShapeNet do: the network also has to infer the
 viewpoint.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,9 +31,6 @@ from unrender.shapes.shape import Shape
 from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
 from unrender.training.method import DataKind, Method, Progress, halve
 
-REGIONS = 2
-"""Rows and columns of regions over which features are averaged, since the position of a part in
-the image tells its position in space."""
 IMAGES_AT_ONCE = 32
 
 
@@ -38,18 +39,19 @@ class ShapeModel(nn.Module):
 
     size: Tensor
 
-    def __init__(self, size: int, encoder_width: int, generator: torch.Generator):
+    def __init__(self, options: "ImageToShape[Any]", size: int, generator: torch.Generator):
         """`size`: pixels per side of the images."""
         super().__init__()
         self.register_buffer("size", torch.tensor(size))
-        self.encoder = ResNet18(generator, encoder_width, classes=None)
-        self.code_size = REGIONS**2 * self.encoder.channels
+        self.encoder = ResNet18(generator, options.encoder_width, classes=None)
+        self.regions = options.regions
+        self.code_size = self.regions**2 * self.encoder.channels
 
     def encode(self, images: Images) -> Float[Tensor, "images {self.code_size}"]:
         """Codes of images composited over white."""
         white = torch.ones(3, device=images.device)
         features = self.encoder.features(over(images, white).permute(0, 3, 1, 2))
-        return adaptive_avg_pool2d(features, REGIONS).flatten(1)
+        return adaptive_avg_pool2d(features, self.regions).flatten(1)
 
 
 Model = TypeVar("Model", bound=ShapeModel)
@@ -65,18 +67,25 @@ class ImageToShape(Method[Model, ImageShapePairs]):
 
     encoder_width: int = 64
     """Channels of ResNet-18's first layers; published weights have 64."""
+    regions: int = 2
+    """Rows and columns of regions over which features are averaged: the position of a part in
+    the image tells its position in space. 1 averages over the whole image."""
     weights: str = ""
     """A .safetensors file of pretrained ResNet-18 weights; by default they are random."""
     batch: int = 32
     """Images per training step."""
     learning_rate: float = 1e-3
-    """Learning rate after the warm-up; it decays to nearly 0 along a cosine."""
+    """Learning rate after the warm-up; it decays along a cosine."""
+    learning_rate_decay: float = 0.01
+    """Final learning rate, as a fraction of the initial one; 1 keeps it constant."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.02
     """Weight decay of AdamW."""
+    beta2: float = 0.99
+    """Adam's decay rate of the second moment."""
     max_norm: float = 1.0
-    """Maximum gradient norm."""
+    """Maximum gradient norm; 0 disables clipping."""
     precision: Precision = "auto"
     """Precision of matrix products in training; auto takes bfloat16 where hardware supports
     it."""
@@ -101,12 +110,13 @@ class ImageToShape(Method[Model, ImageShapePairs]):
         return model
 
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
+        # Without matrices, Muon is AdamW with clipped gradients.
+        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm or math.inf
         parameters = list(model.parameters())
-        decay, longest = self.weight_decay, self.max_norm
-        return Muon([], parameters, self.learning_rate, decay, longest, torch.float32)
+        return Muon([], parameters, rate, decay, longest, torch.float32, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
-        return progress.rising(self.warm_up) * progress.falling(0.01)
+        return progress.rising(self.warm_up) * progress.falling(self.learning_rate_decay)
 
     def smaller(self) -> "Method[Model, ImageShapePairs] | None":
         return halve(self, "batch")

@@ -45,16 +45,20 @@ class TransformerMethod(Method[TransformerModel, Views]):
     batch: int = 32
     """Images per training step."""
     learning_rate: float = 4e-3
-    """Learning rate after the warm-up; it decays to nearly 0 along a cosine."""
+    """Learning rate after the warm-up; it decays along a cosine."""
+    learning_rate_decay: float = 0.02
+    """Final learning rate, as a fraction of the initial one; 1 keeps it constant."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.01
     """Weight decay of AdamW and Muon."""
+    beta2: float = 0.99
+    """AdamW's decay rate of the second moment."""
     muon: bool = True
     """Whether Muon updates the matrices of the blocks; AdamW updates the rest, or
     everything."""
     max_norm: float = 1.0
-    """Maximum gradient norm, except for Muon's matrices."""
+    """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
     average_decay: float = 0.998
     """Decay of the exponential moving average of the weights, which is used after training."""
     precision: Precision = "auto"
@@ -107,12 +111,11 @@ class TransformerMethod(Method[TransformerModel, Views]):
         ]
         short = multiplies_bfloat16(model.radius.device)
         dtype = torch.bfloat16 if short else torch.float32
-        return Muon(
-            matrices, others, self.learning_rate, self.weight_decay, self.max_norm, dtype
-        )
+        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm or math.inf
+        return Muon(matrices, others, rate, decay, longest, dtype, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
-        return progress.rising(self.warm_up) * progress.falling(0.02)
+        return progress.rising(self.warm_up) * progress.falling(self.learning_rate_decay)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator
