@@ -146,11 +146,7 @@ class ImageField(Method[ImageFieldModel, Picture]):
             others = [weight for weight in weights if all(weight is not m for m in matrices)]
             rate = self.learning_rate * MUON_RATE
             return Muon(matrices, others, rate, 0.0, 1.0, torch.float32)
-        groups: list[dict[str, Any]] = [
-            {**group, "lr": self.learning_rate * group["lr"]}
-            for group in model.field.parameter_groups()
-        ]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return model.field.adam(self.learning_rate)
 
     def schedule(self, progress: Progress) -> float:
         return progress.falling(0.0)

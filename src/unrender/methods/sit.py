@@ -16,11 +16,12 @@ two cores: 4 blocks of width 256, Muon (`optimizers/muon.py`) at 4e-3 with a war
 cosine, and 32 images a step; `sit-plain` is the same size with AdamW and textbook flow
 matching. Where all of them differ from the paper: the source is the pose, not noise, so that
 there is no class to condition on and no classifier-free guidance; noise of random scale is
-added to it, and a part of each batch is at t = 0 or t = 1 without noise; images are RGBA pixels
-unless `--autoencoder` names one for latents; time runs from the source to the image, as in the
-authors' code; the average of the weights forgets their start; and ODEs are integrated by a
-fixed number of Euler steps, without the SDE sampler. `sit-gaussian` has noise as its source, as
-in the paper.
+added to it, and a part of each batch is at t = 0 or t = 1 without noise (neither in
+`sit-plain`); images are RGBA pixels unless `--autoencoder` names one for latents; time runs
+from the source to the image, as in the authors' code; the average of the weights forgets their
+start; and ODEs are integrated in a few steps of fixed length (`--image-steps`,
+`--inversion-steps`, `--solver`), without the SDE sampler. `sit-gaussian` has noise as its
+source, as in the paper.
 """
 
 import dataclasses

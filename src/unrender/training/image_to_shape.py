@@ -8,7 +8,6 @@ the camera's, as Pix2Vox and most others on ShapeNet do: the network also has to
 viewpoint.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ class ImageToShape(Method[Model, ImageShapePairs]):
 
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
         # Without matrices, Muon is AdamW with clipped gradients.
-        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm or math.inf
+        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm
         parameters = list(model.parameters())
         return Muon([], parameters, rate, decay, longest, torch.float32, self.beta2)
 

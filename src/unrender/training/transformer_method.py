@@ -111,7 +111,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
         ]
         short = multiplies_bfloat16(model.radius.device)
         dtype = torch.bfloat16 if short else torch.float32
-        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm or math.inf
+        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm
         return Muon(matrices, others, rate, decay, longest, dtype, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
