@@ -21,7 +21,7 @@ from unrender.methods.presets import (
     nearest,
 )
 from unrender.methods.presets.listing import Presets
-from unrender.methods.presets.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.presets.renamed import ADDED_OPTIONS, RENAMED, RENAMED_OPTIONS
 from unrender.methods.presets.sizes import MEGABYTES
 from unrender.training.method import DataKind, Method
 
@@ -72,6 +72,15 @@ def test_old_names_resolve(old: str, new: str) -> None:
     if old in {"mesh", "fit-sdf", "fit-occupancy"}:
         method = PRESETS[new].method()
         assert from_description({**describe(method), "name": old}, "x") == method
+
+
+@pytest.mark.parametrize("name", ADDED_OPTIONS)
+def test_runs_that_lack_an_added_option_open(name: str) -> None:
+    method = method_class(name)()
+    described = describe(method)
+    for option in ADDED_OPTIONS[name]:
+        del described["options"][option]
+    assert from_description(described, "x") == method
 
 
 def test_underscores_and_capitals_are_accepted() -> None:
@@ -163,6 +172,12 @@ def test_every_size_is_listed() -> None:
     assert MEGABYTES.keys() == PRESETS.keys()
 
 
+ADAM: dict[str, Any] = {
+    "learning_rate": 1e-4, "learning_rate_decay": 1.0, "warm_up": 1, "beta2": 0.999,
+    "weight_decay": 0.0, "max_norm": 0.0,
+}  # fmt: skip
+"""A constant rate, and nothing that Adam does not have."""
+
 PAPERS: dict[str, dict[str, Any]] = {
     # Mildenhall et al. 2020, sec. 5.3 and the authors' code.
     "nerf": {
@@ -196,6 +211,37 @@ PAPERS: dict[str, dict[str, Any]] = {
         "near": 0.05, "spacing": "piecewise", "single_jitter": True, "appearance": 32,
         "rays": 4096, "learning_rate": 1e-2, "distortion": 2e-3, "translation_penalty": 1e-2,
         "rotation_penalty": 1e-3, "interlevel": 1.0,
+    },
+    # Gkioxari et al. 2019: the authors' settings for a sphere on ShapeNet.
+    "image-to-mesh": {
+        "level": 4, "samples": 5000, "squared": True, "edge": 0.2, "normal": 0.0,
+        "laplacian": 0.0, "batch": 64, **ADAM,
+    },
+    # Fan et al. 2017, sec. 3.2 and the authors' code.
+    "image-to-points": {
+        "points": 1024, "squared": True, "begin_at_shapes": False, "batch": 32, **ADAM,
+        "learning_rate": 3e-5,
+    },
+    # Xie et al. 2019, Pix2Vox-F, and the authors' code.
+    "image-to-voxels": {
+        "channels": 128, "pointwise": True, "occupied_weight": 1.0, "batch": 64, **ADAM,
+        "learning_rate": 1e-3,
+    },
+    # Mescheder et al. 2019, supplement, and the authors' settings for images.
+    "image-to-occupancy": {
+        "encoder_width": 64, "regions": 1, "code": 256, "width": 256, "blocks": 5,
+        "query_points": 2048, "cells": 128, "threshold": 0.2, "batch": 64, **ADAM,
+    },
+    # Ma et al. 2024, table of sizes, and the authors' code.
+    **{
+        f"sit-{name}-{patch}": {
+            "patch": patch, "width": width, "depth": depth, "heads": heads, "batch": 256,
+            "muon": False, "average_decay": 0.9999, **ADAM,
+        }
+        for name, width, depth, heads in (
+            ("s", 384, 12, 6), ("b", 768, 12, 12), ("l", 1024, 24, 16), ("xl", 1152, 28, 16)
+        )
+        for patch in (2, 4, 8)
     },
 }  # fmt: skip
 """Published values of options, by preset."""

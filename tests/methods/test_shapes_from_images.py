@@ -232,6 +232,46 @@ def test_the_mean_answer_starts_on_the_shapes(shapes: ImageShapePairs) -> None:
     assert float(nearest.max()) < 1e-6
 
 
+def test_a_lower_threshold_encloses_more(fitted: Fitted, shapes: ImageShapePairs) -> None:
+    method = fitted.method
+    if not isinstance(method, ImageToOccupancy):
+        return
+    image = shapes.rgba(Draw(torch.tensor([0]), torch.zeros(1, dtype=torch.bool)))
+    found = [
+        replace(method, threshold=level).predict(fitted.model, image)[0] for level in (0.2, 0.5)
+    ]
+    low, high = (float(solid_volume(shape)) for shape in found)
+    assert low > high > 0
+
+
+def solid_volume(shape: Shape) -> Tensor:
+    """By the divergence theorem."""
+    assert isinstance(shape, Mesh)
+    a, b, c = shape.vertices[shape.faces].unbind(1)
+    return (a * torch.linalg.cross(b, c)).sum() / 6
+
+
+def test_the_papers_decoder_of_voxels(shapes: ImageShapePairs) -> None:
+    """Pix2Vox-F: 2³ cells of 256 channels, doubled four times, and a pointwise convolution."""
+    assert ImageToVoxels(pointwise=True).decoder_channels() == [256, 128, 64, 32, 8, 1]
+    method = replace(TINY["voxels"][0], pointwise=True)
+    assert isinstance(method, ImageToVoxels)
+    model = method.build(shapes, torch.Generator().manual_seed(0))
+    assert model.logits(torch.zeros(2, model.code_size)).shape == (2, 32, 32, 32)
+    assert [layer.kernel_size[0] for layer in model.doublings] == [4, 4, 4, 4, 1]
+
+
+def test_points_begin_at_the_training_shapes_or_not(shapes: ImageShapePairs) -> None:
+    """With a code of zeros, predictions are the last layer's biases."""
+    method = TINY["points"][0]
+    assert isinstance(method, ImageToPoints)
+    for begin in (True, False):
+        varied = replace(method, begin_at_shapes=begin)
+        model = varied.build(shapes, torch.Generator().manual_seed(0))
+        points = model.points(torch.zeros(1, model.code_size)).detach()
+        assert (float(points.abs().max()) > 0.2) == begin
+
+
 def test_without_what_a_method_learns_from(shapes: ImageShapePairs) -> None:
     bare = replace(shapes, voxels=None, queries=None, occupied=None)
     missing = {"voxels": "without voxels", "occupancy": "without occupancy samples"}

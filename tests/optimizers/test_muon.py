@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -74,7 +72,7 @@ def test_both_kinds_of_parameters_learn() -> None:
 
 def test_without_matrices_it_is_adamw() -> None:
     ours, theirs = nn.Parameter(normal(4, 3)), nn.Parameter(normal(4, 3))
-    a = Muon([], [ours], 0.1, 0.2, math.inf, torch.float32)
+    a = Muon([], [ours], 0.1, 0.2, 0.0, torch.float32)
     b = torch.optim.AdamW([theirs], 0.1, (0.9, 0.99), weight_decay=0.2, fused=True)
     for step in range(3):
         for parameter, optimizer in ((ours, a), (theirs, b)):

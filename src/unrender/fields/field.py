@@ -154,6 +154,13 @@ class Field(nn.Module):
             groups.append({"params": weights, "lr": rates["network"]})
         return groups
 
+    def adam(self, factor: float) -> torch.optim.Adam:
+        """Adam with the constants of Müller et al. 2022 and `factor` on all learning rates."""
+        groups = self.parameter_groups()
+        for group in groups:
+            group["lr"] *= factor
+        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
 
 def default_learning_rates(kind: FieldKind) -> dict[Role, float]:
     """Learning rates for Adam that suit a kind of field, by the role of a parameter."""

@@ -1,6 +1,10 @@
-"""Hardware support for matrix products in low precision."""
+"""Low precision of matrix products: where hardware supports it, and the context in training."""
+
+from typing import Literal
 
 import torch
+
+Precision = Literal["auto", "bfloat16", "float32"]
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -12,3 +16,12 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and any(
         bool(getattr(torch.cpu, name)()) for name in questions if name in vars(torch.cpu)
     )
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Context in which matrix products are computed in this precision.
+
+    "auto" is bfloat16 where hardware supports it.
+    """
+    short = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device))
+    return torch.autocast(device.type, torch.bfloat16, enabled=short)

@@ -10,7 +10,7 @@ from unrender.errors import InputError
 from unrender.methods.presets import BASES, Preset
 from unrender.methods.presets import method_class as method_class
 from unrender.methods.presets.listing import Presets
-from unrender.methods.presets.renamed import RENAMED, RENAMED_OPTIONS
+from unrender.methods.presets.renamed import ADDED_OPTIONS, RENAMED, RENAMED_OPTIONS
 
 if TYPE_CHECKING:
     from unrender.training.method import Method
@@ -47,6 +47,8 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
         key if key in known else RENAMED_OPTIONS.get(str(key), str(key)): value
         for key, value in options.items()
     }
+    later = {key: known[key] for key in ADDED_OPTIONS.get(str(name), ()) if key not in given}
+    given |= later
     if set(given) != set(known):
         odd = sorted(set(given) ^ set(known))
         raise InputError(f"{source}: options {odd} of {name} differ: {REMEDY}")

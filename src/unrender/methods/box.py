@@ -1,12 +1,14 @@
 """A box: the smallest radiance field, ten parameters estimated by volume rendering.
 
-It is fitted as NeRF is (Mildenhall et al. 2020, https://arxiv.org/abs/2003.08934): rays of the
-images are divided into bins, the density is sampled in each, colors are composited by eq. 3,
-and the error is backpropagated. Here the density is that of an axis-aligned box of one color,
-given by its center and the lengths of its sides.
+A first lesson in volume rendering, of no paper. It is fitted as NeRF is (Mildenhall et al.,
+ECCV 2020, https://arxiv.org/abs/2003.08934): rays of the images are divided into bins, the
+density is sampled in each, colors are composited by eq. 3, and the error is backpropagated.
+Here the density is that of an axis-aligned box of one color, given by its center and the
+lengths of its sides.
 
 At first its faces are soft, so that rays passing at a distance have gradients too; they harden
-during training.
+during training. Unlike NeRF, there is no network, no direction, and no second, finer sampling:
+each of a ray's 128 bins has one sample.
 """
 
 import math

@@ -1,7 +1,8 @@
 """A voxel grid fitted to a shape by weighted cross entropy with logits.
 
-The parameters are logits, and so are the inputs of the loss: an additional sigmoid in between
-could never reach probability 1, and its gradients would vanish.
+The simplest of the fits, of no paper: each cell of 64³ has a logit, and the target is whether
+its center is inside the shape. The parameters are logits, and so are the inputs of the loss: an
+additional sigmoid in between could never reach probability 1, and its gradients would vanish.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,20 @@
 """A neural field fitted to one image by the mean squared error at random pixels.
 
-The first experiment of most papers on fields: Tancik et al. 2020, sec. 6; Sitzmann et al.
-2020, sec. 4.1; Müller et al. 2022, sec. 5.1. The field's outputs are 2 × color − 1, so that it
-starts at gray. Wide ReLU networks are trained with Muon, which needs far fewer steps.
+The first experiment of most papers on fields: Tancik et al., "Fourier Features Let Networks
+Learn High Frequency Functions in Low Dimensional Domains", 2020, sec. 6,
+https://arxiv.org/abs/2006.10739; Sitzmann et al., "Implicit Neural Representations with
+Periodic Activation Functions" (SIREN), 2020, sec. 4.1, https://arxiv.org/abs/2006.09661; Müller
+et al., "Instant Neural Graphics Primitives", 2022, sec. 5.1, https://arxiv.org/abs/2201.05989.
+`--field` chooses among them; all are in `fields/field.py`. The field's outputs are 2 × color −
+1, so that it starts at gray.
+
+The preset `image-field` is ours, for a minute on two cores: a SIREN of 5 hidden layers of 128,
+ω₀ = 30, and 512 random pixels a step, where the paper has wider layers and all pixels in each
+step. Rates decay to 0, where those of the papers are constant, and are ours for each kind
+(`fields/field.py`). Fourier features have 128 frequencies with a deviation of 10, where Tancik
+et al. have 256; hash grids have 8 levels of 2^15 entries, where Müller et al. have 16 of up to
+2^24 for large images. Wide ReLU networks are trained with Muon, which needs far fewer steps
+than the papers' Adam.
 """
 
 from collections.abc import Mapping
@@ -134,11 +146,7 @@ class ImageField(Method[ImageFieldModel, Picture]):
             others = [weight for weight in weights if all(weight is not m for m in matrices)]
             rate = self.learning_rate * MUON_RATE
             return Muon(matrices, others, rate, 0.0, 1.0, torch.float32)
-        groups: list[dict[str, Any]] = [
-            {**group, "lr": self.learning_rate * group["lr"]}
-            for group in model.field.parameter_groups()
-        ]
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return model.field.adam(self.learning_rate)
 
     def schedule(self, progress: Progress) -> float:
         return progress.falling(0.0)

@@ -1,11 +1,20 @@
 """A mesh from images with alpha, by differentiable rasterization.
 
-A sphere of triangles is rasterized (rendering/mesh/raster.py) with edges antialiased after
-Laine et al., "Modular Primitives for High-Performance Differentiable Rendering" (2020),
-https://arxiv.org/abs/2011.03277, so that images have gradients at silhouettes. Vertices are
-optimized in the coordinates of Nicolet, Jacobson, Jakob, "Large Steps in Inverse Rendering of
-Geometry" (2021), https://doi.org/10.1145/3478513.3480501, so that the gradients at silhouettes
-move the surface in between, too. Colors belong to vertices and do not depend on the view.
+A sphere of triangles is rasterized (`rendering/mesh/raster.py`) with edges antialiased after
+Laine, Hellsten, Karras, Seol, Lehtinen, Aila, "Modular Primitives for High-Performance
+Differentiable Rendering", 2020, https://arxiv.org/abs/2011.03277, so that images have gradients
+at silhouettes. Vertices are optimized in the coordinates of Nicolet, Jacobson, Jakob, "Large
+Steps in Inverse Rendering of Geometry", 2021, https://doi.org/10.1145/3478513.3480501, so that
+the gradients at silhouettes move the surface in between, too; their Adam has one step size for
+all entries (`shapes/deforming.py`, `optimizers/adam.py`). Colors belong to vertices.
+
+The preset `mesh-from-views` is ours, for five minutes on two cores: an icosphere of 2,562
+vertices, λ = 10 and four images a step, of at most 200 pixels. Where it differs from Laine et
+al.: silhouettes are found from the mesh's edges, not from neighboring pixels
+(`rendering/mesh/antialias.py`), and there are no textures. Where it differs from Nicolet et
+al.: the sphere is not remeshed, colors do not depend on a light or on the view, opacity has a
+squared error besides the L1 error of colors, and Laplacian smoothing and the consistency of
+adjacent normals are added with small weights.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,16 @@
 """A transformer that regresses poses from images: the baseline of the pose flow.
 
-The network of SiT (Ma et al. 2024, https://arxiv.org/abs/2401.08740) at t = 1. The tokens after
-the blocks are normalized and averaged, and one linear layer maps them to twelve numbers: [R |
-t], with t in units of the mean camera distance. The loss is their mean squared error, and the
-prediction is the rotation nearest to the nine numbers: Levinson et al., "An Analysis of SVD for
-Deep Rotation Estimation" (2020), SVD-Inference, https://arxiv.org/abs/2006.14616.
+The network of SiT (Ma et al., ECCV 2024, https://arxiv.org/abs/2401.08740) at t = 1, of the
+size and with the optimizer of the preset `sit` (`methods/sit.py`). The tokens after the blocks
+are normalized and averaged, and one linear layer maps them to twelve numbers: [R | t], with t
+in units of the mean camera distance. The loss is their mean squared error, and the prediction
+is the rotation nearest to the nine numbers: Levinson et al., "An Analysis of SVD for Deep
+Rotation Estimation", NeurIPS 2020, https://arxiv.org/abs/2006.14616.
+
+Where it differs from Levinson et al.: of their two forms it is SVD-Inference, which projects to
+rotations after training only, not the one they recommend, SVD-Train, which projects before the
+loss. The distance to the nearest rotation is then a measure of uncertainty, from which expected
+errors are calibrated.
 """
 
 from collections.abc import Mapping
@@ -22,6 +28,7 @@ from unrender.flows.calibration import AS_SPREAD, fitted_lines, on_lines
 from unrender.flows.checks import small_squares
 from unrender.flows.data_space import DataSpace, Pixels
 from unrender.flows.lifting import POSE_NUMBERS, PoseReading, pose_numbers
+from unrender.flows.precision import autocast
 from unrender.flows.transformer import SiT, TransformerSize
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import project_to_so3
@@ -93,7 +100,7 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         index = self.draw(model, data, generator)
-        with self.autocast(data.images.device):
+        with autocast(self.precision, data.images.device):
             predicted = predict(model.network, data.images[index])
         wanted = pose_numbers(data.cameras.select(index), model.radius)
         return {"pose": (predicted - wanted).square().mean()}

@@ -1,11 +1,27 @@
 """SiT with camera poses as its source: one flow that renders images and estimates poses.
 
-The transformer of Ma et al., "SiT" (2024), https://arxiv.org/abs/2401.08740, trained by flow
-matching (Lipman et al. 2023) between a camera and the image it takes: x0 = lift(P) + s ε, x_t =
-t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose, x1 the
-premultiplied RGBA image scaled to [−1, 1] and ε normal. Integrated forward it generates the
-image of a pose; integrated backward it reads a pose from an image, from which it searches for
-the pose whose generated image matches.
+The transformer of Ma, Goldstein, Albergo, Boffi, Vanden-Eijnden, Xie, "SiT: Exploring Flow and
+Diffusion-based Generative Models with Scalable Interpolant Transformers", ECCV 2024,
+https://arxiv.org/abs/2401.08740, trained by flow matching (Lipman et al., ICLR 2023,
+https://arxiv.org/abs/2210.02747) between a camera and the image it takes: x0 = lift(P) + s ε,
+x_t = t x1 + (1 − t) x0, loss |v(x_t, t) − (x1 − x0)|², where P = [R | t] is the camera's pose,
+x1 the premultiplied RGBA image scaled to [−1, 1] and ε normal. Integrated forward it generates
+the image of a pose; integrated backward it reads a pose from an image, from which it searches
+for the pose whose generated image matches.
+
+The presets `sit-s-2` to `sit-xl-8` have the paper's twelve sizes and its training: the linear
+path, velocity prediction, 256 images a step, AdamW at a constant 1e-4 without weight decay or
+warm-up, and a moving average of the weights with decay 0.9999. `sit` is ours, for minutes on
+two cores: 4 blocks of width 256, Muon (`optimizers/muon.py`) at 4e-3 with a warm-up and a
+cosine, and 32 images a step; `sit-plain` is the same size with AdamW and textbook flow
+matching. Where all of them differ from the paper: the source is the pose, not noise, so that
+there is no class to condition on and no classifier-free guidance; noise of random scale is
+added to it, and a part of each batch is at t = 0 or t = 1 without noise (neither in
+`sit-plain`); images are RGBA pixels unless `--autoencoder` names one for latents; time runs
+from the source to the image, as in the authors' code; the average of the weights forgets their
+start; and ODEs are integrated in a few steps of fixed length (`--image-steps`,
+`--inversion-steps`, `--solver`), without the SDE sampler. `sit-gaussian` has noise as its
+source, as in the paper.
 """
 
 import dataclasses
@@ -26,6 +42,7 @@ from unrender.flows.noise import normal_like
 from unrender.flows.paths import LinearPath
 from unrender.flows.pose_flow import PoseFlow
 from unrender.flows.pose_search import PoseSearch
+from unrender.flows.precision import autocast
 from unrender.flows.solvers import Solver
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering
@@ -111,7 +128,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         scale, t = scale.to(device), t.to(device)
         x0 = mean + scale[:, None, None, None] * normal_like(mean, generator)
         point = PATH.sample(x0, x1, t)
-        with self.autocast(device):
+        with autocast(self.precision, device):
             predicted = model.network(point.x_t, t)
         error = (predicted.float() - point.velocity).square()
         losses = {"velocity": error.mean()}

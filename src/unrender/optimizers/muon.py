@@ -72,8 +72,8 @@ def _newton_schulz_gram(wide: Float[Tensor, "rows columns"]) -> Float[Tensor, "r
 class Muon(torch.optim.AdamW):
     """Muon for weight matrices, of which there may be none, and AdamW for all other parameters.
 
-    The gradients for AdamW are clipped to the total norm `max_norm`; Muon's updates do not
-    depend on the norm of the gradient.
+    The gradients for AdamW are clipped to the total norm `max_norm`, unless it is 0; Muon's
+    updates do not depend on the norm of the gradient.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             if group["matrices"]:
                 self._update_matrices(group["params"], group["lr"], group["weight_decay"])
-            else:
+            elif self.max_norm:
                 nn.utils.clip_grad_norm_(group["params"], self.max_norm)
         super().step()
 

@@ -139,10 +139,7 @@ class FieldFit(Method[FieldModel, ShapeTarget]):
         return replace(data, samples=samples)
 
     def optimizer(self, model: FieldModel) -> torch.optim.Optimizer:
-        groups = model.field.parameter_groups()
-        for group in groups:
-            group["lr"] *= self.learning_rate
-        return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
+        return model.field.adam(self.learning_rate)
 
     def schedule(self, progress: Progress) -> float:
         return progress.falling(0.01)

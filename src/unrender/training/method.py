@@ -42,6 +42,10 @@ class Progress:
         """From 1 at the start to `last` at the end, along half a cosine."""
         return last + (1 - last) * (1 + math.cos(math.pi * self.fraction)) / 2
 
+    def rising(self, steps: int) -> float:
+        """From 1 / steps at the first step to 1 at the last of `steps`, and 1 afterwards."""
+        return min(1.0, (self.step + 1) / steps)
+
 
 class Method(ABC, Generic[Model, Data]):
     """The options of one paper, and what they build, render and minimize.

@@ -1,6 +1,5 @@
 """Base of methods that train networks on rays sampled from posed images: NeRF and its kin."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,12 +80,11 @@ class RayMethod(Method[AnyRayModel, Views]):
         chosen = {id(matrix) for matrix in matrices}
         others = [weight for weight in model.parameters() if id(weight) not in chosen]
         # Without weight decay, AdamW is Adam.
-        longest, rate = self.max_norm or math.inf, self.learning_rate
+        rate, longest = self.learning_rate, self.max_norm
         return Muon(matrices, others, rate, 0.0, longest, torch.float32, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * self.learning_rate_decay**progress.fraction
+        return progress.rising(self.warm_up) * self.learning_rate_decay**progress.fraction
 
     def smaller(self) -> "Method[AnyRayModel, Views] | None":
         return halve(self, "rays")

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Int
@@ -14,7 +14,7 @@ from unrender.data.views import Views
 from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
-from unrender.flows.precision import multiplies_bfloat16
+from unrender.flows.precision import Precision, multiplies_bfloat16
 from unrender.flows.transformer import TransformerSize
 from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
@@ -45,19 +45,23 @@ class TransformerMethod(Method[TransformerModel, Views]):
     batch: int = 32
     """Images per training step."""
     learning_rate: float = 4e-3
-    """Learning rate after the warm-up; it decays to nearly 0 along a cosine."""
+    """Learning rate after the warm-up; it decays along a cosine."""
+    learning_rate_decay: float = 0.02
+    """Final learning rate, as a fraction of the initial one; 1 keeps it constant."""
     warm_up: int = 100
     """Steps over which the learning rate rises."""
     weight_decay: float = 0.01
     """Weight decay of AdamW and Muon."""
+    beta2: float = 0.99
+    """AdamW's decay rate of the second moment."""
     muon: bool = True
     """Whether Muon updates the matrices of the blocks; AdamW updates the rest, or
     everything."""
     max_norm: float = 1.0
-    """Maximum gradient norm, except for Muon's matrices."""
+    """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
     average_decay: float = 0.998
     """Decay of the exponential moving average of the weights, which is used after training."""
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    precision: Precision = "auto"
     """Precision of matrix products in training; auto takes bfloat16 where hardware supports
     it."""
 
@@ -107,13 +111,11 @@ class TransformerMethod(Method[TransformerModel, Views]):
         ]
         short = multiplies_bfloat16(model.radius.device)
         dtype = torch.bfloat16 if short else torch.float32
-        return Muon(
-            matrices, others, self.learning_rate, self.weight_decay, self.max_norm, dtype
-        )
+        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm
+        return Muon(matrices, others, rate, decay, longest, dtype, self.beta2)
 
     def schedule(self, progress: Progress) -> float:
-        rise = min(1.0, (progress.step + 1) / self.warm_up)
-        return rise * progress.falling(0.02)
+        return progress.rising(self.warm_up) * progress.falling(self.learning_rate_decay)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator
@@ -121,13 +123,6 @@ class TransformerMethod(Method[TransformerModel, Views]):
         """Sample the views of the next batch from the training views, with replacement."""
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
         return model.training_views[drawn.to(data.images.device)]
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Context of the chosen precision for matrix products in training."""
-        short = self.precision == "bfloat16"
-        if self.precision == "auto":
-            short = multiplies_bfloat16(device)
-        return torch.autocast(device.type, torch.bfloat16, enabled=short)
 
     def after_step(
         self, model: TransformerModel, optimizer: torch.optim.Optimizer, progress: Progress

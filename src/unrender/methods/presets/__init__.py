@@ -1,8 +1,8 @@
 """Every preset: a method with the options that its name stands for.
 
-`NAME` has the settings of the paper, `NAME-fast` is for minutes on two CPU cores. Nothing here
-imports torch: the module of a method is imported by `Preset.method`, so that help texts and
-lists come at once.
+`NAME` has the settings of the paper, unless `docs/methods.md` lists it as ours; `NAME-fast` is
+for minutes on two CPU cores. Nothing here imports torch: the module of a method is imported by
+`Preset.method`, so that help texts and lists come at once.
 """
 
 from unrender.errors import InputError

@@ -16,6 +16,18 @@ _PLAIN_SIT: dict[str, Any] = {
     "inversion_steps": 50,
     "refine_steps": 0,
 }
+# Adam as in the paper: a constant rate, and nothing else.
+_PAPER: dict[str, Any] = {
+    "batch": 256,
+    "learning_rate": 1e-4,
+    "learning_rate_decay": 1.0,
+    "warm_up": 1,
+    "beta2": 0.999,
+    "weight_decay": 0.0,
+    "max_norm": 0.0,
+    "muon": False,
+    "average_decay": 0.9999,
+}
 _SIT_SIZES = {"s": (384, 12, 6), "b": (768, 12, 12), "l": (1024, 24, 16), "xl": (1152, 28, 16)}
 
 
@@ -33,11 +45,5 @@ def pose_flows() -> Iterator[Preset]:
                 f"sit-{name}-{patch}", "sit", flow,
                 f"the paper's SiT-{name.upper()}/{patch}: {depth} blocks of width {width}",
                 None,
-                {
-                    "patch": patch,
-                    "width": width,
-                    "depth": depth,
-                    "heads": heads,
-                    "learning_rate": 5e-4,
-                },
+                {**_PAPER, "patch": patch, "width": width, "depth": depth, "heads": heads},
             )  # fmt: skip

@@ -49,7 +49,7 @@ BASES = {
         "pose_regressor:PoseRegressor",
         "baseline: the same transformer, trained to regress poses",
     ),
-    "fit-mesh": ("fit_mesh:MeshFit", "Wang et al., ECCV 2018; Nicolet et al. 2021"),
+    "fit-mesh": ("fit_mesh:MeshFit", "Gkioxari et al., ICCV 2019; Nicolet et al. 2021"),
     "fit-points": ("fit_points:PointFit", "Fan et al., CVPR 2017"),
     "fit-voxels": ("fit_voxels:VoxelFit", "weighted cross entropy of cells"),
     "sdf": ("fit_sdf:SDFFit", "Gropp et al., ICML 2020; Müller et al., SIGGRAPH 2022"),
@@ -62,7 +62,7 @@ BASES = {
     "image-to-points": ("image_to_points:ImageToPoints", "Fan et al., CVPR 2017"),
     "image-to-mesh": (
         "image_to_mesh:ImageToMesh",
-        "Wang et al., ECCV 2018; Gkioxari et al., ICCV 2019",
+        "Kato et al., CVPR 2018; Gkioxari et al., ICCV 2019",
     ),
     "image-to-occupancy": (
         "image_to_occupancy:ImageToOccupancy",

@@ -84,3 +84,15 @@ RENAMED_OPTIONS: dict[str, str] = {
     "batch_size": "batch",
 }
 """Options by the names they had before, or have elsewhere: what a message suggests."""
+
+_OPTIMIZER = ("learning_rate_decay", "beta2")
+ADDED_OPTIONS: dict[str, tuple[str, ...]] = {
+    "sit": _OPTIMIZER,
+    "sit-gaussian": _OPTIMIZER,
+    "pose-regressor": _OPTIMIZER,
+    "image-to-mesh": (*_OPTIMIZER, "regions", "squared"),
+    "image-to-points": (*_OPTIMIZER, "regions", "squared", "begin_at_shapes"),
+    "image-to-voxels": (*_OPTIMIZER, "regions", "pointwise"),
+    "image-to-occupancy": (*_OPTIMIZER, "regions", "threshold"),
+}
+"""Options that saved runs of a method may lack: their defaults are what was computed before."""

@@ -58,9 +58,9 @@ MEGABYTES = {
     "image-to-mesh-fast": 51.1,
     "image-to-points": 69.9,
     "image-to-points-fast": 32.2,
-    "image-to-voxels": 114.5,
+    "image-to-voxels": 72.6,
     "image-to-voxels-fast": 47.4,
-    "image-to-occupancy": 50.4,
+    "image-to-occupancy": 53.7,
     "image-to-occupancy-fast": 15.8,
 }
 """Parameters, buffers and averaged weights before the first step, in 10^6 bytes.
