@@ -141,6 +141,7 @@ def test_doctor_knows_what_has_no_gpu_kernel() -> None:
     without = {name for name in CHECKS if not has_gpu_kernel(name)}
     assert without == {
         "gaussian_projection.project_gaussians",
+        "lazy_adam",
         "occupancy.occupied_cells",
         "ray_mesh.any_hit",
         "ray_mesh.closest_hit",

@@ -81,9 +81,9 @@ def _difference(found: Tensor, wanted: Tensor) -> str:
 
 
 def has_gpu_kernel(name: str) -> bool:
-    """Whether an operation runs a Triton kernel on a GPU: its function in cuda.py, or what that
-    uses of the same file, is one. Otherwise it is the reference, or other operations of torch.
-    Read from the source, since Triton need not be installed.
+    """Whether an operation runs a Triton kernel on a GPU: its function in cuda.py (NAME or
+    NAME_forward), or what that uses of the same file, is one. Otherwise it is the reference, or
+    other operations of torch. Read from the source, since Triton need not be installed.
     """
     package, _, operation = name.partition(".")
     (folder,) = unrender.kernels.__path__
@@ -96,7 +96,8 @@ def has_gpu_kernel(name: str) -> bool:
         for part in tree.body
         if isinstance(part, ast.FunctionDef | ast.ClassDef)
     }
-    waiting, seen = {operation or package}, set[str]()
+    own = operation or package
+    waiting, seen = {own, f"{own}_forward"}, set[str]()
     while waiting:
         part = parts.get(waiting.pop())
         if part is None or part.name in seen:

@@ -135,7 +135,7 @@ def draw_paths(truth: Cameras, found: dict[str, Cameras]) -> Figure:
             extent = 1.05 * truth.centers.norm(dim=1).max().item()
             axes.set(xlim=(-extent, extent), ylim=(-extent, extent), zlim=(0, 1.2 * extent))
             # The stub takes whole numbers only.
-            axes.set_box_aspect((2, 2, 1.2), zoom=0.92)  # pyright: ignore[reportArgumentType]
+            axes.set_box_aspect((2, 2, 1.2), zoom=0.86)  # pyright: ignore[reportArgumentType]
             axes.plot([0], [0], [0], "x", color="#888888")
             axes.view_init(elev=28, azim=math.degrees(-1.0))
             axes.tick_params(labelsize=7, pad=-2)
