@@ -9,6 +9,7 @@ by finite differences.
 
 import math
 import time
+from dataclasses import replace
 
 import torch
 
@@ -16,7 +17,6 @@ import unrender as ur
 from unrender.rendering import renderer as renderers
 from unrender.rendering.implicit import sphere_tracing, surface
 from unrender.rendering.light import lights
-from unrender.rendering.mesh import shading
 from unrender.shapes.implicit import colored, sdf, solids, warps
 
 WIDTH, HEIGHT = 640, 480
@@ -133,7 +133,7 @@ def main() -> None:
         ),
         lights.DirectionalLight(torch.tensor([0.4, 0.9, 0.1]), torch.full((3,), 0.12)),
     )
-    shiny = shading.Material(specular=0.2)
+    shiny = replace(surface.SurfaceRenderOptions().material, specular=0.2)
     options = surface.SurfaceRenderOptions(sky_and_suns, shiny, far=40.0, shadows=True)
     # A sky that is darker at the top.
     up = torch.linspace(0, 1, HEIGHT)[:, None, None]
