@@ -28,7 +28,7 @@ TETRAHEDRON = ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.
 """Corners of a regular tetrahedron around 0. The sum of k kᵀ over its corners k is 4 I."""
 NUM_HARMONICS = 16
 DIRECTION_OCTAVES = 4
-"""Of the papers' encoding of directions."""
+"""Octaves of the papers' encoding of directions."""
 LAST = 0.3
 """Factor on the last layers' initial weights, so that outputs begin near their means."""
 SOFTPLUS_BETA = 100.0
