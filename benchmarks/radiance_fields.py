@@ -21,8 +21,8 @@ import record
 import tables
 import torch
 from record import ROOT
-from runs import fitted_in
 
+from runs import fitted_in
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
@@ -32,7 +32,7 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.renders import WHITE, evaluate_images, render_in_parts
 from unrender.files import replacing
 from unrender.methods.presets import find_preset
-from unrender.report.plots import resized
+from unrender.report.plots import draw_curves, resized
 from unrender.training.fit import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/radiance_fields.json"
