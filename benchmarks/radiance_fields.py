@@ -21,8 +21,8 @@ import record
 import tables
 import torch
 from record import ROOT
-
 from runs import fitted_in
+
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.multiscale import load_multiscale
