@@ -237,6 +237,19 @@ def test_samples_gather_at_the_surface(scene: Dataset) -> None:
         assert float((middles - surface).abs().median()) < 0.04
 
 
+@pytest.mark.parametrize("kind", sorted(TINY))
+def test_a_batch_that_misses_the_sphere_has_finite_losses(kind: str, scene: Dataset) -> None:
+    """The papers' sizes sample only the sphere, NeuS without random points besides."""
+    small = {"width": 64, "depth": 4, "features": 8, "color_width": 16, "color_layers": 1}
+    small |= {"rays": 16, "coarse_samples": 8, "bins": 8}
+    method = replace(PRESETS[kind].method(), **small)
+    generator = torch.Generator().manual_seed(0)
+    model = method.build(scene.train, generator)
+    model.ball.center += 50
+    losses = method.losses(model, scene.train, Progress(0, 0.0), generator)
+    assert all(bool(value.isfinite()) for value in losses.values())
+
+
 def test_neus_upsamples_in_rounds_at_the_surface(scene: Dataset) -> None:
     """The paper's samples: the coarse ones, and more in rounds of doubled sharpness."""
     method = replace(PRESETS["neus"].method(), width=32, depth=4, frequencies=2, features=4)

@@ -31,6 +31,8 @@ from unrender.training.surface_method import (
     SurfaceBins,
     SurfaceMethod,
     SurfaceModel,
+    eikonal_loss,
+    random_gradients,
 )
 
 PADDING = 0.01
@@ -107,15 +109,11 @@ class NeuS(SurfaceMethod):
         """Color, eikonal and mask losses (NeuS, sec. 3.3)."""
         batch, out = self.render_batch(model, data, progress, generator)
         error = out.rendering.color - batch.rgba[:, :3]
-        gradient = out.local.gradient
-        if self.random_points:
-            count = int(self.random_points * self.rays)
-            points = 2 * torch.rand(count, 3, generator=generator) - 1
-            elsewhere = model.field.with_gradients(points.to(error.device))
-            gradient = torch.cat([gradient, elsewhere.gradient])
+        count = int(self.random_points * self.rays)
+        gradients = [out.local.gradient, random_gradients(model, count, generator)]
         return {
             "color": error.abs().mean(),
-            "eikonal": self.eikonal_weight * (gradient.norm(dim=1) - 1).square().mean(),
+            "eikonal": self.eikonal_weight * eikonal_loss(torch.cat(gradients)),
             "metric/psnr": -10 * error.detach().square().mean().log10(),
             "metric/width": model.width.detach(),
             **self.mask_losses(model, out.rendering, batch.rgba[:, 3]),

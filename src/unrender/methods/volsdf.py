@@ -30,6 +30,8 @@ from unrender.training.surface_method import (
     SurfaceBins,
     SurfaceMethod,
     SurfaceModel,
+    eikonal_loss,
+    random_gradients,
 )
 
 PADDING = 0.01
@@ -115,12 +117,11 @@ class VolSDF(SurfaceMethod):
             first = torch.arange(0, len(gradient), per_ray)
             chosen = first + torch.randint(per_ray, first.shape, generator=generator)
             gradient = gradient[chosen.to(gradient.device)]
-        points = 2 * torch.rand(int(self.random_points * self.rays), 3, generator=generator) - 1
-        elsewhere = model.field.with_gradients(points.to(error.device))
-        slope = torch.cat([gradient, elsewhere.gradient]).norm(dim=1)
+        count = int(self.random_points * self.rays)
+        gradients = [gradient, random_gradients(model, count, generator)]
         return {
             "color": error.abs().mean(),
-            "eikonal": self.eikonal_weight * (slope - 1).square().mean(),
+            "eikonal": self.eikonal_weight * eikonal_loss(torch.cat(gradients)),
             "metric/psnr": -10 * error.detach().square().mean().log10(),
             "metric/width": model.width.detach(),
             **self.mask_losses(model, out.rendering, batch.rgba[:, 3]),

@@ -375,3 +375,21 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
             return self.look(model, rays, None).rendering
 
         return render_in_tiles(cameras, RAYS_AT_ONCE, tile, own_threads=True)
+
+
+def random_gradients(
+    model: SurfaceModel, count: int, generator: torch.Generator
+) -> Float[Tensor, "count 3"]:
+    """Gradients of the field at random points of the cube [−1, 1]³."""
+    points = 2 * torch.rand(count, 3, generator=generator) - 1
+    return model.field.with_gradients(points.to(model.log_width.device)).gradient
+
+
+def eikonal_loss(gradients: Float[Tensor, "points 3"]) -> Float[Tensor, ""]:
+    """Mean of (‖∇f‖ − 1)² (Gropp et al., IGR, 2020, eq. 2); 0 without points.
+
+    There are none if no ray of a batch meets the bounding sphere.
+    """
+    if not len(gradients):
+        return gradients.sum()
+    return (gradients.norm(dim=1) - 1).square().mean()
