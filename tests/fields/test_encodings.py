@@ -26,6 +26,13 @@ def test_positions_become_sines_and_cosines() -> None:
     torch.testing.assert_close(found, torch.cat([x.sin(), x.cos()])[None])
 
 
+def test_gradients_of_every_order_are_those_of_the_definition() -> None:
+    x = torch.tensor([[0.3, -0.7]], dtype=torch.float64, requires_grad=True)
+    variance = torch.tensor([[0.1, 0.4]], dtype=torch.float64, requires_grad=True)
+    encoded = lambda a, b: integrated_encoding(a, b, 3)  # noqa: E731
+    assert torch.autograd.gradgradcheck(encoded, (x, variance))
+
+
 def test_without_spread_the_integrated_encoding_is_the_positional_one() -> None:
     x = torch.randn(7, 3)
     torch.testing.assert_close(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unrender.kernels.composite import composite, composite_dense
+from unrender.kernels.encoding import encode
 from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.march import MarchGrid, march
@@ -183,6 +184,20 @@ def test_composite_dense(agree, shape: tuple[int, int]) -> None:
         return [out.opacity, out.weights]
 
     agree(weigh, [density, edges])
+
+
+@pytest.mark.parametrize("count", [0, 1, 1500])
+@pytest.mark.parametrize("frequencies", [0, 1, 12])
+@pytest.mark.parametrize("blurred", [False, True])
+def test_encoding(agree, count: int, frequencies: int, blurred: bool) -> None:
+    x = 3 * torch.randn(count, 3)
+    # From no blur at all to one that leaves nothing of any octave.
+    variance = [torch.rand(count, 3) ** 9 * 1e3] if blurred else []
+    agree(
+        lambda b, *each: [encode(*each, *[None] * (2 - len(each)), frequencies, b)],
+        [x, *variance],
+        1e-6,
+    )
 
 
 @pytest.mark.parametrize("counts", [[3, 0, 1, 7], [0, 0], [1], [40] * 300])

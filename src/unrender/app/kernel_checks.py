@@ -13,6 +13,7 @@ import unrender.kernels
 from unrender.errors import one_line
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.composite import composite_dense
+from unrender.kernels.encoding import encode
 from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.gaussian_projection import project_gaussians
 from unrender.kernels.grid_sample import grid_sample, total_variation
@@ -121,6 +122,11 @@ def _composite(device: torch.device, backend: Backend) -> Tensor:
     edges = torch.linspace(1, 2, 9, device=device).expand(POINTS, 9)
     density, color = _random(POINTS, 8).to(device), _random(POINTS, 8, 3).to(device)
     return composite_dense(density, color, edges, backend=backend).color
+
+
+def _encode(device: torch.device, backend: Backend) -> Tensor:
+    x, variance = (_random(POINTS, 3, seed=seed).to(device) for seed in (0, 1))
+    return encode(x, variance, 6, backend)
 
 
 def _along_rays(device: torch.device, backend: Backend) -> Tensor:
@@ -285,6 +291,7 @@ def _sample(device: torch.device, backend: Backend) -> Tensor:
 
 CHECKS: dict[str, Check] = {
     "composite": _composite,
+    "encoding.encode": _encode,
     "expand": _expand,
     "expand.along_rays": _along_rays,
     "gaussian_projection.project_gaussians": _project_gaussians,

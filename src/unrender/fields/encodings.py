@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.geometry.frustums import Gaussians
+from unrender.kernels.encoding import encode
 
 
 def positional_encoding(
@@ -17,9 +18,7 @@ def positional_encoding(
     NeRF, eq. 4, without its factor π, as in the authors' experiments, so that scenes a few
     units wide do not repeat.
     """
-    scales = 2.0 ** torch.arange(frequencies, dtype=x.dtype, device=x.device)
-    angles = (x[..., None, :] * scales[:, None]).flatten(-2)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+    return encode(x.reshape(-1, x.shape[-1]), None, frequencies).unflatten(0, x.shape[:-1])
 
 
 def with_identity(
@@ -38,11 +37,8 @@ def integrated_encoding(
 
     E[sin(s x)] = sin(s μ) exp(−½ s² σ²): frequencies with wavelengths below σ fade out.
     """
-    scales = 2.0 ** torch.arange(frequencies, dtype=mean.dtype, device=mean.device)
-    angles = (mean[..., None, :] * scales[:, None]).flatten(-2)
-    spread = (variance[..., None, :] * scales[:, None].square()).flatten(-2)
-    fading = (-spread / 2).exp()
-    return torch.cat([angles.sin() * fading, angles.cos() * fading], dim=-1)
+    flat = (part.reshape(-1, part.shape[-1]) for part in (mean, variance))
+    return encode(*flat, frequencies).unflatten(0, mean.shape[:-1])
 
 
 def along_axes(gaussians: Gaussians) -> tuple[Tensor, Tensor]:
@@ -54,8 +50,9 @@ def along_directions(
     gaussians: Gaussians, directions: Float[Tensor, "directions 3"]
 ) -> tuple[Float[Tensor, "*batch directions"], Float[Tensor, "*batch directions"]]:
     """Mean and variance along unit vectors (Mip-NeRF 360, sec. C of the supplement)."""
-    projected = gaussians.covariance @ directions.T
-    return gaussians.mean @ directions.T, (projected * directions.T).sum(-2)
+    squares = (directions[:, :, None] * directions[:, None]).flatten(1)
+    variance = gaussians.covariance.flatten(-2) @ squares.T
+    return gaussians.mean @ directions.T, variance.clamp_min(0)
 
 
 def geodesic_directions(subdivisions: int = 2) -> Float[Tensor, "directions 3"]:

@@ -32,7 +32,13 @@ from unrender.fields.encodings import (
     positional_encoding,
     with_identity,
 )
-from unrender.fields.networks import LinearLayer, RadianceNetwork, Trunk, padded_sigmoid
+from unrender.fields.networks import (
+    LinearLayer,
+    RadianceNetwork,
+    Trunk,
+    can_fuse,
+    padded_sigmoid,
+)
 from unrender.geometry.cameras import Rays
 from unrender.geometry.contraction import contract_gaussians
 from unrender.geometry.frustums import Gaussians, frustum_gaussians
@@ -76,7 +82,10 @@ class Proposal(nn.Module):
         self.density = LinearLayer(width, 1, generator)
 
     def forward(self, x: Float[Tensor, "rays bins inputs"]) -> Float[Tensor, "rays bins"]:
-        return self.density(self.trunk(x))[..., 0]
+        if not can_fuse(x):
+            return self.density(self.trunk(x))[..., 0]
+        hidden = self.trunk.fused(x.flatten(0, 1))
+        return self.density(hidden).view(x.shape[:2])
 
 
 class MipNeRF360Model(RayModel):
