@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.kernels.runtime.backend import Backend, implementation
+from unrender.kernels.runtime.function import run
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def composite(
     the sums of colors are 0. Differentiable in density and color.
     """
     kernel = implementation(__name__, backend, density)
-    return Composited(*kernel.composite(density, color, starts, ends, offsets, early_stop_eps))
+    inputs = density, color, starts, ends, offsets, early_stop_eps
+    return Composited(*run(kernel, "composite", *inputs))
 
 
 def composite_dense(

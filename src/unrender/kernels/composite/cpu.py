@@ -7,13 +7,13 @@ with respect to the weight: by itself, color, opacity and distance, and by the d
 gradient 2 Σ_j w_j |m_i − m_j| + 2/3 w_i (e_i − s_i) is computed from running sums of w and w m.
 """
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
+from unrender.kernels.runtime.function import Gradients, Saved
 from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 BLOCK = 256
@@ -173,76 +173,57 @@ def _backward(
             out_density[i] = (after * value - behind) * (ends[i] - starts[i])
 
 
-def composite(
-    density: Float[Tensor, "samples"],
-    color: Float[Tensor, "samples 3"] | None,
-    starts: Float[Tensor, "samples"],
-    ends: Float[Tensor, "samples"],
-    offsets: Int[Tensor, "rays_plus_one"],
+def composite_forward(
+    density: Tensor,
+    color: Tensor | None,
+    starts: Tensor,
+    ends: Tensor,
+    offsets: Tensor,
     early_stop_eps: float,
-) -> tuple[
-    Float[Tensor, "rays 3"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "samples"],
-]:
-    return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
+) -> Saved:
+    inputs = (
+        density.detach().contiguous(),
+        density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
+        starts.detach().contiguous(),
+        ends.detach().contiguous(),
+        offsets.contiguous(),
+    )
+    num_rays = len(offsets) - 1
+    colors = density.new_empty(num_rays, 3)
+    sums = [density.new_empty(num_rays) for _ in range(3)]
+    transmittances, weights = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
+    arrays = [tensor.numpy() for tensor in inputs]
+    targets = [tensor.numpy() for tensor in (transmittances, colors, *sums, weights)]
+    run_threads(
+        lambda share: _forward(*arrays, np.float32(early_stop_eps), *share, *targets),
+        shares(num_rays, num_threads()),
+    )
+    kept = *inputs[1:], transmittances, *sums[:2]
+    return (colors, *sums, weights), kept, (early_stop_eps,)
 
 
-class _Composite(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        density: Tensor,
-        color: Tensor | None,
-        starts: Tensor,
-        ends: Tensor,
-        offsets: Tensor,
-        early_stop_eps: float,
-    ) -> tuple[Tensor, ...]:
-        inputs = (
-            density.detach().contiguous(),
-            density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
-            starts.contiguous(),
-            ends.contiguous(),
-            offsets.contiguous(),
-        )
-        num_rays = len(offsets) - 1
-        colors = density.new_empty(num_rays, 3)
-        sums = [density.new_empty(num_rays) for _ in range(3)]
-        transmittances, weights = torch.empty_like(inputs[0]), torch.empty_like(inputs[0])
-        ctx.save_for_backward(*inputs[1:], transmittances, *sums[:2])
-        ctx.early_stop_eps = early_stop_eps
-        ctx.colored = color is not None
-        ctx.set_materialize_grads(False)
-        arrays = [tensor.numpy() for tensor in inputs]
-        targets = [tensor.numpy() for tensor in (transmittances, colors, *sums, weights)]
-        run_threads(
-            lambda share: _forward(*arrays, np.float32(early_stop_eps), *share, *targets),
-            shares(num_rays, num_threads()),
-        )
-        return (colors, *sums, weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        *inputs, opacity, distance = ctx.saved_tensors
-        arrays = [tensor.numpy() for tensor in inputs]
-        sums = [opacity.numpy(), distance.numpy()]
-        zeros = opacity.new_zeros(len(opacity), 3), *[torch.zeros_like(opacity)] * 3
-        # Weights that nothing depends on are told by an empty gradient.
-        absent = *zeros, opacity.new_empty(0)
-        grad_outputs = [
-            (zero if gradient is None else gradient.contiguous()).numpy()
-            for gradient, zero in zip(gradients, absent, strict=True)
-        ]
-        g_density, g_color = torch.empty_like(inputs[-1]), torch.empty_like(inputs[0])
-        targets = [g_density.numpy(), g_color.numpy()]
-        run_threads(
-            lambda share: _backward(
-                *arrays, np.float32(ctx.early_stop_eps), *sums, *share, *grad_outputs, *targets
-            ),
-            shares(len(opacity), num_threads()),
-        )
-        colors = g_color.T if ctx.colored else None
-        return g_density, colors, None, None, None, None
+def composite_backward(
+    gradients: tuple[Tensor | None, ...],
+    needed: tuple[bool, ...],
+    early_stop_eps: float,
+    *kept: Tensor,
+) -> Gradients:
+    *inputs, opacity, distance = kept
+    arrays = [tensor.numpy() for tensor in inputs]
+    sums = [opacity.numpy(), distance.numpy()]
+    zeros = opacity.new_zeros(len(opacity), 3), *[torch.zeros_like(opacity)] * 3
+    # Weights that nothing depends on are told by an empty gradient.
+    absent = *zeros, opacity.new_empty(0)
+    grad_outputs = [
+        (zero if gradient is None else gradient.contiguous()).numpy()
+        for gradient, zero in zip(gradients, absent, strict=True)
+    ]
+    g_density, g_color = torch.empty_like(inputs[-1]), torch.empty_like(inputs[0])
+    targets = [g_density.numpy(), g_color.numpy()]
+    run_threads(
+        lambda share: _backward(
+            *arrays, np.float32(early_stop_eps), *sums, *share, *grad_outputs, *targets
+        ),
+        shares(len(opacity), num_threads()),
+    )
+    return g_density, g_color.T if needed[1] else None

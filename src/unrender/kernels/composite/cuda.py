@@ -16,13 +16,14 @@ theorem).
 # pyright: reportMissingImports=false, reportUntypedFunctionDecorator=false
 # pyright: reportIndexIssue=false, reportCallIssue=false
 
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Float, Int
 from torch import Tensor
+
+from unrender.kernels.runtime.function import Gradients, Saved
 
 LANES = 32
 OPTIONS = {"num_warps": 1, "enable_fp_fusion": True}
@@ -191,81 +192,61 @@ def _backward(
             tl.store(grad_color + 2 * num_samples + at, weight * g_blue, mask=inside)
 
 
-def composite(
-    density: Float[Tensor, "samples"],
-    color: Float[Tensor, "samples 3"] | None,
-    starts: Float[Tensor, "samples"],
-    ends: Float[Tensor, "samples"],
-    offsets: Int[Tensor, "rays_plus_one"],
+def composite_forward(
+    density: Tensor,
+    color: Tensor | None,
+    starts: Tensor,
+    ends: Tensor,
+    offsets: Tensor,
     early_stop_eps: float,
-) -> tuple[
-    Float[Tensor, "rays 3"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "rays"],
-    Float[Tensor, "samples"],
-]:
-    return _Composite.apply(density, color, starts, ends, offsets, early_stop_eps)  # pyright: ignore[reportReturnType]
+) -> Saved:
+    inputs = (
+        density.detach().contiguous(),
+        density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
+        starts.detach().contiguous(),
+        ends.detach().contiguous(),
+        offsets.contiguous(),
+    )
+    num_rays = len(offsets) - 1
+    sums = [density.new_empty(num_rays) for _ in range(3)]
+    out = (density.new_empty(num_rays, 3), *sums, torch.empty_like(inputs[0]))
+    if num_rays:
+        sizes = (float(early_stop_eps), len(density))
+        flags = (inputs[1].shape[1] > 0, LANES)
+        with torch.cuda.device_of(density):
+            _forward[(num_rays,)](*inputs, *sizes, *out, *flags, **OPTIONS)
+    return out, (*inputs, *out), (early_stop_eps,)
 
 
-class _Composite(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        density: Tensor,
-        color: Tensor | None,
-        starts: Tensor,
-        ends: Tensor,
-        offsets: Tensor,
-        early_stop_eps: float,
-    ) -> tuple[Tensor, ...]:
-        inputs = (
-            density.detach().contiguous(),
-            density.new_empty(3, 0) if color is None else color.detach().T.contiguous(),
-            starts.detach().contiguous(),
-            ends.detach().contiguous(),
-            offsets.contiguous(),
-        )
-        num_rays = len(offsets) - 1
-        sums = [density.new_empty(num_rays) for _ in range(3)]
-        out = (density.new_empty(num_rays, 3), *sums, torch.empty_like(inputs[0]))
-        if num_rays:
-            sizes = (float(early_stop_eps), len(density))
-            flags = (inputs[1].shape[1] > 0, LANES)
-            with torch.cuda.device_of(density):
-                _forward[(num_rays,)](*inputs, *sizes, *out, *flags, **OPTIONS)
-        ctx.save_for_backward(*inputs, *out)
-        ctx.early_stop_eps = early_stop_eps
-        ctx.colored = color is not None
-        ctx.set_materialize_grads(False)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        inputs, out = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
-        density, color, *_, offsets = inputs
-        grad_outputs = [
-            torch.zeros_like(output) if gradient is None else gradient.contiguous()
-            for gradient, output in zip(gradients[:4], out[:4], strict=True)
-        ]
-        g_weights = gradients[4]
-        weighted = g_weights is not None
-        grad_outputs.append(g_weights.contiguous() if weighted else density.new_empty(0))
-        grad_density, grad_color = torch.empty_like(density), torch.empty_like(color)
-        if len(density):
-            sizes = (float(ctx.early_stop_eps), len(density))
-            with torch.cuda.device_of(density):
-                _backward[(len(offsets) - 1,)](
-                    *inputs,
-                    *sizes,
-                    *out,
-                    *grad_outputs,
-                    grad_density,
-                    grad_color,
-                    color.shape[1] > 0,
-                    weighted,
-                    LANES,
-                    **OPTIONS,
-                )
-        colors = grad_color.T if ctx.colored else None
-        return grad_density, colors, None, None, None, None
+def composite_backward(
+    gradients: tuple[Tensor | None, ...],
+    needed: tuple[bool, ...],
+    early_stop_eps: float,
+    *kept: Tensor,
+) -> Gradients:
+    inputs, out = kept[:5], kept[5:]
+    density, color, *_, offsets = inputs
+    grad_outputs = [
+        torch.zeros_like(output) if gradient is None else gradient.contiguous()
+        for gradient, output in zip(gradients[:4], out[:4], strict=True)
+    ]
+    g_weights = gradients[4]
+    weighted = g_weights is not None
+    grad_outputs.append(g_weights.contiguous() if weighted else density.new_empty(0))
+    grad_density, grad_color = torch.empty_like(density), torch.empty_like(color)
+    if len(density):
+        sizes = (float(early_stop_eps), len(density))
+        with torch.cuda.device_of(density):
+            _backward[(len(offsets) - 1,)](
+                *inputs,
+                *sizes,
+                *out,
+                *grad_outputs,
+                grad_density,
+                grad_color,
+                color.shape[1] > 0,
+                weighted,
+                LANES,
+                **OPTIONS,
+            )
+    return grad_density, grad_color.T if needed[1] else None

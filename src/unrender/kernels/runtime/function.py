@@ -2,9 +2,11 @@
 
 A backend writes an operation as two functions of plain tensors, which autograd does not see:
 
-forward(*inputs)    the output, the tensors that the backward pass needs, and its other values
+forward(*inputs)    the output or a tuple of them, the tensors that the backward pass needs, and
+                    its other values
 backward(gradient, needed, *values, *tensors)    gradients of the first inputs, None for those
-                    that are not needed; `needed` says of each input whether it is
+                    that are not needed; `needed` says of each input whether it is. Of several
+                    outputs, `gradient` is a tuple, with None for those that were not used
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Saved = tuple[Tensor, Sequence[Tensor | None], Sequence[Any]]
+Saved = tuple[Tensor | tuple[Tensor, ...], Sequence[Tensor | None], Sequence[Any]]
 """What a forward function returns."""
 Gradients = tuple[Tensor | None, ...]
 """What a backward function returns."""
@@ -24,24 +26,26 @@ class _Operation(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, forward: Callable[..., Saved], backward: Callable[..., Any], *inputs: Any
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor, ...]:
         output, tensors, values = forward(*inputs)
         ctx.save_for_backward(*tensors)
+        ctx.set_materialize_grads(isinstance(output, Tensor))
         ctx.gradients, ctx.values = backward, values
         return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Gradients:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         needed = ctx.needs_input_grad[2:]
-        found = ctx.gradients(gradients[0], needed, *ctx.values, *ctx.saved_tensors)
+        given = gradients if len(gradients) > 1 else gradients[0]
+        found = ctx.gradients(given, needed, *ctx.values, *ctx.saved_tensors)
         return None, None, *found, *(None,) * (len(needed) - len(found))
 
 
 def differentiable(
     forward: Callable[..., Saved], backward: Callable[..., Gradients], *inputs: Any
-) -> Tensor:
+) -> Any:
     """The output of `forward` on the inputs, with `backward` as its gradient."""
-    return _Operation.apply(forward, backward, *inputs)  # pyright: ignore[reportReturnType]
+    return _Operation.apply(forward, backward, *inputs)
 
 
 def run(backend: ModuleType, name: str, *inputs: Any) -> Any:
