@@ -40,7 +40,7 @@ def write(
 ) -> None:
     """Write the results with command, commit, machine and seed."""
     content = {
-        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *_arguments()]),
         "commit": COMMIT,
         "machine": processor(),
         "seed": seed,
@@ -50,6 +50,12 @@ def write(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _arguments() -> list[str]:
+    """Those of the command line, without the folder on this machine where runs were kept."""
+    given = iter(sys.argv[1:])
+    return [word for word in given if word != "--work" or not next(given, "")]
 
 
 def merge(
