@@ -93,7 +93,8 @@ def test_a_batch_of_meshes() -> None:
     drawn = sample_surfaces(batch, 300, seeded())
     assert drawn.points.shape == (3, 300, 3)
     for k in range(3):
-        assert bool((batch.mesh_of_face[drawn.face[k]] == k).all())
+        faces = range(*batch.first_face[k : k + 2].tolist())
+        assert set(drawn.face[k].tolist()) <= set(faces)
     # Reproducible, and by itself as in company.
     assert torch.equal(sample_surfaces(batch, 300, seeded()).points, drawn.points)
 

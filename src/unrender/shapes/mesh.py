@@ -204,11 +204,6 @@ class Meshes:
         return [Mesh(v, f - first) for v, f, first in parts]
 
     @property
-    def mesh_of_face(self) -> Int[Tensor, "faces"]:
-        """The index of the mesh that each face belongs to."""
-        return _batch_index(self.first_face)
-
-    @property
     def mesh_of_vertex(self) -> Int[Tensor, "vertices"]:
         """The index of the mesh that each vertex belongs to."""
         return _batch_index(self.first_vertex)

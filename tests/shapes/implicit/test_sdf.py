@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.shapes.implicit import sdf
-from unrender.shapes.implicit.occupancy import grid_occupancy, mesh_occupancy, sdf_occupancy
+from unrender.shapes.implicit.occupancy import mesh_occupancy, sdf_occupancy
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.mesh_distance import is_inside, point_to_mesh_distance2
@@ -149,11 +149,6 @@ def test_occupancies() -> None:
     surface = torch.tensor([[0.8, 0.0, 0.0], [0.9, 0.0, 0.0]])
     expected = torch.tensor([0.5, 1 / (1 + math.e)])
     torch.testing.assert_close(sdf_occupancy(shape, 0.1)(surface), expected)
-    grid = VoxelGrid.cube(torch.zeros(32, 32, 32), 1.0)
-    values = sdf_occupancy(shape, 0.1)(grid.centers().view(-1, 3)).view(32, 32, 32)
-    found = grid_occupancy(grid.with_values(values))
-    torch.testing.assert_close(found(points), soft, atol=0.02, rtol=0)
-    assert found(torch.full((1, 3), 1.5)) == 0
 
 
 def test_a_bunny_with_holes_has_an_inside() -> None:

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.shapes.implicit.sdf import SDF, interpolated
+from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.mesh_distance import is_inside
-from unrender.shapes.voxels import VoxelGrid
 
 Occupancy = Callable[[Float[Tensor, "points 3"]], Float[Tensor, "points"]]
 """A function from points to probabilities in [0, 1]."""
@@ -27,14 +26,3 @@ def sdf_occupancy(sdf: SDF, softness: float = 0.0) -> Occupancy:
     if softness == 0:
         return lambda points: (sdf(points) < 0).to(points.dtype)
     return lambda points: (-sdf(points) / softness).sigmoid()
-
-
-def grid_occupancy(grid: VoxelGrid) -> Occupancy:
-    """Trilinear interpolation of probabilities at a grid's cell centers; 0 outside the grid."""
-
-    def occupancy(points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        low, high = points.new_tensor(grid.low), points.new_tensor(grid.high)
-        inside = ((points >= low) & (points <= high)).all(1)
-        return interpolated(grid, points) * inside
-
-    return occupancy
