@@ -27,6 +27,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import evenly
 from unrender.kernels.splat import splat
 from unrender.methods.presets import PRESETS
 from unrender.report.pictures import write_picture
@@ -110,7 +111,7 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
     options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
     figures: record.Figures = {}
     behind = WHITE if scene.test.background is None else scene.test.background
-    rows = [("photograph", scene.test.over(behind))]
+    rows = [("photograph", [view.over(behind)[0] for view in scene.test])]
     runs: dict[str, Run] = {}
     for method in capture.methods:
         out = arguments.work / f"{name}-{method}"
@@ -124,8 +125,9 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
         figures[f"{key}_image_seconds"] = record.figure(seconds, "s")
         rows.append((method, found.rendered))
         runs[method] = opened
-    chosen = torch.linspace(0, len(scene.test) - 1, 3).round().long()
-    write_picture(pictures / f"{name}.jpg", [(r, images[chosen]) for r, images in rows], 250)
+    chosen = evenly(3, len(scene.test))
+    shown = [(label, [images[k] for k in chosen]) for label, images in rows]
+    write_picture(pictures / f"{name}.jpg", shown, 250)
     best = max(runs, key=lambda m: float(figures[f"{name}_{m}_psnr"]["value"]))
     draw(name, runs[best], capture, scene, pictures)
     return figures
@@ -133,7 +135,7 @@ def measure(name: str, arguments: argparse.Namespace, pictures: Path) -> record.
 
 def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Path) -> None:
     """Write a video of color and depth, and an image of the mesh if the object is cut out."""
-    longer = max(scene.train.cameras.width, scene.train.cameras.height)
+    longer = int(scene.train.cameras.sizes.rows.max())
     film = opened.render(spiral(FRAMES), size=min(320, longer))
     film.save(pictures / f"{name}.mp4", what="color,depth")
     if capture.cut_out:

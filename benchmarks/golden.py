@@ -36,7 +36,7 @@ from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.data.picture import Picture
 from unrender.data.shape_target import ShapeTarget
-from unrender.data.views import Views
+from unrender.data.views import Views, joined
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.process import prepare_process
@@ -266,7 +266,7 @@ def case_for(method: AnyMethod) -> Case:
     views = chair()
     if isinstance(method, MipNeRF) and method.by_area:
         half = SIZE // 2
-        views = dataclasses.replace(views, smaller=(views.resized(half, half),))
+        views = joined([views, views.resized(half, half)])
     if method.makes_images:
         camera = views.cameras.select(slice(0, 1))
         return Case(views, lambda model: rendering_of(method, model, camera))

@@ -137,7 +137,7 @@ def fitted(
 ) -> tuple[Run, list[list[float]]]:
     """The run, and (seconds, PSNR) of a few test views during training."""
     chosen = torch.linspace(0, len(scene.test) - 1, WATCHED).round().long()
-    few = scene.test.select(chosen)
+    few = scene.test.select(chosen).by_size()[-1]
     truth, curve = few.over(WHITE), []
     every = 60 * arguments.minutes / LOOKS
     method = find_preset(preset).method()
@@ -158,17 +158,18 @@ def multiscale(arguments: argparse.Namespace) -> dict[str, object]:
     """Gain of mip-NeRF over NeRF on small images, both trained on all sizes."""
     scene = load_multiscale(MULTISCALE)
     scores: dict[str, list[float]] = {}
+    scales = scene.test.by_size()[::-1]
     for name in ("nerf", "mip_nerf"):
         options: dict[str, Any] = {"by_area": True} if name == "mip_nerf" else {}
         method = find_preset(PRESETS[name]).method(**options)
         budget = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
         out = arguments.work / f"multiscale-{name}"
         opened = fitted_in(out, method, scene, budget)
-        scores[name] = [judged(opened, views) for views in (scene.test, *scene.test.smaller)]
+        scores[name] = [judged(opened, views) for views in scales]
     figures = {
         f"multiscale_{name}_{views.cameras.width}_psnr": record.figure(value, "dB")
         for name, values in scores.items()
-        for views, value in zip((scene.test, *scene.test.smaller), values, strict=True)
+        for views, value in zip(scales, values, strict=True)
     }
     gain = sum(a - b for a, b in zip(scores["mip_nerf"][-2:], scores["nerf"][-2:], strict=True))
     bound = {} if arguments.quick else {"at_least": 0.0}

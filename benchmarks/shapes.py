@@ -193,13 +193,14 @@ def from_images(arguments: argparse.Namespace) -> record.Figures:
     out = arguments.work / "scan65-mesh"
     opened = fitted_in(out, PRESETS["mesh-from-views"].method(), scene, options)
     found = evaluate_images(opened.renderer, scene.test)
-    overlap = silhouette_iou(found.rendering.opacity, scene.test.rgba[..., 3])
+    opacity = torch.cat([each.opacity for each in found.renderings])
+    overlap = silhouette_iou(opacity, scene.test.rgba[..., 3])
     chosen = torch.linspace(0, len(scene.test) - 1, 4).round().long()
     mesh = mesh_of(opened)
     grey = shape_renderer(Mesh(mesh.vertices, mesh.faces))
     rows = [
         ("photograph", scene.test.over(WHITE)[chosen]),
-        ("mesh", found.rendered[chosen]),
+        ("mesh", [found.rendered[k] for k in chosen]),
         ("without colors", images(grey, scene.test.cameras.select(chosen))),
     ]
     write_picture(arguments.pictures / "scan65-mesh.png", rows, 150)

@@ -21,7 +21,7 @@ from unrender.data.builtin.surface import surface_mesh
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.views import Views
-from unrender.evaluation.renders import WHITE, evaluate_images
+from unrender.evaluation.renders import WHITE
 from unrender.evaluation.solids import eikonal_rms
 from unrender.evaluation.surfaces import (
     psnr_inside,
@@ -60,7 +60,7 @@ def scan(kind: str, arguments: argparse.Namespace) -> record.Figures:
     reading = LoadOptions(hold_out=HOLD_OUT)
     scene = load_dataset(str(SCAN), reading)
     opened, figures = fitted(kind, f"scan65-{kind}", scene, 1.0, arguments)
-    mesh, rendering = mesh_of(opened), evaluate_images(opened.renderer, scene.test).rendering
+    mesh, rendering = mesh_of(opened), rendered(opened, scene.test)
     figures |= silhouettes(rendering, mesh, scene.test)
     figures["psnr"] = record.figure(
         float(colors_inside(rendering, scene.test).mean()), "dB", at_least=24.0
@@ -80,7 +80,7 @@ def synthetic(arguments: argparse.Namespace) -> record.Figures:
         out = f"{name}-neus"
         opened, own = fitted("neus", out, scene, SYNTHETIC_SHARE, arguments)
         mesh, truth = mesh_of(opened), surface_mesh(name)
-        rendering = evaluate_images(opened.renderer, scene.test).rendering
+        rendering = rendered(opened, scene.test)
         own |= silhouettes(rendering, mesh, scene.test)
         own["psnr"] = record.figure(float(colors_inside(rendering, scene.test).mean()), "dB")
         seen = score_visible(mesh, truth, scene.test.cameras)

@@ -18,8 +18,7 @@ def some_views(count: int = 5) -> Views:
     images = torch.rand(count, 6, 8, 4, generator=generator)
     names = tuple(f"{k}.png" for k in range(count))
     depths = torch.rand(count, 6, 8, generator=generator)
-    views = Views(cameras, images, names=names, depths=depths)
-    return replace(views, smaller=(views.resized(4, 3),))
+    return Views(cameras, images, names=names, depths=depths)
 
 
 def test_views_are_a_sequence() -> None:
@@ -30,7 +29,6 @@ def test_views_are_a_sequence() -> None:
         assert torch.equal(views[k - 5].images, view.images)
         assert view.names == (f"{k}.png",)
         assert view.depths is not None
-        assert view.smaller[0].images.shape == (1, 3, 4, 4)
     index = torch.tensor([3, 1])
     assert views.select(index).names == ("3.png", "1.png")
     some = views[1:4:2]

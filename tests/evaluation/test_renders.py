@@ -55,7 +55,8 @@ def test_the_truth_as_a_renderer_is_perfect() -> None:
     assert result.scores.psnr.isposinf().all()
     assert result.background == "white"
     # White behind: what is not covered adds its whole share to each channel.
-    torch.testing.assert_close(result.truth, images[..., :3] + 1 - images[..., 3:])
+    expected = images[..., :3] + 1 - images[..., 3:]
+    torch.testing.assert_close(torch.stack(result.truth), expected)
 
 
 def test_images_without_alpha_are_compared_on_their_own_background() -> None:

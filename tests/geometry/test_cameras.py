@@ -144,8 +144,37 @@ def test_selecting_and_concatenating_are_inverse() -> None:
     assert torch.equal(joined.intrinsics, cameras.intrinsics)
     reversed_twice = cameras.select(torch.arange(4, -1, -1)).select(torch.arange(4, -1, -1))
     assert torch.equal(reversed_twice.focal, cameras.focal)
-    with pytest.raises(AssertionError, match="several image sizes"):
-        concatenate([first, rest.resized(3, 4)])
+
+
+def test_cameras_of_several_sizes() -> None:
+    """Their rays, projections and sizes are those of the cameras one by one."""
+    parts = [random_cameras(1, 2), random_cameras(2, 3).resized(30, 50)]
+    mixed = concatenate([parts[0], parts[1], parts[0][:1]])
+    assert repr(mixed).startswith("Cameras(6 × 60×40 and 30×50, fov ")
+    assert [camera.sizes.one for camera in mixed] == [(60, 40)] * 2 + [(30, 50)] * 3 + [
+        (60, 40)
+    ]
+    pixel = torch.rand(2, 7, 2, generator=torch.Generator().manual_seed(0)) * 30
+    camera = torch.tensor([1, 4])[:, None].expand(2, 7)
+    rays = mixed.rays(camera, pixel)
+    for k, part in enumerate((parts[0], parts[1])):
+        alone = part.rays(torch.full((7,), 1 if k == 0 else 2), pixel[k])
+        assert torch.equal(rays.directions[k], alone.directions)
+        assert torch.equal(rays.pixel_radius[k], alone.pixel_radius)
+    torch.testing.assert_close(mixed.fov[:5], torch.cat([part.fov for part in parts]))
+    # As soon as one size is left, it is the size of all.
+    assert (mixed[2:5].width, mixed[2:5].height) == (30, 50)
+    assert mixed.select(torch.tensor([5, 0])).sizes.one == (60, 40)
+    torch.testing.assert_close(
+        mixed.resized(12, 8)[2:5].intrinsics, parts[1].resized(12, 8).intrinsics
+    )
+    half = mixed.with_sizes(mixed.sizes.scaled(0.5))
+    assert str(half.sizes) == "30×20 and 15×25"
+    torch.testing.assert_close(half.fov, mixed.fov)
+    with pytest.raises(
+        InputError, match=r"several sizes .60×40 and 30×50., where one is needed"
+    ):
+        _ = mixed.width
 
 
 def test_look_at_puts_the_target_in_the_middle_and_up_above_it() -> None:

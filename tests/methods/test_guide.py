@@ -8,7 +8,7 @@ import torch
 from inputs import ROOT
 
 from unrender.data.dataset import Dataset
-from unrender.data.photographs import opaque
+from unrender.data.images import ImageStore
 from unrender.training.method import Progress
 
 GUIDE = ROOT / "docs/new_method.md"
@@ -22,7 +22,7 @@ def test_the_guides_method_learns(small_scene: Dataset, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     # It has no shape: of photographs in which all is the scene it can learn something.
     white = small_scene.train.over(torch.ones(3))
-    train = replace(small_scene.train, images=opaque(white))
+    train = replace(small_scene.train, store=ImageStore.of(white).with_opaque_alpha())
     model = method.build(train, generator)
     optimizer = method.optimizer(model)
     errors: list[float] = []

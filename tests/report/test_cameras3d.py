@@ -59,9 +59,8 @@ def test_the_point_cloud_is_where_the_depth_says() -> None:
     rgba = torch.cat([color, torch.ones(3, 16, 24, 1)], dim=-1)
     rendering = Rendering(color, opacity, depth)
     scores = score_images(color, color)
-    evaluation = ImageEvaluation(
-        Views(taken, rgba), rendering, color, color, scores, "white", 1.0
-    )
+    lists = list(rendering), list(color), list(color)
+    evaluation = ImageEvaluation(Views(taken, rgba), *lists, scores, "white", 1.0)
     cloud = point_cloud(evaluation)
     assert len(cloud.points) == min(16 * 24 - 1, MAX_POINTS)
     distance = (cloud.points - taken.centers[1]).norm(dim=-1)

@@ -71,7 +71,8 @@ def evaluation(size: int, depth: float) -> ImageEvaluation:
     rendering = Rendering(noisy[..., :3], torch.ones_like(everywhere), everywhere)
     rendered, truth = rendering.over(WHITE), photographs.over(WHITE)
     scores = score_images(rendered, truth)
-    return ImageEvaluation(photographs, rendering, rendered, truth, scores, "white", 1.5)
+    lists = list(rendering), list(rendered), list(truth)
+    return ImageEvaluation(photographs, *lists, scores, "white", 1.5)
 
 
 def estimate(size: int, error: float) -> PoseEstimate:
@@ -216,7 +217,8 @@ def test_perfect_and_empty_results_still_make_a_page(tmp_path: Path) -> None:
     nothing = torch.zeros(NUM_VIEWS, 12, 12)
     rendering = Rendering(torch.zeros(*nothing.shape, 3), nothing, nothing)
     scores = score_images(truth, truth)
-    perfect = ImageEvaluation(photographs, rendering, truth, truth, scores, "white", 1.0)
+    lists = list(rendering), list(truth), list(truth)
+    perfect = ImageEvaluation(photographs, *lists, scores, "white", 1.0)
     exact = PoseEstimate.isotropic(
         photographs.cameras, torch.zeros(NUM_VIEWS), torch.zeros(NUM_VIEWS)
     )

@@ -14,6 +14,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry import paths
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.sizes import ImageSizes
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -208,14 +209,12 @@ def resized(
     if size is None:
         return cameras
     if isinstance(size, int):
-        scale = size / max(cameras.width, cameras.height)
-        width, height = (round(scale * side) for side in (cameras.width, cameras.height))
-        both = (max(1, width), max(1, height)) if size > 0 else (size, size)
+        both, sizes = (size, size), cameras.sizes.with_longer_side(max(1, size))
     else:
-        both = size
+        both, sizes = size, ImageSizes.of([size])
     if not all(1 <= side <= MAX_SIDE for side in both):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
-    return cameras.resized(*both)
+    return cameras.with_sizes(sizes)
 
 
 def square(cameras: Cameras, size: int) -> Cameras:

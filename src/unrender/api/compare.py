@@ -106,7 +106,7 @@ def compare(
     dataset: Dataset = opened[0].load_data(data)
     names = _names(opened)
     scores: dict[str, Scores] = {}
-    rendered: dict[str, torch.Tensor] = {}
+    rendered: dict[str, list[torch.Tensor]] = {}
     chosen = torch.linspace(0, len(dataset.test) - 1, min(SHOWN, len(dataset.test)))
     views = dataset.test.select(chosen.round().long())
     behind = WHITE if views.background is None else views.background
@@ -115,7 +115,8 @@ def compare(
         psnr = math.inf if found["psnr"] is None else found["psnr"]
         scores[name] = Scores({**found, "psnr": psnr, "seconds": run.seconds})
         if target is not None:
-            rendered[name] = run.render(views.cameras, progress=False).over(behind).clamp(0, 1)
+            made = (run.render(camera, progress=False) for camera in views.cameras)
+            rendered[name] = [each.over(behind)[0].clamp(0, 1) for each in made]
     if target is not None:
         from unrender.report.compare import Compared, write_comparison  # noqa: PLC0415 - slow
         from unrender.report.sections import view_labels  # noqa: PLC0415
@@ -134,7 +135,8 @@ def compare(
         ]
         labels = view_labels(views, list(range(len(views))))
         title = f"{dataset.name}: {len(compared)} runs"
-        write_comparison(target, title, compared, views.over(behind), labels)
+        truth = [view.over(behind)[0] for view in views]
+        write_comparison(target, title, compared, truth, labels)
     return Comparison(scores, target)
 
 

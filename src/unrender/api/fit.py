@@ -254,10 +254,11 @@ def describe_cameras(described: Description) -> dict[str, Any]:
     """What later commands need of the training views, without loading them."""
     cameras = described.cameras
     radius, elevation = camera_statistics(cameras)
+    width, height = cameras.sizes[0]
     return {
         "count": len(cameras),
-        "width": cameras.width,
-        "height": cameras.height,
+        "width": width,
+        "height": height,
         "intrinsics": cameras.intrinsics[0].tolist(),
         "radius": list(radius),
         "elevation_deg": [math.degrees(angle) for angle in elevation],

@@ -4,8 +4,9 @@ from base64 import b64encode
 from html import escape
 
 from unrender.data.dataset import Dataset
+from unrender.geometry.paths import evenly
 from unrender.imaging.files import png_bytes
-from unrender.imaging.save import contact_sheet
+from unrender.imaging.save import SHEET_IMAGES, contact_sheet
 from unrender.report.cameras3d import CameraSet, camera_picture
 
 STYLE = (
@@ -20,7 +21,8 @@ STYLE = (
 
 def dataset_html(data: Dataset) -> str:
     """Some of the training views, and all cameras in space."""
-    sheet = png_bytes(contact_sheet(data.train.over("white").clamp(0, 1), columns=6))
+    shown = [data.train[k].over("white")[0] for k in evenly(SHEET_IMAGES, len(data.train))]
+    sheet = png_bytes(contact_sheet([image.clamp(0, 1) for image in shown], columns=6))
     source = f"data:image/png;base64,{b64encode(sheet).decode()}"
     sets = [CameraSet("training", data.train.cameras)]
     if len(data.test):

@@ -244,9 +244,9 @@ def _write_picture(scene_run: Run, outcome: Outcome, path: Path) -> None:
     write_picture(
         path,
         [
-            ("held-out\nimage", outcome.fitted.truth[chosen]),
-            ("pose → image\nfitted scene", outcome.fitted.rendered[chosen]),
-            ("pose → image\nflow, 32×32", outcome.mean_start.rendered[chosen]),
+            ("held-out\nimage", [outcome.fitted.truth[k] for k in chosen]),
+            ("pose → image\nfitted scene", [outcome.fitted.rendered[k] for k in chosen]),
+            ("pose → image\nflow, 32×32", [outcome.mean_start.rendered[k] for k in chosen]),
             ("image → pose\n→ image", again.over(torch.ones(3)).clamp(0, 1)),
         ],
     )

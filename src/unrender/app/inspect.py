@@ -3,18 +3,16 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from unrender.api.run import Run
-from unrender.data.dataset import Dataset
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
 from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
-from unrender.data.views import Views
+from unrender.data.views import Views, joined
 from unrender.errors import InputError
 from unrender.evaluation.scores import with_unit
-from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.sizes import ImageSizes
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems
@@ -52,7 +50,7 @@ def inspect(path: Path) -> Inspection:
         scene = load_dataset(path, options)
     else:
         layout, scene = "built-in", load_dataset(str(path))
-    views = _together(scene)
+    views = joined([scene.train, scene.test])
     found = summarize(views)
     held_out = str(len(scene.test))
     facts = {"format": layout, **found.facts, "held-out views": held_out}
@@ -123,8 +121,7 @@ def _run_in_a_line(path: Path) -> str:
 
 def is_cut_out(views: Views) -> bool:
     """Whether images show an object alone: by alpha, or on a constant background."""
-    alpha = views.has_alpha and bool((views.images[..., 3] < 1).any())
-    return alpha or views.background is not None
+    return views.store.transparent() > 0 or views.background is not None
 
 
 def advice(views: Views, path: Path) -> str:
@@ -162,32 +159,12 @@ def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     return facts, mesh_problems(shape)
 
 
-def _together(scene: Dataset) -> Views:
-    """Training views, then test views."""
-    train, test = scene.train, scene.test
-    same = train.images.shape[1:] == test.images.shape[1:]
-    if not same or train.cameras.width != test.cameras.width:
-        raise InputError(
-            f"{scene.name}: training and test views differ in size or channels: make them alike"
-        )
-    return replace(
-        train,
-        cameras=concatenate([train.cameras, test.cameras]),
-        images=torch.cat([train.images, test.images]),
-        names=(*train.names, *test.names),
-        masks=None,
-        depths=None,
-        normals=None,
-        smaller=(),
-    )
-
-
 def _idr_facts(path: Path, views: Views) -> dict[str, str]:
     """The first camera, and what the two matrices of the file mean for it."""
     file = find_idr(path)
     assert file is not None
     world, scale = read_idr_matrices(file)
-    size = views.cameras.width, views.cameras.height
+    size = views.cameras.sizes[0]
     facts = {
         "world_mat_i": "the whole projection K [R | t] of view i, in pixels of full images",
         "scale_mat_i": "takes the unit sphere that holds the object to the world; not K",
@@ -196,7 +173,7 @@ def _idr_facts(path: Path, views: Views) -> dict[str, str]:
         ("in the world", None), ("in the unit sphere (world_mat @ scale_mat)", scale),
     ]  # fmt: skip
     for name, matrix in kinds:
-        cameras = idr_cameras(file, world, matrix, *size)
+        cameras = idr_cameras(file, world, matrix, ImageSizes.of([size]))
         k = cameras.intrinsics[0]
         facts[f"camera 0 {name}: K"] = (
             f"fx {k[0, 0]:.2f}, fy {k[1, 1]:.2f}, cx {k[0, 2]:.2f}, cy {k[1, 2]:.2f}, "

@@ -13,6 +13,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError, one_line
 from unrender.files import write_json
 from unrender.geometry.paths import evenly
+from unrender.geometry.sizes import ImageSizes
 from unrender.report.pictures import write_picture
 from unrender.training.data_kinds.posed_images import ViewsEvaluation
 from unrender.training.method import Evaluation
@@ -28,6 +29,7 @@ OVERFITTED = 3.0
 """Decibels by which training views may be better than held-out ones without a remark."""
 ENTRIES = 5
 """Last entries of the log whose mean is taken for the quality of training views."""
+MIN_SIDE = 16
 PROBE = 32
 """Pixels of the longer side of the render that measures the speed."""
 FILES = ("fitted.png", "progress.gif")
@@ -101,13 +103,12 @@ def _quality_of_views(run: Run, data: Dataset) -> list[str]:
     if not len(data.test):
         return ["Not scored: there are no held-out views."]
     total = len(data.test)
-    views = data.test.select(torch.tensor(evenly(VIEWS, total)))
+    views, share = data.test.select(torch.tensor(evenly(VIEWS, total))), 1.0
     if run.method.makes_images and run.image_size is None:
-        views = _affordable(run, views)
+        views, share = _affordable(run, views)
     evaluation = run.evaluation(dataclasses.replace(data, test=views), progress=True)
     some = f"{len(views)} of {total}" if len(views) < total else str(total)
-    full, size = data.test.cameras, views.cameras
-    smaller = f", at {size.width}×{size.height}" if size.width != full.width else ""
+    smaller = f", at {views.cameras.sizes}" if share < 1 else ""
     lines = [f"Held-out views: {main_scores(evaluation.scores)} ({some} views{smaller})"]
     lines += _overfitted(run, evaluation.scores.get("psnr"))
     details = evaluation.details
@@ -118,7 +119,7 @@ def _quality_of_views(run: Run, data: Dataset) -> list[str]:
     path = run.path / "preview.png"
     shown = evenly(SHOWN, len(views))
     rows = [("ground truth", details.images.truth), ("render", details.images.rendered)]
-    write_picture(path, [(label, images[shown]) for label, images in rows], 150)
+    write_picture(path, [(label, [images[k] for k in shown]) for label, images in rows], 150)
     return [*lines, f"Preview: {path}"]
 
 
@@ -136,22 +137,20 @@ def _overfitted(run: Run, psnr: float | None) -> list[str]:
     ]
 
 
-def _affordable(run: Run, views: Views) -> Views:
-    """As many of the views, or as large, as are rendered within SECONDS."""
-    cameras = views.cameras
-    scale = PROBE / max(cameras.width, cameras.height)
-    small = [max(1, round(scale * side)) for side in (cameras.width, cameras.height)]
-    probe = cameras.select(slice(0, 1)).resized(*small)
+def _affordable(run: Run, views: Views) -> tuple[Views, float]:
+    """As many of the views, or as large, as are rendered within SECONDS, and what share."""
+    sizes, first = views.cameras.sizes, views.cameras[0]
+    probe = first.with_sizes(first.sizes.with_longer_side(PROBE))
     with torch.no_grad():
         run.renderer(probe)  # Kernels are compiled when they first run.
         began = time.perf_counter()
         run.renderer(probe)
     pixel = (time.perf_counter() - began) / (probe.width * probe.height)
-    view = pixel * cameras.width * cameras.height
+    view = pixel * float(sizes.areas.double().mean())
     count = min(len(views), max(SHOWN, int(SECONDS / view)))
     views = views.select(torch.tensor(evenly(count, len(views))))
     share = SECONDS / (count * view)
     if share >= 1:
-        return views
-    sides = [max(16, round(share**0.5 * side)) for side in (cameras.width, cameras.height)]
-    return views.resized(*sides)
+        return views, share
+    rows = views.cameras.sizes.scaled(share**0.5).rows
+    return views.with_sizes(ImageSizes(rows.clamp_min(MIN_SIDE))), share

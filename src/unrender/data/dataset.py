@@ -38,9 +38,9 @@ class Dataset:
         >>> ur.Dataset.of_views(ur.Views(cameras, torch.zeros(2, 24, 32, 4)), "clear")
         Dataset(clear: train=2 views of 32×24, test=0)
         """
-        size = f"{self.train.cameras.width}×{self.train.cameras.height}"
         views = f"{len(self.train)} view{'' if len(self.train) == 1 else 's'}"
-        return f"Dataset({self.name}: train={views} of {size}, test={len(self.test)})"
+        sizes, test = self.train.cameras.sizes, len(self.test)
+        return f"Dataset({self.name}: train={views} of {sizes}, test={test})"
 
     def show(self) -> None:
         """Show some of the training views: in a notebook, a window or a file."""

@@ -27,6 +27,7 @@ from unrender.data.validate import Background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_exists
+from unrender.geometry.sizes import ImageSizes
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,14 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
 
 
 def _check_distinct(source: str, scene: Dataset) -> None:
-    """Raise InputError if two views have the same pose: one is wrong, or is a copy."""
+    """Raise InputError if two views have the same pose: one is wrong, or is a copy.
+
+    The same view may be there at several sizes.
+    """
     both = (scene.train, scene.test)
     poses = torch.cat([views.cameras.world_from_camera for views in both]).flatten(1)
+    sizes = torch.cat([views.cameras.sizes.each(len(views)) for views in both])
+    poses = torch.cat([poses, sizes.to(poses)], dim=1)
     names = [
         f"{views.names[k]!r}" if views.names else f"{kind} {k}"
         for kind, views in zip(("training view", "test view"), both, strict=True)
@@ -189,14 +195,17 @@ def _check_distinct(source: str, scene: Dataset) -> None:
 
 
 def _smaller(scene: Dataset, downscale: int) -> Dataset:
-    width, height = scene.train.cameras.width, scene.train.cameras.height
-    if not 1 <= downscale <= min(width, height):
+    sizes = [views.cameras.sizes for views in (scene.train, scene.test)]
+    most = min(int(each.rows.min()) for each in sizes)
+    if not 1 <= downscale <= most:
         raise InputError(
-            f"--downscale {downscale}: images are {width}x{height}: give a factor from 1 to "
-            f"{min(width, height)}"
+            f"--downscale {downscale}: images are {sizes[0]}: give a factor from 1 to {most}"
         )
-    size = width // downscale, height // downscale
-    return replace(scene, train=scene.train.resized(*size), test=scene.test.resized(*size))
+    train, test = (
+        views.with_sizes(ImageSizes(each.rows // downscale))
+        for views, each in zip((scene.train, scene.test), sizes, strict=True)
+    )
+    return replace(scene, train=train, test=test)
 
 
 def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
@@ -209,8 +218,7 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     pixel, depth = cameras.project(torch.arange(count), center.expand(count, 3))
     # Radius of the ball in each image, in pixels.
     reach = cameras.focal * radius / depth.clamp_min(1e-6)
-    size = torch.tensor([cameras.width, cameras.height])
-    off = torch.maximum(-pixel, pixel - size).amax(1)
+    off = torch.maximum(-pixel, pixel - cameras.sizes.rows).amax(1)
     inside = (cameras.centers - center).norm(dim=1) <= radius
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
         raise InputError(f"--ball {ball}: no camera sees any of it: check its center and unit")

@@ -1,14 +1,15 @@
 """Masks: which pixels of an image show the object."""
 
-from dataclasses import replace
+import dataclasses
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
 
-from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.images import Image, ImageStore, as_floats
+from unrender.data.photographs import list_photographs
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.imaging.files import read_pixels
 
 
 def cut_out(views: Views, folder: Path) -> Views:
@@ -28,21 +29,27 @@ def cut_out(views: Views, folder: Path) -> Views:
         if stem not in known:
             raise InputError(f"{folder}: has no mask for {name}: add an image named {stem}")
         paths.append(known[stem])
-    return replace(views, images=masked(views.images, folder, paths), background=None)
+    return dataclasses.replace(views, store=masked(views.store, paths), background=None)
 
 
-def masked(
-    images: Float[Tensor, "views height width channels"], folder: Path, paths: list[Path]
-) -> Float[Tensor, "views height width 4"]:
-    """Premultiplied RGBA with the masks of `paths` as alpha. Raises InputError."""
-    cut = read_photographs(str(folder), paths)[..., :3].mean(3)
-    if cut.shape != images.shape[:3]:
-        raise InputError(
-            f"{folder}: {len(cut)} masks of {cut.shape[2]}x{cut.shape[1]} for {len(images)} "
-            f"images of {images.shape[2]}x{images.shape[1]}: give one of equal size per image"
-        )
-    for k in (cut.amax((1, 2)) == 0).nonzero()[:1, 0].tolist():
-        raise InputError(
-            f"{paths[k]}: the mask is empty: draw the object in white, or remove the image"
-        )
-    return opaque(images) * cut[..., None]
+def masked(images: ImageStore, paths: list[Path]) -> ImageStore:
+    """RGBA images with the masks of `paths` as alpha. Raises InputError."""
+
+    def cut(index: int, image: Image) -> Image:
+        path = paths[index]
+        mask = as_floats(read_pixels(path))[..., :3].mean(2)
+        if mask.shape != image.shape[:2]:
+            (wide, tall), (width, height) = mask.shape[::-1], image.shape[1::-1]
+            raise InputError(
+                f"{path}: the mask is {wide}x{tall} and its image {width}x{height}: give one "
+                "of equal size per image"
+            )
+        if not bool(mask.any()):
+            raise InputError(
+                f"{path}: the mask is empty: draw the object in white, or remove the image"
+            )
+        if image.shape[-1] == 3:
+            image = torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
+        return image * mask[..., None]
+
+    return images.mapped(cut, channels=4)

@@ -1,105 +1,64 @@
-"""Reading the images of a dataset, all of one size."""
+"""Reading the images of a dataset, of one size or several."""
 
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.images import Image, ImageStore, as_floats
 from unrender.data.validate import check_memory
 from unrender.errors import InputError
-from unrender.imaging.color import premultiply
-from unrender.imaging.files import image_header, read_image
+from unrender.geometry.sizes import ImageSizes
+from unrender.imaging.files import image_header, is_deep, read_pixels
+from unrender.kernels.runtime.jit import num_threads
 
 READING_THREADS = 4
+"""Images that are decoded at once, at most; each takes memory."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
+Straighten = Callable[[int, Image], Image]
+"""A function of an image's index and the image as floats; it keeps the size."""
 
-Straighten = Callable[[int, Tensor], Tensor]
-"""A function of an image's index and the image, applied after reading; it keeps the size."""
+
+def photograph_sizes(paths: list[Path]) -> ImageSizes:
+    """The images' sizes, from their headers. InputError."""
+    return ImageSizes.of([image_header(path)[:2] for path in paths])
 
 
 def read_photographs(
-    source: str, paths: list[Path]
-) -> Float[Tensor, "images height width channels"]:
-    """Read images as RGB, or premultiplied RGBA, in [0, 1]; messages name `source`.
+    source: str, paths: list[Path], straighten: Straighten | None = None
+) -> ImageStore:
+    """Read images, as 8 bits if all files have no more; messages name `source`.
 
-    Raises InputError if sizes differ, if only some images have alpha, or if they need too much
-    memory.
+    `straighten` is applied to each, and its outcome is rounded to 8 bits again. Raises
+    InputError if only some images have alpha, or if they need too much memory.
     """
-    sizes = _sizes(paths)
-    for path, size in zip(paths, sizes, strict=True):
-        if size != sizes[0]:
-            raise InputError(
-                f"{path}: is {size[0]}x{size[1]} but {paths[0].name} is "
-                f"{sizes[0][0]}x{sizes[0][1]}; all images of a dataset need one size"
-            )
-    return _read(source, paths, sizes[0], lambda _index, image: image)
-
-
-def read_turned_photographs(
-    source: str, paths: list[Path], straighten: Straighten
-) -> tuple[Float[Tensor, "images height width channels"], list[bool]]:
-    """Read portrait and landscape images; the minority is rotated clockwise by 90°.
-
-    Also returns which were rotated: geometry/conventions.py rotates their cameras.
-    """
-    sizes = _sizes(paths)
-    (size, _), *_ = Counter(sizes).most_common()
-    turned = [each != size for each in sizes]
-    for path, each in zip(paths, sizes, strict=True):
-        if each not in (size, size[::-1]):
-            raise InputError(
-                f"{path}: is {each[0]}x{each[1]} but most are {size[0]}x{size[1]}; all images "
-                "of a dataset need one size, in portrait or landscape"
-            )
-
-    def prepare(index: int, image: Tensor) -> Tensor:
-        straight = straighten(index, image)
-        return straight.rot90(-1, (0, 1)) if turned[index] else straight
-
-    return _read(source, paths, size, prepare), turned
-
-
-def _sizes(paths: list[Path]) -> list[tuple[int, int]]:
-    """Widths and heights. Raises InputError if only some images have alpha."""
     headers = [image_header(path) for path in paths]
+    channels = headers[0][2]
     for path, header in zip(paths, headers, strict=True):
-        if header[2] != headers[0][2]:
+        if header[2] != channels:
             raise InputError(
-                f"{path}: has {header[2]} channels but {paths[0].name} has {headers[0][2]}; "
+                f"{path}: has {header[2]} channels but {paths[0].name} has {channels}; "
                 "give all images alpha, or none"
             )
-    return [header[:2] for header in headers]
-
-
-def _read(
-    source: str, paths: list[Path], size: tuple[int, int], prepare: Straighten
-) -> Float[Tensor, "images height width channels"]:
-    channels = image_header(paths[0])[2]
-    check_memory(source, len(paths), *size, channels)
-    images = torch.empty(len(paths), size[1], size[0], channels)
+    deep = any(is_deep(path) for path in paths)
+    sizes = ImageSizes.of([header[:2] for header in headers])
+    check_memory(source, len(paths), sizes, channels * (4 if deep else 1))
+    dtype = torch.float32 if deep else torch.uint8
+    store = ImageStore.empty(sizes, len(paths), channels, dtype)
 
     def read(index: int) -> None:
-        image = read_image(paths[index])
-        images[index] = prepare(index, premultiply(image) if channels == 4 else image)
+        image: Tensor = read_pixels(paths[index])
+        if straighten is not None:
+            image = straighten(index, as_floats(image))
+        store.put(index, image)
 
-    with ThreadPoolExecutor(READING_THREADS) as threads:
+    with ThreadPoolExecutor(min(READING_THREADS, num_threads())) as threads:
         for _ in threads.map(read, range(len(paths))):
             pass
-    return images
-
-
-def opaque(
-    images: Float[Tensor, "images height width channels"],
-) -> Float[Tensor, "images height width 4"]:
-    """RGBA images; images without alpha get an alpha of 1."""
-    if images.shape[-1] == 4:
-        return images
-    return torch.cat([images, torch.ones_like(images[..., :1])], dim=-1)
+    return store
 
 
 def list_photographs(folder: Path) -> list[Path]:

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.geometry.bounds import focus_point, visible_ball
 from unrender.geometry.cameras import Cameras
+from unrender.imaging.resize import area_average
 
 SAME_POSITION = 1e-6
 """Cameras closer than this, as a fraction of the mean distance to the focus, coincide."""
+SMALL = 8
 SAME_IMAGE = 1e-4
 """Images whose 8×8 thumbnails differ by less than this (Euclidean distance) are the same."""
 OFF_CENTER = 0.15
@@ -41,14 +43,13 @@ def summarize(views: Views) -> Summary:
 
 
 def _size(views: Views) -> dict[str, str]:
-    sizes = [f"{v.cameras.width}×{v.cameras.height}" for v in (views, *views.smaller)]
     if not views.has_alpha:
         color = views.background
         kind = "RGB" if color is None else f"RGB on {[round(c, 2) for c in color.tolist()]}"
     else:
-        transparent = float((views.images[..., 3] < 1).float().mean())
+        transparent = views.store.transparent()
         kind = f"RGBA, {transparent:.0%} of pixels not opaque" if transparent else "RGB, opaque"
-    return {"size": ", ".join(sizes) + " pixels", "images": kind}
+    return {"size": f"{views.cameras.sizes} pixels", "images": kind}
 
 
 def camera_facts(cameras: Cameras) -> dict[str, str]:
@@ -90,7 +91,7 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
         )
     scale = float((cameras.centers - center).norm(dim=1).mean())
     same = _distances(cameras.centers) <= SAME_POSITION * scale
-    for a, b in same.triu(1).nonzero()[:1].tolist():
+    for a, b in (same & _same_sizes(cameras)).triu(1).nonzero()[:1].tolist():
         found.append(
             f"Same camera position: {_name(names, a)} and {_name(names, b)}; one may be a copy."
         )
@@ -99,8 +100,7 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
         found.append(
             f"Focal lengths differ by a factor of {float(focal.max() / focal.min()):.1f}."
         )
-    size = torch.tensor([cameras.width, cameras.height])
-    off = (cameras.intrinsics[:, :2, 2] / size - 0.5).abs().amax()
+    off = (cameras.intrinsics[:, :2, 2] / cameras.sizes.rows - 0.5).abs().amax()
     if float(off) > OFF_CENTER:
         found.append(
             f"A principal point is {float(off):.0%} of the image size off the center: the "
@@ -124,14 +124,24 @@ def _distances(points: Float[Tensor, "points channels"]) -> Float[Tensor, "point
 
 def _image_warnings(views: Views) -> list[str]:
     found: list[str] = []
-    flat = views.images.flatten(1)
-    for k in ((flat.amax(1) - flat.amin(1)) == 0).nonzero()[:1, 0].tolist():
-        found.append(f"One constant color: {_name(views.names, k)}; the image may be empty.")
-    small = views.resized(min(8, views.cameras.width), min(8, views.cameras.height))
-    same = _distances(small.images.flatten(1)) < SAME_IMAGE
-    for a, b in same.triu(1).nonzero()[:1].tolist():
+    small: list[Tensor] = []
+    for k in range(len(views)):
+        image = views.store[k]
+        small.append(area_average(image, SMALL, SMALL).flatten())
+        if not found and image.amax() == image.amin():
+            found.append(
+                f"One constant color: {_name(views.names, k)}; the image may be empty."
+            )
+    same = _distances(torch.stack(small)) < SAME_IMAGE
+    for a, b in (same & _same_sizes(views.cameras)).triu(1).nonzero()[:1].tolist():
         found.append(f"Same image: {_name(views.names, a)} and {_name(views.names, b)}.")
     return found
+
+
+def _same_sizes(cameras: Cameras) -> Bool[Tensor, "cameras cameras"]:
+    """Pairs of one image size: a scene may have the same view at several."""
+    rows = cameras.sizes.each(len(cameras))
+    return (rows[:, None] == rows).all(2)
 
 
 def _name(names: tuple[str, ...], index: int) -> str:
@@ -144,7 +154,7 @@ def _point_warnings(cameras: Cameras, points: Float[Tensor, "points 3"]) -> list
     visible = torch.zeros(len(some), dtype=torch.bool)
     for k in range(len(cameras)):
         pixel, depth = cameras.project(torch.full((len(some),), k), some)
-        size = torch.tensor([cameras.width, cameras.height])
+        size = torch.tensor(cameras.sizes[k])
         visible |= (depth > 0) & ((pixel >= 0) & (pixel < size)).all(1)
     share = float(visible.float().mean())
     if share < 0.9:

@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.images import ImageStore, as_floats
 from unrender.errors import InputError
 from unrender.files.arrays import MAX_BYTES
+from unrender.geometry.sizes import ImageSizes
 
 Background = Literal["auto", "black", "white", "opaque"]
 """Background of images without alpha: a color, which "auto" detects at the borders of the
@@ -51,32 +53,27 @@ def check_poses(
     return single[:, :3]
 
 
-def check_memory(source: str, num_images: int, width: int, height: int, channels: int) -> None:
-    """Raise InputError if float32 images would exceed the memory limit, before allocation."""
-    size = 4 * num_images * width * height * channels
+def check_memory(source: str, count: int, sizes: ImageSizes, pixel: int) -> None:
+    """Raise InputError if `count` images, with `pixel` bytes a pixel, would be too large."""
+    size = pixel * int(sizes.areas.expand(count).sum())
     if size > MAX_BYTES:
         raise InputError(
-            f"{source}: {num_images} images of {width}x{height} take {size / 2**30:.1f} GiB, "
+            f"{source}: {count} images of {sizes} take {size / 2**30:.1f} GiB, "
             f"more than the limit of {MAX_BYTES / 2**30:.0f} GiB; use fewer or smaller images"
         )
 
 
 def find_background(
-    source: str, images: Float[Tensor, "images height width 3"], background: Background
+    source: str, images: ImageStore, background: Background
 ) -> Float[Tensor, "3"]:
     """The background as given; for "auto", the color of at least half of the border pixels."""
     if background == "black":
         return torch.zeros(3)
     if background == "white":
         return torch.ones(3)
-    border = torch.cat(
-        [
-            images[:, 0].flatten(0, 1),
-            images[:, -1].flatten(0, 1),
-            images[:, :, 0].flatten(0, 1),
-            images[:, :, -1].flatten(0, 1),
-        ]
-    )
+    every = (images.stored(k) for k in range(len(images)))
+    sides = [side for each in every for side in (each[0], each[-1], each[:, 0], each[:, -1])]
+    border = as_floats(torch.cat(sides))
     black = (border <= BACKGROUND_TOLERANCE).all(-1).float().mean().item()
     white = (border >= 1 - BACKGROUND_TOLERANCE).all(-1).float().mean().item()
     if max(black, white) < 0.5:

@@ -1,7 +1,7 @@
 """Posed images."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unrender.data.images import ImageStore
+from unrender.data.images import joined as joined_images
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
-from unrender.geometry.cameras import Cameras, Rays, as_slice
+from unrender.geometry.cameras import Cameras, Rays, as_slice, concatenate
+from unrender.geometry.paths import evenly
+from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.color import Color, as_color, matte
 from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
-from unrender.imaging.save import contact_sheet, show_image
+from unrender.imaging.save import SHEET_IMAGES, contact_sheet, show_image
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,9 @@ class PixelBatch:
     """Premultiplied. Alpha is 1 if the images have none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Views:
-    """Images and the cameras that took them.
+    """Images, of one size or several, and the cameras that took them.
 
     >>> import torch
     >>> import unrender as ur
@@ -42,8 +46,8 @@ class Views:
     """
 
     cameras: Cameras
-    images: Float[Tensor, "cameras height width channels"]
-    """In [0, 1], display-referred: RGBA premultiplied, or RGB on `background`."""
+    store: ImageStore
+    """Display-referred images: RGBA, or RGB on `background`."""
     background: Float[Tensor, "3"] | None = None
     """Constant background color of RGB images; None for RGBA."""
     names: tuple[str, ...] = ()
@@ -60,8 +64,39 @@ class Views:
     point_colors: Float[Tensor, "points 3"] | None = None
     ball: Float[Tensor, "4"] | None = None
     """Center and radius of the scene's bounding sphere, if it is known."""
-    smaller: tuple["Views", ...] = ()
-    """The same views at smaller sizes, which are used for training too."""
+
+    def __init__(
+        self,
+        cameras: Cameras,
+        images: Float[Tensor, "cameras height width channels"] | None = None,
+        background: Float[Tensor, "3"] | None = None,
+        names: tuple[str, ...] = (),
+        masks: Bool[Tensor, "cameras height width"] | None = None,
+        depths: Float[Tensor, "cameras height width"] | None = None,
+        normals: Float[Tensor, "cameras height width 3"] | None = None,
+        codes: Float[Tensor, "cameras channels rows columns"] | None = None,
+        points: Float[Tensor, "points 3"] | None = None,
+        point_colors: Float[Tensor, "points 3"] | None = None,
+        ball: Float[Tensor, "4"] | None = None,
+        store: ImageStore | None = None,
+    ) -> None:
+        """Views of `images` in [0, 1] (RGBA premultiplied), or of a `store`.
+
+        Raises InputError if the images have other sizes than the cameras.
+        """
+        if images is not None:
+            store = ImageStore.of(images)
+        assert store is not None, "give images, or a store"
+        if not torch.equal(store.sizes.rows, cameras.sizes.rows):
+            raise InputError(
+                f"images of {store.sizes} pixels for cameras of {cameras.sizes}: resize the "
+                "cameras"
+            )
+        vars(self).update(
+            cameras=cameras, store=store, background=background, names=names, masks=masks,
+            depths=depths, normals=normals, codes=codes, points=points,
+            point_colors=point_colors, ball=ball,
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.cameras)
@@ -100,7 +135,7 @@ class Views:
         """
         cameras = self.cameras
         channels = "RGBA" if self.has_alpha else "RGB"
-        parts = [f"{len(self)} × {cameras.width}×{cameras.height} {channels}"]
+        parts = [f"{len(self)} × {cameras.sizes} {channels}"]
         if len(self):
             parts.append(f"fov {cameras.fov_range}")
         if len(self) > 1:
@@ -133,14 +168,30 @@ class Views:
 
     def show(self) -> None:
         """Show the images: in a notebook inline, on a desktop in a window, else in a file."""
-        show_image(contact_sheet(self.over("white").clamp(0, 1)), "views")
+        show_image(self._sheet(), "views")
 
     def _repr_png_(self) -> bytes | None:
-        return png_bytes(contact_sheet(self.over("white").clamp(0, 1))) if len(self) else None
+        return png_bytes(self._sheet()) if len(self) else None
+
+    def _sheet(self) -> Float[Tensor, "sheet_height sheet_width 3"]:
+        some = (self[k] for k in evenly(SHEET_IMAGES, len(self)))
+        return contact_sheet([view.over("white")[0].clamp(0, 1) for view in some])
+
+    @property
+    def images(self) -> Float[Tensor, "cameras height width channels"]:
+        """All images as floats, RGB or premultiplied RGBA. InputError if sizes differ.
+
+        Images that are kept as 8 bits are converted at each access: take some views first.
+        """
+        return self.store.batch
 
     @property
     def has_alpha(self) -> bool:
-        return self.images.shape[-1] == 4
+        return self.store.channels == 4
+
+    @property
+    def device(self) -> torch.device:
+        return self.store.device
 
     def select(self, index: Int[Tensor, "chosen"] | Bool[Tensor, "cameras"] | slice) -> "Views":
         """The views at these indices, or where a mask is true, or of a slice."""
@@ -156,13 +207,12 @@ class Views:
         return dataclasses.replace(
             self,
             cameras=self.cameras.select(chosen),
-            images=self.images[chosen],
+            store=self.store.select(chosen),
             names=tuple(self.names[i] for i in numbers) if self.names else (),
             masks=pick(self.masks),
             depths=pick(self.depths),
             normals=pick(self.normals),
             codes=pick(self.codes),
-            smaller=tuple(views.select(chosen) for views in self.smaller),
         )
 
     def to(self, device: torch.device | str) -> "Views":
@@ -172,7 +222,7 @@ class Views:
         return dataclasses.replace(
             self,
             cameras=self.cameras.to(device),
-            images=self.images.to(device),
+            store=self.store.to(device),
             background=move(self.background),
             masks=move(self.masks),
             depths=move(self.depths),
@@ -180,36 +230,56 @@ class Views:
             codes=move(self.codes),
             points=move(self.points),
             point_colors=move(self.point_colors),
-            smaller=tuple(views.to(device) for views in self.smaller),
         )
 
     def resized(self, width: int, height: int) -> "Views":
-        """The views at another image size, resampled by area averaging."""
+        """The views at one other image size, resampled by area averaging."""
+        return self.with_sizes(ImageSizes.of([(width, height)]))
+
+    def with_sizes(self, sizes: ImageSizes) -> "Views":
+        """The views at other image sizes, resampled by area averaging."""
+        if torch.equal(sizes.rows, self.cameras.sizes.rows):
+            return self
+        store = self.store.mapped(lambda k, image: area_average(image, *sizes[k]), sizes)
+        return self._without_maps(self.cameras.with_sizes(sizes), store)
+
+    def _without_maps(self, cameras: Cameras, store: ImageStore) -> "Views":
         return dataclasses.replace(
-            self,
-            cameras=self.cameras.resized(width, height),
-            images=area_average(self.images, width, height),
-            masks=None,
-            depths=None,
-            normals=None,
-            codes=None,
-            smaller=(),
-        )
+            self, cameras=cameras, store=store,
+            masks=None, depths=None, normals=None, codes=None,
+        )  # fmt: skip
+
+    def by_size(self) -> "list[Views]":
+        """The views of each size."""
+        if not self.cameras.sizes.mixed:
+            return [self]
+        _, group = self.cameras.sizes.rows.unique(dim=0, return_inverse=True)
+        return [self.select(group == k) for k in range(int(group.max()) + 1)]
+
+    def with_alpha(self) -> "Views":
+        """The views as RGBA; in RGB images, pixels of the background's color get alpha 0."""
+        if self.has_alpha:
+            return self
+        store = self.store.mapped(lambda _, image: matte(image, self._color), channels=4)
+        return dataclasses.replace(self, store=store, background=None)
+
+    @property
+    def _color(self) -> Float[Tensor, "3"]:
+        assert self.background is not None, "RGB views need a background"
+        return self.background
 
     @property
     def rgba(self) -> Float[Tensor, "cameras height width 4"]:
         """Premultiplied RGBA; in RGB images, pixels of the background's color get alpha 0."""
-        if self.has_alpha:
-            return self.images
-        assert self.background is not None, "RGB views need a background"
-        return matte(self.images, self.background)
+        return self.images if self.has_alpha else matte(self.images, self._color)
 
     @property
     def opaque(self) -> Float[Tensor, "cameras height width 4"]:
         """Premultiplied RGBA; RGB images get an alpha of 1, including their background."""
+        images = self.images
         if self.has_alpha:
-            return self.images
-        return torch.cat([self.images, torch.ones_like(self.images[..., :1])], dim=-1)
+            return images
+        return torch.cat([images, torch.ones_like(images[..., :1])], dim=-1)
 
     def over(
         self, background: Color | Float[Tensor, "3"]
@@ -226,9 +296,11 @@ class Views:
         >>> clear.over("orange")[0, 0, 0]
         tensor([1.0000, 0.6471, 0.0000])
         """
-        behind = as_color(background, like=self.images)
-        color = self.images[..., :3]
-        return color + (1 - self.images[..., 3:]) * behind if self.has_alpha else color
+        # Of opaque images only the colors are converted.
+        images = dataclasses.replace(self.store, opaque=False).batch
+        behind = as_color(background, like=images)
+        color = images[..., :3]
+        return color + (1 - images[..., 3:]) * behind if images.shape[-1] == 4 else color
 
     def sample_pixels(
         self, count: int, generator: torch.Generator, crop: float = 1.0
@@ -237,40 +309,25 @@ class Views:
 
         `crop`: the central part of each image's height and width that is sampled.
         """
-        if not self.smaller:
-            return self._sample_pixels(count, generator, crop)
-        scales = (self, *self.smaller)
-        pixels = torch.tensor([float(views.images[..., 0].numel()) for views in scales])
-        drawn = torch.multinomial(pixels, count, replacement=True, generator=generator)
-        counts = drawn.bincount(minlength=len(scales)).tolist()
-        parts = [
-            views._sample_pixels(number, generator, crop)
-            for views, number in zip(scales, counts, strict=True)
-        ]
-        rays = [part.rays for part in parts]
-        return PixelBatch(
-            Rays(
-                torch.cat([each.origins for each in rays]),
-                torch.cat([each.directions for each in rays]),
-                torch.cat([each.pixel_radius for each in rays]),
-                torch.cat([each.camera_index for each in rays]),
-            ),
-            torch.cat([part.rgba for part in parts]),
-        )
-
-    def _sample_pixels(self, count: int, generator: torch.Generator, crop: float) -> PixelBatch:
-        num, full_height, full_width, _ = self.images.shape
-        height, width = max(1, round(crop * full_height)), max(1, round(crop * full_width))
-        device = self.images.device
-        flat = torch.randint(
-            num * height * width, (count,), generator=generator, device=generator.device
-        ).to(device)
-        camera, y, x = flat // (height * width), flat // width % height, flat % width
-        if crop < 1:
-            y, x = y + (full_height - height) // 2, x + (full_width - width) // 2
-            flat = (camera * full_height + y) * full_width + x
-        rays = self.cameras.rays(camera, torch.stack([x, y], dim=-1) + 0.5)
-        color = self.images.flatten(0, 2)[flat]
+        found = self.store.sample(count, generator, crop)
+        color = found.colors
         if not self.has_alpha:
             color = torch.cat([color, torch.ones_like(color[:, :1])], dim=-1)
-        return PixelBatch(rays, color)
+        return PixelBatch(self.cameras.rays(found.image, found.place), color)
+
+
+def joined(parts: Sequence[Views]) -> Views:
+    """Views of one kind, one after the other, without masks, depths, normals and codes.
+
+    Everything else is the first one's. InputError if only some have alpha.
+    """
+    first = parts[0]
+    if any(views.has_alpha != first.has_alpha for views in parts):
+        raise InputError("only some of the views have alpha: give all images alpha, or none")
+    return dataclasses.replace(
+        first,
+        cameras=concatenate([views.cameras for views in parts]),
+        store=joined_images([views.store for views in parts]),
+        names=tuple(name for views in parts for name in views.names),
+        masks=None, depths=None, normals=None, codes=None,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.imaging.save import ImageList
 
 SSIM_WINDOW = 11
 """Side of the window in pixels: a Gaussian of sigma 1.5, truncated at 3.5 sigma."""
@@ -106,11 +107,11 @@ class ImageScores:
         }
 
 
-def score_images(
-    rendered: Float[Tensor, "views height width channels"],
-    truth: Float[Tensor, "views height width channels"],
-) -> ImageScores:
-    return ImageScores(psnr(rendered, truth).cpu(), ssim(rendered, truth))
+def score_images(rendered: ImageList, truth: ImageList) -> ImageScores:
+    """Metrics of images of any sizes."""
+    pairs = list(zip(rendered, truth, strict=True))
+    errors, similarities = ([score(*pair) for pair in pairs] for score in (psnr, ssim))
+    return ImageScores(torch.stack(errors).cpu(), torch.stack(similarities))
 
 
 def finite_or_none(value: float) -> float | None:

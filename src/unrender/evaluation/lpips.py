@@ -26,6 +26,7 @@ from torch.nn.functional import conv2d, max_pool2d, normalize
 
 from unrender.errors import InputError
 from unrender.files.arrays import read_tensors
+from unrender.imaging.save import ImageList
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
@@ -64,18 +65,18 @@ class LPIPS:
 
     def __call__(
         self,
-        rendered: Float[Tensor, "views height width 3"],
-        truth: Float[Tensor, "views height width 3"],
+        rendered: ImageList,
+        truth: ImageList,
     ) -> Float[Tensor, "views"]:
         """LPIPS of each pair of images in [0, 1], 0 if identical. InputError if too small."""
-        height, width = rendered.shape[1:3]
-        if min(height, width) < MIN_SIDE:
-            raise InputError(
-                f"images of {width}×{height} pixels: LPIPS needs at least "
-                f"{MIN_SIDE}×{MIN_SIDE}: evaluate larger images"
-            )
-        pairs = zip(rendered.detach().cpu(), truth.detach().cpu(), strict=True)
-        return torch.stack([self._distance(torch.stack(pair)) for pair in pairs])
+        for height, width, _ in (image.shape for image in rendered):
+            if min(height, width) < MIN_SIDE:
+                raise InputError(
+                    f"images of {width}×{height} pixels: LPIPS needs at least "
+                    f"{MIN_SIDE}×{MIN_SIDE}: evaluate larger images"
+                )
+        pairs = zip(rendered, truth, strict=True)
+        return torch.stack([self._distance(torch.stack(pair).detach().cpu()) for pair in pairs])
 
     @torch.no_grad()
     def _distance(self, pair: Float[Tensor, "2 height width 3"]) -> Float[Tensor, ""]:

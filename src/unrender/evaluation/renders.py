@@ -22,7 +22,8 @@ def render_in_parts(
     cameras: Cameras,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Rendering:
-    """Render cameras one by one, which bounds the memory."""
+    """Render cameras one by one, which bounds the memory. InputError for several sizes."""
+    cameras.sizes.one  # noqa: B018 - raises
     parts: list[Rendering] = []
     for index in range(len(cameras)):
         with torch.no_grad():
@@ -34,12 +35,13 @@ def render_in_parts(
 
 @dataclass(frozen=True)
 class ImageEvaluation:
-    """Renderings and ground truth over a background, with their metrics."""
+    """Renderings and ground truth over a background, with their metrics; a list for views."""
 
     views: Views
-    rendering: Rendering
-    rendered: Float[Tensor, "views height width 3"]
-    truth: Float[Tensor, "views height width 3"]
+    renderings: list[Rendering]
+    """Each of one view."""
+    rendered: list[Float[Tensor, "_ _ 3"]]
+    truth: list[Float[Tensor, "_ _ 3"]]
     scores: ImageScores
     background: str
     seconds: float
@@ -51,11 +53,13 @@ def evaluate_images(
     """PSNR, SSIM and optionally LPIPS on views, over white or the views' own background."""
     background = WHITE if views.background is None else views.background
     began = time.perf_counter()
-    rendering = render_in_parts(renderer, views.cameras)
+    with torch.no_grad():
+        renderings = [renderer(camera) for camera in views.cameras]
     seconds = time.perf_counter() - began
-    rendered, truth = rendering.over(background).clamp(0, 1), views.over(background)
+    rendered = [rendering.over(background)[0].clamp(0, 1) for rendering in renderings]
+    truth = [view.over(background)[0] for view in views]
     name = "white" if views.background is None else str(background.tolist())
     scores = score_images(rendered, truth)
     if lpips is not None:
         scores = replace(scores, lpips=lpips(rendered, truth))
-    return ImageEvaluation(views, rendering, rendered, truth, scores, name, seconds)
+    return ImageEvaluation(views, renderings, rendered, truth, scores, name, seconds)

@@ -20,14 +20,15 @@ def check_views(data: Views, patch: int, scale: int = 1) -> int:
     `patch` is the patch size in cells of the data space, and `scale` the side of a cell in
     pixels. Raises InputError for views that do not suit.
     """
-    num, height, width, channels = data.images.shape
-    found = f"{num} views of {width}x{height} with {channels} channels"
+    num, sizes, channels = len(data), data.cameras.sizes, data.store.channels
+    width, height = sizes[0]
+    found = f"{num} views of {sizes} with {channels} channels"
     if channels != 4:
         raise InputError(
             f"{found}: the model needs RGBA images: fit a scene to the views and render RGBA "
             "views from it by `unrender make-views`"
         )
-    if height != width or width % (patch * scale):
+    if sizes.mixed or height != width or width % (patch * scale):
         latents = "" if scale == 1 else f" latents, {patch * scale} pixels"
         raise InputError(
             f"{found}: the model needs square images whose side is a multiple of the patch "

@@ -35,7 +35,7 @@ def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     center = focus_point(cameras)
     distance = (cameras.centers - center).norm(dim=1)
     matrix = cameras.intrinsics.double()
-    size = matrix.new_tensor([cameras.width, cameras.height])
+    size = cameras.sizes.rows.to(matrix)
     # In units of horizontal pixels.
     corner = torch.maximum(matrix[:, :2, 2], size - matrix[:, :2, 2])
     corner[:, 1] *= matrix[:, 0, 0] / matrix[:, 1, 1]
@@ -90,6 +90,6 @@ def view_counts(points: Float[Tensor, "points 3"], cameras: Cameras) -> Float[Te
         camera = torch.full((len(points),), k, device=points.device)
         pixel, depth = cameras.project(camera, points)
         x, y = pixel.T
-        inside = (depth > 0) & (x >= 0) & (y >= 0)
-        counts += inside & (x < cameras.width) & (y < cameras.height)
+        width, height = cameras.sizes[k]
+        counts += (depth > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
     return counts

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.errors import InputError
+from unrender.geometry import sizes as image_sizes
 from unrender.geometry.poses import look_at
+from unrender.geometry.sizes import ImageSizes
 
 PointLike = Sequence[float | int] | Tensor
 """Three numbers, or a tensor of three."""
@@ -42,9 +44,9 @@ class Rays:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Cameras:
-    """Pinhole cameras that share one image size.
+    """Pinhole cameras, whose images have one size or several.
 
     >>> import unrender as ur
     >>> cameras = ur.Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(160, 120))
@@ -58,25 +60,44 @@ class Cameras:
     """[R | t]: maps camera points to world points, x_world = R x_camera + t."""
     intrinsics: Float[Tensor, "cameras 3 3"]
     """K, in pixels, with pixel centers at +0.5."""
-    width: int
-    height: int
+    sizes: ImageSizes
+    """Image sizes, of which there is one for each camera or one for all."""
+
+    def __init__(
+        self,
+        world_from_camera: Float[Tensor, "cameras 3 4"],
+        intrinsics: Float[Tensor, "cameras 3 3"],
+        width: int | None = None,
+        height: int | None = None,
+        sizes: ImageSizes | None = None,
+    ) -> None:
+        """Cameras with one `width` and `height` for all, or with `sizes`."""
+        sizes = _sizes(width, height, sizes)
+        assert not sizes.mixed or len(sizes.rows) == len(world_from_camera), "a size for each"
+        vars(self).update(
+            world_from_camera=world_from_camera, intrinsics=intrinsics, sizes=sizes
+        )
 
     @classmethod
     def from_focal(
         cls,
         world_from_camera: Float[Tensor, "cameras 3 4"],
         focal: Float[Tensor, "cameras"] | float,
-        width: int,
-        height: int,
+        width: int | None = None,
+        height: int | None = None,
+        sizes: ImageSizes | None = None,
     ) -> "Cameras":
-        """Cameras with square pixels and a centered principal point; `focal` is in pixels."""
+        """Cameras with square pixels and a centered principal point; `focal` is in pixels.
+
+        Images have one `width` and `height`, or `sizes`.
+        """
+        sizes = _sizes(width, height, sizes)
         intrinsics = world_from_camera.new_zeros(len(world_from_camera), 3, 3)
         intrinsics[:, 0, 0] = focal
         intrinsics[:, 1, 1] = focal
-        intrinsics[:, 0, 2] = width / 2
-        intrinsics[:, 1, 2] = height / 2
+        intrinsics[:, :2, 2] = (sizes.rows / 2).to(intrinsics)
         intrinsics[:, 2, 2] = 1
-        return cls(world_from_camera, intrinsics, width, height)
+        return cls(world_from_camera, intrinsics, sizes=sizes)
 
     @classmethod
     def look_at(
@@ -160,7 +181,17 @@ class Cameras:
         Cameras(2 × 64×48, fov 55.0°)
         """
         lens = f", fov {self.fov_range}" if len(self) else ""
-        return f"Cameras({len(self)} × {self.width}×{self.height}{lens})"
+        return f"Cameras({len(self)} × {self.sizes}{lens})"
+
+    @property
+    def width(self) -> int:
+        """Width of all images in pixels. InputError if they have several sizes."""
+        return self.sizes.one[0]
+
+    @property
+    def height(self) -> int:
+        """Height of all images in pixels. InputError if they have several sizes."""
+        return self.sizes.one[1]
 
     @property
     def rotations(self) -> Float[Tensor, "cameras 3 3"]:
@@ -179,8 +210,8 @@ class Cameras:
     @property
     def fov(self) -> Float[Tensor, "cameras"]:
         """Horizontal field of view, in degrees."""
-        left = self.intrinsics[:, 0, 2]
-        angles = torch.atan(left / self.focal) + torch.atan((self.width - left) / self.focal)
+        left, widths = self.intrinsics[:, 0, 2], self.sizes.rows[:, 0].to(self.focal)
+        angles = torch.atan(left / self.focal) + torch.atan((widths - left) / self.focal)
         return angles.rad2deg()
 
     @property
@@ -207,17 +238,26 @@ class Cameras:
             self,
             world_from_camera=self.world_from_camera[index],
             intrinsics=self.intrinsics[index],
+            sizes=self.sizes.select(index),
         )
 
     def with_poses(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> "Cameras":
         return dataclasses.replace(self, world_from_camera=world_from_camera)
 
     def resized(self, width: int, height: int) -> "Cameras":
-        """The same cameras with another image size and an unchanged field of view."""
+        """The same cameras with one other image size and an unchanged field of view."""
+        return self.with_sizes(ImageSizes.of([(width, height)]))
+
+    def with_sizes(self, sizes: ImageSizes) -> "Cameras":
+        """The same cameras with other image sizes and an unchanged field of view."""
         x, y, z = self.intrinsics.unbind(1)
-        # No tensor of scales, which would be copied to the device at each call.
-        scaled = torch.stack([x * (width / self.width), y * (height / self.height), z], dim=1)
-        return dataclasses.replace(self, intrinsics=scaled, width=width, height=height)
+        if sizes.mixed or self.sizes.mixed:
+            across, down = (sizes.rows / self.sizes.rows.double()).to(x).split(1, dim=1)
+        else:
+            # No tensor of scales, which would be copied to the device at each call.
+            across, down = (a / b for a, b in zip(sizes.one, self.sizes.one, strict=True))
+        scaled = torch.stack([x * across, y * down, z], dim=1)
+        return dataclasses.replace(self, intrinsics=scaled, sizes=sizes)
 
     def rays(self, camera: Int[Tensor, "*batch"], pixel: Float[Tensor, "*batch 2"]) -> Rays:
         """Rays through `pixel` = (x, y), differentiable in the pose and the intrinsics."""
@@ -248,14 +288,23 @@ class Cameras:
 
 
 def concatenate(parts: list[Cameras]) -> Cameras:
-    """Concatenate a non-empty list of cameras that share the image size."""
-    sizes = {(part.width, part.height) for part in parts}
-    assert len(sizes) == 1, f"cameras of several image sizes: {sizes}"
-    return dataclasses.replace(
-        parts[0],
-        world_from_camera=torch.cat([part.world_from_camera for part in parts]),
-        intrinsics=torch.cat([part.intrinsics for part in parts]),
+    """Concatenate a non-empty list of cameras."""
+    return Cameras(
+        torch.cat([part.world_from_camera for part in parts]),
+        torch.cat([part.intrinsics for part in parts]),
+        sizes=image_sizes.joined([(part.sizes, len(part)) for part in parts]),
     )
+
+
+def _sizes(width: int | None, height: int | None, sizes: ImageSizes | None) -> ImageSizes:
+    """One size for all images, or else `sizes`; what is not given is as in `sizes`."""
+    if width is None and height is None:
+        assert sizes is not None, "give width and height, or sizes"
+        return sizes
+    if width is None or height is None:
+        assert sizes is not None, "give width and height"
+        width, height = width or sizes.one[0], height or sizes.one[1]
+    return ImageSizes.of([(width, height)])
 
 
 def as_slice(index: int | slice, length: int) -> slice:

@@ -151,4 +151,4 @@ def through(cameras: Cameras, frames: int) -> Cameras:
 def _with_first_intrinsics(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
     """Cameras at new poses with the first camera's image size and intrinsics."""
     matrix = cameras.intrinsics[:1].expand(len(poses), 3, 3)
-    return Cameras(poses, matrix, cameras.width, cameras.height)
+    return Cameras(poses, matrix, *cameras.sizes[0])

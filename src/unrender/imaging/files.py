@@ -68,7 +68,18 @@ def decode_image(
 ) -> Float[Tensor, "height width channels"]:
     """Like `read_image`, also for images inside other files; `label` names it in messages."""
     with _opened(source, label, max_pixels) as image, _decoding(label):
-        return torch.from_numpy(_decode(ImageOps.exif_transpose(image) if upright else image))
+        pixels = _decode(ImageOps.exif_transpose(image) if upright else image)
+        whole = np.float32(255) if pixels.dtype == np.uint8 else np.float32(1)
+        return torch.from_numpy(pixels.astype(np.float32) / whole)
+
+
+def read_pixels(
+    path: Path,
+) -> UInt8[Tensor, "height width _"] | Float[Tensor, "height width _"]:
+    """Like `read_image`, but as 8 bits; only 16-bit grayscale as floats in [0, 1]."""
+    check_file(path)
+    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path)):
+        return torch.from_numpy(_decode(image).copy())
 
 
 def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
@@ -76,6 +87,13 @@ def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, in
     check_file(path)
     with _opened(path, str(path), max_pixels) as image, _decoding(str(path)):
         return (*image.size, 4 if image.has_transparency_data else 3)
+
+
+def is_deep(path: Path) -> bool:
+    """Whether an image is 16-bit grayscale, which `read_pixels` does not read as 8 bits."""
+    check_file(path)
+    with _opened(path, str(path), MAX_PIXELS) as image:
+        return image.mode.startswith("I")
 
 
 def read_uint16(path: Path) -> Int[Tensor, "height width"]:
@@ -126,14 +144,15 @@ def _decoding(label: str) -> Generator[None]:
         ) from error
 
 
-def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[Any]]:
+    """8 bits, or floats in [0, 1] of 16-bit grayscale."""
     if image.mode.startswith("I"):  # 16-bit grayscale
         gray = np.asarray(image, dtype=np.float32)[..., None] / np.float32(65535)
         return np.repeat(gray.clip(0, 1), 3, axis=2)
     if image.mode == "F":
         raise ValueError("its pixels are floats of unknown range")
     converted = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return np.asarray(converted, dtype=np.float32) / np.float32(255)
+    return np.asarray(converted)
 
 
 def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height width 4"]:

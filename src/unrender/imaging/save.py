@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from unrender.files import check_target, make_folder
 from unrender.imaging.files import STILLS, png_bytes, to_bytes, write_image
 from unrender.imaging.video import write_video
 
+ImageList = Sequence[Float[Tensor, "_ _ _"]] | Float[Tensor, "images _ _ _"]
+"""Images [height, width, channels]: a list, of one size or several, or a tensor."""
 VIDEOS = (".mp4", ".gif")
 SHEET_IMAGES = 12
 SHEET_PIXELS = 1024
@@ -25,18 +28,22 @@ SMALL_SHEET = 480
 
 
 def save_images(
-    path: Path, images: Float[Tensor, "frames height width channels"], fps: int = 24
+    path: Path,
+    images: ImageList,
+    fps: int = 24,
 ) -> list[Path]:
     """Save images in [0, 1] as the ending says; returns the files that were written.
 
     .png, .jpg and .webp hold one image each: several are numbered, NAME_0000.png and so on.
-    .mp4 and .gif hold all of them as a video. A name without an ending is a folder that gets
-    one .png for each. Files are written whole or not at all. Raises InputError.
+    .mp4 and .gif hold all of them as a video, on white if they differ in size. A name without
+    an ending is a folder that gets one .png for each. Files are written whole or not at all.
+    Raises InputError.
     """
     suffix = path.suffix.lower()
     if suffix in VIDEOS:
         check_target(path)
-        write_video(path, images[..., :3], fps)
+        frames = images if isinstance(images, Tensor) else padded(images)
+        write_video(path, frames[..., :3], fps)
         return [path]
     if not suffix:
         make_folder(path)
@@ -55,15 +62,30 @@ def save_images(
     return files
 
 
+def padded(
+    images: ImageList,
+) -> Float[Tensor, "images height width channels"]:
+    """Images of any sizes in the middle of white frames of one size, the smallest possible."""
+    tall, wide = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    framed = images[0].new_ones(len(images), tall, wide, images[0].shape[2])
+    for frame, image in zip(framed, images, strict=True):
+        height, width, _ = image.shape
+        top, left = (tall - height) // 2, (wide - width) // 2
+        frame[top : top + height, left : left + width] = image
+    return framed
+
+
 def contact_sheet(
-    images: Float[Tensor, "images height width channels"], columns: int = 4
+    images: ImageList,
+    columns: int = 4,
 ) -> Float[Tensor, "sheet_height sheet_width channels"]:
     """Up to twelve of the images in rows, evenly chosen, with white gaps between them.
 
     A sheet that would be small on a screen is enlarged by an integer factor.
     """
     count = min(SHEET_IMAGES, len(images))
-    chosen = images[torch.linspace(0, len(images) - 1, count).round().long()]
+    numbers = torch.linspace(0, len(images) - 1, count).round().long().tolist()
+    chosen = padded([images[k] for k in numbers])
     columns = min(columns, count)
     step = -(-chosen.shape[2] * columns // SHEET_PIXELS)
     chosen = chosen[:, ::step, ::step]

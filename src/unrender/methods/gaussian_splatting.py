@@ -73,7 +73,7 @@ class GaussianSplattingModel(nn.Module):
         n, pose = int(self.alive), cameras.world_from_camera[index]
         means = self.means[:n]
         shapes = self.log_scales[:n], self.quaternions[:n]
-        size = cameras.width, cameras.height
+        size = cameras.sizes[index]
         seen = project_gaussians(means, *shapes, pose, cameras.intrinsics[index], *size)
         color = 0.5 + CONSTANT * self.colors[:n]
         if degree:
@@ -197,9 +197,9 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         background = data.background
         if background is None:
             # Over a constant color, a wrong opacity could go unnoticed.
-            background = torch.rand(3, generator=generator).to(data.images.device)
+            background = torch.rand(3, generator=generator).to(data.device)
         image = model.draw(data.cameras, index, self._degree(progress)).over(background)
-        truth = data.select(torch.tensor([index])).over(background)[0]
+        truth = data[index].over(background)[0]
         n = int(model.alive)
         square = (image.detach() - truth).square().mean()
         return {

@@ -18,7 +18,7 @@ adjacent normals are added with small weights.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -128,12 +128,8 @@ class MeshFromViews(Method[MeshModel, Views]):
                 "the views have neither alpha nor one color behind the object, so that they "
                 "show no silhouettes: cut it out, and name the --masks"
             )
-        data = replace(data, images=data.rgba, background=None)
-        scale = self.max_image_side / max(data.cameras.width, data.cameras.height)
-        if scale < 1:
-            sizes = (data.cameras.width, data.cameras.height)
-            data = data.resized(*(max(1, round(scale * pixels)) for pixels in sizes))
-        return data
+        data, sizes = data.with_alpha(), data.cameras.sizes
+        return data.with_sizes(sizes.within(self.max_image_side))
 
     def optimizer(self, model: MeshModel) -> torch.optim.Optimizer:
         groups = [
@@ -153,14 +149,18 @@ class MeshFromViews(Method[MeshModel, Views]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         chosen = torch.randperm(len(data), generator=generator)[: self.views]
-        chosen = chosen.to(data.images.device)
-        image = model.draw(model.mesh(), data.cameras.select(chosen))
-        truth, vertices = data.images[chosen], model.surface.vertices()
+        mesh, vertices = model.mesh(), model.surface.vertices()
         topology = model.surface.topology
-        square = (image[..., :3].detach() - truth[..., :3]).square().mean()
+        opacity = color = square = 0.0
+        for part in data.select(chosen).by_size():
+            share = len(part) / len(chosen)
+            error = model.draw(mesh, part.cameras)[..., :4] - part.images
+            opacity = opacity + share * error[..., 3].square().mean()
+            color = color + share * error[..., :3].abs().mean()
+            square = square + share * error[..., :3].detach().square().mean()
         return {
-            "silhouette": self.silhouette * (image[..., 3] - truth[..., 3]).square().mean(),
-            "color": (image[..., :3] - truth[..., :3]).abs().mean(),
+            "silhouette": self.silhouette * opacity,
+            "color": color,
             "laplacian": self.laplacian * laplacian_smoothing(vertices, topology),
             "consistency": self.consistency * normal_consistency(vertices, topology),
             "metric/psnr": -10 * square.log10(),

@@ -100,8 +100,8 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         index = self.draw(model, data, generator)
-        with autocast(self.precision, data.images.device):
-            predicted = predict(model.network, data.images[index])
+        with autocast(self.precision, data.device):
+            predicted = predict(model.network, data.select(index).images)
         wanted = pose_numbers(data.cameras.select(index), model.radius)
         return {"pose": (predicted - wanted).square().mean()}
 

@@ -113,7 +113,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        device = data.images.device
+        device = data.device
         drawn = data.select(self.draw(model, data, generator))
         x1, mean = model.flow_from_views(drawn), model.lift(drawn.cameras)
         scale = torch.full((self.batch,), self.source_noise)

@@ -85,9 +85,9 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
-        device = data.images.device
+        device = data.device
         index = self.draw(model, data, generator)
-        x1 = Pixels().encode(data.images[index])
+        x1 = Pixels().encode(data.select(index).images)
         poses = pose_numbers(data.cameras.select(index), model.radius)
         t = torch.rand(self.batch, generator=generator).to(device)
         point = PATH.sample(normal_like(x1, generator), x1, t)

@@ -297,7 +297,17 @@ def pixel_grid(
 
 
 def camera_batches(cameras: Cameras, pixels_at_once: int) -> list[Cameras]:
-    """Split cameras into batches of at most `pixels_at_once` pixels, or a single camera."""
-    group = max(1, math.floor(pixels_at_once / (cameras.width * cameras.height)))
-    starts = range(0, len(cameras), group)
-    return [cameras.select(slice(start, start + group)) for start in starts]
+    """Split cameras into batches of one size and at most `pixels_at_once` pixels.
+
+    A single camera may have more. The batches are in the cameras' order.
+    """
+    batches: list[Cameras] = []
+    first = 0
+    while first < len(cameras):
+        size, last = cameras.sizes[first], first + 1
+        most = first + max(1, math.floor(pixels_at_once / (size[0] * size[1])))
+        while last < min(most, len(cameras)) and cameras.sizes[last] == size:
+            last += 1
+        batches.append(cameras.select(slice(first, last)))
+        first = last
+    return batches

@@ -18,7 +18,6 @@ from torch import Tensor
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import evenly
-from unrender.rendering.renderer import pixel_grid
 from unrender.report.page import Fragment
 
 WIDTH, HEIGHT = 900, 540
@@ -58,26 +57,28 @@ class PointCloud:
 
 def point_cloud(evaluation: ImageEvaluation, seed: int = 0) -> PointCloud:
     """Colored surface points from rendered depth; empty if the renderer has no depth."""
-    depth, opacity = evaluation.rendering.depth.cpu(), evaluation.rendering.opacity.cpu()
-    solid = ((opacity > 0.95) & (depth > 0)).flatten().nonzero()[:, 0]
+    drawn = [torch.stack([each.depth, each.opacity]) for each in evaluation.renderings]
+    depth, opacity = torch.cat([each.flatten(1).cpu() for each in drawn], dim=1)
+    solid = ((opacity > 0.95) & (depth > 0)).nonzero()[:, 0]
     generator = torch.Generator().manual_seed(seed)
     chosen = solid[torch.randperm(len(solid), generator=generator)[:MAX_POINTS]]
     cameras = evaluation.views.cameras.to("cpu")
-    pixels = pixel_grid(cameras.width, cameras.height).flatten(0, 1)
-    rays = cameras.rays(chosen // len(pixels), pixels[chosen % len(pixels)])
-    points = rays.origins + depth.flatten()[chosen][:, None] * rays.directions
-    return PointCloud(points, evaluation.rendered.cpu().flatten(0, 2)[chosen])
+    sizes = cameras.sizes.each(len(cameras))
+    ends = sizes.prod(1).cumsum(0)
+    view = torch.bucketize(chosen, ends, right=True)
+    place, width = chosen - (ends - sizes.prod(1))[view], sizes[view, 0]
+    rays = cameras.rays(view, torch.stack([place % width, place // width], dim=1) + 0.5)
+    points = rays.origins + depth[chosen, None] * rays.directions
+    colors = torch.cat([image.cpu().flatten(0, 1) for image in evaluation.rendered])
+    return PointCloud(points, colors[chosen])
 
 
 def frusta(cameras: Cameras, size: float) -> Float[Tensor, "cameras 6 3"]:
     """Apex, corners and tip of each frustum in the world frame, with edges `size` long."""
-    width, height = cameras.width, cameras.height
-    pixels = torch.tensor(
-        [[0, 0], [width, 0], [width, height], [0, height], [width / 2, -height / 3]],
-        dtype=torch.float32,
-    )
+    corners = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1], [1 / 2, -1 / 3]])
+    pixels = corners * cameras.sizes.each(len(cameras))[:, None]
     index = torch.arange(len(cameras))[:, None].expand(-1, 5)
-    rays = cameras.to("cpu").rays(index, pixels.expand(len(cameras), 5, 2))
+    rays = cameras.to("cpu").rays(index, pixels)
     ends = rays.origins + size * rays.directions
     return torch.cat([rays.origins[:, :1], ends], dim=1)
 

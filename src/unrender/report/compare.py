@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.geometry.sizes import ImageSizes
+from unrender.imaging.save import ImageList
 from unrender.report.page import (
     Cell,
     Fragment,
@@ -44,7 +46,7 @@ class Compared:
     """Size of the model's parameters and buffers."""
     metrics: list[Entry]
     """What the run logged."""
-    rendered: Float[Tensor, "views height width 3"]
+    rendered: ImageList
     """Renders of the views that the page shows."""
 
 
@@ -52,7 +54,7 @@ def write_comparison(
     path: Path,
     title: str,
     runs: Sequence[Compared],
-    truth: Float[Tensor, "views height width 3"],
+    truth: ImageList,
     labels: Sequence[str],
 ) -> None:
     """Write the page atomically.
@@ -76,13 +78,14 @@ def write_comparison(
     all_images = [("ground truth", truth), *((run.name, run.rendered) for run in runs)]
     crops = [detailed_crop(image) for image in truth]
     zoomed = [
-        (name, torch.stack([image[crop] for image, crop in zip(images, crops, strict=True)]))
+        (name, [image[crop] for image, crop in zip(images, crops, strict=True)])
         for name, images in all_images
     ]
+    sizes = ImageSizes.of([(image.shape[1], image.shape[0]) for image in truth])
     page = Page(
         title,
-        f"{runs[0].figures['num_views']} test views of {truth.shape[2]}×{truth.shape[1]} "
-        f"pixels that no run was fitted to, over {background}.",
+        f"{runs[0].figures['num_views']} test views of {sizes} pixels "
+        f"that no run was fitted to, over {background}.",
         (
             section("Metrics", table(header, rows)),
             section(
@@ -104,9 +107,7 @@ def write_comparison(
     page.write(path)
 
 
-def wipe(
-    versions: Sequence[tuple[str, Float[Tensor, "views height width 3"]]], view: int, label: str
-) -> Fragment:
+def wipe(versions: Sequence[tuple[str, ImageList]], view: int, label: str) -> Fragment:
     """Two versions of a view with a slider that moves the edge between them.
 
     The page's script adds the slider, the menus that choose the two versions, and the name of

@@ -43,7 +43,7 @@ def write_inspection(
     ]
     if views is not None:
         chosen = evenly(SHOWN_VIEWS, len(views))
-        images = views.over(torch.ones(3))[chosen]
+        images = [views[k].over("white")[0] for k in chosen]
         shown = image_grid([("images", images)], view_labels(views, chosen))
         pieces.append(section("Images", shown))
     Page(title, f"{len(cameras)} cameras", tuple(pieces)).write(page)

@@ -23,6 +23,7 @@ from unrender.errors import InputError
 from unrender.files import read_bytes, write_atomically
 from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
+from unrender.imaging.save import ImageList
 
 MAX_IMAGE_SIDE = 400
 """Maximum side of an embedded image in pixels; larger images are downscaled."""
@@ -175,10 +176,7 @@ def number(value: int | float) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 
 
-def image_grid(
-    rows: Sequence[tuple[str, Float[Tensor, "views height width 3"]]],
-    view_labels: Sequence[str],
-) -> Fragment:
+def image_grid(rows: Sequence[tuple[str, ImageList]], view_labels: Sequence[str]) -> Fragment:
     """Grid of several versions of the same views, such as render, ground truth and error.
 
     Each version is a row and each view a column. A label may have several lines. Images are RGB

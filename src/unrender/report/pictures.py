@@ -4,13 +4,12 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
-from torch import Tensor
 
 from unrender.files import replacing
 from unrender.imaging.panels import trimmed
+from unrender.imaging.save import ImageList, padded
 
 FONT_SIZE = 9
 """Points of labels and column titles."""
@@ -23,8 +22,8 @@ LABEL_LENGTH = 15
 TEXT_COLOR = "#333333"
 JPEG_QUALITY = 90
 
-Row = tuple[str, Float[Tensor, "images height width 3"]]
-"""A label, and one image for each column."""
+Row = tuple[str, ImageList]
+"""A label, and one image for each column, of any sizes."""
 
 
 def write_picture(
@@ -52,9 +51,9 @@ def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
     `heads` are the titles of the columns, if given. Long labels and titles are wrapped.
     Margins that are white in all images are left out.
     """
-    cut = trimmed([images for _, images in rows])
-    rows = [(label, images) for (label, _), images in zip(rows, cut, strict=True)]
     columns = min(len(images) for _, images in rows)
+    cut = trimmed([padded([images[k] for k in range(columns)]) for _, images in rows])
+    grid_rows = [(label, images) for (label, _), images in zip(rows, cut, strict=True)]
     cell = max(CELL, ALL_CELLS / columns)
     labels = [_wrapped(label, LABEL_LENGTH) for label, _ in rows]
     titles = [_wrapped(head, round(14 * cell)) for head in heads]
@@ -62,7 +61,7 @@ def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
     above = 0.08 + LINE * max(title.count("\n") + 1 for title in titles) if titles else 0.02
     heights = [
         max(cell * images.shape[1] / images.shape[2], LINE * (label.count("\n") + 1))
-        for label, (_, images) in zip(labels, rows, strict=True)
+        for label, (_, images) in zip(labels, grid_rows, strict=True)
     ]
     width, height = margin + cell * columns + 0.02, above + sum(heights) + 0.02
     figure = Figure(figsize=(width, height))
@@ -80,7 +79,7 @@ def draw_picture(rows: Sequence[Row], heads: Sequence[str] = ()) -> Figure:
             "height_ratios": heights,
         },
     )
-    for axes, label, (_, images) in zip(grid, labels, rows, strict=True):
+    for axes, label, (_, images) in zip(grid, labels, grid_rows, strict=True):
         for column in range(columns):
             axes[column].imshow(images[column].cpu().numpy(), interpolation="nearest")
             axes[column].axis("off")

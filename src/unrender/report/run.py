@@ -58,8 +58,7 @@ def write_run_report(
     over = "" if images is None else f", over {background_of(images)}"
     page = Page(
         f"{run.name}: {name}",
-        f"Evaluated on {len(views)} held-out test views of {cameras.width}×{cameras.height} "
-        f"pixels{over}.",
+        f"Evaluated on {len(views)} held-out test views of {cameras.sizes} pixels{over}.",
         (
             _headline(images, poses),
             *_renders(images),

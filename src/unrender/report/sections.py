@@ -12,6 +12,7 @@ from unrender.data.views import Views
 from unrender.evaluation.poses import PoseScores, rank_correlation
 from unrender.evaluation.renders import ImageEvaluation
 from unrender.geometry.paths import evenly
+from unrender.imaging.save import ImageList
 from unrender.rendering.renderer import PoseEstimate
 from unrender.report.page import Fragment, beside, figure, image_grid, paragraph
 from unrender.report.plots import draw_curves, draw_histogram, draw_scatter, svg
@@ -38,18 +39,16 @@ def decibels(psnr: float) -> str:
     return "no error" if psnr == math.inf else f"{psnr:.1f} dB"
 
 
-def error_map(
-    evaluation: ImageEvaluation, indices: list[int]
-) -> Float[Tensor, "views height width 3"]:
-    """Mean absolute error of the channels, times 5 and inverted: white means no error."""
-    difference = (evaluation.rendered[indices] - evaluation.truth[indices]).abs()
+def error_map(evaluation: ImageEvaluation, index: int) -> Float[Tensor, "height width 3"]:
+    """Mean absolute error of a view's channels, times 5 and inverted: white means no error."""
+    difference = (evaluation.rendered[index] - evaluation.truth[index]).abs()
     error = difference.mean(dim=-1, keepdim=True).expand_as(difference)
     return (1 - ERROR_GAIN * error).clamp(0, 1)
 
 
 def view_grid(
     measured: ImageEvaluation,
-    versions: Mapping[str, Float[Tensor, "views height width 3"]],
+    versions: Mapping[str, ImageList],
     error: bool = False,
 ) -> Fragment:
     """Some of the test views: the ground truth, a row for each version, and the error.
@@ -59,11 +58,12 @@ def view_grid(
     indices = evenly(SHOWN_VIEWS, len(measured.views))
     labels = view_labels(measured.views, indices)
     psnr = [decibels(value) for value in measured.scores.psnr[indices].tolist()]
-    rows = [(name, images[indices].cpu()) for name, images in versions.items()]
+    everything = {"ground truth": measured.truth, **versions}
+    rows = [(name, [images[k] for k in indices]) for name, images in everything.items()]
     if error:
-        rows.append(("error ×5", error_map(measured, indices).cpu()))
+        rows.append(("error ×5", [error_map(measured, k) for k in indices]))
     return image_grid(
-        [("ground truth", measured.truth[indices].cpu()), *rows],
+        rows,
         [f"{label}\n{text}" for label, text in zip(labels, psnr, strict=True)],
     )
 

@@ -8,7 +8,7 @@ to the model that it fitted is a `Fitted`.
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -175,9 +175,13 @@ class Fitted(Generic[Model]):
 
     @property
     def renderer(self) -> Renderer:
-        """Renders on the model's device and returns the images on the cameras' device."""
+        """Renders on the model's device and returns the images on the cameras' device.
+
+        InputError for cameras of several image sizes.
+        """
 
         def render(cameras: Cameras) -> Rendering:
+            cameras.sizes.one  # noqa: B018 - raises
             rendering = self.method.render(self.model, cameras.to(self.device))
             return rendering.to(cameras.device)
 
@@ -224,8 +228,8 @@ class Description:
     """Cameras to render the model from: its training views, or cameras around a shape."""
     names: tuple[str, ...]
     """Names of the images that these cameras took."""
-    tensors: tuple[Tensor, ...]
-    """Tensors that identify the dataset."""
+    tensors: Iterable[Tensor]
+    """Tensors that identify the dataset, to be taken once."""
     background: list[float] | None = None
     """The constant color behind RGB images."""
     keep_cameras: bool = True

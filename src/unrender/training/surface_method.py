@@ -9,7 +9,7 @@ of a ray may contain the surface, and the bound on the width of the absorbing la
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -335,7 +335,7 @@ class SurfaceMethod(Method[SurfaceModel, Views]):
         """Put objects with alpha over black; cut out objects on a constant background."""
         if model.outside is not None:
             return data
-        return replace(data, images=data.rgba, background=None)
+        return data.with_alpha()
 
     def after_step(
         self, model: SurfaceModel, optimizer: torch.optim.Optimizer, progress: Progress

@@ -122,7 +122,7 @@ class TransformerMethod(Method[TransformerModel, Views]):
     ) -> Int[Tensor, "{self.batch}"]:
         """Sample the views of the next batch from the training views, with replacement."""
         drawn = torch.randint(len(model.training_views), (self.batch,), generator=generator)
-        return model.training_views[drawn.to(data.images.device)]
+        return model.training_views[drawn.to(data.device)]
 
     def after_step(
         self, model: TransformerModel, optimizer: torch.optim.Optimizer, progress: Progress

@@ -10,7 +10,7 @@ import torch
 
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.errors import InputError
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.conventions import opengl_from_opencv
 from unrender.geometry.paths import turntable
 from unrender.rendering.renderer import PoseEstimate, PoseModes
@@ -76,7 +76,6 @@ def test_a_file_of_blender_is_read(cameras: Cameras, tmp_path: Path) -> None:
         {"w": 0},
         {"w": 10**9},
         {"h": None},
-        {"w": 41},
     ],
     ids=str,
 )
@@ -88,6 +87,16 @@ def test_a_wrong_value_is_named(cameras: Cameras, tmp_path: Path, change: Any) -
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"cameras\.json"):
         read_cameras(path)
+
+
+def test_cameras_may_differ_in_image_size(cameras: Cameras, tmp_path: Path) -> None:
+    mixed = concatenate([cameras, cameras.resized(30, 50)])
+    names = tuple("abcdef")
+    write_cameras(tmp_path / "cameras.json", NamedCameras(mixed, names))
+    found = read_cameras(tmp_path / "cameras.json")
+    assert found.names == names
+    assert torch.equal(found.cameras.sizes.rows, mixed.sizes.rows)
+    torch.testing.assert_close(found.cameras.intrinsics, mixed.intrinsics)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"frames": 3}', '{"frames": [3]}'])

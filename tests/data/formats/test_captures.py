@@ -25,6 +25,7 @@ from unrender.data.load import LoadOptions, load_dataset, recognize
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.files import write_image
 
 
@@ -82,18 +83,18 @@ def test_colmap_points_fall_on_their_keypoints() -> None:
         each.name: model.cameras[each.camera].width > model.cameras[each.camera].height
         for each in model.images
     }
-    # Some photographs are upright and some across: the fewer were turned.
+    # Some photographs are upright and some across.
     assert {True, False} == set(across.values())
-    upright = views.cameras.height > views.cameras.width
-    cameras = views.cameras.resized(2 * views.cameras.width, 2 * views.cameras.height)
+    assert views.cameras.sizes.mixed
+    cameras = views.cameras.with_sizes(views.cameras.sizes.scaled(2))
     errors: list[Tensor] = []
     for k, name in enumerate(views.names):
         seen = found[name][found[name]["point"] >= 0]
         points = views.points[[numbers[each] for each in seen["point"].tolist()]]
         pixel, _ = cameras.project(torch.full((len(points),), k), points)
         place = torch.tensor(np.stack([seen["x"], seen["y"]], 1))
-        if across[name] == upright:
-            place = torch.stack([cameras.width - place[:, 1], place[:, 0]], dim=1)
+        width, height = views.cameras.sizes[k]
+        assert across[name] == (width > height)
         errors.append((pixel - place).norm(dim=1))
     # COLMAP says 0.77 pixels of 2 × 2 of these in the mean.
     assert float(torch.cat(errors).mean()) < 1.0
@@ -249,14 +250,14 @@ def test_the_masks_of_dtu_meet_in_the_unit_sphere() -> None:
 def test_a_negated_projection_gives_the_same_cameras() -> None:
     file = sample("dtu/scan65_400x300/cameras_sphere.npz")
     world, scale = read_idr_matrices(file)
-    size = either("dtu/scan65_400x300", (400, 300), (32, 24))
-    a = idr_cameras(file, world, scale, *size)
-    b = idr_cameras(file, -world, scale, *size)
+    size = ImageSizes.of([either("dtu/scan65_400x300", (400, 300), (32, 24))])
+    a = idr_cameras(file, world, scale, size)
+    b = idr_cameras(file, -world, scale, size)
     torch.testing.assert_close(a.world_from_camera, b.world_from_camera)
     torch.testing.assert_close(a.intrinsics, b.intrinsics)
     assert bool((a.intrinsics[:, [0, 1], [0, 1]] > 0).all())
     # In the world, cameras stand farther away by the sphere's radius.
-    c = idr_cameras(file, world, None, *size)
+    c = idr_cameras(file, world, None, size)
     assert scale is not None
     ratio = (c.centers[0] - c.centers[1]).norm() / (a.centers[0] - a.centers[1]).norm()
     torch.testing.assert_close(ratio, scale[0, 0, 0].float(), rtol=1e-3, atol=0)
@@ -333,12 +334,14 @@ def test_wrong_lists_of_cameras_are_refused(tmp_path: Path, text: str, message: 
 def test_multiscale_views_are_one_view_at_each_size() -> None:
     scene = load_multiscale(sample("nerf_synthetic/lego_multiscale_sample"))
     name = "nerf_synthetic/lego_multiscale_sample"
-    assert (len(scene.train), len(scene.test)) == either(name, (13, 8), (4, 2))
-    widths = [views.cameras.width for views in (scene.train, *scene.train.smaller)]
+    assert (len(scene.train), len(scene.test)) == either(name, (52, 32), (16, 8))
+    scales = scene.train.by_size()[::-1]
+    widths = [views.cameras.width for views in scales]
     assert widths == either(name, [400, 200, 100, 50], [32, 16, 8, 4])
-    small = scene.train.resized(widths[3], widths[3])
-    torch.testing.assert_close(small.images, scene.train.smaller[2].images, atol=0.02, rtol=0)
-    torch.testing.assert_close(small.cameras.focal, scene.train.smaller[2].cameras.focal)
+    assert [len(views) for views in scales] == [len(scene.train) // 4] * 4
+    small = scales[0].resized(widths[3], widths[3])
+    torch.testing.assert_close(small.images, scales[3].images, atol=0.02, rtol=0)
+    torch.testing.assert_close(small.cameras.focal, scales[3].cameras.focal)
     batch = scene.train.sample_pixels(4000, torch.Generator().manual_seed(0))
     assert len(batch.rgba) == 4000
     # Pixels of half the size are twice as wide, and a quarter as many.
@@ -382,7 +385,7 @@ def test_masks_become_alpha(scene_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the mask is empty"):
         load_dataset(str(scene_folder), reading)
     write_image(masks / f"{name}.png", torch.ones(height, width + 1, 3))
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="the mask is 33x32 and its image 32x32"):
         load_dataset(str(scene_folder), reading)
     (masks / f"{name}.png").unlink()
     with pytest.raises(InputError, match="has no mask for"):

@@ -73,7 +73,9 @@ def render(
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
     from unrender.api.shapes import load_shape  # noqa: PLC0415
     from unrender.api.shapes import render as render_source  # noqa: PLC0415
+    from unrender.geometry.cameras import Cameras  # noqa: PLC0415
     from unrender.imaging.color import as_color  # noqa: PLC0415
+    from unrender.training.progress import told_progress  # noqa: PLC0415
 
     channels = _checked(out, what, frames, fps, cameras, radius, supersample)
     behind = as_color(_color(background))
@@ -89,16 +91,27 @@ def render(
     if size is None and a_shape and cameras == "turntable":
         size = SHAPE_SIZE
     rays = supersample or (2 if a_shape else 1)
-    rendering = render_source(
-        target,
-        path,
-        size=size,
-        supersample=rays,
-        device=device,
-        progress=not quiet,
-        **({"shading": "none"} if unlit else {}),
-    )
-    _save(rendering, out, channels, behind, fps)
+    parts = list(path) if isinstance(path, Cameras) and path.sizes.mixed else [path]
+    if len(parts) > 1 and out.suffix.lower() == ".npz":
+        raise InputError(
+            f"{out}: holds images of one size, and --cameras {cameras} has several: name a "
+            "folder"
+        )
+    renderings: list[Rendering] = []
+    with told_progress("render", "frame", len(parts) > 1 and not quiet) as tell:
+        for part in parts:
+            drawn = render_source(
+                target,
+                part,
+                size=size,
+                supersample=rays,
+                device=device,
+                progress=not quiet,
+                **({"shading": "none"} if unlit else {}),
+            )
+            renderings.append(drawn)
+            tell(len(renderings), len(parts))
+    _save(renderings, out, channels, behind, fps)
     print(out)
 
 
@@ -167,14 +180,29 @@ def _path(
 
 
 def _save(
-    rendering: "Rendering", out: Path, channels: tuple[str, ...], background: Any, fps: int
+    renderings: "list[Rendering]",
+    out: Path,
+    channels: tuple[str, ...],
+    background: Any,
+    fps: int,
 ) -> None:
-    from unrender.imaging.files import write_image  # noqa: PLC0415 - imports torch
+    import torch  # noqa: PLC0415 - slow
 
+    from unrender.imaging.files import write_image  # noqa: PLC0415 - imports torch
+    from unrender.imaging.save import save_images  # noqa: PLC0415
+
+    if out.suffix.lower() == ".npz":
+        renderings[0].save(out)
+        return
+    images = {
+        name: [image for each in renderings for image in each.images(name, background)]
+        for name in channels
+    }
     if out.suffix:
-        rendering.save(out, what=",".join(channels), background=background, fps=fps)
+        beside = zip(*images.values(), strict=True)
+        save_images(out, [torch.cat(frame, dim=1) for frame in beside], fps)
         return
     make_folder(out)
-    for name in channels:
-        for k, image in enumerate(rendering.images(name, background)):
+    for name, frames in images.items():
+        for k, image in enumerate(frames):
             write_image(out / f"{name}_{k:04d}.png", image)

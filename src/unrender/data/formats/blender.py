@@ -14,7 +14,8 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import camera_frame, frame_intrinsics
-from unrender.data.photographs import opaque, read_photographs
+from unrender.data.images import Image
+from unrender.data.photographs import photograph_sizes, read_photographs
 from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -33,7 +34,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
 from unrender.geometry.distortion import LensDistortion, undistort_image
 from unrender.imaging.color import unpremultiply
-from unrender.imaging.files import image_header, write_image
+from unrender.imaging.files import write_image
 
 HOLD_OUT_EVERY = 10
 """Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
@@ -90,7 +91,8 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
     file = _train_file(path)
     content = read_json_object(file)
     frames = _frames(file, content)
-    width, height, _ = image_header(frames[0].image)
+    paths = [frame.image for frame in frames]
+    sizes = photograph_sizes(paths)
     cameras = Cameras(
         opencv_from_opengl(
             check_poses(
@@ -100,24 +102,24 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
         ),
         torch.stack(
             [
-                frame_intrinsics(frame.label, {**content, **frame.content}, width, height)
-                for frame in frames
+                frame_intrinsics(frame.label, {**content, **frame.content}, *sizes[k])
+                for k, frame in enumerate(frames)
             ]
         ),
-        width,
-        height,
+        sizes=sizes,
     )
-    images = read_photographs(str(file), [frame.image for frame in frames])
-    for index, frame in enumerate(frames):
-        lens = _lens(frame, content)
-        if lens:
-            images[index] = undistort_image(images[index], cameras.intrinsics[index], lens)
+    lenses = [_lens(frame, content) for frame in frames]
+
+    def straighten(index: int, image: Image) -> Image:
+        lens = lenses[index]
+        return undistort_image(image, cameras.intrinsics[index], lens) if lens else image
+
+    images = read_photographs(str(file), paths, straighten if any(lenses) else None)
     names = tuple(frame.name for frame in frames)
     if background == "opaque":
-        return Views(cameras, opaque(images), names=names)
-    if images.shape[-1] == 4:
-        return Views(cameras, images, names=names)
-    return Views(cameras, images, find_background(str(file), images, background), names)
+        images = images.with_opaque_alpha()
+    behind = None if images.channels == 4 else find_background(str(file), images, background)
+    return Views(cameras, background=behind, names=names, store=images)
 
 
 def _train_file(path: Path) -> Path:
@@ -221,11 +223,13 @@ def write_blender(path: Path, views: Views) -> None:
     with replacing(path, folder=True) as temporary:
         (temporary / "train").mkdir()
         frames: list[Json] = []
-        for index, image in enumerate(views.images):
+        for index in range(len(views)):
+            image = views.store[index]
             straight = unpremultiply(image) if views.has_alpha else image
             write_image(temporary / "train" / f"r_{index}.png", straight)
             frames.append(camera_frame(views.cameras, index, f"./train/r_{index}"))
-        angle = 2 * math.atan(0.5 * views.cameras.width / views.cameras.focal[0].item())
+        width, _ = views.cameras.sizes[0]
+        angle = 2 * math.atan(0.5 * width / views.cameras.focal[0].item())
         write_json(
             temporary / "transforms_train.json", {"camera_angle_x": angle, "frames": frames}
         )

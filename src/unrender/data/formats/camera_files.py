@@ -18,6 +18,7 @@ from unrender.errors import InputError
 from unrender.files import Json, finite_number, matrix_4x4, read_json_object, write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.geometry.sizes import ImageSizes
 from unrender.rendering.renderer import PoseEstimate
 
 
@@ -49,6 +50,7 @@ def camera_frame(cameras: Cameras, index: int, image: str) -> Json:
     """The entry of `frames` for a camera and the path of its image."""
     pose = opengl_from_opencv(cameras.world_from_camera[index].detach().cpu()).tolist()
     matrix = cameras.intrinsics[index].tolist()
+    width, height = cameras.sizes[index]
     return {
         "file_path": image,
         "transform_matrix": [*pose, [0.0, 0.0, 0.0, 1.0]],
@@ -56,8 +58,8 @@ def camera_frame(cameras: Cameras, index: int, image: str) -> Json:
         "fl_y": matrix[1][1],
         "cx": matrix[0][2],
         "cy": matrix[1][2],
-        "w": cameras.width,
-        "h": cameras.height,
+        "w": width,
+        "h": height,
     }
 
 
@@ -89,7 +91,7 @@ def read_cameras(path: Path) -> NamedCameras:
     names: list[str] = []
     poses: list[list[list[float]]] = []
     matrices: list[Tensor] = []
-    sizes: set[tuple[int, int]] = set()
+    sizes: list[tuple[int, int]] = []
     for index, frame in enumerate(frames):
         label = f"{path}: frame {index}"
         if not isinstance(frame, dict):
@@ -102,19 +104,17 @@ def read_cameras(path: Path) -> NamedCameras:
             raise InputError(
                 f"{label}: `w` and `h` are {width}x{height}; give the image size in pixels"
             )
-        sizes.add((width, height))
+        sizes.append((width, height))
         names.append(str(values.get("file_path", f"frame {index}")))
         poses.append(
             matrix_4x4(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
         )
         matrices.append(frame_intrinsics(label, values, width, height))
-    if len(sizes) > 1:
-        raise InputError(
-            f"{path}: has images of several sizes {sorted(sizes)}; make one file per size"
-        )
     world_from_camera = torch.tensor(poses)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
-    cameras = Cameras(opencv_from_opengl(checked), torch.stack(matrices), *sizes.pop())
+    cameras = Cameras(
+        opencv_from_opengl(checked), torch.stack(matrices), sizes=ImageSizes.of(sizes)
+    )
     return NamedCameras(cameras, tuple(names))
 
 
@@ -142,6 +142,12 @@ def frame_intrinsics(label: str, values: Json, width: int, height: int) -> Float
     file_width, file_height = positive("w") or width, positive("h") or height
     scale_x, scale_y = width / file_width, height / file_height
     if focal_x is not None:
+        if (width - height) * (file_width - file_height) < 0:
+            raise InputError(
+                f"{label}: is {width}x{height}, but its camera has {file_width:g}x"
+                f"{file_height:g} pixels: give the frame the `w`, `h` and focal length of its "
+                "own camera"
+            )
         focal_x *= scale_x
         given = positive("fl_y")
         focal_y = focal_x if given is None else given * scale_y

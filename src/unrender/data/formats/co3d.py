@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.photographs import list_photographs, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file
 from unrender.files.arrays import read_npy
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.pytorch3d import from_pytorch3d
 
 
@@ -30,23 +30,23 @@ def load_co3d(path: Path) -> Views:
         if vector.shape != (16,):
             raise InputError(f"{file}: has shape {vector.shape}; it must be 16 numbers")
     numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
-    images = opaque(read_photographs(str(path), photographs))
-    height, width = images.shape[1:3]
-    cameras = from_pytorch3d(
-        numbers[:, :9].view(-1, 3, 3),
-        numbers[:, 9:12],
-        numbers[:, 12:14],
-        numbers[:, 14:],
-        width,
-        height,
-    )
+    images = read_photographs(str(path), photographs).with_opaque_alpha()
+    cameras = concatenate(
+        [
+            from_pytorch3d(
+                row[:, :9].view(1, 3, 3), row[:, 9:12], row[:, 12:14], row[:, 14:],
+                *images.sizes[k],
+            )
+            for k, row in enumerate(numbers.split(1))
+        ]
+    )  # fmt: skip
     pose = check_poses(cameras.world_from_camera, lambda k: str(files[k]))
     if not bool((cameras.focal > 0).all()):
         raise InputError(f"{path}: a focal length is not positive: correct the poses")
     points, colors = _points(path)
     return Views(
-        Cameras(pose, cameras.intrinsics.float(), width, height),
-        images,
+        Cameras(pose, cameras.intrinsics.float(), sizes=images.sizes),
+        store=images,
         names=tuple(each.name for each in photographs),
         points=points,
         point_colors=colors,

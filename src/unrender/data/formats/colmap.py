@@ -14,16 +14,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import opaque, read_turned_photographs
+from unrender.data.images import Image
+from unrender.data.photographs import photograph_sizes, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file, read_bytes, read_text
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.conventions import rotate_clockwise
 from unrender.geometry.distortion import LensDistortion, undistort_image
 from unrender.geometry.poses import invert, so3_from_quaternion
-from unrender.imaging.files import image_header
 
 MODELS = {
     "SIMPLE_PINHOLE": (0, ("f", "cx", "cy")),
@@ -74,10 +73,7 @@ def find_colmap(path: Path) -> Path | None:
 
 
 def load_colmap(path: Path) -> Views:
-    """The model's images, undistorted and opaque, with its points.
-
-    If portrait and landscape images are mixed, the minority is rotated. Raises InputError.
-    """
+    """The model's images, undistorted and opaque, with its points. Raises InputError."""
     folder = find_colmap(path)
     if folder is None:
         raise InputError(
@@ -88,32 +84,23 @@ def load_colmap(path: Path) -> Views:
         raise InputError(f"{folder}: the model has no images: run the reconstruction again")
     photographs = _image_folder(path, model)
     paths = [photographs / each.name for each in model.images]
-    seen = [
-        _intrinsics(folder, model, each, *image_header(file)[:2])
-        for file, each in zip(paths, model.images, strict=True)
-    ]
+    sizes = photograph_sizes(paths)
+    seen = [_intrinsics(folder, model, each, *sizes[k]) for k, each in enumerate(model.images)]
+    cameras = Cameras(
+        invert(_poses(folder, model.images)),
+        torch.stack([matrix for matrix, _ in seen]),
+        sizes=sizes,
+    )
 
-    def straighten(index: int, image: Tensor) -> Tensor:
+    def straighten(index: int, image: Image) -> Image:
         matrix, lens = seen[index]
         return undistort_image(image, matrix, lens) if lens else image
 
-    images, turned = read_turned_photographs(str(path), paths, straighten)
-    height, width = images.shape[1:3]
-    world_from_camera = invert(_poses(folder, model.images))
-    found = [
-        # The height before rotation is the width after it.
-        rotate_clockwise(pose, matrix, width) if turn else (pose, matrix)
-        for pose, (matrix, _), turn in zip(world_from_camera, seen, turned, strict=True)
-    ]
-    cameras = Cameras(
-        torch.stack([pose for pose, _ in found]),
-        torch.stack([matrix for _, matrix in found]),
-        width,
-        height,
-    )
+    distorted = any(lens for _, lens in seen)
+    images = read_photographs(str(path), paths, straighten if distorted else None)
     return Views(
         cameras,
-        opaque(images),
+        store=images.with_opaque_alpha(),
         names=tuple(each.name for each in model.images),
         points=model.points,
         point_colors=model.point_colors,

@@ -14,13 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.masks import masked
-from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.photographs import list_photographs, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files.arrays import Header, array_names, read_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.projection import decompose_projection
+from unrender.geometry.sizes import ImageSizes
 
 FILES = ("cameras_sphere.npz", "cameras.npz")
 """In order of preference: the first has the object's bounding sphere."""
@@ -43,29 +44,33 @@ def load_idr(path: Path) -> Views:
             f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "
             "give equal numbers"
         )
-    images = opaque(read_photographs(str(path), photographs))
-    height, width = images.shape[1:3]
+    images = read_photographs(str(path), photographs).with_opaque_alpha()
     masks = path / "mask"
     if masks.is_dir():
-        images = masked(images, masks, list_photographs(masks))
-    cameras = idr_cameras(file, world, scale, width, height)
+        files = list_photographs(masks)
+        if len(files) != len(photographs):
+            raise InputError(
+                f"{masks}: has {len(files)} masks for {len(photographs)} images: give one of "
+                "equal size per image"
+            )
+        images = masked(images, files)
+    cameras = idr_cameras(file, world, scale, images.sizes)
     # The object's bounding sphere, if the file has it.
     ball = None if scale is None else torch.tensor([0.0, 0.0, 0.0, 1.0])
     names = tuple(each.name for each in photographs)
-    return Views(cameras, images, names=names, ball=ball)
+    return Views(cameras, store=images, names=names, ball=ball)
 
 
 def idr_cameras(
     file: Path,
     world: Float[Tensor, "views 4 4"],
     scale: Float[Tensor, "views 4 4"] | None,
-    width: int,
-    height: int,
+    sizes: ImageSizes,
 ) -> Cameras:
-    """Cameras in the unit sphere's frame or, without `scale`, the world's; for this image size.
+    """Cameras in the unit sphere's frame or, without `scale`, the world's, for these sizes.
 
-    The matrices refer to full-size images, whose size is not stored. It is taken to be the
-    integer multiple of this size whose center is nearest to the principal points.
+    The matrices refer to full-size images, whose sizes are not stored. They are taken to be the
+    integer multiple of these sizes whose center is nearest to the principal points.
     """
     projection = (world if scale is None else world @ scale)[:, :3]
     try:
@@ -74,15 +79,16 @@ def idr_cameras(
         raise InputError(f"{file}: {error}: write the file again") from error
     pose = check_poses(pose, lambda k: f"{file}: camera {k}")
     matrix = matrix.float()
-    middle = matrix[:, 0, 2].median().item() / (width / 2)
+    middle = (matrix[:, 0, 2] / (sizes.rows[:, 0] / 2)).median().item()
     factor = max(1, round(middle))
     if not 0.6 < middle / factor < 1.6:
+        x = matrix[:, 0, 2].median().item()
         raise InputError(
-            f"{file}: the principal points lie at {middle * width / 2:.0f} pixels, and images "
-            f"are {width} wide: the cameras belong to other images"
+            f"{file}: the principal points lie at {x:.0f} pixels, and images are "
+            f"{sizes[0][0]} wide: the cameras belong to other images"
         )
     matrix[:, :2] /= factor
-    return Cameras(pose, matrix, width, height)
+    return Cameras(pose, matrix, sizes=sizes)
 
 
 def read_idr_matrices(

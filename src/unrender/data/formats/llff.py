@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.photographs import list_photographs, photograph_sizes, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -44,21 +44,22 @@ def load_llff(path: Path) -> Views:
             f"{path}: has {len(photographs)} images but {file.name} {len(rows)} poses: "
             "give equal numbers"
         )
-    images = read_photographs(str(path), photographs)
-    height, width = images.shape[1:3]
+    sizes = photograph_sizes(photographs)
+    width, height = sizes.rows.T.float()
     full_height, full_width, focal = (matrices[:, k, 4].float() for k in range(3))
     if not bool(((full_width > 0) & (full_height > 0) & (focal > 0)).all()):
         raise InputError(
             f"{file}: an image size or focal length is not positive: write the file again"
         )
     ratio = (full_width / full_height) / (width / height)
-    if not bool(((ratio - 1).abs() < 0.02).all()):
+    for k in (~((ratio - 1).abs() < 0.02)).nonzero()[:1, 0].tolist():
         raise InputError(
-            f"{path}: images of {width}x{height} for cameras of "
-            f"{full_width[0]:g}x{full_height[0]:g}: these are other or rotated images"
+            f"{photographs[k]}: is {'x'.join(map(str, sizes[k]))}, but its camera "
+            f"{full_width[k]:g}x{full_height[k]:g}: these are other or rotated images"
         )
-    cameras = Cameras.from_focal(world_from_camera, focal * width / full_width, width, height)
-    return Views(cameras, opaque(images), names=tuple(each.name for each in photographs))
+    cameras = Cameras.from_focal(world_from_camera, focal * width / full_width, sizes=sizes)
+    images = read_photographs(str(path), photographs).with_opaque_alpha()
+    return Views(cameras, store=images, names=tuple(each.name for each in photographs))
 
 
 def _image_folder(path: Path) -> Path:

@@ -1,13 +1,12 @@
 """Multiscale Blender scenes of mip-NeRF: metadata.json and images.
 
 Barron et al., "Mip-NeRF" (2021), sec. 4.1. For each split, lists of equal length: `file_path`,
-`cam2world` in OpenGL axes, `width`, `height` and `focal` in pixels. Every view is
-stored at every size.
+`cam2world` in OpenGL axes, `width`, `height` and `focal` in pixels. Usually every view is
+there at every size.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ KEYS = ("file_path", "cam2world", "width", "height", "focal")
 
 
 def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
-    """Views of the largest size, with the other sizes as `smaller`. Raises InputError."""
+    """Every view at every size, the largest first. Raises InputError."""
     file = path / FILE
     content = read_json_object(file)
     splits: list[Views] = []
@@ -54,56 +53,35 @@ def _views(path: Path, label: str, lists: Mapping[str, Any], background: Backgro
             )
     if not sizes:
         raise InputError(f"{label}: has zero views; list at least one")
-    scales: list[Views] = []
-    for size in sorted(set(sizes), reverse=True):
-        chosen = [k for k, each in enumerate(sizes) if each == size]
-        scales.append(_scale(path, label, lists, chosen, background))
-    largest = scales[0].cameras.world_from_camera
-    for views in scales[1:]:
-        poses = views.cameras.world_from_camera
-        if poses.shape != largest.shape or not torch.allclose(poses, largest, atol=1e-5):
-            raise InputError(
-                f"{label}: the poses of images {views.cameras.width} pixels wide differ from "
-                "those of the largest: list each view at each size, in the same order"
-            )
-    return replace(scales[0], smaller=tuple(scales[1:]))
-
-
-def _scale(
-    path: Path,
-    label: str,
-    lists: Mapping[str, Any],
-    chosen: list[int],
-    background: Background,
-) -> Views:
-    """The images of one size."""
+    order = sorted(range(len(sizes)), key=lambda k: sizes[k], reverse=True)
     inside = path.resolve()
     paths: list[Path] = []
-    for k in chosen:
+    for k in order:
         name = lists["file_path"][k]
         file = (path / str(name)).resolve()
         if not isinstance(name, str) or not file.is_relative_to(inside) or not file.is_file():
             raise InputError(f"{label}: there is no image {name!r:.60} in {path}: add it")
         paths.append(file)
     try:
-        matrices = torch.tensor([lists["cam2world"][k] for k in chosen], dtype=torch.float64)
-        focal = torch.tensor([float(lists["focal"][k]) for k in chosen])
+        matrices = torch.tensor([lists["cam2world"][k] for k in order], dtype=torch.float64)
+        focal = torch.tensor([float(lists["focal"][k]) for k in order])
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"{label}: a pose or focal length is not a number: correct it"
         ) from error
-    if matrices.shape != (len(chosen), 4, 4):
+    if matrices.shape != (len(order), 4, 4):
         raise InputError(f"{label}: a matrix of `cam2world` is not 4x4: correct it")
     if not bool(((focal > 0) & (focal < math.inf)).all()):
         raise InputError(f"{label}: a focal length is not positive: correct it")
     pose = opencv_from_opengl(check_poses(matrices, lambda k: f"{label}: {paths[k].name}"))
     images = read_photographs(label, paths)
-    height, width, channels = images.shape[1:]
-    if (width, height) != (lists["width"][chosen[0]], lists["height"][chosen[0]]):
-        raise InputError(
-            f"{paths[0]}: is {width}x{height}, but {FILE} has another size: correct it"
-        )
-    cameras = Cameras.from_focal(pose, focal, width, height)
+    for k, file in enumerate(paths):
+        if images.sizes[k] != sizes[order[k]]:
+            width, height = images.sizes[k]
+            raise InputError(
+                f"{file}: is {width}x{height}, but {FILE} has another size: correct it"
+            )
+    cameras = Cameras.from_focal(pose, focal, sizes=images.sizes)
     names = tuple(str(file.relative_to(inside)) for file in paths)
-    behind = None if channels == 4 else find_background(label, images, background)
-    return Views(cameras, images, behind, names)
+    behind = None if images.channels == 4 else find_background(label, images, background)
+    return Views(cameras, background=behind, names=names, store=images)

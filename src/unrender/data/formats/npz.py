@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import opaque
+from unrender.data.images import ImageStore
 from unrender.data.validate import (
     Background,
     check_memory,
@@ -26,6 +26,7 @@ from unrender.files import check_new
 from unrender.files.arrays import Array, Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
+from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.color import premultiply, unpremultiply
 
 
@@ -42,19 +43,19 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
         width,
         height,
     )
-    values = _images(path, images)
+    store = ImageStore.of(_images(path, images))
+    if background == "opaque":
+        store = store.with_opaque_alpha()
     # Indices in the file, which a split into training and test views would lose.
     names = tuple(f"view {index}" for index in range(num))
-    if values.shape[-1] == 4:
-        return Views(cameras, premultiply(values), names=names)
-    if background == "opaque":
-        return Views(cameras, opaque(values), names=names)
-    if background == "auto" and "background" in arrays:
+    behind = None
+    if store.channels == 3 and background == "auto" and "background" in arrays:
         behind = torch.from_numpy(arrays["background"]).float()
         if not bool(((behind >= 0) & (behind <= 1)).all()):
             raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
-        return Views(cameras, values, behind, names)
-    return Views(cameras, values, find_background(str(path), values, background), names)
+    elif store.channels == 3:
+        behind = find_background(str(path), store, background)
+    return Views(cameras, background=behind, names=names, store=store)
 
 
 def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
@@ -69,6 +70,10 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     if not overwrite:
         check_new(path)
     cameras = views.cameras
+    if cameras.sizes.mixed:
+        raise InputError(
+            f"{path}: .npz holds images of one size, not {cameras.sizes}: name a folder instead"
+        )
     plain = Cameras.from_focal(
         cameras.world_from_camera, cameras.focal, cameras.width, cameras.height
     )
@@ -79,12 +84,19 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
         )
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)
     poses = torch.cat([opengl_from_opencv(cameras.world_from_camera.cpu()), bottom], dim=1)
-    images = unpremultiply(views.images) if views.has_alpha else views.images
-    arrays = {"images": images.cpu().numpy(), "poses": poses.numpy()}
+    arrays = {"images": _straight(views).cpu().numpy(), "poses": poses.numpy()}
     arrays["focal"] = cameras.focal.cpu().numpy()
     if views.background is not None:
         arrays["background"] = views.background.cpu().numpy()
     write_arrays(path, arrays)
+
+
+def _straight(views: Views) -> Tensor:
+    """Images with straight alpha: 8 bits where they are kept so, else floats."""
+    store = views.store
+    if store.pixels.dtype == torch.uint8 and not store.opaque:
+        return torch.stack([store.stored(k) for k in range(len(store))])
+    return unpremultiply(views.images) if views.has_alpha else views.images
 
 
 def _check_headers(path: Path, headers: dict[str, Header]) -> None:
@@ -96,7 +108,7 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
     if dtype.kind != "f" and dtype != np.uint8:
         raise InputError(f"{path}: `images` has type {dtype}; it must be float32 or uint8")
     num, height, width, channels = shape
-    check_memory(str(path), num, width, height, channels)
+    check_memory(str(path), num, ImageSizes.of([(width, height)]), channels * dtype.itemsize)
     poses, pose_dtype = headers["poses"]
     if poses not in {(num, 4, 4), (num, 3, 4)} or pose_dtype.kind != "f":
         raise InputError(
@@ -119,9 +131,10 @@ def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:
     return values
 
 
-def _images(path: Path, images: Array) -> Float[Tensor, "images height width channels"]:
+def _images(path: Path, images: Array) -> Tensor:
+    """8 bits as they are, or floats, premultiplied. InputError."""
     if images.dtype == np.uint8:
-        return torch.from_numpy(images).float() / 255
+        return torch.from_numpy(images)
     values = torch.from_numpy(images.astype(np.float32, copy=False))
     low, high = values.min().item(), values.max().item()
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -131,4 +144,5 @@ def _images(path: Path, images: Array) -> Float[Tensor, "images height width cha
             f"{path}: `images` has values from {low:.3g} to {high:.3g}; floats must be in "
             "[0, 1], and values up to 255 of type uint8"
         )
-    return values.clamp(0, 1)
+    values = values.clamp(0, 1)
+    return premultiply(values) if values.shape[-1] == 4 else values

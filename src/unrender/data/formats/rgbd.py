@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import list_photographs, opaque, read_photographs
+from unrender.data.photographs import list_photographs, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -89,13 +89,13 @@ def ray_distances(
 def _views(
     source: str, cameras: Cameras, colors: list[Path], depths: list[Path], scale: float
 ) -> Views:
-    images = opaque(read_photographs(source, colors))
+    images = read_photographs(source, colors).with_opaque_alpha()
     size = cameras.height, cameras.width
-    height, width = images.shape[1:3]
-    if (height, width) != size:
-        raise InputError(
-            f"{colors[0]}: is {width}x{height}; the camera has {size[1]}x{size[0]} pixels"
-        )
+    for path, (width, height) in zip(colors, images.sizes.each(len(colors)), strict=True):
+        if (height, width) != size:
+            raise InputError(
+                f"{path}: is {width}x{height}; the camera has {size[1]}x{size[0]} pixels"
+            )
     maps: list[Float[Tensor, "height width"]] = []
     for path in depths:
         found = read_depth(path, scale)
@@ -107,7 +107,7 @@ def _views(
         maps.append(found)
     return Views(
         cameras,
-        images,
+        store=images,
         names=tuple(path.name for path in colors),
         depths=ray_distances(cameras, torch.stack(maps)),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,7 +60,10 @@ class PosedImages(DataKind[Dataset, Views]):
             {**source, "train_views": len(data.train), "test_views": len(data.test)},
             views.cameras,
             views.names or tuple(f"view {k}" for k in range(len(views))),
-            (views.cameras.world_from_camera, views.images),
+            chain(
+                [views.cameras.world_from_camera],
+                map(views.store.__getitem__, range(len(views))),
+            ),
             None if views.background is None else views.background.tolist(),
         )
 
@@ -75,12 +79,12 @@ class PosedImages(DataKind[Dataset, Views]):
         size = fitted.image_size
         if size is not None:
             test = test.resized(size, size)
-        scores: dict[str, Any] = {
-            "scene": data.name,
-            "num_views": len(test),
-            "width": test.cameras.width,
-            "height": test.cameras.height,
-        }
+        sizes = test.cameras.sizes
+        scores: dict[str, Any] = {"scene": data.name, "num_views": len(test)}
+        if sizes.mixed:
+            scores["sizes"] = sizes.rows.tolist()
+        else:
+            scores["width"], scores["height"] = sizes.one
         images: ImageEvaluation | None = None
         if method.makes_images:
             images = evaluate_images(fitted.renderer, test, lpips)
