@@ -107,6 +107,8 @@ class ImageStore:
         width, height = self.sizes.one
         area = height * width
         if len(self.pixels) % area or bool((self.starts % area).any()):
+            if len(self) == 1:
+                return self[0][None]
             rows = [self.stored(k).flatten(0, 1) for k in range(len(self))]
             found = torch.cat([self.pixels[:0], *rows]).view(len(rows), height, width, -1)
         else:
@@ -196,6 +198,6 @@ def as_floats(stored: Tensor) -> Float[Tensor, "*batch stored"]:
     """Floats in [0, 1] as they are, and 8 bits as floats, premultiplied."""
     if stored.dtype != torch.uint8:
         return stored
-    # Divided by a tensor, which a GPU does exactly, as the CPU does.
-    found = stored.float() / torch.full((), 255.0, device=stored.device)
+    # Divided by a tensor, which a GPU does exactly, as the CPU does; in place, for memory.
+    found = stored.float().div_(torch.full((), 255.0, device=stored.device))
     return premultiply(found) if found.shape[-1] == 4 else found

@@ -1,25 +1,33 @@
 """Reading the images of a dataset, of one size or several."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.images import Image, ImageStore, as_floats
+from unrender.data.images import ImageStore, as_floats
 from unrender.data.validate import check_memory
 from unrender.errors import InputError
+from unrender.geometry.distortion import (
+    ROWS_AT_ONCE,
+    LensDistortion,
+    undistort_image,
+    undistorted_rows,
+)
 from unrender.geometry.sizes import ImageSizes
-from unrender.imaging.files import image_header, is_deep, read_pixels
+from unrender.imaging.files import image_header, is_deep, read_pixels, to_bytes
 from unrender.kernels.runtime.jit import num_threads
 
 READING_THREADS = 4
 """Images that are decoded at once, at most; each takes memory."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
-Straighten = Callable[[int, Image], Image]
-"""A function of an image's index and the image as floats; it keeps the size."""
+Lens = tuple[Float[Tensor, "3 3"], LensDistortion]
+"""Intrinsics, and the distortion to be removed."""
 
 
 def photograph_sizes(paths: list[Path]) -> ImageSizes:
@@ -28,12 +36,13 @@ def photograph_sizes(paths: list[Path]) -> ImageSizes:
 
 
 def read_photographs(
-    source: str, paths: list[Path], straighten: Straighten | None = None
+    source: str, paths: list[Path], lenses: Sequence[Lens] | None = None
 ) -> ImageStore:
     """Read images, as 8 bits if all files have no more; messages name `source`.
 
-    `straighten` is applied to each, and its outcome is rounded to 8 bits again. Raises
-    InputError if only some images have alpha, or if they need too much memory.
+    Distortion by the `lenses`, one for each image, is removed, and the outcome is rounded to 8
+    bits again. Raises InputError if only some images have alpha, or if they need too much
+    memory.
     """
     headers = [image_header(path) for path in paths]
     channels = headers[0][2]
@@ -48,17 +57,34 @@ def read_photographs(
     check_memory(source, len(paths), sizes, channels * (4 if deep else 1))
     dtype = torch.float32 if deep else torch.uint8
     store = ImageStore.empty(sizes, len(paths), channels, dtype)
+    undistorting = Lock()
 
     def read(index: int) -> None:
-        image: Tensor = read_pixels(paths[index])
-        if straighten is not None:
-            image = straighten(index, as_floats(image))
+        image = read_pixels(paths[index])
+        if lenses is not None and lenses[index][1]:
+            # One at a time: the floats of several would take much memory.
+            with undistorting:
+                image = undistorted(image, *lenses[index])
         store.put(index, image)
 
     with ThreadPoolExecutor(min(READING_THREADS, num_threads())) as threads:
         for _ in threads.map(read, range(len(paths))):
             pass
     return store
+
+
+def undistorted(
+    image: Tensor, intrinsics: Float[Tensor, "3 3"], lens: LensDistortion
+) -> Tensor:
+    """The image of a pinhole camera; RGB of 8 bits stays so, and else it is floats."""
+    if image.dtype != torch.uint8 or image.shape[-1] != 3:
+        return undistort_image(as_floats(image), intrinsics, lens)
+    planes = as_floats(image.permute(2, 0, 1).contiguous()[..., None])[..., 0]
+    made = torch.empty_like(image)
+    rows = undistorted_rows(planes, intrinsics, lens)
+    for place, part in zip(made.split(ROWS_AT_ONCE), rows, strict=True):
+        place.copy_(to_bytes(part))
+    return made
 
 
 def list_photographs(folder: Path) -> list[Path]:

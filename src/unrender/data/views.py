@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unrender.data.images import ImageStore
+from unrender.data.images import Image, ImageStore
 from unrender.data.images import joined as joined_images
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
@@ -242,6 +242,23 @@ class Views:
             return self
         store = self.store.mapped(lambda k, image: area_average(image, *sizes[k]), sizes)
         return self._without_maps(self.cameras.with_sizes(sizes), store)
+
+    def cropped(self, sizes: ImageSizes) -> "Views":
+        """The central parts of the views. InputError if `sizes` are larger than the images.
+
+        >>> import unrender as ur
+        >>> from unrender.geometry.sizes import ImageSizes
+        >>> ur.load("bricks", downscale=8).test.cropped(ImageSizes.of([(12, 16)]))
+        Views(50 × 12×16 RGBA, fov 24.3°, radius 4.0)
+        """
+        cameras, before = self.cameras.cropped(sizes), self.cameras.sizes
+
+        def crop(index: int, image: Image) -> Image:
+            (width, height), (wide, tall) = sizes[index], before[index]
+            left, top = (wide - width) // 2, (tall - height) // 2
+            return image[top : top + height, left : left + width]
+
+        return self._without_maps(cameras, self.store.mapped(crop, sizes))
 
     def _without_maps(self, cameras: Cameras, store: ImageStore) -> "Views":
         return dataclasses.replace(

@@ -259,6 +259,15 @@ class Cameras:
         scaled = torch.stack([x * across, y * down, z], dim=1)
         return dataclasses.replace(self, intrinsics=scaled, sizes=sizes)
 
+    def cropped(self, sizes: ImageSizes) -> "Cameras":
+        """The cameras of the central parts of their images. InputError if these are larger."""
+        margin = self.sizes.rows - sizes.rows
+        if bool((margin < 0).any()):
+            raise InputError(f"images of {self.sizes}: cannot be cropped to {sizes}, give less")
+        intrinsics = self.intrinsics.clone()
+        intrinsics[:, :2, 2] -= (margin // 2).to(intrinsics)
+        return dataclasses.replace(self, intrinsics=intrinsics, sizes=sizes)
+
     def rays(self, camera: Int[Tensor, "*batch"], pixel: Float[Tensor, "*batch 2"]) -> Rays:
         """Rays through `pixel` = (x, y), differentiable in the pose and the intrinsics."""
         intrinsics = self.intrinsics[camera]

@@ -4,11 +4,14 @@ This is Brown's model, as in OpenCV and COLMAP:
 https://docs.opencv.org/4.x/d9/d0c/group__calib3d.html
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -47,14 +50,25 @@ def undistort_image(
 
     Pixels outside the distorted image replicate its border.
     """
-    height, width, _ = image.shape
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    return torch.cat(list(undistorted_rows(image.permute(2, 0, 1), intrinsics, lens)))
+
+
+def undistorted_rows(
+    planes: Float[Tensor, "channels height width"],
+    intrinsics: Float[Tensor, "3 3"],
+    lens: LensDistortion,
+) -> Iterator[Float[Tensor, "_ width channels"]]:
+    """The rows of `undistort_image`, a few at a time: their coordinates take much memory."""
+    _, height, width = planes.shape
     focal = torch.stack([intrinsics[0, 0], intrinsics[1, 1]])
     center = intrinsics[:2, 2]
-    ideal = (torch.stack([x, y], dim=-1) - center) / focal
-    distorted = lens.distort(ideal) * focal + center
-    grid = 2 * distorted / torch.tensor([width, height]) - 1
-    undistorted = torch.nn.functional.grid_sample(
-        image.permute(2, 0, 1)[None], grid[None], padding_mode="border", align_corners=False
-    )
-    return undistorted[0].permute(1, 2, 0).contiguous()
+    whole = planes[None].contiguous()
+    for rows in torch.arange(height).split(ROWS_AT_ONCE):
+        y, x = torch.meshgrid(rows + 0.5, torch.arange(width) + 0.5, indexing="ij")
+        ideal = (torch.stack([x, y], dim=-1) - center) / focal
+        distorted = lens.distort(ideal) * focal + center
+        grid = 2 * distorted / torch.tensor([width, height]) - 1
+        found = torch.nn.functional.grid_sample(
+            whole, grid[None], padding_mode="border", align_corners=False
+        )
+        yield found[0].permute(1, 2, 0)

@@ -28,6 +28,7 @@ MAX_PIXELS = 64_000_000
 
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Formats that are written, by the ending."""
+ROWS_AT_ONCE = 128
 QUALITY = 95
 """Compression quality of JPEG and WebP."""
 
@@ -79,7 +80,7 @@ def read_pixels(
     """Like `read_image`, but as 8 bits; only 16-bit grayscale as floats in [0, 1]."""
     check_file(path)
     with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path)):
-        return torch.from_numpy(_decode(image).copy())
+        return torch.from_numpy(_decode(image))
 
 
 def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
@@ -151,8 +152,14 @@ def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[Any]]:
         return np.repeat(gray.clip(0, 1), 3, axis=2)
     if image.mode == "F":
         raise ValueError("its pixels are floats of unknown range")
-    converted = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    return np.asarray(converted)
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    whole = image if image.mode == mode else image.convert(mode)
+    pixels = np.empty((whole.height, whole.width, len(mode)), np.uint8)
+    # In strips, because NumPy is given copies.
+    for top in range(0, whole.height, ROWS_AT_ONCE):
+        box = (0, top, whole.width, min(top + ROWS_AT_ONCE, whole.height))
+        pixels[top : top + ROWS_AT_ONCE] = np.asarray(whole.crop(box))
+    return pixels
 
 
 def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height width 4"]:
@@ -165,7 +172,7 @@ def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height
 
 def to_bytes(image: Float[Tensor, "*batch channels"]) -> UInt8[Tensor, "*batch channels"]:
     """Convert [0, 1] to 0…255, with rounding and clamping."""
-    return (image.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
+    return image.detach().cpu().clamp(0, 1).mul_(255).round_().to(torch.uint8)
 
 
 def png_bytes(image: Float[Tensor, "height width channels"], optimize: bool = False) -> bytes:

@@ -14,7 +14,6 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import camera_frame, frame_intrinsics
-from unrender.data.images import Image
 from unrender.data.photographs import photograph_sizes, read_photographs
 from unrender.data.validate import Background, check_poses, find_background
 from unrender.data.views import Views
@@ -32,7 +31,7 @@ from unrender.files import (
 )
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
-from unrender.geometry.distortion import LensDistortion, undistort_image
+from unrender.geometry.distortion import LensDistortion
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 
@@ -108,13 +107,11 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
         ),
         sizes=sizes,
     )
-    lenses = [_lens(frame, content) for frame in frames]
-
-    def straighten(index: int, image: Image) -> Image:
-        lens = lenses[index]
-        return undistort_image(image, cameras.intrinsics[index], lens) if lens else image
-
-    images = read_photographs(str(file), paths, straighten if any(lenses) else None)
+    lenses = [
+        (matrix, _lens(frame, content))
+        for matrix, frame in zip(cameras.intrinsics, frames, strict=True)
+    ]
+    images = read_photographs(str(file), paths, lenses)
     names = tuple(frame.name for frame in frames)
     if background == "opaque":
         images = images.with_opaque_alpha()

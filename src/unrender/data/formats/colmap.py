@@ -14,14 +14,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.images import Image
 from unrender.data.photographs import photograph_sizes, read_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file, read_bytes, read_text
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.distortion import LensDistortion, undistort_image
+from unrender.geometry.distortion import LensDistortion
 from unrender.geometry.poses import invert, so3_from_quaternion
 
 MODELS = {
@@ -92,12 +91,7 @@ def load_colmap(path: Path) -> Views:
         sizes=sizes,
     )
 
-    def straighten(index: int, image: Image) -> Image:
-        matrix, lens = seen[index]
-        return undistort_image(image, matrix, lens) if lens else image
-
-    distorted = any(lens for _, lens in seen)
-    images = read_photographs(str(path), paths, straighten if distorted else None)
+    images = read_photographs(str(path), paths, seen)
     return Views(
         cameras,
         store=images.with_opaque_alpha(),
