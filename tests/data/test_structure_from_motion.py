@@ -10,7 +10,12 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.data.formats.colmap import load_colmap
-from unrender.data.structure_from_motion import _from_folder, _from_video, process
+from unrender.data.structure_from_motion import (
+    _from_folder,
+    _from_video,
+    images_by_camera,
+    process,
+)
 from unrender.errors import InputError
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.poses import so3_distance
@@ -34,6 +39,28 @@ def similarity(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return scale, rotation, target.mean(0) - scale * rotation @ source.mean(0)
 
 
+def test_images_of_one_lens_and_size_share_a_camera(tmp_path: Path) -> None:
+    """Two phones with images of one size have two cameras, and so has each held upright."""
+
+    def photograph(name: str, size: tuple[int, int], model: str | None, focal: float) -> None:
+        image = Image.new("RGB", size)
+        exif = image.getexif()
+        if model is not None:
+            exif[0x0110] = model
+            exif.get_ifd(0x8769)[0x920A] = focal
+        image.save(tmp_path / name, exif=exif)
+
+    photograph("a.jpg", (12, 8), "one", 4.5)
+    photograph("b.jpg", (12, 8), "two", 4.5)
+    photograph("c.jpg", (8, 12), "one", 4.5)
+    photograph("d.jpg", (12, 8), "one", 4.5)
+    photograph("e.jpg", (12, 8), "one", 9.0)
+    photograph("f.png", (12, 8), None, 0.0)
+    photograph("g.png", (12, 8), None, 0.0)
+    expected = [["a.jpg", "d.jpg"], ["b.jpg"], ["c.jpg"], ["e.jpg"], ["f.png", "g.png"]]
+    assert images_by_camera(tmp_path) == expected
+
+
 @pytest.mark.slow
 def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
     if not MOUSE.exists():
@@ -50,7 +77,8 @@ def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
     # Their model has a focal length for each photograph, ours one for each size; the longer
     # one is taken to be, the farther back a camera must stand. With ours, theirs stood here.
     center, _ = visible_ball(b)
-    longer = b.focal / b.width / (a.focal / a.width) - 1
+    shares = [each.focal / each.sizes.rows[:, 0] for each in (b, a)]
+    longer = shares[0] / shares[1] - 1
     axis = b.rotations[:, :, 2]
     centers = b.centers + (longer * ((center - b.centers) * axis).sum(1))[:, None] * axis
     scale, rotation, shift = similarity(a.centers, centers)

@@ -156,21 +156,31 @@ class ImageStore:
 
         `crop`: the central part of each image's height and width that is sampled.
         """
-        full = self.sizes.each(len(self))
+        full = self.sizes.rows
         inner = (crop * full.double()).round().long().clamp_min(1)
-        ends = inner.prod(1).cumsum(0)
-        device = generator.device
-        drawn = torch.randint(int(ends[-1]), (count,), generator=generator, device=device)
+        areas = inner.prod(1)
+        total = int(areas.expand(len(self)).sum())
+        drawn = torch.randint(total, (count,), generator=generator, device=generator.device)
         drawn = drawn.to(self.device)
-        # One table, and so one copy to the device.
-        first = (full - inner) // 2
-        columns = (ends, ends - inner.prod(1), inner[:, 0], first[:, 0], first[:, 1])
-        table = torch.stack([*columns, self.starts, full[:, 0]]).to(self.device)
-        image = torch.bucketize(drawn, table[0], right=True)
-        before, wide, left, top, start, stride = table[1:, image]
-        y, x = (drawn - before) // wide + top, (drawn - before) % wide + left
-        colors = self._floats(self.pixels[start + y * stride + x])
-        return SampledColors(image, torch.stack([x, y], dim=-1) + 0.5, colors)
+        columns = torch.cat([inner[:, :1], (full - inner) // 2, full[:, :1]], dim=1)
+        if self.sizes.mixed:
+            ends = areas.cumsum(0)
+            # One table, and so one copy to the device.
+            table = torch.cat([ends[:, None], (ends - areas)[:, None], columns], dim=1)
+            table = table.to(self.device)
+            image = torch.bucketize(drawn, table[:, 0].contiguous(), right=True)
+            before, wide, left, top, stride = table.index_select(0, image)[:, 1:].unbind(1)
+        else:
+            # The same, in a third of the time.
+            image = drawn // int(areas[0])
+            before, (wide, left, top, stride) = image * int(areas[0]), columns[0].tolist()
+        inside = drawn - before
+        y = inside // wide
+        x = inside - y * wide + left
+        y = y + top
+        rows = self.starts.to(self.device).index_select(0, image) + y * stride + x
+        place = torch.stack([x, y], dim=-1) + 0.5
+        return SampledColors(image, place, self._floats(self.pixels.index_select(0, rows)))
 
     def _floats(self, stored: Tensor) -> Float[Tensor, "*batch channels"]:
         found = as_floats(stored)

@@ -21,7 +21,7 @@ from unrender.data.photographs import list_photographs
 from unrender.errors import InputError
 from unrender.files import check_new, replacing
 from unrender.imaging.files import image_header, write_image
-from unrender.imaging.originals import copy_photograph
+from unrender.imaging.originals import copy_photograph, exif_lens
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
 THUMBNAIL = 320
@@ -137,6 +137,18 @@ def _sharpness(frame: Frame) -> float:
     return float((around - 4 * inner).var())
 
 
+def images_by_camera(folder: Path) -> list[list[str]]:
+    """Names of images that share intrinsics: of one size, model of camera and focal length.
+
+    Upright images and those that lie across have intrinsics of their own.
+    """
+    found: dict[tuple[object, ...], list[str]] = {}
+    for path in sorted(folder.iterdir()):
+        width, height, _ = image_header(path)
+        found.setdefault((width, height, *exif_lens(path)), []).append(path.name)
+    return list(found.values())
+
+
 def _reconstruct(
     source: Path, folder: Path, count: int, video: bool, stage: Stage
 ) -> Reconstructed:
@@ -144,14 +156,9 @@ def _reconstruct(
 
     pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
     database, images = folder / "database.db", folder / "images"
-    sizes: dict[tuple[int, int], list[str]] = {}
-    for path in sorted(images.iterdir()):
-        width, height, _ = image_header(path)
-        sizes.setdefault((width, height), []).append(path.name)
     stage("features", 0, count)
     done = 0
-    for names in sizes.values():
-        # Images of one size share a camera; portrait and landscape images get one each.
+    for names in images_by_camera(images):
         pycolmap.extract_features(
             database,
             images,

@@ -10,6 +10,7 @@ from unrender.imaging.files import DECODING_ERRORS, FORMATS, image_header
 
 COPIED = ("JPEG", "PNG")
 """Formats that are copied; COLMAP does not read all others."""
+MODEL, FOCAL_LENGTH, FOCAL_LENGTH_35MM = 0x0110, 0x920A, 0xA405
 ORIENTATION, EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
 """Tags of the Exif standard (CIPA DC-008)."""
 
@@ -45,6 +46,18 @@ def copy_photograph(path: Path, folder: Path, stem: str, size: int) -> Path:
             f"{path}: the image is damaged ({one_line(error)}); copy it again"
         ) from error
     return target
+
+
+def exif_lens(path: Path) -> tuple[str, ...]:
+    """Model of the camera and focal lengths as EXIF has them; empty words where it does not."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            exif = image.getexif()
+            fields = exif.get_ifd(EXIF_IFD)
+    except DECODING_ERRORS:
+        return ()
+    values = (exif.get(MODEL), fields.get(FOCAL_LENGTH), fields.get(FOCAL_LENGTH_35MM))
+    return tuple("" if value is None else str(value) for value in values)
 
 
 def _write(image: Image.Image, target: Path, size: int) -> None:
