@@ -1,65 +1,184 @@
 """Meshes and Gaussians from fitted models."""
 
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from unrender.api.mesh_options import MeshOptions
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
-from unrender.inverse.depth_fusion import fuse
+from unrender.geometry.bounds import framed_radius
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.paths import spread_out, upright_axes
+from unrender.inverse.depth_fusion import Region, Scan, colored, mesh_from_scan
+from unrender.inverse.texture_baking import textured
+from unrender.shapes.components import largest_component, with_faces
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.splats import Splats
 from unrender.shapes.mesh import Mesh
+from unrender.shapes.simplify import simplify
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.progress import told_progress
+from unrender.training.progress import told_progress, working
 
 if TYPE_CHECKING:
     from unrender.api.run import Run
 else:
     Run = Any
 
-MAX_VIEWS = 100
+MAX_VIEWS = 48
 """Cameras whose renders are fused, at most."""
+MAX_RAYS, MAX_SPLATTED = 3_000_000, 12_000_000
+"""Pixels of all renders together, at most: of models that trace rays, and of Gaussians."""
+TRUNCATION = 0.04
+"""Truncation distance in radii of the ball that the cameras look at: by this much, depths of
+one surface in different views disagree at worst."""
+CAPTURE = 0.95
+"""Share of pixels that show a surface from which on views are not of an object cut out."""
 SPLATS = ("means", "log_scales", "quaternions", "opacity_logits", "colors", "harmonics")
 
 
-def mesh_of(run: Run, voxels: int, half_width: float | None, progress: bool = True) -> Mesh:
+@dataclass(frozen=True)
+class Extracted:
+    """A run's surface."""
+
+    mesh: Mesh
+    """Without a texture, but for one of its own."""
+    textured: Mesh | None = None
+    """The same with a texture, if one was asked for."""
+    left_out: int = 0
+    """Faces of smaller parts, which the meshes do not have, before simplification."""
+
+
+def mesh_of(run: Run, options: MeshOptions, progress: bool = True) -> Mesh:
     """A model's own mesh, or the surface on which its renders agree. InputError."""
+    found = extract(run, options, progress)
+    return found.mesh if found.textured is None else found.textured
+
+
+def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
+    """A model's surface with all that was asked for. InputError."""
     if run.method.has_shape:
-        shape = run.shape()
-        if isinstance(shape, Mesh):
-            return shape
-        if isinstance(shape, VoxelGrid):
-            return mesh_from_voxels(shape)
-        raise InputError(f"{run.label}: is a point cloud without a surface: save its points")
+        return _own_surface(run, options, progress)
     if run.method.predicts_shapes:
         raise InputError(f"{run.label}: predicts shapes from images: use predict")
     if not run.method.makes_images or run.image_size is not None:
         raise InputError(
             f"{run.label}: has no depth, so no surface: use a radiance field's run"
         )
-    if not 16 <= voxels <= 512:
-        raise InputError(f"voxels {voxels}: give 16 to 512")
-    if half_width is not None and not 0 < half_width < float("inf"):
-        raise InputError(f"half_width {half_width}: give a positive length")
     known = run.cameras
-    count = min(MAX_VIEWS, len(known))
-    cameras = known.select(torch.linspace(0, len(known) - 1, count).round().long())
+    chosen = known.select(torch.tensor(spread_out(known, MAX_VIEWS)))
+    axes = upright_axes(known) if options.upright else torch.eye(3)
+    pixels = sum(camera.width * camera.height for camera in chosen)
+    budget = MAX_SPLATTED if _has_splats(run) else MAX_RAYS
+    scale = min(1.0, (budget / pixels) ** 0.5)
+    with told_progress("render depth", "view", progress) as tell:
+        tell(0, len(chosen))
+        scan = Scan.render(run.renderer, chosen, scale, axes, tell)
+    ball = _ball(run, known)
+    region, truncation = (
+        _region(ball, known, axes, scan, options),
+        TRUNCATION * float(ball.radius),
+    )
+    try:
+        with told_progress("fuse depth", "plane", progress) as tell:
+            whole = mesh_from_scan(
+                scan, region, options.voxels, truncation, options.all_parts, tell
+            )
+    except InputError as error:
+        remedy = "fit longer" if options.crop is None else "give a larger box, or fit longer"
+        raise InputError(
+            f"{run.label}: no surface to export ({error}): {remedy}, or export points or "
+            "splats of a gaussian-splatting run"
+        ) from error
+    kept = whole if options.all_parts else largest_component(whole)
+    mesh = colored(_simplified(kept, options, progress), scan, truncation)
+    left_out = len(whole.faces) - len(kept.faces)
+    if options.texture is None:
+        return Extracted(mesh, left_out=left_out)
+    with working("unwrap and bake the texture", progress):
+        return Extracted(mesh, textured(mesh, scan, options.texture, truncation), left_out)
+
+
+def _own_surface(run: Run, options: MeshOptions, progress: bool) -> Extracted:
+    """The mesh that a model is; one fitted to views is upright, and its largest part."""
+    shape = run.shape()
+    if not isinstance(shape, Mesh | VoxelGrid):
+        raise InputError(f"{run.label}: is a point cloud without a surface: save its points")
+    if options.texture is not None:
+        raise InputError(f"{run.label}: has colors of its own: leave the texture out")
+    mesh = mesh_from_voxels(shape) if isinstance(shape, VoxelGrid) else shape
+    views = run.record.cameras
+    if views is not None:
+        mesh = dataclasses.replace(mesh.to("cpu"), normals=None, unlit=True)
+        if options.upright:
+            mesh = mesh.with_vertices(mesh.vertices @ upright_axes(views.cameras))
+    if options.crop is not None:
+        low, high = torch.tensor(options.crop, device=mesh.vertices.device).split(3)
+        inside = ((mesh.vertices >= low) & (mesh.vertices <= high)).all(1)
+        mesh = with_faces(mesh, inside[mesh.faces].all(1))
+        if not len(mesh.faces):
+            raise InputError(f"{run.label}: has no surface in this box: give another crop")
+    kept = mesh if options.all_parts or views is None else largest_component(mesh)
+    left_out = len(mesh.faces) - len(kept.faces)
+    if views is not None or options.faces is not None:
+        kept = _simplified(kept, options, progress)
+    return Extracted(kept, left_out=left_out)
+
+
+def _simplified(mesh: Mesh, options: MeshOptions, progress: bool) -> Mesh:
+    with told_progress("simplify", "face", progress) as tell:
+        found = simplify(mesh, options.most_faces, tell)
+    # Where so few faces are left that parts fall apart.
+    return found if options.all_parts or found is mesh else largest_component(found)
+
+
+def _ball(run: Run, cameras: Cameras) -> Ball:
+    """The ball that the model is about, or else that the cameras look at."""
     ball = getattr(run.model, "ball", None)
     if not isinstance(ball, Ball):
         ball = Ball()
-        ball.fit_to_cameras(known)
-    width = half_width or float(ball.radius)
-    with told_progress("fuse depth", "view", progress) as tell:
-        return fuse(run.renderer, cameras, ball.center.cpu(), width, voxels, tell).mesh()
+        ball.fit_to_cameras(cameras)
+    return ball
+
+
+def _region(
+    ball: Ball,
+    cameras: Cameras,
+    axes: Float[Tensor, "3 3"],
+    scan: Scan,
+    options: MeshOptions,
+) -> Region:
+    """Where the surface is looked for, in the mesh's frame.
+
+    By default it is the ball. Where the background is part of the scene, it is the ball about
+    the same point that fits in the images: a thing that they show whole is in it, and what is
+    behind and beside it is not.
+    """
+    center, radius = ball.center.cpu(), float(ball.radius)
+    if options.crop is not None:
+        low, high = torch.tensor(options.crop).split(3)
+        return Region(low, high)
+    if options.half_width is not None:
+        return Region.cube(center @ axes, options.half_width)
+    if scan.opaque_share > CAPTURE:
+        radius = min(radius, framed_radius(cameras, center))
+    return Region.cube(center @ axes, radius, ball=True)
 
 
 def splats_of(run: Run) -> Splats:
     """The Gaussians in use of a model that has some. InputError for others."""
     tensors = dict(run.model.state_dict())
-    if "alive" not in tensors or not all(name in tensors for name in SPLATS):
+    if not _has_splats(run):
         raise InputError(
             f"{run.label}: holds no Gaussians: fit gaussian-splatting, or use its mesh"
         )
     alive = int(tensors["alive"])
     return Splats(*(tensors[name][:alive].cpu() for name in SPLATS))
+
+
+def _has_splats(run: Run) -> bool:
+    return {"alive", *SPLATS} <= set(run.model.state_dict())

@@ -1,7 +1,7 @@
 """A fitted model: what `fit` returns and `open` reads."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from unrender.api.cameras import CameraPath, as_cameras, random_cameras
 from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
+from unrender.api.mesh_options import Box, MeshOptions
 from unrender.api.opening import open_folder
 from unrender.api.pose import find_poses
 from unrender.api.run_state import RunState
@@ -21,7 +22,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.renders import render_in_parts
-from unrender.evaluation.scores import Scores, with_unit
+from unrender.evaluation.scores import Scores
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color
 from unrender.inverse.photometric_poses import RenderAndCompare
@@ -38,7 +39,7 @@ from unrender.training.progress import told_progress
 from unrender.training.run_folder import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(RunState):
     """A fitted model, which renders, finds poses, becomes a mesh, is scored and kept.
 
@@ -229,17 +230,34 @@ class Run(RunState):
             return make_views(self.renderer, cameras, supersample, tell)
 
     def mesh(
-        self, *, voxels: int = 192, half_width: float | None = None, progress: bool = True
+        self,
+        *,
+        faces: int | None = None,
+        crop: Box | None = None,
+        all_parts: bool = False,
+        texture: int | None = None,
+        upright: bool = True,
+        voxels: int | None = None,
+        half_width: float | None = None,
+        progress: bool = True,
     ) -> Mesh:
-        """The surface as a mesh with vertex colors.
+        """The surface as a mesh with vertex colors, or with a texture.
 
         A model that is a mesh or voxels gives its own surface. From a radiance field, depths
         rendered from the training cameras are fused in a grid (Curless and Levoy, 1996).
 
         Args:
-            voxels: Voxels per side of that grid, 16 to 512.
-            half_width: Half the grid's side in scene units; by default what the cameras see.
-            progress: Whether to show a progress bar.
+            faces: Faces at most; by default 100,000, or 20,000 with a texture.
+            crop: A box that holds the mesh: x, y, z of its lower and of its upper corner, in
+                scene units in the mesh's frame; by default what the cameras look at.
+            all_parts: Keep all connected parts, not the largest alone.
+            texture: Pixels of a texture's longer side; needs the extra `texture` (xatlas).
+            upright: Turn the cameras' up direction to z, as turntables do; without, the mesh
+                is in the frame of the run's cameras.
+            voxels: Voxels along the surface's longest side, 16 to 512; by default as fine as
+                the rendered pixels.
+            half_width: Instead of `crop`, half the side of a cube about what the cameras see.
+            progress: Whether to show progress bars.
 
         InputError for models without a surface, such as pose flows.
 
@@ -248,7 +266,8 @@ class Run(RunState):
         >>> run.mesh()
         Mesh(162 vertices, 320 faces, watertight)
         """
-        return mesh_of(self, voxels, half_width, progress)
+        options = MeshOptions(faces, crop, all_parts, texture, upright, voxels, half_width)
+        return mesh_of(self, options, progress)
 
     def points(self, **options: Any) -> PointCloud:
         """The surface as a point cloud; options as for `mesh`. InputError.
@@ -348,27 +367,6 @@ class Run(RunState):
         """
         folder = RunFolder.copy(self.record, Path(path))
         return dataclasses.replace(self, record=folder)
-
-    def __repr__(self) -> str:
-        data = self.config.get("data", {})
-        name = data.get("scene") or (
-            Path(self.source).stem if self.source else "data in memory"
-        )
-        state = "" if self.finished else ", not finished"
-        scores = self._kept_scores()
-        psnr = scores.get("psnr")
-        quality = f", {with_unit('psnr', psnr)}" if isinstance(psnr, float) else ""
-        return f"Run({self.preset} on {name}, {self.steps} steps{state}{quality})"
-
-    def _repr_html_(self) -> str:
-        """Its training curve and its figures, in a notebook."""
-        from unrender.report.run import run_summary  # noqa: PLC0415 - matplotlib is slow
-
-        return run_summary(repr(self), self.metrics, Scores(self._kept_scores()))
-
-    def _kept_scores(self) -> Mapping[str, Any]:
-        """What evaluation.json holds."""
-        return self.record.evaluation
 
 
 def open_run(path: str | Path, *, device: Device = "auto") -> Run:

@@ -1,5 +1,6 @@
 """What a fitted model is, and how it was fitted: the attributes of `Run`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from torch import nn
 
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
+from unrender.evaluation.scores import Scores, with_unit
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Renderer
 from unrender.training.method import Fitted, Method
@@ -17,7 +19,7 @@ from unrender.training.record import Record
 from unrender.training.run_folder import RunFolder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunState:
     """A record of a fit with its model."""
 
@@ -135,3 +137,24 @@ class RunState:
         views = self.view_ranges
         intrinsics = torch.tensor(views["intrinsics"]).expand(len(world_from_camera), 3, 3)
         return Cameras(world_from_camera, intrinsics, views["width"], views["height"])
+
+    def __repr__(self) -> str:
+        data = self.config.get("data", {})
+        name = data.get("scene") or (
+            Path(self.source).stem if self.source else "data in memory"
+        )
+        state = "" if self.finished else ", not finished"
+        scores = self._kept_scores()
+        psnr = scores.get("psnr")
+        quality = f", {with_unit('psnr', psnr)}" if isinstance(psnr, float) else ""
+        return f"Run({self.preset} on {name}, {self.steps} steps{state}{quality})"
+
+    def _repr_html_(self) -> str:
+        """Its training curve and its figures, in a notebook."""
+        from unrender.report.run import run_summary  # noqa: PLC0415 - matplotlib is slow
+
+        return run_summary(repr(self), self.metrics, Scores(self._kept_scores()))
+
+    def _kept_scores(self) -> Mapping[str, Any]:
+        """What evaluation.json holds."""
+        return self.record.evaluation

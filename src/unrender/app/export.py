@@ -1,36 +1,92 @@
 """A run as files that other programs read: a mesh, points, splats or cameras."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from unrender.api.extract import Extracted, extract
+from unrender.api.mesh_options import MeshOptions
 from unrender.api.run import Run
 from unrender.app.inspect import describe_shape
+from unrender.app.output import note
 from unrender.data.formats.camera_files import write_cameras
+from unrender.errors import InputError
 from unrender.shapes.files.shape import save_shape
 from unrender.shapes.files.splats import write_splats
+from unrender.shapes.mesh import Mesh
+from unrender.shapes.points import PointCloud
+from unrender.shapes.shape import Shape, bounds
+from unrender.shapes.textures import UVTexture, VertexColors
+
+TEXTURED = (".glb", ".obj")
+"""Endings of files that hold a texture."""
 
 
 def export_run(
-    run: Run, out: Path, voxels: int, half_width: float | None, progress: bool = True
-) -> str:
-    """Write the file that the ending names; returns what it holds, in words. InputError.
+    run: Run, files: Sequence[Path], options: MeshOptions, quiet: bool = False
+) -> list[str]:
+    """Write the files that the endings name; returns what each holds, in words. InputError.
 
     .obj, .glb and mesh .ply: the surface with its colors. A name that ends in splats.ply: the
     Gaussians of gaussian-splatting. points.ply: the vertices of the mesh. .json: the cameras
-    of the training views.
+    of the training views. The surface is made once for all files, before any is written.
     """
-    if out.suffix == ".json":
-        named = run.named_cameras()
-        write_cameras(out, named)
-        return f"{len(named.names)} cameras"
-    if out.name.endswith("splats.ply"):
-        splats = run.splats()
-        write_splats(out, splats)
-        return f"{len(splats.means)} Gaussians"
+    splats = run.splats() if any(_of_splats(file) for file in files) else None
+    cameras = run.named_cameras() if any(file.suffix == ".json" for file in files) else None
+    meshes = [file for file in files if not _of_splats(file) and file.suffix != ".json"]
+    if options.texture is not None and not any(_textured(file) for file in meshes):
+        raise InputError("a texture needs a .glb or .obj: name one, or leave --texture out")
+    found = _surface(run, options, quiet) if meshes else None
+    said: list[str] = []
+    for file in files:
+        if file.suffix == ".json":
+            assert cameras is not None
+            write_cameras(file, cameras)
+            said.append(f"{file}: {len(cameras.names)} cameras")
+        elif _of_splats(file):
+            assert splats is not None
+            write_splats(file, splats)
+            said.append(f"{file}: {len(splats.means)} Gaussians")
+        else:
+            assert found is not None
+            shape = _shape_for(file, found)
+            save_shape(file, shape)
+            said.append(f"{file}: {describe_shape(shape)}")
+    return said
+
+
+def _of_splats(file: Path) -> bool:
+    return file.name.endswith("splats.ply")
+
+
+def _textured(file: Path) -> bool:
+    return file.suffix.lower() in TEXTURED
+
+
+def _surface(run: Run, options: MeshOptions, quiet: bool) -> "Extracted | Shape":
+    """The run's mesh, or a shape of another kind that it is."""
     if run.method.has_shape:
         shape = run.shape()
-    elif out.name.endswith("points.ply"):
-        shape = run.points(voxels=voxels, half_width=half_width, progress=progress)
-    else:
-        shape = run.mesh(voxels=voxels, half_width=half_width, progress=progress)
-    save_shape(out, shape)
-    return describe_shape(shape)
+        if not isinstance(shape, Mesh):
+            return shape
+    found = extract(run, options, not quiet)
+    if found.left_out > len(found.mesh.faces) / 10:
+        note(f"Left out {found.left_out} faces of smaller parts: --all-parts keeps them", quiet)
+    low, high = (" ".join(f"{x:.3g}" for x in end.tolist()) for end in bounds(found.mesh))
+    note(f"Its box, as --crop takes it: {low} {high}", quiet)
+    return found
+
+
+def _shape_for(file: Path, found: "Extracted | Shape") -> Shape:
+    """What a file holds of a surface."""
+    if not isinstance(found, Extracted):
+        return found
+    mesh = found.mesh
+    if file.name.endswith("points.ply"):
+        colors = mesh.texture.colors if isinstance(mesh.texture, VertexColors) else None
+        return PointCloud(mesh.vertices, colors)
+    if found.textured is not None and _textured(file):
+        return found.textured
+    if isinstance(mesh.texture, UVTexture) and not _textured(file):
+        return replace(mesh, texture=None)
+    return mesh

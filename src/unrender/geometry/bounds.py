@@ -43,6 +43,20 @@ def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     return center, float((distance * sine).median())
 
 
+def framed_radius(cameras: Cameras, center: Float[Tensor, "3"]) -> float:
+    """Radius of the ball about a center that fits in the images: a thing shown whole is in it.
+
+    The median over the cameras of distance × sine of the angle between the optical axis and the
+    nearest border of the image.
+    """
+    distance = (cameras.centers - center.to(cameras.centers)).norm(dim=1)
+    matrix = cameras.intrinsics.double()
+    size = matrix.new_tensor([cameras.width, cameras.height])
+    border = torch.minimum(matrix[:, :2, 2], size - matrix[:, :2, 2]).clamp_min(0)
+    tangent = (border / torch.stack([matrix[:, 0, 0], matrix[:, 1, 1]], dim=1)).amin(1)
+    return float((distance * tangent.atan().sin()).median())
+
+
 def camera_extent(cameras: Cameras) -> float:
     """1.1 times the largest distance of a camera from the mean of all cameras' centers.
 

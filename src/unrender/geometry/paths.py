@@ -23,6 +23,21 @@ def evenly(count: int, total: int) -> list[int]:
     return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()
 
 
+def spread_out(cameras: Cameras, count: int) -> list[int]:
+    """Indices of at most `count` cameras whose places and axes are far apart, in order.
+
+    Each next camera is the one farthest from all chosen before, beginning with the first.
+    """
+    centers = cameras.centers - cameras.centers.mean(0)
+    reach = centers.norm(dim=1).mean().clamp_min(1e-9)
+    places = torch.cat([centers / reach, cameras.rotations[:, :, 2]], dim=1)
+    chosen, distance = [0], torch.full((len(cameras),), torch.inf)
+    while len(chosen) < min(count, len(cameras)):
+        distance = distance.minimum((places - places[chosen[-1]]).norm(dim=1))
+        chosen.append(int(distance.argmax()))
+    return sorted(set(chosen))
+
+
 def spherical_shell(
     count: int,
     radius: tuple[float, float],
@@ -93,13 +108,21 @@ def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None)
     focus = focus_point(cameras)
     if radius is None:
         radius = float((cameras.centers - focus).norm(dim=1).mean())
+    poses = upright_axes(cameras) @ turntable(frames, radius, elevation)
+    poses[:, :, 3] += focus
+    return _with_first_intrinsics(cameras, poses)
+
+
+def upright_axes(cameras: Cameras) -> Float[Tensor, "3 3"]:
+    """Axes of an upright frame as columns: the third is the cameras' up direction.
+
+    The first is perpendicular to it and as close to x as possible, so that the axes are those
+    of the world where z is up.
+    """
     up = upwards(cameras)
     aside = torch.eye(3)[0 if abs(float(up[0])) < 0.9 else 1]
     aside = torch.nn.functional.normalize(aside - (aside @ up) * up, dim=0)
-    turn = torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
-    poses = turn @ turntable(frames, radius, elevation)
-    poses[:, :, 3] += focus
-    return _with_first_intrinsics(cameras, poses)
+    return torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
 
 
 def upwards(cameras: Cameras) -> Float[Tensor, "3"]:

@@ -1,9 +1,12 @@
-"""TSDF fusion: a mesh from depth rendered in many views, fused into one signed distance.
+"""A mesh from depth rendered in many views, fused into one signed distance.
 
 Curless and Levoy, "A Volumetric Method for Building Complex Models from Range Images" (1996).
-Works with any renderer of color, opacity and depth.
+Works with any renderer of color, opacity and depth. The surface is first found on a coarse
+lattice, and then fused again on a fine one in its bounding box alone. Vertices take their
+colors from all views that show them.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,133 +14,252 @@ import torch
 from jaxtyping import Float
 from skimage.measure import marching_cubes
 from torch import Tensor
-from torch.nn.functional import grid_sample, max_pool3d
+from torch.nn.functional import max_pool3d, pad
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.renderer import Renderer, Rendering
+from unrender.kernels.depth_fusion import EMPTY, DepthImages, fuse_colors, fuse_depth
+from unrender.kernels.nearest import nearest
+from unrender.rendering.renderer import Renderer
+from unrender.shapes.components import largest_component
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import VertexColors
 
-TRUNCATION = 4.0
-"""Truncation distance, in voxels."""
-AT_ONCE = 1 << 16
-"""Voxels projected together: enough to keep all cores busy with little memory."""
-SOLID = 0.5
+OPAQUE = 0.5
 """Pixels of smaller opacity show no surface: the space along their rays is empty."""
+MIN_TRUNCATION = 3.0
+"""Smallest truncation distance, in steps of the lattice."""
+COARSE = 64
+"""Points of the coarse lattice along its longest side."""
+MARGIN = 2.0
+"""What the fine lattice's box has beyond the coarse surface, in coarse steps."""
+PLANES = 8
+"""Planes of the lattice between two reports of progress."""
+GREY = 0.7
+"""Color of surfaces that no view shows."""
+
+Report = Callable[[int, int], None]
+"""A function of what is done and of all there is to do."""
 
 
-@dataclass
-class Volume:
-    """A cube of voxels with truncated signed distances and colors, averaged over views."""
+@dataclass(frozen=True)
+class Scan:
+    """Rendered views of a scene in a frame of the caller's choice."""
 
-    center: Float[Tensor, "3"]
-    half_width: float
-    distance: Float[Tensor, "x y z"]
-    """Positive outside, in units of the truncation; 1 far from surfaces."""
-    color: Float[Tensor, "x y z 3"]
-    weight: Float[Tensor, "x y z"]
+    images: DepthImages
+    rgba: Float[Tensor, "views height width 4"]
+    """Premultiplied."""
+    focal: Float[Tensor, "views"]
+    """In pixels."""
 
     @classmethod
-    def empty(cls, center: Float[Tensor, "3"], half_width: float, voxels: int) -> "Volume":
-        shape = (voxels,) * 3
+    def render(
+        cls,
+        renderer: Renderer,
+        cameras: Cameras,
+        scale: float = 1.0,
+        axes: Float[Tensor, "3 3"] | None = None,
+        on_progress: Report | None = None,
+    ) -> "Scan":
+        """Render all cameras at `scale` times their size.
+
+        `axes` are the axes of the scan's frame in the world, as columns; by default the world's
+        own.
+        """
+        turn = torch.eye(3) if axes is None else axes
+        depths, images, parts = [], [], []
+        for k in range(len(cameras)):
+            camera = cameras.select(slice(k, k + 1))
+            sides = (max(1, round(scale * side)) for side in (camera.width, camera.height))
+            camera = camera.resized(*sides)
+            with torch.no_grad():
+                found = renderer(camera).to("cpu")
+            depths.append(torch.where(found.opacity > OPAQUE, found.depth, EMPTY)[0])
+            images.append(found.rgba[0])
+            parts.append(camera.with_poses(turn.mT @ camera.world_from_camera).to("cpu"))
+            if on_progress is not None:
+                on_progress(k + 1, len(cameras))
+        height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+        # Pixels beyond an image that is smaller than others say nothing.
+        room = [(0, width - depth.shape[1], 0, height - depth.shape[0]) for depth in depths]
+        poses = torch.cat([part.world_from_camera for part in parts])
+        inverse = poses[:, :, :3].mT
+        extrinsics = torch.cat([inverse, -inverse @ poses[:, :, 3:]], dim=2)
+        projections = torch.cat([part.intrinsics for part in parts]) @ extrinsics
         return cls(
-            center, half_width, torch.ones(shape), torch.zeros(*shape, 3), torch.zeros(shape)
+            DepthImages(
+                torch.stack([pad(d, r) for d, r in zip(depths, room, strict=True)]),
+                projections,
+                poses[:, :, 3].contiguous(),
+            ),
+            torch.stack([pad(i, (0, 0, *r)) for i, r in zip(images, room, strict=True)]),
+            torch.cat([part.focal for part in parts]),
         )
 
     @property
-    def voxel(self) -> float:
-        return 2 * self.half_width / (len(self.distance) - 1)
+    def opaque_share(self) -> float:
+        """The share of pixels that show a surface."""
+        shown = self.images.depth[self.images.depth > 0]
+        return float((shown < EMPTY).float().mean()) if len(shown) else 0.0
 
-    def points(self, planes: slice) -> Float[Tensor, "x y z 3"]:
-        """World positions of the voxels of some x planes."""
-        axis = torch.linspace(-self.half_width, self.half_width, len(self.distance))
-        grid = torch.meshgrid(axis[planes], axis, axis, indexing="ij")
-        return torch.stack(grid, dim=-1) + self.center
+    def pixel_width(self, center: Float[Tensor, "3"]) -> float:
+        """Median width of a pixel at the distance of a point, in scene units."""
+        distance = (self.images.centers - center).norm(dim=1)
+        return float((distance / self.focal).median())
 
-    def add(self, camera: Cameras, rendering: Rendering) -> None:
-        """Integrate the rendering [1, height, width] of one view."""
-        count = len(self.distance)
-        together = max(1, AT_ONCE // count**2)
-        for first in range(0, count, together):
-            self._add(slice(first, first + together), camera, rendering)
 
-    def _add(self, planes: slice, camera: Cameras, rendering: Rendering) -> None:
-        points = self.points(planes).view(-1, 3)
-        index = torch.zeros(len(points), dtype=torch.long)
-        pixel, front = camera.project(index, points)
-        size = torch.tensor([camera.width, camera.height])
-        visible = (front > 0) & ((pixel > 0) & (pixel < size)).all(1)
-        place = (2 * pixel / size - 1).view(1, 1, -1, 2)
+@dataclass(frozen=True)
+class Region:
+    """A box, and optionally a ball, outside of which surfaces are left out."""
 
-        def lookup(values: Tensor, mode: str) -> Tensor:
-            found = grid_sample(values[None], place, mode=mode, align_corners=False)
-            return found[0, :, 0].T
+    low: Float[Tensor, "3"]
+    high: Float[Tensor, "3"]
+    ball: tuple[Float[Tensor, "3"], float] | None = None
+    """Its center and radius."""
 
-        # Depths are not interpolated, which would blend across edges.
-        nearest = lookup(torch.stack([rendering.depth[0], rendering.opacity[0]]), "nearest")
-        depth, solid = nearest[:, 0], nearest[:, 1] > SOLID
-        ahead = (depth - (points - camera.centers).norm(dim=1)) / (TRUNCATION * self.voxel)
-        ahead = torch.where(solid, ahead, 1.0)
-        # Voxels further than the truncation behind a surface are hidden.
-        visible &= ahead > -1
-        color = lookup(rendering.rgba[0].permute(2, 0, 1), "bilinear")
-        color = color[:, :3] / color[:, 3:].clamp_min(1e-6)
-        # Colors are weighted by proximity to the surface.
-        near = (1 - ahead.abs()).clamp_min(0) * (visible & solid)
-        shape = self.weight[planes].shape
-        old = self.weight[planes].view(-1)
-        weight = old + visible
-        mean = (self.distance[planes].view(-1) * old + ahead.clamp_max(1) * visible) / weight
-        self.distance[planes] = torch.where(visible, mean, self.distance[planes].view(-1)).view(
-            shape
-        )
-        self.weight[planes] = weight.view(shape)
-        self.color[planes] += (near[:, None] * color).view(*shape, 3)
-        self._colored[planes] += near.view(shape)
+    @classmethod
+    def cube(
+        cls, center: Float[Tensor, "3"], half_width: float, ball: bool = False
+    ) -> "Region":
+        """A cube, or with `ball` the ball in it."""
+        inside = (center, half_width) if ball else None
+        return cls(center - half_width, center + half_width, inside)
 
-    def __post_init__(self) -> None:
-        self._colored = torch.zeros_like(self.weight)
+    def around(self, mesh: Mesh, margin: float) -> "Region":
+        """The part of this region in the mesh's bounding box, widened by a margin."""
+        low, high = mesh.vertices.amin(0) - margin, mesh.vertices.amax(0) + margin
+        return Region(self.low.maximum(low), self.high.minimum(high), self.ball)
+
+    def lattice(self, count: int) -> tuple[Float[Tensor, "3"], float, tuple[int, int, int]]:
+        """First point, step and size of a lattice, with `count` points on the longest side."""
+        sides = self.high - self.low
+        step = float(sides.max()) / (count - 1)
+        size = (sides / step + 1e-4).floor().long() + 1
+        low = self.low + (sides - (size - 1) * step).clamp_min(0) / 2
+        x, y, z = size.tolist()
+        return low, step, (x, y, z)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A lattice of truncated signed distances, averaged over views."""
+
+    low: Float[Tensor, "3"]
+    """Its first point."""
+    step: float
+    distance: Float[Tensor, "x y z"]
+    """Positive outside, in units of the truncation; 1 far from surfaces."""
+    known: Float[Tensor, "x y z"]
+    """1 where a view sees the point and the region holds it; else 0."""
 
     def mesh(self) -> Mesh:
-        """The surface as a mesh with vertex colors. Raises InputError if there is none."""
-        # Cubes with voxels that no view shows are skipped: they are deep behind surfaces.
-        hidden = (self.weight == 0).float()
-        known = max_pool3d(hidden[None], 3, stride=1, padding=1)[0] == 0
-        if not bool((self.distance[known] < 0).any()):
-            raise InputError(
-                "the fused depth contains no surface: fit longer, or give a larger --half-width"
+        """The zero level set among known points. Raises InputError if there is none."""
+        # Cells beside unknown points are left out: they are deep behind surfaces.
+        known = max_pool3d(1 - self.known[None], 3, stride=1, padding=1)[0] == 0
+        faces: Tensor = torch.zeros(0, 3)
+        if bool((self.distance[known] < 0).any()) and min(self.distance.shape) > 1:
+            found = marching_cubes(
+                self.distance.numpy(), 0.0, mask=known.numpy(), allow_degenerate=False
             )
-        step = (self.voxel,) * 3
-        vertices, faces, _, _ = marching_cubes(
-            self.distance.numpy(), 0.0, spacing=step, mask=known.numpy()
-        )
-        places = torch.from_numpy(vertices.copy()).float()
-        unit = (places / self.half_width - 1).flip(1).view(1, 1, 1, -1, 3)
-        summed = torch.cat([self.color, self._colored[..., None]], dim=-1)
-        found = grid_sample(summed.permute(3, 0, 1, 2)[None], unit, align_corners=True)
-        rgb, count = found[0, :, 0, 0].T.split([3, 1], dim=1)
-        return Mesh(
-            places - self.half_width + self.center,
-            torch.from_numpy(faces.copy()).long(),
-            VertexColors((rgb / count.clamp_min(1e-6)).clamp(0, 1)),
-        )
+            vertices, faces = (torch.from_numpy(each.copy()) for each in found[:2])
+            places = self.low + self.step * vertices.float()
+        if not len(faces):
+            raise InputError("the depths of the rendered views agree on no surface")
+        return Mesh(places, faces.long())
 
 
 def fuse(
-    renderer: Renderer,
-    cameras: Cameras,
-    center: Float[Tensor, "3"],
-    half_width: float,
+    scan: Scan,
+    region: Region,
     voxels: int,
-    on_progress: Callable[[int, int], None] | None = None,
+    truncation: float,
+    on_progress: Report | None = None,
 ) -> Volume:
-    """Fuse the renderings of all cameras into a cube of voxels."""
-    volume = Volume.empty(center, half_width, voxels)
-    for k in range(len(cameras)):
-        camera = cameras.select(slice(k, k + 1))
-        with torch.no_grad():
-            volume.add(camera, renderer(camera).to("cpu"))
+    """Fuse all depths on a lattice of `voxels` points along the region's longest side.
+
+    The truncation is in scene units, and at least MIN_TRUNCATION steps.
+    """
+    low, step, size = region.lattice(voxels)
+    cut = max(truncation, MIN_TRUNCATION * step)
+    distances, counts = [], []
+    for first in range(0, size[0], PLANES):
+        planes = min(PLANES, size[0] - first)
+        start = low + torch.tensor([first * step, 0.0, 0.0])
+        found = fuse_depth(scan.images, start, step, (planes, *size[1:]), cut)
+        distances.append(found[0])
+        counts.append(found[1])
         if on_progress is not None:
-            on_progress(k + 1, len(cameras))
-    return volume
+            on_progress(first + planes, size[0])
+    known = torch.cat(counts) > 0
+    if region.ball is not None:
+        center, radius = region.ball
+        axes = [low[k] + step * torch.arange(size[k]) - center[k] for k in range(3)]
+        squares = torch.meshgrid(*(axis.square() for axis in axes), indexing="ij")
+        known &= sum(squares) < radius**2
+    return Volume(low, step, torch.cat(distances), known.float())
+
+
+def mesh_from_scan(
+    scan: Scan,
+    region: Region,
+    voxels: int | None,
+    truncation: float,
+    all_parts: bool = False,
+    on_progress: Report | None = None,
+) -> Mesh:
+    """The surface in a region, without colors.
+
+    Args:
+        scan: Rendered views.
+        region: Where the surface may be.
+        voxels: Points of the lattice along the longest side of the surface's box; by default
+            the pixels there, within `VOXELS`.
+        truncation: Truncation distance in scene units.
+        all_parts: Keep all connected parts of the surface, not the largest alone.
+        on_progress: Told of the fine lattice's planes.
+
+    Raises InputError if there is no surface.
+    """
+    coarse = fuse(scan, region, COARSE, truncation)
+    found = coarse.mesh()
+    found = found if all_parts else largest_component(found)
+    box = region.around(found, MARGIN * coarse.step)
+    if voxels is None:
+        across = float((box.high - box.low).max()) / scan.pixel_width((box.low + box.high) / 2)
+        voxels = min(max(round(across), VOXELS[0]), VOXELS[1])
+    mesh = fuse(scan, box, voxels, truncation, on_progress).mesh()
+    return mesh if all_parts else largest_component(mesh)
+
+
+VOXELS = (64, 256)
+"""Least and most points of a lattice along its longest side, by default."""
+
+
+def colored(mesh: Mesh, scan: Scan, tolerance: float) -> Mesh:
+    """The mesh with vertex colors from all views that show a vertex.
+
+    A view shows a vertex if its depth there differs by less than the tolerance, in scene units;
+    the others take the color of the nearest vertex that is shown. The mesh is `unlit`: these
+    colors contain the light of the scene.
+    """
+    normals = mesh.vertex_normals()
+    colors, weight = fuse_colors(scan.images, scan.rgba, mesh.vertices, normals, tolerance)
+    colors = filled(mesh.vertices, colors.clamp(0, 1), weight)
+    return dataclasses.replace(mesh, texture=VertexColors(colors), unlit=True)
+
+
+def filled(
+    points: Float[Tensor, "points 3"],
+    colors: Float[Tensor, "points 3"],
+    weight: Float[Tensor, "points"],
+) -> Float[Tensor, "points 3"]:
+    """Colors where points without weight have that of the nearest point with some."""
+    shown = weight > 0
+    if bool(shown.all()):
+        return colors
+    if not bool(shown.any()):
+        return torch.full_like(colors, GREY)
+    index = nearest(points[~shown][None], points[shown][None]).index[0]
+    colors = colors.clone()
+    colors[~shown] = colors[shown][index]
+    return colors

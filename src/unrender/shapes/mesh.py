@@ -39,6 +39,9 @@ class Mesh(Shown):
     texture: Texture | None = None
     normals: Float[Tensor, "vertices 3"] | None = None
     """Unit vertex normals from a file; if None, they are computed from the adjacent faces."""
+    unlit: bool = False
+    """Whether the colors contain the light already, as those of photographs do, so that they
+    are shown without shading."""
 
     @classmethod
     def colored(
@@ -128,7 +131,8 @@ class Mesh(Shown):
             }
             texture = dataclasses.replace(texture, **fields)
         normals = None if self.normals is None else self.normals.to(device)
-        return Mesh(self.vertices.to(device), self.faces.to(device), texture, normals)
+        vertices, faces = self.vertices.to(device), self.faces.to(device)
+        return Mesh(vertices, faces, texture, normals, self.unlit)
 
     def with_vertices(self, vertices: Float[Tensor, "vertices 3"]) -> "Mesh":
         """The same faces and texture with other vertices, and without given normals."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from unrender.api.mesh_options import Box, MeshOptions
 from unrender.app.options import Words
 from unrender.app.output import note
 from unrender.errors import InputError
@@ -14,43 +15,59 @@ ENDINGS = (".obj", ".glb", ".ply", ".json")
 
 def export(
     run: Annotated[Path, Words(positional=True, metavar="RUN")],
-    file: Annotated[Path | None, Words(positional=True, metavar="FILE")] = None,
+    file: Annotated[tuple[Path, ...], Words(positional=True, metavar="FILE")] = (),
     to: Annotated[Path | None, Words(metavar="FILE")] = None,
-    voxels: int = 192,
-    half_width: float | None = None,
+    faces: Annotated[int | None, Words(box="mesh")] = None,
+    crop: Annotated[Box | None, Words(metavar="X Y Z X Y Z", box="mesh")] = None,
+    all_parts: Annotated[bool, Words(box="mesh")] = False,
+    texture: Annotated[int | None, Words(metavar="PIXELS", bare=1024, box="mesh")] = None,
+    upright: Annotated[bool, Words(box="mesh")] = True,
+    voxels: Annotated[int | None, Words(box="mesh")] = None,
+    half_width: Annotated[float | None, Words(metavar="LENGTH", box="mesh")] = None,
     device: Device = "auto",
     quiet: bool = False,
 ) -> None:
     """Write a run as a mesh, points, splats or cameras.
 
+    The mesh is that on which depths rendered from the training cameras agree: its largest
+    connected part, cropped to what the cameras look at. It is upright, with the up direction
+    that the run's turntable has: y in .glb and .obj, z in .ply. Splats and cameras keep the
+    run's own frame. Colors are photographic; a .glb says so, and is shown without shading.
+
     Args:
         run: The run folder.
-        file: What to write; the name decides: mesh.obj, mesh.glb (whose y is up), mesh.ply,
-            points.ply, splats.ply (Gaussians) or cameras.json.
-        to: The same as FILE.
-        voxels: Voxels along each axis of the cube in which rendered depths are fused to a mesh.
-        half_width: Half the cube's side in scene units; by default what the cameras look at.
+        file: What to write; several are made from one surface. The name decides: mesh.obj,
+            mesh.glb, mesh.ply, points.ply, splats.ply (Gaussians) or cameras.json.
+        to: The same as one FILE.
+        faces: Simplify to this many faces at most (default: 100,000; 20,000 with --texture).
+        crop: Keep what is in this box: its lower corner, then its upper one, in scene units in
+            the mesh's frame, z up as in .ply. By default what the cameras look at.
+        all_parts: Keep all connected parts, not the largest alone.
+        texture: Bake a texture with so many pixels along its longer side, 1024 without a
+            number, for .glb and .obj; .ply keeps vertex colors. Needs xatlas: pip install
+            'unrender[texture]'.
+        upright: Turn the mesh upright; without, it is in the frame of the run's cameras.
+        voxels: Voxels along the surface's longest side in which depths are fused; by default as
+            fine as the rendered pixels, 64 to 256.
+        half_width: Instead of --crop, half the side of a cube about what the cameras look at.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Do not show progress.
 
     Examples:
         unrender export runs/bricks bricks.glb
+        unrender export runs/garden garden.glb garden.obj points.ply --faces 20000
         unrender export runs/garden splats.ply
     """
+    files = [*file, *([] if to is None else [to])]
+    if not files:
+        raise InputError("name one file to write, or several: unrender export RUN mesh.glb")
+    for target in files:
+        check_target(target, ENDINGS)
+    options = MeshOptions(faces, crop, all_parts, texture, upright, voxels, half_width)
+    note(f"Exporting {run} to {', '.join(map(str, files))}", quiet)
+
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
     from unrender.app.export import export_run  # noqa: PLC0415
 
-    target = file or to
-    if target is None or (file is not None and to is not None):
-        raise InputError("name one file to write: unrender export RUN mesh.glb")
-    check_target(target, ENDINGS)
-    for name, value, valid in (
-        ("voxels", voxels, 16 <= voxels <= 512),
-        ("half-width", half_width, half_width is None or 0 < half_width < float("inf")),
-    ):
-        if not valid:
-            need = "16 to 512" if name == "voxels" else "a positive length"
-            raise InputError(f"--{name} {value}: give {need}")
-    opened = Run.open(run, device)
-    note(f"Exporting {run} to {target}", quiet)
-    print(f"{target}: {export_run(opened, target, voxels, half_width, not quiet)}")
+    for line in export_run(Run.open(run, device), files, options, quiet):
+        print(line)

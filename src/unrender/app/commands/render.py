@@ -29,7 +29,7 @@ def render(
     size: Annotated[int | None, Words(metavar="PIXELS")] = None,
     supersample: int | None = None,
     background: Annotated[tuple[str, ...], Words(metavar="COLOR")] = ("white",),
-    unlit: bool = False,
+    unlit: bool | None = None,
     fps: int = 24,
     cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "turntable",
     frames: Annotated[int, Words(box="cameras")] = 60,
@@ -52,7 +52,8 @@ def render(
             A pose flow has a size of its own.
         supersample: Rays per side of each pixel; by default 2 for shapes, else 1.
         background: A color's name, or three numbers from 0 to 1.
-        unlit: Show a mesh's own colors without light, such as those of photographs.
+        unlit: Show a mesh's own colors without light, as those of photographs are; by default
+            where its .glb says so, as `unrender export` writes it.
         fps: Frames per second of a video.
         cameras: turntable, around what the training cameras look at, or around the shape;
             spiral, about their mean; interpolate, through them in their order; test, the
@@ -107,7 +108,7 @@ def render(
                 supersample=rays,
                 device=device,
                 progress=not quiet,
-                **({"shading": "none"} if unlit else {}),
+                **({} if unlit is None else {"shading": "none" if unlit else "phong"}),
             )
             renderings.append(drawn)
             tell(len(renderings), len(parts))

@@ -93,7 +93,8 @@ def light_on(
 class MeshRenderOptions:
     """Options of rendering a mesh."""
 
-    shading: Shading = "phong"
+    shading: Shading | None = None
+    """By default `none` for a mesh that is `unlit`, and `phong` for others."""
     lights: Sequence[PhongLight] | LightRig = field(default_factory=studio)
     """Lights in the world, or a function that gives the lights of each camera (`headlight`)."""
     material: Material = Material()
@@ -115,6 +116,8 @@ def mesh_renderer(mesh: Mesh, options: MeshRenderOptions | None = None) -> Rende
     Differentiable in vertices, texture, lights and cameras.
     """
     chosen = MeshRenderOptions() if options is None else options
+    if chosen.shading is None:
+        chosen = replace(chosen, shading="none" if mesh.unlit else "phong")
     topology = EdgeTopology.of(mesh) if chosen.antialias else None
 
     def render(cameras: Cameras) -> Rendering:

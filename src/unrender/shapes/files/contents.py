@@ -12,6 +12,9 @@ from unrender.errors import InputError
 MISSING = -1
 """Row index for what a face does not have."""
 
+UNLIT = "KHR_materials_unlit"
+"""The glTF extension of materials whose colors are shown without shading."""
+
 PARSE_ERRORS = (
     ValueError,
     TypeError,
@@ -35,6 +38,8 @@ class Material:
     image: Float[Tensor, "height width 3"] | None = None
     repeats: bool = True
     """Whether the image repeats beyond [0, 1]."""
+    unlit: bool = False
+    """Whether its colors are shown without shading."""
 
 
 @dataclass(frozen=True)

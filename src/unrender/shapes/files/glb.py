@@ -1,7 +1,7 @@
 """Writing binary glTF 2.0 (.glb), with vertex colors or an image.
 
 Khronos Group, "glTF 2.0 Specification". Vertex colors are linear in the file, in single
-precision.
+precision. A mesh that is unlit has a material that says so (KHR_materials_unlit).
 """
 
 import json
@@ -16,6 +16,7 @@ from torch import Tensor
 from unrender.files import replacing
 from unrender.imaging.color import linear_from_display
 from unrender.imaging.files import png_bytes
+from unrender.shapes.files.contents import UNLIT
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import UVTexture, VertexColors
 
@@ -70,13 +71,18 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [primitive]}],
     }
-    # Vertex colors need no material; with one, some readers would look for an image.
+    # Lit vertex colors need no material; with one, some readers would look for an image.
+    if uv is not None or mesh.unlit:
+        surface: dict[str, Any] = {"metallicFactor": 0}
+        tree["materials"] = [{"pbrMetallicRoughness": surface}]
+        primitive["material"] = 0
+    if mesh.unlit:
+        tree["materials"][0]["extensions"] = {UNLIT: {}}
+        tree["extensionsUsed"] = [UNLIT]
     if uv is not None:
         tree["images"] = [{"bufferView": view(png_bytes(uv.image)), "mimeType": "image/png"}]
         tree["textures"] = [{"source": 0}]
-        surface = {"baseColorTexture": {"index": 0}, "metallicFactor": 0}
-        tree["materials"] = [{"pbrMetallicRoughness": surface}]
-        primitive["material"] = 0
+        surface["baseColorTexture"] = {"index": 0}
     tree |= {"accessors": accessors, "bufferViews": views}
     tree["buffers"] = [{"byteLength": len(binary)}]
     head = json.dumps(tree).encode()

@@ -5,7 +5,7 @@ an image, a factor or vertex colors. Factors and vertex colors are linear in the
 display-referred; here all are display-referred. Features that would change the shape or the
 colors but are not supported are rejected: skins, strips, sparse or compressed data, transformed
 textures. Animations, morph targets and transparency are ignored: the mesh is in its rest pose,
-and opaque.
+and opaque. It is unlit if all of its materials are (KHR_materials_unlit).
 
 trimesh finds the same triangles in files without such features. It is not used, because it
 reads the others without a word: skins, sparse data, required extensions, transformed textures,
@@ -36,6 +36,7 @@ from unrender.imaging.files import decode_image
 from unrender.shapes.files.contents import (
     MISSING,
     PARSE_ERRORS,
+    UNLIT,
     Material,
     MeshContents,
     sibling_file,
@@ -336,6 +337,7 @@ def _material(file: _File, index: int) -> Material:
     if index == MISSING or not file.colored:
         return Material(torch.ones(3))
     described = file.item("materials", index)
+    unlit = UNLIT in described.get("extensions", {})
     if "KHR_materials_pbrSpecularGlossiness" in described.get("extensions", {}):
         raise file.error("has specular-glossiness materials: export metallic-roughness")
     surface = described.get("pbrMetallicRoughness", {})
@@ -344,7 +346,7 @@ def _material(file: _File, index: int) -> Material:
         raise file.error(f"has a base color of {factor.tolist()}: give numbers in [0, 1]")
     color = display_from_linear(factor).float()
     if "baseColorTexture" not in surface:
-        return Material(color)
+        return Material(color, unlit=unlit)
     named = surface["baseColorTexture"]
     if "KHR_texture_transform" in named.get("extensions", {}):
         raise file.error("transforms a texture: apply the transform and export it again")
@@ -362,4 +364,4 @@ def _material(file: _File, index: int) -> Material:
     image = decode_image(io.BytesIO(content), label)[..., :3]
     if bool((factor < 1).any()):
         image = display_from_linear(linear_from_display(image) * factor.float())
-    return Material(color, image, repeats)
+    return Material(color, image, repeats, unlit)

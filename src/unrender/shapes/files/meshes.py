@@ -91,7 +91,10 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
     texture = build_texture(path, found, len(vertices), colors)
     if normals is not None:
         normals = _unit(normals)
-    mesh = Mesh(vertices, faces, texture, normals)
+    # Without materials all() would hold too.
+    used = set(() if found.face_material is None else found.face_material.unique().tolist())
+    unlit = bool(used) and all(k != MISSING and found.materials[k].unlit for k in used)
+    mesh = Mesh(vertices, faces, texture, normals, unlit)
     return _rotated(mesh, _to_z) if _up(suffix, up) == "y" else mesh
 
 
@@ -227,7 +230,9 @@ def _detached(mesh: Mesh) -> Mesh:
     if isinstance(texture, VertexColors):
         texture = VertexColors(texture.colors.clamp(0, 1))
     normals = None if mesh.normals is None else mesh.normals.detach()
-    return Mesh(mesh.vertices.detach(), mesh.faces, texture, normals).to("cpu")
+    return dataclasses.replace(
+        mesh, vertices=mesh.vertices.detach(), texture=texture, normals=normals
+    ).to("cpu")
 
 
 def _one_pixel_per_face(atlas: FaceAtlas) -> UVTexture:

@@ -1,9 +1,9 @@
 """Wavefront OBJ files with their materials (MTL).
 
 Read: v, with colors after the position if there are any; vt; f with any number of corners;
-usemtl and mtllib; of materials, map_Kd if there is one and else Kd. Lines, points, groups,
-smoothing and normals are ignored: normals have a separate index, so that a vertex may have
-several.
+usemtl and mtllib; of materials, map_Kd if there is one and else Kd, and illum 0, which is a
+constant color: the mesh is unlit. Lines, points, groups, smoothing and normals are ignored:
+normals have a separate index, so that a vertex may have several.
 """
 
 from collections.abc import Iterable
@@ -161,14 +161,16 @@ def _materials(
 
 def _material(name: str, file: Path, lines: dict[str, str]) -> Material:
     """One material from its lines in the MTL file."""
-    image = lines.get("map_kd")
+    image, unlit = lines.get("map_kd"), lines.get("illum") == "0"
     if image is not None:
         if image.startswith("-"):
             raise InputError(
                 f"{file}: map_Kd of {name[:60]!r} has options ({image[:60]!r}), which are not "
                 "supported: remove them"
             )
-        return Material(torch.ones(3), read_image(sibling_file(file, image))[..., :3])
+        return Material(
+            torch.ones(3), read_image(sibling_file(file, image))[..., :3], unlit=unlit
+        )
     try:
         color = torch.tensor([float(word) for word in lines.get("kd", "1 1 1").split()])
     except ValueError:
@@ -177,7 +179,7 @@ def _material(name: str, file: Path, lines: dict[str, str]) -> Material:
         raise InputError(
             f"{file}: Kd of {name[:60]!r} is {lines['kd'][:60]!r}: give three numbers in [0, 1]"
         )
-    return Material(color)
+    return Material(color, unlit=unlit)
 
 
 def write_obj(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
@@ -198,7 +200,8 @@ def write_obj(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         else:
             library, image = path.with_suffix(".mtl"), path.with_suffix(".png")
             material = files.enter_context(replacing(library))
-            content = f"newmtl surface\nKd 1 1 1\nmap_Kd {image.name}\n"
+            shading = "illum 0\n" if mesh.unlit else ""
+            content = f"newmtl surface\nKd 1 1 1\n{shading}map_Kd {image.name}\n"
             material.write_text(content, "utf-8")
             write_image(files.enter_context(replacing(image)), uv.image)
             lines += [f"vt {u:.9g} {v:.9g}" for u, v in uv.uv.tolist()]
