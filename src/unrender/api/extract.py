@@ -33,9 +33,10 @@ MAX_VIEWS = 48
 """Cameras whose renders are fused, at most."""
 MAX_RAYS, MAX_SPLATTED = 3_000_000, 12_000_000
 """Pixels of all renders together, at most: of models that trace rays, and of Gaussians."""
-TRUNCATION = 0.04
-"""Truncation distance in radii of the ball that the cameras look at: by this much, depths of
-one surface in different views disagree at worst."""
+TRUNCATION = (0.04, 0.1)
+"""Least and most truncation distance, in radii of the ball that the cameras look at."""
+DISAGREEMENT = 2.5
+"""Truncation distance, in median differences of the depths that views have for one point."""
 CAPTURE = 0.95
 """Share of pixels that show a surface from which on views are not of an object cut out."""
 SPLATS = ("means", "log_scales", "quaternions", "opacity_logits", "colors", "harmonics")
@@ -79,10 +80,9 @@ def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
         tell(0, len(chosen))
         scan = Scan.render(run.renderer, chosen, scale, axes, tell)
     ball = _ball(run, known)
-    region, truncation = (
-        _region(ball, known, axes, scan, options),
-        TRUNCATION * float(ball.radius),
-    )
+    region = _region(ball, known, axes, scan, options)
+    least, most = (share * float(ball.radius) for share in TRUNCATION)
+    truncation = min(max(DISAGREEMENT * scan.disagreement(region, most), least), most)
     try:
         with told_progress("fuse depth", "plane", progress) as tell:
             whole = mesh_from_scan(

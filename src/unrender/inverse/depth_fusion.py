@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from skimage.measure import marching_cubes
 from torch import Tensor
-from torch.nn.functional import max_pool3d, pad
+from torch.nn.functional import max_pool3d, normalize, pad
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -35,6 +35,8 @@ MARGIN = 2.0
 """What the fine lattice's box has beyond the coarse surface, in coarse steps."""
 PLANES = 8
 """Planes of the lattice between two reports of progress."""
+SAMPLES = 20_000
+"""Pixels whose depths are compared with those of other views."""
 GREY = 0.7
 """Color of surfaces that no view shows."""
 
@@ -107,6 +109,43 @@ class Scan:
         distance = (self.images.centers - center).norm(dim=1)
         return float((distance / self.focal).median())
 
+    def disagreement(self, region: "Region", reach: float) -> float:
+        """Median difference of the depths that views have for the same points, in scene units.
+
+        Of points in the region, and of differences up to `reach`: larger ones are of other
+        surfaces, which hide the point. It is 0 where there are none.
+        """
+        points = self._points()
+        points = points[region.contains(points)]
+        found: list[Tensor] = []
+        images = self.images
+        height, width = images.depth.shape[1:]
+        for depth, matrix, center in zip(
+            images.depth, images.projections, images.centers, strict=True
+        ):
+            projected = points @ matrix[:, :3].T + matrix[:, 3]
+            pixel = projected[:, :2] / projected[:, 2:]
+            inside = ((pixel >= 0) & (pixel < torch.tensor([width, height]))).all(1)
+            inside &= projected[:, 2] > 0
+            x, y = pixel[inside].long().unbind(1)
+            found.append((depth[y, x] - (points[inside] - center).norm(dim=1)).abs())
+        differences = torch.cat(found)
+        differences = differences[differences < reach]
+        return float(differences.median()) if len(differences) else 0.0
+
+    def _points(self) -> Float[Tensor, "points 3"]:
+        """What some pixels show, evenly spaced in all views."""
+        depth, images = self.images.depth, self.images
+        every = max(1, depth.numel() // SAMPLES)
+        index = torch.arange(0, depth.numel(), every)
+        index = index[(depth.view(-1)[index] > 0) & (depth.view(-1)[index] < EMPTY)]
+        height, width = depth.shape[1:]
+        view, y, x = index // (height * width), index // width % height, index % width
+        pixel = torch.stack([x + 0.5, y + 0.5, torch.ones(len(x))], dim=1)
+        inverse = torch.linalg.inv(images.projections[:, :, :3])
+        directions = normalize((inverse[view] @ pixel[..., None])[..., 0], dim=1)
+        return images.centers[view] + depth.view(-1)[index, None] * directions
+
 
 @dataclass(frozen=True)
 class Region:
@@ -124,6 +163,14 @@ class Region:
         """A cube, or with `ball` the ball in it."""
         inside = (center, half_width) if ball else None
         return cls(center - half_width, center + half_width, inside)
+
+    def contains(self, points: Float[Tensor, "points 3"]) -> Bool[Tensor, "points"]:
+        """Which points are in the region."""
+        inside = ((points >= self.low) & (points <= self.high)).all(1)
+        if self.ball is not None:
+            center, radius = self.ball
+            inside &= (points - center).norm(dim=1) < radius
+        return inside
 
     def around(self, mesh: Mesh, margin: float) -> "Region":
         """The part of this region in the mesh's bounding box, widened by a margin."""
@@ -181,16 +228,16 @@ def fuse(
     """
     low, step, size = region.lattice(voxels)
     cut = max(truncation, MIN_TRUNCATION * step)
-    distances, counts = [], []
+    distances, weights = [], []
     for first in range(0, size[0], PLANES):
         planes = min(PLANES, size[0] - first)
         start = low + torch.tensor([first * step, 0.0, 0.0])
         found = fuse_depth(scan.images, start, step, (planes, *size[1:]), cut)
         distances.append(found[0])
-        counts.append(found[1])
+        weights.append(found[1])
         if on_progress is not None:
             on_progress(first + planes, size[0])
-    known = torch.cat(counts) > 0
+    known = torch.cat(weights) > 0
     if region.ball is not None:
         center, radius = region.ball
         axes = [low[k] + step * torch.arange(size[k]) - center[k] for k in range(3)]
