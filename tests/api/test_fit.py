@@ -20,6 +20,7 @@ from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.box import Box
+from unrender.shapes.components import face_components
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import torus
@@ -454,9 +455,15 @@ def test_a_radiance_field_becomes_a_mesh(scene_run: Run) -> None:
     mesh = scene_run.mesh(voxels=24, progress=False)
     assert isinstance(mesh, Mesh)
     assert len(mesh.faces) > 100
+    assert mesh.unlit
+    assert int(face_components(mesh).max()) == 0
     points = scene_run.points(voxels=24, progress=False)
     assert torch.equal(points.points, mesh.vertices)
     assert points.colors is not None
+    # Where z is up already, upright changes nothing.
+    own = scene_run.mesh(voxels=24, upright=False, progress=False)
+    assert torch.equal(own.vertices, mesh.vertices)
+    assert len(scene_run.mesh(voxels=24, faces=60, progress=False).faces) <= 60
 
 
 def test_other_options_use_the_same_model(flow: Run) -> None:

@@ -140,6 +140,8 @@ def test_every_operation_of_every_kernel_is_checked() -> None:
 def test_doctor_knows_what_has_no_gpu_kernel() -> None:
     without = {name for name in CHECKS if not has_gpu_kernel(name)}
     assert without == {
+        "depth_fusion.fuse_colors",
+        "depth_fusion.fuse_depth",
         "gaussian_projection.project_gaussians",
         "lazy_adam",
         "occupancy.occupied_cells",

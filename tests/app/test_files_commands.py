@@ -16,6 +16,8 @@ from unrender.data.formats.camera_files import read_cameras
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.report.compare import wipe
 from unrender.report.page import Page, section
+from unrender.shapes.components import face_components
+from unrender.shapes.files.meshes import read_mesh
 from unrender.shapes.files.ply import read_ply
 from unrender.shapes.files.splats import read_splats
 from unrender.training.fit import FitOptions
@@ -103,7 +105,16 @@ def test_gaussians_and_cameras_are_written(
         (("--to", "mesh.stl"), "does not end in"),
         (("--to", "nowhere/mesh.obj"), "is not a writable folder"),
         (("--to", "splats.ply"), "holds no Gaussians"),
-        (("--to", "mesh.obj", "--voxels", 4), "--voxels 4"),
+        (("--to", "mesh.obj", "--voxels", 4), "voxels 4"),
+        (("--to", "mesh.obj", "--faces", 2), "faces 2: give at least"),
+        (("--to", "mesh.obj", "--texture", 2), "texture 2: give 16"),
+        (("mesh.obj", "--crop", 0, 0, 0, 1, 1), "needs 6 values"),
+        (("mesh.obj", "--crop", 0, 0, 0, 1, 1, 0), "crop 0 0 0 1 1 0: is empty"),
+        (("mesh.obj", "--crop", *[0] * 3, *[1] * 3, "--half-width", 1), "not both"),
+        (("mesh.obj", "--crop", *[50] * 3, *[51] * 3), "give a larger box"),
+        (("mesh.ply", "--texture"), "a texture needs a .glb or .obj"),
+        (("mesh.obj", "cameras.json", "mesh.stl"), "does not end in"),
+        (("mesh.obj", "splats.ply"), "holds no Gaussians"),
         (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
         (("--to", "mesh.obj", "--half-width", "nan"), "a positive length"),
     ],
@@ -118,6 +129,31 @@ def test_what_cannot_be_written_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in refused("export", scene_run.path, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_files_are_made_from_one_surface(
+    command: Command, scene_run: Run, tmp_path: Path
+) -> None:
+    names = ("a.glb", "a.ply", "points.ply", "cameras.json")
+    files = [tmp_path / name for name in names]
+    said = command("export", scene_run.path, *files, "--faces", 900, "--voxels", 40)
+    assert all(name in said for name in names)
+    first, second = (read_mesh(tmp_path / name) for name in names[:2])
+    assert 800 < len(first.faces) <= 900
+    torch.testing.assert_close(first.vertices, second.vertices)
+    points = read_ply(tmp_path / "points.ply")
+    assert len(points["x"]) == len(first.vertices)
+    assert (first.unlit, second.unlit) == (True, False)
+    assert int(face_components(first).max()) == 0
+
+
+def test_a_mesh_is_cropped(command: Command, scene_run: Run, tmp_path: Path) -> None:
+    box = (-0.2, -0.3, 0.05, 0.4, 0.3, 0.5)
+    command("export", scene_run.path, tmp_path / "a.ply", "--crop", *box, "--voxels", 32)
+    found = read_mesh(tmp_path / "a.ply").vertices
+    low, high = torch.tensor(box).view(2, 3)
+    assert bool(((found >= low - 1e-5) & (found <= high + 1e-5)).all())
 
 
 def test_a_flow_has_no_surface(refused: Command, flow_run: Run, tmp_path: Path) -> None:

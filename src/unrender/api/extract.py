@@ -50,8 +50,8 @@ class Extracted:
     """Without a texture, but for one of its own."""
     textured: Mesh | None = None
     """The same with a texture, if one was asked for."""
-    left_out: int = 0
-    """Faces of smaller parts, which the meshes do not have, before simplification."""
+    left_out: float = 0.0
+    """Share of the faces that smaller parts have, which the meshes do not."""
 
 
 def mesh_of(run: Run, options: MeshOptions, progress: bool = True) -> Mesh:
@@ -85,7 +85,7 @@ def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
     truncation = min(max(DISAGREEMENT * scan.disagreement(region, most), least), most)
     try:
         with told_progress("fuse depth", "plane", progress) as tell:
-            whole = mesh_from_scan(
+            found, left_out = mesh_from_scan(
                 scan, region, options.voxels, truncation, options.all_parts, tell
             )
     except InputError as error:
@@ -94,9 +94,7 @@ def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
             f"{run.label}: no surface to export ({error}): {remedy}, or export points or "
             "splats of a gaussian-splatting run"
         ) from error
-    kept = whole if options.all_parts else largest_component(whole)
-    mesh = colored(_simplified(kept, options, progress), scan, truncation)
-    left_out = len(whole.faces) - len(kept.faces)
+    mesh = colored(_simplified(found, options, progress), scan, truncation)
     if options.texture is None:
         return Extracted(mesh, left_out=left_out)
     with working("unwrap and bake the texture", progress):
@@ -123,7 +121,7 @@ def _own_surface(run: Run, options: MeshOptions, progress: bool) -> Extracted:
         if not len(mesh.faces):
             raise InputError(f"{run.label}: has no surface in this box: give another crop")
     kept = mesh if options.all_parts or views is None else largest_component(mesh)
-    left_out = len(mesh.faces) - len(kept.faces)
+    left_out = 1 - len(kept.faces) / len(mesh.faces)
     if views is not None or options.faces is not None:
         kept = _simplified(kept, options, progress)
     return Extracted(kept, left_out=left_out)

@@ -18,6 +18,8 @@ from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape, bounds
 from unrender.shapes.textures import UVTexture, VertexColors
 
+NOTABLE = 0.05
+"""Share of the surface that is not left out without a word."""
 TEXTURED = (".glb", ".obj")
 """Endings of files that hold a texture."""
 
@@ -70,8 +72,9 @@ def _surface(run: Run, options: MeshOptions, quiet: bool) -> "Extracted | Shape"
         if not isinstance(shape, Mesh):
             return shape
     found = extract(run, options, not quiet)
-    if found.left_out > len(found.mesh.faces) / 10:
-        note(f"Left out {found.left_out} faces of smaller parts: --all-parts keeps them", quiet)
+    if found.left_out > NOTABLE:
+        share = f"{100 * found.left_out:.0f}% of the surface"
+        note(f"Left out smaller parts, {share}: --all-parts keeps them", quiet)
     low, high = (" ".join(f"{x:.3g}" for x in end.tolist()) for end in bounds(found.mesh))
     note(f"Its box, as --crop takes it: {low} {high}", quiet)
     return found

@@ -13,6 +13,7 @@ import unrender.kernels
 from unrender.errors import one_line
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.composite import composite_dense
+from unrender.kernels.depth_fusion import DepthImages, fuse_colors, fuse_depth
 from unrender.kernels.encoding import encode
 from unrender.kernels.expand import along_rays, expand
 from unrender.kernels.gaussian_projection import project_gaussians
@@ -147,6 +148,31 @@ def _project_gaussians(device: torch.device, backend: Backend) -> Tensor:
     tensors = (means, scales, turns, camera.world_from_camera[0], camera.intrinsics[0])
     moved = [tensor.to(device) for tensor in tensors]
     return project_gaussians(*moved, width=32, height=32, backend=backend).means2d
+
+
+def _depth_images(device: torch.device) -> DepthImages:
+    """Two cameras, at z = −3 and at x = −3, that look at the origin."""
+    turned = torch.tensor(
+        [[[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], [[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]]
+    )
+    centers = torch.tensor([[0.0, 0, -3], [-3, 0, 0]])
+    camera = Cameras.from_focal(torch.cat([turned, centers[:, :, None]], dim=2), 40.0, 32, 32)
+    inverse = turned.mT
+    extrinsics = torch.cat([inverse, -inverse @ centers[:, :, None]], dim=2)
+    depth = torch.full((2, 32, 32), 3.0)
+    return DepthImages(depth, camera.intrinsics @ extrinsics, centers).to(device)
+
+
+def _fuse_depth(device: torch.device, backend: Backend) -> Tensor:
+    low = torch.tensor([-0.5, -0.4, -0.3], device=device)
+    return fuse_depth(_depth_images(device), low, 0.1, (9, 8, 7), 2.0, backend)[0]
+
+
+def _fuse_colors(device: torch.device, backend: Backend) -> Tensor:
+    points = 0.3 * _unit(POINTS)
+    rgba = torch.cat([_random(2, 1, 1, 3).expand(2, 32, 32, 3), torch.ones(2, 32, 32, 1)], 3)
+    moved = [each.to(device) for each in (rgba, points, _unit(POINTS))]
+    return fuse_colors(_depth_images(device), *moved, 1.0, backend)[0]
 
 
 def _grid_sample(device: torch.device, backend: Backend) -> Tensor:
@@ -291,6 +317,8 @@ def _sample(device: torch.device, backend: Backend) -> Tensor:
 
 CHECKS: dict[str, Check] = {
     "composite": _composite,
+    "depth_fusion.fuse_colors": _fuse_colors,
+    "depth_fusion.fuse_depth": _fuse_depth,
     "encoding.encode": _encode,
     "expand": _expand,
     "expand.along_rays": _along_rays,

@@ -253,8 +253,8 @@ def mesh_from_scan(
     truncation: float,
     all_parts: bool = False,
     on_progress: Report | None = None,
-) -> Mesh:
-    """The surface in a region, without colors.
+) -> tuple[Mesh, float]:
+    """The surface in a region, without colors, and the share of it that was left out.
 
     Args:
         scan: Rendered views.
@@ -262,20 +262,22 @@ def mesh_from_scan(
         voxels: Points of the lattice along the longest side of the surface's box; by default
             the pixels there, within `VOXELS`.
         truncation: Truncation distance in scene units.
-        all_parts: Keep all connected parts of the surface, not the largest alone.
+        all_parts: Keep all connected parts of the surface, not the largest alone. The share
+            that is left out is counted on the coarse lattice.
         on_progress: Told of the fine lattice's planes.
 
     Raises InputError if there is no surface.
     """
     coarse = fuse(scan, region, COARSE, truncation)
-    found = coarse.mesh()
-    found = found if all_parts else largest_component(found)
+    whole = coarse.mesh()
+    found = whole if all_parts else largest_component(whole)
     box = region.around(found, MARGIN * coarse.step)
     if voxels is None:
         across = float((box.high - box.low).max()) / scan.pixel_width((box.low + box.high) / 2)
         voxels = min(max(round(across), VOXELS[0]), VOXELS[1])
     mesh = fuse(scan, box, voxels, truncation, on_progress).mesh()
-    return mesh if all_parts else largest_component(mesh)
+    left_out = 1 - len(found.faces) / len(whole.faces)
+    return (mesh if all_parts else largest_component(mesh)), left_out
 
 
 VOXELS = (64, 256)

@@ -12,6 +12,7 @@ from unrender import __version__
 PACKAGES = ("torch", "numpy", "numba", "safetensors", "pillow", "trimesh")
 EXTRAS = (
     ("pycolmap", "unrender[sfm]", "unrender process: cameras of photos and videos"),
+    ("xatlas", "unrender[texture]", "unrender export --texture"),
     ("diffusers", "unrender[latents]", "pose flows in latent space: --autoencoder"),
     ("torchdiffeq", "unrender[ode]", "the adaptive ODE solver of pose flows"),
     ("mitsuba", "unrender[mitsuba]", "the study of gradients: a second renderer"),

@@ -1,7 +1,7 @@
 """Fusion of depth images in PyTorch, image by image."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.kernels.depth_fusion import DepthImages
@@ -89,7 +89,7 @@ def _interpolated(
     second = (first + 1).minimum(last)
     right, down = (place - first)[:, None].unbind(2)
 
-    def at(column: Tensor, row: Tensor) -> Int[Tensor, "points 4"]:
+    def at(column: Tensor, row: Tensor) -> Float[Tensor, "points 4"]:
         return image[row.long(), column.long()]
 
     upper = at(first[:, 0], first[:, 1]) * (1 - right) + at(second[:, 0], first[:, 1]) * right
