@@ -141,7 +141,8 @@ def draw(name: str, opened: Run, capture: Capture, scene: Dataset, pictures: Pat
     if capture.cut_out:
         assert opened.path is not None, "fitted into a folder"
         file = opened.path / "mesh.ply"
-        mesh = opened.mesh(voxels=VOXELS)
+        # In the frame of the cameras, and dense: its vertices are drawn as spots.
+        mesh = opened.mesh(voxels=VOXELS, faces=1_000_000, upright=False)
         mesh.save(file)
         print(f"{file}: {mesh}")
         cameras = opened.cameras
