@@ -51,7 +51,7 @@ def framed_radius(cameras: Cameras, center: Float[Tensor, "3"]) -> float:
     """
     distance = (cameras.centers - center.to(cameras.centers)).norm(dim=1)
     matrix = cameras.intrinsics.double()
-    size = matrix.new_tensor([cameras.width, cameras.height])
+    size = cameras.sizes.rows.to(matrix)
     border = torch.minimum(matrix[:, :2, 2], size - matrix[:, :2, 2]).clamp_min(0)
     tangent = (border / torch.stack([matrix[:, 0, 0], matrix[:, 1, 1]], dim=1)).amin(1)
     return float((distance * tangent.atan().sin()).median())
