@@ -1,10 +1,10 @@
 """Scenes of several image sizes, and the memory of views: two parts of `real_captures.py`.
 
-    python benchmarks/real_captures_sizes.py [--minutes 4] [--only sizes memory]
+    python benchmarks/real_captures_sizes.py [--steps 1500] [--only sizes memory]
 
-A capture is cropped in two ways. In the mixed scene half of the views are upright and half lie
-across; in the other all are the square that both kinds have in common. A fit to each is scored
-on that square of the held-out photographs.
+A capture is cropped in two ways. In the mixed scene every other view is upright (3:4) and the
+rest lie across (4:3); in the other all are the square that both kinds have in common. A fit of
+equally many steps to each is scored on that square of the held-out photographs.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from unrender.training.fit import FitOptions
 
 CAPTURE = ROOT.parent / "shared/data/real_scenes/mouse_colmap"
 PRESET = "gaussian-splatting-fast"
-SHARE = 0.6
-"""Side of the square that all views have in common, of the shortest side of any."""
+STEPS = 1500
+ASPECT = 4 / 3
 COUNT, WIDTH, HEIGHT = 100, 1920, 1080
 """Views whose memory is measured."""
 
@@ -43,16 +43,14 @@ COUNT, WIDTH, HEIGHT = 100, 1920, 1080
 def mixed_and_common(scene: Dataset) -> tuple[Dataset, Dataset]:
     """The scene with views of several sizes, and with the part that these have in common.
 
-    Both have the same held-out views, of that common part. In the mixed scene every other
-    training view is upright.
+    Both have the same held-out views, of that common part.
     """
-    side = round(
-        SHARE * min(int(v.cameras.sizes.rows.min()) for v in (scene.train, scene.test))
-    )
+    both = (scene.train.cameras.sizes.rows, scene.test.cameras.sizes.rows)
+    long = min(int(rows.min()) for rows in both)
+    side = round(long / ASPECT)
     square = ImageSizes.of([(side, side)])
-    sizes = [scene.train.cameras.sizes[k] for k in range(len(scene.train))]
     several = ImageSizes.of(
-        [(side, tall) if k % 2 else (wide, side) for k, (wide, tall) in enumerate(sizes)]
+        [(side, long) if k % 2 else (long, side) for k in range(len(scene.train))]
     )
     test = scene.test.cropped(square)
     return (
@@ -62,11 +60,15 @@ def mixed_and_common(scene: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def sizes(
-    work: Path, minutes: float, seed: int = 0, capture: Path = CAPTURE, preset: str = PRESET
+    work: Path,
+    steps: int = STEPS,
+    seed: int = 0,
+    capture: Path = CAPTURE,
+    preset: str = PRESET,
 ) -> Figures:
     """PSNR of a fit to views of several sizes, less that of a fit to their common part."""
     scene = load_dataset(str(capture), LoadOptions(downscale=2, hold_out=8))
-    options = FitOptions(minutes=minutes, seed=seed, device="cpu")
+    options = FitOptions(steps=steps, seed=seed, device="cpu")
     scores = [
         _psnr(
             fitted_in(work / f"sizes-{name}", find_preset(preset).method(), part, options), part
@@ -144,13 +146,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=["sizes", "memory"])
     parser.add_argument("--work", type=Path, default=ROOT / "runs/real_captures")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of each fit")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each fit")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
         print(json.dumps(_measure(arguments.measure)))
         return
-    parts = {"sizes": lambda: sizes(arguments.work, arguments.minutes), "memory": memory}
+    parts = {"sizes": lambda: sizes(arguments.work, arguments.steps), "memory": memory}
     for part in arguments.only or parts:
         record.show(parts[part]())
 
