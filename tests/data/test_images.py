@@ -163,3 +163,15 @@ def test_memory_is_that_of_the_eight_bits(tmp_path: Path) -> None:
     # NumPy's part is a few decoded images at a time; torch's is the store.
     assert numpys < 10 * 3 * width * height
     assert kept * 100 / count * 16 < 700e6
+
+
+def test_stores_of_different_kinds_are_joined_as_they_look(tmp_path: Path) -> None:
+    opaque = read_photographs("here", written(tmp_path, SIZES)).with_opaque_alpha()
+    clear = read_photographs("here", written(tmp_path, SIZES, channels=4))
+    both = joined([opaque, clear])
+    assert both.channels == 4
+    assert not both.opaque
+    for k, expected in enumerate(
+        [opaque[0], opaque[1], opaque[2], clear[0], clear[1], clear[2]]
+    ):
+        torch.testing.assert_close(both[k], expected, rtol=0, atol=1e-6)

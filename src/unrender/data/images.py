@@ -188,20 +188,29 @@ class ImageStore:
 
 
 def joined(stores: Sequence[ImageStore]) -> ImageStore:
-    """The images of stores of one kind, one after the other; copied if their memory differs."""
+    """The images of several stores, all with alpha or all without, one after the other.
+
+    Their memory is shared where it is the same, and copied otherwise.
+    """
     first = stores[0]
     sizes = joined_sizes([(store.sizes, len(store)) for store in stores])
-    if all(store.pixels is first.pixels for store in stores):
+    kinds = {(store.pixels.dtype, store.pixels.shape[1], store.opaque) for store in stores}
+    if len(kinds) == 1 and all(store.pixels is first.pixels for store in stores):
         starts = torch.cat([store.starts for store in stores])
         return dataclasses.replace(first, starts=starts, sizes=sizes)
-    alike = len({store.pixels.dtype for store in stores}) == 1
-    dtype = first.pixels.dtype if alike else torch.float32
-    count = sum(len(store) for store in stores)
-    made = ImageStore.empty(sizes, count, first.pixels.shape[1], dtype)
-    images = (store.stored(k) for store in stores for k in range(len(store)))
-    for k, image in enumerate(images):
-        made.put(k, image)
-    return dataclasses.replace(made, pixels=made.pixels.to(first.device), opaque=first.opaque)
+    alike = len(kinds) == 1
+    eight_bits = all(store.pixels.dtype == torch.uint8 for store in stores)
+    made = ImageStore.empty(
+        sizes,
+        sum(len(store) for store in stores),
+        first.pixels.shape[1] if alike else first.channels,
+        torch.uint8 if eight_bits else torch.float32,
+    )
+    every = ((store, k) for store in stores for k in range(len(store)))
+    for place, (store, k) in enumerate(every):
+        made.put(place, store.stored(k) if alike else store[k])
+    opaque = alike and first.opaque
+    return dataclasses.replace(made, pixels=made.pixels.to(first.device), opaque=opaque)
 
 
 def as_floats(stored: Tensor) -> Float[Tensor, "*batch stored"]:
