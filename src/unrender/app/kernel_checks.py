@@ -171,8 +171,8 @@ def _fuse_depth(device: torch.device, backend: Backend) -> Tensor:
 def _fuse_colors(device: torch.device, backend: Backend) -> Tensor:
     points = 0.3 * _unit(POINTS)
     rgba = torch.cat([_random(2, 1, 1, 3).expand(2, 32, 32, 3), torch.ones(2, 32, 32, 1)], 3)
-    moved = [each.to(device) for each in (rgba, points, _unit(POINTS))]
-    return fuse_colors(_depth_images(device), *moved, 1.0, backend)[0]
+    rgba, points, normals = (each.to(device) for each in (rgba, points, _unit(POINTS)))
+    return fuse_colors(_depth_images(device), rgba, points, normals, 1.0, backend)[0]
 
 
 def _grid_sample(device: torch.device, backend: Backend) -> Tensor:

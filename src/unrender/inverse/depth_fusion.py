@@ -203,16 +203,14 @@ class Volume:
         """The zero level set among known points. Raises InputError if there is none."""
         # Cells beside unknown points are left out: they are deep behind surfaces.
         known = max_pool3d(1 - self.known[None], 3, stride=1, padding=1)[0] == 0
-        faces: Tensor = torch.zeros(0, 3)
         if bool((self.distance[known] < 0).any()) and min(self.distance.shape) > 1:
             found = marching_cubes(
                 self.distance.numpy(), 0.0, mask=known.numpy(), allow_degenerate=False
             )
             vertices, faces = (torch.from_numpy(each.copy()) for each in found[:2])
-            places = self.low + self.step * vertices.float()
-        if not len(faces):
-            raise InputError("the depths of the rendered views agree on no surface")
-        return Mesh(places, faces.long())
+            if len(faces):
+                return Mesh(self.low + self.step * vertices.float(), faces.long())
+        raise InputError("the depths of the rendered views agree on no surface")
 
 
 def fuse(

@@ -71,18 +71,19 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [primitive]}],
     }
-    # Lit vertex colors need no material; with one, some readers would look for an image.
-    if uv is not None or mesh.unlit:
-        surface: dict[str, Any] = {"metallicFactor": 0}
-        tree["materials"] = [{"pbrMetallicRoughness": surface}]
-        primitive["material"] = 0
-    if mesh.unlit:
-        tree["materials"][0]["extensions"] = {UNLIT: {}}
-        tree["extensionsUsed"] = [UNLIT]
+    surface: dict[str, Any] = {"metallicFactor": 0}
+    material: dict[str, Any] = {"pbrMetallicRoughness": surface}
     if uv is not None:
         tree["images"] = [{"bufferView": view(png_bytes(uv.image)), "mimeType": "image/png"}]
         tree["textures"] = [{"source": 0}]
         surface["baseColorTexture"] = {"index": 0}
+    if mesh.unlit:
+        material["extensions"] = {UNLIT: {}}
+        tree["extensionsUsed"] = [UNLIT]
+    # Lit vertex colors need no material; with one, some readers would look for an image.
+    if uv is not None or mesh.unlit:
+        tree["materials"] = [material]
+        primitive["material"] = 0
     tree |= {"accessors": accessors, "bufferViews": views}
     tree["buffers"] = [{"byteLength": len(binary)}]
     head = json.dumps(tree).encode()
