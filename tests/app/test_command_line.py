@@ -326,7 +326,32 @@ def test_plain_photos_need_their_cameras(refused: Command, tmp_path: Path) -> No
         assert f"unrender process {tmp_path} --out SCENE" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("film.mp4", "is a film without camera poses: run `unrender process"),
+        ("photo.jpg", "is one image, and a scene needs many"),
+        ("cow.obj", "is a shape, not posed images: unrender fit-shape"),
+    ],
+)
+def test_what_is_no_posed_images_is_sent_to_its_command(
+    refused: Command, tmp_path: Path, name: str, remedy: str
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    for method in (("auto",), ("box",), ()):
+        out = tmp_path / "run"
+        assert remedy in refused("fit", *method, "--data", tmp_path / name, "-o", out)
+        assert not out.exists()
+
+
+def test_auto_needs_data_and_leaves_options_to_methods(refused: Command) -> None:
+    assert "--data DATA is missing" in refused("fit", "auto")
+    assert "--levels: unrender fit auto has no such option" in refused(
+        "fit", "--data", "bricks", "--levels", 3
+    )
+
+
 def test_inspect_advises_a_method(command: Command, scene_folder: Path) -> None:
     said = command("inspect", scene_folder)
-    assert f"unrender fit instant-ngp-fast --data {scene_folder}" in said
-    assert "unrender fit instant-ngp-fast --data bricks" in command("inspect", "bricks")
+    assert f"unrender fit auto --data {scene_folder} takes instant-ngp-fast, because" in said
+    assert "unrender fit auto --data bricks takes" in command("inspect", "bricks")

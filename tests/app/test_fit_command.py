@@ -306,30 +306,69 @@ def test_views_of_a_capture_are_made(command: Command, scene_run: Run, tmp_path:
     torch.testing.assert_close(load_npz(out).cameras.focal, torch.full((2,), focal / 2))
 
 
-def test_a_capture_is_told_from_an_object(
+def test_auto_takes_the_method_that_suits_and_says_why(
     command: Command,
     small_scene: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """A capture with its background and an object: by `auto`, and with no method named."""
     from unrender.data.formats.npz import save_npz  # noqa: PLC0415
 
     told: list[str] = []
     monkeypatch.setattr(
         "unrender.app.commands.fit.note", lambda text, quiet=False: told.append(text)
     )
-    views = small_scene.train.select(slice(0, 6))
+    views = small_scene.train.select(slice(0, 8))
     noise = torch.rand(views.images.shape, generator=torch.Generator().manual_seed(0))
     noise[..., 3] = 1
-    views = dataclasses.replace(views, images=noise)
-    save_npz(tmp_path / "capture.npz", views)
-    save_npz(tmp_path / "object.npz", small_scene.train.select(slice(0, 6)))
-    words = ("--steps", 1, "--samples", 512, "--device", "cpu", "-q")
-    for name, capture in (("object", False), ("capture", True)):
+    save_npz(tmp_path / "capture.npz", dataclasses.replace(views, images=noise))
+    save_npz(tmp_path / "object.npz", views)
+    words = ("--steps", 1, "--device", "cpu", "-q")
+    for name, preset, method in (
+        ("object", "instant-ngp-fast", ()),
+        ("capture", "gaussian-splatting-fast", ("auto",)),
+    ):
         told.clear()
         data, out = tmp_path / f"{name}.npz", tmp_path / name
-        command("fit", "instant-ngp-tiny", "-d", data, "-o", out, *words)
-        assert any("gaussian-splatting-fast" in line for line in told) == capture
+        command("fit", *method, "-d", data, "-o", out, "--background", "opaque", *words)
+        run = Run.open(out)
+        assert run.preset == preset
+        assert run.reason is not None
+        assert run.reason.startswith("chosen automatically because the ")
+        assert f"Method: {preset}, {run.reason}" in told
+        assert f"{preset}, chosen automatically" in command("inspect", out)
+        command("fit", "auto", "--resume", out, "--steps", 2, "-q")
+        assert Run.open(out).reason == run.reason
+    told.clear()
+    fit = ("fit", "box", "-d", tmp_path / "capture.npz", *BOX, "-o", tmp_path / "box")
+    command(*fit)
+    assert any("`auto` would take gaussian-splatting-fast, because" in line for line in told)
+    assert Run.open(tmp_path / "box").reason is None
+
+
+def test_auto_refuses_what_no_method_can_reconstruct(
+    command: Command, refused: Command, small_scene: Dataset, tmp_path: Path
+) -> None:
+    """Three photographs, and a tripod; a method that is named is fitted all the same."""
+    from unrender.data.formats.npz import save_npz  # noqa: PLC0415
+
+    views = small_scene.train.select(slice(0, 9))
+    save_npz(tmp_path / "three.npz", views[:3])
+    poses = views.cameras.world_from_camera.clone()
+    poses[:, :, 3] = torch.tensor([1.0, 2.0, 3.0])
+    tripod = dataclasses.replace(views, cameras=views.cameras.with_poses(poses))
+    save_npz(tmp_path / "tripod.npz", tripod)
+    out = tmp_path / "run"
+    for name, sentence in (
+        ("three", "too few to reconstruct a scene: take 20 or more"),
+        ("tripod", "all cameras stand in one place"),
+    ):
+        data = tmp_path / f"{name}.npz"
+        assert sentence in refused("fit", "-d", data, "--hold-out", 0, "-o", out)
+        assert not out.exists()
+        assert sentence in command("inspect", data)
+        command("fit", "box", "-d", data, *BOX, "-q", "-o", tmp_path / name)
 
 
 def test_views_that_are_learned_by_heart_are_remarked_on(
@@ -337,9 +376,11 @@ def test_views_that_are_learned_by_heart_are_remarked_on(
 ) -> None:
     fit = ("fit", "box", "-d", scene_folder, *BOX, "--log-every", 1, "--steps", 5)
     monkeypatch.setattr(outcome, "OVERFITTED", 100.0)
-    assert "geometry may be wrong" not in command(*fit, "-o", tmp_path / "a")
+    assert "warning: training views" not in command(*fit, "-o", tmp_path / "a")
     monkeypatch.setattr(outcome, "OVERFITTED", -100.0)
-    assert "geometry may be wrong" in command(*fit, "-o", tmp_path / "b")
+    said = command(*fit, "-o", tmp_path / "b")
+    assert "warning: training views reach" in said
+    assert "fit `instant-ngp-fast`, because the images show an object" in said
 
 
 def test_a_refinement_is_never_worse_than_its_start(

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import orbit, spherical_shell, spiral, turntable, upwards
+from unrender.geometry.coverage import coverage, upwards
+from unrender.geometry.paths import orbit, spherical_shell, spiral, turntable
 from unrender.geometry.poses import compose, look_at, se3_exp, so3_distance
 
 
@@ -153,6 +154,79 @@ def test_a_spiral_stays_among_the_cameras_and_looks_where_they_look() -> None:
     assert bool((depth > 0).all())
     # Upright as they are.
     assert bool((found.rotations[:, 1, 1] < -0.9).all())
+
+
+def on_one_side(seed: int, arc: float, count: int = 24) -> Cameras:
+    """Cameras at random azimuths of an arc, elevations and distances, in a tilted world."""
+    drawn = torch.rand(count, 3, generator=seeded(seed))
+    azimuth = arc * (drawn[:, 0] - 0.5)
+    azimuth[:2] = torch.tensor([-arc / 2, arc / 2])
+    elevation, distance = 0.1 + 0.6 * drawn[:, 1], 3 + 2 * drawn[:, 2]
+    ring = distance * elevation.cos()
+    eyes = torch.stack([ring * azimuth.cos(), ring * azimuth.sin()], 1)
+    eyes = torch.cat([eyes, (distance * elevation.sin())[:, None]], dim=1)
+    poses = look_at(eyes, torch.zeros(count, 3), torch.tensor([0.0, 0.0, 1.0]))
+    motion = se3_exp(torch.tensor([[1.2, 0.4, -0.3, 5.0, -3.0, 2.0]])).expand(count, 3, 4)
+    return Cameras.from_focal(compose(motion, poses), 40.0, 32, 24)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.floats(0.1, 4.5), st.integers(2, 40))
+def test_a_turntable_keeps_to_the_photographed_side(seed: int, arc: float, frames: int) -> None:
+    """Within the arc, the elevations and the distances from which there are photographs."""
+    cameras = on_one_side(seed, arc)
+    side = coverage(cameras)
+    assert not side.surrounds
+    found = orbit(cameras, frames)
+    away = (found.centers - side.center) @ side.axes
+    distance = away.norm(dim=1)
+    turned = (torch.atan2(away[:, 1], away[:, 0]) - side.start) % (2 * math.pi)
+    assert bool((turned <= side.arc).all())
+    elevation = (away[:, 2] / distance).asin()
+    for values, seen in ((elevation, side.elevations), (distance, side.distances)):
+        assert bool((values >= seen.min() - 1e-4).all())
+        assert bool((values <= seen.max() + 1e-4).all())
+    forward = (side.center - found.centers) / distance[:, None]
+    torch.testing.assert_close(found.rotations[:, :, 2], forward, atol=1e-4, rtol=0)
+    # There and back: the last frames are the first ones in the other direction.
+    back = found.centers[1:].flip(0)
+    torch.testing.assert_close(found.centers[1:], back, atol=2e-3, rtol=0)
+
+
+def test_what_a_turntable_is_told_is_obeyed() -> None:
+    cameras = on_one_side(0, 2.0)
+    side = coverage(cameras)
+    away = (orbit(cameras, 7, 1.2, 9.0).centers - side.center) @ side.axes
+    torch.testing.assert_close(away.norm(dim=1), torch.full((7,), 9.0))
+    torch.testing.assert_close(away[:, 2] / 9, torch.full((7,), math.sin(1.2)))
+
+
+def test_a_turntable_follows_cameras_that_surround_at_different_distances() -> None:
+    """Near on one side and far on the other, as they are where a wall stands on one side."""
+    azimuth = torch.arange(24) / 24 * 2 * math.pi
+    distance = 4 + azimuth.cos()
+    eyes = distance[:, None] * torch.stack(
+        [azimuth.cos(), azimuth.sin(), 0.5 + 0 * azimuth], dim=1
+    )
+    poses = look_at(eyes, torch.zeros(24, 3), torch.tensor([0.0, 0.0, 1.0]))
+    cameras = Cameras.from_focal(poses, 40.0, 32, 24)
+    side = coverage(cameras)
+    assert side.surrounds
+    found = (orbit(cameras, 24).centers - side.center).norm(dim=1)
+    assert (
+        float((found.max() - found.min()) / (side.distances.max() - side.distances.min())) > 0.7
+    )
+    near = (orbit(cameras, 24).centers - side.center)[:, None] - (cameras.centers - side.center)
+    assert float(near.norm(dim=2).amin(1).max()) < 0.7
+
+
+def test_cameras_that_look_one_way_are_told_from_others() -> None:
+    places = torch.rand(20, 3, generator=seeded()) * torch.tensor([2.0, 1.0, 0.3])
+    target = torch.tensor([1.0, 0.5, 8.0]).expand(20, 3)
+    ahead = look_at(places, target, torch.tensor([0.0, 1.0, 0.0]))
+    assert coverage(Cameras.from_focal(ahead, 40.0, 32, 24)).one_way
+    assert not coverage(Cameras.from_focal(turntable(12, 4.0, 0.6), 40.0, 32, 24)).one_way
+    assert not coverage(on_one_side(0, 2.5)).one_way
 
 
 def test_an_orbit_goes_with_the_world_of_its_cameras() -> None:

@@ -9,7 +9,8 @@ from torch.nn.functional import normalize
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spherical_shell, upright_axes
+from unrender.geometry.coverage import upright_axes
+from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import so3_exp
 from unrender.inverse.depth_fusion import Region, Scan, colored, fuse, mesh_from_scan
 from unrender.rendering.mesh.shading import mesh_renderer

@@ -14,6 +14,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry import paths
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.coverage import coverage
 from unrender.geometry.sizes import ImageSizes
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh
@@ -24,7 +25,7 @@ MAX_SIDE = 8192
 """Pixels of the longer side of a rendered image, at most."""
 ELEVATION = 30.0
 SHAPE_ELEVATION = 20.0
-"""Degrees above the horizon, by default, around scenes and around shapes."""
+"""Degrees above the horizon, by default, around what a pose flow was trained on and shapes."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,15 @@ def turntable(
 ) -> CameraPath:
     """A circle around the scene or the shape, upright as the training cameras are.
 
+    Where the training cameras stand on one side only, it swings there and back within that
+    side; where their distances differ, it follows the elevations and distances of those nearby.
+
     Args:
         frames: Number of cameras.
-        elevation: Degrees above the horizon; by default 30, and 20 around a shape.
-        radius: Distance from the center; by default the training cameras' mean distance, or
-            that from which all of a shape is visible.
+        elevation: Degrees above the horizon; by default 30 or the nearest elevation of a
+            training camera, and 20 around a shape.
+        radius: Distance from the center; by default the training cameras' distance, or that
+            from which all of a shape is visible.
         like: A dataset, run, views, cameras or shape to circle around; by default what is
             rendered.
 
@@ -91,13 +96,14 @@ def turntable(
         if isinstance(about, Mesh | PointCloud | VoxelGrid):
             angle = math.radians(SHAPE_ELEVATION if elevation is None else elevation)
             return cameras_around(about, frames, elevation=angle, radius=radius)
-        angle = math.radians(ELEVATION if elevation is None else elevation)
         size = getattr(about, "image_size", None)
         if size is not None:  # A pose flow knows only cameras that look at the origin.
+            angle = math.radians(ELEVATION if elevation is None else elevation)
             low, high = about.view_ranges["radius"]
             poses = paths.turntable(frames, radius or (low + high) / 2, angle)
             return about.training_like(poses)
-        return paths.orbit(_known(about), frames, angle, radius)
+        level = None if elevation is None else math.radians(elevation)
+        return paths.orbit(_known(about), frames, level, radius)
 
     return CameraPath("turntable", frames, place)
 
@@ -169,10 +175,26 @@ def random_cameras(
     return square(run.training_like(poses), size)
 
 
+def film(frames: int = 60) -> CameraPath:
+    """The path that suits the cameras: a spiral if they all look one way, else a turntable."""
+    _check_frames(frames)
+
+    def place(target: Any) -> Cameras:
+        known = getattr(target, "image_size", None) is None
+        shape = isinstance(target, Mesh | PointCloud | VoxelGrid)
+        one_way = known and not shape and coverage(_known(target)).one_way
+        return (spiral if one_way else turntable)(frames).cameras(target)
+
+    return CameraPath("film", frames, place)
+
+
 def path_by_name(
     name: str, frames: int, elevation: float | None = None, radius: float | None = None
 ) -> "CameraPath | Cameras | str":
     """What the command line names: a path, "test" for the held-out views, or a file."""
+    if name == "auto":
+        chosen = elevation is None and radius is None
+        return film(frames) if chosen else turntable(frames, elevation=elevation, radius=radius)
     if name == "turntable":
         return turntable(frames, elevation=elevation, radius=radius)
     if name == "spiral":

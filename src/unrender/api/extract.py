@@ -13,7 +13,8 @@ from unrender.errors import InputError
 from unrender.fields.ball import Ball
 from unrender.geometry.bounds import framed_radius
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.paths import spread_out, upright_axes
+from unrender.geometry.coverage import upright_axes
+from unrender.geometry.paths import spread_out
 from unrender.inverse.depth_fusion import Region, Scan, colored, mesh_from_scan
 from unrender.inverse.texture_baking import textured
 from unrender.shapes.components import largest_component, with_faces

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from unrender.api.abandoned import discard_if_abandoned
+from unrender.api.automatic import read_and_choose, reason_of
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
@@ -19,6 +20,7 @@ from unrender.geometry.bounds import camera_statistics
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe
 from unrender.methods.presets import Preset, find_preset, nearest
+from unrender.methods.presets.automatic import AUTO
 from unrender.methods.presets.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.method import DataKind, Description, Fitted, Method
@@ -57,7 +59,8 @@ def fit(
     """Fit a method to data, and return the fitted model.
 
     Args:
-        method: A preset's name (`unrender.methods` lists them), or a method with its options.
+        method: A preset's name (`unrender.methods` lists them), a method with its options, or
+            "auto" for the preset that suits the posed images; `Run.preset` names it.
         data: What the method is fitted to: for radiance fields and pose flows a `Dataset`,
             `Views`, a path or the name of a built-in scene; for shapes a shape or its file; for
             image-field an image; for image-to-… a set of images and shapes.
@@ -88,15 +91,25 @@ def fit(
     20
     """
     fit_options = FitOptions(steps, minutes, seed, device, log_every, checkpoint_every)
-    chosen, preset, reading = choose(method, options)
     if out is not None:
         check_free(Path(out))  # Reading the data may take a while.
     keep_freed_memory()
     # Torch's threads inherit this when they start, with the first large operation.
     with flushed_denormals():
-        source = chosen.data.read(data, reading)
+        reason = None
+        if method == AUTO:
+            data, choice = read_and_choose(data, options)
+            method, reason = choice.preset, reason_of(choice)
+        chosen, preset, reading = choose(method, options)
         return fit_to(
-            chosen, source, fit_options, preset=preset, out=out, progress=progress, watch=watch
+            chosen,
+            chosen.data.read(data, reading),
+            fit_options,
+            preset=preset,
+            reason=reason,
+            out=out,
+            progress=progress,
+            watch=watch,
         )
 
 
@@ -167,6 +180,7 @@ def fit_to(
     options: FitOptions,
     *,
     preset: str | None = None,
+    reason: str | None = None,
     out: str | Path | None = None,
     record: Record | None = None,
     progress: bool = True,
@@ -174,6 +188,7 @@ def fit_to(
 ) -> Run:
     """Fit a method to data that were read already; what `fit` does after reading.
 
+    `reason` is why the preset was chosen, where the user did not name it, which is recorded.
     `record` is a fit that is continued, which must have the same method and data. InputError.
     """
     kind: DataKind[Any, Any] = method.data
@@ -188,6 +203,8 @@ def fit_to(
         "data": described.source,
         "views": describe_cameras(described),
     }
+    if reason is not None:
+        config["method"]["reason"] = reason
     resumed = record is not None
     keep = described.keep_cameras and method.any_size
     cameras = NamedCameras(described.cameras, described.names) if keep else None

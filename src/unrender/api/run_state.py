@@ -46,6 +46,12 @@ class RunState:
         return str(described.get("preset", described["name"]))
 
     @property
+    def reason(self) -> str | None:
+        """Why the preset was chosen, where `auto` chose it."""
+        found = self.config["method"].get("reason")
+        return None if found is None else str(found)
+
+    @property
     def path(self) -> Path | None:
         """Its folder; None while it is in memory alone."""
         return self.record.path if isinstance(self.record, RunFolder) else None

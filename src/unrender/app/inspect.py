@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from unrender.api.automatic import choice_for
 from unrender.api.run import Run
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
@@ -46,8 +47,12 @@ def inspect(path: Path) -> Inspection:
         return Inspection(path.stem, summary, cameras, None)
     if path.exists():
         layout = recognize(path).name
-        options = LoadOptions("opaque") if layout == "blender" else LoadOptions()
-        scene = load_dataset(path, options)
+        try:
+            scene = load_dataset(path)
+        except InputError:
+            if layout != "blender":
+                raise
+            scene = load_dataset(path, LoadOptions("opaque"))
     else:
         layout, scene = "built-in", load_dataset(str(path))
     views = joined([scene.train, scene.test])
@@ -64,7 +69,7 @@ def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
     run = Run.open(path)
     config = run.config
     facts = {
-        "method": run.preset,
+        "method": run.preset + (f", {run.reason}" if run.reason else ""),
         "fitted to": run.source or "data in memory",
         "steps": f"{run.steps}{'' if run.finished else ', not finished'}",
         "seconds": f"{run.seconds:.0f}",
@@ -119,19 +124,14 @@ def _run_in_a_line(path: Path) -> str:
     return ", ".join(parts)
 
 
-def is_cut_out(views: Views) -> bool:
-    """Whether images show an object alone: by alpha, or on a constant background."""
-    return views.store.transparent() > 0 or views.background is not None
-
-
 def advice(views: Views, path: Path) -> str:
-    """The method to begin with, as a command."""
-    kind, method = (
-        ("an object without background", "instant-ngp-fast")
-        if is_cut_out(views)
-        else ("a capture with its background", "gaussian-splatting-fast")
-    )
-    return f"{kind}: unrender fit {method} --data {path}"
+    """The method to begin with and why, as a command; or why there is none."""
+    try:
+        choice = choice_for(views)
+    except InputError as error:
+        return str(error)
+    line = f"unrender fit auto --data {path} takes {choice.preset}, because {choice.reason}"
+    return f"{line}; {choice.advice}" if choice.advice else line
 
 
 def describe_shape(shape: Shape) -> str:

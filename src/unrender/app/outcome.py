@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from unrender.api.automatic import choice_for
 from unrender.api.run import Run
 from unrender.app.output import main_scores, note
 from unrender.data.dataset import Dataset
@@ -14,6 +15,7 @@ from unrender.errors import InputError, one_line
 from unrender.files import write_json
 from unrender.geometry.paths import evenly
 from unrender.geometry.sizes import ImageSizes
+from unrender.methods.presets import find_preset
 from unrender.report.pictures import write_picture
 from unrender.training.data_kinds.posed_images import ViewsEvaluation
 from unrender.training.method import Evaluation
@@ -132,9 +134,22 @@ def _overfitted(run: Run, psnr: float | None) -> list[str]:
     if training - psnr < OVERFITTED:
         return []
     return [
-        f"Training views reach {training:.1f} dB, held-out views {psnr:.1f} dB: the geometry "
-        "may be wrong. Check the cameras with `unrender inspect`, or fit another method."
+        f"warning: training views reach {training:.1f} dB, held-out views only {psnr:.1f} dB: "
+        + _remedy(run)
     ]
+
+
+def _remedy(run: Run) -> str:
+    """What to do about a fit that shows its training views only."""
+    try:
+        choice = choice_for(run.data)
+    except InputError as error:
+        return str(error)
+    if find_preset(choice.preset).base != find_preset(run.preset).base:
+        return f"fit `{choice.preset}`, because {choice.reason}"
+    if choice.advice:
+        return f"{choice.advice}; take more"
+    return f"check the cameras with `unrender inspect {run.source or 'DATA'}`"
 
 
 def _affordable(run: Run, views: Views) -> tuple[Views, float]:

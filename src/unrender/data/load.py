@@ -23,11 +23,13 @@ from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.npz import load_npz
 from unrender.data.masks import cut_out
 from unrender.data.photographs import ENDINGS
+from unrender.data.structure_from_motion import VIDEOS
 from unrender.data.validate import Background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_exists
 from unrender.geometry.sizes import ImageSizes
+from unrender.shapes.files.shape import READABLE
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ FORMATS = (
         "co3d",
         "imgs and poses (CO3D, PyTorch3D)",
         lambda path: (path / "imgs").is_dir() and (path / "poses").is_dir(),
-        _held_out(load_co3d),
+        lambda path, options: hold_out(
+            path.resolve().name, load_co3d(path, options.background), options.hold_out
+        ),
     ),
 )
 
@@ -131,6 +135,7 @@ def recognize(path: Path) -> Format:
     for known in FORMATS:
         if known.recognizes(path):
             return known
+    _check_not_other(path)
     entries = list(path.iterdir()) if path.is_dir() else []
     images = [entry for entry in entries if entry.suffix.lower() in ENDINGS]
     if images:
@@ -141,6 +146,26 @@ def recognize(path: Path) -> Format:
     raise InputError(
         f"{path}: is not in a supported format; give {'; '.join(k.what for k in FORMATS)}"
     )
+
+
+def _check_not_other(path: Path) -> None:
+    """Raise InputError for a film, an image or a shape, with the command that takes it."""
+    ending = path.suffix.lower() if path.is_file() else ""
+    if ending in VIDEOS:
+        raise InputError(
+            f"{path}: is a film without camera poses: run `unrender process {path} --out "
+            "SCENE`, or unrender.process in Python, which finds them by COLMAP"
+        )
+    if ending in ENDINGS:
+        raise InputError(
+            f"{path}: is one image, and a scene needs many: give their folder to `unrender "
+            f"process`, or fit the image itself: unrender fit image-field --data {path}"
+        )
+    if ending in READABLE:
+        raise InputError(
+            f"{path}: is a shape, not posed images: unrender fit-shape {path}, or as a signed "
+            f"distance field: unrender fit sdf --data {path}"
+        )
 
 
 def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset:

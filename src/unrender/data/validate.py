@@ -71,11 +71,7 @@ def find_background(
         return torch.zeros(3)
     if background == "white":
         return torch.ones(3)
-    every = (images.stored(k) for k in range(len(images)))
-    sides = [side for each in every for side in (each[0], each[-1], each[:, 0], each[:, -1])]
-    border = as_floats(torch.cat(sides))
-    black = (border <= BACKGROUND_TOLERANCE).all(-1).float().mean().item()
-    white = (border >= 1 - BACKGROUND_TOLERANCE).all(-1).float().mean().item()
+    black, white = border_share(images, 0.0), border_share(images, 1.0)
     if max(black, white) < 0.5:
         raise InputError(
             f"{source}: the images have no alpha, and their borders are neither black "
@@ -83,3 +79,11 @@ def find_background(
             "or opaque if the background belongs to the scene"
         )
     return torch.zeros(3) if black > white else torch.ones(3)
+
+
+def border_share(images: ImageStore, gray: float) -> float:
+    """Share of the border pixels that have this gray value, black 0 or white 1."""
+    every = (images.stored(k) for k in range(len(images)))
+    sides = [side for each in every for side in (each[0], each[-1], each[:, 0], each[:, -1])]
+    border = as_floats(torch.cat(sides))
+    return ((border - gray).abs() <= BACKGROUND_TOLERANCE).all(-1).float().mean().item()

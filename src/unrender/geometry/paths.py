@@ -9,13 +9,15 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.coverage import UP, Coverage, coverage, upwards
 from unrender.geometry.poses import look_at, so3_exp, so3_log
 
-UP = (0.0, 0.0, 1.0)
-UPRIGHT = math.radians(30)
-"""If the cameras' mean up direction is within this angle of UP, UP is used instead."""
-AGREEING = 0.1
-"""Minimum length of the mean of unit vectors for it to define a direction."""
+ELEVATION = math.radians(30)
+"""Elevation of a turntable, where cameras were there, in radians above the horizon."""
+NEARBY = math.radians(20)
+"""Angle within which cameras determine how high and how far away a turntable passes them."""
+MARGIN = 0.05
+"""Fraction of a photographed arc at either end that a turntable leaves out."""
 
 
 def evenly(count: int, total: int) -> list[int]:
@@ -99,39 +101,48 @@ def _on_sphere(
     return torch.stack([ring * azimuth.cos(), ring * azimuth.sin(), height], dim=-1)
 
 
-def orbit(cameras: Cameras, frames: int, elevation: float, radius: float | None) -> Cameras:
-    """A circle about the cameras' focus point, with their up direction.
+def orbit(
+    cameras: Cameras, frames: int, elevation: float | None = None, radius: float | None = None
+) -> Cameras:
+    """A turntable about the cameras' focus point, on the side from which they look.
 
-    `elevation` is in radians above the horizon. `radius` defaults to the cameras' mean
-    distance. Image size and intrinsics are those of the first camera.
+    Where cameras stand all around it is a circle, and otherwise it swings there and back
+    within their arc. By default it is at 30° or the nearest elevation of a camera, and at the
+    mean distance; where cameras are at different distances or stand on one side, it follows
+    the elevations and distances of those nearby. `elevation` (radians above their horizon) and
+    `radius` are obeyed. Image size and intrinsics are those of a typical camera.
     """
-    focus = focus_point(cameras)
-    if radius is None:
-        radius = float((cameras.centers - focus).norm(dim=1).mean())
-    poses = upright_axes(cameras) @ turntable(frames, radius, elevation)
-    poses[:, :, 3] += focus
-    return _with_first_intrinsics(cameras, poses)
+    side = coverage(cameras)
+    low, high = float(side.elevations.min()), float(side.elevations.max())
+    level = min(max(ELEVATION, low), high) if elevation is None else elevation
+    if side.surrounds and (side.even or radius is not None):
+        distance = float(side.distances.mean()) if radius is None else radius
+        poses = turntable(frames, distance, level)
+    else:
+        turned = torch.arange(frames) / frames * 2 * math.pi
+        if not side.surrounds:
+            swing = MARGIN + (1 - 2 * MARGIN) * (1 - turned.cos()) / 2
+            turned = side.start + side.arc * swing
+        heights, distances = _nearby(side, turned, level)
+        if elevation is not None:
+            heights = torch.full_like(heights, elevation)
+        if radius is not None:
+            distances = torch.full_like(distances, radius)
+        eyes = distances[:, None] * _on_sphere(heights.sin(), turned)
+        poses = look_at(eyes, torch.zeros(frames, 3), torch.tensor(UP))
+    poses = side.axes @ poses
+    poses[:, :, 3] += side.center
+    return _with_typical_intrinsics(cameras, poses)
 
 
-def upright_axes(cameras: Cameras) -> Float[Tensor, "3 3"]:
-    """Axes of an upright frame as columns: the third is the cameras' up direction.
-
-    The first is perpendicular to it and as close to x as possible, so that the axes are those
-    of the world where z is up.
-    """
-    up = upwards(cameras)
-    aside = torch.eye(3)[0 if abs(float(up[0])) < 0.9 else 1]
-    aside = torch.nn.functional.normalize(aside - (aside @ up) * up, dim=0)
-    return torch.stack([aside, torch.linalg.cross(up, aside), up], dim=1)
-
-
-def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The cameras' mean up direction, or z if it is undefined or near z."""
-    up, z = -cameras.rotations[:, :, 1].mean(0), torch.tensor(UP)
-    length = float(up.norm())
-    if length < AGREEING or float(up @ z) > length * math.cos(UPRIGHT):
-        return z
-    return up / length
+def _nearby(
+    side: Coverage, azimuth: Float[Tensor, "frames"], elevation: float
+) -> tuple[Float[Tensor, "frames"], Float[Tensor, "frames"]]:
+    """Elevations and distances of cameras near these azimuths and this elevation, averaged."""
+    across = (side.azimuths - azimuth[:, None]).cos() - 1
+    along = (side.elevations - elevation).square() / 2
+    weights = ((across - along) / NEARBY**2).softmax(1)
+    return weights @ side.elevations, weights @ side.distances
 
 
 def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7) -> Cameras:
@@ -139,7 +150,7 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
 
     It follows an ellipse `turns` times, whose width and height are the fraction `reach` of the
     cameras' spread, with half of that in depth. All poses look at the cameras' focus point.
-    Image size and intrinsics are those of the first camera.
+    Image size and intrinsics are those of a typical camera.
     """
     focus, centers = focus_point(cameras), cameras.centers
     middle = centers.mean(0)
@@ -152,14 +163,14 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     depth = 0.5 * spread[2] * (angle / turns).sin()
     offsets = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
     eyes = middle + offsets @ axes
-    return _with_first_intrinsics(cameras, look_at(eyes, focus.expand_as(eyes), up))
+    return _with_typical_intrinsics(cameras, look_at(eyes, focus.expand_as(eyes), up))
 
 
 def through(cameras: Cameras, frames: int) -> Cameras:
     """A path through all cameras in their order, `frames` of them evenly spaced along it.
 
     Centers are interpolated linearly and rotations along the geodesic between neighboring
-    cameras. Sizes and intrinsics are the first camera's.
+    cameras. Sizes and intrinsics are those of a typical camera.
     """
     position = torch.linspace(0, len(cameras) - 1, frames)
     first = position.floor().long().clamp_max(max(len(cameras) - 2, 0))
@@ -168,10 +179,11 @@ def through(cameras: Cameras, frames: int) -> Cameras:
     start, end = cameras.rotations[first], cameras.rotations[second]
     rotations = start @ so3_exp(share * so3_log(start.mT @ end))
     centers = torch.lerp(cameras.centers[first], cameras.centers[second], share)
-    return _with_first_intrinsics(cameras, torch.cat([rotations, centers[..., None]], dim=2))
+    return _with_typical_intrinsics(cameras, torch.cat([rotations, centers[..., None]], dim=2))
 
 
-def _with_first_intrinsics(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
-    """Cameras at new poses with the first camera's image size and intrinsics."""
-    matrix = cameras.intrinsics[:1].expand(len(poses), 3, 3)
-    return Cameras(poses, matrix, *cameras.sizes[0])
+def _with_typical_intrinsics(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
+    """Cameras at new poses with the size and intrinsics of the median focal length."""
+    typical = int(cameras.focal.median(dim=0).indices)
+    matrix = cameras.intrinsics[typical].expand(len(poses), 3, 3)
+    return Cameras(poses, matrix, *cameras.sizes[typical])

@@ -13,13 +13,13 @@ from unrender.app.options import REQUIRED, Description, Option, Words, fields_of
 from unrender.app.output import default_folder, note
 from unrender.errors import InputError
 from unrender.methods.presets import PRESETS, Preset, find_preset
+from unrender.methods.presets.automatic import AUTO
 from unrender.methods.presets.listing import Presets
 from unrender.methods.presets.renamed import RENAMED
 from unrender.training.options import FitOptions
 
 if TYPE_CHECKING:
     from unrender.api.run import Run
-    from unrender.data.views import Views
 
 HERE = Path("<the folder of --out>")
 """The value of `--resume` without a folder."""
@@ -33,6 +33,8 @@ DATA = {
     "models with renderings.",
 }
 """What `--data` is, by the kind of data that a method is fitted to."""
+POSED_IMAGES = "posed images"
+"""The kind of data among whose methods `auto` chooses."""
 DATA_WORDS = Words(metavar="DATA", hidden=("--image",), box="data")
 
 
@@ -48,7 +50,8 @@ def fit(
     """Fit a method to data: a radiance field, a surface, a pose flow, a shape or an image.
 
     Args:
-        method: One of the methods above.
+        method: One of the methods above; without one, `auto`, which chooses by what the data
+            are.
         data: What to fit to; the kind of data depends on the method.
         out: The run folder to make (default: runs/DATA/METHOD/NUMBER).
         resume: Continue this run from its last checkpoint, with the options that it was begun
@@ -58,7 +61,7 @@ def fit(
         **options: The method, and how the data are read.
 
     Examples:
-        unrender fit instant-ngp-fast --data bricks --minutes 1
+        unrender fit auto --data scene --minutes 5
         unrender fit gaussian-splatting-fast -d scene -m 5 -o runs/garden
         unrender fit --resume runs/garden --minutes 10
     """
@@ -75,6 +78,8 @@ def fit(
 def extend(arguments: Sequence[str]) -> Extension:
     """The options of the method that was typed; without one, the list of methods."""
     name = _method_in(arguments)
+    if name == AUTO or (name is None and _names_data(arguments)):
+        return _automatic(_resumes(arguments))
     if name is None:
         text = listing()
         answer = f"usage: unrender fit METHOD --data DATA [options]\n\n{text}"
@@ -105,15 +110,33 @@ def extend(arguments: Sequence[str]) -> Extension:
     return Extension(found, description, f"unrender fit {preset.name}")
 
 
+def _automatic(resumes: bool) -> Extension:
+    """The options of `auto`: how posed images are read."""
+    from unrender.data.load import LoadOptions  # noqa: PLC0415 - imports torch
+
+    needed = None if resumes else REQUIRED
+    found = [Option("data", str, needed, DATA[POSED_IMAGES], DATA_WORDS, "data")]
+    found += fields_of(LoadOptions, LoadOptions(), "data")
+    description = Description(
+        "Fit the method that suits the data.",
+        "instant-ngp-fast for an object without background, gaussian-splatting-fast for "
+        "photographs all around something, and instant-ngp-capture for photographs that look "
+        "one way. Says which one and why. To change options of that method, name it.",
+        {},
+        (f"unrender fit {AUTO} --data scene --minutes 5",),
+    )
+    return Extension(found, description, f"unrender fit {AUTO}")
+
+
 def listing() -> str:
     """Every method by what it is for, one line each."""
     columns = width()
     presets = Presets()
     least = max(map(len, PRESETS))
     intro = (
-        "Start with instant-ngp-fast for an object with alpha, and gaussian-splatting-fast for "
-        "a capture. METHOD has the size of the paper, METHOD-fast is for minutes on two CPU "
-        "cores. `unrender fit METHOD --help` shows the options of a method."
+        "Start with `unrender fit auto --data DATA`, which chooses by what the data are. "
+        "METHOD has the size of the paper, METHOD-fast is for minutes on two CPU cores. "
+        "`unrender fit METHOD --help` shows the options of a method."
     )
     parts = [reflow(intro, columns)]
     for title, group in presets.by_task():
@@ -130,27 +153,39 @@ def _fitted(
     options: dict[str, Any],
     quiet: bool,
 ) -> "Run":
-    from unrender.api.fit import check_free, choose, fit_to  # noqa: PLC0415 - imports torch
+    from unrender.api.automatic import read_and_choose, reason_of  # noqa: PLC0415 - imports torch
+    from unrender.api.fit import check_free, choose, fit_to  # noqa: PLC0415
     from unrender.training.fit import pick_device  # noqa: PLC0415
 
-    if method is None:
-        raise InputError("METHOD is missing: `unrender fit --help` lists all")
-    preset = find_preset(method)
+    named = None if method in (None, AUTO) else find_preset(method)
     if data is None:
+        name = AUTO if named is None else named.name
         raise InputError(
-            f"--data DATA is missing: unrender fit {preset.name} --data DATA; try --data bricks"
+            f"--data DATA is missing: unrender fit {name} --data DATA; try --data bricks"
         )
-    folder = out or default_folder(data, preset.name)
-    check_free(folder)
-    device = pick_device(training.device)
-    for line in remarks(method, preset, device.type):
-        note(line, quiet)
-    chosen, name, reading = choose(preset.name, options)
-    note(f"Reading {data}", quiet)
-    source = chosen.data.read(data, reading)
-    if preset.base == "instant-ngp" and preset.name != "instant-ngp-capture":
-        note_of_capture(source.train, quiet)
-    return fit_to(chosen, source, training, preset=name, out=folder, progress=not quiet)
+    if out is not None:
+        check_free(out)
+    if named is None:
+        note(f"Reading {data}", quiet)
+        source, choice = read_and_choose(data, options)
+        preset, reason = choice.preset, reason_of(choice)
+        note(f"Method: {preset}, {reason}", quiet)
+        if choice.advice:
+            note(f"note: {choice.advice}", quiet)
+        chosen, _, _ = choose(preset, {})
+    else:
+        preset, reason = named.name, None
+        for line in remarks(str(method), named, pick_device(training.device).type):
+            note(line, quiet)
+        chosen, _, reading = choose(preset, options)
+        note(f"Reading {data}", quiet)
+        source = chosen.data.read(data, reading)
+        if not quiet and named.task == "radiance field":
+            note_of_choice(source, named)
+    folder = out or default_folder(data, preset)
+    return fit_to(
+        chosen, source, training, preset=preset, reason=reason, out=folder, progress=not quiet
+    )
 
 
 def _resumed(
@@ -188,6 +223,7 @@ def _resumed(
                 "begun: leave it out"
             )
     chosen, preset, reading = from_description(config.get("method"), source), None, None
+    method = None if method == AUTO else method
     if method is not None:
         chosen, preset, reading = choose(method, options)
     note(f"Reading {data or config.get('data', {}).get('source')}", quiet)
@@ -224,16 +260,19 @@ def remarks(typed: str, preset: Preset, device: str) -> list[str]:
     return found
 
 
-def note_of_capture(views: "Views", quiet: bool) -> None:
-    """Say so where images show a background, which a small hash grid makes fog of."""
-    from unrender.app.inspect import is_cut_out  # noqa: PLC0415 - imports torch
+def note_of_choice(data: Any, preset: Preset) -> None:
+    """Say so where `auto` would choose another method for the data."""
+    from unrender.api.automatic import choice_for  # noqa: PLC0415 - imports torch
 
-    if not is_cut_out(views):
-        note(
-            "note: these images show the background too: `gaussian-splatting-fast` is usually "
-            "better for such captures",
-            quiet,
-        )
+    try:
+        choice = choice_for(data)
+    except InputError as error:
+        note(f"warning: {error}")
+        return
+    if find_preset(choice.preset).base != preset.base:
+        note(f"note: `auto` would take {choice.preset}, because {choice.reason}")
+    if choice.advice:
+        note(f"note: {choice.advice}")
 
 
 def _method_in(arguments: Sequence[str]) -> str | None:
@@ -242,11 +281,18 @@ def _method_in(arguments: Sequence[str]) -> str | None:
         return arguments[0]
     for before, word in itertools.pairwise(arguments):
         name = word.replace("_", "-").lower()
-        if name in PRESETS | RENAMED and (
+        if (name == AUTO or name in PRESETS | RENAMED) and (
             not before.startswith("-") or before in ("-q", "--quiet")
         ):
             return word
     return None
+
+
+def _names_data(arguments: Sequence[str]) -> bool:
+    """Whether data are named, and no run to continue."""
+    words = [word.split("=")[0] for word in arguments]
+    given = any(word in ("--data", "-d", "--image") or word[:2] == "-d" for word in words)
+    return given and not _resumes(arguments)
 
 
 def _resumes(arguments: Sequence[str]) -> bool:

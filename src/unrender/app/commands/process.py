@@ -44,4 +44,4 @@ def process(
     print(f"Cameras found for {found.registered} of {found.photographs} images ({share:.0%}).")
     print(f"{found.points} points, mean reprojection error {found.reprojection:.2f} pixels.")
     print(f"Dataset: {out}")
-    print(f"Next: unrender fit gaussian-splatting-fast --data {out}")
+    print(f"Next: unrender fit auto --data {out}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unrender.geometry.cameras import Cameras
     from unrender.rendering.renderer import Rendering
 
-PATHS = ("turntable", "spiral", "interpolate", "test")
+PATHS = ("auto", "turntable", "spiral", "interpolate", "test")
 CHANNELS = ("color", "depth", "normals", "opacity")
 ENDINGS = (".mp4", ".gif", ".png", ".jpg", ".jpeg", ".webp", ".npz")
 SHAPE_SIZE = 512
@@ -31,7 +31,7 @@ def render(
     background: Annotated[tuple[str, ...], Words(metavar="COLOR")] = ("white",),
     unlit: bool | None = None,
     fps: int = 24,
-    cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "turntable",
+    cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "auto",
     frames: Annotated[int, Words(box="cameras")] = 60,
     elevation: Annotated[float | None, Words(metavar="DEGREES", box="cameras")] = None,
     radius: Annotated[float | None, Words(box="cameras")] = None,
@@ -55,11 +55,13 @@ def render(
         unlit: Show a mesh's own colors without light, as those of photographs are; by default
             where its .glb says so, as `unrender export` writes it.
         fps: Frames per second of a video.
-        cameras: turntable, around what the training cameras look at, or around the shape;
-            spiral, about their mean; interpolate, through them in their order; test, the
+        cameras: auto is spiral where the training cameras all look one way, else turntable;
+            turntable, around what they look at, on the side where they stand, or around the
+            shape; spiral, about their mean; interpolate, through them in their order; test, the
             held-out views; or a file of cameras such as `unrender pose` writes.
         frames: Frames of the turntable, spiral or interpolation.
-        elevation: Degrees above the horizon, for the turntable (default: 30; 20 for a shape).
+        elevation: Degrees above the horizon, for the turntable; by default 30 or the nearest
+            of a training camera, 20 for a shape.
         radius: Distance from the center, for the turntable; by default the training cameras',
             or that from which all of a shape is visible.
         up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
@@ -89,7 +91,7 @@ def render(
     else:
         target, a_shape = load_shape(source, up=up), True
     path = _path(target, a_shape, cameras, frames, elevation, radius)
-    if size is None and a_shape and cameras == "turntable":
+    if size is None and a_shape and cameras in ("auto", "turntable"):
         size = SHAPE_SIZE
     rays = supersample or (2 if a_shape else 1)
     parts = list(path) if isinstance(path, Cameras) and path.sizes.mixed else [path]

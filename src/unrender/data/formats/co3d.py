@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrender.data.photographs import list_photographs, read_photographs
-from unrender.data.validate import check_poses
+from unrender.data.validate import Background, border_share, check_poses, find_background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file
@@ -18,9 +18,15 @@ from unrender.files.arrays import read_npy
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.pytorch3d import from_pytorch3d
 
+MASKED = 0.95
+"""Share of black border pixels from which frames count as masked."""
 
-def load_co3d(path: Path) -> Views:
-    """All frames, opaque. Raises InputError if a pose is missing or invalid."""
+
+def load_co3d(path: Path, background: Background = "auto") -> Views:
+    """All frames; by default cut out where their borders are black, as CO3D's masks leave them.
+
+    Raises InputError if a pose is missing or invalid.
+    """
     photographs = list_photographs(path / "imgs")
     files = [path / "poses" / f"{each.stem}.npy" for each in photographs]
     for file in files:
@@ -30,7 +36,7 @@ def load_co3d(path: Path) -> Views:
         if vector.shape != (16,):
             raise InputError(f"{file}: has shape {vector.shape}; it must be 16 numbers")
     numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
-    images = read_photographs(str(path), photographs).with_opaque_alpha()
+    images = read_photographs(str(path), photographs)
     cameras = concatenate(
         [
             from_pytorch3d(
@@ -44,9 +50,14 @@ def load_co3d(path: Path) -> Views:
     if not bool((cameras.focal > 0).all()):
         raise InputError(f"{path}: a focal length is not positive: correct the poses")
     points, colors = _points(path)
+    behind: Tensor | None = None
+    cut_out = background == "auto" and border_share(images, 0.0) >= MASKED
+    if cut_out or background in ("black", "white"):
+        behind = find_background(str(path), images, background)
     return Views(
         Cameras(pose, cameras.intrinsics.float(), sizes=images.sizes),
-        store=images,
+        background=behind,
+        store=images.with_opaque_alpha() if behind is None else images,
         names=tuple(each.name for each in photographs),
         points=points,
         point_colors=colors,
