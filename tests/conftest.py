@@ -33,6 +33,7 @@ from unrender.api.run import Run
 from unrender.data.builtin import render_scene
 from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import write_blender
+from unrender.data.formats.npz import save_npz
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
@@ -96,6 +97,26 @@ def scene_folder(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory)
     """The scene's training views as a Blender folder."""
     path = tmp_path_factory.mktemp("data") / "chair"
     write_blender(path, small_scene.train)
+    return path
+
+
+@pytest.fixture(scope="session")
+def capture_file(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A capture as an .npz: oblong opaque photographs from one side of a chair, which stands
+    far from the origin, with the principal point off the center.
+    """
+    views = small_scene.train
+    aside = views.cameras.centers[:, 0] > -1
+    views = views.select(aside)
+    images = views.images[:, 4:28].clone()
+    images[..., :3] += (1 - images[..., 3:]) * torch.tensor([0.3, 0.5, 0.7])
+    images[..., 3] = 1
+    pose, matrix = views.cameras.world_from_camera.clone(), views.cameras.intrinsics.clone()
+    pose[:, :, 3] += torch.tensor([10.0, -20.0, 5.0])
+    matrix[:, 1, 2] -= 4
+    images, matrix[:, 0, 2] = images[:, :, 1:], matrix[:, 0, 2] - 1
+    path = tmp_path_factory.mktemp("data") / "capture.npz"
+    save_npz(path, Views(Cameras(pose, matrix, 31, 24), images))
     return path
 
 

@@ -4,11 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from unrender.app import demo
+from unrender.api.run import Run
+from unrender.app import demo, demo_plan
 from unrender.app.demo import DemoOptions, run_demo
+from unrender.data.capture import is_cut_out
+from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
-from unrender.data.formats.npz import load_npz
+from unrender.data.formats.npz import load_npz, save_npz
+from unrender.errors import InputError
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.instant_ngp import InstantNGP
 from unrender.methods.sit import SiTFlow
@@ -68,3 +73,54 @@ def test_the_loop_writes_all_it_promises(
     for name in ("cameras_flow", "cameras_refined"):
         assert len(read_cameras(out / f"{name}.json").cameras) == 3
     assert (out / "loop.png").is_file()
+    assert "Method: instant-ngp-fast, chosen automatically because the images show" in said[1]
+    assert summary["fit"]["method"] == "instant-ngp-fast"
+
+
+def test_the_loop_runs_on_a_capture_and_says_what_it_cannot_do_well(
+    capture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oblong opaque photographs from one side of something far from the origin."""
+    monkeypatch.setattr(demo, "VIDEO_FRAMES", 4)
+    monkeypatch.setattr(demo, "REFINEMENT", RenderAndCompare(coarse_steps=2, fine_steps=2))
+    monkeypatch.setattr(demo, "SCENE", InstantNGP(log2_table_size=15, finest=200))
+    monkeypatch.setattr(demo, "FLOW", SiTFlow(width=32, depth=1, heads=2, batch=8))
+    monkeypatch.setattr(demo, "FEWEST_VIEWS", 30)
+    monkeypatch.setattr(demo_plan, "LARGEST", 20)
+    out, said = tmp_path / "demo", list[str]()
+    data = str(capture_file)
+    options = DemoOptions(data=data, out=out, minutes=0.03, views=40, device="cpu")
+    page = run_demo(options, said.append).read_text()
+    notes = json.loads((out / "details.json").read_text())["notes"]
+    for words in (
+        "downscaled by 2",
+        "central squares of the 15×12 photographs",
+        "background too",
+        "held-out views, so that the figures are rough",
+    ):
+        assert any(words in note for note in notes), words
+        assert words in page
+        assert any(line.startswith("note: ") and words in line for line in said)
+    views = load_npz(out / "views.npz")
+    assert not is_cut_out(views)
+    true = load_npz(capture_file).cameras
+    middle, reach = (
+        true.centers.mean(0),
+        (true.centers - true.centers.mean(0)).norm(dim=1).max(),
+    )
+    assert bool(((views.cameras.centers - middle).norm(dim=1) < 1.2 * reach).all())
+    flow = Run.open(out / "flow")
+    assert flow.opaque
+    assert float((flow.model.center - torch.tensor([10.0, -20.0, 5.0])).norm()) < 0.5
+    found = read_cameras(out / "cameras_flow.json").cameras
+    assert bool((found.centers - middle).norm(dim=1).isfinite().all())
+
+
+def test_a_demo_refuses_too_few_photographs_and_leaves_nothing(
+    small_scene: Dataset, tmp_path: Path
+) -> None:
+    save_npz(tmp_path / "three.npz", small_scene.train[:3])
+    out = tmp_path / "demo"
+    with pytest.raises(InputError, match="too few to reconstruct a scene"):
+        run_demo(DemoOptions(data=str(tmp_path / "three.npz"), out=out))
+    assert not out.exists()

@@ -12,7 +12,14 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import coverage, upwards
-from unrender.geometry.paths import orbit, spherical_shell, spiral, turntable
+from unrender.geometry.paths import (
+    NEIGHBORS,
+    between,
+    orbit,
+    spherical_shell,
+    spiral,
+    turntable,
+)
 from unrender.geometry.poses import compose, look_at, se3_exp, so3_distance
 
 
@@ -218,6 +225,53 @@ def test_a_turntable_follows_cameras_that_surround_at_different_distances() -> N
     )
     near = (orbit(cameras, 24).centers - side.center)[:, None] - (cameras.centers - side.center)
     assert float(near.norm(dim=2).amin(1).max()) < 0.7
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.floats(0.3, 4.5))
+def test_random_cameras_are_among_those_given(seed: int, arc: float) -> None:
+    """As far from the focus as they are, near one of them, and looking where they look."""
+    cameras = on_one_side(seed, arc)
+    side = coverage(cameras)
+    poses = between(cameras, 200, seeded(seed))
+    identity = torch.eye(3).expand(200, 3, 3)
+    torch.testing.assert_close(
+        poses[:, :, :3].mT @ poses[:, :, :3], identity, atol=1e-4, rtol=0
+    )
+    distance = (poses[:, :, 3] - side.center).norm(dim=1)
+    assert bool((distance >= side.distances.min() - 1e-4).all())
+    assert bool((distance <= side.distances.max() + 1e-4).all())
+    apart = so3_distance(cameras.rotations[:, None], cameras.rotations[None])
+    reach = apart.sort(1).values[:, 1 : NEIGHBORS + 1].max() + 0.2
+    found = so3_distance(poses[:, None, :, :3], cameras.rotations[None]).amin(1)
+    assert bool((found <= reach).all())
+    # They look at what the given ones look at, and the same seed draws the same.
+    forward = (side.center - poses[:, :, 3]) / distance[:, None]
+    given_off = (
+        (side.center - cameras.centers) / side.distances[:, None] * cameras.rotations[:, :, 2]
+    )
+    slack = given_off.sum(1).clamp(-1, 1).acos().max() + 0.2
+    assert bool(((forward * poses[:, :, 2]).sum(1) >= math.cos(slack)).all())
+    assert torch.equal(poses, between(cameras, 200, seeded(seed)))
+    rolled = between(cameras, 200, seeded(seed), roll=0.3)
+    torch.testing.assert_close(rolled[:, :, 2:], poses[:, :, 2:], atol=1e-5, rtol=0)
+    assert 0.05 < float(so3_distance(rolled[:, :, :3], poses[:, :, :3]).max()) < 0.31
+
+
+def test_objects_at_the_origin_are_told_from_captures() -> None:
+    around = Cameras.from_focal(turntable(12, 4.0, 0.6), 40.0, 32, 24)
+    assert coverage(around).on_sphere
+    moved = around.world_from_camera.clone()
+    moved[:, :, 3] += 1.0
+    assert not coverage(around.with_poses(moved)).on_sphere
+    aside = around.with_poses(
+        compose(
+            around.world_from_camera,
+            se3_exp(torch.tensor([[0.0, 0.2, 0.0, 0.0, 0.0, 0.0]]).expand(12, 6)),
+        )
+    )
+    assert not coverage(aside).on_sphere
+    assert not coverage(on_one_side(0, 2.0)).on_sphere
 
 
 def test_cameras_that_look_one_way_are_told_from_others() -> None:

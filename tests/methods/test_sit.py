@@ -10,7 +10,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.lifting import LIFTINGS, Liftings, PoseReading
 from unrender.flows.paths import LinearPath, PathSample
-from unrender.flows.pose_flow import PoseFlow
+from unrender.flows.pose_flow import ONE_SIDED, PoseFlow
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at, so3_distance
 from unrender.methods import sit
@@ -18,6 +18,7 @@ from unrender.methods.presets import PRESETS
 from unrender.methods.sit import SiTFlow
 from unrender.rendering.renderer import PoseEstimate, pixel_grid
 from unrender.training.method import Progress
+from unrender.training.transformer_method import ADDED_BUFFERS
 
 SIZE = 8
 TINY = SiTFlow(
@@ -155,10 +156,57 @@ def test_no_estimate_is_computed_in_vain(
         assert len(calls) == 1
 
 
-def test_poses_whose_image_fits_are_nearer(trained: tuple[PoseFlow, list[float]]) -> None:
+@pytest.mark.parametrize("azimuth", [0.4, 1.5])
+def test_cameras_on_one_side_are_read_as_well_as_on_a_sphere(azimuth: float) -> None:
+    """Poses that hardly differ are spread, and poses about any point are about the origin."""
+    views = toy_views(80, azimuth=azimuth)
+    model, _ = train(TINY, views, 150)
+    assert 0 < float(model.source_scale) < ONE_SIDED
+    lifted = model.lift(views.cameras.select(model.training_views))
+    plain = model.lifting.lift(views.cameras, model.radius).square().mean().sqrt()
+    torch.testing.assert_close(lifted.square().mean().sqrt(), plain, rtol=0.02, atol=0)
+    torch.testing.assert_close(lifted.mean(0), torch.zeros_like(lifted[0]), atol=1e-4, rtol=0)
+    pose = views.cameras.world_from_camera
+    reading = model.unlift(model.lift(views.cameras)).world_from_camera
+    torch.testing.assert_close(reading, pose, atol=1e-4, rtol=1e-4)
+
+
+def test_a_flow_learns_the_same_wherever_the_world_has_its_origin() -> None:
+    """Cameras about a point far from the origin: the same flow, with poses moved along."""
+    shift = torch.tensor([20.0, -7.0, 3.0])
+    views = toy_views(60)
+    pose = views.cameras.world_from_camera.clone()
+    pose[:, :, 3] += shift
+    moved = dataclasses.replace(views, cameras=views.cameras.with_poses(pose))
+    # The focus point is drawn a little to the cameras' mean, and the origin is kept.
+    near, far = (TINY.build(data, torch.Generator().manual_seed(0)) for data in (views, moved))
+    assert torch.equal(near.center, torch.zeros(3))
+    torch.testing.assert_close(far.center, shift, atol=5e-3, rtol=0)
+    for model, data in ((near, views), (far, moved)):
+        generator = torch.Generator().manual_seed(0)
+        resume(TINY, model, TINY.prepare(model, data), generator, 0, 60)
+        TINY.finish(model, TINY.prepare(model, data))
+    found, other = (
+        TINY.estimate_poses(model, views.images[:8]).cameras.world_from_camera
+        for model in (near, far)
+    )
+    torch.testing.assert_close(other[:, :, :3], found[:, :, :3], atol=0.05, rtol=0)
+    torch.testing.assert_close(other[:, :, 3] - shift, found[:, :, 3], atol=0.2, rtol=0)
+    images = [
+        TINY.render(model, data.cameras.select(torch.arange(4))).rgba
+        for model, data in ((near, views), (far, moved))
+    ]
+    torch.testing.assert_close(images[1], images[0], atol=0.1, rtol=0)
+    older = {k: v for k, v in near.state_dict().items() if k not in ADDED_BUFFERS}
+    assert torch.equal(TINY.restore(older).center, torch.zeros(3))
+
+
+def test_poses_whose_image_fits_are_nearer() -> None:
     """The energy's modes beat what the flow reads, and say how far they are off."""
-    model, _ = trained
-    held_out = VIEWS.select(model.held_out_views)
+    views = toy_views(60, azimuth=3.0)
+    model, _ = train(TINY, views, 400)
+    TINY.finish(model, views)
+    held_out = views.select(model.held_out_views)
     reader = dataclasses.replace(TINY, refine_steps=0)
     read, refined = (m.estimate_poses(model, held_out.images) for m in (reader, TINY))
     error, less = (

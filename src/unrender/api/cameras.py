@@ -3,15 +3,18 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import radians
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry import paths
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import coverage
@@ -94,15 +97,19 @@ def turntable(
     def place(target: Any) -> Cameras:
         about = target if like is None else like
         if isinstance(about, Mesh | PointCloud | VoxelGrid):
-            angle = math.radians(SHAPE_ELEVATION if elevation is None else elevation)
+            angle = radians(SHAPE_ELEVATION if elevation is None else elevation)
             return cameras_around(about, frames, elevation=angle, radius=radius)
+        model = getattr(about, "model", None)
+        if isinstance(model, PoseFlow) and not _looks_at_origin(model):
+            level = None if elevation is None else radians(elevation)
+            return paths.orbit(model.training_cameras.to("cpu"), frames, level, radius)
         size = getattr(about, "image_size", None)
         if size is not None:  # A pose flow knows only cameras that look at the origin.
-            angle = math.radians(ELEVATION if elevation is None else elevation)
+            angle = radians(ELEVATION if elevation is None else elevation)
             low, high = about.view_ranges["radius"]
             poses = paths.turntable(frames, radius or (low + high) / 2, angle)
             return about.training_like(poses)
-        level = None if elevation is None else math.radians(elevation)
+        level = None if elevation is None else radians(elevation)
         return paths.orbit(_known(about), frames, level, radius)
 
     return CameraPath("turntable", frames, place)
@@ -157,22 +164,53 @@ def random_cameras(
     look_at_jitter: float,
     seed: int,
 ) -> Cameras:
-    """Random cameras from where a run's training cameras look; see `Run.make_views`."""
+    """Random cameras from where a run's training cameras look; see `Run.make_views`.
+
+    On the sphere of training cameras that look at the origin from all around. Of a capture,
+    they are between neighboring training cameras, or, where ranges are given, about the point
+    at which these look, in the arc where they stand.
+    """
     for name, value in (("count", count), ("size", size)):
         if value < 1:
             raise InputError(f"{name} {value}: give at least 1")
     if not run.method.makes_images:
         raise InputError(f"{run.label}: makes no images")
-    low, high = elevation or run.view_ranges["elevation_deg"]
-    poses = paths.spherical_shell(
-        count,
-        radius or tuple(run.view_ranges["radius"]),
-        torch.Generator().manual_seed(seed),
-        (math.radians(low), math.radians(high)),
-        roll=math.radians(roll),
-        look_at_jitter=look_at_jitter,
-    )
-    return square(run.training_like(poses), size)
+    known = run.record.cameras
+    side = None if known is None else coverage(known.cameras)
+    generator = torch.Generator().manual_seed(seed)
+    ranges = None if elevation is None else (radians(elevation[0]), radians(elevation[1]))
+    if known is None or side is None or side.on_sphere:
+        low, high = run.view_ranges["elevation_deg"]
+        poses = paths.spherical_shell(
+            count,
+            radius or tuple(run.view_ranges["radius"]),
+            generator,
+            ranges or (radians(low), radians(high)),
+            roll=radians(roll),
+            look_at_jitter=look_at_jitter,
+        )
+        return square(run.training_like(poses), size)
+    if radius is None and ranges is None and not look_at_jitter:
+        poses = paths.between(known.cameras, count, generator, radians(roll))
+    else:
+        poses = paths.spherical_shell(
+            count,
+            radius or _range(side.distances),
+            generator,
+            ranges or _range(side.elevations),
+            (side.start, side.start + side.arc),
+            radians(roll),
+            look_at_jitter,
+        )
+        poses = side.axes @ poses
+        poses[:, :, 3] += side.center
+    like = paths.typical_camera(known.cameras)
+    matrix = like.intrinsics.expand(count, 3, 3)
+    return square(Cameras(poses, matrix, *like.sizes[0]), size)
+
+
+def _range(values: Tensor) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
 def film(frames: int = 60) -> CameraPath:
@@ -247,6 +285,12 @@ def square(cameras: Cameras, size: int) -> Cameras:
     plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
     same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
     return resized if same else plain
+
+
+def _looks_at_origin(model: PoseFlow) -> bool:
+    """Whether a flow was trained on cameras that look at the origin from all around."""
+    side = coverage(model.training_cameras.to("cpu"))
+    return side.surrounds and side.centered and side.inwards
 
 
 def _known(about: Any) -> Cameras:

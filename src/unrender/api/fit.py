@@ -281,6 +281,7 @@ def describe_cameras(described: Description) -> dict[str, Any]:
         "elevation_deg": [math.degrees(angle) for angle in elevation],
         "fingerprint": fingerprint(described.tensors),
         "background": described.background,
+        "opaque": described.opaque,
     }
 
 

@@ -144,6 +144,8 @@ def background_of(
     """The color behind images without alpha; None where alpha or the scene itself is there."""
     if isinstance(background, str) and background == OPAQUE:
         return None
+    if background is None and run.opaque:
+        return None
     given = None if background is None else as_color(background)
     if bool((images[..., 3] < 1).any()):
         return None

@@ -208,10 +208,10 @@ class Run(RunState):
         Args:
             count: Number of views.
             size: Pixels per side.
-            radius: Range of distances from the origin; by default that of the training cameras.
+            radius: Range of distances; by default that of the training cameras.
             elevation: Range of elevations in degrees; by default that of the training cameras.
             roll: Largest rotation about the optical axis, either way, in degrees.
-            look_at_jitter: Radius of the ball around the origin that holds the look-at points.
+            look_at_jitter: Radius of the ball that holds the look-at points.
             supersample: Rays per side of each pixel; 1 aliases.
             seed: Seed of the cameras.
             progress: Whether to show a progress bar.
@@ -227,7 +227,7 @@ class Run(RunState):
         if supersample < 1:
             raise InputError(f"supersample {supersample}: give at least 1")
         with told_progress("render views", "view", progress) as tell:
-            return make_views(self.renderer, cameras, supersample, tell)
+            return make_views(self.renderer, cameras, supersample, tell, self.behind)
 
     def mesh(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
@@ -131,6 +131,22 @@ class RunState:
     def view_ranges(self) -> dict[str, Any]:
         """Size, intrinsics, radius and elevation (degrees) of the training views."""
         return self.config["views"]
+
+    @property
+    def opaque(self) -> bool:
+        """Whether the images it was fitted to have a background that belongs to the scene."""
+        return bool(self.view_ranges.get("opaque", False))
+
+    @property
+    def behind(self) -> Tensor | None:
+        """The color over which images of it are opaque; None for objects that are cut out.
+
+        Of RGB images of an object it is their background, and white of photographs with one.
+        """
+        recorded = self.view_ranges.get("background")
+        if recorded is not None:
+            return torch.tensor(recorded)
+        return torch.ones(3) if self.opaque else None
 
     def training_like(self, world_from_camera: torch.Tensor) -> Cameras:
         """Cameras at [n, 3, 4] poses with the intrinsics and size of the training views.

@@ -193,7 +193,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     if options.ball is not None:
         train, test = (_within(views, options.ball) for views in (data.train, data.test))
         data = replace(data, train=train, test=test)
-    return data if options.downscale == 1 else _smaller(data, options.downscale)
+    return data if options.downscale == 1 else downscaled(data, options.downscale)
 
 
 def _check_distinct(source: str, scene: Dataset) -> None:
@@ -219,7 +219,8 @@ def _check_distinct(source: str, scene: Dataset) -> None:
         )
 
 
-def _smaller(scene: Dataset, downscale: int) -> Dataset:
+def downscaled(scene: Dataset, downscale: int) -> Dataset:
+    """The dataset with images downscaled by an integer factor. InputError."""
     sizes = [views.cameras.sizes for views in (scene.train, scene.test)]
     most = min(int(each.rows.min()) for each in sizes)
     if not 1 <= downscale <= most:
@@ -230,7 +231,8 @@ def _smaller(scene: Dataset, downscale: int) -> Dataset:
         views.with_sizes(ImageSizes(each.rows // downscale))
         for views, each in zip((scene.train, scene.test), sizes, strict=True)
     )
-    return replace(scene, train=train, test=test)
+    options = replace(scene.options or DEFAULTS, downscale=downscale)
+    return replace(scene, train=train, test=test, options=options)
 
 
 def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:

@@ -146,8 +146,8 @@ class Views:
     def save(self, path: str | Path) -> None:
         """Save images and cameras: as one .npz, or as a folder in the Blender layout.
 
-        `unrender.load` reads both. The .npz holds one focal length per view and a centered
-        principal point. Raises InputError for other endings and places that cannot be written.
+        `unrender.load` reads both. Raises InputError for other endings and places that cannot
+        be written.
 
         >>> import unrender as ur
         >>> ur.load("bricks", downscale=8).test[:2].save("two.npz")

@@ -10,6 +10,7 @@ from torch import Tensor
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.lifting import pose_numbers
+from unrender.geometry.bounds import scene_center
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.resize import area_average
@@ -25,15 +26,19 @@ SAMPLE = 256
 def nearest_view_renderer(views: Views) -> Renderer:
     """A renderer that returns the image of the view with the nearest pose, resized.
 
-    The distance is Euclidean over the twelve numbers of [R | t], with t in units of the views'
-    mean distance from the origin. Depth is unknown and 0 everywhere.
+    The distance is Euclidean over the twelve numbers of [R | t], with t from the point at which
+    the views look, in units of their mean distance from it. Depth is unknown and 0 everywhere.
     """
     images = views.rgba
-    radius = views.cameras.centers.norm(dim=1).mean().clamp_min(1e-12)
+    center = scene_center(views.cameras)
+    radius = (views.cameras.centers - center).norm(dim=1).mean().clamp_min(1e-12)
+    shift = center / radius
     numbers = pose_numbers(views.cameras, radius)
+    numbers[:, 9:] -= shift
 
     def render(cameras: Cameras) -> Rendering:
         queries = pose_numbers(cameras.to(numbers.device), radius)
+        queries[:, 9:] -= shift
         found = images[nearest(queries, numbers)].to(cameras.device)
         rgba = area_average(found, cameras.width, cameras.height)
         return Rendering(rgba[..., :3], rgba[..., 3], torch.zeros_like(rgba[..., 3]))

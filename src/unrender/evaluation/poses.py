@@ -1,7 +1,8 @@
 """Errors of estimated camera poses, and the quality of their expected errors.
 
 Errors are computed for each view against its true camera, in the ground truth's frame, without
-alignment. Lengths are in percent of the true camera's distance from the origin, the radius.
+alignment. Lengths are in percent of the true camera's distance from the origin, or from another
+center of the scene: the radius.
 """
 
 import math
@@ -24,7 +25,7 @@ class PoseScores:
     rotation_deg: Float[Tensor, "views"]
     """Geodesic distance of the rotations, in degrees, in [0, 180]."""
     translation_percent: Float[Tensor, "views"]
-    """Distance of the centers, in percent of the true center's distance from the origin."""
+    """Distance of the centers, in percent of the true center's distance from the scene's."""
 
     @property
     def rotation_deg_median(self) -> float:
@@ -64,13 +65,19 @@ class PoseScores:
         }
 
 
-def score_poses(estimated: Cameras, truth: Cameras) -> PoseScores:
-    """Errors of `estimated`, view by view, in the order of `truth`."""
+def score_poses(
+    estimated: Cameras, truth: Cameras, center: Float[Tensor, "3"] | None = None
+) -> PoseScores:
+    """Errors of `estimated`, view by view, in the order of `truth`.
+
+    `center` is that of the scene, by default the origin.
+    """
     ours = estimated.world_from_camera.detach().cpu().double()
     true = truth.world_from_camera.detach().cpu().double()
     rotation = so3_distance(ours[..., :3], true[..., :3])
     distance = (ours[..., 3] - true[..., 3]).norm(dim=-1)
-    percent = 100 * distance / true[..., 3].norm(dim=-1)
+    middle = 0.0 if center is None else center.detach().cpu().double()
+    percent = 100 * distance / (true[..., 3] - middle).norm(dim=-1)
     return PoseScores((rotation * (180 / math.pi)).float(), percent.float())
 
 

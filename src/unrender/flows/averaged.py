@@ -4,6 +4,7 @@ The base class of all models of posed images: flows in either direction, and reg
 """
 
 from abc import ABC
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from unrender.flows.transformer import SiT, TransformerSize
+from unrender.geometry.bounds import scene_center
 from unrender.geometry.cameras import Cameras
+from unrender.rendering.renderer import PoseEstimate
 
 IMAGES_AT_ONCE = 256
 """Batch size at inference."""
@@ -20,8 +23,13 @@ MAX_HELD_OUT = 128
 
 
 class AveragedSiT(nn.Module, ABC):
-    """The network, the moving average of its weights, and statistics of the data."""
+    """The network, the moving average of its weights, and statistics of the data.
 
+    Poses inside the model are about `center`, which becomes the origin: `centered` moves
+    cameras there, and `placed` moves estimates back to the world.
+    """
+
+    center: Tensor
     radius: Tensor
     intrinsics: Tensor
     training_views: Tensor
@@ -37,7 +45,8 @@ class AveragedSiT(nn.Module, ABC):
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
         buffers = {
-            # Mean distance of the training cameras from the world's center.
+            # The point at which the training cameras look, and their mean distance from it.
+            "center": torch.zeros(3),
             "radius": torch.ones(()),
             "intrinsics": torch.eye(3),
             "training_views": torch.zeros(views[0], dtype=torch.long),
@@ -62,12 +71,33 @@ class AveragedSiT(nn.Module, ABC):
         training: Int[Tensor, "training"],
         held_out: Int[Tensor, "held_out"],
     ) -> None:
-        """Store the split of the views, the mean distance of the cameras and the intrinsics."""
+        """Store the split of the views, and center, distance and intrinsics of the cameras."""
         self.training_views.copy_(training)
         self.held_out_views.copy_(held_out)
-        centers = cameras.select(training.to(cameras.device)).centers
-        self.radius.copy_(centers.norm(dim=1).mean())
+        seen = cameras.select(training.to(cameras.device))
+        self.center.copy_(scene_center(seen))
+        self.radius.copy_(self.centered(seen).centers.norm(dim=1).mean())
         self.intrinsics.copy_(cameras.intrinsics[0])
+
+    def centered(self, cameras: Cameras) -> Cameras:
+        """Cameras in the world's frame, moved so that `center` is the origin."""
+        center = self.center.to(cameras.device)
+        pose = cameras.world_from_camera
+        return cameras.with_poses(
+            torch.cat([pose[..., :3], pose[..., 3:] - center[:, None]], -1)
+        )
+
+    def placed(self, estimate: PoseEstimate) -> PoseEstimate:
+        """An estimate about `center`, in the world's frame."""
+
+        def moved(pose: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3 4"]:
+            return torch.cat([pose[..., :3], pose[..., 3:] + self.center[:, None]], dim=-1)
+
+        modes = estimate.modes
+        if modes is not None:
+            modes = replace(modes, world_from_camera=moved(modes.world_from_camera))
+        poses = moved(estimate.cameras.world_from_camera)
+        return replace(estimate, cameras=estimate.cameras.with_poses(poses), modes=modes)
 
     def follow(self, share: float) -> None:
         """Update the moving average of the weights, with `share` as its decay."""

@@ -26,10 +26,16 @@ from unrender.rendering.renderer import Images, PoseEstimate
 Ends = Float[Tensor, "images channels rows columns"]
 """Images in the flow's data space, zero-padded to the number of source channels."""
 
+ONE_SIDED = 0.6
+"""Deviation of lifted poses from their mean, relative to their size, below which cameras stand
+on one side."""
+
 
 class PoseFlow(AveragedSiT):
     """The flow network, its lifting and data space, and the calibration of its poses."""
 
+    source_mean: Tensor
+    source_scale: Tensor
     calibration: Tensor
     mode_calibration: Tensor
     temperature: Tensor
@@ -48,7 +54,11 @@ class PoseFlow(AveragedSiT):
         super().__init__(shape, views, generator)
         self.lifting = lifting
         self.space = space
+        cells = shape.image_size
         buffers = {
+            # Lifted poses are (lift − mean) / scale; 0 and 1 for cameras all around.
+            "source_mean": torch.zeros(lifting.channels, cells, cells),
+            "source_scale": torch.ones(()),
             # Expected error = a + b · spread: rows for rotation and translation, columns a, b.
             "calibration": AS_SPREAD.clone(),
             # The same for modes of the energy, and the energy's temperature.
@@ -71,8 +81,23 @@ class PoseFlow(AveragedSiT):
         held_out: Int[Tensor, "held_out"],
     ) -> None:
         super().learn_cameras(cameras, training, held_out)
+        inside = self.centered(cameras)
         chosen = training[: len(self.candidate_poses)].to(cameras.device)
-        self.candidate_poses.copy_(cameras.world_from_camera[chosen])
+        self.candidate_poses.copy_(inside.world_from_camera[chosen])
+        # Of cameras on one side lifted poses hardly differ; they are spread as on a sphere.
+        lifted = self.lift(inside.select(chosen))
+        mean = lifted.mean(0)
+        scale = (lifted - mean).square().mean().sqrt() / lifted.square().mean().sqrt()
+        if 0 < float(scale) < ONE_SIDED:
+            self.source_mean.copy_(mean)
+            self.source_scale.copy_(scale)
+
+    @property
+    def training_cameras(self) -> Cameras:
+        """Cameras of training views, in the world's frame: as many as there are candidates."""
+        pose = self.candidate_poses.clone()
+        pose[:, :, 3] += self.center
+        return self.cameras(pose)
 
     @property
     def image_size(self) -> int:
@@ -93,8 +118,9 @@ class PoseFlow(AveragedSiT):
         return pad(codes, (0, 0, 0, 0, 0, self.lifting.channels - self.space.channels))
 
     def lift(self, cameras: Cameras) -> Float[Tensor, "cameras channels rows columns"]:
-        """The mean start of each camera."""
-        return self.lifting.lift(self._seeing_cells(cameras), self.radius)
+        """The mean start of each camera, whose pose is about `center`."""
+        source = self.lifting.lift(self._seeing_cells(cameras), self.radius)
+        return (source - self.source_mean) / self.source_scale
 
     def _seeing_cells(self, cameras: Cameras) -> Cameras:
         """The cameras with one pixel per cell of the data space."""
@@ -121,7 +147,8 @@ class PoseFlow(AveragedSiT):
         return self.unlift(torch.cat(parts))
 
     def unlift(self, source: Ends) -> PoseReading:
-        """Read the poses of sources."""
+        """Read the poses of sources, about `center`."""
+        source = source * self.source_scale + self.source_mean
         blank = self._seeing_cells(self.cameras(source.new_zeros(len(source), 3, 4)))
         return self.lifting.unlift(source, blank, self.radius)
 

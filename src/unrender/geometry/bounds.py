@@ -8,6 +8,10 @@ from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
 
+CENTERED = 0.05
+"""Distance of the focus point from the origin, per distance of cameras from it, up to which a
+scene counts as centered at the origin."""
+
 
 def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
     """The least-squares intersection point of all optical axes.
@@ -22,6 +26,17 @@ def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
     matrix = across.sum(0) + weight * identity
     right = (across @ centers[..., None]).sum(0)[:, 0] + weight * centers.mean(0)
     return torch.linalg.solve(matrix, right).to(cameras.world_from_camera.dtype)
+
+
+def scene_center(cameras: Cameras) -> Float[Tensor, "3"]:
+    """The point about which poses are described: the focus point, or the origin if near it.
+
+    The origin is kept where the focus point is within 5% of the cameras' mean distance from
+    it, as in data whose objects stand at the origin.
+    """
+    focus = focus_point(cameras)
+    distance = (cameras.centers - focus).norm(dim=1).mean()
+    return torch.zeros_like(focus) if focus.norm() <= CENTERED * distance else focus
 
 
 def visible_ball(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.geometry.bounds import focus_point
+from unrender.geometry.bounds import focus_point, scene_center
 from unrender.geometry.cameras import Cameras
 
 UP = (0.0, 0.0, 1.0)
@@ -19,6 +19,8 @@ MAX_GAP = math.radians(75)
 """Cameras stand all around if no arc of azimuths wider than this is without one."""
 ONE_WAY = math.radians(30)
 """Cameras look one way if nine tenths of their optical axes are this close to the mean."""
+STRAIGHT = math.radians(3)
+"""Cameras look at the focus point if their optical axes miss it by at most this angle."""
 EVEN = 0.05
 """Relative range of distances within which cameras count as equally far away."""
 
@@ -43,11 +45,23 @@ class Coverage:
     """Its width in radians; 2π if cameras stand all around."""
     one_way: bool
     """Whether all cameras look in nearly one direction: a forward-facing capture."""
+    inwards: bool
+    """Whether all cameras look straight at the focus point."""
+    centered: bool
+    """Whether the focus point is the world's origin, but for 5% of the distance."""
 
     @property
     def surrounds(self) -> bool:
         """Whether cameras stand all around the focus point."""
         return self.arc >= 2 * math.pi
+
+    @property
+    def on_sphere(self) -> bool:
+        """Whether cameras look inwards from all around an object at the world's origin.
+
+        Random cameras on the sphere then see what these see.
+        """
+        return self.surrounds and self.even and self.centered and self.inwards
 
     @property
     def even(self) -> bool:
@@ -85,6 +99,13 @@ def coverage(cameras: Cameras) -> Coverage:
         start,
         arc,
         float(angle.quantile(0.9)) <= ONE_WAY,
+        bool(
+            ((center - cameras.centers) * forward)
+            .sum(1)
+            .ge(math.cos(STRAIGHT) * distance)
+            .all()
+        ),
+        not bool(scene_center(cameras).any()),
     )
 
 

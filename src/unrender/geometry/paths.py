@@ -10,12 +10,22 @@ from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import UP, Coverage, coverage, upwards
-from unrender.geometry.poses import look_at, so3_exp, so3_log
+from unrender.geometry.poses import (
+    look_at,
+    project_to_so3,
+    so3_distance,
+    so3_exp,
+    so3_log,
+)
 
 ELEVATION = math.radians(30)
 """Elevation of a turntable, where cameras were there, in radians above the horizon."""
 NEARBY = math.radians(20)
 """Angle within which cameras determine how high and how far away a turntable passes them."""
+NEIGHBORS = 5
+"""Cameras nearest to one, between which and itself random poses lie."""
+MAX_BETWEEN = 1024
+"""Cameras between which random poses lie, at most: evenly spaced ones of more."""
 MARGIN = 0.05
 """Fraction of a photographed arc at either end that a turntable leaves out."""
 
@@ -81,6 +91,40 @@ def spherical_shell(
     offset = _on_sphere(2 * uniform[:, 4] - 1, 2 * math.pi * uniform[:, 5])
     target = look_at_jitter * uniform[:, 6:7] ** (1 / 3) * offset
     return look_at(eye, target, torch.tensor(UP), turn)
+
+
+def between(
+    cameras: Cameras, count: int, generator: torch.Generator, roll: float = 0.0
+) -> Float[Tensor, "count 3 4"]:
+    """Random poses among given cameras: new views from where there are photographs.
+
+    Each is a random mean of a camera and two of its five nearest neighbors: of the centers'
+    directions and distances from the focus point, and of the rotations. Cameras are then
+    rotated about their optical axis by a uniform angle in [−roll, roll].
+    """
+    if len(cameras) > MAX_BETWEEN:
+        cameras = cameras.select(torch.tensor(evenly(MAX_BETWEEN, len(cameras))))
+    focus, total = focus_point(cameras), len(cameras)
+    away = cameras.centers - focus
+    distance = away.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    apart = torch.cdist(cameras.centers, cameras.centers) / distance.mean()
+    apart += so3_distance(cameras.rotations[:, None], cameras.rotations[None])
+    near = apart.topk(min(NEIGHBORS + 1, total), largest=False).indices
+    first = torch.randint(total, (count,), generator=generator)
+    # The nearest is the camera itself.
+    order = torch.rand(count, near.shape[1], generator=generator)
+    order[:, 0] = -1
+    corners = near[first].gather(1, order.argsort(1)[:, :3])
+    weights = -torch.rand(count, corners.shape[1], generator=generator).clamp_min(1e-9).log()
+    weights = (weights / weights.sum(1, keepdim=True))[..., None]
+    direction = (weights * (away / distance)[corners]).sum(1)
+    centers = torch.nn.functional.normalize(direction, dim=1) * (
+        weights * distance[corners]
+    ).sum(1)
+    rotations = project_to_so3((weights[..., None] * cameras.rotations[corners]).sum(1))
+    turn = roll * (2 * torch.rand(count, generator=generator) - 1)
+    about_axis = torch.stack([torch.zeros(count), torch.zeros(count), turn], dim=1)
+    return torch.cat([rotations @ so3_exp(about_axis), (focus + centers)[..., None]], dim=2)
 
 
 def turntable(
@@ -182,8 +226,12 @@ def through(cameras: Cameras, frames: int) -> Cameras:
     return _with_typical_intrinsics(cameras, torch.cat([rotations, centers[..., None]], dim=2))
 
 
+def typical_camera(cameras: Cameras) -> Cameras:
+    """The camera with the median focal length."""
+    return cameras[int(cameras.focal.median(dim=0).indices)]
+
+
 def _with_typical_intrinsics(cameras: Cameras, poses: Float[Tensor, "count 3 4"]) -> Cameras:
-    """Cameras at new poses with the size and intrinsics of the median focal length."""
-    typical = int(cameras.focal.median(dim=0).indices)
-    matrix = cameras.intrinsics[typical].expand(len(poses), 3, 3)
-    return Cameras(poses, matrix, *cameras.sizes[typical])
+    """Cameras at new poses with the size and intrinsics of a typical camera."""
+    like = typical_camera(cameras)
+    return Cameras(poses, like.intrinsics.expand(len(poses), 3, 3), *like.sizes[0])

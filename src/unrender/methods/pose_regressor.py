@@ -128,4 +128,6 @@ class PoseRegressor(TransformerMethod[RegressorModel]):
         reading = model.read(small_squares(model, images))
         cameras = model.cameras(reading.world_from_camera).resized(width, height)
         spread = reading.rotation_spread, reading.translation_spread
-        return PoseEstimate.isotropic(cameras, *on_lines(model.calibration, spread))
+        return model.placed(
+            PoseEstimate.isotropic(cameras, *on_lines(model.calibration, spread))
+        )

@@ -102,6 +102,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
 
     def prepare(self, model: PoseFlow, data: Views) -> Views:
         """Encode the images once: an autoencoder takes far longer than a training step."""
+        data = super().prepare(model, data)
         if not self.autoencoder:
             return data
         return dataclasses.replace(data, codes=model.space.encode(data.images))
@@ -159,7 +160,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         """
         check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
-            return self._render(model, model.lift(cameras))
+            return self._render(model, model.lift(model.centered(cameras)))
 
     def render_sampled(
         self, model: PoseFlow, cameras: Cameras, generator: torch.Generator
@@ -167,7 +168,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
         """Images from a noisy source, at the maximum noise scale of training."""
         check_cameras(model, cameras)
         with torch.set_grad_enabled(_follows(cameras)):
-            mean = model.lift(cameras)
+            mean = model.lift(model.centered(cameras))
             noise = self.source_noise * normal_like(mean, generator)
             return self._render(model, mean + noise)
 
@@ -190,6 +191,7 @@ class SiTFlow(TransformerMethod[PoseFlow]):
             found = self.search.estimate(model, x1, reading)
         else:
             found = model.expect(reading)
+        found = model.placed(found)
         return dataclasses.replace(found, cameras=found.cameras.resized(width, height))
 
 

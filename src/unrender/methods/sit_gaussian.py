@@ -101,7 +101,7 @@ class SiTGaussian(TransformerMethod[GaussianFlow]):
         Cameras must have the image size and the field of view of the training views.
         """
         check_cameras(model, cameras)
-        poses = pose_numbers(cameras, model.radius)
+        poses = pose_numbers(model.centered(cameras), model.radius)
         images = model.generate(poses, self.image_steps, self.noise_seed)
         opacity = images[..., 3]
         return Rendering(images[..., :3], opacity, torch.zeros_like(opacity))

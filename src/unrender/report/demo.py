@@ -89,6 +89,12 @@ class Outcome:
     refined_scores: PoseScores
     details: dict[str, Any]
     """Further metrics, by name."""
+    flow_views: int = 0
+    """Rendered training images of the flow."""
+    method: str = ""
+    """Preset that was fitted to the images, and why."""
+    notes: tuple[str, ...] = ()
+    """What did not go well, in sentences."""
 
 
 def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: Path) -> None:
@@ -106,6 +112,7 @@ def write_report(path: Path, outcome: Outcome, figures: dict[str, Any], folder: 
         "neither the scene nor the flow was trained on.",
         (
             _headline(outcome, figures),
+            *_notes(outcome),
             _directions(outcome, folder),
             _scene_section(outcome),
             _flow_section(outcome),
@@ -144,6 +151,13 @@ def _headline(outcome: Outcome, figures: dict[str, Any]) -> Fragment:
     )
 
 
+def _notes(outcome: Outcome) -> list[Fragment]:
+    """What did not go well, if anything."""
+    if not outcome.notes:
+        return []
+    return [section("What to know about this run", *map(paragraph, outcome.notes))]
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
@@ -155,7 +169,8 @@ def _scene_section(outcome: Outcome) -> Fragment:
     return section(
         "Images → scene",
         paragraph(
-            f"A radiance field was fitted to {len(outcome.scene.train)} images of "
+            f"A radiance field{f' ({outcome.method})' if outcome.method else ''} was fitted to "
+            f"{len(outcome.scene.train)} images of "
             f"{cameras.width}×{cameras.height} pixels. These are renders of held-out views: "
             f"{fitted.scores.mean_psnr:.2f} dB PSNR and "
             f"{fitted.scores.mean_ssim:.3f} SSIM on average over the test views, over "

@@ -232,6 +232,8 @@ class Description:
     """Tensors that identify the dataset, to be taken once."""
     background: list[float] | None = None
     """The constant color behind RGB images."""
+    opaque: bool = False
+    """Whether images have a background that belongs to the scene."""
     keep_cameras: bool = True
     """Whether a run keeps these cameras, for paths around the scene and for export."""
 

@@ -1,5 +1,6 @@
 """Base of methods that train a SiT on posed images: sizes, optimizer, schedule, averaging."""
 
+import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
 
 TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
+
+ADDED_BUFFERS = {"center", "source_mean", "source_scale"}
+"""Buffers that runs of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,16 @@ class TransformerMethod(Method[TransformerModel, Views]):
         size = math.isqrt(tensors["network.pos_embed"].shape[1]) * self.patch
         views = (len(tensors["training_views"]), len(tensors["held_out_views"]))
         model = self.model(size, self.space(), views, torch.Generator())
-        model.load_state_dict(dict(tensors))
+        # Runs of earlier versions were about the origin.
+        later = {
+            name: model.state_dict()[name] for name in ADDED_BUFFERS & {*model.state_dict()}
+        }
+        model.load_state_dict({**later, **tensors})
         return model
+
+    def prepare(self, model: TransformerModel, data: Views) -> Views:
+        """The views with cameras about the model's center."""
+        return dataclasses.replace(data, cameras=model.centered(data.cameras))
 
     def optimizer(self, model: TransformerModel) -> torch.optim.Optimizer:
         matrices = model.network.matrices() if self.muon else []

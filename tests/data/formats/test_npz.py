@@ -55,11 +55,17 @@ def test_existing_files_are_kept_unless_told(tmp_path: Path):
         save_npz(tmp_path / "absent" / "views.npz", views())
 
 
-def test_cameras_that_do_not_fit_the_format_are_refused(tmp_path: Path):
+def test_intrinsics_that_no_focal_length_describes_are_kept(tmp_path: Path):
+    """A principal point off the center and pixels that are not square."""
     odd = views()
     odd.cameras.intrinsics[0, 0, 2] += 1
-    with pytest.raises(InputError, match="principal point"):
-        save_npz(tmp_path / "views.npz", odd)
+    odd.cameras.intrinsics[1, 1, 1] *= 1.5
+    save_npz(tmp_path / "views.npz", odd)
+    found = load_npz(tmp_path / "views.npz").cameras
+    assert torch.equal(found.intrinsics, odd.cameras.intrinsics)
+    torch.testing.assert_close(found.world_from_camera, odd.cameras.world_from_camera)
+    save_npz(tmp_path / "plain.npz", views())
+    assert "intrinsics" not in np.load(tmp_path / "plain.npz")
 
 
 def arrays() -> dict[str, Any]:
@@ -135,6 +141,9 @@ def pose_with(row: int, column: int, value: float) -> np.ndarray[Any, Any]:
         (changed(focal=np.array(-1.0)), "must be positive"),
         (changed(focal=np.array(math.nan)), "must be positive"),
         (changed(background=np.zeros(2)), "`background` has shape"),
+        (changed(intrinsics=np.zeros((3, 3))), "`intrinsics` is"),
+        (changed(intrinsics=np.zeros((3, 3, 3))), "`intrinsics` 0 is"),
+        (changed(intrinsics=np.full((3, 3, 3), np.nan)), "`intrinsics` 0 is"),
     ],
 )
 def test_wrong_content_is_refused(tmp_path: Path, content: dict[str, Any], message: str):

@@ -27,14 +27,17 @@ class DemoOptions:
 
 
 def demo(options: Annotated[DemoOptions, Words(box="options")] = DemoOptions()) -> None:
-    """Run the whole loop: images → NeRF → views → pose flow → images and poses → a report.
+    """Run the whole loop: images → scene → views → pose flow → images and poses → a report.
 
-    Fits instant-ngp to posed images, renders thousands of views with it, trains a flow-matching
-    transformer on these, and evaluates both on held-out views: images of poses, and poses of
-    images. Everything is in report.html, in the folder that is printed.
+    Fits the method that suits the posed images, renders thousands of views with it, trains a
+    flow-matching transformer on these, and evaluates both on held-out views: images of poses,
+    and poses of images. Everything is in report.html, in the folder that is printed, with what
+    did not go well. Large photographs are downscaled, and of oblong ones the flow sees the
+    central squares.
 
     Examples:
         unrender demo
+        unrender demo --data scene
         unrender demo --data hotdog --minutes 15
     """
     from tqdm import tqdm  # noqa: PLC0415

@@ -29,14 +29,14 @@ def make_views(
 
     Args:
         run: The run folder of a radiance field or surface.
-        out: The .npz to write: images, poses and focal length.
+        out: The .npz to write: images, poses and intrinsics.
         count: Number of views.
         size: Pixels per side.
         supersample: Rays per side of each pixel; 1 aliases.
-        radius: Range of distances from the origin; by default that of the training cameras.
+        radius: Range of distances; by default that of the training cameras.
         elevation: Range of elevations in degrees; by default that of the training cameras.
         roll: Largest rotation about the optical axis, either way, in degrees.
-        look_at_jitter: Radius of the ball around the origin that holds the look-at points.
+        look_at_jitter: Radius of the ball that holds the look-at points.
         seed: Seed of the cameras.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the file only.

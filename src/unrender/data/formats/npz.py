@@ -2,10 +2,13 @@
 
 `images` [n, h, w, 3 or 4], floats in [0, 1] or uint8, straight alpha; `poses` [n, 4 or 3, 4],
 world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
-[3], the background color of images without alpha.
+[3], the background color of images without alpha, and `intrinsics` [n, 3, 3], the cameras' K in
+pixels with pixel centers at +0.5, which replaces `focal` where pixels are not square or the
+principal point is not centered.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +35,16 @@ from unrender.imaging.color import premultiply, unpremultiply
 
 def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError if it does not follow the format above."""
-    arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, ("background",))
+    optional = ("background", "intrinsics")
+    arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, optional)
     images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
     num, height, width, _ = images.shape
-    cameras = Cameras.from_focal(
-        opencv_from_opengl(
-            check_poses(torch.from_numpy(poses), lambda index: f"{path}: pose {index}")
-        ),
-        _focal(path, focal, num),
-        width,
-        height,
+    pose = opencv_from_opengl(
+        check_poses(torch.from_numpy(poses), lambda index: f"{path}: pose {index}")
     )
+    cameras = Cameras.from_focal(pose, _focal(path, focal, num), width, height)
+    if "intrinsics" in arrays:
+        cameras = replace(cameras, intrinsics=_intrinsics(path, arrays["intrinsics"]))
     store = ImageStore.of(_images(path, images))
     if background == "opaque":
         store = store.with_opaque_alpha()
@@ -61,9 +63,7 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
 def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     """Write the views atomically.
 
-    Raises InputError if the file exists and `overwrite` is off, if it cannot be written, or if
-    the pixels are not square or the principal point is not centered, which this format cannot
-    store.
+    Raises InputError if the file exists and `overwrite` is off, or if it cannot be written.
     """
     if path.suffix != ".npz":
         raise InputError(f"{path}: views are written as .npz; change the ending")
@@ -77,15 +77,12 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     plain = Cameras.from_focal(
         cameras.world_from_camera, cameras.focal, cameras.width, cameras.height
     )
-    if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
-        raise InputError(
-            f"{path}: .npz stores one focal length per view and a centered principal point, "
-            "which these cameras do not have; write the Blender format instead"
-        )
     bottom = torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(views), 1, 4)
     poses = torch.cat([opengl_from_opencv(cameras.world_from_camera.cpu()), bottom], dim=1)
     arrays = {"images": _straight(views).cpu().numpy(), "poses": poses.numpy()}
     arrays["focal"] = cameras.focal.cpu().numpy()
+    if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
+        arrays["intrinsics"] = cameras.intrinsics.cpu().numpy()
     if views.background is not None:
         arrays["background"] = views.background.cpu().numpy()
     write_arrays(path, arrays)
@@ -122,6 +119,26 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         raise InputError(
             f"{path}: `background` has shape {headers['background'][0]}; it must be 3 numbers"
         )
+    if "intrinsics" in headers:
+        matrix, kind = headers["intrinsics"]
+        if matrix != (num, 3, 3) or kind.kind != "f":
+            raise InputError(
+                f"{path}: `intrinsics` is {kind} of shape {matrix}; it must be floats of shape "
+                f"{(num, 3, 3)}"
+            )
+
+
+def _intrinsics(path: Path, matrices: Array) -> Float[Tensor, "cameras 3 3"]:
+    values = torch.from_numpy(matrices.astype(np.float32))
+    upper = values[:, 1, 0].abs() + (values[:, 2] - torch.tensor([0.0, 0.0, 1.0])).abs().sum(1)
+    right = values.isfinite().all(-1).all(-1) & (upper < 1e-6)
+    right &= (values[:, 0, 0] > 0) & (values[:, 1, 1] > 0)
+    for k in (~right).nonzero()[:1, 0].tolist():
+        raise InputError(
+            f"{path}: `intrinsics` {k} is {values[k].tolist()}; it must be [[fx, skew, cx], "
+            "[0, fy, cy], [0, 0, 1]] with positive fx and fy"
+        )
+    return values
 
 
 def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:

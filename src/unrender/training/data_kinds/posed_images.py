@@ -6,14 +6,17 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
+from unrender.data.capture import is_cut_out
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.squares import squares
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.poses import PoseScores, score_poses
 from unrender.evaluation.renders import ImageEvaluation, evaluate_images
 from unrender.evaluation.scores import Scores
+from unrender.geometry.bounds import scene_center
 from unrender.rendering.renderer import PoseEstimate
 from unrender.training.method import DataKind, Description, Evaluation, Fitted
 
@@ -65,6 +68,7 @@ class PosedImages(DataKind[Dataset, Views]):
                 map(views.store.__getitem__, range(len(views))),
             ),
             None if views.background is None else views.background.tolist(),
+            not is_cut_out(views),
         )
 
     def evaluate(
@@ -78,7 +82,7 @@ class PosedImages(DataKind[Dataset, Views]):
         method, test = fitted.method, data.test
         size = fitted.image_size
         if size is not None:
-            test = test.resized(size, size)
+            test = squares(test, size)
         sizes = test.cameras.sizes
         scores: dict[str, Any] = {"scene": data.name, "num_views": len(test)}
         if sizes.mixed:
@@ -98,8 +102,10 @@ class PosedImages(DataKind[Dataset, Views]):
         estimate: PoseEstimate | None = None
         poses: PoseScores | None = None
         if method.finds_poses:
-            estimate = fitted.estimate_poses(data.test.rgba)
-            poses = score_poses(estimate.cameras, test.cameras)
+            large = squares(data.test, int(data.test.cameras.sizes.rows.min()))
+            estimate = fitted.estimate_poses(large.rgba)
+            center = scene_center((data.train if len(data.train) else test).cameras)
+            poses = score_poses(estimate.cameras, test.cameras, center)
             scores["poses"] = poses.to_json()
         return Evaluation(Scores(scores), ViewsEvaluation(test, images, estimate, poses))
 
