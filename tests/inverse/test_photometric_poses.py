@@ -1,5 +1,6 @@
 """Render-and-compare with a smooth renderer of soft colored balls."""
 
+import dataclasses
 import math
 import traceback
 
@@ -15,6 +16,7 @@ from unrender.inverse.photometric_poses import RenderAndCompare, errors_of_twist
 from unrender.rendering.renderer import (
     PoseEstimate,
     PoseModes,
+    Renderer,
     Rendering,
     pixel_grid,
     supersampled,
@@ -132,12 +134,13 @@ def test_the_descent_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatc
             options.estimate(balls, images, start, torch.ones(3))
         counts.append((access.count, len(lists)))
     assert counts[0] == counts[1]
-    assert counts[0][1] == 3  # Both levels' lattices, and that of the expected error.
+    # The lattices of the fine steps, of the misfit and of the expected error, and its cells.
+    assert counts[0][1] == 3
 
 
 def test_nothing_is_rendered_in_vain() -> None:
     """Every start descends, all results are compared once, and only the best of each image has
-    its expected errors computed, from twelve renderings.
+    its expected errors computed, from central differences.
     """
     truth, rendered = views(2), list[int]()
 
@@ -153,18 +156,101 @@ def test_nothing_is_rendered_in_vain() -> None:
     )
     options = RenderAndCompare(coarse_steps=4, fine_steps=5, pixels=12)
     options.estimate_from_modes(counting, balls(truth).rgba, found)
-    assert sum(rendered) == (4 + 5) * (2 + 1) + (2 + 1 + 2) + 12 * 2
+    # A descent begins with the poses, the start, the depth and a residual; a step has seven.
+    levels = 2 * (4 + 4 * 7) + (4 + 7) + 4 * (2 + 7)
+    # The misfits of both modes and of the start; the depth, the residual, and both sides.
+    assert sum(rendered) == 2 * (2 * levels + 3 + 1 + 1 + 12)
 
 
-def test_a_start_that_fits_best_is_kept() -> None:
-    """Where the descent is led astray, by steps that are far too long."""
+class Wrong:
+    """A model that is wrong: moved, recolored, and brighter on one side."""
+
+    def __call__(self, cameras: Cameras) -> Rendering:
+        image = balls(shifted(cameras, torch.tensor([0.2, -0.1, 0.1])))
+        slope = torch.linspace(0.5, 1.0, cameras.width)[:, None]
+        return dataclasses.replace(image, color=image.color.flip(-1) * slope)
+
+
+def shifted(cameras: Cameras, offset: Tensor, scale: float = 1.0) -> Cameras:
+    poses = cameras.world_from_camera.clone()
+    poses[:, :, 3] = scale * poses[:, :, 3] + offset
+    return cameras.with_poses(poses)
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+@pytest.mark.parametrize("background", [None, torch.ones(3)])
+def test_what_is_returned_fits_no_worse_than_the_start(
+    antialiased: bool, background: Tensor | None
+) -> None:
+    """Also where the model is wrong, and from every start: on all pixels of the images."""
+    truth, wrong = views(3), Wrong()
+    images = balls(truth).rgba
+    options = RenderAndCompare(coarse_steps=3, fine_steps=2)
+    for start in (truth, moved(truth, 2, 0.1), moved(truth, 20, 0.5)):
+        found = options.estimate(wrong, images, start, background, antialiased)
+        before, after = (
+            misfit(wrong, images, cameras, background) for cameras in (start, found.cameras)
+        )
+        assert (after <= before).all()
+        assert found.misfit is not None
+        torch.testing.assert_close(found.misfit, after)
+
+
+def misfit(
+    renderer: Renderer, images: Tensor, cameras: Cameras, background: Tensor | None
+) -> Tensor:
+    rendering = renderer(cameras)
+    if background is None:
+        return (rendering.rgba - images).square().mean((1, 2, 3))
+    return (rendering.over(background) - images[..., :3]).square().mean((1, 2, 3))
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 30.0), (0.01, 0.0), (100.0, -50.0)])
+def test_neither_the_origin_nor_the_unit_of_the_world_matters(
+    scale: float, offset: float
+) -> None:
+    """A world that is moved and scaled gives the same poses, moved and scaled, and errors."""
+    truth, move = views(2), torch.full((3,), offset)
+    start, images = moved(truth, 4, 0.1), balls(truth).rgba
+
+    def elsewhere(cameras: Cameras) -> Rendering:
+        image = balls(shifted(cameras, -move / scale, 1 / scale))
+        return dataclasses.replace(image, depth=scale * image.depth)
+
+    options = RenderAndCompare(coarse_steps=4, fine_steps=3)
+    here = options.estimate(balls, images, start)
+    there = options.estimate(elsewhere, images, shifted(start, move, scale))
+    again = shifted(there.cameras, -move / scale, 1 / scale)
+    assert errors(again, here.cameras)[0].max() < 0.02
+    assert errors(again, here.cameras)[1].max() < 2e-3
+    torch.testing.assert_close(
+        there.translation_error / scale, here.translation_error, rtol=0.2, atol=1e-4
+    )
+
+
+def test_light_that_the_model_does_not_know_does_not_move_the_pose() -> None:
+    """Differences of neighbors are compared: a slow change of exposure is harmless."""
     truth = views(3)
-    exact = PoseEstimate.isotropic(truth, torch.zeros(3), torch.zeros(3))
-    options = RenderAndCompare(coarse_steps=3, fine_steps=3, rate=1.0)
-    estimate = options.estimate_from_modes(balls, balls(truth).rgba, exact)
-    assert torch.equal(estimate.cameras.world_from_camera, truth.world_from_camera)
+    images = balls(truth).rgba
+    images[..., :3] += torch.linspace(0, 0.15, truth.width)[:, None] * images[..., 3:]
+    start = moved(truth, 2, 0.05)
+    by_detail, by_color = (
+        RenderAndCompare(detail=detail).estimate(balls, images, start)
+        for detail in (True, False)
+    )
+    assert (
+        errors(by_detail.cameras, truth)[0].mean() < errors(by_color.cameras, truth)[0].mean()
+    )
+
+
+def test_unknown_pixels_are_left_out() -> None:
+    truth = views(2)
+    images = balls(truth).rgba
+    images[:, :12] = torch.nan
+    estimate = RenderAndCompare().estimate(balls, images, moved(truth, 4, 0.1))
+    assert errors(estimate.cameras, truth)[0].max() < 0.3
     assert estimate.misfit is not None
-    assert estimate.misfit.max() < 1e-10
+    assert estimate.misfit.isfinite().all()
 
 
 def test_without_steps_the_start_is_returned() -> None:

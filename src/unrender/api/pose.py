@@ -13,9 +13,13 @@ from torch import Tensor
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.angles import ViewAngles, view_angles
+from unrender.geometry.bounds import focus_point
+from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.paths import UP, evenly, upwards
 from unrender.imaging.color import Color, as_color, matte
 from unrender.imaging.files import read_rgba
+from unrender.imaging.resize import area_average, area_average_known
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.rendering.renderer import Images, PoseEstimate
 
@@ -26,6 +30,13 @@ else:
 
 OPAQUE = "opaque"
 """A background that belongs to the scene: nothing is cut out."""
+LOOKS, LOOK_SIDE = 3, 32
+"""Training cameras, and pixels of their longer side, by which a scene is found to be opaque."""
+FAR_BELOW = {"held-out": 6.0, "training": 9.0}
+"""dB below the PSNR of the run's own views from which on an image is not like them."""
+
+Picture = Float[Tensor, "height width 4"]
+"""Premultiplied RGBA, in [0, 1]."""
 
 
 def find_poses(
@@ -36,16 +47,53 @@ def find_poses(
     options: RenderAndCompare,
 ) -> PoseEstimate:
     """What `Run.pose` does. InputError."""
-    given = as_images(images)
+    given = as_pictures(images)
     color = background_of(run, given, background)
-    cut_out = given if color is None else matte(given[..., :3], color)
-    if run.method.finds_poses:
+    by_flow = run.method.finds_poses
+    if by_flow or not isinstance(start, PoseEstimate | Cameras | str | Path):
+        given = squared(run if by_flow else start, given)
+    cut_out = [each if color is None else matte(each[..., :3], color) for each in given]
+    if by_flow:
         if start is not None:
             raise InputError(f"{run.label}: finds poses by itself: leave `start` out")
-        return run.fitted.estimate_poses(cut_out)
+        return run.fitted.estimate_poses(torch.stack(cut_out))
     if start is None:
-        return run.fitted.estimate_poses(cut_out)  # Says that a start is needed.
-    return refine(run, given, starting_poses(start, cut_out), color, options)
+        return run.fitted.estimate_poses(cut_out[0][None])  # Says that a start is needed.
+    begin = starting_poses(start, cut_out)
+    if color is None and all(bool((each[..., 3] == 1).all()) for each in given):
+        color = torch.zeros(3)  # Nothing is behind: opacity need not be compared.
+    return _refined_in_groups(run, given, begin, color, options)
+
+
+def _refined_in_groups(
+    run: Run,
+    pictures: list[Picture],
+    start: PoseEstimate,
+    background: Float[Tensor, "3"] | None,
+    options: RenderAndCompare,
+) -> PoseEstimate:
+    """Refine pictures of several sizes; those of one size together.
+
+    The cameras found have the pictures' size, or that of `start` where there are several.
+    """
+    own = start.cameras.width, start.cameras.height
+    wanted = [_frame_size(own, picture) for picture in pictures]
+    parts: list[tuple[list[int], PoseEstimate]] = []
+    for size in dict.fromkeys(wanted):
+        index = [k for k, each in enumerate(wanted) if each == size]
+        begin = _select(start, torch.tensor(index))
+        images = torch.stack([placed(pictures[k], *size) for k in index])
+        parts.append((index, refine(run, images, begin, background, options)))
+    if len(parts) == 1:
+        return parts[0][1]
+    order = torch.tensor([k for index, _ in parts for k in index]).argsort()
+    estimates = [found for _, found in parts]
+    return PoseEstimate(
+        concatenate([found.cameras.resized(*own) for found in estimates]).select(order),
+        torch.cat([found.axis_errors for found in estimates])[order],
+        torch.cat([found.translation_error for found in estimates])[order],
+        torch.cat([found.misfit for found in estimates if found.misfit is not None])[order],
+    )
 
 
 def refine(
@@ -58,19 +106,26 @@ def refine(
     """Poses by render-and-compare with a model, from all modes of `start`.
 
     Where the descent ends at an image that fits worse than that at the start, the start is
-    kept. Computed on the run's device; the estimate is on that of the images.
+    kept. Images that are larger than the training views are compared at the size of these.
+    Computed on the run's device; the estimate is on that of the images, with cameras of their
+    size.
     """
     _, height, width, _ = images.shape
-    resized = dataclasses.replace(start, cameras=start.cameras.resized(width, height))
+    views = run.view_ranges
+    scale = min(1.0, max(views["width"], views["height"]) / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = dataclasses.replace(start, cameras=start.cameras.resized(*size))
     # All of it is moved once, and not at every step of the descent.
     begin, target = resized.to(run.device), images.to(run.device)
     color = None if background is None else background.to(run.device)
-    refinement = options or RenderAndCompare()
-    found = refinement.estimate_from_modes(run.renderer, target, begin, color)
-    return found.to(images.device)
+    found = (options or RenderAndCompare()).estimate_from_modes(
+        run.renderer, area_average_known(target, *size), begin, color, run.method.antialiased
+    )
+    cameras = found.cameras.resized(width, height)
+    return dataclasses.replace(found, cameras=cameras).to(images.device)
 
 
-def starting_poses(start: object, cut_out: Images) -> PoseEstimate:
+def starting_poses(start: object, cut_out: list[Picture]) -> PoseEstimate:
     """Where a refinement begins: an estimate, cameras, their file, or a pose flow."""
     if isinstance(start, PoseEstimate):
         found = start
@@ -85,7 +140,7 @@ def starting_poses(start: object, cut_out: Images) -> PoseEstimate:
                 f"{type(start).__name__}: gives no starting poses: give cameras, their file, "
                 "an estimate or a pose flow"
             )
-        found = fitted.estimate_poses(cut_out)
+        found = fitted.estimate_poses(torch.stack(cut_out))
     if len(found.cameras) != len(cut_out):
         raise InputError(
             f"{len(found.cameras)} starting cameras for {len(cut_out)} images: give one each"
@@ -93,8 +148,65 @@ def starting_poses(start: object, cut_out: Images) -> PoseEstimate:
     return found
 
 
+def squared(flow: Any, pictures: list[Picture]) -> list[Picture]:
+    """What a pose flow reads: the central squares, all of its own size if theirs differ."""
+    squares = [central_square(picture) for picture in pictures]
+    side = getattr(flow, "image_size", None)
+    if side is None or len({square.shape for square in squares}) == 1:
+        return squares
+    return [area_average(square, side, side) for square in squares]
+
+
+def central_square(picture: Picture) -> Picture:
+    """The largest square in the middle of a picture."""
+    height, width, _ = picture.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+def _frame_size(shape: tuple[int, int], picture: Picture) -> tuple[int, int]:
+    """Width and height of a frame of this shape, whose longer side is that of the picture."""
+    scale = max(picture.shape[:2]) / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def in_frame(picture: Picture, width: int, height: int) -> Picture:
+    """A picture as a camera of this size sees it; see `placed`."""
+    frame = placed(picture, *_frame_size((width, height), picture))
+    return area_average_known(frame, width, height)
+
+
+def placed(picture: Picture, width: int, height: int) -> Picture:
+    """A picture in the frame of a camera, whose longer side is that of the picture.
+
+    Their middles coincide. What sticks out is cropped, and what the picture does not cover is
+    unknown: NaN. Shapes that are equal to a pixel are resized.
+    """
+    tall, wide, _ = picture.shape
+    if abs(tall - height) <= 1 and abs(wide - width) <= 1:
+        return area_average(picture, width, height)
+    frame = picture.new_full((height, width, 4), math.nan)
+    top, left = (height - tall) // 2, (width - wide) // 2
+    inside = picture[max(-top, 0) :, max(-left, 0) :][:height, :width]
+    y, x = max(top, 0), max(left, 0)
+    frame[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return frame
+
+
+def as_pictures(images: object) -> list[Picture]:
+    """Premultiplied RGBA images, which may differ in size, from files, views or tensors."""
+    if isinstance(images, str | Path):
+        return read_pictures([images])
+    if isinstance(images, Sequence):
+        if images and all(isinstance(each, Tensor) for each in images):
+            return [picture for each in images for picture in as_images(each)]
+        return read_pictures(images)
+    return list(as_images(images))
+
+
 def as_images(images: object) -> Images:
-    """Premultiplied RGBA from files, views or tensors. InputError."""
+    """Premultiplied RGBA of one size from files, views or tensors. InputError."""
     if isinstance(images, Views):
         return images.opaque
     if isinstance(images, Tensor):
@@ -114,6 +226,13 @@ def as_images(images: object) -> Images:
     raise InputError(f"{type(images).__name__}: is not images: give files or a tensor")
 
 
+def read_pictures(paths: "Sequence[str | Path]") -> list[Picture]:
+    """Read image files as premultiplied RGBA, upright (EXIF). InputError."""
+    if not paths:
+        raise InputError("no image was given: name one or more image files")
+    return [read_rgba(Path(path)) for path in paths]
+
+
 def read_images(paths: "str | Path | Sequence[str | Path]") -> Images:
     """Read image files of one size as premultiplied RGBA; opaque where a file has no alpha.
 
@@ -126,9 +245,7 @@ def read_images(paths: "str | Path | Sequence[str | Path]") -> Images:
     torch.Size([2, 20, 20, 4])
     """
     files = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-    if not files:
-        raise InputError("no image was given: name one or more image files")
-    images = [read_rgba(path) for path in files]
+    images = read_pictures(files)
     for path, image in zip(files, images, strict=True):
         if image.shape != images[0].shape:
             size, first = ("×".join(map(str, i.shape[1::-1])) for i in (image, images[0]))
@@ -139,7 +256,7 @@ def read_images(paths: "str | Path | Sequence[str | Path]") -> Images:
 
 
 def background_of(
-    run: Run, images: Images, background: Color | None
+    run: Run, images: Sequence[Picture], background: Color | None
 ) -> Float[Tensor, "3"] | None:
     """The color behind images without alpha; None where alpha or the scene itself is there."""
     if isinstance(background, str) and background == OPAQUE:
@@ -147,12 +264,64 @@ def background_of(
     if background is None and run.opaque:
         return None
     given = None if background is None else as_color(background)
-    if bool((images[..., 3] < 1).any()):
+    if any(bool((image[..., 3] < 1).any()) for image in images):
         return None
     if given is not None:
         return given
     recorded = run.view_ranges.get("background")
-    return torch.ones(3) if recorded is None else torch.tensor(recorded)
+    if recorded is not None:
+        return torch.tensor(recorded)
+    return None if is_opaque(run) else torch.ones(3)
+
+
+def is_opaque(run: Run) -> bool:
+    """Whether a run was fitted to photographs with their background, which it then renders.
+
+    It is, if what some of its training cameras see at their borders is mostly opaque.
+    """
+    if run.record.cameras is None or not run.method.makes_images or run.image_size:
+        return False
+    cameras = run.cameras
+    scale = LOOK_SIDE / max(cameras.width, cameras.height)
+    size = max(2, round(cameras.width * scale)), max(2, round(cameras.height * scale))
+    chosen = cameras.select(torch.tensor(evenly(LOOKS, len(cameras)))).resized(*size)
+    with torch.no_grad():
+        opacity = run.renderer(chosen).opacity
+    border = [opacity[:, 0], opacity[:, -1], opacity[:, :, 0], opacity[:, :, -1]]
+    return float(torch.cat(border, dim=1).mean()) > 0.5
+
+
+def described(run: Run, cameras: Cameras) -> ViewAngles:
+    """Look-at points and angles about what the run's training cameras look at."""
+    known = run.record.cameras
+    if known is None:
+        return view_angles(cameras, torch.zeros(3), torch.tensor(UP))
+    return view_angles(cameras, focus_point(known.cameras), upwards(known.cameras))
+
+
+def unlike(run: Run, estimate: PoseEstimate, index: int) -> str | None:
+    """A warning where an image fits its render much worse than the run's own views do theirs.
+
+    They are the held-out views of its evaluation, or the training views of its log.
+    """
+    if estimate.misfit is None:
+        return None
+    held_out = run.record.evaluation.get("psnr")
+    logged = [entry["psnr"] for entry in run.metrics if "psnr" in entry]
+    if isinstance(held_out, float):
+        kind, usual = "held-out", held_out
+    elif logged and run.method.makes_images:
+        last = sorted(logged[-9:])
+        kind, usual = "training", last[len(last) // 2]
+    else:
+        return None
+    found = -10 * math.log10(max(float(estimate.misfit[index]), 1e-10))
+    if found > usual - FAR_BELOW[kind]:
+        return None
+    return (
+        f"the render at this pose fits it at {found:.1f} dB, and the run's {kind} views at "
+        f"{usual:.1f} dB: it shows something else, or its start was too far away"
+    )
 
 
 def expected_error(estimate: PoseEstimate, index: int) -> str:
@@ -163,6 +332,22 @@ def expected_error(estimate: PoseEstimate, index: int) -> str:
     shares = [] if estimate.modes is None else estimate.modes.share[index].tolist()
     likely = [f"{share:.0%}" for share in shares if share > 0]
     return text + (f", {len(likely)} modes: {', '.join(likely)}" if len(likely) > 1 else "")
+
+
+def _select(estimate: PoseEstimate, index: Tensor) -> PoseEstimate:
+    modes = estimate.modes
+    return dataclasses.replace(
+        estimate,
+        cameras=estimate.cameras.select(index),
+        axis_errors=estimate.axis_errors[index],
+        translation_error=estimate.translation_error[index],
+        misfit=None if estimate.misfit is None else estimate.misfit[index],
+        modes=None
+        if modes is None
+        else dataclasses.replace(
+            modes, world_from_camera=modes.world_from_camera[index], share=modes.share[index]
+        ),
+    )
 
 
 def _without_errors(cameras: Cameras) -> PoseEstimate:

@@ -25,6 +25,16 @@ def area_average(
     return images
 
 
+def area_average_known(
+    images: Float[Tensor, "*batch height width channels"], width: int, height: int
+) -> Float[Tensor, "*batch new_height new_width channels"]:
+    """`area_average` of images with unknown pixels (NaN), which make new ones unknown."""
+    if images.shape[-3:-1] == (height, width):
+        return images
+    unknown = area_average(images.isnan().to(images), width, height) > 0
+    return area_average(images.nan_to_num(0.0), width, height).masked_fill(unknown, torch.nan)
+
+
 def overlap_fractions(old: int, new: int) -> Float[Tensor, "{new} {old}"]:
     """Fraction of each of `new` equal intervals that is covered by each of `old` equal ones.
 

@@ -1,12 +1,11 @@
-"""Poses from images by render-and-compare: gradient descent on the photometric error.
+"""Poses from images by render-and-compare: descent on the photometric error.
 
-iNeRF (Yen-Chen et al., IROS 2021) with the tangent space of poses at the world's origin, where
-rotations of the object and translations of the camera have nearly independent effects on the
-image.
+iNeRF (Yen-Chen et al., IROS 2021) by Levenberg–Marquardt steps (pose_steps.py) from coarse to
+fine images. A level begins with what fits its images better: the poses of the level before, or
+the start. What is returned is never worse than the start.
 """
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,28 +14,40 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, concatenate
-from unrender.geometry.poses import compose, se3_exp
-from unrender.imaging.resize import area_average
+from unrender.imaging.resize import area_average_known
+from unrender.inverse.pose_steps import Comparison, descend, world_twists
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer
 
 CLUSTERS = 5
 """Cells per side of the grid whose cells count as independent observations."""
+COARSE = ((16, False), (32, False), (64, True))
+"""Longer sides in pixels of the images of the coarse levels, and whether these compare detail
+and change all of the pose. The others compare colors, which tolerates large errors, and change
+what moves, turns and scales the image alone: the rest is ill-determined there."""
+MEDIUM = 128
+"""Longer side of the images of the level between, for models that are not aliased there."""
+IN_IMAGE = (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
+"""Components of twists that move, turn and scale the image: all but orbits about its detail."""
+FINER = 2
+"""The lattice on which results are compared has this many times the pixels per side."""
+AT_ONCE = 1 << 18
+"""Pixels that are optimized at once, which bounds the memory."""
 
 
 @dataclass(frozen=True)
 class RenderAndCompare:
-    """Options of the optimization. All images are optimized at once, independently."""
+    """Options of the optimization. All images are optimized independently."""
 
-    coarse_steps: int = 60
-    """Steps at a quarter of the resolution, which tolerates initial errors of many pixels."""
-    fine_steps: int = 120
+    coarse_steps: int = 6
+    """Steps at each level of coarse images, which tolerate initial errors of many pixels."""
+    fine_steps: int = 4
     """Steps at full resolution."""
-    pixels: int = 24
-    """Pixels per side of the randomly shifted lattice that is rendered at each step."""
-    rate: float = 0.02
-    """Initial step size, in radians and in scene units."""
-    final_rate: float = 0.02
-    """Final step size relative to `rate`."""
+    pixels: int = 64
+    """Least pixels per side of the random lattice that is compared at full resolution,
+    by models whose pixels are points; others compare whole images."""
+    detail: bool = True
+    """Compare differences of neighboring pixels at finer levels: models of captures are wrong
+    about light and exposure, which would shift the pose. Without, colors themselves."""
     seed: int = 0
     """Seed of the random lattices."""
 
@@ -46,20 +57,19 @@ class RenderAndCompare:
         images: Images,
         start: Cameras,
         background: Float[Tensor, "3"] | None = None,
+        antialiased: bool = False,
     ) -> PoseEstimate:
         """Refine `start`, whose intrinsics and size are those of the images.
 
         Color and opacity are compared or, with a `background` for images without alpha, colors
-        over it. The expected error is a sandwich estimate from the curvature of the loss and
-        the scatter of its gradients over clusters of neighboring pixels.
+        over it; pixels that are NaN are left out. `antialiased`: smaller images by the renderer
+        are averages over pixels, as those of Gaussians. The expected error is a sandwich
+        estimate from the curvature of the loss and the scatter of its gradients over clusters
+        of neighboring pixels.
         """
-        generator = torch.Generator().manual_seed(self.seed)
-        found = self._refined(renderer, images, start, background, generator)
-        lattice = self._offsets(found, 1, generator)[0]
-        target = self._target(images, lattice)
-        with torch.no_grad():
-            residual = _residuals(renderer, strided(found, *lattice), target, background)
-        return self._with_expected_error(renderer, target, found, background, lattice, residual)
+        unknown = torch.full((len(start),), torch.nan, device=start.device)
+        begin = PoseEstimate.isotropic(start, unknown, unknown)
+        return self.estimate_from_modes(renderer, images, begin, background, antialiased)
 
     def estimate_from_modes(
         self,
@@ -67,166 +77,157 @@ class RenderAndCompare:
         images: Images,
         found: PoseEstimate,
         background: Float[Tensor, "3"] | None = None,
+        antialiased: bool = False,
     ) -> PoseEstimate:
         """Refine all modes of an estimate, and keep the one that fits each image best, or the
         estimate itself where the refined ones fit worse.
         """
-        image = torch.arange(len(found), device=images.device)
-        batches = [(image, found.cameras)]
-        if found.modes is not None:
-            others, mode = (found.modes.share[:, 1:] > 0).nonzero(as_tuple=True)
-            if len(others):
-                poses = found.modes.world_from_camera[others, mode + 1]
-                batches.append((others, found.cameras.select(others).with_poses(poses)))
+        start = found.cameras
+        assert images.shape[1:3] == (start.height, start.width), "images of another size"
         generator = torch.Generator().manual_seed(self.seed)
-        candidates = [
-            self._refined(renderer, images[index], start, background, generator)
-            for index, start in batches
-        ]
+        side = max(start.width, start.height) if antialiased else self.pixels
+        group = max(1, AT_ONCE // min(start.width * start.height, 2 * side**2))
+        parts: list[PoseEstimate] = []
+        for first in range(0, len(start), group):
+            chosen = slice(first, first + group)
+            whole = Comparison(renderer, images[chosen], start.select(chosen), background)
+            modes = [start.world_from_camera[chosen]]
+            if found.modes is not None:
+                modes += found.modes.world_from_camera[chosen, 1:].unbind(1)
+            parts.append(self._best(whole, modes, antialiased, generator))
+        return _joined(parts)
+
+    def _best(
+        self,
+        whole: Comparison,
+        modes: list[Float[Tensor, "cameras 3 4"]],
+        antialiased: bool,
+        generator: torch.Generator,
+    ) -> PoseEstimate:
+        """The best of all modes, refined, and of the first one as it is."""
         # The start comes last, so that a refined pose that fits as well is preferred.
-        cameras = concatenate([*candidates, found.cameras])
-        index = torch.cat([*(index for index, _ in batches), image])
-        lattice = self._offsets(cameras, 1, generator)[0]
-        target = self._target(images, lattice)
-        with torch.no_grad():
-            residual = _residuals(
-                renderer, strided(cameras, *lattice), target[index], background
-            )
-        misfit = residual.square().mean((1, 2, 3))
-        unlike = index != image[:, None]
-        best = misfit.expand(len(found), -1).masked_fill(unlike, math.inf).argmin(1)
-        return self._with_expected_error(
-            renderer, target, cameras.select(best), background, lattice, residual[best]
-        )
+        candidates = [self._refined(whole.at(m), antialiased, generator) for m in modes]
+        candidates.append(modes[0])
+        judge, fine = whole, whole
+        if not antialiased:
+            (judge,) = _lattices(whole, FINER * self.pixels, 1, generator)
+            (fine,) = _lattices(whole, self.pixels, 1, generator)
+        misfits = torch.stack([judge.at(poses).misfit() for poses in candidates])
+        misfit, best = misfits.min(0)
+        index = torch.arange(len(best), device=best.device)
+        poses = torch.stack(candidates)[best, index]
+        fine = dataclasses.replace(fine.at(poses), detail=self.detail)
+        return _with_expected_error(whole.at(poses).cameras, fine, misfit)
 
     def _refined(
-        self,
-        renderer: Renderer,
-        images: Images,
-        start: Cameras,
-        background: Float[Tensor, "3"] | None,
-        generator: torch.Generator,
-    ) -> Cameras:
-        """The cameras after the descent at both resolutions."""
-        assert images.shape[1:3] == (start.height, start.width), "images of another size"
-        poses = start.world_from_camera
-        quarter = (max(start.width // 4, 1), max(start.height // 4, 1))
-        levels = [
-            (self.coarse_steps, start.resized(*quarter), area_average(images, *quarter), 1.0),
-            (self.fine_steps, start, images, 0.3),
-        ]
-        for steps, cameras, pictures, share in levels:
-            poses = self._descend(
-                renderer,
-                pictures,
-                cameras.with_poses(poses),
-                background,
-                generator,
-                steps,
-                share * self.rate,
-            )
-        return start.with_poses(poses)
-
-    def _descend(
-        self,
-        renderer: Renderer,
-        images: Images,
-        start: Cameras,
-        background: Float[Tensor, "3"] | None,
-        generator: torch.Generator,
-        steps: int,
-        rate: float,
+        self, whole: Comparison, antialiased: bool, generator: torch.Generator
     ) -> Float[Tensor, "cameras 3 4"]:
-        tangent = torch.zeros(len(start), 6, device=start.device, requires_grad=True)
-        optimizer = torch.optim.Adam([tangent], rate, betas=(0.8, 0.95))
-        # The last iterate jitters around the optimum; the mean of the last steps does not.
-        tail: list[Tensor] = []
-        # All sampled in advance: nothing in the loop waits for the device.
-        for step, lattice in enumerate(self._offsets(start, steps, generator)):
-            optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / steps)
-            poses = compose(se3_exp(tangent), start.world_from_camera)
-            cameras = strided(start.with_poses(poses), *lattice)
-            error = _residuals(renderer, cameras, self._target(images, lattice), background)
-            # Huber loss: robust to what the scene cannot explain.
-            loss = torch.nn.functional.huber_loss(
-                error, torch.zeros_like(error), delta=0.1, reduction="none"
-            )
-            optimizer.zero_grad()
-            loss.mean((1, 2, 3)).sum().backward()
-            optimizer.step()
-            if step >= 0.75 * steps:
-                tail.append(tangent.detach().clone())
-        mean = torch.stack(tail).mean(0) if tail else tangent.detach()
-        return compose(se3_exp(mean), start.world_from_camera)
+        """Poses after the descent at all levels."""
+        start = poses = whole.cameras.world_from_camera
+        coarse = [*COARSE, (MEDIUM, True)] if antialiased else COARSE
+        for side, all_of_it in coarse:
+            if side < max(whole.cameras.width, whole.cameras.height) and self.coarse_steps:
+                level = _smaller(whole, side, self.detail and all_of_it)
+                free = None if all_of_it else IN_IMAGE
+                poses = _level(level, start, poses, self.coarse_steps, free)
+        whole = dataclasses.replace(whole, detail=self.detail)
+        if antialiased:
+            return _level(whole, start, poses, self.fine_steps)
+        # All lattices are drawn in advance: no step waits for the device.
+        first, *others = _lattices(whole, self.pixels, max(1, self.fine_steps), generator)
+        poses = _level(first, start, poses, min(1, self.fine_steps))
+        for lattice in others:
+            level = lattice.at(poses)
+            poses = descend(level, level.depth_of_detail(), 1)
+        return poses
 
-    def _offsets(
-        self, cameras: Cameras, count: int, generator: torch.Generator
-    ) -> list[tuple[int, int, int]]:
-        """Random lattices of pixels: the stride, and the column and row of the first pixel."""
-        stride = max(1, min(cameras.width, cameras.height) // self.pixels)
-        corners = torch.randint(stride, (count, 2), generator=generator).tolist()
-        return [(stride, x, y) for x, y in corners]
 
-    def _target(
-        self, images: Images, lattice: tuple[int, int, int]
-    ) -> Float[Tensor, "images rows columns 4"]:
-        """The pixels of a lattice, as images of a lower resolution."""
-        stride, x, y = lattice
-        return images[:, y::stride, x::stride]
-
-    @torch.no_grad()
-    def _with_expected_error(
-        self,
-        renderer: Renderer,
-        target: Images,
-        cameras: Cameras,
-        background: Float[Tensor, "3"] | None,
-        lattice: tuple[int, int, int],
-        residual: Float[Tensor, "cameras rows columns channels"],
-    ) -> PoseEstimate:
-        """Expected standard errors of rotation about the camera's axes, and of its center.
-
-        `target` has the pixels of the lattice, and `residual` the errors there.
-
-        The covariance is H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of
-        pixels, since errors of neighboring pixels are correlated. J is computed by central
-        differences.
-        """
-        view, width = strided(cameras, *lattice), 1e-3
-        columns: list[Tensor] = []
-        for axis in range(6):
-            step = torch.zeros(len(view), 6, device=view.device)
-            step[:, axis] = width
-            ends = [
-                _residuals(
-                    renderer,
-                    view.with_poses(compose(se3_exp(sign * step), view.world_from_camera)),
-                    target,
-                    background,
-                )
-                for sign in (1, -1)
-            ]
-            columns.append((ends[0] - ends[1]) / (2 * width))
-        jacobian = torch.stack(columns, dim=-1)
-        gradient = jacobian * residual[..., None]
-        height_edges = [view.height * k // CLUSTERS for k in range(CLUSTERS + 1)]
-        width_edges = [view.width * k // CLUSTERS for k in range(CLUSTERS + 1)]
-        sums = [
-            gradient[:, top:bottom, left:right].sum((1, 2, 3))
-            for top, bottom in pairwise(height_edges)
-            for left, right in pairwise(width_edges)
-        ]
-        scatter = torch.stack(sums, dim=1).mT @ torch.stack(sums, dim=1)
-        flat = jacobian.flatten(1, 3).double()
-        curvature = flat.mT @ flat
-        # The ridge keeps errors finite in directions that no pixel constrains.
-        ridge = 1e-6 * curvature.diagonal(dim1=1, dim2=2).mean(-1) + 1e-12
-        inverse = torch.linalg.inv(
-            curvature + ridge[:, None, None] * torch.eye(6).to(curvature)
+def _lattices(
+    whole: Comparison, pixels: int, count: int, generator: torch.Generator
+) -> list[Comparison]:
+    """Random lattices of pixels, with at least that many per side, as smaller images."""
+    cameras = whole.cameras
+    stride = max(1, min(cameras.width, cameras.height) // pixels)
+    corners = torch.randint(stride, (count, 2), generator=generator).tolist()
+    return [
+        dataclasses.replace(
+            whole,
+            images=whole.images[:, y::stride, x::stride],
+            cameras=strided(cameras, stride, x, y),
         )
-        covariance = inverse @ scatter.double() @ inverse
-        errors = errors_of_twists(covariance, cameras.world_from_camera)
-        return PoseEstimate(cameras, *errors, residual.square().mean((1, 2, 3)))
+        for x, y in corners
+    ]
+
+
+def _smaller(whole: Comparison, side: int, detail: bool) -> Comparison:
+    """Images with `side` pixels on the longer side, by area averaging."""
+    cameras = whole.cameras
+    scale = side / max(cameras.width, cameras.height)
+    size = max(1, round(cameras.width * scale)), max(1, round(cameras.height * scale))
+    return dataclasses.replace(
+        whole,
+        images=area_average_known(whole.images, *size),
+        cameras=cameras.resized(*size),
+        detail=detail,
+    )
+
+
+def _level(
+    level: Comparison,
+    start: Float[Tensor, "cameras 3 4"],
+    poses: Float[Tensor, "cameras 3 4"],
+    steps: int,
+    free: tuple[float, ...] | None = None,
+) -> Float[Tensor, "cameras 3 4"]:
+    """Steps from the poses or from the start, whichever fits this level's images better."""
+    if not steps:
+        return poses
+    better = level.at(poses).misfit() <= level.at(start).misfit()
+    begin = level.at(torch.where(better[:, None, None], poses, start))
+    mask = None if free is None else torch.tensor(free).to(poses)
+    return descend(begin, begin.depth_of_detail(), steps, mask)
+
+
+@torch.no_grad()
+def _with_expected_error(
+    cameras: Cameras, fine: Comparison, misfit: Float[Tensor, "cameras"]
+) -> PoseEstimate:
+    """Expected standard errors of rotation about the camera's axes, and of its center.
+
+    The covariance is H⁻¹ (Σ g gᵀ) H⁻¹ with H = Σ JᵀJ and g the gradient of one cluster of
+    pixels, since errors of neighboring pixels are correlated.
+    """
+    depth = fine.depth_of_detail()
+    residual = fine.residual()
+    jacobian = fine.jacobian(depth).view(*residual.shape, 6)
+    gradient = jacobian * residual[..., None]
+    rows, columns = (
+        [size * k // CLUSTERS for k in range(CLUSTERS + 1)] for size in residual.shape[1:3]
+    )
+    sums = [
+        gradient[:, top:bottom, left:right].sum((1, 2, 3))
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
+    ]
+    scores = torch.stack(sums, dim=1).double()
+    flat = jacobian.flatten(1, 3).double()
+    curvature = flat.mT @ flat
+    # The ridge keeps errors finite in directions that no pixel constrains.
+    ridge = 1e-6 * curvature.diagonal(dim1=1, dim2=2).mean(-1) + 1e-12
+    inverse = torch.linalg.inv(curvature + ridge[:, None, None] * torch.eye(6).to(curvature))
+    turned = world_twists(cameras.world_from_camera.double(), depth.double())
+    covariance = turned @ inverse @ (scores.mT @ scores) @ inverse @ turned.mT
+    errors = errors_of_twists(covariance, cameras.world_from_camera)
+    return PoseEstimate(cameras, *errors, misfit)
+
+
+def _joined(parts: list[PoseEstimate]) -> PoseEstimate:
+    return PoseEstimate(
+        concatenate([part.cameras for part in parts]),
+        torch.cat([part.axis_errors for part in parts]),
+        torch.cat([part.translation_error for part in parts]),
+        torch.cat([part.misfit for part in parts if part.misfit is not None]),
+    )
 
 
 def errors_of_twists(
@@ -268,15 +269,3 @@ def strided(cameras: Cameras, stride: int, x: int, y: int) -> Cameras:
         width=len(range(x, cameras.width, stride)),
         height=len(range(y, cameras.height, stride)),
     )
-
-
-def _residuals(
-    renderer: Renderer,
-    cameras: Cameras,
-    target: Images,
-    background: Float[Tensor, "3"] | None,
-) -> Float[Tensor, "cameras height width channels"]:
-    rendering = renderer(cameras)
-    if background is None:
-        return rendering.rgba - target
-    return rendering.over(background) - target[..., :3]

@@ -91,6 +91,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
     """3D Gaussians, optimized by rasterization and densified by MCMC (2023, 2024)."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
+    antialiased: ClassVar[bool] = True
 
     initial_gaussians: int = 100_000
     """Initial number of Gaussians at random positions, for data without points."""

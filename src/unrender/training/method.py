@@ -61,6 +61,8 @@ class Method(ABC, Generic[Model, Data]):
     """Whether the model can be rendered from a camera."""
     any_size: ClassVar[bool] = True
     """Whether images may have any size, or only that of the training views."""
+    antialiased: ClassVar[bool] = False
+    """Whether smaller images are averages over their pixels, and whole images are cheap."""
     finds_poses: ClassVar[bool] = False
     """Whether the model estimates cameras from images."""
     has_shape: ClassVar[bool] = False

@@ -11,12 +11,13 @@ from unrender.files import check_target
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
+    from unrender.api.pose import Picture
     from unrender.api.run import Run
-    from unrender.rendering.renderer import Images, PoseEstimate
+    from unrender.rendering.renderer import PoseEstimate
 
 SHOWN = 6
 """Images in the overlay, at most."""
-SIDE = 256
+SIDE = 384
 """Pixels of the longer side of each of them, at most."""
 
 
@@ -28,36 +29,47 @@ def pose(
     background: Background = "auto",
     start: Annotated[Path | None, Words(metavar="FILE.json", box="refinement")] = None,
     flow: Annotated[Path | None, Words(metavar="RUN", box="refinement")] = None,
-    coarse_steps: Annotated[int, Words(box="refinement")] = 60,
-    fine_steps: Annotated[int, Words(box="refinement")] = 120,
-    pixels: Annotated[int, Words(box="refinement")] = 24,
-    rate: Annotated[float, Words(box="refinement")] = 0.02,
-    final_rate: Annotated[float, Words(box="refinement")] = 0.02,
+    coarse_steps: Annotated[int, Words(box="refinement")] = 6,
+    fine_steps: Annotated[int, Words(box="refinement")] = 4,
+    pixels: Annotated[int, Words(box="refinement")] = 64,
+    detail: Annotated[bool, Words(box="refinement")] = True,
     seed: Annotated[int, Words(box="refinement")] = 0,
     device: Device = "auto",
     quiet: bool = False,
 ) -> None:
     """Estimate the camera poses of images: by a pose flow, or by render-and-compare.
 
-    A pose flow (`unrender fit sit`) finds poses from the images alone. A radiance field or
-    surface refines poses that it is given by --start or --flow, by comparing its renders with
-    the images (iNeRF). Both work best for objects that are cut out, or on a constant
-    background.
+    A pose flow (`unrender fit sit`) finds poses from the images alone, of objects that are cut
+    out or on a constant background. A radiance field or surface refines poses that it is given
+    by --start or --flow, by comparing its renders with the images (iNeRF): also those of
+    photographs with their background. What it returns never fits worse than the start.
+
+    Photographs may differ in size. They are placed in the middle of the frames of the starting
+    cameras, scaled to the same longer side, with the focal length and the principal point of
+    these; what sticks out is cropped, and what is missing is left out of the comparison.
+    Orientations in EXIF are respected.
+
+    Printed are the camera's position; the point of its optical axis that is nearest to what the
+    training cameras look at; the azimuth and elevation of the camera seen from there, about the
+    training cameras' up direction (z, if they stand upright); and its roll, clockwise. All
+    lengths are in scene units.
 
     Args:
         run: The run folder of a pose flow, or of a radiance field with --start or --flow.
-        images: Image files of one size: RGBA, or RGB on a constant background.
+        images: Image files: RGBA, or RGB on a constant background or with the scene's own.
         out: The JSON to write: cameras in the layout of transforms.json, with expected errors.
-        overlay: Also write a .png beside --out: the images, and renders at the poses found.
-        background: Color behind images without alpha; auto takes that of the training images,
-            or white. opaque: the background belongs to the scene.
+        overlay: Also write a .png beside --out: the images, renders at the poses found, and
+            both blended.
+        background: Color behind images without alpha; auto takes that of the training images;
+            opaque, the background belongs to the scene, if the run was fitted to such images;
+            else white.
         start: Cameras to refine, in the order of the images.
         flow: Run folder of the pose flow whose estimate is refined.
-        coarse_steps: Steps on images of a quarter of the size.
+        coarse_steps: Steps at each level of smaller images.
         fine_steps: Steps on the images themselves.
-        pixels: Pixels per side of the lattice that a step compares.
-        rate: First step of the descent, in radians and scene units.
-        final_rate: Share of the rate that is left at the end.
+        pixels: Least pixels per side of the lattice that a step on the images compares;
+            Gaussians are compared on all pixels.
+        detail: Compare differences of neighboring pixels, not colors, at the finer levels.
         seed: Seed of the lattices.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the file only.
@@ -65,14 +77,17 @@ def pose(
     Examples:
         unrender pose runs/flow photo.png
         unrender pose runs/bricks photo.png --flow runs/flow --out refined.json
+        unrender pose runs/capture photo.jpg --start roughly.json
     """
-    from unrender.api.run import Run  # noqa: PLC0415 - imports torch
+    note(f"Reading {run}", quiet)
+    from unrender.api.pose import unlike  # noqa: PLC0415 - imports torch
+    from unrender.api.run import Run  # noqa: PLC0415
     from unrender.data.formats.camera_files import NamedCameras, write_cameras  # noqa: PLC0415
     from unrender.inverse.photometric_poses import RenderAndCompare  # noqa: PLC0415
     from unrender.training.progress import working  # noqa: PLC0415
 
     check_target(out, (".json",))
-    options = RenderAndCompare(coarse_steps, fine_steps, pixels, rate, final_rate, seed)
+    options = RenderAndCompare(coarse_steps, fine_steps, pixels, detail, seed)
     opened = Run.open(run, device)
     pictures, color = _read(opened, images, background, quiet)
     begin: Run | Path | None = start
@@ -89,11 +104,16 @@ def pose(
     names = tuple(str(path) for path in images)
     write_cameras(out, NamedCameras(estimate.cameras, names), estimate)
     if not quiet:
-        for index, name in enumerate(names):
-            print(f"{name}: {_in_words(estimate, index)}")
+        for name, line in zip(names, _in_words(opened, estimate), strict=True):
+            print(f"{name}: {line}")
+    for index, name in enumerate(names):
+        warning = None if opened.method.finds_poses else unlike(opened, estimate, index)
+        if warning:
+            note(f"warning: {name}: {warning}")
     if overlay and opened.method.makes_images:
         picture = out.with_suffix(".png")
-        _write_overlay(picture, opened, pictures, estimate, names)
+        square = opened.method.finds_poses or flow is not None
+        _write_overlay(picture, opened, pictures, estimate, names, color, square)
         if not quiet:
             print(f"Overlay: {picture}")
     print(out)
@@ -101,65 +121,85 @@ def pose(
 
 def _read(
     run: "Run", paths: tuple[Path, ...], background: Background, quiet: bool
-) -> "tuple[Images, str | None]":
-    """The images, and the color behind them to be cut out."""
-    from unrender.api.pose import read_images  # noqa: PLC0415 - imports torch
+) -> "tuple[list[Picture], str]":
+    """The images, and what is behind them: a color, or opaque for the scene itself."""
+    from unrender.api.pose import background_of, read_pictures  # noqa: PLC0415 - imports torch
 
-    if not paths:
-        raise InputError("no image was given: name one or more image files")
-    images = read_images([str(path) for path in paths])
-    _, height, width, _ = images.shape
-    if not run.method.any_size and height != width:
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        images = images[:, top : top + side, left : left + side]
-        note(f"note: cropped to the central {side}×{side} pixels: a pose flow is square", quiet)
+    pictures = read_pictures(paths)
+    sides = {min(picture.shape[:2]) for picture in pictures}
+    if not run.method.any_size and any(p.shape[0] != p.shape[1] for p in pictures):
+        what = f"the central {min(sides)}×{min(sides)} pixels" if len(sides) == 1 else "squares"
+        note(f"note: cropped to {what}: a pose flow is square", quiet)
     if background != "auto":
-        return images, background
-    opaque = not bool((images[..., 3] < 1).any())
-    if opaque and run.view_ranges.get("background") is None:
+        return pictures, background
+    color = background_of(run, pictures, None)
+    if color is None:
+        return pictures, "opaque"
+    if run.view_ranges.get("background") is None:
         note(
             f"note: {paths[0]} has no alpha: white is taken for the background; --background "
             "black or opaque says otherwise",
             quiet,
         )
-    return images, None
+    return pictures, "white" if float(color.mean()) > 0.5 else "black"
 
 
-def _in_words(estimate: "PoseEstimate", index: int) -> str:
-    """Position, direction of view, and expected errors."""
-    from unrender.api.pose import expected_error  # noqa: PLC0415 - imports torch
+def _in_words(run: "Run", estimate: "PoseEstimate") -> list[str]:
+    """Position, look-at point, angles, and expected errors of each camera."""
+    from unrender.api.pose import described, expected_error  # noqa: PLC0415 - imports torch
 
-    camera = estimate.cameras[index]
-    position, direction = (
-        ", ".join(f"{value:.3g}" for value in vector.tolist())
-        for vector in (camera.centers[0], camera.rotations[0, :, 2])
-    )
-    words = f"camera at ({position}), looking along ({direction})"
-    if not bool(estimate.rotation_error[index].isfinite()):
-        return words
-    return f"{words}; {expected_error(estimate, index)}"
+    angles = described(run, estimate.cameras)
+    lines: list[str] = []
+    for index in range(len(estimate)):
+        position, target = (
+            ", ".join(f"{value:.3g}" for value in vector[index].tolist())
+            for vector in (estimate.cameras.centers, angles.target)
+        )
+        azimuth, elevation, roll = (
+            f"{float(each[index]):.1f}°"
+            for each in (angles.azimuth, angles.elevation, angles.roll)
+        )
+        words = (
+            f"camera at ({position}), looking at ({target}); azimuth {azimuth}, "
+            f"elevation {elevation}, roll {roll}"
+        )
+        known = bool(estimate.rotation_error[index].isfinite())
+        lines.append(f"{words}; {expected_error(estimate, index)}" if known else words)
+    return lines
 
 
 def _write_overlay(
     path: Path,
     run: "Run",
-    images: "Images",
+    pictures: "list[Picture]",
     estimate: "PoseEstimate",
     names: tuple[str, ...],
+    background: str,
+    square: bool,
 ) -> None:
-    """Each image above the render at its pose."""
+    """Each image, the render at its pose below it, and both blended."""
     import torch  # noqa: PLC0415
 
+    from unrender.api.pose import central_square, in_frame  # noqa: PLC0415
     from unrender.geometry.paths import evenly  # noqa: PLC0415
-    from unrender.imaging.color import over  # noqa: PLC0415
+    from unrender.imaging.color import as_color, over  # noqa: PLC0415
     from unrender.report.pictures import write_picture  # noqa: PLC0415 - matplotlib
 
-    chosen = torch.tensor(evenly(SHOWN, len(images)))
-    cameras = estimate.cameras.select(chosen)
-    size = None if run.image_size else min(SIDE, max(cameras.width, cameras.height))
-    rendered = run.render(cameras, size=size, progress=False).over().clamp(0, 1)
-    shown = over(images[chosen], torch.ones(3))
-    heads = [Path(names[k]).name for k in chosen.tolist()]
-    rows = [("image", shown), ("render at\nthe pose", rendered)]
+    chosen = evenly(SHOWN, len(pictures))
+    cameras = estimate.cameras.select(torch.tensor(chosen))
+    longer = max(cameras.width, cameras.height)
+    shown = cameras.resized(
+        *(max(1, round(s * min(1, SIDE / longer))) for s in (cameras.width, cameras.height))
+    )
+    behind = as_color("white" if background == "opaque" else background)
+    size = None if run.image_size else max(shown.width, shown.height)
+    rendered = run.render(cameras, size=size, progress=False).over(behind).clamp(0, 1)
+    height, width = rendered.shape[1:3]
+    given = [central_square(pictures[k]) if square else pictures[k] for k in chosen]
+    photos = torch.stack([over(in_frame(p, width, height), behind) for p in given])
+    blank = photos.isnan()
+    photos = torch.where(blank, torch.ones_like(photos), photos)
+    blended = torch.where(blank, rendered, (photos + rendered) / 2)
+    heads = [Path(names[k]).name for k in chosen]
+    rows = [("image", photos), ("render at\nthe pose", rendered), ("both,\nblended", blended)]
     write_picture(path, rows, 150, heads if len(heads) < 4 else ())
