@@ -157,7 +157,7 @@ def test_a_pose_is_recovered_from_its_silhouette(aside: float) -> None:
     with torch.no_grad():
         mask = supersampled(mesh_renderer(mesh, MeshRenderOptions(antialias=False)), 4)(camera)
     found = pose_from_silhouette(
-        mesh, mask.opacity[0], camera, 6, RenderAndCompare(15, 15, pixels=1000, detail=False)
+        mesh, mask.opacity[0], camera, 6, RenderAndCompare(40, 50, pixels=1000)
     )
     assert found.misfit is not None
     turn = so3_distance(found.cameras.rotations[0], camera.rotations[0])

@@ -58,15 +58,18 @@ def errors(found: Cameras, truth: Cameras) -> tuple[Tensor, Tensor]:
     return turn, (found.centers - truth.centers).norm(dim=-1)
 
 
+@pytest.mark.parametrize("antialiased", [False, True])
 @pytest.mark.parametrize("background", [None, torch.ones(3)])
-def test_recovers_the_pose_that_made_the_image(background: Tensor | None) -> None:
+def test_recovers_the_pose_that_made_the_image(
+    background: Tensor | None, antialiased: bool
+) -> None:
     truth = views(4)
     start = moved(truth, degrees=6, length=0.1)
     images = balls(truth).rgba
     if background is not None:
         color = balls(truth).over(background)
         images = torch.cat([color, torch.ones_like(color[..., :1])], dim=-1)
-    estimate = RenderAndCompare().estimate(balls, images, start, background)
+    estimate = RenderAndCompare().estimate(balls, images, start, background, antialiased)
     turn, shift = errors(estimate.cameras, truth)
     assert turn.max() < 0.2
     assert shift.max() < 0.02
@@ -156,10 +159,10 @@ def test_nothing_is_rendered_in_vain() -> None:
     )
     options = RenderAndCompare(coarse_steps=4, fine_steps=5, pixels=12)
     options.estimate_from_modes(counting, balls(truth).rgba, found)
-    # A descent begins with the poses, the start, the depth and a residual; a step has seven.
-    levels = 2 * (4 + 4 * 7) + (4 + 7) + 4 * (2 + 7)
-    # The misfits of both modes and of the start; the depth, the residual, and both sides.
-    assert sum(rendered) == 2 * (2 * levels + 3 + 1 + 1 + 12)
+    # Both levels begin with the depth, the second also with a comparison with the start.
+    descents = (1 + 4 + 2 + 1 + 5) * (2 + 1)
+    # The misfits of all modes and of the start; the depth, the residual, and both sides.
+    assert sum(rendered) == descents + (2 + 1 + 2) + (1 + 1 + 12) * 2
 
 
 class Wrong:
@@ -185,7 +188,7 @@ def test_what_is_returned_fits_no_worse_than_the_start(
     """Also where the model is wrong, and from every start: on all pixels of the images."""
     truth, wrong = views(3), Wrong()
     images = balls(truth).rgba
-    options = RenderAndCompare(coarse_steps=3, fine_steps=2)
+    options = RenderAndCompare(coarse_steps=3, fine_steps=3, rate=0.1, newton_steps=3)
     for start in (truth, moved(truth, 2, 0.1), moved(truth, 20, 0.5)):
         found = options.estimate(wrong, images, start, background, antialiased)
         before, after = (
@@ -205,9 +208,10 @@ def misfit(
     return (rendering.over(background) - images[..., :3]).square().mean((1, 2, 3))
 
 
+@pytest.mark.parametrize("antialiased", [False, True])
 @pytest.mark.parametrize(("scale", "offset"), [(1.0, 30.0), (0.01, 0.0), (100.0, -50.0)])
 def test_neither_the_origin_nor_the_unit_of_the_world_matters(
-    scale: float, offset: float
+    scale: float, offset: float, antialiased: bool
 ) -> None:
     """A world that is moved and scaled gives the same poses, moved and scaled, and errors."""
     truth, move = views(2), torch.full((3,), offset)
@@ -217,9 +221,10 @@ def test_neither_the_origin_nor_the_unit_of_the_world_matters(
         image = balls(shifted(cameras, -move / scale, 1 / scale))
         return dataclasses.replace(image, depth=scale * image.depth)
 
-    options = RenderAndCompare(coarse_steps=4, fine_steps=3)
-    here = options.estimate(balls, images, start)
-    there = options.estimate(elsewhere, images, shifted(start, move, scale))
+    options = RenderAndCompare(coarse_steps=20, fine_steps=20, newton_steps=3)
+    here = options.estimate(balls, images, start, antialiased=antialiased)
+    begin = shifted(start, move, scale)
+    there = options.estimate(elsewhere, images, begin, antialiased=antialiased)
     again = shifted(there.cameras, -move / scale, 1 / scale)
     assert errors(again, here.cameras)[0].max() < 0.02
     assert errors(again, here.cameras)[1].max() < 2e-3
@@ -235,22 +240,35 @@ def test_light_that_the_model_does_not_know_does_not_move_the_pose() -> None:
     images[..., :3] += torch.linspace(0, 0.15, truth.width)[:, None] * images[..., 3:]
     start = moved(truth, 2, 0.05)
     by_detail, by_color = (
-        RenderAndCompare(detail=detail).estimate(balls, images, start)
-        for detail in (True, False)
+        RenderAndCompare().estimate(balls, images, start, antialiased=antialiased)
+        for antialiased in (True, False)
     )
     assert (
         errors(by_detail.cameras, truth)[0].mean() < errors(by_color.cameras, truth)[0].mean()
     )
 
 
-def test_unknown_pixels_are_left_out() -> None:
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_unknown_pixels_are_left_out(antialiased: bool) -> None:
     truth = views(2)
     images = balls(truth).rgba
     images[:, :12] = torch.nan
-    estimate = RenderAndCompare().estimate(balls, images, moved(truth, 4, 0.1))
+    start = moved(truth, 4, 0.1)
+    estimate = RenderAndCompare().estimate(balls, images, start, antialiased=antialiased)
     assert errors(estimate.cameras, truth)[0].max() < 0.3
     assert estimate.misfit is not None
     assert estimate.misfit.isfinite().all()
+
+
+def test_a_start_that_fits_best_is_kept() -> None:
+    """Where the descent is led astray, by steps that are far too long."""
+    truth = views(3)
+    exact = PoseEstimate.isotropic(truth, torch.zeros(3), torch.zeros(3))
+    options = RenderAndCompare(coarse_steps=3, fine_steps=3, rate=1.0)
+    estimate = options.estimate_from_modes(balls, balls(truth).rgba, exact)
+    assert torch.equal(estimate.cameras.world_from_camera, truth.world_from_camera)
+    assert estimate.misfit is not None
+    assert estimate.misfit.max() < 1e-10
 
 
 def test_without_steps_the_start_is_returned() -> None:

@@ -1,8 +1,10 @@
 """Poses from images by render-and-compare: descent on the photometric error.
 
-iNeRF (Yen-Chen et al., IROS 2021) by Levenberg–Marquardt steps (pose_steps.py) from coarse to
-fine images. A level begins with what fits its images better: the poses of the level before, or
-the start. What is returned is never worse than the start.
+iNeRF (Yen-Chen et al., IROS 2021), in two ways. Models whose pixels are rays are rendered on
+random lattices of pixels, with gradients by autograd (Adam). Models whose whole images are
+cheap and not aliased at any size, such as Gaussians, take Levenberg–Marquardt steps from coarse
+to fine images (pose_steps.py). Each level begins with what fits its images better: the poses of
+the level before, or the start. What is returned is never worse than the start.
 """
 
 import dataclasses
@@ -10,25 +12,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.imaging.resize import area_average_known
-from unrender.inverse.pose_steps import Comparison, descend, world_twists
+from unrender.inverse.pose_steps import Comparison, descend, huber, moved, world_twists
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer
 
 CLUSTERS = 5
 """Cells per side of the grid whose cells count as independent observations."""
-COARSE = ((16, False), (32, False), (64, True))
-"""Longer sides in pixels of the images of the coarse levels, and whether these compare detail
+LEVELS = ((16, False), (32, False), (64, True), (128, True))
+"""Longer sides in pixels of the images before the whole ones, and whether these compare detail
 and change all of the pose. The others compare colors, which tolerates large errors, and change
 what moves, turns and scales the image alone: the rest is ill-determined there."""
-MEDIUM = 128
-"""Longer side of the images of the level between, for models that are not aliased there."""
 IN_IMAGE = (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
 """Components of twists that move, turn and scale the image: all but orbits about its detail."""
-FINER = 2
+FINER = 4
 """The lattice on which results are compared has this many times the pixels per side."""
 AT_ONCE = 1 << 18
 """Pixels that are optimized at once, which bounds the memory."""
@@ -38,16 +38,19 @@ AT_ONCE = 1 << 18
 class RenderAndCompare:
     """Options of the optimization. All images are optimized independently."""
 
-    coarse_steps: int = 6
-    """Steps at each level of coarse images, which tolerate initial errors of many pixels."""
-    fine_steps: int = 4
+    coarse_steps: int = 60
+    """Steps at a quarter of the resolution, which tolerates initial errors of many pixels."""
+    fine_steps: int = 120
     """Steps at full resolution."""
-    pixels: int = 64
-    """Least pixels per side of the random lattice that is compared at full resolution,
-    by models whose pixels are points; others compare whole images."""
-    detail: bool = True
-    """Compare differences of neighboring pixels at finer levels: models of captures are wrong
-    about light and exposure, which would shift the pose. Without, colors themselves."""
+    pixels: int = 24
+    """Pixels per side of the randomly shifted lattice that is rendered at each step."""
+    rate: float = 0.02
+    """Initial step size, in radians and in shares of the distance of what is seen."""
+    final_rate: float = 0.02
+    """Final step size relative to `rate`."""
+    newton_steps: int = 6
+    """Levenberg–Marquardt steps at each level, for models that are not aliased; all the other
+    options but the seed are for the rest."""
     seed: int = 0
     """Seed of the random lattices."""
 
@@ -85,107 +88,146 @@ class RenderAndCompare:
         start = found.cameras
         assert images.shape[1:3] == (start.height, start.width), "images of another size"
         generator = torch.Generator().manual_seed(self.seed)
-        side = max(start.width, start.height) if antialiased else self.pixels
-        group = max(1, AT_ONCE // min(start.width * start.height, 2 * side**2))
+        group = max(1, AT_ONCE // (start.width * start.height)) if antialiased else len(start)
         parts: list[PoseEstimate] = []
         for first in range(0, len(start), group):
             chosen = slice(first, first + group)
             whole = Comparison(renderer, images[chosen], start.select(chosen), background)
-            modes = [start.world_from_camera[chosen]]
-            if found.modes is not None:
-                modes += found.modes.world_from_camera[chosen, 1:].unbind(1)
-            parts.append(self._best(whole, modes, antialiased, generator))
+            modes = None if found.modes is None else found.modes.share[chosen] > 0
+            poses = (
+                start.world_from_camera[chosen, None]
+                if found.modes is None
+                else found.modes.world_from_camera[chosen]
+            )
+            parts.append(self._best(whole, poses, modes, antialiased, generator))
         return _joined(parts)
 
     def _best(
         self,
         whole: Comparison,
-        modes: list[Float[Tensor, "cameras 3 4"]],
+        modes: Float[Tensor, "cameras modes 3 4"],
+        there: Bool[Tensor, "cameras modes"] | None,
         antialiased: bool,
         generator: torch.Generator,
     ) -> PoseEstimate:
-        """The best of all modes, refined, and of the first one as it is."""
+        """The best of all modes, refined, and of the start as it is."""
+        start = whole.cameras.world_from_camera
+        every = torch.arange(len(start), device=start.device)
+        batches = [(every, start)]
+        for k in range(1, modes.shape[1]):
+            index = every if there is None else there[:, k].nonzero()[:, 0]
+            if len(index):
+                batches.append((index, modes[index, k]))
+        candidates: list[tuple[Tensor, Tensor]] = []
+        for index, poses in batches:
+            begin = whole.select(index).at(poses)
+            refined = _by_newton_steps if antialiased else self._by_gradient
+            steps = self.newton_steps if antialiased else generator
+            candidates.append((index, refined(begin, steps)))
         # The start comes last, so that a refined pose that fits as well is preferred.
-        candidates = [self._refined(whole.at(m), antialiased, generator) for m in modes]
-        candidates.append(modes[0])
-        judge, fine = whole, whole
-        if not antialiased:
-            (judge,) = _lattices(whole, FINER * self.pixels, 1, generator)
-            (fine,) = _lattices(whole, self.pixels, 1, generator)
-        misfits = torch.stack([judge.at(poses).misfit() for poses in candidates])
-        misfit, best = misfits.min(0)
-        index = torch.arange(len(best), device=best.device)
-        poses = torch.stack(candidates)[best, index]
-        fine = dataclasses.replace(fine.at(poses), detail=self.detail)
+        candidates.append((every, start))
+        judge = whole if antialiased else self._lattices(whole, 1, generator, FINER)[0]
+        poses, misfit = start, torch.full_like(start[:, 0, 0], torch.inf)
+        for index, found in candidates:
+            fits = torch.full_like(misfit, torch.inf)
+            fits[index] = judge.select(index).at(found).misfit()
+            placed = start.index_copy(0, index, found)
+            poses = torch.where((fits < misfit)[:, None, None], placed, poses)
+            misfit = torch.minimum(fits, misfit)
+        fine = whole if antialiased else self._lattices(whole, 1, generator)[0]
+        fine = dataclasses.replace(fine.at(poses), detail=antialiased)
         return _with_expected_error(whole.at(poses).cameras, fine, misfit)
 
-    def _refined(
-        self, whole: Comparison, antialiased: bool, generator: torch.Generator
+    def _by_gradient(
+        self, whole: Comparison, generator: torch.Generator
     ) -> Float[Tensor, "cameras 3 4"]:
-        """Poses after the descent at all levels."""
+        """Poses after the descent at both resolutions."""
         start = poses = whole.cameras.world_from_camera
-        coarse = [*COARSE, (MEDIUM, True)] if antialiased else COARSE
-        for side, all_of_it in coarse:
-            if side < max(whole.cameras.width, whole.cameras.height) and self.coarse_steps:
-                level = _smaller(whole, side, self.detail and all_of_it)
-                free = None if all_of_it else IN_IMAGE
-                poses = _level(level, start, poses, self.coarse_steps, free)
-        whole = dataclasses.replace(whole, detail=self.detail)
-        if antialiased:
-            return _level(whole, start, poses, self.fine_steps)
-        # All lattices are drawn in advance: no step waits for the device.
-        first, *others = _lattices(whole, self.pixels, max(1, self.fine_steps), generator)
-        poses = _level(first, start, poses, min(1, self.fine_steps))
-        for lattice in others:
-            level = lattice.at(poses)
-            poses = descend(level, level.depth_of_detail(), 1)
+        quarter = _smaller(whole, max(whole.cameras.width, whole.cameras.height) / 4)
+        levels = [(self.coarse_steps, quarter, 1.0), (self.fine_steps, whole, 0.3)]
+        for steps, level, share in levels:
+            if not steps:
+                continue
+            # All sampled in advance: nothing in the loop waits for the device.
+            first, *lattices = self._lattices(level, steps + 1, generator)
+            poses = self._descend(_better(first, poses, start), lattices, share * self.rate)
         return poses
 
+    def _descend(
+        self,
+        start: Float[Tensor, "cameras 3 4"],
+        lattices: list[Comparison],
+        rate: float,
+    ) -> Float[Tensor, "cameras 3 4"]:
+        """Adam on the twist, with a step on each lattice."""
+        depth = lattices[0].at(start).depth_of_detail()
+        twist = torch.zeros(len(start), 6, device=start.device, requires_grad=True)
+        optimizer = torch.optim.Adam([twist], rate, betas=(0.8, 0.95))
+        # The last iterate jitters around the optimum; the mean of the last steps does not.
+        tail: list[Tensor] = []
+        for step, lattice in enumerate(lattices):
+            optimizer.param_groups[0]["lr"] = rate * self.final_rate ** (step / len(lattices))
+            loss = huber(lattice.residual(moved(start, depth, twist), grad=True)).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step >= 0.75 * len(lattices):
+                tail.append(twist.detach().clone())
+        return moved(start, depth, torch.stack(tail or [twist.detach()]).mean(0))
 
-def _lattices(
-    whole: Comparison, pixels: int, count: int, generator: torch.Generator
-) -> list[Comparison]:
-    """Random lattices of pixels, with at least that many per side, as smaller images."""
-    cameras = whole.cameras
-    stride = max(1, min(cameras.width, cameras.height) // pixels)
-    corners = torch.randint(stride, (count, 2), generator=generator).tolist()
-    return [
-        dataclasses.replace(
-            whole,
-            images=whole.images[:, y::stride, x::stride],
-            cameras=strided(cameras, stride, x, y),
-        )
-        for x, y in corners
+    def _lattices(
+        self, whole: Comparison, count: int, generator: torch.Generator, finer: int = 1
+    ) -> list[Comparison]:
+        """Random lattices of pixels, as smaller images."""
+        cameras = whole.cameras
+        stride = max(1, min(cameras.width, cameras.height) // (finer * self.pixels))
+        corners = torch.randint(stride, (count, 2), generator=generator).tolist()
+        return [
+            dataclasses.replace(
+                whole,
+                images=whole.images[:, y::stride, x::stride],
+                cameras=strided(cameras, stride, x, y),
+            )
+            for x, y in corners
+        ]
+
+
+def _by_newton_steps(whole: Comparison, steps: int) -> Float[Tensor, "cameras 3 4"]:
+    """Poses after Levenberg–Marquardt steps from coarse to fine images."""
+    start = poses = whole.cameras.world_from_camera
+    longer = max(whole.cameras.width, whole.cameras.height)
+    levels = [
+        (dataclasses.replace(_smaller(whole, side), detail=finely), finely)
+        for side, finely in LEVELS
+        if side < longer
     ]
+    for level, finely in [*levels, (dataclasses.replace(whole, detail=True), True)]:
+        begin = level.at(_better(level, poses, start))
+        free = None if finely else torch.tensor(IN_IMAGE).to(poses)
+        poses = descend(begin, begin.depth_of_detail(), steps, free)
+    return poses
 
 
-def _smaller(whole: Comparison, side: int, detail: bool) -> Comparison:
+def _smaller(whole: Comparison, side: int | float) -> Comparison:
     """Images with `side` pixels on the longer side, by area averaging."""
     cameras = whole.cameras
     scale = side / max(cameras.width, cameras.height)
-    size = max(1, round(cameras.width * scale)), max(1, round(cameras.height * scale))
+    size = max(1, int(cameras.width * scale)), max(1, int(cameras.height * scale))
     return dataclasses.replace(
         whole,
         images=area_average_known(whole.images, *size),
         cameras=cameras.resized(*size),
-        detail=detail,
     )
 
 
-def _level(
-    level: Comparison,
-    start: Float[Tensor, "cameras 3 4"],
-    poses: Float[Tensor, "cameras 3 4"],
-    steps: int,
-    free: tuple[float, ...] | None = None,
+def _better(
+    level: Comparison, poses: Float[Tensor, "cameras 3 4"], start: Float[Tensor, "cameras 3 4"]
 ) -> Float[Tensor, "cameras 3 4"]:
-    """Steps from the poses or from the start, whichever fits this level's images better."""
-    if not steps:
-        return poses
-    better = level.at(poses).misfit() <= level.at(start).misfit()
-    begin = level.at(torch.where(better[:, None, None], poses, start))
-    mask = None if free is None else torch.tensor(free).to(poses)
-    return descend(begin, begin.depth_of_detail(), steps, mask)
+    """The poses, or the start where that fits the images of this level better."""
+    if poses is start:
+        return start
+    keep = level.at(poses).misfit() <= level.at(start).misfit()
+    return torch.where(keep[:, None, None], poses, start)
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ SMALL = 32
 """Longer side of the images for candidates, in pixels."""
 KEPT = 4
 """Candidates that are optimized at full resolution."""
-DESCENT = RenderAndCompare(coarse_steps=15, fine_steps=15, pixels=1 << 20, detail=False)
+DESCENT = RenderAndCompare(coarse_steps=60, fine_steps=60, pixels=1 << 20)
 """Coarse steps at the low resolution, fine ones at the full one, with all pixels of both."""
 
 
@@ -80,7 +80,10 @@ def pose_from_silhouette(
         drawn = render(tried).opacity
     overlap = torch.minimum(drawn, small).sum((1, 2)) / torch.maximum(drawn, small).sum((1, 2))
     best = overlap.argsort(descending=True)[:starts]
-    coarse = dataclasses.replace(options, coarse_steps=0, fine_steps=options.coarse_steps)
+    # Pixels of the small images are larger angles, so steps are larger as well.
+    coarse = dataclasses.replace(
+        options, coarse_steps=0, fine_steps=options.coarse_steps, rate=3 * options.rate
+    )
     fine = dataclasses.replace(options, coarse_steps=0)
     found = _sorted(coarse.estimate(render, _images(small, len(best)), tried.select(best)))
     nearly = found.cameras.select(slice(0, KEPT)).world_from_camera

@@ -20,10 +20,12 @@ from torch.nn.functional import pad
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, hat, se3_exp
-from unrender.rendering.renderer import Images, Renderer
+from unrender.rendering.renderer import Images, Renderer, Rendering
 
 SHIFT = 0.1
-"""How far the steps of finite differences move the image, in pixels."""
+"""How far the steps of forward differences move the image, in pixels."""
+WIDER = 2.5
+"""Factor on it for central differences, on which noise of ray marching has less effect then."""
 FIRST_DAMPING, LESS, MORE = 1e-2, 0.25, 4.0
 """Initial damping relative to the diagonal, and its factors after good and bad steps."""
 RIDGE = 1e-6
@@ -54,18 +56,20 @@ class Comparison:
     def at(self, poses: Float[Tensor, "cameras 3 4"]) -> "Comparison":
         return dataclasses.replace(self, cameras=self.cameras.with_poses(poses))
 
-    def select(self, index: slice) -> "Comparison":
+    def select(self, index: slice | Tensor) -> "Comparison":
         return dataclasses.replace(
             self, images=self.images[index], cameras=self.cameras.select(index)
         )
 
-    @torch.no_grad()
     def residual(
-        self, poses: Float[Tensor, "cameras 3 4"] | None = None
+        self, poses: Float[Tensor, "cameras 3 4"] | None = None, grad: bool = False
     ) -> Float[Tensor, "cameras height width channels"]:
-        """Render minus image, 0 where unknown."""
+        """Render minus image, 0 where unknown; differentiable in the poses with `grad`."""
         cameras = self.cameras if poses is None else self.cameras.with_poses(poses)
-        rendering = self.renderer(cameras)
+        with torch.set_grad_enabled(grad):
+            return self._compared(self.renderer(cameras))
+
+    def _compared(self, rendering: Rendering) -> Float[Tensor, "cameras height width channels"]:
         if self.background is None:
             error = rendering.rgba - self.images
         else:
@@ -91,7 +95,7 @@ class Comparison:
 
         They are forward differences from the residual `now`, or central ones at twice the cost.
         """
-        widths = self._widths()
+        widths = self._widths() * (WIDER if now is None else 1)
         columns: list[Tensor] = []
         for step in torch.diag_embed(widths).unbind(1):
             ahead = self.residual(moved(self.cameras.world_from_camera, depth, step))
@@ -173,7 +177,7 @@ def descend(
             curvature, gradient = curvature * free * free[:, None], gradient * free
         trial = moved(poses, depth, -_solved(curvature, gradient, damping))
         changed = comparison.residual(trial)
-        better = _loss(changed) < _loss(residual)
+        better = huber(changed) < huber(residual)
         poses = torch.where(better[:, None, None], trial, poses)
         residual = torch.where(better[:, None, None, None], changed, residual)
         damping = damping * torch.where(better, LESS, MORE)
@@ -203,7 +207,7 @@ def _solved(
     return scale * solution
 
 
-def _loss(residual: Float[Tensor, "cameras *values"]) -> Float[Tensor, "cameras"]:
+def huber(residual: Float[Tensor, "cameras *values"]) -> Float[Tensor, "cameras"]:
     """Mean Huber loss of each camera."""
     size = residual.flatten(1).abs()
     linear = (size - HUBER).clamp_min(0)

@@ -29,10 +29,12 @@ def pose(
     background: Background = "auto",
     start: Annotated[Path | None, Words(metavar="FILE.json", box="refinement")] = None,
     flow: Annotated[Path | None, Words(metavar="RUN", box="refinement")] = None,
-    coarse_steps: Annotated[int, Words(box="refinement")] = 6,
-    fine_steps: Annotated[int, Words(box="refinement")] = 4,
-    pixels: Annotated[int, Words(box="refinement")] = 64,
-    detail: Annotated[bool, Words(box="refinement")] = True,
+    coarse_steps: Annotated[int, Words(box="refinement")] = 60,
+    fine_steps: Annotated[int, Words(box="refinement")] = 120,
+    pixels: Annotated[int, Words(box="refinement")] = 24,
+    rate: Annotated[float, Words(box="refinement")] = 0.02,
+    final_rate: Annotated[float, Words(box="refinement")] = 0.02,
+    newton_steps: Annotated[int, Words(box="refinement")] = 6,
     seed: Annotated[int, Words(box="refinement")] = 0,
     device: Device = "auto",
     quiet: bool = False,
@@ -65,11 +67,13 @@ def pose(
             else white.
         start: Cameras to refine, in the order of the images.
         flow: Run folder of the pose flow whose estimate is refined.
-        coarse_steps: Steps at each level of smaller images.
+        coarse_steps: Steps on images of a quarter of the size.
         fine_steps: Steps on the images themselves.
-        pixels: Least pixels per side of the lattice that a step on the images compares;
-            Gaussians are compared on all pixels.
-        detail: Compare differences of neighboring pixels, not colors, at the finer levels.
+        pixels: Pixels per side of the lattice that a step compares.
+        rate: First step of the descent, in radians and shares of the distance.
+        final_rate: Share of the rate that is left at the end.
+        newton_steps: Steps at each level from coarse to fine, for Gaussians, which are compared
+            on whole images; the options above are for the other models.
         seed: Seed of the lattices.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the file only.
@@ -87,7 +91,9 @@ def pose(
     from unrender.training.progress import working  # noqa: PLC0415
 
     check_target(out, (".json",))
-    options = RenderAndCompare(coarse_steps, fine_steps, pixels, detail, seed)
+    options = RenderAndCompare(
+        coarse_steps, fine_steps, pixels, rate, final_rate, newton_steps, seed
+    )
     opened = Run.open(run, device)
     pictures, color = _read(opened, images, background, quiet)
     begin: Run | Path | None = start
