@@ -215,7 +215,8 @@ def test_pose_prints_poses_and_draws_them(
     said = command("pose", flow_run.path, *photos, "--out", out)
     for path in photos:
         assert f"{path}: camera at (" in said
-    assert "looking along (" in said
+    assert "looking at (" in said
+    assert "azimuth" in said
     assert "rotation expected within" in said
     with Image.open(out.with_suffix(".png")) as overlay:
         assert overlay.width > 200

@@ -121,9 +121,12 @@ class RenderAndCompare:
         candidates: list[tuple[Tensor, Tensor]] = []
         for index, poses in batches:
             begin = whole.select(index).at(poses)
-            refined = _by_newton_steps if antialiased else self._by_gradient
-            steps = self.newton_steps if antialiased else generator
-            candidates.append((index, refined(begin, steps)))
+            refined = (
+                _by_newton_steps(begin, self.newton_steps)
+                if antialiased
+                else self._by_gradient(begin, generator)
+            )
+            candidates.append((index, refined))
         # The start comes last, so that a refined pose that fits as well is preferred.
         candidates.append((every, start))
         judge = whole if antialiased else self._lattices(whole, 1, generator, FINER)[0]
