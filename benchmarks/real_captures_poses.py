@@ -48,7 +48,12 @@ def pose_figures(run: Run, dataset: Dataset, most: int = 8) -> dict[str, float]:
     """
     test = dataset.test.select(slice(0, most))
     truth = test.cameras
-    distance = Comparison(run.renderer, test.opaque, truth, None).depth_of_detail()
+    distance = torch.cat(
+        [
+            Comparison(run.renderer, view.opaque, view.cameras, None).depth_of_detail()
+            for view in test
+        ]
+    )
     began = time.perf_counter()
     kept, _ = run.pose(test, start=truth).errors(truth)
     figures = {

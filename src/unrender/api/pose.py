@@ -15,12 +15,12 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.angles import ViewAngles, view_angles
 from unrender.geometry.bounds import focus_point
-from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import UP, evenly, upwards
 from unrender.imaging.color import Color, as_color, matte
 from unrender.imaging.files import read_rgba
 from unrender.imaging.resize import area_average, area_average_known
-from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.inverse.photometric_poses import RenderAndCompare, joined
 from unrender.rendering.renderer import Images, PoseEstimate
 
 if TYPE_CHECKING:
@@ -72,28 +72,19 @@ def _refined_in_groups(
     background: Float[Tensor, "3"] | None,
     options: RenderAndCompare,
 ) -> PoseEstimate:
-    """Refine pictures of several sizes; those of one size together.
-
-    The cameras found have the pictures' size, or that of `start` where there are several.
-    """
-    own = start.cameras.width, start.cameras.height
-    wanted = [_frame_size(own, picture) for picture in pictures]
-    parts: list[tuple[list[int], PoseEstimate]] = []
+    """Refine pictures of several sizes; those of one size together."""
+    wanted = [
+        _frame_size(start.cameras.sizes[k], picture) for k, picture in enumerate(pictures)
+    ]
+    groups: list[int] = []
+    parts: list[PoseEstimate] = []
     for size in dict.fromkeys(wanted):
         index = [k for k, each in enumerate(wanted) if each == size]
-        begin = _select(start, torch.tensor(index))
         images = torch.stack([placed(pictures[k], *size) for k in index])
-        parts.append((index, refine(run, images, begin, background, options)))
-    if len(parts) == 1:
-        return parts[0][1]
-    order = torch.tensor([k for index, _ in parts for k in index]).argsort()
-    estimates = [found for _, found in parts]
-    return PoseEstimate(
-        concatenate([found.cameras.resized(*own) for found in estimates]).select(order),
-        torch.cat([found.axis_errors for found in estimates])[order],
-        torch.cat([found.translation_error for found in estimates])[order],
-        torch.cat([found.misfit for found in estimates if found.misfit is not None])[order],
-    )
+        begin = _select(start, torch.tensor(index))
+        parts.append(refine(run, images, begin, background, options))
+        groups += index
+    return _select(joined(parts), torch.tensor(groups).argsort())
 
 
 def refine(
@@ -198,6 +189,8 @@ def as_pictures(images: object) -> list[Picture]:
     """Premultiplied RGBA images, which may differ in size, from files, views or tensors."""
     if isinstance(images, str | Path):
         return read_pictures([images])
+    if isinstance(images, Views):
+        return [view.opaque[0] for view in images]
     if isinstance(images, Sequence):
         if images and all(isinstance(each, Tensor) for each in images):
             return [picture for each in images for picture in as_images(each)]
@@ -282,13 +275,13 @@ def is_opaque(run: Run) -> bool:
     if run.record.cameras is None or not run.method.makes_images or run.image_size:
         return False
     cameras = run.cameras
-    scale = LOOK_SIDE / max(cameras.width, cameras.height)
-    size = max(2, round(cameras.width * scale)), max(2, round(cameras.height * scale))
-    chosen = cameras.select(torch.tensor(evenly(LOOKS, len(cameras)))).resized(*size)
-    with torch.no_grad():
-        opacity = run.renderer(chosen).opacity
-    border = [opacity[:, 0], opacity[:, -1], opacity[:, :, 0], opacity[:, :, -1]]
-    return float(torch.cat(border, dim=1).mean()) > 0.5
+    small = cameras.with_sizes(cameras.sizes.with_longer_side(LOOK_SIDE)).to(run.device)
+    border: list[Tensor] = []
+    for k in evenly(LOOKS, len(small)):
+        with torch.no_grad():
+            opacity = run.renderer(small[k]).opacity[0]
+        border += [opacity[0], opacity[-1], opacity[:, 0], opacity[:, -1]]
+    return float(torch.cat(border).mean()) > 0.5
 
 
 def described(run: Run, cameras: Cameras) -> ViewAngles:

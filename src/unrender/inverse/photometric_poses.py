@@ -100,7 +100,7 @@ class RenderAndCompare:
                 else found.modes.world_from_camera[chosen]
             )
             parts.append(self._best(whole, poses, modes, antialiased, generator))
-        return _joined(parts)
+        return joined(parts)
 
     def _best(
         self,
@@ -266,7 +266,8 @@ def _with_expected_error(
     return PoseEstimate(cameras, *errors, misfit)
 
 
-def _joined(parts: list[PoseEstimate]) -> PoseEstimate:
+def joined(parts: list[PoseEstimate]) -> PoseEstimate:
+    """Estimates with misfits, one after the other."""
     return PoseEstimate(
         concatenate([part.cameras for part in parts]),
         torch.cat([part.axis_errors for part in parts]),

@@ -11,6 +11,8 @@ from unrender.files import check_target
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from unrender.api.pose import Picture
     from unrender.api.run import Run
     from unrender.rendering.renderer import PoseEstimate
@@ -191,21 +193,22 @@ def _write_overlay(
     from unrender.imaging.color import as_color, over  # noqa: PLC0415
     from unrender.report.pictures import write_picture  # noqa: PLC0415 - matplotlib
 
-    chosen = evenly(SHOWN, len(pictures))
-    cameras = estimate.cameras.select(torch.tensor(chosen))
-    longer = max(cameras.width, cameras.height)
-    shown = cameras.resized(
-        *(max(1, round(s * min(1, SIDE / longer))) for s in (cameras.width, cameras.height))
-    )
     behind = as_color("white" if background == "opaque" else background)
-    size = None if run.image_size else max(shown.width, shown.height)
-    rendered = run.render(cameras, size=size, progress=False).over(behind).clamp(0, 1)
-    height, width = rendered.shape[1:3]
-    given = [central_square(pictures[k]) if square else pictures[k] for k in chosen]
-    photos = torch.stack([over(in_frame(p, width, height), behind) for p in given])
-    blank = photos.isnan()
-    photos = torch.where(blank, torch.ones_like(photos), photos)
-    blended = torch.where(blank, rendered, (photos + rendered) / 2)
+    chosen = evenly(SHOWN, len(pictures))
+    photos: list[Tensor] = []
+    renders: list[Tensor] = []
+    both: list[Tensor] = []
+    for k in chosen:
+        camera = estimate.cameras[k]
+        size = None if run.image_size else min(SIDE, max(camera.width, camera.height))
+        render = run.render(camera, size=size, progress=False).over(behind)[0].clamp(0, 1)
+        height, width, _ = render.shape
+        given = central_square(pictures[k]) if square else pictures[k]
+        photo = over(in_frame(given, width, height), behind)
+        blank = photo.isnan()
+        photos.append(torch.where(blank, torch.ones_like(photo), photo))
+        renders.append(render)
+        both.append(torch.where(blank, render, (photo + render) / 2))
     heads = [Path(names[k]).name for k in chosen]
-    rows = [("image", photos), ("render at\nthe pose", rendered), ("both,\nblended", blended)]
+    rows = [("image", photos), ("render at\nthe pose", renders), ("both,\nblended", both)]
     write_picture(path, rows, 150, heads if len(heads) < 4 else ())
