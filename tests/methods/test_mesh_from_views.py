@@ -45,7 +45,8 @@ def fitted(scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def overlap(opened: Run, views: Views) -> float:
-    mask = evaluate_images(opened.renderer, views).rendering.opacity > 0.5
+    drawn = evaluate_images(opened.renderer, views).renderings
+    mask = torch.cat([each.opacity for each in drawn]) > 0.5
     true = views.rgba[..., 3] > 0.5
     return float(((mask & true).sum((1, 2)) / (mask | true).sum((1, 2))).mean())
 

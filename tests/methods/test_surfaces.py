@@ -21,6 +21,7 @@ from unrender.methods.neus import NeuS
 from unrender.methods.presets import PRESETS
 from unrender.methods.volsdf import VolSDF, bounded_beta, opacity_error_bounds
 from unrender.rendering.light.lights import studio
+from unrender.rendering.renderer import concatenated
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import icosphere
@@ -71,7 +72,7 @@ def mesh_of(opened: Run) -> Mesh:
 
 
 def overlap(opened: Run, views: Views) -> float:
-    rendering = evaluate_images(opened.renderer, views).rendering
+    rendering = concatenated(evaluate_images(opened.renderer, views).renderings)
     return float(silhouette_iou(rendering.opacity, views.rgba[..., 3]).mean())
 
 
@@ -94,7 +95,7 @@ def test_the_mesh_is_the_ball(fitted: Run, scene: Dataset) -> None:
 
 
 def test_normals_face_outward(fitted: Run, scene: Dataset) -> None:
-    rendering = evaluate_images(fitted.renderer, scene.test).rendering
+    rendering = concatenated(evaluate_images(fitted.renderer, scene.test).renderings)
     assert rendering.normals is not None
     solid = rendering.opacity > 0.9
     middle = scene.test.cameras.centers[:, None, None].expand(*solid.shape, 3)
@@ -295,7 +296,7 @@ def test_a_real_object_is_found(kind: str, tmp_path: Path) -> None:
     options = FitOptions(steps=300, device="cpu")
     out = tmp_path / "run"
     opened = fit_to(TINY[kind], scan, options, out=out, progress=False)
-    rendering = evaluate_images(opened.renderer, scan.test).rendering
+    rendering = concatenated(evaluate_images(opened.renderer, scan.test).renderings)
     rgba = scan.test.rgba
     assert float(silhouette_iou(rendering.opacity, rgba[..., 3]).mean()) > 0.93
     inside = rgba[..., 3] > 0.5
