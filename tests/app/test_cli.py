@@ -142,6 +142,7 @@ def test_doctor_knows_what_has_no_gpu_kernel() -> None:
     assert without == {
         "depth_fusion.fuse_colors",
         "depth_fusion.fuse_depth",
+        "encoding.encode",
         "gaussian_projection.project_gaussians",
         "lazy_adam",
         "occupancy.occupied_cells",
