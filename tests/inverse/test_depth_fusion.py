@@ -12,6 +12,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import so3_exp
+from unrender.geometry.sizes import ImageSizes
 from unrender.inverse.depth_fusion import Region, Scan, colored, fuse, mesh_from_scan
 from unrender.rendering.mesh.shading import mesh_renderer
 from unrender.rendering.renderer import Rendering, pixel_grid
@@ -159,6 +160,16 @@ def test_views_of_noisy_depths_disagree_by_the_noise() -> None:
     assert found == pytest.approx(0.095, rel=0.15)
     nowhere = Region.cube(torch.full((3,), 9.0), 1.0)
     assert exact.disagreement(nowhere, 0.3) == 0
+
+
+def test_views_of_several_sizes_are_fused() -> None:
+    """Pixels beyond the smaller images say nothing."""
+    sizes = ImageSizes.of([(96, 96), (120, 72), (60, 100)] * 8)
+    scan = Scan.render(ball, cameras(24).with_sizes(sizes))
+    assert scan.images.depth.shape == (24, 100, 120)
+    assert float(scan.images.depth[1, 72:].abs().max()) == 0
+    mesh = mesh_from_scan(scan, WHOLE, 32, 0.2)[0]
+    assert float(((mesh.vertices - CENTER).norm(dim=1) - RADIUS).abs().max()) < 0.1
 
 
 def test_hidden_vertices_take_their_neighbors_color() -> None:
