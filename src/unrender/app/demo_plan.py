@@ -61,14 +61,17 @@ def affordable(
     probe = dataclasses.replace(refinement, coarse_steps=half, fine_steps=half)
     unknown = torch.zeros(len(large))
     start = PoseEstimate.isotropic(large.cameras, unknown, unknown)
+    antialiased = scene_run.method.antialiased
     seconds = 0.0
-    for _ in range(2):  # The first time compiles.
+    for _ in range(1 if antialiased else 2):  # The first time compiles.
         began = time.perf_counter()
         refine(scene_run, large.opaque, start, large.background, probe)
         seconds = time.perf_counter() - began
-    # Twelve more renders tell the expected error, and half of the views have two modes.
+    # Beside gradient steps, twelve renders tell the expected error; all steps on whole images
+    # were taken, whose number the probe leaves. Half of the views have two modes.
     steps = refinement.coarse_steps + refinement.fine_steps
-    view = 1.5 * steps * seconds / (PROBED_STEPS + 6) / len(large)
+    longer = 1.0 if antialiased else steps / (PROBED_STEPS + 6)
+    view = 1.5 * longer * seconds / len(large)
     count = int(60 * REFINE_SHARE * minutes / view)
     chosen = evenly(max(FEWEST_TEST_VIEWS, count), len(scene.test))
     return dataclasses.replace(scene, test=scene.test.select(torch.tensor(chosen)))

@@ -171,7 +171,7 @@ def _scene_section(outcome: Outcome) -> Fragment:
         paragraph(
             f"A radiance field{f' ({outcome.method})' if outcome.method else ''} was fitted to "
             f"{len(outcome.scene.train)} images of "
-            f"{cameras.width}×{cameras.height} pixels. These are renders of held-out views: "
+            f"{cameras.sizes} pixels. These are renders of held-out views: "
             f"{fitted.scores.mean_psnr:.2f} dB PSNR and "
             f"{fitted.scores.mean_ssim:.3f} SSIM on average over the test views, over "
             f"{background_of(fitted)}. The number above each view is its PSNR; white in the "
