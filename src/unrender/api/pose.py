@@ -35,7 +35,7 @@ LOOKS, LOOK_SIDE = 3, 32
 FAR_BELOW = {"held-out": 6.0, "training": 9.0}
 """dB below the PSNR of the run's own views from which on an image is not like them."""
 
-Picture = Float[Tensor, "height width 4"]
+Picture = Float[Tensor, "_ _ 4"]
 """Premultiplied RGBA, in [0, 1]."""
 
 
