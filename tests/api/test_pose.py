@@ -85,6 +85,8 @@ def test_a_run_knows_whether_the_background_belongs_to_its_scene() -> None:
     assert background_of(stub(1.0), [opaque], None) is None
     assert torch.equal(background_of(stub(0.1), [opaque], None), torch.ones(3))  # pyright: ignore[reportArgumentType]
     assert background_of(stub(0.1), [cut_out], None) is None
+    told = stub(0.1, view_ranges={"opaque": True}, opaque=True)
+    assert background_of(told, [opaque], None) is None
     recorded = stub(1.0, view_ranges={"background": [0.0, 0.0, 0.0]})
     assert torch.equal(background_of(recorded, [opaque], None), torch.zeros(3))  # pyright: ignore[reportArgumentType]
     assert torch.equal(background_of(stub(1.0), [opaque], "white"), torch.ones(3))  # pyright: ignore[reportArgumentType]

@@ -270,8 +270,11 @@ def background_of(
 def is_opaque(run: Run) -> bool:
     """Whether a run was fitted to photographs with their background, which it then renders.
 
-    It is, if what some of its training cameras see at their borders is mostly opaque.
+    Where an older run did not record it: if what some of its training cameras see at their
+    borders is mostly opaque.
     """
+    if "opaque" in run.view_ranges:
+        return run.opaque
     if run.record.cameras is None or not run.method.makes_images or run.image_size:
         return False
     cameras = run.cameras

@@ -58,19 +58,19 @@ def affordable(
     """The scene with as many held-out views, evenly spaced, as are refined within the time."""
     large = squares_of(scene, scene.test[:PROBED_VIEWS])
     half = PROBED_STEPS // 2
-    probe = dataclasses.replace(refinement, coarse_steps=half, fine_steps=half)
+    probe = dataclasses.replace(refinement, coarse_steps=half, fine_steps=half, newton_steps=1)
     unknown = torch.zeros(len(large))
     start = PoseEstimate.isotropic(large.cameras, unknown, unknown)
-    antialiased = scene_run.method.antialiased
     seconds = 0.0
-    for _ in range(1 if antialiased else 2):  # The first time compiles.
+    for _ in range(2):  # The first time compiles.
         began = time.perf_counter()
         refine(scene_run, large.opaque, start, large.background, probe)
         seconds = time.perf_counter() - began
-    # Beside gradient steps, twelve renders tell the expected error; all steps on whole images
-    # were taken, whose number the probe leaves. Half of the views have two modes.
-    steps = refinement.coarse_steps + refinement.fine_steps
-    longer = 1.0 if antialiased else steps / (PROBED_STEPS + 6)
+    # Beside gradient steps, twelve renders tell the expected error. Half of the views have two
+    # modes.
+    longer = (refinement.coarse_steps + refinement.fine_steps) / (PROBED_STEPS + 6)
+    if scene_run.method.antialiased:
+        longer = refinement.newton_steps
     view = 1.5 * longer * seconds / len(large)
     count = int(60 * REFINE_SHARE * minutes / view)
     chosen = evenly(max(FEWEST_TEST_VIEWS, count), len(scene.test))
