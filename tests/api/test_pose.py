@@ -74,6 +74,8 @@ def stub(opacity: float, **more: Any) -> Any:
         "record": record,
         "method": GaussianSplatting(),
         "image_size": None,
+        "opaque": False,
+        "device": torch.device("cpu"),
         "view_ranges": {},
         "metrics": [],
     }

@@ -397,8 +397,6 @@ def test_an_image_of_another_or_an_enormous_size(
     data = tmp_path / "data"
     shutil.copytree(scene_folder, data)
     fit = ("fit", "instant-ngp", "--data", data, "--out", tmp_path / "run")
-    write_image(data / "train" / "r_3.png", torch.zeros(8, 8, 4))
-    assert "r_3.png" in refused(*fit)
     Image.new("L", (20_000, 20_000)).save(data / "train" / "r_3.png")
     line = refused(*fit)
     assert "r_3.png" in line

@@ -449,8 +449,8 @@ def mixed(views: Views) -> Views:
     ("method", "views", "message"),
     [
         (TINY, rgb(VIEWS), "RGBA.*make-views"),
-        (TINY, wide(VIEWS), "16x8.*square.*--size"),
-        (dataclasses.replace(TINY, patch=3), VIEWS, "8x8.*multiple.*--patch"),
+        (TINY, wide(VIEWS), "16×8.*square.*--size"),
+        (dataclasses.replace(TINY, patch=3), VIEWS, "8×8.*multiple.*--patch"),
         (TINY, toy_views(1), "1 views.*at least 2"),
         (TINY, mixed(VIEWS), "fields of view differ.*make-views"),
     ],

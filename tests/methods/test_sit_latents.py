@@ -172,7 +172,7 @@ def test_a_run_whose_autoencoder_has_gone_says_so(
 
 def test_views_must_suit_patches_of_latents(method: SiTFlow, scene: Dataset) -> None:
     wide = dataclasses.replace(method, patch=16)
-    with pytest.raises(InputError, match=r"64x64.*patch size 16 latents, 128 pixels"):
+    with pytest.raises(InputError, match=r"64×64.*patch size 16 latents, 128 pixels"):
         wide.build(scene.train, torch.Generator())
 
 

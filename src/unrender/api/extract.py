@@ -23,6 +23,7 @@ from unrender.shapes.files.splats import Splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.simplify import simplify
 from unrender.shapes.voxels import VoxelGrid
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.progress import told_progress, working
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _own_surface(run: Run, options: MeshOptions, progress: bool) -> Extracted:
     if options.texture is not None:
         raise InputError(f"{run.label}: has colors of its own: leave the texture out")
     mesh = mesh_from_voxels(shape) if isinstance(shape, VoxelGrid) else shape
-    views = run.record.cameras
+    views = run.record.cameras if run.method.data is POSED_IMAGES else None
     if views is not None:
         mesh = dataclasses.replace(mesh.to("cpu"), normals=None, unlit=True)
         if options.upright:

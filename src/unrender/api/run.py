@@ -1,7 +1,7 @@
 """A fitted model: what `fit` returns and `open` reads."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
 from unrender.api.mesh_options import Box, MeshOptions
 from unrender.api.opening import open_folder
-from unrender.api.pose import find_poses
+from unrender.api.pose import Picture, find_poses
 from unrender.api.run_state import RunState
 from unrender.data.make_views import make_views
 from unrender.data.picture import over_white
@@ -159,7 +159,7 @@ class Run(RunState):
 
     def pose(
         self,
-        images: "str | Path | Images | Views | list[str] | list[Path]",
+        images: "str | Path | Images | Picture | Views | Sequence[str | Path | Picture]",
         *,
         start: "PoseEstimate | Cameras | Run | str | Path | None" = None,
         background: "Color | None" = None,
@@ -171,8 +171,8 @@ class Run(RunState):
         render-and-compare (iNeRF).
 
         Args:
-            images: Files, or a tensor [n, height, width, 3 or 4] in [0, 1]; RGBA with straight
-                alpha in files, premultiplied in tensors.
+            images: Files, or a tensor [n, height, width, 3 or 4] in [0, 1], or a list of
+                [height, width, 4]; RGBA with straight alpha in files, premultiplied in tensors.
             start: What is refined: a pose flow's estimate, cameras, a file of cameras, or the
                 pose flow itself.
             background: Color behind images without alpha: "white", "black", three numbers, or

@@ -174,6 +174,7 @@ def _render_training_views(
         focal = FLOW_SIZE * square_focal(scene.train)
         cameras = Cameras.from_focal(poses, focal, FLOW_SIZE, FLOW_SIZE)
     seconds = 60 * VIEWS_SHARE * options.minutes
+    count, supersample = options.views, SUPERSAMPLE
     for supersample in range(SUPERSAMPLE, 0, -1):
         some = cameras.select(slice(0, 2))
         make_views(scene_run.renderer, some, supersample)  # Compiles what is not yet compiled.

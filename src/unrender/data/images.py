@@ -97,7 +97,8 @@ class ImageStore:
         """The fraction of pixels whose alpha is below 1."""
         if self.pixels.shape[1] < 4:
             return 0.0
-        whole = 255 if self.pixels.dtype == torch.uint8 else 1
+        # Averages of ones are off by rounding.
+        whole = 255 if self.pixels.dtype == torch.uint8 else 1 - 0.5 / 255
         counts = [int((self.stored(k)[..., 3] < whole).sum()) for k in range(len(self))]
         return sum(counts) / max(1, int(self.sizes.areas.expand(len(self)).sum()))
 

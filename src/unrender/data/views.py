@@ -248,8 +248,8 @@ class Views:
 
         >>> import unrender as ur
         >>> from unrender.geometry.sizes import ImageSizes
-        >>> ur.load("bricks", downscale=8).test.cropped(ImageSizes.of([(12, 16)]))
-        Views(50 × 12×16 RGBA, fov 24.3°, radius 4.0)
+        >>> ur.load("bricks", downscale=8).test.cropped(ImageSizes.of([(10, 16)]))
+        Views(50 × 10×16 RGBA, fov 20.4°, radius 4.0)
         """
         cameras, before = self.cameras.cropped(sizes), self.cameras.sizes
 

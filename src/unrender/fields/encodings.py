@@ -37,8 +37,8 @@ def integrated_encoding(
 
     E[sin(s x)] = sin(s μ) exp(−½ s² σ²): frequencies with wavelengths below σ fade out.
     """
-    flat = (part.reshape(-1, part.shape[-1]) for part in (mean, variance))
-    return encode(*flat, frequencies).unflatten(0, mean.shape[:-1])
+    means, variances = (part.reshape(-1, part.shape[-1]) for part in (mean, variance))
+    return encode(means, variances, frequencies).unflatten(0, mean.shape[:-1])
 
 
 def along_axes(gaussians: Gaussians) -> tuple[Tensor, Tensor]:

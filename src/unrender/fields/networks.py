@@ -43,8 +43,8 @@ class Trunk(nn.Module):
 
     def fused(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points width"]:
         """The same in one kernel: faster on a CPU, with first derivatives only."""
-        layers = [(layer.weight, layer.bias) for layer in self.layers]
-        if not self.skip:
+        layers = [(weight, bias) for weight, bias in map(nn.Module.parameters, self.layers)]
+        if not 0 < self.skip < len(layers):
             return fused_layers(x, layers, "relu")
         hidden = fused_layers(x, layers[: self.skip], "relu")
         return fused_layers(torch.cat([hidden, x], dim=-1), layers[self.skip :], "relu")

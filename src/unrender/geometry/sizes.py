@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,20 +28,23 @@ class ImageSizes:
 
     def __post_init__(self) -> None:
         assert len(self.rows) > 0, "images have a size, even if there are none"
-        if bool((self.rows == self.rows[:1]).all()):
+        if len(self.rows) > 1 and bool((self.rows == self.rows[:1]).all()):
             object.__setattr__(self, "rows", self.rows[:1])
 
     @classmethod
     def of(cls, sizes: Sequence[tuple[int, int]]) -> "ImageSizes":
         """From (width, height) of each image, or of all."""
-        return cls(torch.tensor(list(sizes)))
+        found = cls(torch.tensor(list(sizes)))
+        if len(sizes) == 1:
+            vars(found)["one"] = tuple(sizes[0])
+        return found
 
     @property
     def mixed(self) -> bool:
         """Whether there are several sizes."""
         return len(self.rows) > 1
 
-    @property
+    @cached_property
     def one(self) -> tuple[int, int]:
         """Width and height of all images. InputError if there are several sizes."""
         if self.mixed:

@@ -71,10 +71,9 @@ class GaussianSplattingModel(nn.Module):
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
         """Render one camera, with spherical harmonics up to `sh_degree`."""
         n, pose = int(self.alive), cameras.world_from_camera[index]
-        means = self.means[:n]
+        means, lens, size = self.means[:n], cameras.intrinsics[index], cameras.sizes[index]
         shapes = self.log_scales[:n], self.quaternions[:n]
-        size = cameras.sizes[index]
-        seen = project_gaussians(means, *shapes, pose, cameras.intrinsics[index], *size)
+        seen = project_gaussians(means, *shapes, pose, lens, *size)
         color = 0.5 + CONSTANT * self.colors[:n]
         if degree:
             towards = normalize(means - pose[:, 3], dim=1)

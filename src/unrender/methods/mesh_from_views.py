@@ -151,7 +151,7 @@ class MeshFromViews(Method[MeshModel, Views]):
         chosen = torch.randperm(len(data), generator=generator)[: self.views]
         mesh, vertices = model.mesh(), model.surface.vertices()
         topology = model.surface.topology
-        opacity = color = square = 0.0
+        opacity = color = square = torch.zeros((), device=vertices.device)
         for part in data.select(chosen).by_size():
             share = len(part) / len(chosen)
             error = model.draw(mesh, part.cameras)[..., :4] - part.images

@@ -122,7 +122,7 @@ def _fragment(part: Part) -> Fragment:
         drawing = resized(part.drawing, *PLOT_SIZE) if single else part.drawing
         return figure(svg(drawing), part.caption)
     heads = part.heads or [""] * len(part.rows[0][1])
-    rows = [(label, images.cpu()) for label, images in part.rows]
+    rows = [(label, [image.cpu() for image in images]) for label, images in part.rows]
     return figure(image_grid(rows, heads), part.caption)
 
 

@@ -36,7 +36,8 @@ class _Operation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
         needed = ctx.needs_input_grad[2:]
-        given = gradients if len(gradients) > 1 else gradients[0]
+        first, *others = gradients
+        given = gradients if others else first
         found = ctx.gradients(given, needed, *ctx.values, *ctx.saved_tensors)
         return None, None, *found, *(None,) * (len(needed) - len(found))
 
