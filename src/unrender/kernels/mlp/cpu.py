@@ -227,9 +227,14 @@ def _padded(size: int) -> int:
     return (size + ROWS - 1) // ROWS * ROWS
 
 
-def _panels(rows: int) -> np.ndarray:
-    """Zeros for a block, allocated by torch, whose arrays are aligned for vector registers."""
-    return torch.zeros(PANELS, rows + 1, PANEL).numpy()
+def _panels(size: int) -> np.ndarray:
+    """Memory for a block, allocated by torch, whose arrays are aligned for vector registers.
+
+    The rows after `size`, which fill up a tile, are 0.
+    """
+    panels = torch.empty(PANELS, _padded(size) + 1, PANEL)
+    panels[:, size:] = 0
+    return panels.numpy()
 
 
 def _packed(weights: Sequence[Tensor]) -> np.ndarray:
@@ -282,7 +287,7 @@ def _mlp_forward(
     inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
     kept, target = hidden.numpy(), out.numpy()
 
-    heights = _padded(int(sizes[0])), _padded(int(sizes[-1]))
+    heights = int(sizes[0]), int(sizes[-1])
     run_threads(
         lambda slot: _forward(
             *inputs, packed, sizes, *parts[slot], kept, slot, keep,
@@ -323,8 +328,8 @@ def _mlp_backward(
     inputs = [tensor.detach().numpy() for tensor in (rows, ray_inputs, offsets)]
     kept, grad_array = hidden.numpy(), grad_output.numpy()
     requested = need_ray_inputs, grad_ray_inputs.numpy(), need_x, grad_x.numpy()
-    widest, last = _padded(int(sizes[0])), _padded(int(sizes[-1]))
-    heights = widest, last, hidden.shape[2] - 1, widest
+    first, last = int(sizes[0]), int(sizes[-1])
+    heights = first, last, hidden.shape[2] - 1, first
     run_threads(
         lambda slot: _backward(
             *inputs, packed, sizes, *parts[slot], kept, grad_array,
