@@ -279,6 +279,8 @@ def test_a_reader_that_has_enough_ends_the_command_quietly() -> None:
 EARLY = """
 import os, signal, sys
 import unrender.app.cli
+# A shell starts what it runs in the background with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 unrender.app.cli.main = lambda: os.kill(os.getpid(), signal.SIGINT)
 from unrender.__main__ import main
 main()
