@@ -254,8 +254,6 @@ def background_of(
     """The color behind images without alpha; None where alpha or the scene itself is there."""
     if isinstance(background, str) and background == OPAQUE:
         return None
-    if background is None and run.opaque:
-        return None
     given = None if background is None else as_color(background)
     if any(bool((image[..., 3] < 1).any()) for image in images):
         return None

@@ -107,7 +107,10 @@ def between(
     focus, total = focus_point(cameras), len(cameras)
     away = cameras.centers - focus
     distance = away.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    apart = torch.cdist(cameras.centers, cameras.centers) / distance.mean()
+    # Exact distances: by a matrix product, those of near cameras would be lost in rounding.
+    exactly = "donot_use_mm_for_euclid_dist"
+    apart = torch.cdist(cameras.centers, cameras.centers, compute_mode=exactly)
+    apart /= distance.mean()
     apart += so3_distance(cameras.rotations[:, None], cameras.rotations[None])
     near = apart.topk(min(NEIGHBORS + 1, total), largest=False).indices
     first = torch.randint(total, (count,), generator=generator)

@@ -34,13 +34,17 @@ def largest_component(mesh: Mesh) -> Mesh:
 
 def with_faces(mesh: Mesh, keep: Bool[Tensor, "faces"]) -> Mesh:
     """The marked faces, without vertices that no such face has."""
+    return without_unused_vertices(keep_faces(mesh, keep))
+
+
+def keep_faces(mesh: Mesh, keep: Bool[Tensor, "faces"]) -> Mesh:
+    """The marked faces with their part of the texture; vertices keep their rows."""
     texture = mesh.texture
     if isinstance(texture, UVTexture):
         texture = dataclasses.replace(texture, faces_uv=texture.faces_uv[keep])
     elif isinstance(texture, FaceAtlas):
         texture = FaceAtlas(texture.images[keep])
-    kept = dataclasses.replace(mesh, faces=mesh.faces[keep], texture=texture)
-    return without_unused_vertices(kept)
+    return dataclasses.replace(mesh, faces=mesh.faces[keep], texture=texture)
 
 
 def without_unused_vertices(mesh: Mesh) -> Mesh:

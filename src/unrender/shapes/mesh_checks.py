@@ -4,14 +4,12 @@ Readers keep files as they are, including degenerate and duplicate faces, non-ma
 unused vertices; these checks report them.
 """
 
-import dataclasses
-
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from unrender.shapes.components import keep_faces
 from unrender.shapes.mesh import Mesh, face_areas
-from unrender.shapes.textures import FaceAtlas, UVTexture
 
 RELATIVE_EPSILON = 1e-7
 """Relative rounding error of single precision."""
@@ -51,13 +49,7 @@ def clean_mesh(mesh: Mesh) -> Mesh:
 
     Of faces on the same three vertices, in any order, the first is kept.
     """
-    keep = ~degenerate_faces(mesh) & ~repeated_faces(mesh.faces)
-    texture = mesh.texture
-    if isinstance(texture, UVTexture):
-        texture = dataclasses.replace(texture, faces_uv=texture.faces_uv[keep])
-    elif isinstance(texture, FaceAtlas):
-        texture = FaceAtlas(texture.images[keep])
-    return dataclasses.replace(mesh, faces=mesh.faces[keep], texture=texture)
+    return keep_faces(mesh, ~degenerate_faces(mesh) & ~repeated_faces(mesh.faces))
 
 
 def degenerate_faces(mesh: Mesh) -> Bool[Tensor, "faces"]:
