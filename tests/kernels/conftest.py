@@ -1,6 +1,6 @@
 """Each fast backend against the torch reference, forward and gradient."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -37,6 +37,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def split_over_threads(two_threads: None) -> None:
     """A kernel splits its work over threads, and its laws hold of the parts put together."""
+
+
+@pytest.fixture(autouse=True)
+def uninitialized_is_nan() -> Iterator[None]:
+    """Memory that torch allocates without a value holds NaN, so that reading it is seen.
+
+    Torch fills memory in its deterministic mode, which refuses some of its operators on a GPU.
+    """
+    torch.use_deterministic_algorithms(not torch.cuda.is_available())
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

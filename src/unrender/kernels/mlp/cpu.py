@@ -59,7 +59,7 @@ def _load(rows, at, out, first_row):
 @jit
 @no_type_check
 def _load_ray_inputs(values, offsets, at, out):
-    """Fill a block's first rows with the ray inputs of each sample."""
+    """Fill a block's first rows with the ray inputs of each sample; 0 after the last sample."""
     last = min(at + BLOCK, offsets[-1])
     ray = np.searchsorted(offsets, at, "right") - 1
     i = at
@@ -70,6 +70,9 @@ def _load_ray_inputs(values, offsets, at, out):
                 out[q // PANEL, k, q % PANEL] = values[ray, k]
         i = end
         ray += 1
+    for q in range(last - at, BLOCK):
+        for k in range(values.shape[1]):
+            out[q // PANEL, k, q % PANEL] = 0
 
 
 @jit
