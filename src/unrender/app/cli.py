@@ -18,6 +18,7 @@ from unrender.app.completion import answer, install
 from unrender.app.extension import Extension
 from unrender.app.layout import box, help_text, reflow, usage, width
 from unrender.app.options import combined, describe, options_of
+from unrender.app.output import note_loading
 from unrender.app.parsing import did_you_mean, parse, with_dataclasses
 from unrender.errors import InputError
 
@@ -156,6 +157,8 @@ def _run_command(name: str, arguments: list[str]) -> None:
     if extension.answer is not None:
         _print_and_exit(extension.answer)
     values = parse(options, arguments, shown_as, usage(shown_as, shown))
+    if "torch" not in sys.modules:  # Else `extend` has told so.
+        note_loading(arguments)
     with _prepared():
         function(**with_dataclasses(function, values))
 

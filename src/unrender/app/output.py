@@ -27,6 +27,11 @@ def note(text: str, quiet: bool = False) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def note_loading(arguments: Sequence[str]) -> None:
+    """Tell what a command waits for before anything else: torch takes seconds to import."""
+    note("Loading PyTorch", bool({"-h", "--help", "-q", "--quiet"} & set(arguments)))
+
+
 def default_folder(data: str, method: str) -> Path:
     """The first free runs/DATA/METHOD/NUMBER."""
     name = Path(data).resolve().stem if Path(data).exists() else Path(data).stem

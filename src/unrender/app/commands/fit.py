@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from unrender.app.extension import Extension
 from unrender.app.layout import box, reflow, width
 from unrender.app.options import REQUIRED, Description, Option, Words, fields_of
-from unrender.app.output import default_folder, note
+from unrender.app.output import default_folder, note, note_loading
 from unrender.errors import InputError
 from unrender.methods.presets import PRESETS, Preset, find_preset
 from unrender.methods.presets.automatic import AUTO
@@ -79,12 +79,16 @@ def extend(arguments: Sequence[str]) -> Extension:
     """The options of the method that was typed; without one, the list of methods."""
     name = _method_in(arguments)
     if name == AUTO or (name is None and _names_data(arguments)):
+        note_loading(arguments)
         return _automatic(_resumes(arguments))
     if name is None:
+        if _resumes(arguments):
+            note_loading(arguments)
         text = listing()
         answer = f"usage: unrender fit METHOD --data DATA [options]\n\n{text}"
         return Extension(note=text, answer=None if _resumes(arguments) else answer)
     preset = find_preset(name)
+    note_loading(arguments)
     method = preset.method()
     assert dataclasses.is_dataclass(method)
     own = [field.name for field in dataclasses.fields(method)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from unrender.app.extension import Extension
 from unrender.app.layout import box, width
 from unrender.app.options import Description, Words, fields_of
+from unrender.app.output import note_loading
 from unrender.app.parsing import did_you_mean
 from unrender.errors import InputError
 from unrender.files import make_folder
@@ -111,6 +112,7 @@ def extend(arguments: Sequence[str]) -> Extension:
     if name not in STUDIES:
         hint = did_you_mean(name, list(STUDIES)) or f": choose one of {', '.join(STUDIES)}"
         raise InputError(f"{arguments[0]!r} is not a study{hint}")
+    note_loading(arguments)
     kind = _class(name)
     assert dataclasses.is_dataclass(kind)
     text = " ".join((inspect.getdoc(kind) or "").split())
