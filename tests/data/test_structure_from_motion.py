@@ -1,5 +1,6 @@
 """Cameras of photographs and videos, compared with the model that came with them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from unrender.data.formats.colmap import load_colmap
 from unrender.data.structure_from_motion import (
     _from_folder,
     _from_video,
+    groups_apart,
     images_by_camera,
     process,
 )
@@ -88,6 +90,42 @@ def test_the_phones_photographs_find_their_places(tmp_path: Path) -> None:
     off = (found - centers).norm(dim=1) / extent
     assert float(turned.median()) < 1.0
     assert float(off.median()) < 0.02
+
+
+def test_groups_of_images_are_counted_without_those_of_larger_groups() -> None:
+    assert groups_apart([]) == ()
+    assert groups_apart([{1, 2, 3}]) == ()
+    assert groups_apart([{7, 8, 9}, {1, 2, 3, 4}, {4, 5, 6}]) == (3,)
+
+
+@pytest.mark.slow
+def test_two_scenes_in_one_folder_are_told(tmp_path: Path) -> None:
+    """The larger one is kept, or both are refused: in either case it is said."""
+    pytest.importorskip("pycolmap")
+    fern = SHARED / "real_scenes/fern_llff"
+    if not (MOUSE.exists() and fern.exists()):
+        pytest.skip("the real samples are not here")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photographs = {
+        "mouse": sorted((MOUSE / "images_half").iterdir())[:12],
+        "fern": sorted(next(fern.glob("images*")).iterdir())[:8],
+    }
+    for name, paths in photographs.items():
+        for path in paths:
+            shutil.copy(path, folder / f"{name}_{path.name}")
+    seen: dict[str, set[int]] = {}
+
+    def told(name: str, done: int, total: int) -> None:
+        assert done <= total
+        seen.setdefault(name, set()).add(done)
+
+    found = process(folder, tmp_path / "scene", 100, 800, told)
+    assert found.registered >= 10
+    assert found.apart
+    # While COLMAP works, its progress is told.
+    assert len(seen["features"]) > 2
+    assert len(seen["matches"]) > 2
 
 
 def test_photographs_without_texture_are_refused(tmp_path: Path) -> None:

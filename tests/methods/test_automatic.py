@@ -67,3 +67,16 @@ def test_a_panorama_is_known_by_its_points() -> None:
     points = 5 * torch.nn.functional.normalize(torch.randn(300, 3), dim=1)
     assert capture_of(views(cameras=cameras, points=points)).one_place
     assert not capture_of(views(points=points)).one_place
+
+
+def test_a_wall_is_remarked_on() -> None:
+    """Its points lie in a plane but for outliers; those of a room do not."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(300, 3, generator=generator)
+    assert not capture_of(views(points=points)).flat
+    wall = points * torch.tensor([1.0, 0.01, 1.0])
+    wall[:15] = 10 * points[:15]
+    flat = capture_of(views(points=wall))
+    assert flat.flat
+    assert "flat, as a wall" in choose_preset(flat).advice
+    assert not capture_of(views(points=wall[:50])).flat

@@ -5,9 +5,12 @@ Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap
 
 import importlib.util
 import shutil
+import sqlite3
 import subprocess
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +31,11 @@ THUMBNAIL = 320
 """Pixels of a frame's longer side where its sharpness is measured."""
 MAX_EXHAUSTIVE = 120
 """With more images than this, each is matched only with the following ones."""
+SEQUENTIAL_PAIRS = 13
+"""Following images that each is matched with: about, for the progress bar alone."""
+BLOCK = 10
+"""Images of a block, whose pairs with those of another block are matched at once."""
+POLL_SECONDS = 0.5
 MIN_IMAGES = 3
 MIN_REGISTERED = 0.5
 """Fraction of the images that must be registered."""
@@ -46,6 +54,8 @@ class Reconstructed:
     points: int
     reprojection: float
     """Mean reprojection error in pixels."""
+    apart: tuple[int, ...] = ()
+    """Sizes of other groups of images, which overlap with one another but not with these."""
 
 
 def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Reconstructed:
@@ -159,22 +169,30 @@ def _reconstruct(
     stage("features", 0, count)
     done = 0
     for names in images_by_camera(images):
-        pycolmap.extract_features(
-            database,
-            images,
-            image_names=names,
-            camera_mode=pycolmap.CameraMode.SINGLE,
-            reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
-            device=pycolmap.Device.cpu,
-        )
+        with _rows_counted(database, "keypoints", "features", count, stage):
+            pycolmap.extract_features(
+                database,
+                images,
+                image_names=names,
+                camera_mode=pycolmap.CameraMode.SINGLE,
+                reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
+                device=pycolmap.Device.cpu,
+            )
         done += len(names)
         stage("features", done, count)
-    stage("matches", 0, 1)
-    if video or count > MAX_EXHAUSTIVE:
-        pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
-    else:
-        pycolmap.match_exhaustive(database, device=pycolmap.Device.cpu)
-    stage("matches", 1, 1)
+    sequential = video or count > MAX_EXHAUSTIVE
+    pairs = count * SEQUENTIAL_PAIRS if sequential else count * (count - 1) // 2
+    stage("matches", 0, pairs)
+    with _rows_counted(database, "two_view_geometries", "matches", pairs, stage):
+        if sequential:
+            pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
+        else:
+            # A block of pairs becomes visible when all of it is matched.
+            blocks = pycolmap.ExhaustivePairingOptions(block_size=BLOCK)
+            pycolmap.match_exhaustive(
+                database, pairing_options=blocks, device=pycolmap.Device.cpu
+            )
+    stage("matches", pairs, pairs)
     placed = 0
 
     def one_more() -> None:
@@ -187,10 +205,14 @@ def _reconstruct(
     )
     best = max(models.values(), key=lambda model: model.num_reg_images(), default=None)
     registered = 0 if best is None else int(best.num_reg_images())
+    apart = groups_apart([{*model.reg_image_ids()} for model in models.values()])
     if best is None or registered < max(MIN_IMAGES, MIN_REGISTERED * count):
+        few = f"{source}: only {registered} of {count} images could be registered"
+        if apart:
+            raise InputError(f"{few}, and {apart_in_words(apart)}")
         raise InputError(
-            f"{source}: only {registered} of {count} images could be registered: take more, "
-            "of a textured scene, in constant light, each overlapping the next by two thirds"
+            f"{few}: take more, of a textured scene, in constant light, each overlapping the "
+            "next by two thirds"
         )
     stage("cameras", registered, count)
     for leftover in folder.iterdir():
@@ -204,4 +226,49 @@ def _reconstruct(
         registered,
         int(best.num_points3D()),
         float(best.compute_mean_reprojection_error()),
+        apart,
     )
+
+
+def groups_apart(models: Sequence[set[int]]) -> tuple[int, ...]:
+    """Sizes of groups of images without those of larger groups, the largest left out."""
+    known: set[int] = set()
+    sizes: list[int] = []
+    for group in sorted(models, key=len, reverse=True):
+        sizes.append(len(group - known))
+        known |= group
+    return tuple(size for size in sizes[1:] if size >= MIN_IMAGES)
+
+
+def apart_in_words(sizes: Sequence[int]) -> str:
+    """What groups of images that do not overlap mean, and what to do."""
+    listed = " and ".join(str(size) for size in sizes)
+    return (
+        f"{listed} others do not overlap with them: give the images of one object or room at "
+        "a time, or add some that show what is between"
+    )
+
+
+@contextmanager
+def _rows_counted(
+    database: Path, table: str, name: str, total: int, stage: Stage
+) -> Generator[None]:
+    """Tell the rows of a table of COLMAP's database as those done, while COLMAP fills it."""
+    done = threading.Event()
+
+    def poll() -> None:
+        while not done.wait(POLL_SECONDS):
+            try:
+                with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as file:
+                    (rows,) = file.execute(f"select count(*) from {table}").fetchone()
+            except sqlite3.Error:
+                continue  # It is being written, or its tables are yet to be made.
+            stage(name, min(rows, total), total)
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

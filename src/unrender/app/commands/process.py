@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from unrender.app.options import Words
+from unrender.app.output import note
 from unrender.errors import InputError
 from unrender.files import check_new
 
@@ -31,6 +32,7 @@ def process(
         unrender process video.mp4 --out scene --frames 150
     """
     from unrender.api.data import reconstruct_scene  # noqa: PLC0415 - imports torch
+    from unrender.data.structure_from_motion import apart_in_words  # noqa: PLC0415
 
     for name, value in (("frames", frames), ("size", size)):
         if value < 1:
@@ -43,5 +45,7 @@ def process(
     share = found.registered / found.photographs
     print(f"Cameras found for {found.registered} of {found.photographs} images ({share:.0%}).")
     print(f"{found.points} points, mean reprojection error {found.reprojection:.2f} pixels.")
+    if found.apart:
+        note(f"note: {apart_in_words(found.apart)}")
     print(f"Dataset: {out}")
     print(f"Next: unrender fit auto --data {out}")

@@ -50,9 +50,17 @@ def choose_preset(capture: "Capture") -> Choice:
             "all cameras stand in one place, from where depth cannot be told: walk around what "
             "you photograph, or name a METHOD to fit it all the same"
         )
-    advice = ""
+    remarks: list[str] = []
     if capture.views < FEW:
-        advice = f"only {capture.views} training images: new views far from them will be poor"
+        remarks.append(
+            f"only {capture.views} training images: new views far from them will be poor"
+        )
+    if capture.flat:
+        remarks.append(
+            "what was photographed is flat, as a wall: cameras and depths are uncertain; show "
+            "something in front of it"
+        )
+    advice = "; ".join(remarks)
     if capture.cut_out:
         return Choice(
             "instant-ngp-fast", "the images show an object without background", advice
