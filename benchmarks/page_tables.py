@@ -102,7 +102,102 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                     ("instant-ngp-fast", "dvgo-fast", "gaussian-splatting-fast"),
                 ),
             )
-        )
+        ),
+        "auto": (
+            Grid(
+                "",
+                "held-out PSNR (dB)",
+                {
+                    "`instant-ngp-fast`": "auto_{}_instant-ngp-fast_psnr",
+                    "`instant-ngp-capture`": "auto_{}_instant-ngp-capture_psnr",
+                    "`gaussian-splatting-fast`": "auto_{}_gaussian-splatting-fast_psnr",
+                    "`dvgo-fast`": "auto_{}_dvgo-fast_psnr",
+                    "`nerfacto-fast`": "auto_{}_nerfacto-fast_psnr",
+                    "`auto` below the best of these": "auto_{}_gap_db",
+                },
+                {
+                    "lego_200": "lego_200",
+                    **{name: name for name in ("mouse", "fern", "scan65")},
+                },
+            ),
+        ),
+        "demos": (
+            Grid(
+                "",
+                "metric",
+                {
+                    "Whole demo (s)": "demo_{}_seconds",
+                    "Fitted scene: held-out PSNR (dB)": "demo_{}_scene_psnr",
+                    "Flow: PSNR above the nearest training view (dB)": (
+                        "flow_over_nearest_db_{}"
+                    ),
+                    "Pose, flow: rotation error, median (°)": "flow_rotation_deg_median_{}",
+                    "Pose, refined: rotation error, median (°)": (
+                        "flow_refined_rotation_deg_median_{}"
+                    ),
+                },
+                {
+                    **{name: name for name in ("fern", "mouse", "scan65")},
+                    "toy truck": "truck",
+                },
+            ),
+        ),
+        "poses": (
+            Grid(
+                "",
+                "metric",
+                {
+                    "Held-out photographs": "pose_views_{}",
+                    "From the true pose: rotation error, median (°)": "pose_deg_median_{}",
+                    "maximum (°)": "pose_deg_max_{}",
+                    "share worse by more than 0.5°": "pose_worse_share_{}",
+                    "From 2° and 2% away: rotation error, median (°)": (
+                        "pose_from_2deg_deg_median_{}"
+                    ),
+                    "position error, median (% of the distance)": (
+                        "pose_from_2deg_percent_median_{}"
+                    ),
+                    "share better than the start": "pose_from_2deg_better_share_{}",
+                    "true / expected rotation error, median": "pose_error_ratio_median_{}",
+                    "share within the expected error": "pose_within_expected_{}",
+                    "share within twice that": "pose_within_twice_expected_{}",
+                    "From 5° and 5% away: rotation error, median (°)": (
+                        "pose_from_5deg_deg_median_{}"
+                    ),
+                    "position error from there, median (%)": (
+                        "pose_from_5deg_percent_median_{}"
+                    ),
+                    "share better than that start": "pose_from_5deg_better_share_{}",
+                    "Time (s/photograph)": "pose_seconds_{}",
+                },
+                {name: name for name in ("mouse", "fern", "scan65")},
+            ),
+        ),
+        "steps": (
+            Grid(
+                "",
+                "step",
+                {
+                    "Photographs to a film, mouse: in all (s)": "photos_to_film_seconds{}",
+                    "`unrender process` (s)": "photos_to_film_process_seconds{}",
+                    "`unrender fit auto` (s)": "photos_to_film_fit_seconds{}",
+                    "`unrender render` (s)": "photos_to_film_render_seconds{}",
+                    "`unrender export`, mouse (s)": "export_seconds_mouse{}",
+                    "Faces of that mesh": "export_faces_mouse{}",
+                    "`unrender export`, bricks (s)": "export_seconds_bricks{}",
+                    "Faces of that mesh of bricks": "export_faces_bricks{}",
+                    "Faces outside the largest part, both": "export_stray_faces{}",
+                    "100 views of 1920×1080 in memory (MB)": "memory_views_mb{}",
+                    "The same of photographs with lens distortion (MB)": (
+                        "memory_views_distorted_mb{}"
+                    ),
+                    "Fit to photographs of two sizes: PSNR (dB)": "mixed_sizes_psnr{}",
+                    "Fit to the part that they share: PSNR (dB)": "common_size_psnr{}",
+                    "Difference (dB)": "mixed_sizes_db{}",
+                },
+                {"value": ""},
+            ),
+        ),
     },
     "main_job": {
         "table": (
@@ -497,10 +592,8 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
 """Tables between the marks of each page of the docs, by page and name of the marks."""
 
 RESULTS: dict[str, tuple[str, ...]] = {
-    **{
-        name: (name,)
-        for name in ("radiance_fields", "captures", "main_job", "pose_flow", "shapes")
-    },
+    **{name: (name,) for name in ("radiance_fields", "main_job", "pose_flow", "shapes")},
+    "captures": ("captures", "real_captures"),
     **dict.fromkeys(("fields", "light", "surfaces", "gradients"), ("fields_surfaces",)),
     "speed": ("speed", "time_to_quality"),
 }
@@ -510,6 +603,7 @@ ALIASES = {"path_time_over_mitsuba_box": "path_time_over_mitsuba"}
 """Keys of cells that differ from the key of the figure in the results."""
 
 HIDDEN = {
+    *("demo_reports", "auto_gap_db", "pose_deg_median", "pose_worse_share"),
     *("peak_memory_gb", "mip_nerf_multiscale_gain"),
     *("psnr_1_steps", "synthetic_chamfer_percent"),
     *("fit_voxels_iou", "fit_points_f1", "fit_mesh_f1"),

@@ -20,6 +20,7 @@ from pathlib import Path
 import real_captures_poses
 import real_captures_sizes
 import record
+import tables
 from record import ROOT, Figures, figure
 from runs import fitted_in
 
@@ -87,6 +88,8 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     prepare_process()
     record.merge(PARTS, arguments)
+    if not arguments.quick and arguments.out == RESULTS:
+        tables.rewrite("captures")
 
 
 def run(*words: str | Path) -> float:
