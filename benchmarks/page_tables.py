@@ -168,6 +168,10 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                         "pose_from_5deg_percent_median_{}"
                     ),
                     "share better than that start": "pose_from_5deg_better_share_{}",
+                    "Reported as something else: own photographs, share": (
+                        "pose_own_reported_share_{}"
+                    ),
+                    "those of the other scenes, share": "pose_other_reported_share_{}",
                     "Time (s/photograph)": "pose_seconds_{}",
                 },
                 {name: name for name in ("mouse", "fern", "scan65")},

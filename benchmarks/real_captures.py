@@ -200,11 +200,20 @@ def poses(arguments: argparse.Namespace) -> Figures:
     """Errors of poses refined from the true ones of held-out photographs, and calibration."""
     figures: Figures = {}
     medians, worse = list[float](), list[float]()
+    scenes = {name: read(*SCENES[name]) for name in POSES}
     for name, preset in POSES.items():
-        scene = read(*SCENES[name])
-        found = real_captures_poses.pose_figures(
-            fitted(f"{name}-{preset}", preset, scene, arguments), scene
+        scene, opened = (
+            scenes[name],
+            fitted(f"{name}-{preset}", preset, scenes[name], arguments),
         )
+        found = real_captures_poses.pose_figures(opened, scene)
+        others = [
+            view.opaque[0]
+            for other, dataset in scenes.items()
+            if other != name
+            for view in dataset.test.select(slice(0, 3))
+        ]
+        found |= real_captures_poses.told_apart(opened, scene, others)
         figures |= {
             f"{key}_{name}": figure(value, unit_of(key)) for key, value in found.items()
         }

@@ -11,12 +11,15 @@ honest is judged where they begin at 2°: a start at the true pose that is kept 
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch.nn.functional import normalize
 
+from unrender.api.pose import Picture, unlike
 from unrender.api.run import Run
+from unrender.app.outcome import keep_evaluation
 from unrender.data.dataset import Dataset
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, se3_exp
@@ -74,6 +77,21 @@ def pose_figures(run: Run, dataset: Dataset, most: int = 8) -> dict[str, float]:
         if degrees == WRONG[0]:
             figures |= calibration(found, truth)
     return figures
+
+
+def told_apart(run: Run, dataset: Dataset, others: Sequence[Picture]) -> dict[str, float]:
+    """Shares of photographs that are reported to show something else than the run does: of its
+    own held-out ones refined from the true pose, and of those of other scenes.
+    """
+    test = dataset.test.select(slice(0, len(others)))
+    own = run.pose(test, start=test.cameras)
+    strangers = run.pose(list(others[: len(test)]), start=test.cameras)
+    keep_evaluation(run, run.evaluation(dataset, progress=False))
+    told = [
+        sum(unlike(run, found, k) is not None for k in range(len(test))) / len(test)
+        for found in (own, strangers)
+    ]
+    return {"pose_own_reported_share": told[0], "pose_other_reported_share": told[1]}
 
 
 def calibration(found: PoseEstimate, truth: Cameras) -> dict[str, float]:
