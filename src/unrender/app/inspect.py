@@ -7,7 +7,7 @@ from unrender.api.automatic import choice_for
 from unrender.api.run import Run
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
-from unrender.data.load import LoadOptions, load_dataset, recognize
+from unrender.data.load import load_dataset, recognize
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
@@ -47,12 +47,7 @@ def inspect(path: Path) -> Inspection:
         return Inspection(path.stem, summary, cameras, None)
     if path.exists():
         layout = recognize(path).name
-        try:
-            scene = load_dataset(path)
-        except InputError:
-            if layout != "blender":
-                raise
-            scene = load_dataset(path, LoadOptions("opaque"))
+        scene = load_dataset(path)
     else:
         layout, scene = "built-in", load_dataset(str(path))
     views = joined([scene.train, scene.test])

@@ -38,7 +38,8 @@ class LoadOptions:
 
     background: Background = "auto"
     """Color behind images without alpha: white, black, or opaque for photographs whose
-    background belongs to the scene; auto looks at the borders of the images."""
+    background belongs to the scene; auto takes the color of most of the images' borders if
+    that is white or black, else opaque."""
     downscale: int = 1
     """Integer factor by which images are downscaled."""
     hold_out: int = HOLD_OUT_EVERY

@@ -63,22 +63,23 @@ def check_memory(source: str, count: int, sizes: ImageSizes, pixel: int) -> None
         )
 
 
-def find_background(
-    source: str, images: ImageStore, background: Background
-) -> Float[Tensor, "3"]:
-    """The background as given; for "auto", the color of at least half of the border pixels."""
-    if background == "black":
-        return torch.zeros(3)
-    if background == "white":
-        return torch.ones(3)
-    black, white = border_share(images, 0.0), border_share(images, 1.0)
-    if max(black, white) < 0.5:
-        raise InputError(
-            f"{source}: the images have no alpha, and their borders are neither black "
-            f"({black:.0%}) nor white ({white:.0%}); give --background black or white, "
-            "or opaque if the background belongs to the scene"
-        )
-    return torch.zeros(3) if black > white else torch.ones(3)
+def with_background(
+    images: ImageStore, background: Background
+) -> tuple[ImageStore, Float[Tensor, "3"] | None]:
+    """The images, and the color that is behind those without alpha.
+
+    For "auto" the color is black or white if at least half of the border pixels are. Else, and
+    for "opaque", the background belongs to the scene: the images get an alpha of 1.
+    """
+    if images.channels == 4 and background != "opaque":
+        return images, None
+    if background in ("black", "white"):
+        return images, torch.full((3,), float(background == "white"))
+    if background == "auto":
+        black, white = border_share(images, 0.0), border_share(images, 1.0)
+        if max(black, white) >= 0.5:
+            return images, torch.full((3,), float(white >= black))
+    return images.with_opaque_alpha(), None
 
 
 def border_share(images: ImageStore, gray: float) -> float:

@@ -227,9 +227,12 @@ def test_backgrounds(tmp_path: Path):
         found = load_blender_views(folder).background
         assert found is not None
         assert found.tolist() == expected
+    # What is neither is a photograph, whose background belongs to the scene.
     paint(0.4)
-    with pytest.raises(InputError, match="--background black or white"):
-        load_blender_views(folder)
+    photographs = load_blender_views(folder)
+    assert photographs.background is None
+    assert photographs.has_alpha
+    assert bool((photographs.images[..., 3] == 1).all())
     told = load_blender_views(folder, "white").background
     assert told is not None
     assert told.tolist() == [1, 1, 1]

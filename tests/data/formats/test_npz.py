@@ -125,7 +125,6 @@ def pose_with(row: int, column: int, value: float) -> np.ndarray[Any, Any]:
         (changed(images=np.full((3, 5, 4, 3), "x")), "must hold numbers"),
         (changed(images=np.full((3, 5, 4, 3), np.nan)), "NaN"),
         (changed(images=np.full((3, 5, 4, 3), 255.0)), "uint8"),
-        (changed(images=np.full((3, 5, 4, 3), 0.5)), "--background"),
         (
             changed(images=np.zeros((0, 5, 4, 3)), poses=np.zeros((0, 4, 4))),
             "zero views",

@@ -15,7 +15,7 @@ import torch
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import camera_frame, frame_intrinsics
 from unrender.data.photographs import photograph_sizes, read_photographs
-from unrender.data.validate import Background, check_poses, find_background
+from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import (
@@ -58,8 +58,8 @@ def load_blender(
     if path.is_file() or train.name == "transforms.json" or test is None:
         return hold_out(name, load_blender_views(train, background), every)
     train_views = load_blender_views(train, background)
-    if train_views.background is not None and background == "auto":
-        background = "white" if train_views.background[0] > 0.5 else "black"
+    if background == "auto":
+        background = _as_of(train_views)
     test_views = load_blender_views(test, background)
     if train_views.has_alpha != test_views.has_alpha:
         raise InputError(
@@ -67,6 +67,13 @@ def load_blender(
             "give all images alpha, or none"
         )
     return Dataset(name, train_views, test_views)
+
+
+def _as_of(train: Views) -> Background:
+    """What is behind the test images: the same as behind the training images."""
+    if train.background is not None:
+        return "white" if train.background[0] > 0.5 else "black"
+    return "opaque" if train.store.opaque else "auto"
 
 
 def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
@@ -113,9 +120,7 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
     ]
     images = read_photographs(str(file), paths, lenses)
     names = tuple(frame.name for frame in frames)
-    if background == "opaque":
-        images = images.with_opaque_alpha()
-    behind = None if images.channels == 4 else find_background(str(file), images, background)
+    images, behind = with_background(images, background)
     return Views(cameras, background=behind, names=names, store=images)
 
 

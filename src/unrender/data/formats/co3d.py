@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unrender.data.photographs import list_photographs, read_photographs
-from unrender.data.validate import Background, border_share, check_poses, find_background
+from unrender.data.validate import Background, border_share, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file
@@ -50,14 +50,13 @@ def load_co3d(path: Path, background: Background = "auto") -> Views:
     if not bool((cameras.focal > 0).all()):
         raise InputError(f"{path}: a focal length is not positive: correct the poses")
     points, colors = _points(path)
-    behind: Tensor | None = None
-    cut_out = background == "auto" and border_share(images, 0.0) >= MASKED
-    if cut_out or background in ("black", "white"):
-        behind = find_background(str(path), images, background)
+    if background == "auto" and border_share(images, 0.0) < MASKED:
+        background = "opaque"
+    images, behind = with_background(images, background)
     return Views(
         Cameras(pose, cameras.intrinsics.float(), sizes=images.sizes),
         background=behind,
-        store=images.with_opaque_alpha() if behind is None else images,
+        store=images,
         names=tuple(each.name for each in photographs),
         points=points,
         point_colors=colors,

@@ -14,7 +14,7 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.photographs import read_photographs
-from unrender.data.validate import Background, check_poses, find_background
+from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import read_json_object
@@ -83,5 +83,5 @@ def _views(path: Path, label: str, lists: Mapping[str, Any], background: Backgro
             )
     cameras = Cameras.from_focal(pose, focal, sizes=images.sizes)
     names = tuple(str(file.relative_to(inside)) for file in paths)
-    behind = None if images.channels == 4 else find_background(label, images, background)
+    images, behind = with_background(images, background)
     return Views(cameras, background=behind, names=names, store=images)

@@ -21,7 +21,7 @@ from unrender.data.validate import (
     Background,
     check_memory,
     check_poses,
-    find_background,
+    with_background,
 )
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -46,8 +46,6 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
     if "intrinsics" in arrays:
         cameras = replace(cameras, intrinsics=_intrinsics(path, arrays["intrinsics"]))
     store = ImageStore.of(_images(path, images))
-    if background == "opaque":
-        store = store.with_opaque_alpha()
     # Indices in the file, which a split into training and test views would lose.
     names = tuple(f"view {index}" for index in range(num))
     behind = None
@@ -55,8 +53,8 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
         behind = torch.from_numpy(arrays["background"]).float()
         if not bool(((behind >= 0) & (behind <= 1)).all()):
             raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
-    elif store.channels == 3:
-        behind = find_background(str(path), store, background)
+    else:
+        store, behind = with_background(store, background)
     return Views(cameras, background=behind, names=names, store=store)
 
 
