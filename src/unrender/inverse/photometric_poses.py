@@ -3,13 +3,14 @@
 iNeRF (Yen-Chen et al., IROS 2021), in two ways. Models whose pixels are rays are rendered on
 random lattices of pixels, with gradients by autograd (Adam). Models whose whole images are
 cheap and not aliased at any size, such as Gaussians, take Levenberg–Marquardt steps from coarse
-to fine images (pose_steps.py). Each level begins with what fits its images better: the poses of
-the level before, or the start. What is returned is never worse than the start.
+to fine images (pose_steps.py), in several ways and from several starts, of which the best is
+taken. What is returned is never worse than the start.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,10 +23,22 @@ from unrender.rendering.renderer import Images, PoseEstimate, Renderer
 
 CLUSTERS = 5
 """Cells per side of the grid whose cells count as independent observations."""
-LEVELS = ((16, False), (32, False), (64, True), (128, True))
-"""Longer sides in pixels of the images before the whole ones, and whether these compare detail
-and change all of the pose. The others compare colors, which tolerates large errors, and change
-what moves, turns and scales the image alone: the rest is ill-determined there."""
+WAYS = (
+    ((16, False), (32, False)),
+    ((32, True),),
+    ((16, True), (32, True)),
+)
+"""Ways from the start to the images where their outcomes are compared: longer sides in pixels
+of smaller images, and whether these compare detail and change all of the pose. The others
+compare colors, and change what moves, turns and scales the image alone: the rest is
+ill-determined there."""
+SEARCHED, REACH, GRID, KEPT = 24, 0.12, 7, 2
+"""A search for more starts: longer side of its images, how far it moves the image (in images),
+places per axis, and how many of the best are kept, to be refined as the others are."""
+SHIFTED, COMPARED = 32, 64
+"""Longer sides of the images on which these are refined first, and where all are compared."""
+FINE = (128, 1 << 16)
+"""Longer sides after that, for the best: the last stands for the images themselves."""
 IN_IMAGE = (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)
 """Components of twists that move, turn and scale the image: all but orbits about its detail."""
 FINER = 4
@@ -195,31 +208,71 @@ class RenderAndCompare:
 
 
 def _by_newton_steps(whole: Comparison, steps: int) -> Float[Tensor, "cameras 3 4"]:
-    """Poses after Levenberg–Marquardt steps from coarse to fine images."""
-    start = poses = whole.cameras.world_from_camera
-    longer = max(whole.cameras.width, whole.cameras.height)
-    levels = [
-        (dataclasses.replace(_smaller(whole, side), detail=finely), finely)
-        for side, finely in LEVELS
-        if side < longer
-    ]
-    for level, finely in [*levels, (dataclasses.replace(whole, detail=True), True)]:
-        begin = level.at(_better(level, poses, start))
-        free = None if finely else torch.tensor(IN_IMAGE).to(poses)
-        poses = descend(begin, begin.depth_of_detail(), steps, free)
+    """Poses after Levenberg–Marquardt steps from coarse to fine images.
+
+    Coarse images have several minima. They are reached in several ways and from several starts,
+    and what fits the detail of larger images best is refined further.
+    """
+    start = whole.cameras.world_from_camera
+    found = [start]
+    for levels in WAYS:
+        poses = start
+        for side, detail in levels:
+            poses = _stepped(whole, poses, side, steps, detail)
+        found.append(poses)
+    found += [_stepped(whole, poses, SHIFTED, steps) for poses in _searched(whole)]
+    found = [_stepped(whole, poses, COMPARED, steps) for poses in found]
+    poses = _fitting(_smaller(whole, COMPARED, detail=True), [*found, start], 1)[0]
+    for side in FINE:
+        poses = _stepped(whole, poses, side, steps)
     return poses
 
 
-def _smaller(whole: Comparison, side: int | float) -> Comparison:
-    """Images with `side` pixels on the longer side, by area averaging."""
+def _stepped(
+    whole: Comparison,
+    poses: Float[Tensor, "cameras 3 4"],
+    side: int,
+    steps: int,
+    detail: bool = True,
+) -> Float[Tensor, "cameras 3 4"]:
+    """Poses after Levenberg–Marquardt steps on images of one size."""
+    level = _smaller(whole, side, detail).at(poses)
+    free = None if detail else torch.tensor(IN_IMAGE).to(poses)
+    return descend(level, level.depth_of_detail(), steps, free)
+
+
+def _searched(whole: Comparison) -> list[Float[Tensor, "cameras 3 4"]]:
+    """Starts that are moved sideways, so that the detail of small images fits best."""
+    start, cameras = whole.cameras.world_from_camera, whole.cameras
+    level, depth = _smaller(whole, SEARCHED, detail=True), whole.depth_of_detail()
+    # One image sideways is its longer side over the focal length, in depths.
+    image = max(cameras.width, cameras.height) / cameras.focal
+    places: list[Tensor] = []
+    for x, y in product(torch.linspace(-REACH, REACH, GRID).tolist(), repeat=2):
+        twist = torch.zeros(len(start), 6, device=start.device)
+        twist[:, 3], twist[:, 4] = x * image, y * image
+        places.append(moved(start, depth, twist))
+    return _fitting(level, places, KEPT)
+
+
+def _fitting(
+    level: Comparison, places: Sequence[Float[Tensor, "cameras 3 4"]], count: int
+) -> list[Float[Tensor, "cameras 3 4"]]:
+    """For each image the poses that fit it best, the best first."""
+    misfits = torch.stack([level.at(poses).misfit() for poses in places])
+    every = torch.arange(misfits.shape[1], device=misfits.device)
+    best = misfits.topk(count, dim=0, largest=False).indices
+    return [torch.stack(list(places))[index, every] for index in best]
+
+
+def _smaller(whole: Comparison, side: int | float, detail: bool = False) -> Comparison:
+    """Images with at most `side` pixels on the longer side, by area averaging."""
     cameras = whole.cameras
-    scale = side / max(cameras.width, cameras.height)
+    scale = min(1.0, side / max(cameras.width, cameras.height))
     size = max(1, int(cameras.width * scale)), max(1, int(cameras.height * scale))
-    return dataclasses.replace(
-        whole,
-        images=area_average_known(whole.images, *size),
-        cameras=cameras.resized(*size),
-    )
+    images = whole.images if scale == 1 else area_average_known(whole.images, *size)
+    resized = cameras if scale == 1 else cameras.resized(*size)
+    return dataclasses.replace(whole, images=images, cameras=resized, detail=detail)
 
 
 def _better(
