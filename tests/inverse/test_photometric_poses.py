@@ -12,7 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.geometry.poses import compose, se3_exp, so3_distance
-from unrender.inverse.photometric_poses import RenderAndCompare, errors_of_twists, strided
+from unrender.inverse.photometric_poses import (
+    RenderAndCompare,
+    _fitting,
+    _searched,
+    errors_of_twists,
+    strided,
+)
+from unrender.inverse.pose_steps import Comparison
 from unrender.rendering.renderer import (
     PoseEstimate,
     PoseModes,
@@ -260,6 +267,18 @@ def test_unknown_pixels_are_left_out(antialiased: bool) -> None:
     assert errors(estimate.cameras, truth)[0].max() < 0.3
     assert estimate.misfit is not None
     assert estimate.misfit.isfinite().all()
+
+
+def test_a_far_start_finds_its_place() -> None:
+    """Small images are searched for more starts, of which the best is refined."""
+    truth = views(4)
+    start = moved(truth, 20, 0.3)
+    found = RenderAndCompare().estimate(balls, balls(truth).rgba, start, antialiased=True)
+    assert errors(found.cameras, truth)[0].max() < 0.05
+    whole = Comparison(balls, balls(truth).rgba, start, torch.zeros(3))
+    level = dataclasses.replace(whole, detail=True)
+    best = level.at(_fitting(level, [start.world_from_camera, *_searched(whole)], 1)[0])
+    assert (best.misfit() <= level.misfit()).all()
 
 
 def test_a_start_that_fits_best_is_kept() -> None:
