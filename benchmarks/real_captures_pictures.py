@@ -3,7 +3,7 @@
     python benchmarks/real_captures_pictures.py [--work FOLDER]
 
 Written to docs/captures/: the steps of the mouse (steps.jpg), held-out photographs whose poses
-were refined from 2° away (pose.png), and the loop of each demo (demo-*.png).
+were refined from 2° away (pose.png), and the loop of each demo (demo-*.jpg).
 """
 
 import argparse
@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from PIL import Image
 from real_captures import DEMOS, ROOT, SCENES, read, run
 from real_captures_poses import wrong_by
 
@@ -35,7 +36,8 @@ def main() -> None:
     draw_steps(arguments.work)
     draw_poses(arguments.work)
     for name in DEMOS:
-        shutil.copy(arguments.work / f"demo-{name}/loop.png", OUT / f"demo-{name}.png")
+        with Image.open(arguments.work / f"demo-{name}/loop.png") as loop:
+            loop.convert("RGB").save(OUT / f"demo-{name}.jpg", quality=85)
 
 
 def draw_steps(work: Path) -> None:
@@ -68,7 +70,7 @@ def draw_poses(work: Path) -> None:
     )
     folder = work / "pose"
     folder.mkdir(exist_ok=True)
-    files = tuple(folder / f"photograph_{k}.png" for k in range(len(test)))
+    files = tuple(folder / f"photo_{k}.png" for k in range(len(test)))
     for file, view in zip(files, test, strict=True):
         write_image(file, view.opaque[0][..., :3])
     start = wrong_by(test.cameras, distance, 2.0, 0.02)

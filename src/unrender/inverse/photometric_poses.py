@@ -224,6 +224,8 @@ def _by_newton_steps(whole: Comparison, steps: int) -> Float[Tensor, "cameras 3 
     found = [_stepped(whole, poses, COMPARED, steps) for poses in found]
     poses = _fitting(_smaller(whole, COMPARED, detail=True), [*found, start], 1)[0]
     for side in FINE:
+        # A minimum of smaller images may fit these worse than the start does.
+        poses = _fitting(_smaller(whole, side, detail=True), [poses, start], 1)[0]
         poses = _stepped(whole, poses, side, steps)
     return poses
 
