@@ -99,7 +99,9 @@ def test_groups_of_images_are_counted_without_those_of_larger_groups() -> None:
 
 
 @pytest.mark.slow
-def test_two_scenes_in_one_folder_are_told(tmp_path: Path) -> None:
+def test_two_scenes_in_one_folder_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The larger one is kept, or both are refused: in either case it is said."""
     pytest.importorskip("pycolmap")
     fern = SHARED / "real_scenes/fern_llff"
@@ -108,8 +110,8 @@ def test_two_scenes_in_one_folder_are_told(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     photographs = {
-        "mouse": sorted((MOUSE / "images_half").iterdir())[:12],
-        "fern": sorted(next(fern.glob("images*")).iterdir())[:8],
+        "mouse": sorted((MOUSE / "images_half").iterdir()),
+        "fern": sorted(next(fern.glob("images*")).iterdir()),
     }
     for name, paths in photographs.items():
         for path in paths:
@@ -120,8 +122,9 @@ def test_two_scenes_in_one_folder_are_told(tmp_path: Path) -> None:
         assert done <= total
         seen.setdefault(name, set()).add(done)
 
-    found = process(folder, tmp_path / "scene", 100, 800, told)
-    assert found.registered >= 10
+    monkeypatch.chdir(tmp_path)
+    found = process(folder, Path("scene"), 100, 800, told)
+    assert found.registered >= 50
     assert found.apart
     # While COLMAP works, its progress is told.
     assert len(seen["features"]) > 2
