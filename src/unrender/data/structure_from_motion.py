@@ -259,7 +259,9 @@ def _rows_counted(
     def poll() -> None:
         while not done.wait(POLL_SECONDS):
             try:
-                with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as file:
+                with closing(
+                    sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
+                ) as file:
                     (rows,) = file.execute(f"select count(*) from {table}").fetchone()
             except sqlite3.Error:
                 continue  # It is being written, or its tables are yet to be made.
