@@ -48,12 +48,8 @@ DEMO_MINUTES = 8.0
 """`--minutes` of the demos, which with all that is around the fits end within ten minutes."""
 FILM_MINUTES = 2.0
 """`--minutes` of the fit between the photographs and the film."""
-POSES = {
-    "mouse": "gaussian-splatting-fast",
-    "fern": "gaussian-splatting-fast",
-    "scan65": "gaussian-splatting-fast",
-}
-"""Runs whose held-out photographs are refined, by the names of their scenes."""
+POSES, POSED = ("mouse", "fern", "scan65"), "gaussian-splatting-fast"
+"""Scenes whose held-out photographs are refined, and the preset that is fitted to them."""
 SCENES = {
     "lego_200": ("nerf_synthetic/lego_200", 1),
     "mouse": ("real_scenes/mouse_colmap", 2),

@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 from PIL import Image
 from real_captures import DEMOS, ROOT, SCENES, read, run
-from real_captures_poses import wrong_by
+from real_captures_poses import distances, wrong_by
 
 import unrender as ur
 from unrender.api.cameras import film
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.geometry.paths import evenly
 from unrender.imaging.files import read_rgba, write_image
-from unrender.inverse.pose_steps import Comparison
 from unrender.report.pictures import write_picture
 
 OUT = ROOT / "docs/captures"
@@ -61,19 +60,12 @@ def draw_poses(work: Path) -> None:
     fitted = work / "mouse-gaussian-splatting-fast"
     test = read(*SCENES["mouse"]).test
     test = test.select(torch.tensor(evenly(3, len(test))))
-    opened = ur.open(fitted)
-    distance = torch.cat(
-        [
-            Comparison(opened.renderer, view.opaque, view.cameras, None).depth_of_detail()
-            for view in test
-        ]
-    )
     folder = work / "pose"
     folder.mkdir(exist_ok=True)
     files = tuple(folder / f"photo_{k}.png" for k in range(len(test)))
     for file, view in zip(files, test, strict=True):
         write_image(file, view.opaque[0][..., :3])
-    start = wrong_by(test.cameras, distance, 2.0, 0.02)
+    start = wrong_by(test.cameras, distances(ur.open(fitted), test), 2.0, 0.02)
     write_cameras(folder / "start.json", NamedCameras(start, tuple(map(str, files))))
     run(
         "pose", fitted, *files, "--start", folder / "start.json", "--out", folder / "found.json"

@@ -21,6 +21,7 @@ from unrender.api.pose import Picture, unlike
 from unrender.api.run import Run
 from unrender.app.outcome import keep_evaluation
 from unrender.data.dataset import Dataset
+from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import compose, se3_exp
 from unrender.inverse.pose_steps import Comparison
@@ -51,12 +52,7 @@ def pose_figures(run: Run, dataset: Dataset, most: int = 8) -> dict[str, float]:
     """
     test = dataset.test.select(slice(0, most))
     truth = test.cameras
-    distance = torch.cat(
-        [
-            Comparison(run.renderer, view.opaque, view.cameras, None).depth_of_detail()
-            for view in test
-        ]
-    )
+    distance = distances(run, test)
     began = time.perf_counter()
     kept, _ = run.pose(test, start=truth).errors(truth)
     figures = {
@@ -77,6 +73,16 @@ def pose_figures(run: Run, dataset: Dataset, most: int = 8) -> dict[str, float]:
         if degrees == WRONG[0]:
             figures |= calibration(found, truth)
     return figures
+
+
+def distances(run: Run, views: Views) -> torch.Tensor:
+    """Distance of what is seen in each view."""
+    return torch.cat(
+        [
+            Comparison(run.renderer, view.opaque, view.cameras, None).depth_of_detail()
+            for view in views
+        ]
+    )
 
 
 def told_apart(run: Run, dataset: Dataset, others: Sequence[Picture]) -> dict[str, float]:

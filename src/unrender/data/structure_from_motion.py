@@ -244,8 +244,8 @@ def apart_in_words(sizes: Sequence[int]) -> str:
     """What groups of images that do not overlap mean, and what to do."""
     listed = " and ".join(str(size) for size in sizes)
     return (
-        f"{listed} others do not overlap with them: give the images of one object or room at "
-        "a time, or add some that show what is between"
+        f"{listed} other images do not overlap with these: give the images of one object or "
+        "room at a time, or add some that show what is between"
     )
 
 

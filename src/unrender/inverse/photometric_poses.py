@@ -218,29 +218,27 @@ def _by_newton_steps(whole: Comparison, steps: int) -> Float[Tensor, "cameras 3 
     for levels in WAYS:
         poses = start
         for side, detail in levels:
-            poses = _stepped(whole, poses, side, steps, detail)
+            poses = _stepped(_smaller(whole, side, detail), poses, steps)
         found.append(poses)
-    found += [_stepped(whole, poses, SHIFTED, steps) for poses in _searched(whole)]
-    found = [_stepped(whole, poses, COMPARED, steps) for poses in found]
-    poses = _fitting(_smaller(whole, COMPARED, detail=True), [*found, start], 1)[0]
+    shifted = _smaller(whole, SHIFTED, detail=True)
+    found += [_stepped(shifted, poses, steps) for poses in _searched(whole)]
+    compared = _smaller(whole, COMPARED, detail=True)
+    found = [_stepped(compared, poses, steps) for poses in found]
+    poses = _fitting(compared, [*found, start], 1)[0]
     for side in FINE:
+        level = _smaller(whole, side, detail=True)
         # A minimum of smaller images may fit these worse than the start does.
-        poses = _fitting(_smaller(whole, side, detail=True), [poses, start], 1)[0]
-        poses = _stepped(whole, poses, side, steps)
+        poses = _stepped(level, _better(level, poses, start), steps)
     return poses
 
 
 def _stepped(
-    whole: Comparison,
-    poses: Float[Tensor, "cameras 3 4"],
-    side: int,
-    steps: int,
-    detail: bool = True,
+    level: Comparison, poses: Float[Tensor, "cameras 3 4"], steps: int
 ) -> Float[Tensor, "cameras 3 4"]:
     """Poses after Levenberg–Marquardt steps on images of one size."""
-    level = _smaller(whole, side, detail).at(poses)
-    free = None if detail else torch.tensor(IN_IMAGE).to(poses)
-    return descend(level, level.depth_of_detail(), steps, free)
+    begin = level.at(poses)
+    free = None if level.detail else torch.tensor(IN_IMAGE).to(poses)
+    return descend(begin, begin.depth_of_detail(), steps, free)
 
 
 def _searched(whole: Comparison) -> list[Float[Tensor, "cameras 3 4"]]:
@@ -295,7 +293,7 @@ def _with_expected_error(
 
     By the jackknife over clusters of neighboring pixels, whose errors are correlated: how much
     a Gauss-Newton step without one cluster moves the pose (Efron, "The Jackknife, the Bootstrap
-    and Other Resampling Plans", 1982, equation 3.5). Unlike a sandwich estimate from residuals,
+    and Other Resampling Plans", 1982, chapter 3). Unlike a sandwich estimate from residuals,
     it is not too small where few clusters determine the pose.
     """
     depth = fine.depth_of_detail()
