@@ -229,9 +229,11 @@ def unit_of(key: str) -> str:
 
 
 def sizes(arguments: argparse.Namespace) -> Figures:
-    """A fit to views of two sizes against one to the part that they have in common."""
-    steps = 30 if arguments.quick else real_captures_sizes.STEPS
-    return real_captures_sizes.sizes(arguments.work, steps, arguments.seed)
+    """Fits to views of two sizes against fits to the part that they have in common."""
+    full = real_captures_sizes.STEPS, real_captures_sizes.SEEDS
+    steps, count = (30, 1) if arguments.quick else full
+    seeds = range(arguments.seed, arguments.seed + count)
+    return real_captures_sizes.sizes(arguments.work, steps, seeds)
 
 
 def memory(_arguments: argparse.Namespace) -> Figures:

@@ -15,16 +15,15 @@ from unrender.data.image_shape import make_shapes, pairs
 
 chairs = pairs.split("chairs", *make_shapes.make_shapes("chair", count=200, views=8, size=48))
 options: dict[str, dict[str, Any]] = {
-    "points": {},
-    "mesh": {"level": 3, "samples": 768},
-    "voxels": {"channels": 64},
+    "points": {"steps": 300},
+    "mesh": {"steps": 300, "level": 3, "samples": 768},
+    "voxels": {"steps": 400, "channels": 64},
 }
 # One image of a held-out chair.
 image = chairs.test.rgba(pairs.Draw(torch.tensor([3]), torch.tensor([False])))
 panels = {"image": image[0, ..., :3] + 1 - image[0, ..., 3:]}
 for kind, own in options.items():
-    run = ur.fit(f"image-to-{kind}-fast", chairs, minutes=0.5, encoder_width=16,
-                 progress=False, **own)  # fmt: skip
+    run = ur.fit(f"image-to-{kind}-fast", chairs, encoder_width=16, progress=False, **own)
     score = run.evaluate().f1[-1]
     print(f"{kind}: {run.steps} steps, F1 at 5% of the size {score:.2f}")
     view = ur.turntable(8)
