@@ -1,0 +1,38 @@
+"""How inputs that go wrong, kills and full disks end: every figure of robustness.
+
+    python benchmarks/robustness.py [--only cases fuzz kills disk] [--out FILE]
+
+cases (inputs recreated from public bug reports), fuzz (mutated files given to every loader),
+kills (of fit, render, export, demo and process, each started again afterwards) and disk (films
+written to a disk that is full).
+"""
+
+import argparse
+from pathlib import Path
+
+import record
+import robustness_cases
+from record import ROOT, Figures
+
+OUT = ROOT / "benchmarks/results/robustness.json"
+
+
+def cases(arguments: argparse.Namespace) -> Figures:
+    """Inputs recreated from public bug reports."""
+    return robustness_cases.measure()
+
+
+PARTS = {"cases": cases}
+
+
+def main() -> None:
+    """Measure the parts that were asked for and write them into the results file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=OUT)
+    record.merge(PARTS, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
