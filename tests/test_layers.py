@@ -12,6 +12,7 @@ SOURCE = ROOT / "src" / "unrender"
 LAYERS = (
     "__init__",
     "errors",
+    "notes",
     "files",
     "geometry",
     "imaging",

@@ -21,6 +21,7 @@ from unrender.app.options import combined, describe, options_of
 from unrender.app.output import note_loading
 from unrender.app.parsing import did_you_mean, parse, with_dataclasses
 from unrender.errors import InputError
+from unrender.notes import silenced
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _run_command(name: str, arguments: list[str]) -> None:
     values = parse(options, arguments, shown_as, usage(shown_as, shown))
     if "torch" not in sys.modules:  # Else `extend` has told so.
         note_loading(arguments)
-    with _prepared():
+    with _prepared(), silenced(bool(values.get("quiet"))):
         function(**with_dataclasses(function, values))
 
 
