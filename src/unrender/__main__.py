@@ -16,9 +16,10 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _leave)
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    from unrender.app.cli import main as run  # noqa: PLC0415
+    from unrender.app import cli, streams  # noqa: PLC0415 - after the setting
 
-    run()
+    streams.prepare()
+    cli.main()
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

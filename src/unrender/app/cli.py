@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from unrender import __version__
+from unrender.app import streams
 from unrender.app.completion import answer, install
 from unrender.app.extension import Extension
 from unrender.app.layout import box, help_text, reflow, usage, width
@@ -146,6 +147,8 @@ def _run_command(name: str, arguments: list[str]) -> None:
     program = f"unrender {name}"
     before = arguments[: arguments.index("--")] if "--" in arguments else arguments
     wants_help = "--help" in before or "-h" in before
+    if not wants_help:
+        _check_current_folder()
     options = options_of(function)
     extension: Extension = Extension() if extend is None else extend(arguments)
     options = combined(options, extension.options)
@@ -164,6 +167,16 @@ def _run_command(name: str, arguments: list[str]) -> None:
         function(**with_dataclasses(function, values))
 
 
+def _check_current_folder() -> None:
+    """InputError if it was deleted: torch would end the process without saying why."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError(
+            "the current folder was deleted: change to one that exists, with cd"
+        ) from error
+
+
 @contextmanager
 def _prepared() -> Generator[None]:
     """What the process sets for long computations; torch is imported here."""
@@ -179,28 +192,17 @@ def _prepared() -> Generator[None]:
 def _print_and_exit(text: str) -> None:
     if text:
         print(text)
-    _flush()
     raise SystemExit(0)
-
-
-def _flush() -> None:
-    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
-        sys.stdout.flush()
 
 
 def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2."""
-    try:
-        run(sys.argv[1:])
-        _flush()
-    except InputError as error:
-        print(f"unrender: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("unrender: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader, such as `head`, has enough. What is still buffered goes nowhere, so that
-        # the interpreter does not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    with streams.checked():
+        try:
+            run(sys.argv[1:])
+        except InputError as error:
+            streams.complain(str(error))
+            sys.exit(2)
+        except KeyboardInterrupt:
+            streams.complain("interrupted")
+            sys.exit(130)

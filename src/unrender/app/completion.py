@@ -50,7 +50,12 @@ def install(arguments: Sequence[str]) -> str:
     shell = arguments[0] if arguments else Path(os.environ.get("SHELL", "bash")).name
     if shell not in SCRIPTS:
         raise InputError(f"--install-completion {shell}: give one of {', '.join(SCRIPTS)}")
-    path = Path.home() / FILES[shell]
+    try:
+        path = Path.home() / FILES[shell]
+    except RuntimeError as error:
+        raise InputError(
+            "--install-completion: you have no home folder: set HOME to one"
+        ) from error
     make_folder(path.parent)
     write_atomically(path, SCRIPTS[shell].encode())
     told = f"Wrote {path}; it works in every new {shell}."

@@ -163,18 +163,24 @@ def processor() -> str:
     return f"{model or platform.processor()}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def provenance() -> dict[str, object]:
-    """What made this: the command, the commit, the versions, the machine."""
-    folder = Path(__file__).parent
-    git = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+def _commit() -> str | None:
+    """The commit of the checkout that this is, if it is one and git is there."""
+    checkout = Path(__file__).parents[3]
+    if not (checkout / ".git").exists():  # Else it would be that of a project around it.
+        return None
+    git = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         found = subprocess.run(git, capture_output=True, text=True, timeout=10, check=False)
-        commit = found.stdout.strip() or None
     except (OSError, subprocess.TimeoutExpired):
-        commit = None
+        return None
+    return found.stdout.strip() or None
+
+
+def provenance() -> dict[str, object]:
+    """What made this: the command, the commit, the versions, the machine."""
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "commit": commit,
+        "commit": _commit(),
         "versions": {
             "unrender": __version__,
             "torch": torch.__version__,

@@ -200,3 +200,17 @@ def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch):
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="bricks, chair, hotdog"):
         make_scene("teapot")
+
+
+def test_a_user_without_a_home_has_no_cache(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def without_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("UNRENDER_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", without_home)
+    assert cache_folder() is None
+    assert len(make_scene("chair", 16, 2, 1, 1).train) == 2
+    assert capsys.readouterr().err.endswith("views of the built-in scene chair\n")

@@ -54,3 +54,45 @@ def test_threads_keep_order_and_share_all() -> None:
     assert run_threads(lambda n: n * n, range(9)) == [n * n for n in range(9)]
     assert shares(10, 3) == [(0, 3), (3, 6), (6, 10)]
     assert shares(1, 4) == [(0, 1)]
+
+
+def called(cache: Path) -> str:
+    """What the first call in a new process says, without errors."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-c", CALL]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stderr
+
+
+def test_damaged_machine_code_is_made_again(tmp_path: Path) -> None:
+    """As a power failure may leave it: numba does not look at what it reads."""
+    assert called(tmp_path).startswith("Compiling")
+    files = [*tmp_path.rglob("*.nbi"), *tmp_path.rglob("*.nbc")]
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(file.read_bytes()[:100])
+    assert called(tmp_path).startswith("Compiling")
+    assert called(tmp_path) == ""
+
+
+FULL = """
+from unrender.kernels.runtime import jit
+def full(self, sig, data):
+    raise OSError(28, "No space left on device")
+jit.FunctionCache.save_overload = full
+import torch
+from unrender.kernels.expand import expand
+expand(torch.ones(2, 3), torch.tensor([0, 1, 2]))
+expand(torch.ones(2, 3, dtype=torch.float32), torch.tensor([0, 1, 2]))
+"""
+
+
+def test_machine_code_that_finds_no_room_is_used_all_the_same(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", FULL]
+    said = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stderr
+    assert "not kept for later runs: No space left on device" in said
+    assert len(said.splitlines()) == 2

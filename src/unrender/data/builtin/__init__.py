@@ -23,7 +23,7 @@ from unrender.data.builtin.views import render_view, render_view_by_paths
 from unrender.data.dataset import Dataset
 from unrender.data.formats.npz import Array
 from unrender.data.views import Views
-from unrender.errors import InputError
+from unrender.errors import InputError, one_line
 from unrender.files.arrays import Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import spherical_shell
@@ -135,23 +135,26 @@ def _shell(count: int, size: int, seed: int) -> Cameras:
     return Cameras.from_focal(poses, 0.5 * size / math.tan(FIELD_OF_VIEW / 2), size, size)
 
 
-def cache_folder() -> Path:
-    """$UNRENDER_CACHE, or `unrender` in $XDG_CACHE_HOME or ~/.cache."""
+def cache_folder() -> Path | None:
+    """$UNRENDER_CACHE, or `unrender` in $XDG_CACHE_HOME or ~/.cache; None without a home."""
     own = os.environ.get("UNRENDER_CACHE")
     shared = os.environ.get("XDG_CACHE_HOME")
     if own:
         return Path(own)
-    return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
+    try:
+        return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
+    except RuntimeError:  # The user has no home folder.
+        return None
 
 
-def _cache_file(
+def _cache_name(
     name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
-) -> Path:
+) -> str:
     poses = [cameras.world_from_camera.tolist(), cameras.intrinsics.tolist()]
     shape = [cameras.width, cameras.height, supersample]
     lit = [light, paths] if light == "path" else []
     key = json.dumps([version(), name, poses, shape, *lit])
-    return cache_folder() / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
+    return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
 
 
 def _cached(
@@ -159,25 +162,29 @@ def _cached(
 ) -> Views:
     """Read the views from the cache, or render and cache them; warn if that fails."""
     scene_index(name)
-    path = _cache_file(name, cameras, supersample, light, paths)
-    if path.is_file():
-        try:
-            return _read(path, cameras)
-        except InputError as error:
-            _warn(f"{error}; rendering the scene again")
-    by = " by path tracing" if light == "path" else ""
-    _warn(f"rendering {len(cameras)} views of the built-in scene {name}{by} (cached for later)")
-    encoded = _encode(render_scene(name, cameras, supersample, light, paths))
+    folder = cache_folder()
+    path = folder and folder / _cache_name(name, cameras, supersample, light, paths)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(path, encoded, compress=True)
+        if path and path.is_file():
+            return _read(path, cameras)
     except (OSError, InputError) as error:
-        _warn(f"{error}; the scene is not cached")
+        _warn(f"{one_line(error)}; rendering the scene again")
+    by = " by path tracing" if light == "path" else ""
+    later = " (cached for later)" if path else ""
+    _warn(f"rendering {len(cameras)} views of the built-in scene {name}{by}{later}")
+    encoded = _encode(render_scene(name, cameras, supersample, light, paths))
+    if path:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_arrays(path, encoded, compress=True)
+        except (OSError, InputError) as error:
+            _warn(f"{one_line(error)}; the scene is not cached")
     return _decode(encoded, cameras)
 
 
 def _warn(message: str) -> None:
-    sys.stderr.write(f"unrender: {message}\n")
+    if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stderr.write(f"unrender: {message}\n")
 
 
 def _encode(views: Views) -> dict[str, Array]:

@@ -8,6 +8,7 @@ OpenMP nor TBB, and compiles several times faster than Numba's own parallel loop
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import cache
 from itertools import count, pairwise
 from typing import Any, TypeVar, cast
@@ -15,7 +16,17 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 import torch
+from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
+
+from unrender.notes import note
+
+PACKAGE = __name__.split(".", maxsplit=1)[0]
+
+Kernel = Callable[..., Any]
+Array = np.ndarray[Any, np.dtype[Any]]
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 class _CompilationNotice(Listener):
@@ -23,26 +34,62 @@ class _CompilationNotice(Listener):
 
     def __init__(self) -> None:
         self.announced: set[str] = set()
+        self.kept = True
 
     def on_start(self, event: Event) -> None:
         assert event.data is not None
         module = event.data["dispatcher"].py_func.__module__
         if module.startswith(f"{PACKAGE}.") and module not in self.announced:
+            if not self.kept and not self.announced:
+                self.say_not_kept("no cache folder can be written")
             self.announced.add(module)
             name = module.removeprefix(f"{PACKAGE}.")
-            sys.stderr.write(f"Compiling {name} for this processor (kept for later runs)\n")
+            kept = " (kept for later runs)" if self.kept else ""
+            if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                sys.stderr.write(f"Compiling {name} for this processor{kept}\n")
 
     def on_end(self, event: Event) -> None:
         pass
 
+    def say_not_kept(self, reason: str) -> None:
+        note(
+            f"compiled kernels are not kept for later runs: {reason}; set NUMBA_CACHE_DIR to a "
+            "folder that can be written"
+        )
 
-PACKAGE = __name__.split(".", maxsplit=1)[0]
-register("numba:compile", _CompilationNotice())
 
-Kernel = Callable[..., Any]
-Array = np.ndarray[Any, np.dtype[Any]]
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+_NOTICE = _CompilationNotice()
+register("numba:compile", _NOTICE)
+
+
+class _MachineCode(FunctionCache):
+    """The machine code of a function on disk, as far as it can be read and written there."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # What a power failure has left may raise anything.
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            if _NOTICE.kept:
+                _NOTICE.kept = False
+                _NOTICE.say_not_kept(error.strerror or str(error))
+
+
+def _compiled(function: Kernel, **options: object) -> Kernel:
+    """A function that is compiled without the interpreter lock; its machine code is cached."""
+    kernel: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    try:
+        kernel._cache = _MachineCode(function)
+    except RuntimeError:  # No folder can be written: neither beside the source nor of the user.
+        _NOTICE.kept = False
+    return cast(Kernel, kernel)
 
 
 def jit(function: Kernel) -> Kernel:
@@ -51,8 +98,7 @@ def jit(function: Kernel) -> Kernel:
     LLVM does not vectorize a loop over `range(first, last)`, because the index might be
     negative and count from the end. It does vectorize loops over `range(len(part))` of a slice.
     """
-    compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-    return cast(Kernel, compiler(function))
+    return _compiled(function, fastmath=True)
 
 
 def strict_jit(function: Kernel) -> Kernel:
@@ -61,16 +107,12 @@ def strict_jit(function: Kernel) -> Kernel:
     For values that are compared rather than summed, such as the side of an edge that a pixel
     lies on, or a bound in a tree search.
     """
-    compiler = numba.njit(cache=True, nogil=True, error_model="numpy")
-    return cast(Kernel, compiler(function))
+    return _compiled(function)
 
 
 def inline(function: Kernel) -> Kernel:
     """A helper function that is inlined into every kernel that calls it."""
-    compiler = numba.njit(
-        cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always"
-    )
-    return cast(Kernel, compiler(function))
+    return _compiled(function, fastmath=True, inline="always")
 
 
 def _start_thread() -> None:
