@@ -1,4 +1,5 @@
-# What a user types: `make install`, `make demo`, `make test`; for work on the code, `make check`.
+# What a user types: `make install`, `make demo`, `make test`; for work on the code, `make check`
+# and `make fuzz`.
 # Options: PYTHON, the interpreter that makes .venv; ARGS, what `unrender demo` is given.
 # Without make: the README has the plain pip commands.
 
@@ -20,7 +21,7 @@ BUSY := $(VENV)/.busy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check clean always
+.PHONY: install demo test check fuzz clean always
 
 install: $(INSTALLED)
 
@@ -34,6 +35,13 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
+
+# An hour of damaged inputs; MINUTES and START (the first input's number) change it.
+MINUTES ?= 60
+START ?= $(shell date +%s)
+
+fuzz: $(INSTALLED_DEV)
+	$(BIN)/python benchmarks/robustness_fuzz.py --start $(START) --count 10000000 --minutes $(MINUTES)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis

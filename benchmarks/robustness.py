@@ -12,6 +12,7 @@ from pathlib import Path
 
 import record
 import robustness_cases
+import robustness_fuzz
 from record import ROOT, Figures
 
 OUT = ROOT / "benchmarks/results/robustness.json"
@@ -22,7 +23,12 @@ def cases(arguments: argparse.Namespace) -> Figures:
     return robustness_cases.measure()
 
 
-PARTS = {"cases": cases}
+def fuzz(arguments: argparse.Namespace) -> Figures:
+    """Mutated files given to every loader."""
+    return robustness_fuzz.measure()
+
+
+PARTS = {"cases": cases, "fuzz": fuzz}
 
 
 def main() -> None:

@@ -1,0 +1,162 @@
+"""What is fuzzed: for every loader its seeds, and how one input in a folder is read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fuzz import seeds
+from fuzz.seeds import Files
+
+from unrender.api.opening import open_folder
+from unrender.api.resume import resume
+from unrender.app import inspect as inspection
+from unrender.data.formats.camera_files import read_cameras
+from unrender.data.formats.rgbd import load_scan
+from unrender.data.image_shape.pairs import load_shapes
+from unrender.data.image_shape.shapenet import load_shapenet
+from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.picture import read_picture
+from unrender.data.structure_from_motion import _read_video
+from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
+from unrender.notes import collected
+from unrender.shapes.files.shape import load_shape
+from unrender.shapes.files.splats import read_splats
+
+Read = Callable[[Path], Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One loader."""
+
+    name: str
+    seeds: list[Files]
+    read: Read
+    """What is read of the files in a folder, and the lines that are said about it."""
+    weight: float = 1.0
+    """How often it is drawn, relative to others."""
+    only: str = ""
+    """Only files whose path begins with it are mutated."""
+
+    def pick(self, random: Random) -> Files:
+        return seeds.some(random, self.seeds)
+
+
+def _inspected(folder: Path) -> Any:
+    """A data set as `inspect` and `fit` read it."""
+    found = load_dataset(folder)
+    return found, inspection.inspect(folder).summary
+
+
+def _inspected_file(folder: Path) -> Any:
+    path = _only(folder)
+    return load_dataset(path), inspection.inspect(path).summary
+
+
+def _masked(folder: Path) -> Any:
+    return load_dataset(folder, LoadOptions(masks=str(folder / "masks")))
+
+
+def _only(folder: Path, *endings: str) -> Path:
+    found = sorted(each for each in folder.iterdir() if not endings or each.suffix in endings)
+    return found[0] if found else folder / "missing"
+
+
+def _shape(*endings: str) -> Read:
+    def read(folder: Path) -> Any:
+        path = _only(folder, *endings)
+        # The second answer is what a command prints.
+        return load_shape(path), inspection.inspect_shape(path)
+
+    return read
+
+
+def _image(folder: Path) -> Any:
+    path = _only(folder)
+    deep = path.name.startswith("deep")
+    found = [read_image(path, upright=True), read_pixels(path)]
+    return (
+        [*found, read_uint16(path)] if deep else [*found, read_rgba(path), read_picture(path)]
+    )
+
+
+def _run(folder: Path) -> Any:
+    path = folder / "run"
+    record, fitted = open_folder(path, "cpu")
+    facts = inspection.inspect_run(path)
+    text = [*facts[0].values(), *inspection.runs_below(folder).values()]
+    views = inspection.Run.open(path, "cpu")
+    if views.method.makes_images and views.record.cameras is not None:
+        views.render(views.record.cameras.cameras[:1])
+    return record.metrics, record.evaluation, record.cameras, fitted.model, text
+
+
+def _resumed(folder: Path) -> Any:
+    # Paths in the configuration are relative to the folder.
+    text = (folder / "run/config.json").read_bytes()
+    place = str(folder).encode()
+    (folder / "run/config.json").write_bytes(
+        text.replace(b'"./data"', b'"' + place + b'/data"')
+    )
+    run = resume(folder / "run", steps=5, progress=False)
+    return run.metrics, run.steps, run.seconds
+
+
+def _film(folder: Path) -> Any:
+    return list(_read_video(folder / "film.mp4", 64))
+
+
+def make_targets(fitted: dict[str, Files]) -> list[Target]:
+    """All targets; `fitted` are the seeds that fits and encoders made."""
+    one = {name: [make()] for name, make in seeds.PLAIN.items()}
+    opencv = (9, 9, 4, 4, 0.01, 0, 0, 0.001)
+    binary = [seeds.colmap_binary(), seeds.colmap_binary(4, opencv)]
+    mesh = _shape(".obj", ".ply", ".off", ".stl", ".glb", ".gltf")
+    points = [seeds.ply_points(), seeds.ply_points(False)]
+    plys = [seeds.ply_text(), seeds.ply_binary(), seeds.ply_binary("big")]
+    found = [
+        Target("blender", one["blender"], _inspected),
+        Target("nerfstudio", one["nerfstudio"], _inspected),
+        Target("multiscale", one["multiscale"], _inspected),
+        Target("colmap_binary", binary, _inspected),
+        Target("colmap_text", one["colmap_text"], _inspected),
+        Target("llff", one["llff"], _inspected),
+        Target("idr", one["idr"], _inspected),
+        Target("co3d", one["co3d"], _inspected),
+        Target("realestate10k", one["realestate10k"], lambda f: inspection.inspect(_only(f))),
+        Target("npz_views", [seeds.npz_views(), seeds.npz_views_rgb()], _inspected_file),
+        Target("masks", one["masks"], _masked, 0.5, "masks"),
+        Target("rgbd", one["rgbd"], load_scan),
+        Target("shapenet", one["shapenet"], lambda f: load_shapenet(f, 8)),
+        Target("shapes_npz", one["shapes_npz"], lambda f: load_shapes(f / "shapes.npz")),
+        Target("obj", one["obj"], mesh),
+        Target("ply_mesh", plys, mesh),
+        Target("off", one["off"], mesh),
+        Target("stl", [seeds.stl_text(), seeds.stl_binary()], mesh),
+        Target("glb", one["glb"], mesh),
+        Target("gltf", [seeds.gltf(), seeds.gltf_data()], mesh),
+        Target("ply_points", points, _shape()),
+        Target("npz_points", one["npz_points"], lambda f: load_shape(f / "p.npz")),
+        Target("xyz", one["xyz"], _shape()),
+        Target("splats", one["splats"], lambda f: read_splats(f / "s.ply")),
+        Target("binvox", one["binvox"], _shape()),
+        Target("npz_voxels", one["npz_voxels"], _shape()),
+        Target("cameras", one["cameras"], lambda f: read_cameras(f / "cameras.json")),
+        Target("images", seeds.images(), _image, 3.0),
+    ]
+    if "box" in fitted:
+        found.append(Target("run_box", [fitted["box"]], _run, 0.6, "run/"))
+        found.append(Target("resume_box", [fitted["box"]], _resumed, 0.4, "run/"))
+    if "ngp" in fitted:
+        found.append(Target("run_ngp", [fitted["ngp"]], _run, 0.2, "run/"))
+    if "film" in fitted:
+        found.append(Target("film", [fitted["film"]], _film, 0.08))
+    return found
+
+
+def read_collecting(target: Target, folder: Path) -> tuple[Any, list[str]]:
+    """What the loader returns, and its notes."""
+    with collected() as notes:
+        return target.read(folder), notes
