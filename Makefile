@@ -1,12 +1,19 @@
 # What a user types: `make install`, `make demo`, `make test`; for work on the code, `make check`
-# and `make fuzz`.
-# Options: PYTHON, the interpreter that makes .venv; ARGS, what `unrender demo` is given.
+# and `make fuzz`, and `make newest`, which tests the newest versions of all dependencies, in
+# .venv-newest.
+# Options: PYTHON, the interpreter that makes .venv; ARGS, what `unrender demo` is given, and
+# pytest in `make newest`.
 # Without make: the README has the plain pip commands.
 
 PYTHON ?= python3
 ARGS ?=
 
 VENV := .venv
+NEWEST := .venv-newest
+# All that pyproject.toml names, without upper bounds; torch stays, for its builds are gigabytes.
+WITHOUT_BOUNDS := import re, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  lines = project["dependencies"] + sum(project["optional-dependencies"].values(), []); \
+  print(*(re.sub(",<[0-9.]+", "", line) for line in lines if "unrender[" not in line), sep="\n")
 BIN := $(VENV)/bin
 
 # A stamp is made last: what was broken off has none and is done again. Once pyproject.toml or
@@ -21,7 +28,7 @@ BUSY := $(VENV)/.busy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: install demo test check fuzz clean always
+.PHONY: install demo test check fuzz newest clean always
 
 install: $(INSTALLED)
 
@@ -43,8 +50,18 @@ START ?= $(shell date +%s)
 fuzz: $(INSTALLED_DEV)
 	$(BIN)/python benchmarks/robustness_fuzz.py --start $(START) --count 10000000 --minutes $(MINUTES)
 
+# Made anew each time: pip keeps what is installed already, whatever is newer.
+newest:
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -c '$(WITHOUT_BOUNDS)' > $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python -m pip install --quiet $$(grep '^torch==' constraints.txt) -r $(NEWEST)/requirements.txt
+	$(NEWEST)/bin/python -m pip install --quiet --no-deps -e .
+	$(NEWEST)/bin/python -m pip list --not-required
+	$(NEWEST)/bin/python -m pytest $(ARGS)
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NEWEST) build dist src/*.egg-info .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 ifneq ($(wildcard $(BUSY)),)

@@ -115,13 +115,16 @@ def fill(page: Path, name: str, rows: Iterable[str]) -> None:
 def commit() -> str:
     """The current commit, marked as dirty if the code differs from it."""
     git = ["git", "-C", str(ROOT)]
-    found, changed = (
-        subprocess.run([*git, *command], capture_output=True, text=True, check=False).stdout
-        for command in (
-            ["rev-parse", "--short=12", "HEAD"],
-            ["status", "--porcelain", "--", "*.py", "pyproject.toml"],
+    try:
+        found, changed = (
+            subprocess.run([*git, *command], capture_output=True, text=True, check=False).stdout
+            for command in (
+                ["rev-parse", "--short=12", "HEAD"],
+                ["status", "--porcelain", "--", "*.py", "pyproject.toml"],
+            )
         )
-    )
+    except OSError:  # There is no git.
+        return ""
     return found.strip() + ("-dirty" if changed.strip() else "")
 
 

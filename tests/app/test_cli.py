@@ -100,6 +100,17 @@ def test_doctor_says_what_is_there(command: Command) -> None:
     assert all(f"{name:38} works" in out for name in CHECKS)
 
 
+def test_doctor_says_where_caches_are(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNRENDER_CACHE", str(tmp_path / "new" / "cache"))
+    out = command("doctor", "--no-kernels")
+    assert f"scenes       {tmp_path}/new/cache" in out
+    assert "kernels      /" in out
+    (tmp_path / "new").touch()
+    assert "scenes       none: set UNRENDER_CACHE" in command("doctor", "--no-kernels")
+
+
 def test_doctor_tells_of_a_kernel_that_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

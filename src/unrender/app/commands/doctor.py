@@ -43,7 +43,9 @@ def doctor(kernels: bool = True) -> None:
     device = pick_device("auto")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     print(f"Device: {device} ({torch.get_num_threads()} threads; GPU: {gpu})")
-    problems = [*_print_room(), *(_print_kernels() if kernels else [])]
+    problems = _print_room()
+    _print_caches()
+    problems += _print_kernels() if kernels else []
     print("Optional parts")
     for name, install, purpose in EXTRAS:
         state = (
@@ -71,6 +73,24 @@ def _print_room() -> list[str]:
         if free is not None and free < LEAST_GB:
             found.append(f"little {name} is free: {free:.1f} GB")
     return found
+
+
+def _print_caches() -> None:
+    """Where later runs find what was compiled and rendered; without, they do it again."""
+    from unrender.data.builtin import cache_folder  # noqa: PLC0415 - imports torch
+    from unrender.kernels.runtime.jit import machine_code_folder  # noqa: PLC0415
+
+    scenes = cache_folder()
+    print("Caches")
+    print(f"  {'kernels':12} {machine_code_folder() or 'none: set NUMBA_CACHE_DIR'}")
+    kept = scenes is not None and _can_be_written(scenes)
+    print(f"  {'scenes':12} {scenes if kept else 'none: set UNRENDER_CACHE'}")
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether it is a folder with room for files, or can be made."""
+    there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def _free_memory_gb() -> float | None:

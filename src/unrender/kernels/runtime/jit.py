@@ -82,6 +82,14 @@ class _MachineCode(FunctionCache):
                 _NOTICE.say_not_kept(error.strerror or str(error))
 
 
+def machine_code_folder() -> str | None:
+    """Where the machine code of this module is kept, as an example; None if nowhere."""
+    try:
+        return _MachineCode(shares).cache_path
+    except RuntimeError:
+        return None
+
+
 def _compiled(function: Kernel, **options: object) -> Kernel:
     """A function that is compiled without the interpreter lock; its machine code is cached."""
     kernel: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
