@@ -172,7 +172,7 @@ def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("nothing", "no such folder"),
-        ("video.txt", "neither a folder nor a video"),
+        ("video.txt", "cannot be decoded as a video"),
         ("video.mp4", "cannot be decoded"),
     ],
 )

@@ -6,17 +6,14 @@ Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap
 import importlib.util
 import shutil
 import sqlite3
-import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 import torch
 
@@ -25,8 +22,23 @@ from unrender.errors import InputError
 from unrender.files import check_new, replacing
 from unrender.imaging.files import image_header, write_image
 from unrender.imaging.originals import copy_photograph, exif_lens
+from unrender.imaging.video_reader import Frame, Video
+from unrender.notes import note
 
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm")
+VIDEOS = (
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".avi",
+    ".mkv",
+    ".webm",
+    ".mts",
+    ".m2ts",
+    ".ts",
+    ".mpg",
+    ".3gp",
+)
+"""Usual endings of videos; `process` takes every file that can be decoded as one."""
 THUMBNAIL = 320
 """Pixels of a frame's longer side where its sharpness is measured."""
 MAX_EXHAUSTIVE = 120
@@ -40,7 +52,6 @@ MIN_IMAGES = 3
 MIN_REGISTERED = 0.5
 """Fraction of the images that must be registered."""
 
-Frame = np.ndarray[Any, np.dtype[np.uint8]]
 Stage = Callable[[str, int, int], None]
 """Progress callback: name of the stage, items done, items in total."""
 
@@ -97,46 +108,34 @@ def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
 
 
 def _from_video(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
-    """Write the sharpest frame of each of `frames` equal intervals of a video."""
-    if source.suffix.lower() not in VIDEOS:
-        raise InputError(f"{source}: is neither a folder nor a video; give {', '.join(VIDEOS)}")
+    """Write the sharpest frame of each of `frames` equal intervals of a video.
+
+    Frames that repeat the one before them count once.
+    """
     if frames < MIN_IMAGES:
         raise InputError(f"--frames {frames}: give at least {MIN_IMAGES}")
-    sharpness = [_sharpness(frame) for frame in _read_video(source, THUMBNAIL)]
-    total = len(sharpness)
+    video = Video(source)
+    distinct: list[int] = []
+    sharpness: list[float] = []
+    before: Frame | None = None
+    for k, frame in enumerate(video.frames(THUMBNAIL)):
+        if before is None or not np.array_equal(frame, before):
+            distinct.append(k)
+            sharpness.append(_sharpness(frame))
+        before = frame
+    if video.problem is not None:
+        note(video.problem)
+    total = len(distinct)
     edges = np.linspace(0, total, min(frames, total) + 1).round().astype(int)
-    chosen = {int(a + np.argmax(sharpness[a:b])) for a, b in pairwise(edges)}
+    chosen = {distinct[int(a + np.argmax(sharpness[a:b]))] for a, b in pairwise(edges)}
     count = 0
-    for k, frame in enumerate(_read_video(source, size)):
+    for k, frame in enumerate(video.frames(size)):
         if k in chosen:
             image = torch.from_numpy(frame.astype(np.float32) / 255)
             write_image(target / f"frame_{k:06d}.png", image)
             count += 1
             stage("frames", count, len(chosen))
     return count
-
-
-def _read_video(source: Path, size: int) -> Iterator[Frame]:
-    """The frames as uint8 [height, width, 3], downscaled to a longer side of at most `size`."""
-    scale = f"scale='min({size},iw)':'min({size},ih)':force_original_aspect_ratio=decrease"
-    command = [
-        *(imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(source), "-vf", scale),
-        # Each frame is a PPM image: P6, width and height, 255, then the pixels.
-        *("-f", "image2pipe", "-vcodec", "ppm", "-"),
-    ]
-    found = False
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as reader:
-        assert reader.stdout is not None
-        while reader.stdout.readline() == b"P6\n":
-            width, height = (int(word) for word in reader.stdout.readline().split())
-            reader.stdout.readline()
-            raw = reader.stdout.read(3 * width * height)
-            yield np.frombuffer(raw, np.uint8).reshape(height, width, 3)
-            found = True
-    if not found:
-        raise InputError(f"{source}: cannot be decoded as a video: convert it to .mp4")
 
 
 def _sharpness(frame: Frame) -> float:

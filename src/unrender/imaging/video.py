@@ -1,11 +1,16 @@
 """Writing of videos: H.264 in .mp4, and .gif."""
 
+import errno
+import itertools
 import math
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -13,10 +18,13 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.files import replacing
+from unrender.imaging.ffmpeg import h264_encoder, location, reading, run, running
 from unrender.imaging.files import to_bytes
 
 MIN_VIDEO_SIZE = 256
 """Videos whose larger side has fewer pixels are enlarged."""
+CRF = 10
+"""Constant rate factor of x264: near what eyes can tell from lossless."""
 
 
 def write_video(
@@ -25,6 +33,9 @@ def write_video(
     fps: int,
 ) -> None:
     """Write a video atomically: H.264 that all browsers play (.mp4), or a .gif.
+
+    An .mp4 is read again before it takes its name. InputError if the disk is full, for example;
+    a file that was there before then stays.
 
     Frames smaller than 256×256 are enlarged by the smallest integer factor that makes their
     larger side at least 256, without interpolation. Odd sizes, which H.264 does not support,
@@ -57,27 +68,49 @@ def _enlarge(
 def _write_mp4(
     path: Path, frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]], fps: int
 ) -> None:
+    """Write the file and read it again. OSError if ffmpeg fails, or frames are missing."""
     first = next(frames)
     height, width, _ = first.shape
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps,
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        quality=8,
-        macro_block_size=2,
-        ffmpeg_log_level="error",
+    encoder = h264_encoder()
+    quality = ("-crf", str(CRF)) if encoder == "libx264" else ("-b:v", "8M")
+    arguments = [
+        *("-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
+        *("-s", f"{width}x{height}", "-r", str(fps), "-i", "-", "-an"),
+        *("-c:v", encoder, *quality, "-pix_fmt", "yuv420p"),
         # The index is written first, so that browsers can start before the download ends.
-        output_params=["-movflags", "+faststart"],
-    )
-    try:
-        writer.send(None)
-        writer.send(np.ascontiguousarray(first))
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-    finally:
-        writer.close()
+        *("-movflags", "+faststart", "-f", "mp4", location(path)),
+    ]
+    count = 0
+    with running(arguments, stdin=subprocess.PIPE) as (process, messages):
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # ffmpeg has ended, and its messages say why.
+            for frame in itertools.chain([first], frames):
+                process.stdin.write(np.ascontiguousarray(frame).tobytes())
+                count += 1
+            process.stdin.close()
+        code, lines = process.wait(), messages.lines()
+    if code != 0:
+        raise OSError(_reason(code, lines))
+    # A full disk may end a file early without an error.
+    check = ["-v", "error", *reading(path), "-map", "0:v:0", "-f", "framecrc", "-"]
+    code, lines, listing = run(check)
+    written = sum(not line.startswith(b"#") for line in listing.splitlines())
+    if code != 0 or lines or written != count:
+        raise OSError(
+            f"{written} of {count} frames can be read again"
+            + (f": {lines[0]:.60}" if lines else "")
+        )
+
+
+def _reason(code: int, lines: list[str]) -> str:
+    """Why ffmpeg failed: what the system said, if it did."""
+    if code == -getattr(signal, "SIGXFSZ", 0):
+        return os.strerror(errno.EFBIG)
+    numbers = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EACCES)
+    for text in map(os.strerror, numbers):
+        if any(text in line for line in lines):
+            return text
+    return f"{lines[0]:.80}" if lines else f"ffmpeg ended with code {code}"
 
 
 def _write_gif(
