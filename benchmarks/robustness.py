@@ -12,6 +12,7 @@ from pathlib import Path
 
 import record
 import robustness_cases
+import robustness_disk
 import robustness_fuzz
 from record import ROOT, Figures
 
@@ -28,7 +29,12 @@ def fuzz(arguments: argparse.Namespace) -> Figures:
     return robustness_fuzz.measure()
 
 
-PARTS = {"cases": cases, "fuzz": fuzz}
+def disk(arguments: argparse.Namespace) -> Figures:
+    """Videos written to a disk that is nearly full."""
+    return robustness_disk.measure()
+
+
+PARTS = {"cases": cases, "fuzz": fuzz, "disk": disk}
 
 
 def main() -> None:

@@ -118,7 +118,9 @@ def measure() -> Figures:
                     lost += video.read_bytes() != old.read_bytes()
                     # Kernels that are compiled for the first time are told before.
                     last = done.stderr.rpartition("unrender: ")[1:]
-                    talkative += not last[0] or last[1].count("\n") != 1 or "Traceback" in done.stderr
+                    talkative += (
+                        not last[0] or last[1].count("\n") != 1 or "Traceback" in done.stderr
+                    )
                 left = [path for path in folder.iterdir() if path != video]
                 leftovers += bool(left)
                 print(f"{free:5} KiB free: exit {done.returncode} {done.stderr.strip()}")

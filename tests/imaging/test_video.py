@@ -158,7 +158,7 @@ def failing(tmp_path: Path, script: str) -> str:
          ' >&2; exit 1;; *) exec "$real" "$@";; esac', "No space left on device"),
         # Leaves frames out.
         ('case "$*" in *rawvideo*) exec "$real" -t 0.15 "$@";; *) exec "$real" "$@";; esac',
-         "2 of 6 frames|Broken pipe|1 of 6 frames"),
+         "of . frames can be read again"),
     ],
 )  # fmt: skip
 def test_a_video_that_fails_leaves_the_old_one(

@@ -85,8 +85,8 @@ def _write_mp4(
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # ffmpeg has ended, and its messages say why.
             for frame in itertools.chain([first], frames):
-                process.stdin.write(np.ascontiguousarray(frame).tobytes())
                 count += 1
+                process.stdin.write(np.ascontiguousarray(frame).tobytes())
             process.stdin.close()
         code, lines = process.wait(), messages.lines()
     if code != 0:

@@ -1,6 +1,7 @@
 """Reading of videos, whatever their container, bit depth, dynamic range and frame rate."""
 
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ class Video:
         cut = self.seconds is not None and missing > max(
             MISSING_SECONDS, MISSING_SHARE * self.seconds
         )
-        if code == 0 and not errors and not cut:
+        if code == 0 and not errors and not cut and not _ends_early(self.path):
             return None
         until = f" up to {end:.1f} of {self.seconds:.1f} s" if cut else ""
         reason = f" ({errors[0]:.80})" if errors else ""
@@ -117,6 +118,14 @@ class Video:
             f"{self.path}: the video is damaged or cut off{reason}: {count} frames could be "
             f"read{until}"
         )
+
+
+def _ends_early(path: Path) -> bool:
+    """Whether an AVI file is shorter than it says, of which ffmpeg says nothing."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        (size,) = struct.unpack("<I", head[4:8].ljust(4, b"\0"))
+        return head[:4] == b"RIFF" and size + 8 > file.seek(0, 2)
 
 
 def _frames(process: subprocess.Popen[bytes]) -> Iterator[Frame]:
