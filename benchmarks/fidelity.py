@@ -28,8 +28,8 @@ from unrender.fields.gaussians import compute_relocation, neighbor_distance
 from unrender.flows.paths import LinearPath
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.contraction import contract, contract_gaussians
-from unrender.geometry.distortion import LensDistortion
 from unrender.geometry.frustums import Gaussians, frustum_moments
+from unrender.geometry.lenses import Lens
 from unrender.geometry.poses import compose, invert, se3_exp, se3_log, so3_from_quaternion
 from unrender.imaging.color import display_from_linear, linear_from_display
 from unrender.kernels.composite import composite, composite_dense
@@ -352,7 +352,11 @@ def cameras(random: Random) -> Pairs:
     yield pixels, seen[:, :2] / seen[:, 2:]
     lens = (0.1, -0.05, 0.01, -0.02, 0.003)
     xy = random.between(-0.7, 0.7, 500, 2)
-    yield LensDistortion(*lens).distort(xy), formulas.lens_distortion(exact(xy), *lens)
+    coefficients = dict(zip(("k1", "k2", "p1", "p2", "k3"), lens, strict=True))
+    yield (
+        Lens.of("FULL_OPENCV", coefficients).distort(xy),
+        formulas.lens_distortion(exact(xy), *lens),
+    )
 
 
 def flow_paths(random: Random) -> Pairs:

@@ -2,32 +2,24 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from threading import Lock
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from unrender.data.images import ImageStore, as_floats
+from unrender.data.images import ImageStore
+from unrender.data.undistort import LensViews, Resampling
 from unrender.data.validate import check_memory
 from unrender.errors import InputError
-from unrender.geometry.distortion import (
-    ROWS_AT_ONCE,
-    LensDistortion,
-    undistort_image,
-    undistorted_rows,
-)
 from unrender.geometry.sizes import ImageSizes
-from unrender.imaging.files import image_header, is_deep, read_pixels, to_bytes
+from unrender.geometry.undistortion import PinholeView
+from unrender.imaging.files import image_header, is_deep, read_pixels
 from unrender.kernels.runtime.jit import num_threads
 
 READING_THREADS = 4
 """Images that are decoded at once, at most; each takes memory."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
-
-Lens = tuple[Float[Tensor, "3 3"], LensDistortion]
-"""Intrinsics, and the distortion to be removed."""
 
 
 def photograph_sizes(paths: list[Path]) -> ImageSizes:
@@ -36,13 +28,13 @@ def photograph_sizes(paths: list[Path]) -> ImageSizes:
 
 
 def read_photographs(
-    source: str, paths: list[Path], lenses: Sequence[Lens] | None = None
+    source: str, paths: list[Path], views: LensViews | None = None
 ) -> ImageStore:
     """Read images, as 8 bits if all files have no more; messages name `source`.
 
-    Distortion by the `lenses`, one for each image, is removed, and the outcome is rounded to 8
-    bits again. Raises InputError if only some images have alpha, or if they need too much
-    memory.
+    `views` are those that each becomes by undistortion, whose outcome is rounded to 8 bits
+    again; all stand one after the other. Raises InputError if only some images have alpha, or
+    if they need too much memory.
     """
     headers = [image_header(path) for path in paths]
     channels = headers[0][2]
@@ -53,38 +45,40 @@ def read_photographs(
                 "give all images alpha, or none"
             )
     deep = any(is_deep(path) for path in paths)
-    sizes = ImageSizes.of([header[:2] for header in headers])
-    check_memory(source, len(paths), sizes, channels * (4 if deep else 1))
+    sizes = ImageSizes.of(
+        [header[:2] for header in headers]
+        if views is None
+        else [view.size for some in views for view in some]
+    )
+    counts = [1] * len(paths) if views is None else [len(some) for some in views]
+    check_memory(source, sum(counts), sizes, channels * (4 if deep else 1))
     dtype = torch.float32 if deep else torch.uint8
-    store = ImageStore.empty(sizes, len(paths), channels, dtype)
-    undistorting = Lock()
+    store = ImageStore.empty(sizes, sum(counts), channels, dtype)
+    places = [0, *accumulate(counts)]
 
-    def read(index: int) -> None:
+    def read(index: int, resamplings: Sequence[Resampling]) -> None:
         image = read_pixels(paths[index])
-        if lenses is not None and lenses[index][1]:
-            # One at a time: the floats of several would take much memory.
-            with undistorting:
-                image = undistorted(image, *lenses[index])
-        store.put(index, image)
+        for k, resampling in enumerate(resamplings):
+            store.put(places[index] + k, resampling(image))
+        if not resamplings:
+            store.put(places[index], image)
 
     with ThreadPoolExecutor(min(READING_THREADS, num_threads())) as threads:
-        for _ in threads.map(read, range(len(paths))):
-            pass
+        # Those of one camera after the other, for which source pixels are computed once.
+        for some, indices in _by_camera(views, len(paths)).items():
+            job = partial(read, resamplings=[Resampling(view) for view in some])
+            for _ in threads.map(job, indices):
+                pass
     return store
 
 
-def undistorted(
-    image: Tensor, intrinsics: Float[Tensor, "3 3"], lens: LensDistortion
-) -> Tensor:
-    """The image of a pinhole camera; RGB of 8 bits stays so, and else it is floats."""
-    if image.dtype != torch.uint8 or image.shape[-1] != 3:
-        return undistort_image(as_floats(image), intrinsics, lens)
-    planes = as_floats(image.permute(2, 0, 1).contiguous()[..., None])[..., 0]
-    made = torch.empty_like(image)
-    rows = undistorted_rows(planes, intrinsics, lens)
-    for place, part in zip(made.split(ROWS_AT_ONCE), rows, strict=True):
-        place.copy_(to_bytes(part))
-    return made
+def _by_camera(views: LensViews | None, count: int) -> dict[tuple[PinholeView, ...], list[int]]:
+    """Numbers of the photographs that become the same views; `()`: those that are kept."""
+    groups: dict[tuple[PinholeView, ...], list[int]] = {}
+    for index in range(count):
+        some = () if views is None else tuple(view for view in views[index] if view.resampled)
+        groups.setdefault(some, []).append(index)
+    return groups
 
 
 def list_photographs(folder: Path) -> list[Path]:

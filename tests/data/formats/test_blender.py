@@ -81,10 +81,10 @@ def test_intrinsics(tmp_path: Path):
     assert angle.cameras.focal.tolist() == pytest.approx([focal] * 2)
     assert angle.cameras.intrinsics[0, 0, 2] == 2
     own = load_blender_views(
-        write_scene(tmp_path / "b", fl_x=30.0, fl_y=60.0, cx=10.0, cy=12.0, w=20, h=40)
+        write_scene(tmp_path / "b", fl_x=30.0, fl_y=60.0, cx=10.0, cy=6.0, w=20, h=20)
     )
     assert own.cameras.focal[0].item() == pytest.approx(focal)
-    expected = torch.tensor([[6.0, 0, 2.0], [0, 6.0, 1.2], [0, 0, 1]])
+    expected = torch.tensor([[6.0, 0, 2.0], [0, 12.0, 1.2], [0, 0, 1]])
     torch.testing.assert_close(own.cameras.intrinsics[1], expected)
 
 
@@ -139,7 +139,7 @@ def bent(row: int, column: int, value: Any) -> list[list[Any]]:
         ({"fl_x": -3}, "must be positive"),
         ({"fl_x": "wide"}, "not a number"),
         ({"cx": math.nan}, "must be finite"),
-        ({"k4": 0.1}, "undistort"),
+        ({"k4": 0.1}, "name the lens by `camera_model`"),
         ({"k1": math.inf}, "must be finite"),
         ({"camera_angle_x": 4.0}, "between 0 and π"),
     ],

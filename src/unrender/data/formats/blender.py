@@ -1,8 +1,7 @@
 """Posed images in the Blender layout of NeRF's synthetic scenes: transforms*.json and images.
 
-A frame's `transform_matrix` is world_from_camera in OpenGL axes. Intrinsics are either
-`camera_angle_x`, the horizontal field of view in radians, or `fl_x, fl_y, cx, cy` in pixels of
-an image of `w`×`h`; those of a frame take precedence over those of the file.
+A frame's `transform_matrix` is world_from_camera in OpenGL axes. Its intrinsics and lens are
+read by `calibration`.
 """
 
 import math
@@ -13,8 +12,10 @@ from typing import Any, cast
 import torch
 
 from unrender.data.dataset import Dataset
-from unrender.data.formats.camera_files import camera_frame, frame_intrinsics
+from unrender.data.formats.calibration import frame_calibration
+from unrender.data.formats.camera_files import camera_frame
 from unrender.data.photographs import photograph_sizes, read_photographs
+from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -22,16 +23,14 @@ from unrender.files import (
     Json,
     check_exists,
     check_new,
-    finite_number,
     matrix_4x4,
     read_json_object,
     replacing,
     shown,
     write_json,
 )
-from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
-from unrender.geometry.distortion import LensDistortion
+from unrender.geometry.undistortion import pinhole_views
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 
@@ -39,7 +38,6 @@ HOLD_OUT_EVERY = 10
 """Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
 
 ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
-DISTORTIONS = ("k1", "k2", "k3", "p1", "p2")
 
 
 def load_blender(
@@ -99,27 +97,22 @@ def load_blender_views(path: Path, background: Background = "auto") -> Views:
     frames = _frames(file, content)
     paths = [frame.image for frame in frames]
     sizes = photograph_sizes(paths)
-    cameras = Cameras(
-        opencv_from_opengl(
-            check_poses(
-                torch.tensor([frame.matrix for frame in frames], dtype=torch.float64),
-                lambda index: f"{file}: frame {index} ({frames[index].name})",
-            )
-        ),
-        torch.stack(
-            [
-                frame_intrinsics(frame.label, {**content, **frame.content}, *sizes[k])
-                for k, frame in enumerate(frames)
-            ]
-        ),
-        sizes=sizes,
-    )
-    lenses = [
-        (matrix, _lens(frame, content))
-        for matrix, frame in zip(cameras.intrinsics, frames, strict=True)
+    lens_views = [
+        pinhole_views(
+            frame.label, frame_calibration(frame.label, content, frame.content, *sizes[k])
+        )
+        for k, frame in enumerate(frames)
     ]
-    images = read_photographs(str(file), paths, lenses)
-    names = tuple(frame.name for frame in frames)
+    world_from_camera = opencv_from_opengl(
+        check_poses(
+            torch.tensor([frame.matrix for frame in frames], dtype=torch.float64),
+            lambda index: f"{file}: frame {index} ({frames[index].name})",
+        )
+    )
+    cameras = pinhole_cameras(world_from_camera, lens_views)
+    names = view_names([frame.name for frame in frames], lens_views)
+    images = read_photographs(str(file), paths, lens_views)
+    note_undistortion(str(file), lens_views)
     images, behind = with_background(images, background)
     return Views(cameras, background=behind, names=names, store=images)
 
@@ -194,21 +187,6 @@ def _image_path(file: Path, label: str, value: Any) -> Path:
         f"{label}: there is no image {shown(value)} in {file.parent}, "
         f"with or without {', '.join(ENDINGS[1:])}; add it or remove the frame"
     )
-
-
-def _lens(frame: _Frame, shared: Json) -> LensDistortion:
-    """The frame's lens distortion. Raises InputError for fisheye lenses."""
-    found: dict[str, float] = {}
-    for key in (*DISTORTIONS, "k4"):
-        value = frame.content.get(key, shared.get(key))
-        found[key] = 0.0 if value is None else finite_number(frame.label, f"`{key}`", value)
-    model = shared.get("camera_model", "OPENCV")
-    if found.pop("k4") or "FISHEYE" in str(model):
-        raise InputError(
-            f"{frame.label}: has a fisheye lens ({shown(model)}), which is not supported; "
-            "undistort the images first"
-        )
-    return LensDistortion(**found)
 
 
 def write_blender(path: Path, views: Views) -> None:

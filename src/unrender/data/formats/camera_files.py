@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
+from unrender.data.formats.calibration import frame_calibration
+from unrender.data.undistort import pinhole_cameras, view_names
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import Json, finite_number, matrix_4x4, read_json_object, write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
-from unrender.geometry.sizes import ImageSizes
+from unrender.geometry.undistortion import PinholeView, pinhole_views
 from unrender.rendering.renderer import PoseEstimate
 
 
@@ -83,15 +83,17 @@ def _expected(estimate: PoseEstimate, index: int) -> Json:
 
 
 def read_cameras(path: Path) -> NamedCameras:
-    """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length."""
+    """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length.
+
+    Cameras of other lenses are the pinhole views that their photographs would be read as.
+    """
     content = read_json_object(path, "write it with `unrender pose`")
     frames = content.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list `frames`; write it with `unrender pose`")
     names: list[str] = []
     poses: list[list[list[float]]] = []
-    matrices: list[Tensor] = []
-    sizes: list[tuple[int, int]] = []
+    lens_views: list[tuple[PinholeView, ...]] = []
     for index, frame in enumerate(frames):
         label = f"{path}: frame {index}"
         if not isinstance(frame, dict):
@@ -104,60 +106,13 @@ def read_cameras(path: Path) -> NamedCameras:
             raise InputError(
                 f"{label}: `w` and `h` are {width}x{height}; give the image size in pixels"
             )
-        sizes.append((width, height))
         names.append(str(values.get("file_path", f"frame {index}")))
         poses.append(
             matrix_4x4(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
         )
-        matrices.append(frame_intrinsics(label, values, width, height))
+        calibration = frame_calibration(label, content, frame, width, height)
+        lens_views.append(pinhole_views(label, calibration))
     world_from_camera = torch.tensor(poses)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
-    cameras = Cameras(
-        opencv_from_opengl(checked), torch.stack(matrices), sizes=ImageSizes.of(sizes)
-    )
-    return NamedCameras(cameras, tuple(names))
-
-
-def frame_intrinsics(label: str, values: Json, width: int, height: int) -> Float[Tensor, "3 3"]:
-    """K for an image of `width`×`height`, from the keys of a frame and its file. InputError.
-
-    `label` names the frame in messages. `w` and `h` are the size that the values refer to.
-    """
-
-    def get(key: str) -> float | None:
-        value = values.get(key)
-        return None if value is None else finite_number(label, f"`{key}`", value)
-
-    def positive(key: str) -> float | None:
-        value = get(key)
-        if value is not None and value <= 0:
-            raise InputError(f"{label}: `{key}` is {value}; it must be positive")
-        return value
-
-    angle, focal_x = get("camera_angle_x"), positive("fl_x")
-    if angle is not None and not 0 < angle < math.pi:
-        raise InputError(
-            f"{label}: `camera_angle_x` is {angle}; it must be between 0 and π radians"
-        )
-    file_width, file_height = positive("w") or width, positive("h") or height
-    scale_x, scale_y = width / file_width, height / file_height
-    if focal_x is not None:
-        if (width - height) * (file_width - file_height) < 0:
-            raise InputError(
-                f"{label}: is {width}x{height}, but its camera has {file_width:g}x"
-                f"{file_height:g} pixels: give the frame the `w`, `h` and focal length of its "
-                "own camera"
-            )
-        focal_x *= scale_x
-        given = positive("fl_y")
-        focal_y = focal_x if given is None else given * scale_y
-    elif angle is not None:
-        focal_x = focal_y = 0.5 * width / math.tan(angle / 2)
-    else:
-        raise InputError(
-            f"{label}: has neither `camera_angle_x` nor `fl_x`; add one to the file"
-        )
-    center_x, center_y = get("cx"), get("cy")
-    center_x = width / 2 if center_x is None else center_x * scale_x
-    center_y = height / 2 if center_y is None else center_y * scale_y
-    return torch.tensor([[focal_x, 0, center_x], [0, focal_y, center_y], [0, 0, 1]])
+    cameras = pinhole_cameras(opencv_from_opengl(checked), lens_views)
+    return NamedCameras(cameras, view_names(names, lens_views))

@@ -5,7 +5,6 @@ the ending .txt or .bin. COLMAP's poses are camera-from-world; its cameras have 
 the center of the upper left pixel is at (0.5, 0.5), as here.
 """
 
-import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.photographs import photograph_sizes, read_photographs
+from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file, read_bytes, read_text
-from unrender.geometry.cameras import Cameras
-from unrender.geometry.distortion import LensDistortion
+from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.poses import invert, so3_from_quaternion
+from unrender.geometry.undistortion import Calibration, pinhole_views
 
-MODELS = {
-    "SIMPLE_PINHOLE": (0, ("f", "cx", "cy")),
-    "PINHOLE": (1, ("fx", "fy", "cx", "cy")),
-    "SIMPLE_RADIAL": (2, ("f", "cx", "cy", "k1")),
-    "RADIAL": (3, ("f", "cx", "cy", "k1", "k2")),
-    "OPENCV": (4, ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2")),
-}
-"""Supported camera models: COLMAP's number, and the parameters in order."""
 Numbers = tuple[int | float, ...]
 MAX_TEXT_BYTES = 1_000_000_000
 FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
@@ -39,6 +31,8 @@ FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
 
 @dataclass(frozen=True)
 class ColmapCamera:
+    model: str
+    """A name in `LENS_MODELS`."""
     width: int
     height: int
     parameters: dict[str, float]
@@ -84,18 +78,19 @@ def load_colmap(path: Path) -> Views:
     photographs = _image_folder(path, model)
     paths = [photographs / each.name for each in model.images]
     sizes = photograph_sizes(paths)
-    seen = [_intrinsics(folder, model, each, *sizes[k]) for k, each in enumerate(model.images)]
-    cameras = Cameras(
-        invert(_poses(folder, model.images)),
-        torch.stack([matrix for matrix, _ in seen]),
-        sizes=sizes,
-    )
-
-    images = read_photographs(str(path), paths, seen)
+    lens_views = [
+        pinhole_views(
+            f"{folder}: image {each.name}", _calibration(folder, model, each, *sizes[k])
+        )
+        for k, each in enumerate(model.images)
+    ]
+    cameras = pinhole_cameras(invert(_poses(folder, model.images)), lens_views)
+    images = read_photographs(str(path), paths, lens_views)
+    note_undistortion(str(folder), lens_views)
     return Views(
         cameras,
         store=images.with_opaque_alpha(),
-        names=tuple(each.name for each in model.images),
+        names=view_names([each.name for each in model.images], lens_views),
         points=model.points,
         point_colors=model.point_colors,
     )
@@ -156,10 +151,10 @@ def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4
     return check_poses(poses, lambda k: f"{folder}: image {images[k].name}")
 
 
-def _intrinsics(
+def _calibration(
     folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
-) -> tuple[Float[Tensor, "3 3"], LensDistortion]:
-    """K for images of `width`×`height`, which may be downscaled, and the lens distortion."""
+) -> Calibration:
+    """The camera of an image of `width`×`height`, which may be downscaled. InputError."""
     camera = model.cameras.get(image.camera)
     label = f"{folder}: image {image.name}"
     if camera is None:
@@ -176,21 +171,17 @@ def _intrinsics(
             f"{label}: is {width}x{height}, but its camera {camera.width}x{camera.height}: "
             "the model belongs to other or rotated images"
         )
+    if camera.model == "EQUIRECTANGULAR":
+        return Calibration.panorama(width, height)
     given = camera.parameters
     fx, fy = (given.get(name, given.get("f", 0.0)) for name in ("fx", "fy"))
-    if not (0 < fx < math.inf and 0 < fy < math.inf and math.isfinite(sum(given.values()))):
-        raise InputError(f"{label}: its camera's parameters are {given}: calibrate again")
-    matrix = torch.tensor(
-        [
-            [fx * scale_x, 0, given["cx"] * scale_x],
-            [0, fy * scale_y, given["cy"] * scale_y],
-            [0, 0, 1],
-        ]
+    return Calibration.checked(
+        label,
+        Lens.of(camera.model, given),
+        (fx * scale_x, fy * scale_y),
+        (given["cx"] * scale_x, given["cy"] * scale_y),
+        (width, height),
     )
-    lens = LensDistortion(
-        **{name: given[name] for name in ("k1", "k2", "p1", "p2") if name in given}
-    )
-    return matrix, lens
 
 
 class _Reader:
@@ -239,25 +230,26 @@ class _Reader:
 
 
 def _cameras_binary(reader: _Reader) -> dict[int, ColmapCamera]:
-    names = {number: name for name, (number, _) in MODELS.items()}
+    names = {model.number: name for name, model in LENS_MODELS.items()}
     found: dict[int, ColmapCamera] = {}
     for _ in range(reader.count(24)):
         identity, number, width, height = reader.integers("iiQQ")
         name = names.get(number, f"number {number}")
-        parameters = reader.unpack(f"{len(_parameters(reader.path, name))}d")
+        parameters = _parameters(reader.path, name)
+        values = reader.unpack(f"{len(parameters)}d")
         found[identity] = ColmapCamera(
-            width, height, dict(zip(MODELS[name][1], parameters, strict=True))
+            name, width, height, dict(zip(parameters, values, strict=True))
         )
     return found
 
 
 def _parameters(path: Path, name: str) -> tuple[str, ...]:
-    if name not in MODELS:
+    if name not in LENS_MODELS:
         raise InputError(
             f"{path}: camera model {name:.40} is not supported: undistort the images with "
             "COLMAP's image_undistorter"
         )
-    return MODELS[name][1]
+    return LENS_MODELS[name].parameters
 
 
 def _images_binary(reader: _Reader) -> list[ColmapImage]:
@@ -307,7 +299,7 @@ def _cameras_text(path: Path) -> dict[int, ColmapCamera]:
             path, [fields[0], *fields[2:]], 3 + len(parameters)
         )
         found[int(identity)] = ColmapCamera(
-            int(width), int(height), dict(zip(parameters, values, strict=True))
+            name, int(width), int(height), dict(zip(parameters, values, strict=True))
         )
     return found
 
