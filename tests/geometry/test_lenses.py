@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -82,30 +83,36 @@ def test_radial_and_tangential_terms() -> None:
     assert Lens.of("SIMPLE_FISHEYE", {})
 
 
-@pytest.mark.parametrize(
-    ("lens", "radius"),
-    [
-        (Lens(), math.tan),
-        (Lens.of("FISHEYE", {}), lambda t: t),
-        (
-            Lens.of("OPENCV_FISHEYE", {"k1": 0.05, "k2": -0.01, "k3": 0.002, "k4": 0.001}),
-            lambda t: t * (1 + 0.05 * t**2 - 0.01 * t**4 + 0.002 * t**6 + 0.001 * t**8),
-        ),
-        (
-            Lens.of("FOV", {"omega": 0.8}),
-            lambda t: math.atan(2 * math.tan(t) * math.tan(0.4)) / 0.8,
-        ),
-        # EUCM with α = ½ and β = 1 is the stereographic projection.
-        (Lens.of("EUCM", {"alpha": 0.5, "beta": 1.0}), lambda t: 2 * math.tan(t / 2)),
-        (
-            Lens.of("THIN_PRISM_FISHEYE", {"sx1": 0.2 * 0.6, "sy1": 0.2 * 0.8}),
-            lambda t: t + 0.2 * t * t,
-        ),
-    ],
-)
-def test_radius_of_an_angle(lens: Lens, radius: object) -> None:
+def opencv_fisheye(angle: float) -> float:
+    a = angle**2
+    return angle * (1 + 0.05 * a - 0.01 * a**2 + 0.002 * a**3 + 0.001 * a**4)
+
+
+def fov(angle: float) -> float:
+    return math.atan(2 * math.tan(angle) * math.tan(0.4)) / 0.8
+
+
+RADII: dict[str, tuple[Lens, Callable[[float], float]]] = {
+    "pinhole": (Lens(), math.tan),
+    "equidistant": (Lens.of("FISHEYE", {}), float),
+    "OPENCV_FISHEYE": (
+        Lens.of("OPENCV_FISHEYE", {"k1": 0.05, "k2": -0.01, "k3": 0.002, "k4": 0.001}),
+        opencv_fisheye,
+    ),
+    "FOV": (Lens.of("FOV", {"omega": 0.8}), fov),
+    # EUCM with α = ½ and β = 1 is the stereographic projection.
+    "EUCM": (Lens.of("EUCM", {"alpha": 0.5, "beta": 1.0}), lambda t: 2 * math.tan(t / 2)),
+    "prism": (
+        Lens.of("THIN_PRISM_FISHEYE", {"sx1": 0.2 * 0.6, "sy1": 0.2 * 0.8}),
+        lambda t: t + 0.2 * t * t,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RADII)
+def test_radius_of_an_angle(name: str) -> None:
     """How far from the principal point a direction appears, by its angle to the axis."""
-    assert callable(radius)
+    lens, radius = RADII[name]
     for angle in (1e-9, 0.2, 0.9, 1.4):
         ray = torch.tensor(
             [0.6 * math.sin(angle), 0.8 * math.sin(angle), math.cos(angle)], dtype=torch.float64

@@ -59,7 +59,10 @@ def read_photographs(
     def read(index: int, resamplings: Sequence[Resampling]) -> None:
         image = read_pixels(paths[index])
         for k, resampling in enumerate(resamplings):
-            store.put(places[index] + k, resampling(image))
+            place = store.stored(places[index] + k)
+            made = resampling(image, place)
+            if made is not place:
+                store.put(places[index] + k, made)
         if not resamplings:
             store.put(places[index], image)
 

@@ -93,14 +93,17 @@ class Resampling:
             self.at[first : first + len(rows)] = rows
             first += len(rows)
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, out: Tensor | None = None) -> Tensor:
         """The view of a photograph [height, width, channels], by bilinear interpolation.
 
-        RGB of 8 bits stays so; others become floats, premultiplied if they have alpha.
+        RGB of 8 bits stays so; others become floats, premultiplied if they have alpha. The
+        result is written into `out`, if it is of that kind.
         """
         if image.shape[-1] != 3:
             image = as_floats(image)
-        made = torch.empty(*self.at.shape[:2], image.shape[-1], dtype=image.dtype)
+        shape = (*self.at.shape[:2], image.shape[-1])
+        fits = out is not None and out.dtype == image.dtype and out.shape == shape
+        made = out if out is not None and fits else torch.empty(shape, dtype=image.dtype)
         rounding = np.float32(0.5 if image.dtype == torch.uint8 else 0)
         _resample(
             image.contiguous().numpy(), self.at.numpy(), self.wraps, rounding, made.numpy()

@@ -31,7 +31,7 @@ MIN_SCALE = 0.1
 """Least scale, in any direction, at which a lens shows what a pinhole camera shows at 1."""
 STEP = 1e-5
 """Step of finite differences, in focal lengths."""
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 16
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e6
 """Focal lengths that are accepted, relative to the longer side of the image."""
 PANORAMA_FACES = {

@@ -3,7 +3,6 @@
 import json
 import math
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from lens_pictures import HEIGHT, LENSES, WIDTH, calibration, seen_by_lens, seen_by_pinhole
 
 import unrender as ur
+from unrender.data import photographs
 from unrender.data.formats.calibration import frame_calibration
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.views import Views
@@ -20,7 +20,7 @@ from unrender.geometry.conventions import opengl_from_opencv
 from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.paths import turntable
 from unrender.geometry.poses import invert
-from unrender.geometry.undistortion import Calibration
+from unrender.geometry.undistortion import Calibration, PinholeView
 from unrender.imaging.files import write_image
 from unrender.notes import collected
 
@@ -226,10 +226,7 @@ def read(shared: dict[str, Any], frame: dict[str, Any] | None = None, **size: in
     ids=str,
 )
 def test_focal_lengths(keys: dict[str, Any], focal: tuple[float, float]) -> None:
-    for found in (
-        read(keys),
-        read({"fl_x": 7.0, "fl_y": 8.0}, keys) if "w" not in keys else read(keys),
-    ):
+    for found in (read(keys), read({"fl_x": 7.0, "fl_y": 8.0}, keys)):
         assert (found.fx, found.fy) == pytest.approx(focal)
         assert (found.cx, found.cy) == (40, 30)
 
@@ -256,7 +253,7 @@ def test_focal_lengths(keys: dict[str, Any], focal: tuple[float, float]) -> None
         ({"k1": math.nan}, "must be finite"),
         ({"fl_x": 0}, "must be positive"),
         ({"fl_x": 1e-40}, "focal length is 1e-40 pixels"),
-        ({"fl_x": 1e30}, "focal length is 1e\\+30 pixels"),
+        ({"fl_x": 1e20}, "focal length is 1e\\+20 pixels"),
         ({"fl_y": -3}, "must be positive"),
         ({"fl_x": math.nan}, "must be finite"),
         ({"camera_angle_x": 1e-20}, "focal length is"),
@@ -270,22 +267,17 @@ def test_focal_lengths(keys: dict[str, Any], focal: tuple[float, float]) -> None
     ids=str,
 )
 def test_what_is_not_known_or_impossible_is_refused(keys: dict[str, Any], message: str) -> None:
-    for place in ({"shared": keys}, {"shared": {}, "frame": keys}):
-        given = {"fl_x": 90.0} if not {"camera_angle_x", "x_fov"} & keys.keys() else {}
+    given = {} if {"camera_angle_x", "x_fov"} & keys.keys() else {"fl_x": 90.0}
+    for shared, frame in ((given | keys, {}), (given, given | keys)):
         with pytest.raises(InputError, match=message) as caught:
-            read(**{**place, "shared": {**given, **place["shared"]}})
+            read(shared, frame)
         assert "frame 0" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "keys",
     [
-        {
-            "rolling_shutter": [0, 0, 0, 0],
-            "orthographic": False,
-            "sk_x": 0.0,
-            "is_fisheye": False,
-        },
+        {"rolling_shutter": [0, 0], "sk_x": 0.0, "is_fisheye": False},
         {"k4": 0.0, "k5": 0, "camera_model": "OPENCV", "distortion_params": [0, 0, 0, 0, 0, 0]},
         {"camera_model": "SIMPLE_PINHOLE", "k1": None},
     ],
@@ -313,16 +305,14 @@ def test_photographs_of_one_camera_share_their_source_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table of source pixels is made once a camera, and not kept for all of them."""
-    made: list[object] = []
-    from unrender.data import photographs  # noqa: PLC0415 - to count
+    made: list[PinholeView] = []
 
-    original: Callable[[Any], Any] = photographs.Resampling
+    class Counted(photographs.Resampling):
+        def __init__(self, view: PinholeView) -> None:
+            made.append(view)
+            super().__init__(view)
 
-    def counted(view: Any) -> Any:
-        made.append(view)
-        return original(view)
-
-    monkeypatch.setattr(photographs, "Resampling", counted)
+    monkeypatch.setattr(photographs, "Resampling", Counted)
     models = ("OPENCV_FISHEYE", "OPENCV", "OPENCV_FISHEYE")
     frames = [
         frame_of(tmp_path, k, calibration(model)) | {"camera_model": model} | LENSES[model]
