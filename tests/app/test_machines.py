@@ -144,6 +144,21 @@ def test_notes_do_not_go_to_standard_output_when_stderr_is_closed() -> None:
     assert (result.returncode, result.stdout) == (2, b"")
 
 
+@pytest.mark.parametrize("changes", [{"PYTHONWARNINGS": "error"}, {"PYTHONOPTIMIZE": "2"}])
+def test_options_of_the_interpreter(changes: dict[str, str]) -> None:
+    """No warning on the way, and nothing that rests on assertions or docstrings."""
+    result = unrender("inspect", SCENE, env=environment(**changes))
+    assert result.returncode == 0, result.stderr
+    assert "held-out views" in result.stdout
+
+
+def test_all_names_are_imported_without_a_warning() -> None:
+    names = "import unrender; [getattr(unrender, name) for name in unrender.__all__]"
+    command = [sys.executable, "-W", "error", "-c", names]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
 @contextmanager
 def deleted_folder(path: Path) -> Iterator[None]:
     before = Path.cwd()

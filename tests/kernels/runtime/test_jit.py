@@ -6,9 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
+import numba
+import pytest
 import torch
 
-from unrender.kernels.runtime.jit import num_threads, run_threads, shares
+from unrender.kernels.runtime.jit import machine_code_folder, num_threads, run_threads, shares
 
 CALL = """
 import torch
@@ -96,3 +98,16 @@ def test_machine_code_that_finds_no_room_is_used_all_the_same(tmp_path: Path) ->
     ).stderr
     assert "not kept for later runs: No space left on device" in said
     assert len(said.splitlines()) == 2
+
+
+def test_a_user_without_a_home_gets_no_folder_in_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What numba takes for the home is then "~", as a name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert machine_code_folder() is not None
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert machine_code_folder() is None
+    assert not list(tmp_path.iterdir())

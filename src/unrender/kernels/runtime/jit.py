@@ -5,6 +5,7 @@ each on its own part of the work. A call costs a few microseconds of overhead, n
 OpenMP nor TBB, and compiles several times faster than Numba's own parallel loops.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -82,21 +83,31 @@ class _MachineCode(FunctionCache):
                 _NOTICE.say_not_kept(error.strerror or str(error))
 
 
+def _kept_code(function: Kernel) -> _MachineCode | None:
+    """The place of a function's machine code; None if no folder can be written."""
+    given = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
+    if not given and not os.path.isabs(os.path.expanduser("~")):
+        return None  # A user without a home would get a folder named "~" in the current one.
+    try:
+        return _MachineCode(function)
+    except RuntimeError:  # Neither beside the source nor in the user's cache.
+        return None
+
+
 def machine_code_folder() -> str | None:
     """Where the machine code of this module is kept, as an example; None if nowhere."""
-    try:
-        return _MachineCode(shares).cache_path
-    except RuntimeError:
-        return None
+    kept = _kept_code(shares)
+    return kept and kept.cache_path
 
 
 def _compiled(function: Kernel, **options: object) -> Kernel:
     """A function that is compiled without the interpreter lock; its machine code is cached."""
     kernel: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    try:
-        kernel._cache = _MachineCode(function)
-    except RuntimeError:  # No folder can be written: neither beside the source nor of the user.
+    kept = _kept_code(function)
+    if kept is None:
         _NOTICE.kept = False
+    else:
+        kernel._cache = kept
     return cast(Kernel, kernel)
 
 
