@@ -9,12 +9,14 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from unrender.errors import plain
+
 LOGGER = logging.getLogger("unrender")
 
 
 def note(line: str) -> None:
     """Say one line, which names the file, what is odd about it, and what was done instead."""
-    LOGGER.warning("note: %s", " ".join(line.split()))
+    LOGGER.warning("note: %s", plain(line))
 
 
 @contextmanager

@@ -541,7 +541,7 @@ def film(folder: Path) -> Files:
 
     from unrender.imaging.video import write_video  # noqa: PLC0415
 
-    frames_ = [torch.from_numpy(pixels(k, 3, 16)).float() / 255 for k in range(6)]
+    frames_ = torch.stack([torch.from_numpy(pixels(k, 3, 16)) for k in range(6)])
     folder.mkdir(parents=True, exist_ok=True)
     write_video(folder / "film.mp4", frames_, 6)
     return {"film.mp4": (folder / "film.mp4").read_bytes()}

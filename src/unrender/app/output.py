@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from unrender.errors import plain
 from unrender.evaluation.scores import UNITS, Scores, with_unit
 
 NAMES = {
@@ -24,7 +25,7 @@ NAMES = {
 def note(text: str, quiet: bool = False) -> None:
     """Tell what is going on, on stderr: what is printed on stdout is the outcome."""
     if not quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(plain(text), file=sys.stderr, flush=True)
 
 
 def note_loading(arguments: Sequence[str]) -> None:
@@ -73,6 +74,7 @@ def print_facts(facts: Mapping[str, object], warnings: Sequence[str]) -> None:
     """What is known, a line each, then what looks wrong."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name:{width}}  {value}")
+        # What files hold may have escape sequences.
+        print(f"{plain(name):{width}}  {plain(str(value))}")
     for warning in warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {plain(warning)}")
