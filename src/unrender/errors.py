@@ -1,6 +1,5 @@
 """The exception for bad user input, and plain text for what users are told."""
 
-
 MAX_CHARACTERS = 300
 """Maximum length of a message."""
 
@@ -22,10 +21,10 @@ class InputError(ValueError):
 
 
 def plain(text: str, most: int = MAX_CHARACTERS) -> str:
-    """The text on one line of printable characters, its middle left out beyond `most`.
+    r"""The text on one line of printable characters, its middle left out beyond `most`.
 
     Names of files and what is in files may hold escape sequences, which a terminal would obey,
-    and bytes that are no text: they are written as in Python, `\\x1b`. Beginning and end, which
+    and bytes that are no text: they are written as in Python, `\x1b`. Beginning and end, which
     name the file and the remedy, are kept.
     """
     if len(text) > 100 * most:

@@ -24,10 +24,10 @@ from unrender.data.formats.npz import load_npz
 from unrender.data.masks import cut_out
 from unrender.data.photographs import ENDINGS
 from unrender.data.structure_from_motion import VIDEOS
-from unrender.data.validate import Background
+from unrender.data.validate import Background, check_views
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import check_exists
+from unrender.files import check_exists, system_errors_told
 from unrender.geometry.sizes import ImageSizes
 from unrender.shapes.files.shape import READABLE
 
@@ -91,13 +91,13 @@ FORMATS = (
     ),
     Format(
         "blender",
-        "transforms_train.json or transforms.json (Blender, nerfstudio, instant-ngp)",
+        "transforms.json or transforms_train.json",
         _is_blender,
         lambda path, options: load_blender(path, options.background, options.hold_out),
     ),
     Format(
         "multiscale",
-        "metadata.json (mip-NeRF's Blender scenes at several sizes)",
+        "metadata.json (multiscale)",
         lambda path: (path / FILE).is_file(),
         lambda path, options: load_multiscale(path, options.background),
     ),
@@ -109,19 +109,19 @@ FORMATS = (
     ),
     Format(
         "idr",
-        "cameras.npz or cameras_sphere.npz (IDR, NeuS, DTU)",
+        "cameras.npz (IDR, NeuS)",
         lambda path: find_idr(path) is not None,
         _held_out(load_idr),
     ),
     Format(
         "colmap",
-        "sparse/0 with cameras, images and points3D (COLMAP)",
+        "sparse/0 (COLMAP)",
         lambda path: find_colmap(path) is not None,
         _held_out(load_colmap),
     ),
     Format(
         "co3d",
-        "imgs and poses (CO3D, PyTorch3D)",
+        "imgs and poses (CO3D)",
         lambda path: (path / "imgs").is_dir() and (path / "poses").is_dir(),
         lambda path, options: hold_out(
             path.resolve().name, load_co3d(path, options.background), options.hold_out
@@ -169,6 +169,7 @@ def _check_not_other(path: Path) -> None:
         )
 
 
+@system_errors_told()
 def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """Load training and test views.
 
@@ -185,6 +186,8 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
         )
     else:
         data = recognize(path).load(path, options)
+    for views in (data.train, data.test):
+        check_views(str(source), views)
     _check_distinct(str(source), data)
     data = replace(data, source=str(source), options=options)
     if options.masks is not None:

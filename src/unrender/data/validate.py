@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.images import ImageStore, as_floats
+from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files.arrays import MAX_BYTES
+from unrender.files.arrays import MAX_BYTES, check_numbers
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
 
 Background = Literal["auto", "black", "white", "opaque"]
@@ -51,6 +53,55 @@ def check_poses(
                 "not 0 0 0 1; correct it"
             )
     return single[:, :3]
+
+
+MAX_POSITION = 1e9
+"""Largest coordinate of a camera: squares of distances stay far from overflow."""
+
+
+def check_cameras(label: str, cameras: Cameras) -> None:
+    """Raise InputError unless all numbers of the cameras are sane in single precision.
+
+    Positions up to 1e9, focal lengths above 0, principal points near the images.
+    """
+    remedy = "correct the cameras"
+    check_numbers(label, remedy, **{"camera poses": cameras.world_from_camera})
+    check_numbers(label, remedy, **{"camera intrinsics": cameras.intrinsics})
+    far = cameras.centers.abs().max() if len(cameras) else torch.zeros(())
+    if float(far) > MAX_POSITION:
+        raise InputError(
+            f"{label}: a camera is at a coordinate of {float(far):.3g}: correct it, or use "
+            "another unit or origin"
+        )
+    lens = cameras.intrinsics[:, [0, 1], [0, 1]] / cameras.sizes.rows.to(cameras.intrinsics)
+    for k in (~((lens > 1e-6) & (lens < 1e6))).any(1).nonzero()[:1, 0].tolist():
+        focal = ", ".join(f"{x:.3g}" for x in cameras.intrinsics[k, [0, 1], [0, 1]].tolist())
+        width, height = cameras.sizes[k]
+        raise InputError(
+            f"{label}: camera {k} has a focal length of {focal} pixels for an image of "
+            f"{width}x{height}: correct it"
+        )
+    center = cameras.intrinsics[:, :2, 2] / cameras.sizes.rows.to(cameras.intrinsics)
+    for k in (center.abs() > 1e6).any(1).nonzero()[:1, 0].tolist():
+        x, y = cameras.intrinsics[k, :2, 2].tolist()
+        raise InputError(
+            f"{label}: camera {k} has a principal point of {x:.3g}, {y:.3g} pixels: correct it"
+        )
+
+
+def check_views(label: str, views: Views) -> None:
+    """Raise InputError unless all numbers of the views are finite and sane."""
+    check_cameras(label, views.cameras)
+    named = {
+        "image values": views.store.pixels,
+        "background colors": views.background,
+        "depths": views.depths,
+        "normals": views.normals,
+        "points": views.points,
+        "point colors": views.point_colors,
+        "bounding spheres": views.ball,
+    }
+    check_numbers(label, "correct them", **named)
 
 
 def check_memory(source: str, count: int, sizes: ImageSizes, pixel: int) -> None:

@@ -6,9 +6,11 @@ folder gets its final name only when it is complete.
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +23,10 @@ MAX_TEXT_BYTES = 100_000_000
 """Maximum size of a text file, such as a list of cameras or a log."""
 MAX_BYTES = 2 * 2**30
 """Maximum size of a binary file that is read whole, such as a mesh."""
-LARGEST = 1e30
-"""Larger magnitudes are treated as damage, and may be infinite in single precision."""
+LARGEST = 1e15
+"""Larger magnitudes are treated as damage: products of them overflow in single precision."""
+MAX_WHOLE = 2**63 - 1
+MAX_DIGITS = 40
 
 
 @contextmanager
@@ -81,10 +85,38 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+@contextmanager
+def system_errors_told() -> Generator[None]:
+    """Raise InputError for what the system refuses to open or list within the block.
+
+    For a loader as a whole (also as its decorator): names that are too long, files and folders
+    that may not be read, disks that fail.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = "a file" if error.filename is None else os.fsdecode(error.filename)
+        why = error.strerror or one_line(error)
+        raise InputError(
+            f"{name}: cannot be read ({why}); check its name and its permissions"
+        ) from error
+
+
 def check_file(path: Path, remedy: str = "check the path") -> None:
-    """InputError, which ends with `remedy`, if there is no such file."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; {remedy}")
+    """InputError, which ends with `remedy`, if there is no such file, or if it is none.
+
+    A pipe, a socket or a device is none: reading it may wait for ever, or never end.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise InputError(f"{path}: no such file; {remedy}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a folder, not a file; {remedy}")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: is a pipe or a device, not a file; {remedy}")
 
 
 def check_exists(path: Path) -> None:
@@ -112,16 +144,27 @@ def check_target(path: Path, endings: Sequence[str] = ()) -> None:
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES, remedy: str = "check the path") -> bytes:
     """A whole file. InputError, which ends with `remedy`, if it is missing or too large."""
+    check_file(path, remedy)
     try:
         with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > max_bytes:
-                raise InputError(f"{path}: is larger than {max_bytes:,} bytes; {remedy}")
-            return stream.read()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {remedy}") from error
+            content = stream.read(max_bytes + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    if len(content) > max_bytes:
+        raise InputError(f"{path}: is larger than {max_bytes:,} bytes; {remedy}")
+    return content
+
+
+def read_head(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, or all of it. InputError if it cannot be read."""
+    check_file(path)
+    try:
+        with path.open("rb") as stream:
+            return stream.read(size)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -156,6 +199,30 @@ def number(label: str, what: str, value: Any) -> float:
         raise InputError(f"{label}: {what} is too large; correct it") from error
 
 
+def whole_number(
+    label: str, what: str, text: Any, least: int = -MAX_WHOLE, most: int = MAX_WHOLE
+) -> int:
+    """A whole number from text, or from a number. InputError unless it is within the limits.
+
+    Neither NaN and infinity nor thousands of digits get to `int`, which fails for them.
+    """
+    found: int | None = None
+    if isinstance(text, int) and not isinstance(text, bool):
+        found = text
+    elif isinstance(text, float) and math.isfinite(text) and text == int(text):
+        found = int(text)
+    elif isinstance(text, str) and len(text) <= MAX_DIGITS and text.isascii():
+        with suppress(ValueError):
+            found = int(text)
+    if found is None:
+        raise InputError(f"{label}: {what} is {shown(text)}, not a whole number; correct it")
+    if not least <= found <= most:
+        raise InputError(
+            f"{label}: {what} is {shown(found)}; it must be from {least} to {most}; correct it"
+        )
+    return found
+
+
 def finite_number(label: str, what: str, value: Any) -> float:
     """`value` as a float. InputError if it is not a finite number."""
     found = number(label, what, value)
@@ -174,5 +241,7 @@ def matrix_4x4(label: str, what: str, value: Any) -> list[list[float]]:
 
 def shown(value: Any) -> str:
     """Text for a value of any type, truncated to at most 60 characters."""
+    if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
+        return "a number of more than 40 digits"  # Python refuses to write the longest.
     text = "missing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -16,7 +16,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from unrender.errors import InputError, one_line
-from unrender.files import check_file, replacing
+from unrender.files import LARGEST, check_file, replacing, shown
+from unrender.files.quiet import quiet
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Header = tuple[tuple[int, ...], np.dtype[Any]]
@@ -38,6 +39,28 @@ READING_ERRORS = (*DAMAGED, RuntimeError, zipfile.BadZipFile, zlib.error)
 """Exceptions that zipfile and numpy raise for damaged, encrypted or unknown archives."""
 
 
+def check_numbers(label: str, remedy: str, **named: Any) -> None:
+    """InputError if an array or tensor (None is skipped) holds NaN, infinity or beyond 1e15.
+
+    For what a loader returns, after the last conversion: numbers that are finite in double
+    precision may be infinite in single.
+    """
+    for name, values in named.items():
+        if values is None:
+            continue
+        array = np.asarray(values)
+        if array.dtype.kind != "f" or not array.size:
+            continue
+        worst = max(abs(float(array.max())), abs(float(array.min())))
+        if not math.isfinite(worst):
+            raise InputError(f"{label}: has {name} that are NaN or infinite: {remedy}")
+        if worst > LARGEST:
+            raise InputError(
+                f"{label}: has {name} up to {worst:.3g}, more than single precision can "
+                f"compute with: {remedy}"
+            )
+
+
 def write_arrays(path: Path, arrays: dict[str, Array], compress: bool = False) -> None:
     """Write named arrays as an .npz file, atomically. InputError on failure."""
     save = np.savez_compressed if compress else np.savez
@@ -46,17 +69,21 @@ def write_arrays(path: Path, arrays: dict[str, Array], compress: bool = False) -
 
 
 def read_npy(path: Path) -> Array:
-    """Read a .npy file. InputError if it is damaged or does not contain numbers."""
+    """Read a .npy file, in native byte order.
+
+    InputError if it is damaged or does not contain numbers.
+    """
+    check_file(path)
     try:
-        with path.open("rb") as stream:
+        with quiet(), path.open("rb") as stream:
             _header(str(path), stream, path.stat().st_size)
             stream.seek(0)
-            return np.lib.format.read_array(stream, allow_pickle=False)
+            return _native(np.lib.format.read_array(stream, allow_pickle=False))
     except InputError:
         raise
     except DAMAGED as error:
         raise InputError(
-            f"{path}: cannot be read as .npy ({one_line(error)}); copy it again"
+            f"{path}: cannot be read as .npy ({one_line(error)[:120]}); copy it again"
         ) from error
 
 
@@ -72,7 +99,7 @@ def read_arrays(
     check: Callable[[Path, dict[str, Header]], None] | None = None,
     optional: tuple[str, ...] = (),
 ) -> dict[str, Array]:
-    """Read numeric arrays of an .npz file by name.
+    """Read numeric arrays of an .npz file by name, in native byte order.
 
     Before anything is allocated, every header is compared with the sizes in the archive, and
     all headers are passed to `check`, which raises InputError if they are invalid. InputError
@@ -85,7 +112,7 @@ def read_arrays(
             info = members.get(f"{name}.npy")
             if info is None:
                 raise InputError(
-                    f"{path}: has no array `{name}`; it has {sorted(members)}"[:300]
+                    f"{path}: has no array `{name}`; it has {shown(sorted(members))}"
                 )
             with archive.open(info) as stream:
                 headers[name] = _header(f"{path}: `{name}`", stream, info.file_size)
@@ -94,8 +121,17 @@ def read_arrays(
         arrays: dict[str, Array] = {}
         for name in headers:
             with archive.open(f"{name}.npy") as stream:
-                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                arrays[name] = _native(np.lib.format.read_array(stream, allow_pickle=False))
         return arrays
+
+
+def _native(array: Array) -> Array:
+    """The array as this machine and torch hold numbers, in its byte order and C order."""
+    kind = array.dtype.newbyteorder("=")
+    if kind.itemsize > 8:  # Extended precision, which torch lacks.
+        kind = np.dtype(np.float64)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, kind).reshape(array.shape)
 
 
 @contextmanager
@@ -103,13 +139,13 @@ def _archive(path: Path) -> Generator[zipfile.ZipFile]:
     """Open an .npz file. InputError if it is missing, or if reading from it fails."""
     check_file(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with quiet(), zipfile.ZipFile(path) as archive:
             yield archive
     except InputError:
         raise
     except READING_ERRORS as error:
         raise InputError(
-            f"{path}: cannot be read as .npz ({one_line(error)}); "
+            f"{path}: cannot be read as .npz ({one_line(error)[:120]}); "
             "it may be truncated: make or copy it again"
         ) from error
 
@@ -136,13 +172,11 @@ def _header(label: str, stream: Any, file_size: int) -> Header:
 
 def read_tensors(path: Path, remedy: str) -> dict[str, Any]:
     """Tensors by name from a .safetensors file. InputError, which ends with `remedy`."""
+    check_file(path, remedy)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {remedy}") from error
-    except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path}: cannot be read as .safetensors ({reason}); {remedy}"
+            f"{path}: cannot be read as .safetensors ({one_line(error)[:120]}); {remedy}"
         ) from error

@@ -4,9 +4,7 @@ PNG files store straight alpha: colors are not multiplied by alpha. Everything e
 library uses premultiplied alpha: colors are multiplied by alpha.
 """
 
-import struct
 import threading
-import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from io import BytesIO
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from unrender.errors import InputError, one_line
 from unrender.files import check_file, replacing
+from unrender.files.quiet import quiet
 from unrender.imaging.color import premultiply
 
 MAX_PIXELS = 64_000_000
@@ -35,18 +34,11 @@ QUALITY = 95
 # Only formats that Pillow decodes itself; for some others it starts external programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 
-# Exceptions that Pillow's decoders are known to raise for damaged files.
-DECODING_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-)
+DECODING_ERRORS = (Exception,)
+"""Pillow's decoders raise nearly every exception for damaged files."""
+
+MAX_RATIO = 1040
+"""Bytes of pixels that a byte of PNG or JPEG can hold at most: DEFLATE's limit is 1032."""
 
 _pillow_limit = threading.Lock()
 
@@ -68,7 +60,7 @@ def decode_image(
     source: Path | BytesIO, label: str, max_pixels: int = MAX_PIXELS, upright: bool = False
 ) -> Float[Tensor, "height width channels"]:
     """Like `read_image`, also for images inside other files; `label` names it in messages."""
-    with _opened(source, label, max_pixels) as image, _decoding(label):
+    with _opened(source, label, max_pixels) as image, _decoding(label, image):
         pixels = _decode(ImageOps.exif_transpose(image) if upright else image)
         whole = np.float32(255) if pixels.dtype == np.uint8 else np.float32(1)
         return torch.from_numpy(pixels.astype(np.float32) / whole)
@@ -79,28 +71,28 @@ def read_pixels(
 ) -> UInt8[Tensor, "height width _"] | Float[Tensor, "height width _"]:
     """Like `read_image`, but as 8 bits; only 16-bit grayscale as floats in [0, 1]."""
     check_file(path)
-    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path)):
+    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path), image):
         return torch.from_numpy(_decode(image))
 
 
 def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
     """(width, height, channels) of `read_image`'s result, without decoding the pixels."""
     check_file(path)
-    with _opened(path, str(path), max_pixels) as image, _decoding(str(path)):
+    with _opened(path, str(path), max_pixels) as image, _decoding(str(path), image):
         return (*image.size, 4 if image.has_transparency_data else 3)
 
 
 def is_deep(path: Path) -> bool:
     """Whether an image is 16-bit grayscale, which `read_pixels` does not read as 8 bits."""
     check_file(path)
-    with _opened(path, str(path), MAX_PIXELS) as image:
+    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path), image):
         return image.mode.startswith("I")
 
 
 def read_uint16(path: Path) -> Int[Tensor, "height width"]:
     """Read 16-bit grayscale, such as depth maps. InputError if the image is of another kind."""
     check_file(path)
-    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path)):
+    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path), image):
         if image.has_transparency_data or not image.mode.startswith("I"):
             raise InputError(f"{path}: has pixels of mode {image.mode}; give 16-bit grayscale")
         return torch.from_numpy(np.asarray(image, dtype=np.int32)).long()
@@ -110,7 +102,7 @@ def _opened(source: Path | BytesIO, label: str, max_pixels: int) -> Image.Image:
     """Read only the header. InputError if it is no image's, or has too many pixels."""
     try:
         # Pillow's own limit gives way to `max_pixels`.
-        with _pillow_limit:
+        with _pillow_limit, quiet():
             limit = Image.MAX_IMAGE_PIXELS
             Image.MAX_IMAGE_PIXELS = None
             try:
@@ -129,14 +121,23 @@ def _opened(source: Path | BytesIO, label: str, max_pixels: int) -> Image.Image:
             f"{label}: {width}x{height} is more than the {max_pixels:,} pixels an image "
             "may have; downscale it"
         )
+    held = source.stat().st_size if isinstance(source, Path) else source.getbuffer().nbytes
+    # A pixel takes a bit or more.
+    if image.format in ("PNG", "JPEG") and width * height > 8 * MAX_RATIO * held:
+        image.close()
+        raise InputError(
+            f"{label}: claims {width}x{height} pixels but has {held} bytes; it is damaged: "
+            "copy it again"
+        )
     return image
 
 
 @contextmanager
-def _decoding(label: str) -> Generator[None]:
+def _decoding(label: str, image: Image.Image) -> Generator[None]:
     """InputError if the pixels are damaged."""
     try:
-        yield
+        with quiet(standard_error=image.format == "TIFF"):
+            yield
     except InputError:
         raise
     except DECODING_ERRORS as error:

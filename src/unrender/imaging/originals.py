@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from unrender.errors import InputError, one_line
+from unrender.files.quiet import quiet
 from unrender.imaging.files import DECODING_ERRORS, FORMATS, image_header
 
 COPIED = ("JPEG", "PNG")
@@ -25,7 +26,7 @@ def copy_photograph(path: Path, folder: Path, stem: str, size: int) -> Path:
     """
     width, height, _ = image_header(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with quiet(), Image.open(path, formats=FORMATS) as image:
             image.load()
             small = max(width, height) <= size
             turned = image.getexif().get(ORIENTATION, 1) != 1
@@ -51,7 +52,7 @@ def copy_photograph(path: Path, folder: Path, stem: str, size: int) -> Path:
 def exif_lens(path: Path) -> tuple[str, ...]:
     """Model of the camera and focal lengths as EXIF has them; empty words where it does not."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with quiet(), Image.open(path, formats=FORMATS) as image:
             exif = image.getexif()
             fields = exif.get_ifd(EXIF_IFD)
     except DECODING_ERRORS:

@@ -12,7 +12,7 @@ import torch
 
 from unrender.data.formats.calibration import frame_calibration
 from unrender.data.undistort import pinhole_cameras, view_names
-from unrender.data.validate import check_poses
+from unrender.data.validate import check_cameras, check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import Json, finite_number, matrix_4x4, read_json_object, write_json
@@ -115,4 +115,5 @@ def read_cameras(path: Path) -> NamedCameras:
     world_from_camera = torch.tensor(poses)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
     cameras = pinhole_cameras(opencv_from_opengl(checked), lens_views)
+    check_cameras(str(path), cameras)
     return NamedCameras(cameras, view_names(names, lens_views))

@@ -18,7 +18,7 @@ from unrender.data.undistort import note_undistortion, pinhole_cameras, view_nam
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import check_file, read_bytes, read_text
+from unrender.files import check_file, read_bytes, read_text, whole_number
 from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.poses import invert, so3_from_quaternion
 from unrender.geometry.undistortion import Calibration, pinhole_views
@@ -284,7 +284,7 @@ def _numbers(path: Path, fields: list[str], count: int) -> list[float]:
     try:
         found = [float(field) for field in fields[:count]]
     except ValueError as error:
-        raise InputError(f"{path}: {error}: correct it") from error
+        raise InputError(f"{path}: {str(error)[:120]}: correct it") from error
     if len(found) < count:
         raise InputError(f"{path}: a line has {len(found)} of {count} numbers: copy it again")
     return found
@@ -298,8 +298,12 @@ def _cameras_text(path: Path) -> dict[int, ColmapCamera]:
         identity, width, height, *values = _numbers(
             path, [fields[0], *fields[2:]], 3 + len(parameters)
         )
-        found[int(identity)] = ColmapCamera(
-            name, int(width), int(height), dict(zip(parameters, values, strict=True))
+        label = str(path)
+        found[whole_number(label, "a camera's number", identity)] = ColmapCamera(
+            name,
+            whole_number(label, "a camera's width", width),
+            whole_number(label, "a camera's height", height),
+            dict(zip(parameters, values, strict=True)),
         )
     return found
 
@@ -314,7 +318,8 @@ def _images_text(path: Path) -> list[ColmapImage]:
         if len(fields) < 10:
             raise InputError(f"{path}: a line has {len(fields)} of 10 fields: copy it again")
         numbers = _numbers(path, fields[1:9], 8)
-        found.append(ColmapImage(" ".join(fields[9:]), int(numbers[7]), tuple(numbers[:7])))
+        camera = whole_number(str(path), "an image's camera", numbers[7])
+        found.append(ColmapImage(" ".join(fields[9:]), camera, tuple(numbers[:7])))
     return found
 
 

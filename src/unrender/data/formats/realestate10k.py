@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.validate import check_poses
+from unrender.data.validate import check_cameras, check_poses
 from unrender.errors import InputError
-from unrender.files import read_text
+from unrender.files import read_head, read_text, whole_number
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import invert
 
@@ -20,11 +20,7 @@ FIELDS = 19
 
 def is_realestate10k(path: Path) -> bool:
     """Whether a file looks like a RealEstate10K list of cameras."""
-    try:
-        with path.open("rb") as stream:
-            lines = stream.read(4096).splitlines()
-    except OSError:
-        return False
+    lines = read_head(path, 4096).splitlines()
     return len(lines) > 1 and lines[0].startswith(b"http") and len(lines[1].split()) == FIELDS
 
 
@@ -36,7 +32,9 @@ def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tu
         try:
             row = [float(field) for field in line.split()]
         except ValueError as error:
-            raise InputError(f"{path}: line {number}: {error}: correct it") from error
+            raise InputError(
+                f"{path}: line {number}: {str(error)[:120]}: correct it"
+            ) from error
         if len(row) != FIELDS:
             raise InputError(
                 f"{path}: line {number} has {len(row)} of {FIELDS} numbers: copy it again"
@@ -53,5 +51,9 @@ def read_realestate10k(path: Path, width: int, height: int) -> tuple[Cameras, tu
     matrix[:, 2, 2] = 1
     if not bool(matrix.isfinite().all() & (table[:, 1:3] > 0).all()):
         raise InputError(f"{path}: has a focal length that is not positive: correct it")
-    times = tuple(int(row[0]) for row in rows)
-    return Cameras(world_from_camera, matrix.float(), width, height), times
+    times = tuple(
+        whole_number(f"{path}: line {k + 2}", "the time", row[0]) for k, row in enumerate(rows)
+    )
+    cameras = Cameras(world_from_camera, matrix.float(), width, height)
+    check_cameras(str(path), cameras)
+    return cameras, times

@@ -20,15 +20,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.photographs import list_photographs, read_photographs
-from unrender.data.validate import check_poses
+from unrender.data.validate import check_cameras, check_poses, check_views
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import finite_number, read_json_object, read_text
+from unrender.files import (
+    finite_number,
+    read_json_object,
+    read_text,
+    system_errors_told,
+    whole_number,
+)
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import read_uint16
 from unrender.rendering.renderer import pixel_grid
 
 
+@system_errors_told()
 def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
     """All frames of a folder, opaque, with depths along the ray. Raises InputError."""
     colors, depths = (list_photographs(path / name) for name in ("color", "depth"))
@@ -45,7 +52,10 @@ def load_scan(path: Path, depth_scale: float = 1000.0) -> Views:
         )
     matrix, width, height = _intrinsics(lenses[0])
     cameras = Cameras(poses, matrix.expand(len(poses), 3, 3), width, height)
-    return _views(str(path), cameras, colors, depths, depth_scale)
+    check_cameras(str(lenses[0]), cameras)
+    views = _views(str(path), cameras, colors, depths, depth_scale)
+    check_views(str(path), views)
+    return views
 
 
 def read_depth(path: Path, depth_scale: float) -> Float[Tensor, "height width"]:
@@ -124,12 +134,12 @@ def _intrinsics(path: Path) -> tuple[Float[Tensor, "3 3"], int, int]:
     ]
     matrix = torch.tensor(entries).view(3, 3).T.clone()
     width, height = (
-        finite_number(str(path), key, values.get(key)) for key in ("width", "height")
+        whole_number(str(path), key, values.get(key), 1, 1 << 20) for key in ("width", "height")
     )
-    if min(width, height) < 1 or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
+    if min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2, 2] != 1:
         raise InputError(
             f"{path}: needs a positive image size and positive focal lengths: correct it"
         )
     # Open3D's pixel centers are at integers, ours at +0.5.
     matrix[:2, 2] += 0.5
-    return matrix, int(width), int(height)
+    return matrix, width, height

@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Bool, Float, Float16, Int, Int8, UInt8
 from torch import Tensor
 
-from unrender.data.validate import check_poses
+from unrender.data.validate import check_cameras, check_poses
 from unrender.errors import InputError
-from unrender.files import check_new
+from unrender.files import check_new, system_errors_told
 from unrender.files.arrays import Array, Header, read_arrays, write_arrays
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
@@ -212,6 +212,7 @@ def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "sha
     write_arrays(path, arrays, compress=True)
 
 
+@system_errors_told()
 def load_shapes(path: Path) -> ImageShapeDataset:
     """Load an .npz file. Raises InputError if it does not follow the format of this module."""
     arrays = read_arrays(path, REQUIRED, _check_headers, OPTIONAL)
@@ -231,6 +232,7 @@ def load_shapes(path: Path) -> ImageShapeDataset:
     )
     intrinsics = torch.from_numpy(arrays["intrinsics"].astype(np.float32))
     cameras = Cameras(opencv_from_opengl(poses), intrinsics, size, size)
+    check_cameras(str(path), cameras)
     held_out = torch.from_numpy(arrays["held_out"] != 0)
     for side, kind in ((held_out, "held-out"), (~held_out, "training")):
         if not bool(side[index].any()):

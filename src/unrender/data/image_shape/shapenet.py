@@ -22,9 +22,10 @@ from torch.nn.functional import normalize
 from unrender.data.image_shape.framing import framed_cameras, framed_images, squares_of_images
 from unrender.data.image_shape.make_shapes import CELLS, FOCAL, POINTS
 from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, split
-from unrender.errors import InputError
-from unrender.files import read_text
-from unrender.files.arrays import MAX_BYTES, Array
+from unrender.data.validate import check_cameras
+from unrender.errors import InputError, one_line
+from unrender.files import read_text, system_errors_told
+from unrender.files.arrays import MAX_BYTES, Array, check_numbers
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import unpremultiply
@@ -46,6 +47,7 @@ def find_models(path: Path) -> list[Path]:
     return found or sorted(each.parent.parent for each in path.rglob(f"rendering/{METADATA}"))
 
 
+@system_errors_told()
 def load_shapenet(path: Path, size: int) -> ImageShapeDataset:
     """All models below a folder, their images cropped to the object in `size`×`size` pixels.
 
@@ -60,7 +62,10 @@ def load_shapenet(path: Path, size: int) -> ImageShapeDataset:
         )
     every = min(HOLD_OUT, len(models))
     held_out = torch.arange(len(models)) % every == every - 1
-    return split(path.resolve().name, load_models(models, size), held_out)
+    pairs = load_models(models, size)
+    check_cameras(str(path), pairs.cameras)
+    check_numbers(str(path), "copy the models again", points=pairs.points.float())
+    return split(path.resolve().name, pairs, held_out)
 
 
 def load_models(models: Sequence[Path], size: int) -> ImageShapePairs:
@@ -185,8 +190,7 @@ def _read_table(path: Path, columns: tuple[int, ...]) -> Array:
         table = np.loadtxt(content.splitlines(), dtype=np.float32, ndmin=2, comments=None)
     except ValueError as error:
         raise InputError(
-            f"{path}: is not a table of numbers ({' '.join(str(error).split())[:120]}); "
-            "copy it again"
+            f"{path}: is not a table of numbers ({one_line(error)[:120]}); copy it again"
         ) from error
     if table.shape[1] not in columns or not np.isfinite(table).all():
         raise InputError(

@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.files.arrays import check_numbers
 from unrender.shapes.files.contents import MISSING, MeshContents
 from unrender.shapes.files.glb import write_glb
 from unrender.shapes.files.gltf import read_gltf
@@ -95,6 +96,9 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
     used = set(() if found.face_material is None else found.face_material.unique().tolist())
     unlit = bool(used) and all(k != MISSING and found.materials[k].unlit for k in used)
     mesh = Mesh(vertices, faces, texture, normals, unlit)
+    parts = {} if texture is None else vars(texture)
+    named = {f"texture {name}": part for name, part in parts.items()}
+    check_numbers(str(path), "correct them", vertices=vertices, normals=normals, **named)
     return _rotated(mesh, _to_z) if _up(suffix, up) == "y" else mesh
 
 

@@ -151,12 +151,14 @@ def read_off(path: Path) -> MeshContents:
 @contextmanager
 def _reporting_errors(path: Path, kind: str) -> Generator[None]:
     """Raise a parser's errors and warnings as InputError, and silence its log."""
+    # Its modules log by loggers of their own, below this one.
     log = logging.getLogger("trimesh")
-    silent = log.disabled
-    log.disabled = True
+    level, handlers, passed_on = log.level, log.handlers, log.propagate
+    log.handlers, log.propagate = [logging.NullHandler()], False
+    log.setLevel(logging.CRITICAL + 1)
     try:
         # numpy warns of signaling NaNs; NaNs are rejected later, where they matter.
-        with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", over="ignore"):
             # numpy's warning for text where numbers were expected.
             warnings.filterwarnings("error", "string or file could not be read")
             yield
@@ -168,7 +170,8 @@ def _reporting_errors(path: Path, kind: str) -> Generator[None]:
             "or copy it again"
         ) from error
     finally:
-        log.disabled = silent
+        log.handlers, log.propagate = handlers, passed_on
+        log.setLevel(level)
 
 
 def write_ply_mesh(path: Path, mesh: Mesh) -> None:

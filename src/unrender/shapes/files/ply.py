@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from unrender.errors import InputError
-from unrender.files import read_bytes, replacing
+from unrender.errors import InputError, one_line
+from unrender.files import read_bytes, replacing, whole_number
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -89,7 +89,7 @@ def _read_header(path: Path, content: bytes) -> _Header:
             before = before or element not in ("", "vertex")
             element = words[1]
             if element == "vertex":
-                count = int(words[2])
+                count = whole_number(str(path), "the number of vertices", words[2], 0)
                 if before:
                     raise InputError(f"{path}: has other elements before its vertices")
         elif words[0] == "property" and element == "vertex":
@@ -112,7 +112,9 @@ def _read_ascii(path: Path, content: bytes, header: _Header) -> dict[str, Array]
         rows = [[float(word) for word in line.split()] for line in lines[: header.count]]
         table = np.array(rows, np.float64).reshape(header.count, len(header.columns))
     except ValueError as error:
-        raise InputError(f"{path}: a vertex does not match the header ({error})") from error
+        raise InputError(
+            f"{path}: a vertex does not match the header ({one_line(error)[:120]})"
+        ) from error
     return {name: table[:, k].astype(kind) for k, (name, kind) in enumerate(header.columns)}
 
 

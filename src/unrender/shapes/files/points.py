@@ -15,7 +15,14 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.files import MAX_BYTES, read_text, replacing
-from unrender.files.arrays import Array, Header, array_names, read_arrays, write_arrays
+from unrender.files.arrays import (
+    Array,
+    Header,
+    array_names,
+    check_numbers,
+    read_arrays,
+    write_arrays,
+)
 from unrender.imaging.files import to_bytes
 from unrender.shapes.files.ply import read_ply, write_ply
 from unrender.shapes.points import PointCloud
@@ -48,6 +55,7 @@ def read_points(path: str | Path) -> PointCloud:
         if not bool(normals.isfinite().all()):
             raise InputError(f"{path}: has normals that are not finite: correct them")
         normals = torch.nn.functional.normalize(normals, dim=1)
+    check_numbers(str(path), "correct them", points=cloud.points, normals=normals)
     return PointCloud(cloud.points, colors, normals)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from unrender.errors import InputError
-from unrender.files import check_file
+from unrender.files import check_file, read_head, system_errors_told
 from unrender.files.arrays import array_names
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.meshes import (
@@ -45,6 +45,7 @@ KIND_NAMES: dict[type[Shape], str] = {
 AnyShape = TypeVar("AnyShape", Mesh, PointCloud, VoxelGrid)
 
 
+@system_errors_told()
 def load_shape(path: str | Path, up: Up = "auto") -> Shape:
     """Load the mesh, point cloud or voxel grid in a file, chosen by the file's ending.
 
@@ -105,7 +106,6 @@ def save_shape(path: str | Path, shape: Shape) -> None:
 
 def _has_faces(path: Path) -> bool:
     """Whether the header of a .ply file declares any faces."""
-    with path.open("rb") as file:
-        header = file.read(MAX_HEADER_BYTES).split(b"end_header")[0]
-    match = re.search(rb"^element\s+face\s+(\d+)", header, re.MULTILINE)
-    return match is not None and int(match[1]) > 0
+    header = read_head(path, MAX_HEADER_BYTES).split(b"end_header")[0]
+    match = re.search(rb"^element\s+face\s+0*(\d+)", header, re.MULTILINE)
+    return match is not None and match[1] != b"0"

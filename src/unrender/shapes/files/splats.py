@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.files import check_file
+from unrender.files.arrays import check_numbers
 from unrender.shapes.files.ply import read_ply, write_ply
 
 
@@ -54,7 +56,9 @@ def write_splats(path: str | Path, splats: Splats) -> None:
 def read_splats(path: str | Path) -> Splats:
     """Read the Gaussians of a file in this layout. Raises InputError if it cannot be read."""
     path = Path(path)
-    found = read_ply(path)
+    check_file(path)
+    with np.errstate(over="ignore"):
+        found = read_ply(path)
 
     def columns(names: list[str]) -> Tensor:
         missing = [name for name in names if name not in found]
@@ -64,11 +68,13 @@ def read_splats(path: str | Path) -> Splats:
 
     rest = sorted(
         (name for name in found if name.startswith("f_rest_")),
-        key=lambda name: int(name.removeprefix("f_rest_")) if name[7:].isdecimal() else -1,
+        key=lambda name: int(name[7:]) if name[7:].isdecimal() and len(name) < 12 else -1,
     )
     if len(rest) not in (0, 9, 24, 45):
         raise InputError(f"{path}: has {len(rest)} columns f_rest_*, not 0, 9, 24 or 45")
     count = len(next(iter(found.values())))
+    if count == 0:
+        raise InputError(f"{path}: has no Gaussians: it is empty")
     harmonics = (
         columns(rest).view(count, 3, -1).transpose(1, 2) if rest else torch.zeros(count, 0, 3)
     )
@@ -80,6 +86,5 @@ def read_splats(path: str | Path) -> Splats:
         columns([f"f_dc_{k}" for k in range(3)]),
         harmonics.contiguous(),
     )
-    if not all(bool(values.isfinite().all()) for values in vars(splats).values()):
-        raise InputError(f"{path}: contains NaN or Inf: write it again")
+    check_numbers(str(path), "write it again", **vars(splats))
     return splats

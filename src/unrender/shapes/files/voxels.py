@@ -17,12 +17,14 @@ import torch
 
 from unrender.errors import InputError
 from unrender.files import read_bytes, replacing
-from unrender.files.arrays import Array, Header, read_arrays, write_arrays
+from unrender.files.arrays import Array, Header, check_numbers, read_arrays, write_arrays
 from unrender.shapes.voxels import VoxelGrid
 
 MAX_SIDE = 512
 """Maximum number of cells along each side of a cube."""
 MAX_CELLS = MAX_SIDE**3
+MAX_PLACE = 1e12
+"""Larger coordinates have no cells of sane size in single precision."""
 MAX_HEADER_BYTES = 1 << 16
 MAX_LINES = 100
 
@@ -65,6 +67,7 @@ def _read_npz(path: Path) -> VoxelGrid:
     _check_place(path, (x, y, z), cell)
     if not bool(values.isfinite().all()):
         raise InputError(f"{path}: `values` contains NaN or Inf: make it again")
+    check_numbers(str(path), "make it again", values=values)
     return VoxelGrid(values, (x, y, z), cell)
 
 
@@ -80,10 +83,10 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
 
 
 def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
-    if not (all(map(math.isfinite, low)) and 0 < cell < math.inf):
+    if not (max(map(abs, low)) < MAX_PLACE and 1 / MAX_PLACE < cell < MAX_PLACE):
         raise InputError(
-            f"{path}: has cells of side {cell} from {low}: give a finite corner and a "
-            "finite, positive side"
+            f"{path}: has cells of side {cell} from {low}: give a finite corner and "
+            f"a positive side, below {MAX_PLACE:g}"
         )
 
 
