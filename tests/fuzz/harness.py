@@ -220,7 +220,8 @@ def _walk(value: Any, where: str, depth: int) -> Iterator[str]:
             yield f"{where}: text says nan or inf"
     else:
         for name, each in _parts(value):
-            yield from _walk(each, f"{where}.{name}", depth + 1)
+            if name != "names":  # Of files.
+                yield from _walk(each, f"{where}.{name}", depth + 1)
     if isinstance(value, Cameras):
         lenses = value.intrinsics[:, [0, 1], [0, 1]]
         if not bool((lenses > 0).all()):

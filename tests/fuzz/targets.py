@@ -18,8 +18,8 @@ from unrender.data.image_shape.pairs import load_shapes
 from unrender.data.image_shape.shapenet import load_shapenet
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.picture import read_picture
-from unrender.data.structure_from_motion import _read_video
 from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
+from unrender.imaging.video_reader import Video
 from unrender.notes import collected
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.files.splats import read_splats
@@ -105,7 +105,8 @@ def _resumed(folder: Path) -> Any:
 
 
 def _film(folder: Path) -> Any:
-    return list(_read_video(folder / "film.mp4", 64))
+    video = Video(folder / "film.mp4")
+    return list(video.frames(64)), video.problem, video.seconds
 
 
 def make_targets(fitted: dict[str, Files]) -> list[Target]:

@@ -147,12 +147,11 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES, remedy: str = "check the 
     check_file(path, remedy)
     try:
         with path.open("rb") as stream:
-            content = stream.read(max_bytes + 1)
+            if os.fstat(stream.fileno()).st_size > max_bytes:
+                raise InputError(f"{path}: is larger than {max_bytes:,} bytes; {remedy}")
+            return stream.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
-    if len(content) > max_bytes:
-        raise InputError(f"{path}: is larger than {max_bytes:,} bytes; {remedy}")
-    return content
 
 
 def read_head(path: Path, size: int) -> bytes:
