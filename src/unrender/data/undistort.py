@@ -13,11 +13,13 @@ from unrender.data.images import as_floats
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
 from unrender.geometry.undistortion import PinholeView
-from unrender.kernels.runtime.jit import strict_jit
+from unrender.kernels.runtime.jit import run_threads, shares, strict_jit
 from unrender.notes import note
 
 LensViews = Sequence[tuple[PinholeView, ...]]
 """The views that each photograph becomes: one, or several of a panorama."""
+ROWS_AT_ONCE = 16
+"""Rows whose source pixels are computed at once, in double precision, for little memory."""
 NARROWED = 1.02
 """Zoom beyond which it is said that a view is narrower than its photograph."""
 
@@ -88,10 +90,13 @@ class Resampling:
         self.wraps = view.source.lens.projection == "equirectangular"
         """Whether the right side of the photograph continues at its left side."""
         self.at: Float[Tensor, "height width 2"] = torch.empty(height, width, 2)
-        first = 0
-        for rows in view.source_rows():
-            self.at[first : first + len(rows)] = rows
-            first += len(rows)
+
+        def fill(rows: tuple[int, int]) -> None:
+            self.at[slice(*rows)] = view.source_rows(*rows)
+
+        parts = shares(height, -(-height // ROWS_AT_ONCE))
+        # Each thread by itself: there is too little to do for several at each operation.
+        run_threads(fill, parts, include_caller=False)
 
     def __call__(self, image: Tensor, out: Tensor | None = None) -> Tensor:
         """The view of a photograph [height, width, channels], by bilinear interpolation.

@@ -7,7 +7,6 @@ cube.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,7 +30,6 @@ MIN_SCALE = 0.1
 """Least scale, in any direction, at which a lens shows what a pinhole camera shows at 1."""
 STEP = 1e-5
 """Step of finite differences, in focal lengths."""
-ROWS_AT_ONCE = 16
 MIN_FOCAL, MAX_FOCAL = 1e-3, 1e6
 """Focal lengths that are accepted, relative to the longer side of the image."""
 PANORAMA_FACES = {
@@ -159,14 +157,11 @@ class PinholeView:
             directions = directions @ self.source_from_view.T
         return self.source.pixels(directions)
 
-    def source_rows(self) -> Iterator[Float[Tensor, "rows width 2"]]:
-        """`source_pixels` of all pixel centers, some rows at a time, for little memory."""
-        width, height = self.size
-        x = torch.arange(width, dtype=torch.float64) + 0.5
-        for rows in torch.arange(height, dtype=torch.float64).split(ROWS_AT_ONCE):
-            yield self.source_pixels(
-                torch.stack(torch.meshgrid(x, rows + 0.5, indexing="xy"), -1)
-            )
+    def source_rows(self, first: int, last: int) -> Float[Tensor, "rows width 2"]:
+        """`source_pixels` of the pixel centers in rows `first` to `last` - 1."""
+        x = torch.arange(self.size[0], dtype=torch.float64) + 0.5
+        y = torch.arange(first, last, dtype=torch.float64) + 0.5
+        return self.source_pixels(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1))
 
     @property
     def fully_seen(self) -> bool:

@@ -60,7 +60,20 @@ def frame_calibration(
         _center(label, "cx", values, across, width / 2),
         _center(label, "cy", values, down, height / 2),
     )
+    if "w" not in values and _is_turned(center, width, height):
+        raise InputError(
+            f"{label}: is {width}x{height}, but its principal point is the middle of "
+            f"{height}x{width} pixels: give the frame the intrinsics of its own camera"
+        )
     return Calibration.checked(label, lens, focal, center, (width, height))
+
+
+def _is_turned(center: tuple[float, float], width: int, height: int) -> bool:
+    """Whether a principal point is in the middle of an image of the other orientation only."""
+    x, y = center
+    near = 0.02 * max(width, height)
+    middle_of_other = abs(x - height / 2) < near and abs(y - width / 2) < near
+    return middle_of_other and abs(width - height) > 0.1 * max(width, height)
 
 
 def _together(shared: Json, frame: Json) -> Json:
@@ -109,6 +122,9 @@ def _model(label: str, values: Json) -> str | None:
                 f"{label}: `camera_model` {shown(given)} is not supported: undistort the "
                 "images to PINHOLE first, or give another model of this lens"
             )
+    for key in ("is_fisheye", "latlong"):
+        if values.get(key, False) not in (False, True):
+            raise InputError(f"{label}: `{key}` is {shown(values[key])}; give true or false")
     if values.get("is_fisheye"):
         if model is not None and LENS_MODELS[model].projection != "fisheye":
             raise InputError(
