@@ -10,8 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.data.images import ImageStore, joined
-from unrender.data.masks import masked
-from unrender.data.photographs import read_photographs
+from unrender.data.photographs import Photographs
 from unrender.errors import InputError
 from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.color import premultiply
@@ -30,6 +29,10 @@ def written(folder: Path, sizes: list[tuple[int, int]], channels: int = 3) -> li
     return paths
 
 
+def read(paths: list[Path], masks: list[Path] | None = None) -> ImageStore:
+    return Photographs.of("here", paths).read([path.name for path in paths], masks=masks)
+
+
 def as_before(path: Path) -> Tensor:
     """A photograph as floats, premultiplied."""
     image = read_image(path)
@@ -39,7 +42,7 @@ def as_before(path: Path) -> Tensor:
 @pytest.mark.parametrize("channels", [3, 4])
 def test_eight_bits_give_the_floats_of_the_files(tmp_path: Path, channels: int) -> None:
     paths = written(tmp_path, SIZES, channels)
-    store = read_photographs("here", paths)
+    store = read(paths)
     assert store.pixels.dtype == torch.uint8
     assert store.pixels.shape == (sum(w * h for w, h in SIZES), channels)
     for k, path in enumerate(paths):
@@ -61,7 +64,7 @@ def test_every_eight_bit_color_comes_back_from_floats() -> None:
 
 def test_one_size_is_one_tensor_and_several_are_refused(tmp_path: Path) -> None:
     paths = written(tmp_path, [(8, 6)] * 4)
-    store = read_photographs("here", paths)
+    store = read(paths)
     expected = torch.stack([as_before(path) for path in paths])
     assert torch.equal(store.batch, expected)
     index = torch.tensor([3, 0, 0])
@@ -70,7 +73,7 @@ def test_one_size_is_one_tensor_and_several_are_refused(tmp_path: Path) -> None:
     assert torch.equal(chosen.batch, expected[index])
     assert torch.equal(store.select(slice(1, 3)).batch, expected[1:3])
     assert store.select(slice(0, 0)).batch.shape == (0, 6, 8, 3)
-    mixed = read_photographs("here", written(tmp_path, SIZES))
+    mixed = read(written(tmp_path, SIZES))
     with pytest.raises(InputError, match=r"8×6, 6×8 and 5×5.*, where one is needed"):
         _ = mixed.batch
     assert torch.equal(mixed.select(slice(1, 2)).batch[0], mixed[1])
@@ -82,7 +85,7 @@ def test_floats_are_kept_and_sixteen_bits_too(tmp_path: Path) -> None:
     assert store.batch.data_ptr() == images.data_ptr()
     deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    found = read_photographs("here", [tmp_path / "deep.png"])
+    found = read([tmp_path / "deep.png"])
     assert found.pixels.dtype == torch.float32
     torch.testing.assert_close(found[0][..., 0], torch.from_numpy(deep / 65535).float())
 
@@ -123,7 +126,7 @@ def test_sampling_one_size_draws_what_it_always_drew() -> None:
 
 
 def test_what_is_joined_is_one_after_the_other(tmp_path: Path) -> None:
-    store = read_photographs("here", written(tmp_path, SIZES))
+    store = read(written(tmp_path, SIZES))
     again = joined([store.select(slice(2, 3)), store.select(slice(0, 2))])
     assert again.pixels is store.pixels
     floats = ImageStore.of(torch.rand(1, 3, 4, 3))
@@ -136,16 +139,17 @@ def test_what_is_joined_is_one_after_the_other(tmp_path: Path) -> None:
 
 
 def test_masks_are_kept_as_eight_bits(tmp_path: Path) -> None:
-    store = read_photographs("here", written(tmp_path, SIZES)).with_opaque_alpha()
+    paths = written(tmp_path, SIZES)
     folder = tmp_path / "masks"
     folder.mkdir()
     masks = written(folder, SIZES, 3)
     for path in masks:
         Image.open(path).convert("L").save(path)
-    cut = masked(store, masks)
+    cut = read(paths, masks)
     assert cut.pixels.dtype == torch.uint8
-    for k, path in enumerate(masks):
-        torch.testing.assert_close(cut[k], store[k] * read_image(path)[..., :1])
+    for k, (path, mask) in enumerate(zip(paths, masks, strict=True)):
+        opaque = torch.cat([read_image(path), torch.ones(*read_image(path).shape[:2], 1)], 2)
+        torch.testing.assert_close(cut[k], opaque * read_image(mask)[..., :1])
 
 
 def test_memory_is_that_of_the_eight_bits(tmp_path: Path) -> None:
@@ -153,7 +157,7 @@ def test_memory_is_that_of_the_eight_bits(tmp_path: Path) -> None:
     width, height, count = 480, 270, 32
     photograph = written(tmp_path, [(width, height)])[0]
     tracemalloc.start()
-    store = read_photographs("here", [photograph] * count)
+    store = read([photograph] * count)
     _, numpys = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     kept = store.pixels.numel() * store.pixels.element_size()
@@ -166,8 +170,8 @@ def test_memory_is_that_of_the_eight_bits(tmp_path: Path) -> None:
 
 
 def test_stores_of_different_kinds_are_joined_as_they_look(tmp_path: Path) -> None:
-    opaque = read_photographs("here", written(tmp_path, SIZES)).with_opaque_alpha()
-    clear = read_photographs("here", written(tmp_path, SIZES, channels=4))
+    opaque = read(written(tmp_path, SIZES)).with_opaque_alpha()
+    clear = read(written(tmp_path, SIZES, channels=4))
     both = joined([opaque, clear])
     assert both.channels == 4
     assert not both.opaque

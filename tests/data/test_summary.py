@@ -62,7 +62,7 @@ def lensed(given: Views, row: int, column: int, value: float) -> Views:
     [
         (lambda v: v.select(torch.tensor([0])), "only one view"),
         (turned, "1 of 6 cameras look away"),
-        (copied, "Same camera position: view 1 and view 3"),
+        (copied, "Same camera pose: view 1 and view 3"),
         (copied, "Same image: view 1 and view 3"),
         (lambda v: lensed(v, 0, 2, 31.0), "off the center"),
         (lambda v: lensed(v, 0, 0, 90.0), "Focal lengths differ by a factor of 2.2"),
@@ -84,7 +84,7 @@ def test_cameras_that_are_close_are_not_copies() -> None:
     nearest = facts["nearest-camera distance"]
     assert float(nearest.split()[0]) == pytest.approx(0.001, rel=2e-3)
     assert nearest.endswith("(median 0.001)")
-    assert not any("Same camera position" in each for each in camera_warnings(cameras))
+    assert not any("Same camera pose" in each for each in camera_warnings(cameras))
 
 
 def test_images_that_are_alike_are_not_copies_and_copies_are_found() -> None:
@@ -103,7 +103,7 @@ def test_views_of_a_file_are_named_by_their_index_in_it(tmp_path: Path) -> None:
     """Also where every N-th view is held out, which changes their order."""
     given = views(12)
     pose = given.cameras.world_from_camera.clone()
-    pose[7, :, 3] = pose[10, :, 3]
+    pose[7] = pose[10]
     cameras, images = given.cameras.with_poses(pose), given.images[..., :3].contiguous()
     save_npz(tmp_path / "a.npz", Views(cameras, images, torch.ones(3)))
     data = load_dataset(tmp_path / "a.npz")
@@ -115,4 +115,4 @@ def test_views_of_a_file_are_named_by_their_index_in_it(tmp_path: Path) -> None:
         names=(*data.train.names, *data.test.names),
     )
     warnings = summarize(order).warnings
-    assert "Same camera position: view 7 and view 10; one may be a copy." in warnings
+    assert "Same camera pose: view 7 and view 10; one may be a copy." in warnings

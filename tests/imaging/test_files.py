@@ -14,7 +14,7 @@ from PIL import Image
 
 from unrender.errors import InputError
 from unrender.files import replacing
-from unrender.imaging.files import image_header, read_image, read_rgba, write_image
+from unrender.imaging.files import ImageHeader, image_header, read_image, read_rgba, write_image
 from unrender.imaging.video import write_video
 
 
@@ -28,7 +28,7 @@ def test_round_trip(tmp_path: Path, channels: int):
     image = random_image(11, 7, channels)
     write_image(tmp_path / "image.png", image)
     torch.testing.assert_close(read_image(tmp_path / "image.png"), image)
-    assert image_header(tmp_path / "image.png") == (7, 11, channels)
+    assert image_header(tmp_path / "image.png") == ImageHeader(7, 11, channels)
     assert os.listdir(tmp_path) == ["image.png"]
 
 
@@ -61,7 +61,8 @@ def test_grey_images_become_rgb(tmp_path: Path, mode: str, value: int, expected:
     image = read_image(tmp_path / "grey.png")
     assert image.shape == (2, 3, len(expected))
     assert image[1, 2].tolist() == pytest.approx(expected, abs=1e-4)
-    assert image_header(tmp_path / "grey.png") == (3, 2, len(expected))
+    deep = mode == "I;16"
+    assert image_header(tmp_path / "grey.png") == ImageHeader(3, 2, len(expected), deep)
 
 
 def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path: Path):

@@ -18,7 +18,8 @@ from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import UP, evenly, upwards
 from unrender.imaging.color import Color, as_color, matte
-from unrender.imaging.files import read_rgba
+from unrender.imaging.files import image_header, read_rgba
+from unrender.imaging.orientation import Size, shown_by
 from unrender.imaging.resize import area_average, area_average_known
 from unrender.inverse.photometric_poses import RenderAndCompare, joined
 from unrender.rendering.renderer import Images, PoseEstimate
@@ -47,7 +48,7 @@ def find_poses(
     options: RenderAndCompare,
 ) -> PoseEstimate:
     """What `Run.pose` does. InputError."""
-    given = as_pictures(images)
+    given = as_pictures(images, sizes_seen(run, start))
     color = background_of(run, given, background)
     by_flow = run.method.finds_poses
     if by_flow or not isinstance(start, PoseEstimate | Cameras | str | Path):
@@ -185,16 +186,33 @@ def placed(picture: Picture, width: int, height: int) -> Picture:
     return frame
 
 
-def as_pictures(images: object) -> list[Picture]:
+def sizes_seen(run: Run, start: object) -> list[Size]:
+    """The image sizes of the starting cameras in their order, or else of the run's own views.
+
+    They say how photographs with an EXIF orientation were turned; see `imaging.orientation`.
+    """
+    if isinstance(start, str | Path):
+        start = read_cameras(Path(start)).cameras
+    if isinstance(start, PoseEstimate):
+        start = start.cameras
+    if isinstance(start, Cameras):
+        return [start.sizes[k] for k in range(len(start))]
+    known = run.record.cameras
+    if known is not None:
+        return list({known.cameras.sizes[k] for k in range(len(known.cameras.sizes.rows))})
+    return [(run.view_ranges["width"], run.view_ranges["height"])]
+
+
+def as_pictures(images: object, sizes: Sequence[Size] = ()) -> list[Picture]:
     """Premultiplied RGBA images, which may differ in size, from files, views or tensors."""
     if isinstance(images, str | Path):
-        return read_pictures([images])
+        return read_pictures([images], sizes)
     if isinstance(images, Views):
         return [view.opaque[0] for view in images]
     if isinstance(images, Sequence):
         if images and all(isinstance(each, Tensor) for each in images):
             return [picture for each in images for picture in as_images(each)]
-        return read_pictures(images)
+        return read_pictures(images, sizes)
     return list(as_images(images))
 
 
@@ -219,11 +237,20 @@ def as_images(images: object) -> Images:
     raise InputError(f"{type(images).__name__}: is not images: give files or a tensor")
 
 
-def read_pictures(paths: "Sequence[str | Path]") -> list[Picture]:
-    """Read image files as premultiplied RGBA, upright (EXIF). InputError."""
+def read_pictures(paths: "Sequence[str | Path]", sizes: Sequence[Size] = ()) -> list[Picture]:
+    """Read image files as premultiplied RGBA. InputError.
+
+    They are turned as EXIF says, unless their camera is for the pixels as they are stored:
+    `sizes` are those of their cameras, one each, or those of cameras that may be theirs.
+    """
     if not paths:
         raise InputError("no image was given: name one or more image files")
-    return [read_rgba(Path(path)) for path in paths]
+    files = [Path(path) for path in paths]
+    own = len(sizes) == len(files)
+    return [
+        read_rgba(path, shown_by(image_header(path), sizes[k : k + 1] if own else sizes))
+        for k, path in enumerate(files)
+    ]
 
 
 def read_images(paths: "str | Path | Sequence[str | Path]") -> Images:

@@ -8,12 +8,14 @@ from unrender.api.run import Run
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
 from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
 from unrender.data.load import load_dataset, recognize
+from unrender.data.options import LoadOptions
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
 from unrender.evaluation.scores import with_unit
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
+from unrender.notes import collected
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems
@@ -36,8 +38,11 @@ class Inspection:
     views: Views | None
 
 
-def inspect(path: Path) -> Inspection:
-    """Look at a scene, or a list of cameras. Raises InputError if it is neither."""
+def inspect(path: Path, outside: bool = False) -> Inspection:
+    """Look at a scene, or a list of cameras. Raises InputError if it is neither.
+
+    `outside`: see `unrender.data.options.LoadOptions`.
+    """
     if path.is_file() and is_realestate10k(path):
         cameras, _ = read_realestate10k(path, *REALESTATE_SIZE)
         size = f"unknown; taken as {REALESTATE_SIZE[0]}×{REALESTATE_SIZE[1]} pixels"
@@ -47,16 +52,19 @@ def inspect(path: Path) -> Inspection:
         return Inspection(path.stem, summary, cameras, None)
     if path.exists():
         layout = recognize(path).name
-        scene = load_dataset(path)
+        with collected() as notes:
+            scene = load_dataset(path, LoadOptions(outside=outside))
     else:
-        layout, scene = "built-in", load_dataset(str(path))
+        layout, scene, notes = "built-in", load_dataset(str(path)), []
     views = joined([scene.train, scene.test])
     found = summarize(views)
     held_out = str(len(scene.test))
     facts = {"format": layout, **found.facts, "held-out views": held_out}
     if layout == "idr":
         facts |= _idr_facts(path, views)
-    return Inspection(scene.name, replace(found, facts=facts), views.cameras, views)
+    return Inspection(
+        scene.name, replace(found, facts=facts, notes=tuple(notes)), views.cameras, views
+    )
 
 
 def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:

@@ -70,11 +70,15 @@ def print_scores(scores: Scores) -> None:
         print(f"{'lpips':34} not known: its weights were not given with --lpips")
 
 
-def print_facts(facts: Mapping[str, object], warnings: Sequence[str]) -> None:
-    """What is known, a line each, then what looks wrong."""
+def print_facts(
+    facts: Mapping[str, object], warnings: Sequence[str], notes: Sequence[str] = ()
+) -> None:
+    """What is known, a line each, then what was adjusted, then what looks wrong."""
     width = max(map(len, facts))
     for name, value in facts.items():
         # What files hold may have escape sequences.
         print(f"{plain(name):{width}}  {plain(str(value))}")
+    for adjusted in notes:
+        print(f"note: {plain(adjusted)}")
     for warning in warnings:
         print(f"warning: {plain(warning)}")

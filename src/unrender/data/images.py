@@ -84,9 +84,15 @@ class ImageStore:
         return self.pixels[start : start + height * width].view(height, width, -1)
 
     def put(self, index: int, image: Tensor) -> None:
-        """Replace an image by floats, premultiplied, or by 8 bits with straight alpha."""
+        """Replace an image by floats, premultiplied, or by 8 bits with straight alpha.
+
+        Where alpha is stored and the image has none, it is opaque.
+        """
         place = self.stored(index)
         image = image[..., : place.shape[-1]]
+        if image.shape[-1] < place.shape[-1]:
+            whole = 255 if image.dtype == torch.uint8 else 1
+            image = torch.cat([image, torch.full_like(image[..., :1], whole)], dim=-1)
         if self.pixels.dtype == torch.uint8 and image.dtype != torch.uint8:
             image = to_bytes(unpremultiply(image) if image.shape[-1] == 4 else image)
         elif image.dtype == torch.uint8 and self.pixels.dtype != torch.uint8:

@@ -8,54 +8,26 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.builtin import NAMES, BuiltInLight, make_scene
+from unrender.data.builtin import NAMES, make_scene
 from unrender.data.dataset import Dataset
-from unrender.data.formats.blender import (
-    HOLD_OUT_EVERY,
-    hold_out,
-    load_blender,
-)
+from unrender.data.formats.blender import load_blender
 from unrender.data.formats.co3d import load_co3d
 from unrender.data.formats.colmap import find_colmap, load_colmap
 from unrender.data.formats.idr import find_idr, load_idr
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.npz import load_npz
-from unrender.data.masks import cut_out
-from unrender.data.photographs import ENDINGS
+from unrender.data.masks import cut_out, find_masks
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import downscaled_sizes
+from unrender.data.splits import hold_out, tell_repeated
 from unrender.data.structure_from_motion import VIDEOS
-from unrender.data.validate import Background, check_views
+from unrender.data.validate import check_views
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_exists, system_errors_told
-from unrender.geometry.sizes import ImageSizes
+from unrender.imaging.files import ENDINGS, is_image_file
 from unrender.shapes.files.shape import READABLE
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """How posed images are read."""
-
-    background: Background = "auto"
-    """Color behind images without alpha: white, black, or opaque for photographs whose
-    background belongs to the scene; auto takes the color of most of the images' borders if
-    that is white or black, else opaque."""
-    downscale: int = 1
-    """Integer factor by which images are downscaled."""
-    hold_out: int = HOLD_OUT_EVERY
-    """Hold out every N-th view for testing, where the data have no test split; 0 for none."""
-    masks: str | None = None
-    """Folder with a mask for each image, of the same name and size: white where the object is,
-    black elsewhere."""
-    ball: tuple[float, float, float, float] | None = None
-    """Center (x, y, z) and radius of the scene's bounding sphere, in the data's units; by
-    default estimated from the cameras."""
-    light: BuiltInLight = "direct"
-    """Light in a built-in scene: direct, or path for soft shadows and indirect light, which
-    takes minutes to render the first time."""
-
-
-DEFAULTS = LoadOptions()
 
 
 @dataclass(frozen=True)
@@ -69,9 +41,18 @@ class Format:
     load: Callable[[Path, LoadOptions], Dataset]
 
 
-def _held_out(load: Callable[[Path], Views]) -> Callable[[Path, LoadOptions], Dataset]:
-    """Loader of a capture without a test split, whose background belongs to the scene."""
-    return lambda path, options: hold_out(path.resolve().name, load(path), options.hold_out)
+def _held_out(
+    load: Callable[[Path, LoadOptions], Views],
+) -> Callable[[Path, LoadOptions], Dataset]:
+    """Loader of a capture without a test split."""
+    return lambda path, options: hold_out(
+        path.resolve().name, load(path, options), options.hold_out
+    )
+
+
+def _load_npz(path: Path, options: LoadOptions) -> Dataset:
+    data = hold_out(path.stem, load_npz(path, options.background), options.hold_out)
+    return _changed(data, options)
 
 
 def _is_blender(path: Path) -> bool:
@@ -85,21 +66,19 @@ FORMATS = (
         "npz",
         "an .npz of images, poses and focal",
         lambda path: path.suffix == ".npz",
-        lambda path, options: hold_out(
-            path.stem, load_npz(path, options.background), options.hold_out
-        ),
+        _load_npz,
     ),
     Format(
         "blender",
         "transforms.json or transforms_train.json",
         _is_blender,
-        lambda path, options: load_blender(path, options.background, options.hold_out),
+        load_blender,
     ),
     Format(
         "multiscale",
         "metadata.json (multiscale)",
         lambda path: (path / FILE).is_file(),
-        lambda path, options: load_multiscale(path, options.background),
+        load_multiscale,
     ),
     Format(
         "llff",
@@ -123,9 +102,7 @@ FORMATS = (
         "co3d",
         "imgs and poses (CO3D)",
         lambda path: (path / "imgs").is_dir() and (path / "poses").is_dir(),
-        lambda path, options: hold_out(
-            path.resolve().name, load_co3d(path, options.background), options.hold_out
-        ),
+        _held_out(load_co3d),
     ),
 )
 
@@ -137,13 +114,15 @@ def recognize(path: Path) -> Format:
         if known.recognizes(path):
             return known
     _check_not_other(path)
-    entries = list(path.iterdir()) if path.is_dir() else []
-    images = [entry for entry in entries if entry.suffix.lower() in ENDINGS]
-    if images:
-        raise InputError(
-            f"{path}: {len(images)} images without camera poses: run `unrender process "
-            f"{path} --out SCENE`, or unrender.process in Python, which finds them by COLMAP"
-        )
+    entries = sorted(path.iterdir()) if path.is_dir() else []
+    for folder in (path, *(entry for entry in entries if entry.is_dir())):
+        images = sum(map(is_image_file, folder.glob("*")))
+        if images:
+            raise InputError(
+                f"{folder}: {images} images without camera poses: run `unrender process "
+                f"{folder} --out SCENE`, or unrender.process in Python, which finds them by "
+                "COLMAP"
+            )
     raise InputError(
         f"{path}: is not in a supported format; give {'; '.join(k.what for k in FORMATS)}"
     )
@@ -178,7 +157,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     """
     path = _path(source)
     if path is None:
-        data = make_scene(str(source), light=options.light)
+        data = _changed(make_scene(str(source), light=options.light), options)
     elif options.light != "direct":
         raise InputError(
             f"--light {options.light}: {source} is not a built-in scene: leave out --light, or "
@@ -188,52 +167,33 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
         data = recognize(path).load(path, options)
     for views in (data.train, data.test):
         check_views(str(source), views)
-    _check_distinct(str(source), data)
+    if options.masks is not None and data.test.names:
+        # No two images of both splits may have the same mask.
+        find_masks((*data.train.names, *data.test.names), Path(options.masks))
+    tell_repeated(str(source), data)
     data = replace(data, source=str(source), options=options)
-    if options.masks is not None:
-        folder = Path(options.masks)
-        train, test = (cut_out(views, folder) for views in (data.train, data.test))
-        data = replace(data, train=train, test=test)
     if options.ball is not None:
         train, test = (_within(views, options.ball) for views in (data.train, data.test))
+        data = replace(data, train=train, test=test)
+    return data
+
+
+def _changed(data: Dataset, options: LoadOptions) -> Dataset:
+    """Views that do not come from image files, cut out by masks and downscaled. InputError."""
+    if options.masks is not None:
+        folder = Path(options.masks)
+        train, test = (
+            cut_out(views, folder) if len(views) else views for views in (data.train, data.test)
+        )
         data = replace(data, train=train, test=test)
     return data if options.downscale == 1 else downscaled(data, options.downscale)
 
 
-def _check_distinct(source: str, scene: Dataset) -> None:
-    """Raise InputError if two views have the same pose: one is wrong, or is a copy.
-
-    The same view may be there at several sizes.
-    """
-    both = (scene.train, scene.test)
-    poses = torch.cat([views.cameras.world_from_camera for views in both]).flatten(1)
-    sizes = torch.cat([views.cameras.sizes.each(len(views)) for views in both])
-    poses = torch.cat([poses, sizes.to(poses)], dim=1)
-    names = [
-        f"{views.names[k]!r}" if views.names else f"{kind} {k}"
-        for kind, views in zip(("training view", "test view"), both, strict=True)
-        for k in range(len(views))
-    ]
-    _, group, count = torch.unique(poses, dim=0, return_inverse=True, return_counts=True)
-    for k in (count[group] > 1).nonzero()[:1, 0].tolist():
-        same = [names[j] for j in (group == group[k]).nonzero()[:, 0].tolist()]
-        raise InputError(
-            f"{source}: {same[0]} and {same[1]} have exactly the same pose: correct or remove "
-            "one of them"
-        )
-
-
 def downscaled(scene: Dataset, downscale: int) -> Dataset:
     """The dataset with images downscaled by an integer factor. InputError."""
-    sizes = [views.cameras.sizes for views in (scene.train, scene.test)]
-    most = min(int(each.rows.min()) for each in sizes)
-    if not 1 <= downscale <= most:
-        raise InputError(
-            f"--downscale {downscale}: images are {sizes[0]}: give a factor from 1 to {most}"
-        )
     train, test = (
-        views.with_sizes(ImageSizes(each.rows // downscale))
-        for views, each in zip((scene.train, scene.test), sizes, strict=True)
+        views.with_sizes(downscaled_sizes(views.cameras.sizes, downscale))
+        for views in (scene.train, scene.test)
     )
     options = replace(scene.options or DEFAULTS, downscale=downscale)
     return replace(scene, train=train, test=test, options=options)

@@ -153,8 +153,7 @@ def images_by_camera(folder: Path) -> list[list[str]]:
     """
     found: dict[tuple[object, ...], list[str]] = {}
     for path in sorted(folder.iterdir()):
-        width, height, _ = image_header(path)
-        found.setdefault((width, height, *exif_lens(path)), []).append(path.name)
+        found.setdefault((image_header(path).size, *exif_lens(path)), []).append(path.name)
     return list(found.values())
 
 

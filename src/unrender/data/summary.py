@@ -11,8 +11,9 @@ from unrender.geometry.bounds import focus_point, visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.resize import area_average
 
-SAME_POSITION = 1e-6
-"""Cameras closer than this, as a fraction of the mean distance to the focus, coincide."""
+SAME_POSE = 1e-6
+"""Cameras closer than this coincide: positions as a fraction of the mean distance to the focus,
+and the rotations' matrices."""
 SMALL = 8
 SAME_IMAGE = 1e-4
 """Images whose 8×8 thumbnails differ by less than this (Euclidean distance) are the same."""
@@ -26,6 +27,8 @@ class Summary:
 
     facts: dict[str, str]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What was adjusted when the data were read."""
 
 
 def summarize(views: Views) -> Summary:
@@ -90,10 +93,11 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
             "their axes may follow another convention, or their projections may be negated."
         )
     scale = float((cameras.centers - center).norm(dim=1).mean())
-    same = _distances(cameras.centers) <= SAME_POSITION * scale
+    same = _distances(cameras.centers) <= SAME_POSE * scale
+    same &= _distances(cameras.rotations.flatten(1)) <= SAME_POSE
     for a, b in (same & _same_sizes(cameras)).triu(1).nonzero()[:1].tolist():
         found.append(
-            f"Same camera position: {_name(names, a)} and {_name(names, b)}; one may be a copy."
+            f"Same camera pose: {_name(names, a)} and {_name(names, b)}; one may be a copy."
         )
     focal = cameras.focal
     if float(focal.max() / focal.min()) > 1.5:

@@ -10,16 +10,18 @@ from torch import Tensor
 from unrender.data.images import ImageStore, as_floats
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files.arrays import MAX_BYTES, check_numbers
+from unrender.files.arrays import check_numbers
 from unrender.geometry.cameras import Cameras
-from unrender.geometry.sizes import ImageSizes
+from unrender.notes import note
 
 Background = Literal["auto", "black", "white", "opaque"]
 """Background of images without alpha: a color, which "auto" detects at the borders of the
 images, or opaque, where the background is part of the scene, as in photographs."""
 
 ROTATION_TOLERANCE = 1e-3
-"""Largest absolute entry of RᵀR - I that is accepted for a rotation read from a file."""
+"""Largest absolute entry of RᵀR - I of a rotation that is used as it is."""
+ROUNDED_TOLERANCE = 0.02
+"""The same of a rotation that was rounded, to two decimals or more, and is made orthonormal."""
 
 BACKGROUND_TOLERANCE = 8 / 255
 """Deviation from black or white that is accepted, because of lossy image formats."""
@@ -28,14 +30,17 @@ BACKGROUND_TOLERANCE = 8 / 255
 def check_poses(
     poses: Float[Tensor, "poses rows 4"], label: Callable[[int], str]
 ) -> Float[Tensor, "poses 3 4"]:
-    """[R | t] in float32 of 3×4 or 4×4 rigid motions; `label` names a pose in messages."""
+    """[R | t] in float32 of 3×4 or 4×4 rigid motions; `label` names a pose in messages.
+
+    Rotations that were rounded are replaced by the nearest ones, with a note.
+    """
     single = poses.to(torch.float32)
     for index in (~single.isfinite()).any(-1).any(-1).nonzero()[:1, 0].tolist():
         raise InputError(f"{label(index)}: the pose has NaN or infinite entries; correct it")
     rotation = poses[:, :3, :3].to(torch.float64)
     identity = torch.eye(3, dtype=torch.float64)
     error = (rotation.mT @ rotation - identity).abs().amax((-2, -1))
-    for index in (error > ROTATION_TOLERANCE).nonzero()[:1, 0].tolist():
+    for index in (error > ROUNDED_TOLERANCE).nonzero()[:1, 0].tolist():
         raise InputError(
             f"{label(index)}: the pose is not a rotation: RᵀR deviates from the identity by "
             f"{error[index].item():.3g}; remove scale and shear"
@@ -52,6 +57,17 @@ def check_poses(
                 f"{label(index)}: the pose's last row is {single[index, 3].tolist()}, "
                 "not 0 0 0 1; correct it"
             )
+    rounded = error > ROTATION_TOLERANCE
+    if bool(rounded.any()):
+        worst = int(error.argmax())
+        note(
+            f"{label(worst)}: RᵀR deviates from the identity by {error[worst].item():.2g}, as "
+            f"of rounded numbers: {int(rounded.sum())} of {len(poses)} rotations are replaced "
+            "by the nearest orthonormal ones"
+        )
+        u, _, v = torch.linalg.svd(rotation[rounded])
+        single = single.clone()
+        single[rounded, :3, :3] = (u @ v).float()
     return single[:, :3]
 
 
@@ -102,16 +118,6 @@ def check_views(label: str, views: Views) -> None:
         "bounding spheres": views.ball,
     }
     check_numbers(label, "correct them", **named)
-
-
-def check_memory(source: str, count: int, sizes: ImageSizes, pixel: int) -> None:
-    """Raise InputError if `count` images, with `pixel` bytes a pixel, would be too large."""
-    size = pixel * int(sizes.areas.expand(count).sum())
-    if size > MAX_BYTES:
-        raise InputError(
-            f"{source}: {count} images of {sizes} take {size / 2**30:.1f} GiB, "
-            f"more than the limit of {MAX_BYTES / 2**30:.0f} GiB; use fewer or smaller images"
-        )
 
 
 def with_background(

@@ -336,11 +336,11 @@ class Views:
 def joined(parts: Sequence[Views]) -> Views:
     """Views of one kind, one after the other, without masks, depths, normals and codes.
 
-    Everything else is the first one's. InputError if only some have alpha.
+    Everything else is the first one's. Where only some have alpha, all get it.
     """
+    if len({views.has_alpha for views in parts}) > 1:
+        parts = [views.with_alpha() for views in parts]
     first = parts[0]
-    if any(views.has_alpha != first.has_alpha for views in parts):
-        raise InputError("only some of the views have alpha: give all images alpha, or none")
     return dataclasses.replace(
         first,
         cameras=concatenate([views.cameras for views in parts]),

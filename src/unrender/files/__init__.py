@@ -230,12 +230,16 @@ def finite_number(label: str, what: str, value: Any) -> float:
     return found
 
 
-def matrix_4x4(label: str, what: str, value: Any) -> list[list[float]]:
-    """`value` as a 4×4 matrix of numbers, maybe not finite. InputError if it is not one."""
+def pose_matrix(label: str, what: str, value: Any) -> list[list[float]]:
+    """`value` as a 4×4 matrix of numbers, maybe not finite; 3×4 gets the row 0 0 0 1.
+
+    Raises InputError if it is neither.
+    """
     rows = cast(list[Any], value) if isinstance(value, list) else []
-    if len(rows) != 4 or not all(isinstance(row, list) and len(row) == 4 for row in rows):
-        raise InputError(f"{label}: {what} is not 4x4; give four rows of four")
-    return [[number(label, f"an entry of {what}", entry) for entry in row] for row in rows]
+    if len(rows) not in (3, 4) or not all(isinstance(r, list) and len(r) == 4 for r in rows):
+        raise InputError(f"{label}: {what} is not 4x4 or 3x4; give four rows of four")
+    found = [[number(label, f"an entry of {what}", entry) for entry in row] for row in rows]
+    return found if len(found) == 4 else [*found, [0.0, 0.0, 0.0, 1.0]]
 
 
 def shown(value: Any) -> str:

@@ -17,13 +17,12 @@ from safetensors import SafetensorError, safe_open
 
 from unrender.errors import InputError, one_line
 from unrender.files import LARGEST, check_file, replacing, shown
+from unrender.files.memory import check_memory
 from unrender.files.quiet import quiet
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Header = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape and data type of an array."""
-MAX_BYTES = 16 * 2**30
-"""Maximum size in memory of an array or a set of images."""
 DAMAGED = (
     OSError,
     EOFError,
@@ -165,8 +164,7 @@ def _header(label: str, stream: Any, file_size: int) -> Header:
             f"{label}: claims {size} bytes but the file contains {held}; the file is damaged: "
             "make or copy it again"
         )
-    if size > MAX_BYTES:
-        raise InputError(f"{label}: takes {size / 2**30:.1f} GiB; reduce its size")
+    check_memory(label, size, "reduce its size")
     return shape, dtype
 
 

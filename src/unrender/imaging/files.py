@@ -7,6 +7,7 @@ library uses premultiplied alpha: colors are multiplied by alpha.
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,25 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError, one_line
 from unrender.files import check_file, replacing
+from unrender.files.data_folder import is_hidden
+from unrender.files.memory import check_memory
 from unrender.files.quiet import quiet
 from unrender.imaging.color import premultiply
 
 MAX_PIXELS = 64_000_000
 """Larger images are rejected before they are decoded."""
 
+BYTES_PER_PIXEL = 20
+"""Memory that decoding takes: Pillow's pixels, 8 bits of four channels, and floats of them."""
 STILLS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 """Formats that are written, by the ending."""
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Endings of the images of a scene, in any case."""
 ROWS_AT_ONCE = 128
 QUALITY = 95
 """Compression quality of JPEG and WebP."""
@@ -40,7 +47,46 @@ DECODING_ERRORS = (Exception,)
 MAX_RATIO = 1040
 """Bytes of pixels that a byte of PNG or JPEG can hold at most: DEFLATE's limit is 1032."""
 
+ORIENTATION = 0x0112
+"""Tag of the Exif standard (CIPA DC-008)."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its orientation; 1 is upright."""
+DRAFTS = (8, 4, 2)
+"""Factors by which JPEG can be decoded smaller."""
+
 _pillow_limit = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What is known of an image before its pixels are decoded."""
+
+    width: int
+    """Of the pixels as they are stored."""
+    height: int
+    channels: int
+    """3, or 4 with any kind of transparency."""
+    deep: bool = False
+    """Whether it is 16-bit grayscale."""
+    orientation: int = 1
+    """EXIF orientation, 1 to 8; 1 is upright."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once it is turned."""
+        return (self.height, self.width) if self.orientation >= 5 else self.size
 
 
 def read_image(
@@ -61,32 +107,57 @@ def decode_image(
 ) -> Float[Tensor, "height width channels"]:
     """Like `read_image`, also for images inside other files; `label` names it in messages."""
     with _opened(source, label, max_pixels) as image, _decoding(label, image):
-        pixels = _decode(ImageOps.exif_transpose(image) if upright else image)
+        pixels = _decode(image, label, orientation_of(image) if upright else 1)
         whole = np.float32(255) if pixels.dtype == np.uint8 else np.float32(1)
         return torch.from_numpy(pixels.astype(np.float32) / whole)
 
 
 def read_pixels(
-    path: Path,
+    path: Path, orientation: int = 1, smaller: int = 1
 ) -> UInt8[Tensor, "height width _"] | Float[Tensor, "height width _"]:
-    """Like `read_image`, but as 8 bits; only 16-bit grayscale as floats in [0, 1]."""
+    """Like `read_image`, but as 8 bits; only 16-bit grayscale as floats in [0, 1].
+
+    The image is turned upright by the `orientation`. JPEG whose sides are multiples of
+    `smaller` is decoded smaller by the largest factor of it that JPEG has: 8, 4 or 2.
+    """
     check_file(path)
     with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path), image):
-        return torch.from_numpy(_decode(image))
+        for factor in DRAFTS:
+            width, height = image.size
+            if not (smaller % factor or width % factor or height % factor):
+                image.draft(None, (width // factor, height // factor))
+                break
+        return torch.from_numpy(_decode(image, str(path), orientation))
 
 
-def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int, int]:
-    """(width, height, channels) of `read_image`'s result, without decoding the pixels."""
+def image_header(path: Path, max_pixels: int = MAX_PIXELS) -> ImageHeader:
+    """What a file says of its image, without decoding the pixels. InputError."""
     check_file(path)
     with _opened(path, str(path), max_pixels) as image, _decoding(str(path), image):
-        return (*image.size, 4 if image.has_transparency_data else 3)
+        channels = 4 if image.has_transparency_data else 3
+        deep = image.mode.startswith("I")
+        return ImageHeader(*image.size, channels, deep, orientation_of(image))
 
 
-def is_deep(path: Path) -> bool:
-    """Whether an image is 16-bit grayscale, which `read_pixels` does not read as 8 bits."""
-    check_file(path)
-    with _opened(path, str(path), MAX_PIXELS) as image, _decoding(str(path), image):
-        return image.mode.startswith("I")
+def is_image_file(path: Path) -> bool:
+    """Whether a file has an image's ending, and is not hidden as those of macOS, `._*`."""
+    return path.suffix.lower() in ENDINGS and not is_hidden(path.name)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where it is missing, damaged or unknown."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns it.
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except DECODING_ERRORS:
+        return 1
+    return found if found in UPRIGHT else 1
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """The image turned upright by an EXIF orientation."""
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def read_uint16(path: Path) -> Int[Tensor, "height width"]:
@@ -146,8 +217,11 @@ def _decoding(label: str, image: Image.Image) -> Generator[None]:
         ) from error
 
 
-def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[Any]]:
-    """8 bits, or floats in [0, 1] of 16-bit grayscale."""
+def _decode(image: Image.Image, label: str, orientation: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """8 bits, or floats in [0, 1] of 16-bit grayscale, turned upright. InputError."""
+    size = image.width * image.height * BYTES_PER_PIXEL
+    check_memory(label, size, "close other programs, or downscale it")
+    image = turned(image, orientation)
     if image.mode.startswith("I"):  # 16-bit grayscale
         gray = np.asarray(image, dtype=np.float32)[..., None] / np.float32(65535)
         return np.repeat(gray.clip(0, 1), 3, axis=2)
@@ -163,9 +237,15 @@ def _decode(image: Image.Image) -> np.ndarray[Any, np.dtype[Any]]:
     return pixels
 
 
-def read_rgba(path: Path, max_pixels: int = MAX_PIXELS) -> Float[Tensor, "height width 4"]:
-    """Read an image as premultiplied RGBA, with EXIF orientation; opaque if it has no alpha."""
-    image = read_image(path, max_pixels, upright=True)
+def read_rgba(path: Path, orientation: int | None = None) -> Float[Tensor, "height width 4"]:
+    """Read an image as premultiplied RGBA; opaque if it has no alpha.
+
+    It is turned by the `orientation`, by default that of its EXIF data.
+    """
+    if orientation is None:
+        orientation = image_header(path).orientation
+    pixels = read_pixels(path, orientation)
+    image = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
     if image.shape[-1] == 3:
         return torch.cat([image, torch.ones_like(image[..., :1])], dim=-1)
     return premultiply(image)

@@ -7,12 +7,17 @@ from PIL import Image, ImageOps
 
 from unrender.errors import InputError, one_line
 from unrender.files.quiet import quiet
-from unrender.imaging.files import DECODING_ERRORS, FORMATS, image_header
+from unrender.imaging.files import (
+    DECODING_ERRORS,
+    FORMATS,
+    image_header,
+    orientation_of,
+)
 
 COPIED = ("JPEG", "PNG")
 """Formats that are copied; COLMAP does not read all others."""
 MODEL, FOCAL_LENGTH, FOCAL_LENGTH_35MM = 0x0110, 0x920A, 0xA405
-ORIENTATION, EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
+EXIF_IFD, EXIF_WIDTH, EXIF_HEIGHT = 0x8769, 0xA002, 0xA003
 """Tags of the Exif standard (CIPA DC-008)."""
 
 
@@ -24,12 +29,12 @@ def copy_photograph(path: Path, folder: Path, stem: str, size: int) -> Path:
     photograph has to be turned, and for formats other than JPEG and PNG. Returns the new file.
     Raises InputError if the photograph is missing or damaged, or if the new name is taken.
     """
-    width, height, _ = image_header(path)
+    width, height = image_header(path).size
     try:
         with quiet(), Image.open(path, formats=FORMATS) as image:
             image.load()
             small = max(width, height) <= size
-            turned = image.getexif().get(ORIENTATION, 1) != 1
+            turned = orientation_of(image) != 1
             copied = small and not turned and image.format in COPIED
             target = folder / (path.name if copied else f"{stem}.png")
             if target.exists():

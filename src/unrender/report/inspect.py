@@ -37,7 +37,8 @@ def write_inspection(
         section("Summary", table(("", ""), rows)),
         section(
             "Warnings",
-            *(paragraph(each) for each in summary.warnings or ("No problems found.",)),
+            *map(paragraph, summary.notes),
+            *map(paragraph, summary.warnings or ("No problems found.",)),
         ),
         section("Cameras", camera_view((CameraSet("cameras", cameras),), cloud, "Cameras.")),
     ]

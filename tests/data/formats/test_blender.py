@@ -58,7 +58,7 @@ def write_scene(
     folder: Path, content: Any = None, name: str = "transforms_train.json", **frame: Any
 ) -> Path:
     """A scene of two 4×4 views; keyword arguments change the second frame."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for index in range(2):
         write_image(folder / f"r_{index}.png", torch.rand(4, 4, 4))
     if content is None:
@@ -88,12 +88,20 @@ def test_intrinsics(tmp_path: Path):
     torch.testing.assert_close(own.cameras.intrinsics[1], expected)
 
 
+def moved(folder: Path, name: str) -> None:
+    """A split of the scene's images from other places."""
+    content = json.loads((folder / "transforms_train.json").read_text())
+    for frame in content["frames"]:
+        frame["transform_matrix"] = bent(1, 3, 2.0 + len(name))
+    (folder / name).write_text(json.dumps(content))
+
+
 def test_splits(tmp_path: Path):
     folder = write_scene(tmp_path / "scene")
     alone = load_blender(folder)
     assert (alone.train.names, alone.test.names) == (("r_1.png",), ("r_0.png",))
     assert alone.name == "scene"
-    write_scene(folder, name="transforms_val.json")
+    moved(folder, "transforms_val.json")
     assert (len(load_blender(folder).train), len(load_blender(folder).test)) == (2, 2)
     single = load_blender(folder / "transforms_train.json")
     assert (len(single.train), len(single.test)) == (1, 1)
@@ -120,11 +128,15 @@ def bent(row: int, column: int, value: Any) -> list[list[Any]]:
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        ({"file_path": "r_7"}, "frame 1: there is no image 'r_7'"),
+        ({"file_path": "r_7"}, r"frame 1 \(r_7\): there is no image 'r_7'"),
         ({"file_path": 7}, "frame 1: `file_path` is 7, not a file name"),
-        ({"file_path": "r\0"}, "not a valid path"),
-        ({"file_path": "../other/r_0"}, "leaves the folder"),
-        ({"file_path": "/etc/hostname"}, "leaves the folder"),
+        ({"file_path": "r\0"}, "not a file name"),
+        ({"file_path": "../../../other/r_0"}, "leaves .*--outside"),
+        ({"file_path": "/etc/hostname"}, "leaves .*--outside"),
+        (
+            {"fl_x": 30.0, "w": 20, "h": 40},
+            "is 4x4, and its camera in transforms_train.json 20x40",
+        ),
         ({"transform_matrix": [[1, 2], [3, 4]]}, "not 4x4"),
         ({"transform_matrix": None}, "not 4x4"),
         ({"transform_matrix": bent(0, 0, "one")}, "'one', not a number"),
@@ -186,21 +198,17 @@ def test_missing_folders_are_refused(tmp_path: Path):
         load_blender(tmp_path)
 
 
-def test_links_out_of_the_folder_are_refused(tmp_path: Path):
-    write_scene(tmp_path / "other")
+def test_links_lead_where_the_user_put_them(tmp_path: Path):
+    write_scene(tmp_path / "far" / "away" / "other")
     folder = write_scene(tmp_path / "scene", file_path="link")
-    (folder / "link.png").symlink_to(tmp_path / "other" / "r_0.png")
-    with pytest.raises(InputError, match="leaves the folder"):
-        load_blender(folder)
+    (folder / "link.png").symlink_to(tmp_path / "far/away/other/r_0.png")
+    assert load_blender_views(folder).names == ("r_0.png", "link.png")
     (tmp_path / "moved").symlink_to(write_scene(tmp_path / "whole"))
     assert len(load_blender_views(tmp_path / "moved")) == 2
 
 
-def test_images_must_agree(tmp_path: Path):
+def test_damaged_images_are_named(tmp_path: Path):
     folder = write_scene(tmp_path / "scene")
-    write_image(folder / "r_1.png", torch.rand(4, 4, 3))
-    with pytest.raises(InputError, match=r"r_1\.png: has 3 channels"):
-        load_blender(folder)
     (folder / "r_1.png").write_bytes((folder / "r_0.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"r_1\.png"):
         load_blender(folder)

@@ -16,6 +16,7 @@ def evaluate(
     data: Annotated[str | None, Words(metavar="DATA")] = None,
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
     background: Background = "auto",
+    outside: bool = False,
     lpips: Annotated[Path | None, Words(metavar="FILE")] = None,
     device: Device = "auto",
     quiet: bool = False,
@@ -31,6 +32,7 @@ def evaluate(
         data: Other data to evaluate on, read as the run's own were.
         out: Folder for evaluation.json and report.html.
         background: Color behind images without alpha, where it is not that of the run's data.
+        outside: Read images wherever the data say, also outside the folder above theirs.
         lpips: LPIPS weights (.safetensors); without them LPIPS is left out, since the weights
             are not part of this library (evaluation/lpips.py says how to get them).
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
@@ -49,7 +51,7 @@ def evaluate(
     note(f"Reading {data or opened.source}", quiet)
     own = data in (None, opened.source) and background == "auto"
     evaluation = opened.evaluation(
-        _data(opened, data, background), lpips=lpips, progress=not quiet
+        _data(opened, data, background, outside), lpips=lpips, progress=not quiet
     )
     print_scores(evaluation.scores)
     files: list[Path] = []
@@ -63,13 +65,14 @@ def evaluate(
         print(file)
 
 
-def _data(run: Any, data: str | None, background: Background) -> Any:
-    """What to evaluate on, read as the run's own data with another background. InputError."""
-    if background == "auto":
+def _data(run: Any, data: str | None, background: Background, outside: bool) -> Any:
+    """What to evaluate on, read as the run's own data but for these options. InputError."""
+    if background == "auto" and not outside:
         return run.load_data(data)
     recorded = run.config.get("data", {})
     if "background" not in recorded:
-        raise InputError(
-            f"--background {background}: the run was not fitted to images: omit it"
-        )
-    return run.method.data.read_again({**recorded, "background": background}, data)
+        option = "--outside" if background == "auto" else f"--background {background}"
+        raise InputError(f"{option}: the run was not fitted to images: omit it")
+    changed = {} if background == "auto" else {"background": background}
+    changed |= {"outside": True} if outside else {}
+    return run.method.data.read_again({**recorded, **changed}, data)

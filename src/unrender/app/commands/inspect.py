@@ -11,6 +11,7 @@ from unrender.files import make_folder
 def inspect(
     path: Annotated[Path, Words(positional=True, metavar="PATH")],
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    outside: bool = False,
     quiet: bool = False,
 ) -> None:
     """Describe a dataset, a run, a shape or a folder of runs, and what looks wrong with it.
@@ -20,6 +21,7 @@ def inspect(
             chair, hotdog), a run folder or a folder of runs, a camera list of RealEstate10K,
             or a mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and images.
+        outside: Read images wherever the data say, also outside the folder above theirs.
         quiet: Print the description only.
 
     Examples:
@@ -47,8 +49,8 @@ def inspect(
         print_facts(runs, [])
         return
     note(f"Reading {path}", quiet)
-    found = inspect_path(path)
-    print_facts(found.summary.facts, found.summary.warnings)
+    found = inspect_path(path, outside)
+    print_facts(found.summary.facts, found.summary.warnings, found.summary.notes)
     if found.views is not None and not quiet:
         print(f"advice: {advice(found.views, path)}")
     if out is not None:

@@ -97,7 +97,7 @@ def pose(
         coarse_steps, fine_steps, pixels, rate, final_rate, newton_steps, seed
     )
     opened = Run.open(run, device)
-    pictures, color = _read(opened, images, background, quiet)
+    pictures, color = _read(opened, images, start, background, quiet)
     begin: Run | Path | None = start
     if opened.method.finds_poses and (start or flow):
         raise InputError(f"{run}: finds poses by itself: leave --start and --flow out")
@@ -128,12 +128,20 @@ def pose(
 
 
 def _read(
-    run: "Run", paths: tuple[Path, ...], background: Background, quiet: bool
+    run: "Run",
+    paths: tuple[Path, ...],
+    start: Path | None,
+    background: Background,
+    quiet: bool,
 ) -> "tuple[list[Picture], str]":
     """The images, and what is behind them: a color, or opaque for the scene itself."""
-    from unrender.api.pose import background_of, read_pictures  # noqa: PLC0415 - imports torch
+    from unrender.api.pose import (  # noqa: PLC0415 - imports torch
+        background_of,
+        read_pictures,
+        sizes_seen,
+    )
 
-    pictures = read_pictures(paths)
+    pictures = read_pictures(paths, sizes_seen(run, start))
     sides = {min(picture.shape[:2]) for picture in pictures}
     if not run.method.any_size and any(p.shape[0] != p.shape[1] for p in pictures):
         what = f"the central {min(sides)}×{min(sides)} pixels" if len(sides) == 1 else "squares"

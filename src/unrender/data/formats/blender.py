@@ -5,7 +5,7 @@ read by `calibration`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +13,10 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.calibration import frame_calibration
-from unrender.data.formats.camera_files import camera_frame
-from unrender.data.photographs import photograph_sizes, read_photographs
+from unrender.data.formats.camera_files import camera_frame, camera_size
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs
+from unrender.data.splits import alike, background_of, hold_out, without_copies
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
@@ -23,98 +25,86 @@ from unrender.files import (
     Json,
     check_exists,
     check_new,
-    matrix_4x4,
+    pose_matrix,
     read_json_object,
     replacing,
     shown,
     write_json,
 )
+from unrender.files.data_folder import DataFolder
 from unrender.geometry.conventions import opencv_from_opengl
 from unrender.geometry.undistortion import pinhole_views
 from unrender.imaging.color import unpremultiply
-from unrender.imaging.files import write_image
+from unrender.imaging.files import ENDINGS, write_image
+from unrender.notes import note
 
-HOLD_OUT_EVERY = 10
-"""Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
-
-ENDINGS = ("", ".png", ".jpg", ".jpeg", ".webp")
+SPLITS = ("train", "test", "val")
 
 
-def load_blender(
-    path: Path, background: Background = "auto", every: int = HOLD_OUT_EVERY
-) -> Dataset:
+def load_blender(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """Load a folder with transforms_{train,test,val}.json or transforms.json.
 
-    Without a test split, the validation split is used; without either, or if `path` is a json
-    file, every N-th view is held out, N = `every`. RGBA images are premultiplied; `background`
-    is that of images without alpha. Raises InputError.
+    `transforms.json` may name the images of its splits, as nerfstudio does. Without a test
+    split, the validation split is used; without either, if none of its images is there, or if
+    `path` is a json file without splits, every N-th view is held out. RGBA images are
+    premultiplied. Raises InputError.
     """
-    train = _train_file(path)
-    tests = (train.with_name(f"transforms_{split}.json") for split in ("test", "val"))
-    test = next((file for file in tests if file.is_file()), None)
+    file = _train_file(path)
     name = (path if path.is_dir() else path.parent).resolve().name
-    if path.is_file() or train.name == "transforms.json" or test is None:
-        return hold_out(name, load_blender_views(train, background), every)
-    train_views = load_blender_views(train, background)
-    if background == "auto":
-        background = _as_of(train_views)
-    test_views = load_blender_views(test, background)
-    if train_views.has_alpha != test_views.has_alpha:
-        raise InputError(
-            f"{path}: only one of {train.name} and {test.name} has images with alpha; "
-            "give all images alpha, or none"
-        )
-    return Dataset(name, train_views, test_views)
-
-
-def _as_of(train: Views) -> Background:
-    """What is behind the test images: the same as behind the training images."""
-    if train.background is not None:
-        return "white" if train.background[0] > 0.5 else "black"
-    return "opaque" if train.store.opaque else "auto"
-
-
-def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
-    """Hold out every N-th view for testing, N = `every`; 0 holds out none. InputError."""
-    if every == 0:
-        return Dataset.of_views(views, name)
-    if every < 2:
-        raise InputError(
-            f"--hold-out {every}: give 2 or more, for every N-th view, or 0 to hold out none"
-        )
-    if len(views) < 2:
-        raise InputError(
-            f"{name}: has only one view; give at least two, for training and testing"
-        )
-    test = torch.arange(len(views)) % every == 0
-    return Dataset(name, views.select(~test), views.select(test))
+    listing = _Listing.read(file, options)
+    if listing.has_splits:
+        return _of_lists(name, listing, options)
+    train = listing.views(options)
+    if path.is_dir() and file.name != "transforms.json":
+        for split in SPLITS[1:]:
+            other = file.with_name(f"transforms_{split}.json")
+            test = _test_listing(other, options) if other.is_file() else None
+            if test is not None:
+                return _with_test(name, train, test, options)
+    return hold_out(name, train, options.hold_out)
 
 
 def load_blender_views(path: Path, background: Background = "auto") -> Views:
     """All views of one json file, or of a folder's training split. Raises InputError."""
-    file = _train_file(path)
-    content = read_json_object(file)
-    frames = _frames(file, content)
-    paths = [frame.image for frame in frames]
-    sizes = photograph_sizes(paths)
-    lens_views = [
-        pinhole_views(
-            frame.label, frame_calibration(frame.label, content, frame.content, *sizes[k])
-        )
-        for k, frame in enumerate(frames)
-    ]
-    world_from_camera = opencv_from_opengl(
-        check_poses(
-            torch.tensor([frame.matrix for frame in frames], dtype=torch.float64),
-            lambda index: f"{file}: frame {index} ({frames[index].name})",
-        )
-    )
-    cameras = pinhole_cameras(world_from_camera, lens_views)
-    names = view_names([frame.name for frame in frames], lens_views)
-    images = read_photographs(str(file), paths, lens_views)
-    note_undistortion(str(file), lens_views)
-    images, behind = with_background(images, background)
-    return Views(cameras, background=behind, names=names, store=images)
+    options = replace(DEFAULTS, background=background)
+    return _Listing.read(_train_file(path), options).views(options)
+
+
+def _with_test(name: str, train: Views, listing: "_Listing", options: LoadOptions) -> Dataset:
+    if options.background == "auto":
+        options = replace(options, background=background_of(train))
+    test = alike(str(listing.file), train, listing.views(options))
+    return without_copies(str(listing.file), Dataset(name, train, test), options.hold_out)
+
+
+def _test_listing(file: Path, options: LoadOptions) -> "_Listing | None":
+    """A test split, or None if it lists images that were never rendered."""
+    listing = _Listing.read(file, options, may_be_empty=True)
+    missing = [frame for frame in listing.frames if frame.image is None]
+    if len(missing) < len(listing.frames):
+        return listing
+    what = "has zero views" if not missing else f"none of its {len(missing)} images is there"
+    note(f"{file}: {what}: views are held out of the training views instead")
+    return None
+
+
+def _of_lists(name: str, listing: "_Listing", options: LoadOptions) -> Dataset:
+    """The splits that a file names by lists of images."""
+    chosen = {split: listing.split(split) for split in SPLITS}
+    held = next((chosen[split] for split in ("test", "val") if chosen[split]), ())
+    # Without a list for training, it is all that no other list names.
+    named = {frame.name for frames in chosen.values() for frame in frames or ()}
+    rest = tuple(frame for frame in listing.frames if frame.name not in named)
+    kept = rest if chosen["train"] is None else chosen["train"]
+    unused = len(listing.frames) - len({frame.name for frame in (*kept, *held)})
+    if unused:
+        note(f"{listing.file}: {unused} images are in neither of the splits that are used")
+    if not kept:
+        raise InputError(f"{listing.file}: `train_filenames` names no image: name some")
+    train = replace(listing, frames=kept).views(options)
+    if not held:
+        return hold_out(name, train, options.hold_out)
+    return _with_test(name, train, replace(listing, frames=held), options)
 
 
 def _train_file(path: Path) -> Path:
@@ -137,56 +127,128 @@ class _Frame:
     """Name of the frame in messages."""
     name: str
     """Path of the image relative to the folder."""
-    image: Path
+    image: Path | None
+    """None if there is no such file."""
+    mask: Path | None
     matrix: list[list[float]]
     content: Json
 
 
-def _frames(file: Path, content: Json) -> list[_Frame]:
-    entries = content.get("frames")
-    if not isinstance(entries, list):
-        raise InputError(f"{file}: `frames` is {shown(entries)}, not a list; list the images")
-    if not entries:
-        raise InputError(f"{file}: has zero views in `frames`; list at least one")
-    frames: list[_Frame] = []
-    for index, entry in enumerate(cast(list[Any], entries)):
-        label = f"{file}: frame {index}"
-        if not isinstance(entry, dict):
-            raise InputError(f"{label} is {shown(entry)}, not an object; correct it")
-        frame = cast(Json, entry)
-        image = _image_path(file, label, frame.get("file_path"))
-        name = image.relative_to(file.parent.resolve()).as_posix()
-        matrix = matrix_4x4(
-            f"{label} ({name})", "`transform_matrix`", frame.get("transform_matrix")
-        )
-        frames.append(_Frame(f"{label} ({name})", name, image, matrix, frame))
-    return frames
+@dataclass(frozen=True)
+class _Listing:
+    """A file with its frames."""
 
+    file: Path
+    content: Json
+    frames: tuple[_Frame, ...]
+    folder: DataFolder
 
-def _image_path(file: Path, label: str, value: Any) -> Path:
-    """The image file of a frame, inside the file's folder; the ending may be omitted."""
-    if not isinstance(value, str) or not value:
-        raise InputError(f"{label}: `file_path` is {shown(value)}, not a file name; correct it")
-    folder = file.parent.resolve()
-    for ending in ENDINGS:
-        try:
-            candidate = (folder / (value + ending)).resolve()
-            inside = candidate.is_relative_to(folder)
-            if inside and candidate.is_file():
-                return candidate
-        except (OSError, ValueError, RuntimeError) as error:
+    @classmethod
+    def read(cls, file: Path, options: LoadOptions, may_be_empty: bool = False) -> "_Listing":
+        content = read_json_object(file)
+        entries = content.get("frames")
+        if not isinstance(entries, list):
             raise InputError(
-                f"{label}: `file_path` {shown(value)} is not a valid path; correct it"
-            ) from error
-        if not inside:
-            raise InputError(
-                f"{label}: `file_path` {shown(value)} leaves the folder {file.parent}; "
-                "move the image into the folder"
+                f"{file}: `frames` is {shown(entries)}, not a list; list the images"
             )
-    raise InputError(
-        f"{label}: there is no image {shown(value)} in {file.parent}, "
-        f"with or without {', '.join(ENDINGS[1:])}; add it or remove the frame"
+        if not entries and not may_be_empty:
+            raise InputError(f"{file}: has zero views in `frames`; list at least one")
+        folder = DataFolder(file.parent, options.outside)
+        frames = [_frame(file, folder, k, entry) for k, entry in enumerate(entries)]
+        folder.tell(file)
+        return cls(file, content, tuple(frames), folder)
+
+    @property
+    def has_splits(self) -> bool:
+        return any(f"{split}_filenames" in self.content for split in SPLITS)
+
+    def split(self, split: str) -> tuple[_Frame, ...] | None:
+        """The frames that `train_filenames` and the like name; None without such a list."""
+        key = f"{split}_filenames"
+        names = self.content.get(key)
+        if names is None:
+            return None
+        if not isinstance(names, list):
+            raise InputError(f"{self.file}: `{key}` is {shown(names)}, not a list; correct it")
+        known = {frame.name: frame for frame in self.frames}
+        found: list[_Frame] = []
+        for k, name in enumerate(cast(list[Any], names)):
+            path = self.folder.find(f"{self.file}: `{key}`", f"entry {k}", name, ENDINGS)
+            frame = None if path is None else known.get(self.folder.name(path))
+            if frame is None:
+                raise InputError(
+                    f"{self.file}: `{key}` names {shown(name)}, which is not among the images "
+                    "of `frames`; correct it"
+                )
+            found.append(frame)
+        return tuple(found)
+
+    def views(self, options: LoadOptions) -> Views:
+        """The cameras and images of the frames. Raises InputError."""
+        for frame in self.frames:
+            if frame.image is None:
+                raise InputError(
+                    f"{frame.label}: there is no image "
+                    f"{shown(frame.content.get('file_path'))} in {self.file.parent}, with or "
+                    f"without {', '.join(ENDINGS)}; add it or remove the frame"
+                )
+        paths = [frame.image for frame in self.frames if frame.image is not None]
+        photographs = Photographs.of(
+            str(self.file),
+            paths,
+            [camera_size(f.label, self.content, f.content) for f in self.frames],
+        )
+        lens_views = [
+            pinhole_views(
+                frame.label, frame_calibration(frame.label, self.content, frame.content, *size)
+            )
+            for frame, size in zip(
+                self.frames, photographs.sizes.each(len(paths)).tolist(), strict=True
+            )
+        ]
+        world_from_camera = opencv_from_opengl(
+            check_poses(
+                torch.tensor([frame.matrix for frame in self.frames], dtype=torch.float64),
+                lambda index: self.frames[index].label,
+            )
+        )
+        cameras = pinhole_cameras(world_from_camera, lens_views)
+        names = tuple(frame.name for frame in self.frames)
+        masks = [frame.mask for frame in self.frames]
+        if any(masks):
+            note(
+                f"{self.file}: {len(masks) - masks.count(None)} of {len(masks)} images are cut "
+                "out by their `mask_path`: black is empty space"
+            )
+        images = photographs.read(names, options, lens_views, masks)
+        note_undistortion(str(self.file), lens_views)
+        names = view_names(names, lens_views)
+        images, behind = with_background(images, options.background)
+        cameras = cameras.with_sizes(images.sizes)
+        return Views(cameras, background=behind, names=names, store=images)
+
+
+def _frame(file: Path, folder: DataFolder, index: int, entry: Any) -> _Frame:
+    label = f"{file}: frame {index}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{label} is {shown(entry)}, not an object; correct it")
+    frame = cast(Json, entry)
+    value = frame.get("file_path")
+    image = folder.find(label, "`file_path`", value, ENDINGS)
+    name = str(value) if image is None else folder.name(image)
+    mask_name = frame.get("mask_path")
+    mask = None
+    if mask_name is not None:
+        mask = folder.find(label, "`mask_path`", mask_name, ENDINGS)
+        if mask is None:
+            raise InputError(
+                f"{label}: there is no mask {shown(mask_name)} in {file.parent}; add it or "
+                "remove the entry"
+            )
+    matrix = pose_matrix(
+        f"{label} ({name})", "`transform_matrix`", frame.get("transform_matrix")
     )
+    return _Frame(f"{label} ({name})", name, image, mask, matrix, frame)
 
 
 def write_blender(path: Path, views: Views) -> None:

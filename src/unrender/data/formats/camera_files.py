@@ -15,7 +15,7 @@ from unrender.data.undistort import pinhole_cameras, view_names
 from unrender.data.validate import check_cameras, check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import Json, finite_number, matrix_4x4, read_json_object, write_json
+from unrender.files import Json, finite_number, pose_matrix, read_json_object, write_json
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.geometry.undistortion import PinholeView, pinhole_views
@@ -82,6 +82,22 @@ def _expected(estimate: PoseEstimate, index: int) -> Json:
     return frame
 
 
+def camera_size(label: str, shared: Json, frame: Json) -> tuple[float, float] | None:
+    """`w` and `h`, the size that intrinsics refer to; None if one is missing. InputError."""
+    found: list[float] = []
+    for key in ("w", "h"):
+        value = shared.get(key) if frame.get(key) is None else frame[key]
+        if value is None:
+            return None
+        found.append(finite_number(label, f"`{key}`", value))
+    width, height = found
+    if min(found) <= 0:
+        raise InputError(
+            f"{label}: `w` and `h` are {width:g}x{height:g}; they must be positive"
+        )
+    return width, height
+
+
 def read_cameras(path: Path) -> NamedCameras:
     """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length.
 
@@ -108,7 +124,7 @@ def read_cameras(path: Path) -> NamedCameras:
             )
         names.append(str(values.get("file_path", f"frame {index}")))
         poses.append(
-            matrix_4x4(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
+            pose_matrix(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
         )
         calibration = frame_calibration(label, content, frame, width, height)
         lens_views.append(pinhole_views(label, calibration))

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unrender.data.photographs import list_photographs, read_photographs
-from unrender.data.validate import Background, border_share, check_poses, with_background
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs, list_photographs
+from unrender.data.validate import border_share, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file
@@ -22,7 +23,7 @@ MASKED = 0.95
 """Share of black border pixels from which frames count as masked."""
 
 
-def load_co3d(path: Path, background: Background = "auto") -> Views:
+def load_co3d(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     """All frames; by default cut out where their borders are black, as CO3D's masks leave them.
 
     Raises InputError if a pose is missing or invalid.
@@ -36,12 +37,13 @@ def load_co3d(path: Path, background: Background = "auto") -> Views:
         if vector.shape != (16,):
             raise InputError(f"{file}: has shape {vector.shape}; it must be 16 numbers")
     numbers = torch.stack([torch.from_numpy(vector).double() for vector in vectors])
-    images = read_photographs(str(path), photographs)
+    files_of_images = Photographs.of(str(path), photographs)
+    sizes = files_of_images.sizes
     cameras = concatenate(
         [
             from_pytorch3d(
                 row[:, :9].view(1, 3, 3), row[:, 9:12], row[:, 12:14], row[:, 14:],
-                *images.sizes[k],
+                *sizes[k],
             )
             for k, row in enumerate(numbers.split(1))
         ]
@@ -50,14 +52,16 @@ def load_co3d(path: Path, background: Background = "auto") -> Views:
     if not bool((cameras.focal > 0).all()):
         raise InputError(f"{path}: a focal length is not positive: correct the poses")
     points, colors = _points(path)
+    names = tuple(each.name for each in photographs)
+    images, background = files_of_images.read(names, options), options.background
     if background == "auto" and border_share(images, 0.0) < MASKED:
         background = "opaque"
     images, behind = with_background(images, background)
     return Views(
-        Cameras(pose, cameras.intrinsics.float(), sizes=images.sizes),
+        Cameras(pose, cameras.intrinsics.float(), sizes=sizes).with_sizes(images.sizes),
         background=behind,
         store=images,
-        names=tuple(each.name for each in photographs),
+        names=names,
         points=points,
         point_colors=colors,
     )
@@ -65,7 +69,7 @@ def load_co3d(path: Path, background: Background = "auto") -> Views:
 
 def _points(path: Path) -> tuple[Tensor | None, Tensor | None]:
     """The sequence's point cloud and its colors, each None if the sequence has none."""
-    file = next(iter(sorted((path / "points").glob("*.npy"))), None)
+    file = next(iter(sorted((path / "points").glob("[!.]*.npy"))), None)
     if file is None:
         return None, None
     table = torch.from_numpy(read_npy(file)).float()

@@ -6,6 +6,7 @@ the center of the upper left pixel is at (0.5, 0.5), as here.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import photograph_sizes, read_photographs
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_file, read_bytes, read_text, whole_number
+from unrender.files.data_folder import DataFolder
 from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.poses import invert, so3_from_quaternion
 from unrender.geometry.undistortion import Calibration, pinhole_views
+from unrender.imaging.files import ENDINGS
 
 Numbers = tuple[int | float, ...]
 MAX_TEXT_BYTES = 1_000_000_000
@@ -65,7 +69,7 @@ def find_colmap(path: Path) -> Path | None:
     return None
 
 
-def load_colmap(path: Path) -> Views:
+def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     """The model's images, undistorted and opaque, with its points. Raises InputError."""
     folder = find_colmap(path)
     if folder is None:
@@ -75,22 +79,25 @@ def load_colmap(path: Path) -> Views:
     model = read_colmap(folder)
     if not model.images:
         raise InputError(f"{folder}: the model has no images: run the reconstruction again")
-    photographs = _image_folder(path, model)
-    paths = [photographs / each.name for each in model.images]
-    sizes = photograph_sizes(paths)
+    names = tuple(each.name for each in model.images)
+    photographs = Photographs.of(
+        str(path),
+        _image_files(path, names, options),
+        [_camera_size(folder, model, each) for each in model.images],
+    )
     lens_views = [
-        pinhole_views(
-            f"{folder}: image {each.name}", _calibration(folder, model, each, *sizes[k])
+        pinhole_views(f"{folder}: image {each.name}", _calibration(folder, model, each, *size))
+        for each, size in zip(
+            model.images, photographs.sizes.each(len(names)).tolist(), strict=True
         )
-        for k, each in enumerate(model.images)
     ]
     cameras = pinhole_cameras(invert(_poses(folder, model.images)), lens_views)
-    images = read_photographs(str(path), paths, lens_views)
+    images = photographs.read(names, options, lens_views)
     note_undistortion(str(folder), lens_views)
     return Views(
-        cameras,
+        cameras.with_sizes(images.sizes),
         store=images.with_opaque_alpha(),
-        names=view_names([each.name for each in model.images], lens_views),
+        names=view_names(names, lens_views),
         points=model.points,
         point_colors=model.point_colors,
     )
@@ -120,17 +127,19 @@ def read_colmap(folder: Path) -> ColmapModel:
     )  # fmt: skip
 
 
-def _image_folder(path: Path, model: ColmapModel) -> Path:
-    """The folder with all images of the model: `images`, any `images*`, or `path` itself."""
-    found = sorted(each for each in path.glob("images*") if each.is_dir())
-    for folder in (*found, path):
-        inside = folder.resolve()
-        names = [(folder / each.name).resolve() for each in model.images]
-        if all(name.is_relative_to(inside) and name.is_file() for name in names):
-            return folder
-    missing = next(
-        (each.name for each in model.images if not (path / "images" / each.name).is_file()), ""
-    )
+def _image_files(path: Path, names: Sequence[str], options: LoadOptions) -> list[Path]:
+    """The files of all images, from `images`, any `images*`, or `path` itself. InputError.
+
+    Smaller copies of the images, in `images_4` and the like, may have other endings.
+    """
+    folders = [each for each in path.glob("images*") if each.is_dir()]
+    for place in (*sorted(folders), path):
+        folder = DataFolder(place, options.outside)
+        found = [folder.find(str(path), "the image", name, ENDINGS) for name in names]
+        if all(found):
+            folder.tell(path)
+            return [file for file in found if file is not None]
+    missing = next((name for name in names if not (path / "images" / name).is_file()), "")
     raise InputError(
         f"{path}: the model's image {missing!r:.80} is not in any folder images*: "
         "copy the images, or give the model of the images that are there"
@@ -151,10 +160,8 @@ def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4
     return check_poses(poses, lambda k: f"{folder}: image {images[k].name}")
 
 
-def _calibration(
-    folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
-) -> Calibration:
-    """The camera of an image of `width`×`height`, which may be downscaled. InputError."""
+def _camera_size(folder: Path, model: ColmapModel, image: ColmapImage) -> tuple[int, int]:
+    """The image size that the intrinsics refer to. InputError."""
     camera = model.cameras.get(image.camera)
     label = f"{folder}: image {image.name}"
     if camera is None:
@@ -165,12 +172,16 @@ def _calibration(
         raise InputError(
             f"{label}: its camera has {camera.width}x{camera.height} pixels: copy it again"
         )
+    return camera.width, camera.height
+
+
+def _calibration(
+    folder: Path, model: ColmapModel, image: ColmapImage, width: int, height: int
+) -> Calibration:
+    """The camera of an image of `width`×`height`, which may be downscaled."""
+    camera = model.cameras[image.camera]
+    label = f"{folder}: image {image.name}"
     scale_x, scale_y = width / camera.width, height / camera.height
-    if abs(scale_x / scale_y - 1) > 0.02:
-        raise InputError(
-            f"{label}: is {width}x{height}, but its camera {camera.width}x{camera.height}: "
-            "the model belongs to other or rotated images"
-        )
     if camera.model == "EQUIRECTANGULAR":
         return Calibration.panorama(width, height)
     given = camera.parameters

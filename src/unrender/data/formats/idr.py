@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.masks import masked
-from unrender.data.photographs import list_photographs, read_photographs
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs, list_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -32,7 +32,7 @@ def find_idr(path: Path) -> Path | None:
     return next((path / name for name in FILES if (path / name).is_file()), None)
 
 
-def load_idr(path: Path) -> Views:
+def load_idr(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     """All views in the frame of the unit sphere, with masks as alpha. Raises InputError."""
     file = find_idr(path)
     if file is None:
@@ -44,21 +44,41 @@ def load_idr(path: Path) -> Views:
             f"{path}: has {len(photographs)} images but {file.name} {len(world)} cameras: "
             "give equal numbers"
         )
-    images = read_photographs(str(path), photographs).with_opaque_alpha()
-    masks = path / "mask"
-    if masks.is_dir():
-        files = list_photographs(masks)
-        if len(files) != len(photographs):
-            raise InputError(
-                f"{masks}: has {len(files)} masks for {len(photographs)} images: give one of "
-                "equal size per image"
-            )
-        images = masked(images, files)
-    cameras = idr_cameras(file, world, scale, images.sizes)
+    files = Photographs.of(str(path), photographs)
+    cameras = idr_cameras(file, world, scale, files.sizes)
+    names = tuple(each.name for each in photographs)
+    images = files.read(names, options, masks=_masks(path / "mask", photographs))
     # The object's bounding sphere, if the file has it.
     ball = None if scale is None else torch.tensor([0.0, 0.0, 0.0, 1.0])
-    names = tuple(each.name for each in photographs)
-    return Views(cameras, store=images, names=names, ball=ball)
+    return Views(
+        cameras.with_sizes(images.sizes),
+        store=images.with_opaque_alpha(),
+        names=names,
+        ball=ball,
+    )
+
+
+def _masks(folder: Path, photographs: list[Path]) -> list[Path] | None:
+    """The mask of each image, in their order; None if there is no folder. InputError.
+
+    Names are compared as numbers where they are (`000.png` is the mask of `000000.png`).
+    """
+    if not folder.is_dir():
+        return None
+    files = list_photographs(folder)
+    if len(files) != len(photographs):
+        raise InputError(
+            f"{folder}: has {len(files)} masks for {len(photographs)} images: give one of "
+            "equal size per image"
+        )
+    for mask, image in zip(files, photographs, strict=True):
+        numbers = [path.stem for path in (mask, image) if path.stem.isdecimal()]
+        if len(numbers) == 2 and numbers[0].lstrip("0") != numbers[1].lstrip("0"):
+            raise InputError(
+                f"{mask}: is in the place of the mask of {image.name}, and has another number: "
+                "give one of equal number per image"
+            )
+    return files
 
 
 def idr_cameras(

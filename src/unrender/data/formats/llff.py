@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.photographs import list_photographs, photograph_sizes, read_photographs
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs, list_photographs
 from unrender.data.validate import check_poses
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -20,7 +21,7 @@ from unrender.geometry.cameras import Cameras
 POSES = "poses_bounds.npy"
 
 
-def load_llff(path: Path) -> Views:
+def load_llff(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     """All views, opaque, from `images` or else the largest `images_*`. Raises InputError."""
     file = path / POSES
     rows = read_npy(file)
@@ -44,22 +45,22 @@ def load_llff(path: Path) -> Views:
             f"{path}: has {len(photographs)} images but {file.name} {len(rows)} poses: "
             "give equal numbers"
         )
-    sizes = photograph_sizes(photographs)
-    width, height = sizes.rows.T.float()
     full_height, full_width, focal = (matrices[:, k, 4].float() for k in range(3))
     if not bool(((full_width > 0) & (full_height > 0) & (focal > 0)).all()):
         raise InputError(
             f"{file}: an image size or focal length is not positive: write the file again"
         )
-    ratio = (full_width / full_height) / (width / height)
-    for k in (~((ratio - 1).abs() < 0.02)).nonzero()[:1, 0].tolist():
-        raise InputError(
-            f"{photographs[k]}: is {'x'.join(map(str, sizes[k]))}, but its camera "
-            f"{full_width[k]:g}x{full_height[k]:g}: these are other or rotated images"
-        )
+    files = Photographs.of(
+        str(path),
+        photographs,
+        list(zip(full_width.tolist(), full_height.tolist(), strict=True)),
+    )
+    sizes = files.sizes
+    width = sizes.rows[:, 0].float()
     cameras = Cameras.from_focal(world_from_camera, focal * width / full_width, sizes=sizes)
-    images = read_photographs(str(path), photographs).with_opaque_alpha()
-    return Views(cameras, store=images, names=tuple(each.name for each in photographs))
+    names = tuple(each.name for each in photographs)
+    images = files.read(names, options).with_opaque_alpha()
+    return Views(cameras.with_sizes(images.sizes), store=images, names=names)
 
 
 def _image_folder(path: Path) -> Path:

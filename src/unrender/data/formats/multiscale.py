@@ -13,19 +13,23 @@ from typing import Any
 import torch
 
 from unrender.data.dataset import Dataset
-from unrender.data.photographs import read_photographs
-from unrender.data.validate import Background, check_poses, with_background
+from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.photographs import Photographs
+from unrender.data.splits import alike, without_copies
+from unrender.data.validate import check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.files import read_json_object
+from unrender.files import read_json_object, shown
+from unrender.files.data_folder import DataFolder
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl
+from unrender.imaging.files import ENDINGS
 
 FILE = "metadata.json"
 KEYS = ("file_path", "cam2world", "width", "height", "focal")
 
 
-def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
+def load_multiscale(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """Every view at every size, the largest first. Raises InputError."""
     file = path / FILE
     content = read_json_object(file)
@@ -34,12 +38,13 @@ def load_multiscale(path: Path, background: Background = "auto") -> Dataset:
         lists = content.get(split)
         if not isinstance(lists, dict):
             raise InputError(f"{file}: has no object `{split}`: list the images of this split")
-        splits.append(_views(path, f"{file}: {split}", lists, background))
+        splits.append(_views(path, f"{file}: {split}", lists, options))
     train, test = splits
-    return Dataset(path.resolve().name, train, test)
+    data = Dataset(path.resolve().name, train, alike(str(file), train, test))
+    return without_copies(str(file), data, options.hold_out)
 
 
-def _views(path: Path, label: str, lists: Mapping[str, Any], background: Background) -> Views:
+def _views(path: Path, label: str, lists: Mapping[str, Any], options: LoadOptions) -> Views:
     for key in KEYS:
         if not isinstance(lists.get(key), list) or len(lists[key]) != len(lists[KEYS[0]]):
             raise InputError(
@@ -54,14 +59,15 @@ def _views(path: Path, label: str, lists: Mapping[str, Any], background: Backgro
     if not sizes:
         raise InputError(f"{label}: has zero views; list at least one")
     order = sorted(range(len(sizes)), key=lambda k: sizes[k], reverse=True)
-    inside = path.resolve()
+    folder = DataFolder(path, options.outside)
     paths: list[Path] = []
     for k in order:
         name = lists["file_path"][k]
-        file = (path / str(name)).resolve()
-        if not isinstance(name, str) or not file.is_relative_to(inside) or not file.is_file():
-            raise InputError(f"{label}: there is no image {name!r:.60} in {path}: add it")
-        paths.append(file)
+        found = folder.find(label, f"`file_path` {k}", name, ENDINGS)
+        if found is None:
+            raise InputError(f"{label}: there is no image {shown(name)} in {path}: add it")
+        paths.append(found)
+    folder.tell(path / FILE)
     try:
         matrices = torch.tensor([lists["cam2world"][k] for k in order], dtype=torch.float64)
         focal = torch.tensor([float(lists["focal"][k]) for k in order])
@@ -74,14 +80,14 @@ def _views(path: Path, label: str, lists: Mapping[str, Any], background: Backgro
     if not bool(((focal > 0) & (focal < math.inf)).all()):
         raise InputError(f"{label}: a focal length is not positive: correct it")
     pose = opencv_from_opengl(check_poses(matrices, lambda k: f"{label}: {paths[k].name}"))
-    images = read_photographs(label, paths)
+    files = Photographs.of(label, paths, [sizes[k] for k in order])
     for k, file in enumerate(paths):
-        if images.sizes[k] != sizes[order[k]]:
-            width, height = images.sizes[k]
+        if files.sizes[k] != sizes[order[k]]:
+            width, height = files.sizes[k]
             raise InputError(
                 f"{file}: is {width}x{height}, but {FILE} has another size: correct it"
             )
-    cameras = Cameras.from_focal(pose, focal, sizes=images.sizes)
-    names = tuple(str(file.relative_to(inside)) for file in paths)
-    images, behind = with_background(images, background)
-    return Views(cameras, background=behind, names=names, store=images)
+    cameras = Cameras.from_focal(pose, focal, sizes=files.sizes)
+    names = tuple(map(folder.name, paths))
+    images, behind = with_background(files.read(names, options), options.background)
+    return Views(cameras.with_sizes(images.sizes), background=behind, names=names, store=images)

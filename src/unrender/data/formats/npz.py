@@ -19,7 +19,6 @@ from torch import Tensor
 from unrender.data.images import ImageStore
 from unrender.data.validate import (
     Background,
-    check_memory,
     check_poses,
     with_background,
 )
@@ -27,9 +26,9 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_new
 from unrender.files.arrays import Array, Header, read_arrays, write_arrays
+from unrender.files.memory import check_memory
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
-from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.color import premultiply, unpremultiply
 
 
@@ -103,7 +102,11 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
     if dtype.kind != "f" and dtype != np.uint8:
         raise InputError(f"{path}: `images` has type {dtype}; it must be float32 or uint8")
     num, height, width, channels = shape
-    check_memory(str(path), num, ImageSizes.of([(width, height)]), channels * dtype.itemsize)
+    check_memory(
+        f"{path}: reading {num} images of {width}×{height}",
+        num * height * width * channels * dtype.itemsize,
+        "make the file of fewer or smaller images",
+    )
     poses, pose_dtype = headers["poses"]
     if poses not in {(num, 4, 4), (num, 3, 4)} or pose_dtype.kind != "f":
         raise InputError(

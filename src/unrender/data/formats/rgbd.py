@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.data.photographs import list_photographs, read_photographs
+from unrender.data.photographs import Photographs, list_photographs
 from unrender.data.validate import check_cameras, check_poses, check_views
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -99,7 +99,8 @@ def ray_distances(
 def _views(
     source: str, cameras: Cameras, colors: list[Path], depths: list[Path], scale: float
 ) -> Views:
-    images = read_photographs(source, colors).with_opaque_alpha()
+    names = tuple(path.name for path in colors)
+    images = Photographs.of(source, colors).read(names).with_opaque_alpha()
     size = cameras.height, cameras.width
     for path, (width, height) in zip(colors, images.sizes.each(len(colors)), strict=True):
         if (height, width) != size:
@@ -118,7 +119,7 @@ def _views(
     return Views(
         cameras,
         store=images,
-        names=tuple(path.name for path in colors),
+        names=names,
         depths=ray_distances(cameras, torch.stack(maps)),
     )
 

@@ -25,7 +25,8 @@ from unrender.data.image_shape.pairs import ImageShapeDataset, ImageShapePairs, 
 from unrender.data.validate import check_cameras
 from unrender.errors import InputError, one_line
 from unrender.files import read_text, system_errors_told
-from unrender.files.arrays import MAX_BYTES, Array, check_numbers
+from unrender.files.arrays import Array, check_numbers
+from unrender.files.memory import check_memory
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import unpremultiply
@@ -71,8 +72,8 @@ def load_shapenet(path: Path, size: int) -> ImageShapeDataset:
 def load_models(models: Sequence[Path], size: int) -> ImageShapePairs:
     """Load model folders. Raises InputError if files are missing or damaged."""
     count = sum(len(_metadata(model)) for model in models)
-    if 4 * count * size**2 > MAX_BYTES:
-        raise InputError(f"{count} images of {size}×{size} do not fit in memory: give fewer")
+    label = f"{models[0].parent}: reading {count} images of {size}×{size}"
+    check_memory(label, 4 * count * size**2, "give fewer models")
     images: list[Tensor] = []
     cameras: list[Cameras] = []
     surfaces: list[tuple[Tensor, Tensor]] = []
