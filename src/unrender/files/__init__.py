@@ -8,15 +8,24 @@ folder gets its final name only when it is complete.
 import json
 import math
 import os
-import secrets
-import shutil
 import stat
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from unrender.errors import InputError, one_line
+from unrender.files.targets import check_name, check_plain
+from unrender.files.targets import check_new as check_new
+from unrender.files.targets import check_new_folder as check_new_folder
+from unrender.files.targets import check_target as check_target
+from unrender.files.temporaries import (
+    discard,
+    remove_abandoned,
+    sync,
+    sync_folder,
+    temporary_path,
+)
 
 Json = dict[str, Any]
 MAX_TEXT_BYTES = 100_000_000
@@ -33,41 +42,35 @@ MAX_DIGITS = 40
 def replacing(path: Path, folder: bool = False) -> Generator[Path]:
     """Yield a temporary path that is renamed to `path` when the block succeeds.
 
-    So `path` is never half-written, and an existing file survives a failure. With `folder`, the
-    temporary path is a new folder; otherwise nothing is there yet. InputError if the system
-    refuses to write or rename.
+    So `path` is never half-written, and an existing file survives a failure. What is written is
+    on the disk before it takes its name. With `folder`, the temporary path is a new folder;
+    otherwise nothing is there yet. InputError if the system refuses to write or rename.
     """
-    name = f".{path.stem[:100]}.{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
-    temporary = path.with_name(name)
+    check_name(path)
+    remove_abandoned(path.parent)
+    temporary = temporary_path(path)
     try:
         if folder:
             temporary.mkdir(parents=True)
-        elif path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of a file")
+        else:
+            check_plain(path)
         yield temporary
+        sync(temporary)
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written ({error.strerror or one_line(error)}); "
             "check that its folder exists, is writable and has space"
         ) from error
     finally:
-        if folder:
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        discard(temporary)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file completely, or leave an existing one unchanged. InputError on failure.
-
-    The content is on the disk before the file takes its name.
-    """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a file completely, or leave an existing one unchanged. InputError on failure."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -77,6 +80,7 @@ def write_json(path: Path, content: object) -> None:
 
 def make_folder(path: Path) -> None:
     """A folder with those above it; one that is there already stays as it is. InputError."""
+    check_name(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,23 +127,6 @@ def check_exists(path: Path) -> None:
     """InputError if there is neither a file nor a folder of this name."""
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; check the path")
-
-
-def check_new(path: Path, remedy: str = "choose another name, or delete it") -> None:
-    """InputError, which ends with `remedy`, if the file or folder exists."""
-    if path.exists():
-        raise InputError(f"{path}: exists already: {remedy}")
-
-
-def check_target(path: Path, endings: Sequence[str] = ()) -> None:
-    """InputError for a file that cannot be written, before the work is done and not after."""
-    if endings and path.suffix.lower() not in endings:
-        raise InputError(f"{path}: does not end in {' or '.join(endings)}: change the ending")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise InputError(
-            f"{path}: cannot be written, since {path.parent} is not a writable folder: make "
-            "it, or choose another place"
-        )
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES, remedy: str = "check the path") -> bytes:

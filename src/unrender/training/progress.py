@@ -5,11 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, cast, runtime_checkable
 
 from tqdm import tqdm
+
+from unrender.files.streams import stderr
 
 LINES = 10
 """Lines in which progress is told where there is no terminal."""
@@ -53,8 +56,7 @@ class _Lines:
         self._text = ", ".join(f"{name} {value}" for name, value in values.items())
 
     def write(self, s: str) -> None:
-        sys.stderr.write(s + "\n")
-        sys.stderr.flush()
+        stderr().write(s + "\n")
 
     def close(self) -> None:
         pass
@@ -99,8 +101,8 @@ def progress_bar(
     bars: Any = None
     if in_notebook() and find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm as bars  # noqa: PLC0415 - only in a notebook
-    elif sys.stderr.isatty() or in_notebook():
-        bars = tqdm
+    elif stderr().isatty() or in_notebook():
+        bars = partial(tqdm, file=stderr())
     if bars is None:
         return _Lines(total, desc, done)
     layout = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -110,7 +112,7 @@ def progress_bar(
 
 def tell(text: str) -> None:
     """Print a line on stderr, above a bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(text, file=stderr())
 
 
 @contextmanager
