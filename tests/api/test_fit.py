@@ -376,7 +376,7 @@ FAULTS: dict[str, tuple[Callable[[Dataset, Path], object], str]] = {
     "steps": (lambda data, _: box(data, steps=-1), "steps -1: give at least 0"),
     "minutes": (lambda data, _: box(data, minutes=-1.0), r"minutes -1.*: give more than 0"),
     "log_every": (lambda data, _: box(data, log_every=0), "log_every 0: give at least 1"),
-    "place": (lambda data, tmp: box(data, out=unwritable(tmp)), "file/run: cannot be written"),
+    "place": (lambda data, tmp: box(data, out=unwritable(tmp)), "file/run: cannot be made"),
     "kind": (lambda _, __: box(torch.zeros(3)), "Tensor: is not posed images"),
     "shape": (lambda data, _: fit("sdf", data, steps=1), "Dataset: is not a shape"),
     "image": (lambda data, _: fit("image-field", data, steps=1), "Dataset: is not an image"),

@@ -113,12 +113,13 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_only_a_folder_without_a_step_is_discarded(tmp_path: Path) -> None:
+def test_only_a_folder_without_a_checkpoint_is_discarded(tmp_path: Path) -> None:
     unused, used = (
         RunFolder.create(tmp_path / "unused", {}),
         RunFolder.create(tmp_path / "used", {}),
     )
-    used.log({"step": 1, "loss": 0.5})
+    unused.log({"step": 1, "loss": 0.5})
+    used.save(checkpoint(1))
     for run in (unused, used):
         run.discard_if_unused()
     assert [path.name for path in tmp_path.iterdir()] == ["used"]

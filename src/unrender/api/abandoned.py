@@ -1,37 +1,24 @@
 """Run folders that hold nothing yet: of fits that ended before their first checkpoint."""
 
-import os
-import shutil
 from pathlib import Path
 
-from unrender.training.run_folder import CAMERAS, RunFolder
+from unrender.files.locks import LOCK, locked
+from unrender.files.temporaries import NAMED, remove_folder
+from unrender.training.run_folder import CAMERAS
 
-PARTS = {"config.json", "metrics.jsonl", "checkpoints", CAMERAS}
+PARTS = {"config.json", "metrics.jsonl", "checkpoints", CAMERAS, LOCK}
 """What a run folder holds before its first checkpoint, at most."""
 
 
 def discard_if_abandoned(path: Path) -> None:
     """Remove what a fit left that ended before its first checkpoint.
 
-    A folder with anything else in it stays, and so does that of a fit that is running.
+    A folder with anything else in it stays. InputError if a fit is writing into it.
     """
-    entries = {entry.name for entry in path.glob("*")}
-    if "config.json" not in entries or not entries <= PARTS:
+    if not (path / "config.json").is_file():
         return
-    if any((path / "checkpoints").glob("*")):
-        return
-    if not is_running(RunFolder(path).config.get("process")):
-        shutil.rmtree(path)
-
-
-def is_running(process: object) -> bool:
-    """Whether another process of that number is running on this machine."""
-    if not isinstance(process, int) or process == os.getpid() or os.name == "nt":
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    entries = [*path.glob("*"), *path.glob("checkpoints/*")]
+    names = {entry.name for entry in entries if not NAMED.fullmatch(entry.name)}
+    if names <= PARTS:
+        with locked(path):
+            remove_folder(path)

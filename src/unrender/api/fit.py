@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import math
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from unrender.api.automatic import read_and_choose, reason_of
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
-from unrender.files import check_new
+from unrender.files import check_new, check_new_folder
 from unrender.geometry.bounds import camera_statistics
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe
@@ -23,6 +22,7 @@ from unrender.methods.presets import Preset, find_preset, nearest
 from unrender.methods.presets.automatic import AUTO
 from unrender.methods.presets.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
+from unrender.training.interruption import Stopped
 from unrender.training.method import DataKind, Description, Fitted, Method
 from unrender.training.progress import tell
 from unrender.training.record import Record, RunInMemory, provenance
@@ -192,14 +192,13 @@ def fit_to(
     `record` is a fit that is continued, which must have the same method and data. InputError.
     """
     kind: DataKind[Any, Any] = method.data
-    device = pick_device(options.device)
+    pick_device(options.device)  # Raises, before anything is made.
     if out is not None:
         check_free(Path(out))
     described = kind.describe(source)
     config: dict[str, Any] = {
         "method": describe(method, preset),
         "fit": dataclasses.asdict(options),
-        "process": os.getpid(),
         "data": described.source,
         "views": describe_cameras(described),
     }
@@ -215,9 +214,33 @@ def fit_to(
     else:
         name = str(config["method"]["preset"])
         record = RunInMemory(name, {**config, **provenance()}, cameras)
+    if not isinstance(record, RunFolder):
+        return _trained(method, source, options, record, resumed, progress, watch)
+    try:
+        with record.written():
+            if cameras is not None:
+                record.keep_cameras(cameras)
+            return _trained(method, source, options, record, resumed, progress, watch)
+    except Stopped:
+        if progress and record.started:
+            tell(f"Stopped, with a checkpoint; continue: unrender fit --resume {record.path}")
+        raise
+
+
+def _trained(
+    method: AnyMethod,
+    source: Any,
+    options: FitOptions,
+    record: Record,
+    resumed: bool,
+    progress: bool,
+    watch: Watch | None,
+) -> Run:
+    """Train, and write what the kind of data shows of a fit into the run's folder."""
+    kind, device = method.data, pick_device(options.device)
     for remark in kind.remarks(method, source) if progress else ():
         tell(remark)
-    folder = record if isinstance(record, RunFolder) else None
+    folder = record.path if isinstance(record, RunFolder) else None
     follower = None if folder is None else kind.watcher(method, source, device)
     watches = [each for each in (watch, follower and follower.watch) if each is not None]
 
@@ -225,20 +248,13 @@ def fit_to(
         for each in watches:
             each(model, seconds)
 
-    try:
-        if folder is not None and cameras is not None:
-            folder.keep_cameras(cameras)
-        part = kind.training(source).to(device)
-        model, result = train(
-            method, part, options, record, resumed, progress, watch_all if watches else None
-        )
-    except InputError:
-        if folder is not None:
-            folder.discard_if_unused()
-        raise
+    part = kind.training(source).to(device)
+    model, result = train(
+        method, part, options, record, resumed, progress, watch_all if watches else None
+    )
     run = Run(record, Fitted(method, model), source)
     if follower is not None and folder is not None and not result.interrupted:
-        follower.write(run.fitted, folder.path)
+        follower.write(run.fitted, folder)
     return run
 
 
@@ -249,6 +265,7 @@ def check_free(out: Path) -> None:
     """
     discard_if_abandoned(out)
     check_new(out, RESUME)
+    check_new_folder(out)
 
 
 def check_same(record: Record, method: dict[str, Any], views: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ Until its options are parsed nothing imports torch, so that help texts and error
 """
 
 import os
-import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from unrender.app.output import note_loading
 from unrender.app.parsing import did_you_mean, parse, with_dataclasses
 from unrender.errors import InputError
 from unrender.notes import silenced
+from unrender.training.interruption import Stopped, stopped_by_exception
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,7 @@ def _prepared() -> Generator[None]:
     from unrender.kernels.runtime import process  # noqa: PLC0415 - imports torch
 
     process.keep_freed_memory()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    with process.flushed_denormals():
+    with stopped_by_exception(), process.flushed_denormals():
         yield
 
 
@@ -206,3 +204,6 @@ def main() -> None:
         except KeyboardInterrupt:
             streams.complain("interrupted")
             sys.exit(130)
+        except Stopped as stopped:
+            streams.complain(f"stopped by {stopped.name}")
+            raise

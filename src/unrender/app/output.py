@@ -1,11 +1,11 @@
 """What commands print, and where they write."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unrender.errors import plain
 from unrender.evaluation.scores import UNITS, Scores, with_unit
+from unrender.files.streams import stderr
 
 NAMES = {
     "psnr": "PSNR",
@@ -25,7 +25,8 @@ NAMES = {
 def note(text: str, quiet: bool = False) -> None:
     """Tell what is going on, on stderr: what is printed on stdout is the outcome."""
     if not quiet:
-        print(plain(text), file=sys.stderr, flush=True)
+        stderr().write(f"{plain(text)}
+")
 
 
 def note_loading(arguments: Sequence[str]) -> None:

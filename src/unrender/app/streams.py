@@ -8,7 +8,9 @@ import sys
 import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
+
+from unrender.files.streams import stderr
 
 PLAIN = str.maketrans(
     {
@@ -90,6 +92,8 @@ def prepare() -> None:
             stream = Output(stream.detach(), encoding, "unrender.plain", line_buffering=lines)
             setattr(sys, f"__{name}__", stream)
         setattr(sys, name, stream)
+    # Progress and remarks are not worth the work that they tell of.
+    sys.stderr = cast(Any, stderr())
 
 
 def complain(line: str) -> None:

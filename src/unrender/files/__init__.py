@@ -26,6 +26,7 @@ from unrender.files.temporaries import (
     sync_folder,
     temporary_path,
 )
+from unrender.files.temporaries import remove_folder as remove_folder
 
 Json = dict[str, Any]
 MAX_TEXT_BYTES = 100_000_000

@@ -1,10 +1,10 @@
 """Streams for progress and remarks, which never end or hold up the work that they tell of."""
 
-import os
 import select
 import sys
 from contextlib import suppress
-from typing import Any, TextIO, cast
+from functools import lru_cache
+from typing import Any
 
 PATIENCE = 2.0
 """Seconds that a terminal or pipe which takes nothing is waited for, once."""
@@ -17,7 +17,7 @@ class Unfailing:
     which case a plain write would wait until somebody continues it.
     """
 
-    def __init__(self, stream: TextIO | None):
+    def __init__(self, stream: Any):
         self.stream, self._stalled = stream, False
 
     def write(self, text: str) -> int:
@@ -39,7 +39,7 @@ class Unfailing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
 
-    def _ready(self, stream: TextIO) -> bool:
+    def _ready(self, stream: Any) -> bool:
         """Whether a text can be written without waiting for its reader."""
         if sys.platform == "win32":
             return True
@@ -52,30 +52,12 @@ class Unfailing:
         return not self._stalled
 
 
-_stderr = Unfailing(None)
-
-
 def stderr() -> Unfailing:
     """sys.stderr as it is now, as a stream that never fails."""
-    global _stderr
     current: Any = sys.stderr
-    if isinstance(current, Unfailing):
-        return current
-    if current is not _stderr.stream:
-        _stderr = Unfailing(current)
-    return _stderr
+    return current if isinstance(current, Unfailing) else _around(current)
 
 
-def open_standard_streams() -> None:
-    """Let streams that were closed when the process began go nowhere, and stderr never fail.
-
-    Otherwise the next file that is opened takes the number of a closed one, and gets what
-    libraries print.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # Takes the lowest number that is free.
-            setattr(sys, name, open(os.devnull, "r+"))  # noqa: SIM115 - until the process ends
-    sys.stderr = cast(Any, stderr())
+@lru_cache(maxsize=1)
+def _around(stream: Any) -> Unfailing:
+    return Unfailing(stream)

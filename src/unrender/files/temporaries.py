@@ -1,7 +1,8 @@
 """Temporary files and folders: their names, and removal of those that a killed process left.
 
-A temporary is called .NAME.PROCESS-HOST_RANDOM.ENDING, beside the file or folder that it becomes.
-HOST is a hash of the machine and, on Linux, of the container, in whose terms PROCESS counts.
+A temporary stands beside the file or folder that it becomes: .NAME.PROCESS-HOST RANDOM.ENDING,
+with HOST and RANDOM as 8 digits each. HOST is a hash of the machine and, on Linux, of the
+container, in whose terms PROCESS counts.
 """
 
 import hashlib

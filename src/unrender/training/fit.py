@@ -1,22 +1,32 @@
 """The training loop that all methods share."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
+from unrender.training.interruption import noted
 from unrender.training.method import Data, Method, Model, Progress
 from unrender.training.options import Device, FitOptions
 from unrender.training.progress import Bar, progress_bar
-from unrender.training.record import Checkpoint, Record
+from unrender.training.record import Checkpoint, Record, not_finite
+
+MISFITS = (
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+)
+"""What torch and the methods raise for tensors of other names, types or shapes."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class FitResult:
     steps: int
     seconds: float
     interrupted: bool
-    """Whether Ctrl-C ended it: the run can be continued with --resume."""
+    """Whether a signal ended it: the run can be continued with --resume."""
 
 
 def pick_device(device: Device) -> torch.device:
@@ -39,30 +49,6 @@ def pick_device(device: Device) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
-
-
-@contextmanager
-def _interruptible() -> Generator[Callable[[], bool]]:
-    """Let Ctrl-C end the loop after the current step; a second one ends it at once."""
-    seen = False
-
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        if seen:
-            raise KeyboardInterrupt
-        seen = True
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except (
-        ValueError
-    ):  # Signals belong to the main thread; elsewhere there is nothing to catch.
-        yield lambda: False
-        return
-    try:
-        yield lambda: seen
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Averages:
@@ -97,6 +83,9 @@ def train(
 
     Continues from the record's last checkpoint with `resume`: bit-identically on one machine
     when the budget is in steps. A budget in minutes counts the time of all sessions together.
+
+    A signal that asks to stop ends it after the step at hand, with a checkpoint. InputError,
+    with the last checkpoint as it was, once the model or its loss is not finite.
     """
     keep_freed_memory()
     device = pick_device(options.device)
@@ -106,10 +95,9 @@ def train(
     checkpoint = None
     if resume and record.started:
         checkpoint = record.load(training=True)
-        model = method.restore(checkpoint.model)
+        model = restored(method, checkpoint, record)
         step, seconds = checkpoint.state["step"], checkpoint.state["seconds"]
         averages = _Averages(checkpoint.state["sums"], checkpoint.state["count"])
-        generator.set_state(checkpoint.optimizer["generator"])
     if resume:
         record.forget_after(step)
     model.to(device)
@@ -117,7 +105,13 @@ def train(
     optimizer = method.optimizer(model)
     rates = [group["lr"] for group in optimizer.param_groups]
     if checkpoint is not None:
-        _restore_optimizer(optimizer, checkpoint.optimizer)
+        _restore_training(optimizer, generator, checkpoint, record)
+    odd = not_finite(model.state_dict())
+    if odd is not None:
+        raise InputError(
+            f"{record.name}: the model's {odd} is not finite before the first step: scale the "
+            "data or change the options"
+        )
 
     began = time.perf_counter() - seconds
 
@@ -130,11 +124,13 @@ def train(
             "sums": averages.sums,
             "count": averages.count,
         }
-        record.save(Checkpoint(model.state_dict(), tensors, state))
+        checkpoint = Checkpoint(model.state_dict(), tensors, state)
+        _check_finite(record, checkpoint)
+        record.save(checkpoint)
 
     done = 100 * min(1.0, _fraction(options, step, seconds))
     bar = progress_bar(100.0, f"fit {record.name}", show=show, percent=True, done=done)
-    with _interruptible() as interrupted, bar, flushed_denormals():
+    with noted() as interrupted, bar, flushed_denormals():
         while True:
             progress = Progress(step, _fraction(options, step, time.perf_counter() - began))
             if progress.fraction >= 1 or interrupted():
@@ -167,6 +163,37 @@ def train(
         seconds = time.perf_counter() - began
         save(finished=not stopped)
     return model, FitResult(step, seconds, stopped)
+
+
+def restored(method: Method[Model, Any], checkpoint: Checkpoint, record: Record) -> Model:
+    """The model of a checkpoint. InputError if it is not one of this method and its options."""
+    try:
+        return method.restore(checkpoint.model)
+    except InputError as error:
+        raise InputError(f"{record.newest}: {error}") from error
+    except MISFITS as error:
+        raise InputError(
+            f"{record.newest}: does not hold a model of {type(method).__name__} with the "
+            f"options in config.json; {record.remedy}"
+        ) from error
+
+
+def _check_finite(record: Record, checkpoint: Checkpoint) -> None:
+    """InputError for a checkpoint that would be of no use, so that the last good one stays."""
+    odd = not_finite(checkpoint.model) or not_finite(checkpoint.optimizer)
+    lost = not all(map(math.isfinite, checkpoint.state["sums"].values()))
+    if odd is not None or lost:
+        what = "the loss" if odd is None else f"the model's {odd}"
+        raise InputError(_exploded(record, what, checkpoint.state["step"]))
+
+
+def _exploded(record: Record, what: str, step: int) -> str:
+    """What to say and do once training has failed."""
+    kept = f"; the checkpoint of step {record.state['step']} stays" if record.started else ""
+    return (
+        f"{record.name}: {what} is not finite at step {step}{kept}: lower the learning rate, "
+        "or look for wrong poses in the data"
+    )
 
 
 def _set_rates(
@@ -234,10 +261,7 @@ def _log(
 ) -> None:
     means = averages.means()
     if not all(math.isfinite(value) for value in means.values()):
-        raise InputError(
-            f"{record.name}: the loss is not finite at step {step}: lower the learning "
-            "rate, or look for wrong poses in the data"
-        )
+        raise InputError(_exploded(record, "the loss", step))
     record.log({"step": step, "seconds": round(seconds, 3), **means})
     shown = {name: f"{means[name]:.4g}" for name in ("loss", "psnr") if name in means}
     bar.set_postfix({"step": step, **shown}, refresh=False)
@@ -253,6 +277,22 @@ def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+def _restore_training(
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    checkpoint: Checkpoint,
+    record: Record,
+) -> None:
+    """Restore what the next step needs beside the model. InputError."""
+    try:
+        generator.set_state(checkpoint.optimizer["generator"])
+        _restore_optimizer(optimizer, checkpoint.optimizer)
+    except MISFITS as error:
+        raise InputError(
+            f"{record.newest}: its optimizer does not fit the model; {record.remedy}"
+        ) from error
+
+
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Restore saved moments; the options of the groups come from the method."""
     state: dict[int, dict[str, Tensor]] = {}
@@ -261,4 +301,10 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, T
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for index, values in state.items():
+        for name, value in values.items():
+            # A moment is a number, or one for each number of its parameter.
+            if value.dim() and value.shape != parameters[index].shape:
+                raise ValueError(f"{index}.{name} is of another shape than its parameter")
     optimizer.load_state_dict({"state": state, "param_groups": groups})

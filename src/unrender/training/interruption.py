@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop: noted until the work at hand is kept, or raised at once."""
+"""Signals that ask a process to stop: noted until the work is kept, or raised at once."""
 
 import signal
 import threading
@@ -26,14 +26,27 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def stop_by_exception() -> None:
-    """Let the signals raise exceptions from now on, so that temporary files are removed.
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    """Let a function take the signals, but for those that are ignored, as by `nohup`.
 
-    Those that the process was started without, as by `nohup`, stay without effect.
+    Signals belong to the main thread: elsewhere there is nothing to take.
     """
-    for number in STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+    here = threading.current_thread() is threading.main_thread()
+    taken = [n for n in STOPPING if here and signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in taken}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+
+
+@contextmanager
+def stopped_by_exception() -> Generator[None]:
+    """Let the signals raise exceptions, so that temporary files are removed."""
+    with _handled(_stop):
+        yield
 
 
 @contextmanager
@@ -50,18 +63,7 @@ def noted() -> Generator[Callable[[], bool]]:
         if len(seen) > 1:
             _stop(number, frame)
 
-    # Signals belong to the main thread; elsewhere there is nothing to catch.
-    here = threading.current_thread() is threading.main_thread()
-    caught = [
-        number
-        for number in (STOPPING if here else ())
-        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    before = {number: signal.signal(number, note) for number in caught}
-    try:
+    with _handled(note):
         yield lambda: bool(seen)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if seen and seen[0] != signal.SIGINT:
         signal.raise_signal(seen[0])

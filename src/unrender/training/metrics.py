@@ -1,9 +1,11 @@
 """Reading of metrics.jsonl, the training log of a run."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from unrender.errors import InputError
-from unrender.files import json_object, read_text
+from unrender.files import json_object, number, read_text
 
 Entry = dict[str, float]
 """One line of metrics.jsonl: `step`, `seconds`, `loss` and further metrics of the method."""
@@ -13,14 +15,16 @@ def read_metrics(path: Path) -> list[Entry]:
     """The entries of a metrics.jsonl, oldest first; empty if the file does not exist.
 
     A last line without a line break was truncated by an interruption and is ignored. Raises
-    InputError if any other line is not a JSON object of numbers.
+    InputError if any other line is not a JSON object of finite numbers.
     """
     if not path.exists():
         return []
-    lines = read_text(path).split("\n")
-    # Every complete line ends in a line break: text after the last one is truncated.
-    numbered = enumerate(lines[:-1], start=1)
-    return [_entry(f"{path}:{number}", line) for number, line in numbered if line.strip()]
+    return [entry for entry, _ in _numbered(path)]
+
+
+def lines_until(path: Path, step: int) -> list[str]:
+    """The lines of a metrics.jsonl about steps up to `step`. InputError as `read_metrics`."""
+    return [line for entry, line in _numbered(path) if entry.get("step", math.inf) <= step]
 
 
 def columns(entries: list[Entry], x: str, y: str) -> tuple[list[float], list[float]]:
@@ -29,11 +33,20 @@ def columns(entries: list[Entry], x: str, y: str) -> tuple[list[float], list[flo
     return [entry[x] for entry in both], [entry[y] for entry in both]
 
 
+def _numbered(path: Path) -> Iterator[tuple[Entry, str]]:
+    """Each entry with its line."""
+    # Every complete line ends in a line break: text after the last one is truncated.
+    for number, line in enumerate(read_text(path).split("\n")[:-1], start=1):
+        if line.strip():
+            yield _entry(f"{path}:{number}", line), line
+
+
 def _entry(place: str, line: str) -> Entry:
     content = json_object(place, line, "delete this line")
-    if not all(isinstance(value, int | float) for value in content.values()):
-        raise InputError(f"{place}: is not an object of numbers: delete this line")
     try:
-        return {name: float(value) for name, value in content.items()}
-    except OverflowError as error:
-        raise InputError(f"{place}: contains a number too large: delete this line") from error
+        entry = {name: number(place, f"{name:.40}", x) for name, x in content.items()}
+    except InputError as error:
+        raise InputError(f"{error}, or delete this line") from error
+    if not all(map(math.isfinite, entry.values())):
+        raise InputError(f"{place}: has numbers that are not finite: delete this line")
+    return entry

@@ -29,6 +29,14 @@ class Checkpoint:
     """step, seconds, finished, and the averages that the next log line will report."""
 
 
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that contains NaN or Inf; None if there is none."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            return name
+    return None
+
+
 class Record(ABC):
     """Where a fit keeps its configuration, its log and its checkpoints."""
 
@@ -82,6 +90,16 @@ class Record(ABC):
     @abstractmethod
     def load(self, training: bool = False) -> Checkpoint:
         """The newest checkpoint; the optimizer's part only for `training`. InputError."""
+
+    @property
+    def newest(self) -> str:
+        """The newest checkpoint, for messages."""
+        return self.name
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a newest checkpoint that is damaged."""
+        return "fit again"
 
     @property
     def finished(self) -> bool:

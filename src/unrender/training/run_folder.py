@@ -13,9 +13,9 @@ moment leaves the last good checkpoint.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+import re
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,27 @@ from safetensors.torch import save
 
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.errors import InputError
-from unrender.files import check_new, read_json_object, replacing, write_atomically, write_json
+from unrender.files import (
+    check_new,
+    discard,
+    read_json_object,
+    remove_abandoned,
+    remove_folder,
+    replacing,
+    temporary_path,
+    write_atomically,
+    write_json,
+)
 from unrender.files.arrays import read_tensors
-from unrender.training.metrics import Entry, read_metrics
-from unrender.training.record import Checkpoint, Record, provenance
+from unrender.files.locks import locked
+from unrender.training.metrics import Entry, lines_until, read_metrics
+from unrender.training.record import Checkpoint, Record, not_finite, provenance
+from unrender.training.run_json import checked_config, checked_state
 
 CAMERAS = "cameras.json"
+REPLACING = "_final"
+"""Added to the name of a checkpoint while it replaces another one of the same step."""
+STEP = re.compile(rf"step_\d{{8,15}}({REPLACING})?")
 RESUME = "choose another folder, continue the run with --resume, or delete it"
 
 
@@ -54,16 +69,31 @@ class RunFolder(Record):
         if not path.is_dir():
             raise InputError(f"{path}: is not a run folder: give the folder of a fit")
         run = cls(path)
-        if run.config.get("format") != 1:
-            raise InputError(
-                f"{path}/config.json: format {run.config.get('format')!r} is not 1: "
-                "use the version of unrender that wrote it"
-            )
+        run.config  # noqa: B018 - raises
         return run
+
+    @contextmanager
+    def written(self) -> Generator[None]:
+        """Keep other processes from writing into it. InputError if one is doing so.
+
+        What a process left that was killed here is removed, and so is the folder if the block
+        fails before there is a checkpoint.
+        """
+        with locked(self.path):
+            for folder in (self.path.parent, self.path, self._checkpoints):
+                remove_abandoned(folder)
+            for moved in self._checkpoints.glob(f"step_*{REPLACING}"):
+                _exchange(moved, moved.with_name(moved.name.removesuffix(REPLACING)))
+            try:
+                yield
+            except BaseException:
+                self.discard_if_unused()
+                raise
 
     @property
     def config(self) -> dict[str, Any]:
-        return read_json_object(self.path / "config.json", "this is not a run folder")
+        path = self.path / "config.json"
+        return checked_config(str(path), read_json_object(path, "this is not a run folder"))
 
     @property
     def metrics_file(self) -> Path:
@@ -98,39 +128,33 @@ class RunFolder(Record):
         """Drop log lines later than `step`, and a last line that a kill cut short."""
         if not self.metrics_file.exists():
             return
-        kept: list[str] = []
-        for line in self.metrics_file.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and entry.get("step", step + 1) <= step:
-                kept.append(line + "\n")
-        write_atomically(self.metrics_file, "".join(kept).encode())
+        kept = lines_until(self.metrics_file, step)
+        write_atomically(self.metrics_file, "".join(f"{line}\n" for line in kept).encode())
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, then drop all older ones but the last."""
-        folder = self.path / "checkpoints"
-        target = folder / f"step_{checkpoint.state['step']:08d}"
-        if target.exists():  # The same step again, now finished: replace what is there.
-            aside = folder / f".replaced_{os.getpid()}.tmp"
-            with replacing(aside, folder=True) as temporary:
-                _write_checkpoint(temporary, checkpoint)
-            _exchange(aside, target)
-        else:
-            with replacing(target, folder=True) as temporary:
-                _write_checkpoint(temporary, checkpoint)
+        target = self._checkpoints / f"step_{checkpoint.state['step']:08d}"
+        # The same step again, now finished, replaces what is there.
+        written = target.with_name(target.name + REPLACING) if target.exists() else target
+        with replacing(written, folder=True) as temporary:
+            _write_checkpoint(temporary, checkpoint)
+        if written != target:
+            _exchange(written, target)
         for old in self.checkpoints()[:-2]:
-            shutil.rmtree(old, ignore_errors=True)
+            remove_folder(old)
 
     def discard_if_unused(self) -> None:
-        """Remove a folder in which no step was taken, so that its name is free again."""
-        if not self.checkpoints() and not self.metrics_file.exists():
-            shutil.rmtree(self.path, ignore_errors=True)
+        """Remove a folder without a checkpoint, so that its name is free again."""
+        if not self.checkpoints():
+            remove_folder(self.path)
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step_*"))
+        return sorted(p for p in self._checkpoints.glob("step_*") if STEP.fullmatch(p.name))
 
     @property
     def name(self) -> str:
@@ -145,7 +169,22 @@ class RunFolder(Record):
     @property
     def state(self) -> dict[str, Any]:
         found = self.checkpoints()
-        return read_json_object(found[-1] / "state.json", "fit again") if found else {}
+        return self._state(found[-1]) if found else {}
+
+    def _state(self, folder: Path) -> dict[str, Any]:
+        path = folder / "state.json"
+        return checked_state(str(path), read_json_object(path, self.remedy), self.remedy)
+
+    @property
+    def newest(self) -> str:
+        return str(self.checkpoints()[-1]) if self.started else str(self.path)
+
+    @property
+    def remedy(self) -> str:
+        found = self.checkpoints()
+        if len(found) < 2:
+            return "fit again"
+        return f"delete the folder {found[-1].name} to go on from {found[-2].name}"
 
     @property
     def evaluation(self) -> dict[str, Any]:
@@ -156,11 +195,15 @@ class RunFolder(Record):
     def copy(cls, record: Record, path: Path) -> "RunFolder":
         """A new folder with the configuration, metrics and newest checkpoint of a record."""
         folder = cls.create(path, record.config)
-        if record.cameras is not None:
-            folder.keep_cameras(record.cameras)
-        for entry in record.metrics:
-            folder.log(entry)
-        folder.save(record.load(training=True))
+        try:
+            if record.cameras is not None:
+                folder.keep_cameras(record.cameras)
+            for entry in record.metrics:
+                folder.log(entry)
+            folder.save(record.load(training=True))
+        except BaseException:
+            folder.discard_if_unused()
+            raise
         return folder
 
     def load(self, training: bool = False) -> Checkpoint:
@@ -171,24 +214,28 @@ class RunFolder(Record):
                 f"{self.path}/checkpoints: no checkpoint there: the fit ended before its "
                 "first; run it again"
             )
-        folder = found[-1]
-        remedy = f"delete {folder} to go back to the checkpoint before, or fit again"
-        state = read_json_object(folder / "state.json", remedy)
-        model = read_tensors(folder / "model.safetensors", remedy)
-        optimizer = read_tensors(folder / "optimizer.safetensors", remedy) if training else {}
-        return Checkpoint(model, optimizer, state)
+        folder, state = found[-1], self._state(found[-1])
+        tensors: list[dict[str, Any]] = []
+        for name in ("model", "optimizer") if training else ("model",):
+            file = folder / f"{name}.safetensors"
+            tensors.append(read_tensors(file, self.remedy))
+            odd = not_finite(tensors[-1])
+            if odd is not None:
+                raise InputError(f"{file}: {odd:.60} contains NaN or Inf; {self.remedy}")
+        return Checkpoint(tensors[0], tensors[1] if training else {}, state)
 
 
 def _write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     for name, tensors in (("model", checkpoint.model), ("optimizer", checkpoint.optimizer)):
         plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        write_atomically(folder / f"{name}.safetensors", save(plain))
-    write_json(folder / "state.json", checkpoint.state)
+        (folder / f"{name}.safetensors").write_bytes(save(plain))
+    (folder / "state.json").write_text(json.dumps(checkpoint.state, indent=2) + "\n")
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Put `new` in the place of `old`; in between, `new` has a name that readers find."""
-    between = old.with_name(old.name + "_final")
-    new.rename(between)
-    shutil.rmtree(old)
-    between.rename(old)
+    """Put `new` in the place of `old`; at any moment, one of them has a name to be read by."""
+    aside = temporary_path(old)
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    discard(aside)

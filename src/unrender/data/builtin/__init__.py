@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +24,7 @@ from unrender.data.formats.npz import Array
 from unrender.data.views import Views
 from unrender.errors import InputError, one_line
 from unrender.files.arrays import Header, read_arrays, write_arrays
+from unrender.files.streams import stderr
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.jit import num_threads, run_threads, shares
@@ -183,8 +183,7 @@ def _cached(
 
 
 def _warn(message: str) -> None:
-    if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
-        sys.stderr.write(f"unrender: {message}\n")
+    stderr().write(f"unrender: {message}\n")
 
 
 def _encode(views: Views) -> dict[str, Array]:

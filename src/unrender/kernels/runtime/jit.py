@@ -6,7 +6,6 @@ OpenMP nor TBB, and compiles several times faster than Numba's own parallel loop
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,6 +19,7 @@ import torch
 from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
 
+from unrender.files.streams import stderr
 from unrender.notes import note
 
 PACKAGE = __name__.split(".", maxsplit=1)[0]
@@ -46,8 +46,7 @@ class _CompilationNotice(Listener):
             self.announced.add(module)
             name = module.removeprefix(f"{PACKAGE}.")
             kept = " (kept for later runs)" if self.kept else ""
-            if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
-                sys.stderr.write(f"Compiling {name} for this processor{kept}\n")
+            stderr().write(f"Compiling {name} for this processor{kept}\n")
 
     def on_end(self, event: Event) -> None:
         pass
