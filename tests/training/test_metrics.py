@@ -59,7 +59,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, bad: str) -> None:
 
 
 def test_a_folder_is_no_log(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is a folder"):
         read_metrics(tmp_path)
 
 

@@ -25,8 +25,7 @@ NAMES = {
 def note(text: str, quiet: bool = False) -> None:
     """Tell what is going on, on stderr: what is printed on stdout is the outcome."""
     if not quiet:
-        stderr().write(f"{plain(text)}
-")
+        stderr().write(f"{plain(text)}\n")
 
 
 def note_loading(arguments: Sequence[str]) -> None:

@@ -36,9 +36,9 @@ def columns(entries: list[Entry], x: str, y: str) -> tuple[list[float], list[flo
 def _numbered(path: Path) -> Iterator[tuple[Entry, str]]:
     """Each entry with its line."""
     # Every complete line ends in a line break: text after the last one is truncated.
-    for number, line in enumerate(read_text(path).split("\n")[:-1], start=1):
+    for k, line in enumerate(read_text(path).split("\n")[:-1], start=1):
         if line.strip():
-            yield _entry(f"{path}:{number}", line), line
+            yield _entry(f"{path}:{k}", line), line
 
 
 def _entry(place: str, line: str) -> Entry:
