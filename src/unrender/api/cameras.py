@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
+from unrender.data.origin import HERE, Origin
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.pose_flow import PoseFlow
@@ -227,9 +228,16 @@ def film(frames: int = 60) -> CameraPath:
 
 
 def path_by_name(
-    name: str, frames: int, elevation: float | None = None, radius: float | None = None
+    name: str,
+    frames: int,
+    elevation: float | None = None,
+    radius: float | None = None,
+    origin: Origin = HERE,
 ) -> "CameraPath | Cameras | str":
-    """What the command line names: a path, "test" for the held-out views, or a file."""
+    """What the command line names: a path, "test" for the held-out views, or a file.
+
+    `origin` is that of the run, which is subtracted from the positions in a file.
+    """
     if name == "auto":
         chosen = elevation is None and radius is None
         return film(frames) if chosen else turntable(frames, elevation=elevation, radius=radius)
@@ -239,7 +247,7 @@ def path_by_name(
         return spiral(frames)
     if name == "interpolate":
         return interpolate(frames)
-    return name if name == "test" else read_cameras(Path(name)).cameras
+    return name if name == "test" else read_cameras(Path(name), origin).cameras
 
 
 def as_cameras(

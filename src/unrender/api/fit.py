@@ -206,7 +206,9 @@ def fit_to(
         config["method"]["reason"] = reason
     resumed = record is not None
     keep = described.keep_cameras and method.any_size
-    cameras = NamedCameras(described.cameras, described.names) if keep else None
+    cameras = (
+        NamedCameras(described.cameras, described.names, described.origin) if keep else None
+    )
     if record is not None:
         check_same(record, config["method"], config["views"])
     elif out is not None:

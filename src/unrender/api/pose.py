@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.formats.camera_files import read_cameras
+from unrender.data.origin import HERE, Origin
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.angles import ViewAngles, view_angles
@@ -60,7 +61,7 @@ def find_poses(
         return run.fitted.estimate_poses(torch.stack(cut_out))
     if start is None:
         return run.fitted.estimate_poses(cut_out[0][None])  # Says that a start is needed.
-    begin = starting_poses(start, cut_out)
+    begin = starting_poses(start, cut_out, run.origin)
     if color is None and all(bool((each[..., 3] == 1).all()) for each in given):
         color = torch.zeros(3)  # Nothing is behind: opacity need not be compared.
     return _refined_in_groups(run, given, begin, color, options)
@@ -117,14 +118,19 @@ def refine(
     return dataclasses.replace(found, cameras=cameras).to(images.device)
 
 
-def starting_poses(start: object, cut_out: list[Picture]) -> PoseEstimate:
-    """Where a refinement begins: an estimate, cameras, their file, or a pose flow."""
+def starting_poses(
+    start: object, cut_out: list[Picture], origin: Origin = HERE
+) -> PoseEstimate:
+    """Where a refinement begins: an estimate, cameras, their file, or a pose flow.
+
+    `origin` is that of the run, which is subtracted from the positions in a file.
+    """
     if isinstance(start, PoseEstimate):
         found = start
     elif isinstance(start, Cameras):
         found = _without_errors(start)
     elif isinstance(start, str | Path):
-        found = _without_errors(read_cameras(Path(start)).cameras)
+        found = _without_errors(read_cameras(Path(start), origin).cameras)
     else:
         fitted = getattr(start, "fitted", None)
         if fitted is None:

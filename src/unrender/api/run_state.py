@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unrender.data.formats.camera_files import NamedCameras
+from unrender.data.origin import HERE, Origin
 from unrender.errors import InputError
 from unrender.evaluation.scores import Scores, with_unit
 from unrender.geometry.cameras import Cameras
@@ -110,6 +111,15 @@ class RunState:
     def cameras(self) -> Cameras:
         """The cameras of the training views. InputError if the run kept none."""
         return self.named_cameras().cameras
+
+    @property
+    def origin(self) -> Origin:
+        """Where the run's world origin is in the coordinates that its data came with.
+
+        It is 0, 0, 0 unless these are far from their origin, such as UTM.
+        """
+        found = self.record.cameras
+        return HERE if found is None else found.origin
 
     def named_cameras(self) -> NamedCameras:
         """The cameras of the training views with the names of these. InputError.

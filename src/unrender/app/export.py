@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from unrender.api.extract import Extracted, extract
 from unrender.api.mesh_options import MeshOptions
 from unrender.api.run import Run
 from unrender.app.inspect import describe_shape
 from unrender.app.output import note
 from unrender.data.formats.camera_files import write_cameras
+from unrender.data.origin import HERE, in_words
 from unrender.errors import InputError
+from unrender.files import write_json
+from unrender.geometry.coverage import upright_axes
 from unrender.shapes.files.shape import save_shape
 from unrender.shapes.files.splats import write_splats
 from unrender.shapes.mesh import Mesh
@@ -22,6 +27,9 @@ NOTABLE = 0.05
 """Share of the surface that is not left out without a word."""
 TEXTURED = (".glb", ".obj")
 """Endings of files that hold a texture."""
+Y_UP = (".glb", ".obj")
+"""Endings of files whose up axis is y."""
+Z_UP_FROM_Y_UP = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64)
 
 
 def export_run(
@@ -54,7 +62,24 @@ def export_run(
             shape = _shape_for(file, found)
             save_shape(file, shape)
             said.append(f"{file}: {describe_shape(shape)}")
+        if run.origin != HERE and file.suffix.lower() != ".json":
+            said.append(_keep_origin(run, file, options.upright and not _of_splats(file)))
     return said
+
+
+def _keep_origin(run: Run, file: Path, upright: bool) -> str:
+    """Write FILE.origin.json, by which the file can be put back; returns what it holds.
+
+    Files hold coordinates in single precision, in which those of the data would be lost.
+    """
+    axes = upright_axes(run.cameras).double() if upright else torch.eye(3).double()
+    if file.suffix.lower() in Y_UP:
+        axes = axes @ Z_UP_FROM_Y_UP
+    beside = file.with_name(f"{file.name}.origin.json")
+    meaning = "the data's coordinates of a point p in the file are rotation · p + origin"
+    content = {"origin": list(run.origin), "rotation": axes.tolist(), "meaning": meaning}
+    write_json(beside, content)
+    return f"{beside}: its origin, {in_words(run.origin)} in the data's coordinates"
 
 
 def _of_splats(file: Path) -> bool:

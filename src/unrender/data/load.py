@@ -12,13 +12,15 @@ from unrender.data.builtin import NAMES, make_scene
 from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import load_blender
 from unrender.data.formats.co3d import load_co3d
-from unrender.data.formats.colmap import find_colmap, load_colmap
+from unrender.data.formats.colmap import load_colmap
+from unrender.data.formats.colmap_models import find_colmap
 from unrender.data.formats.idr import find_idr, load_idr
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.npz import load_npz
 from unrender.data.masks import cut_out, find_masks
 from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.origin import HERE, one_origin
 from unrender.data.photographs import downscaled_sizes
 from unrender.data.splits import hold_out, tell_repeated
 from unrender.data.structure_from_motion import VIDEOS
@@ -164,7 +166,11 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
             f"give one of {', '.join(NAMES)}"
         )
     else:
-        data = recognize(path).load(path, options)
+        with one_origin(str(source)) as origin:
+            data = recognize(path).load(path, options)
+        if origin() != HERE:
+            train, test = (replace(views, origin=origin()) for views in (data.train, data.test))
+            data = replace(data, train=train, test=test)
     for views in (data.train, data.test):
         check_views(str(source), views)
     if options.masks is not None and data.test.names:
@@ -201,7 +207,8 @@ def downscaled(scene: Dataset, downscale: int) -> Dataset:
 
 def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     """The views with a given bounding sphere. InputError if no camera sees it."""
-    center, radius = torch.tensor(ball[:3]), ball[3]
+    center, radius = torch.tensor(ball[:3], dtype=torch.float64), ball[3]
+    center = (center - torch.tensor(views.origin, dtype=torch.float64)).float()
     if not (bool(center.isfinite().all()) and 0 < radius < math.inf):
         raise InputError(f"--ball {ball}: give a finite center and a radius above 0")
     cameras = views.cameras
@@ -213,7 +220,7 @@ def _within(views: Views, ball: tuple[float, float, float, float]) -> Views:
     inside = (cameras.centers - center).norm(dim=1) <= radius
     if not bool((inside | ((depth > 0) & (off <= reach))).any()):
         raise InputError(f"--ball {ball}: no camera sees any of it: check its center and unit")
-    return replace(views, ball=torch.tensor(ball))
+    return replace(views, ball=torch.tensor([*center.tolist(), radius]))
 
 
 def _path(source: str | Path) -> Path | None:

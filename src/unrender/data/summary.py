@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unrender.data.origin import HERE, in_words
 from unrender.data.views import Views
 from unrender.geometry.bounds import focus_point, visible_ball
 from unrender.geometry.cameras import Cameras
@@ -36,6 +37,8 @@ def summarize(views: Views) -> Summary:
     facts = {"views": str(len(views))}
     facts |= _size(views)
     facts |= camera_facts(views.cameras)
+    if views.origin != HERE:
+        facts["origin"] = f"{in_words(views.origin)} in the coordinates of the data"
     if views.points is not None:
         facts["points"] = f"{len(views.points)}"
     warnings = camera_warnings(views.cameras, views.names)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.images import ImageStore, as_floats
+from unrender.data.origin import recentred_cameras
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files.arrays import check_numbers
@@ -28,12 +29,17 @@ BACKGROUND_TOLERANCE = 8 / 255
 
 
 def check_poses(
-    poses: Float[Tensor, "poses rows 4"], label: Callable[[int], str]
+    poses: Float[Tensor, "poses rows 4"],
+    label: Callable[[int], str],
+    camera_from_world: bool = False,
 ) -> Float[Tensor, "poses 3 4"]:
     """[R | t] in float32 of 3×4 or 4×4 rigid motions; `label` names a pose in messages.
 
-    Rotations that were rounded are replaced by the nearest ones, with a note.
+    They are world-from-camera unless `camera_from_world`, and are recentred before they are
+    rounded where they are far from the origin: see `unrender.data.origin`. Rotations that were
+    rounded are replaced by the nearest ones, with a note.
     """
+    poses = recentred_cameras(poses, camera_from_world)
     single = poses.to(torch.float32)
     for index in (~single.isfinite()).any(-1).any(-1).nonzero()[:1, 0].tolist():
         raise InputError(f"{label(index)}: the pose has NaN or infinite entries; correct it")

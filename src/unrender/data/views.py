@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unrender.data.images import Image, ImageStore
 from unrender.data.images import joined as joined_images
+from unrender.data.origin import HERE, Origin
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice, concatenate
@@ -64,6 +65,8 @@ class Views:
     point_colors: Float[Tensor, "points 3"] | None = None
     ball: Float[Tensor, "4"] | None = None
     """Center and radius of the scene's bounding sphere, if it is known."""
+    origin: Origin = HERE
+    """Where the origin of the world frame is in the coordinates that the data came with."""
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Views:
         point_colors: Float[Tensor, "points 3"] | None = None,
         ball: Float[Tensor, "4"] | None = None,
         store: ImageStore | None = None,
+        origin: Origin = HERE,
     ) -> None:
         """Views of `images` in [0, 1] (RGBA premultiplied), or of a `store`.
 
@@ -95,7 +99,7 @@ class Views:
         vars(self).update(
             cameras=cameras, store=store, background=background, names=names, masks=masks,
             depths=depths, normals=normals, codes=codes, points=points,
-            point_colors=point_colors, ball=ball,
+            point_colors=point_colors, ball=ball, origin=origin,
         )  # fmt: skip
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from unrender.data.origin import HERE, Origin
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.scores import Scores
@@ -238,6 +239,8 @@ class Description:
     """Whether images have a background that belongs to the scene."""
     keep_cameras: bool = True
     """Whether a run keeps these cameras, for paths around the scene and for export."""
+    origin: Origin = HERE
+    """Where the origin of the cameras' world frame is in the coordinates of the data."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def pose(
     with working("Estimating poses", not quiet):
         estimate = opened.pose(pictures, start=begin, background=color, options=options)
     names = tuple(str(path) for path in images)
-    write_cameras(out, NamedCameras(estimate.cameras, names), estimate)
+    write_cameras(out, NamedCameras(estimate.cameras, names, opened.origin), estimate)
     if not quiet:
         for name, line in zip(names, _in_words(opened, estimate), strict=True):
             print(f"{name}: {line}")

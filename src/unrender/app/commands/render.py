@@ -173,12 +173,13 @@ def _path(
 ) -> "CameraPath | Cameras":
     """The cameras by the name of a path, or from a file. InputError."""
     from unrender.api.cameras import path_by_name  # noqa: PLC0415 - imports torch
+    from unrender.data.origin import HERE  # noqa: PLC0415
 
     if a_shape and name in ("spiral", "interpolate", "test"):
         raise InputError(
             f"--cameras {name}: a shape was fitted to no views: give turntable or a file"
         )
-    found = path_by_name(name, frames, elevation, radius)
+    found = path_by_name(name, frames, elevation, radius, HERE if a_shape else target.origin)
     return target.load_data().test.cameras if isinstance(found, str) else found
 
 

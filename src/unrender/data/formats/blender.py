@@ -269,7 +269,9 @@ def write_blender(path: Path, views: Views) -> None:
             image = views.store[index]
             straight = unpremultiply(image) if views.has_alpha else image
             write_image(temporary / "train" / f"r_{index}.png", straight)
-            frames.append(camera_frame(views.cameras, index, f"./train/r_{index}"))
+            frames.append(
+                camera_frame(views.cameras, index, f"./train/r_{index}", views.origin)
+            )
         width, _ = views.cameras.sizes[0]
         angle = 2 * math.atan(0.5 * width / views.cameras.focal[0].item())
         write_json(

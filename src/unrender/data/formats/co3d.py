@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.origin import recentred_points
 from unrender.data.photographs import Photographs, list_photographs
 from unrender.data.validate import border_share, check_poses, with_background
 from unrender.data.views import Views
@@ -62,7 +63,7 @@ def load_co3d(path: Path, options: LoadOptions = DEFAULTS) -> Views:
         background=behind,
         store=images,
         names=names,
-        points=points,
+        points=None if points is None else recentred_points(points).float(),
         point_colors=colors,
     )
 

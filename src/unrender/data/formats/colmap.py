@@ -14,7 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.formats.colmap_models import find_colmap, note_others
 from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.origin import recentred_points
 from unrender.data.photographs import Photographs
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import check_poses
@@ -29,8 +31,6 @@ from unrender.imaging.files import ENDINGS
 
 Numbers = tuple[int | float, ...]
 MAX_TEXT_BYTES = 1_000_000_000
-FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
-"""Folders that may contain the model, relative to the dataset."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,8 @@ class ColmapModel:
     images: list[ColmapImage]
     """Sorted by name."""
     points: Float[Tensor, "points 3"]
+    """In double precision."""
     point_colors: Float[Tensor, "points 3"]
-
-
-def find_colmap(path: Path) -> Path | None:
-    """The folder of the model of a dataset, or None if there is none."""
-    for name in FOLDERS:
-        for ending in ("bin", "txt"):
-            if (path / name / f"cameras.{ending}").is_file():
-                return path / name
-    return None
 
 
 def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
@@ -76,6 +68,7 @@ def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
         raise InputError(
             f"{path}: has no cameras.bin or cameras.txt: give a folder with a COLMAP model"
         )
+    note_others(path, folder)
     model = read_colmap(folder)
     if not model.images:
         raise InputError(f"{folder}: the model has no images: run the reconstruction again")
@@ -98,7 +91,7 @@ def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
         cameras.with_sizes(images.sizes),
         store=images.with_opaque_alpha(),
         names=view_names(names, lens_views),
-        points=model.points,
+        points=recentred_points(model.points).float(),
         point_colors=model.point_colors,
     )
 
@@ -118,12 +111,12 @@ def read_colmap(folder: Path) -> ColmapModel:
         cameras = _cameras_text(files[0])
         images = _images_text(files[1])
         points = _points_text(files[2]) if files[2].is_file() else []
-    table = torch.tensor(points, dtype=torch.float64).view(-1, 6).float()
-    if not bool(table.isfinite().all()):
+    table = torch.tensor(points, dtype=torch.float64).view(-1, 6)
+    if not bool(table.float().isfinite().all()):
         raise InputError(f"{files[2]}: contains NaN or Inf: triangulate again")
     return ColmapModel(
         folder, cameras, sorted(images, key=lambda each: each.name), table[:, :3],
-        table[:, 3:] / 255,
+        table[:, 3:].float() / 255,
     )  # fmt: skip
 
 
@@ -157,7 +150,9 @@ def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4
             "not 1"
         )
     poses = torch.cat([so3_from_quaternion(quaternions), shifts[..., None]], dim=2)
-    return check_poses(poses, lambda k: f"{folder}: image {images[k].name}")
+    return check_poses(
+        poses, lambda k: f"{folder}: image {images[k].name}", camera_from_world=True
+    )
 
 
 def _camera_size(folder: Path, model: ColmapModel, image: ColmapImage) -> tuple[int, int]:

@@ -69,6 +69,7 @@ class PosedImages(DataKind[Dataset, Views]):
             ),
             None if views.background is None else views.background.tolist(),
             not is_cut_out(views),
+            origin=views.origin,
         )
 
     def evaluate(

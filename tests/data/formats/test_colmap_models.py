@@ -1,0 +1,111 @@
+"""Which COLMAP model of several is read, and what newer versions of COLMAP write."""
+
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+
+from unrender.data.formats.colmap import load_colmap, read_colmap
+from unrender.data.formats.colmap_models import count_images, find_colmap
+from unrender.data.load import load_dataset
+from unrender.imaging.files import write_image
+from unrender.notes import collected
+
+CAMERA = "1 PINHOLE 8 6 10 10 4 3\n"
+
+
+def text_model(folder: Path, names: list[str], camera: str = CAMERA) -> None:
+    """Cameras in a row, 2 apart, that look along z."""
+    folder.mkdir(parents=True)
+    (folder / "cameras.txt").write_text("# cameras\n" + camera)
+    lines = [f"{k + 1} 1 0 0 0 {-2.0 * k} 0 5 1 {name}\n\n" for k, name in enumerate(names)]
+    (folder / "images.txt").write_text("# images\n# two lines each\n" + "".join(lines))
+    (folder / "points3D.txt").write_text("1 0 0 0 255 0 0 0.5 1 0\n")
+
+
+def binary_model(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    camera = struct.pack("<QiiQQ4d", 1, 1, 1, 8, 6, 10, 10, 4, 3)
+    (folder / "cameras.bin").write_bytes(camera)
+    images = struct.pack("<Q", len(names))
+    for k, name in enumerate(names):
+        pose = struct.pack("<i7di", k + 1, 1, 0, 0, 0, -2.0 * k, 0, 5, 1)
+        images += pose + name.encode() + b"\0" + struct.pack("<Q", 0)
+    (folder / "images.bin").write_bytes(images)
+
+
+def photographs(folder: Path, names: list[str]) -> None:
+    for k, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, torch.full((6, 8, 3), 0.1 * k))
+
+
+NAMES = [f"{k}.png" for k in range(5)]
+
+
+@pytest.mark.parametrize("above", ["sparse", "colmap/sparse"])
+def test_the_model_with_most_images_is_read(tmp_path: Path, above: str) -> None:
+    photographs(tmp_path / "images", NAMES)
+    text_model(tmp_path / above / "0", NAMES[:2])
+    binary_model(tmp_path / above / "1", NAMES)
+    text_model(tmp_path / above / "10", NAMES[:3])
+    with collected() as said:
+        data = load_dataset(tmp_path)
+    assert len(data.train) + len(data.test) == 5
+    assert len(said) == 1
+    assert f"has 3 COLMAP models: {above}/1 is read, with most images (5), not" in said[0]
+    assert f"{above}/0 (2), {above}/10 (3)" in said[0]
+
+
+def test_one_model_is_read_without_a_word(tmp_path: Path) -> None:
+    """Also one beside an empty folder, and one whose files stand in the folder itself."""
+    photographs(tmp_path / "images", NAMES)
+    text_model(tmp_path / "sparse/0", NAMES)
+    (tmp_path / "sparse/1").mkdir()
+    with collected() as said:
+        assert len(load_colmap(tmp_path)) == 5
+    assert not said
+    flat = tmp_path / "flat"
+    text_model(flat, NAMES)
+    photographs(flat, NAMES)
+    with collected() as said:
+        assert len(load_colmap(flat)) == 5
+    assert not said
+
+
+def test_the_first_of_equal_models_is_read(tmp_path: Path) -> None:
+    for name in ("10", "2"):
+        text_model(tmp_path / "sparse" / name, NAMES)
+    assert find_colmap(tmp_path) == tmp_path / "sparse/2"
+
+
+def test_images_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    text_model(tmp_path / "text", NAMES)
+    binary_model(tmp_path / "binary", NAMES)
+    for name in ("text", "binary"):
+        assert count_images(tmp_path / name) == len(read_colmap(tmp_path / name).images) == 5
+    damaged = tmp_path / "binary/images.bin"
+    damaged.write_bytes(struct.pack("<Q", 2**60))
+    assert count_images(tmp_path / "binary") == 0
+    damaged.write_bytes(b"")
+    assert count_images(tmp_path / "binary") == 0
+
+
+def test_rigs_give_the_pose_of_each_image(tmp_path: Path) -> None:
+    """Files of rigs and frames (COLMAP 3.12) stand beside a model of the same images."""
+    pycolmap = pytest.importorskip("pycolmap")
+    options = pycolmap.SyntheticDatasetOptions(
+        num_rigs=2, num_cameras_per_rig=2, num_frames_per_rig=3, num_points3D=10
+    )
+    made = pycolmap.synthesize_dataset(options)
+    model = tmp_path / "sparse/0"
+    model.mkdir(parents=True)
+    made.write(model)
+    assert (model / "rigs.bin").is_file()
+    found = read_colmap(model)
+    assert len(found.images) == made.num_reg_images() == 12
+    for image in found.images:
+        (theirs,) = (each for each in made.images.values() if each.name == image.name)
+        expected = theirs.cam_from_world().matrix()[:, 3]
+        assert image.pose[4:] == pytest.approx(expected.tolist())
