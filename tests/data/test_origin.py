@@ -95,7 +95,7 @@ def test_cameras_keep_their_places_to_one_another(
     if data.train.points is not None:
         point = data.train.points[0].double() + torch.tensor(data.train.origin).double()
         true = torch.tensor(shift, dtype=torch.float64)
-            true += torch.tensor([0.25, 0.5, 0.125])
+        true += torch.tensor([0.25, 0.5, 0.125])
         assert float((point - true).abs().max()) < 1e-5
 
 
@@ -179,4 +179,5 @@ def test_exports_can_be_put_back(tmp_path: Path, views: Views) -> None:
         world = points @ np.array(beside["rotation"]).T + np.array(beside["origin"])
         corners.append(torch.from_numpy(np.stack([world.min(0), world.max(0)])))
     assert float((corners[0] - corners[1]).abs().max()) < 1e-3
-    assert float((corners[0].mean(0) - torch.tensor(UTM, dtype=torch.float64)).abs().max()) < 1.0
+    middle = torch.tensor(UTM, dtype=torch.float64)
+    assert float((corners[0].mean(0) - middle).abs().max()) < 1.0
