@@ -57,7 +57,7 @@ newest:
 	$(NEWEST)/bin/python -c '$(WITHOUT_BOUNDS)' > $(NEWEST)/requirements.txt
 	$(NEWEST)/bin/python -m pip install --quiet $$(grep '^torch==' constraints.txt) -r $(NEWEST)/requirements.txt
 	$(NEWEST)/bin/python -m pip install --quiet --no-deps -e .
-	$(NEWEST)/bin/python -m pip list --not-required
+	$(NEWEST)/bin/python -m pip list
 	$(NEWEST)/bin/python -m pytest $(ARGS)
 
 clean:

@@ -6,7 +6,6 @@ import sys
 import threading
 from pathlib import Path
 
-import numba
 import pytest
 import torch
 
@@ -105,7 +104,7 @@ def test_a_user_without_a_home_gets_no_folder_in_the_current_one(
 ) -> None:
     """What numba takes for the home is then "~", as a name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert machine_code_folder() is not None
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)

@@ -84,7 +84,7 @@ class _MachineCode(FunctionCache):
 
 def _kept_code(function: Kernel) -> _MachineCode | None:
     """The place of a function's machine code; None if no folder can be written."""
-    given = numba.config.CACHE_DIR or os.environ.get("XDG_CACHE_HOME")
+    given = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
     if not given and not os.path.isabs(os.path.expanduser("~")):
         return None  # A user without a home would get a folder named "~" in the current one.
     try:
@@ -99,7 +99,7 @@ def machine_code_folder() -> str | None:
     return kept and kept.cache_path
 
 
-def _compiled(function: Kernel, **options: object) -> Kernel:
+def _compiled(function: Kernel, **options: Any) -> Kernel:
     """A function that is compiled without the interpreter lock; its machine code is cached."""
     kernel: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
     kept = _kept_code(function)
