@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from inputs import ROOT, SAMPLES
 
-from unrender.app.streams import plain
+from unrender.app import cli
+from unrender.app.streams import ascii_likeness
 
 SCENE = str(SAMPLES / "blender")
 FULL = Path("/dev/full")
@@ -63,7 +64,8 @@ def test_a_command_and_a_refusal_in_ascii(tmp_path: Path) -> None:
 
 def test_likenesses() -> None:
     assert (
-        plain("╭─ a → b … 3×4² ½ é 12° “x” 日\ud800") == '+- a -> b ... 3x42 12 e 12 deg "x" ??'
+        ascii_likeness("╭─ a → b … 3×4² ½ é 12° “x” 日\ud800")
+        == '+- a -> b ... 3x42 12 e 12 deg "x" ??'
     )
 
 
@@ -74,7 +76,7 @@ def test_names_that_are_no_text_are_printed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "unrender", "inspect", name]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert result.returncode == 2
-    assert "/?: no such" in result.stderr or "/?" in result.stderr
+    assert "is neither a file, a folder nor" in result.stderr.splitlines()[-1]
 
 
 def test_a_reader_that_has_enough_of_a_help() -> None:
@@ -103,6 +105,20 @@ def test_a_full_disk_behind_standard_output(arguments: tuple[str, ...]) -> None:
     assert result.stderr.count("unrender: ") == 1
     assert "standard output cannot be written (No space left on device)" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_what_the_system_refuses_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_arguments: list[str]) -> None:
+        raise OSError(28, "No space left on device", "clip.mp4")
+
+    monkeypatch.setattr(cli, "run", refused)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    line = "unrender: [Errno 28] No space left on device: 'clip.mp4'\n"
+    assert capsys.readouterr().err == line
 
 
 @needs_a_full_device

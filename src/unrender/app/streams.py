@@ -12,7 +12,9 @@ from typing import Any, NoReturn, cast
 
 from unrender.files.streams import stderr
 
-PLAIN = str.maketrans(
+from unrender.errors import one_line
+
+LIKENESS = str.maketrans(
     {
         **dict.fromkeys("╭╮╰╯", "+"),
         **dict.fromkeys("─–—−‐", "-"),
@@ -36,16 +38,16 @@ READER_IS_GONE = 141
 """Exit code of a program that SIGPIPE ends, 128 + 13."""
 
 
-def plain(text: str) -> str:
+def ascii_likeness(text: str) -> str:
     """The text in ASCII: letters without their accents, and "?" for what has no likeness."""
-    alike = (unicodedata.normalize("NFKD", letter) for letter in text.translate(PLAIN))
+    alike = (unicodedata.normalize("NFKD", letter) for letter in text.translate(LIKENESS))
     return "".join(each.encode("ascii", "ignore").decode() or "?" for each in alike)
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return plain(error.object[error.start : error.end]), error.end
+    return ascii_likeness(error.object[error.start : error.end]), error.end
 
 
 class Output(io.TextIOWrapper):
@@ -82,14 +84,14 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # It takes the lowest number, which is this one.
-    codecs.register_error("unrender.plain", _replace)
+    codecs.register_error("unrender.ascii", _replace)
     for name in ("stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:
             stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
         if type(stream) is io.TextIOWrapper:  # Not a stand-in, such as an editor's.
             encoding, lines = stream.encoding, stream.line_buffering
-            stream = Output(stream.detach(), encoding, "unrender.plain", line_buffering=lines)
+            stream = Output(stream.detach(), encoding, "unrender.ascii", line_buffering=lines)
             setattr(sys, f"__{name}__", stream)
         setattr(sys, name, stream)
     # Progress and remarks are not worth the work that they tell of.
@@ -104,10 +106,11 @@ def complain(line: str) -> None:
 
 @contextmanager
 def checked() -> Generator[None]:
-    """End the process if what the block printed could not be written.
+    """End the process when the machine fails the block, or cannot write what it printed.
 
-    Quietly and with code 141 if the reader, such as `head`, has enough; otherwise, as on a full
-    disk, with one line and code 1.
+    Quietly and with code 141 if the reader of the output, such as `head`, has enough;
+    otherwise, as on a full disk or without a folder for temporary files, with one line and
+    code 1.
     """
     try:
         yield
@@ -115,7 +118,8 @@ def checked() -> Generator[None]:
         if error is _failure(sys.stderr):
             _leave(sys.stderr, error)
         if error is not _failure(sys.stdout):
-            raise
+            complain(one_line(error))
+            sys.exit(1)
     finally:
         with suppress(OSError):
             sys.stdout.flush()
