@@ -10,9 +10,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, cast
 
-from unrender.files.streams import stderr
-
 from unrender.errors import one_line
+from unrender.files.streams import stderr
 
 LIKENESS = str.maketrans(
     {
@@ -100,8 +99,7 @@ def prepare() -> None:
 
 def complain(line: str) -> None:
     """Print a command's last words on stderr; where these cannot be written, its code tells."""
-    with suppress(OSError):
-        print(f"unrender: {line}", file=sys.stderr, flush=True)
+    stderr().write(f"unrender: {line}\n")
 
 
 @contextmanager
@@ -115,29 +113,28 @@ def checked() -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error is _failure(sys.stderr):
-            _leave(sys.stderr, error)
-        if error is not _failure(sys.stdout):
+        if error is not _failure():
             complain(one_line(error))
             sys.exit(1)
     finally:
         with suppress(OSError):
             sys.stdout.flush()
-        if failure := _failure(sys.stdout):
-            _leave(sys.stdout, failure)
+        if failure := _failure():
+            _leave(failure)
 
 
-def _failure(stream: object) -> OSError | None:
-    return stream.failure if isinstance(stream, Output) else None
+def _failure() -> OSError | None:
+    """What kept standard output from being written."""
+    return sys.stdout.failure if isinstance(sys.stdout, Output) else None
 
 
-def _leave(stream: Any, error: OSError) -> NoReturn:
+def _leave(failure: OSError) -> NoReturn:
     # What is still buffered goes nowhere, so that the interpreter's end does not trip on it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if error.errno == errno.EPIPE:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if failure.errno == errno.EPIPE:
         sys.exit(READER_IS_GONE)
     complain(
-        f"standard output cannot be written ({error.strerror}): free space on its disk, or "
+        f"standard output cannot be written ({failure.strerror}): free space on its disk, or "
         "redirect it elsewhere"
     )
     sys.exit(1)
