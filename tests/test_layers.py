@@ -13,6 +13,7 @@ LAYERS = (
     "__init__",
     "errors",
     "notes",
+    "ranges",
     "files",
     "geometry",
     "imaging",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from unrender.app.options import REQUIRED, Description, Option
+from unrender.ranges import FLOAT, WHOLE
 
 MAX_WIDTH = 120
 MIN_WIDTH = 40
@@ -121,22 +122,29 @@ def option_row(option: Option) -> Row:
     if option.words.bare is not REQUIRED:
         value = f"[{value}]"
     left = f"{names} {value}".strip()
-    default = default_in_words(option)
-    return left, f"{text} {default}".strip()
+    hints = [range_in_words(option), default_in_words(option)]
+    hint = "; ".join(each for each in hints if each)
+    return left, f"{text} ({hint})".strip() if hint else text
 
 
 def default_in_words(option: Option) -> str:
-    """Such as "(default: 5)"; nothing where the option is off unless it is given."""
+    """Such as "default: 5"; nothing where the option is off unless it is given."""
     default = option.default
     if option.required:
-        return "(required)"
+        return "required"
     if default is None or default is False or default == "":
         return ""
     if default is True:
-        return "(default: on)"
+        return "default: on"
     if isinstance(default, tuple):
-        return f"(default: {' '.join(map(_number, default))})" if default else ""
-    return f"(default: {_number(default)})"
+        return f"default: {' '.join(map(_number, default))}" if default else ""
+    return f"default: {_number(default)}"
+
+
+def range_in_words(option: Option) -> str:
+    """Such as "1 to 64"; nothing for what is no number, or may be nearly any."""
+    limits = option.limits
+    return "" if limits is None or limits in (WHOLE, FLOAT) else str(limits)
 
 
 def _number(value: object) -> str:

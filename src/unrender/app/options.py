@@ -18,6 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from unrender.ranges import Range, declared
+
 REQUIRED: Any = object()
 """The default of what has none."""
 SHORT = {"data": "-d", "out": "-o", "minutes": "-m", "steps": "-n", "quiet": "-q"}
@@ -55,6 +57,8 @@ class Option:
     words: Words = Words()
     box: str = "options"
     owner: str | None = None
+    limits: Range | None = None
+    """What a number may be."""
 
     @property
     def positional(self) -> bool:
@@ -157,7 +161,8 @@ def options_of(function: Callable[..., Any]) -> list[Option]:
             default = parameter.default
             if default is inspect.Parameter.empty:
                 default = REQUIRED
-            found.append(Option(name, kind, default, text, words, box))
+            limits = declared(name, hints[name])
+            found.append(Option(name, kind, default, text, words, box, limits=limits))
     return found
 
 
@@ -174,7 +179,8 @@ def fields_of(
         plain, words = _plain(hints[field.name])
         default = getattr(values, field.name)
         text = texts.get(field.name, "")
-        found.append(Option(field.name, plain, default, text, words, box, owner))
+        limits = declared(field.name, hints[field.name])
+        found.append(Option(field.name, plain, default, text, words, box, owner, limits))
     return found
 
 

@@ -12,7 +12,10 @@ from typing import Any, Literal
 from unrender.app.options import REQUIRED, Option
 from unrender.errors import InputError
 from unrender.methods.presets.renamed import RENAMED_OPTIONS
+from unrender.ranges import check_range
 
+MAX_NUMBER = 60
+"""Characters of a number."""
 SWITCHED = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -42,6 +45,8 @@ def parse(
         if equals:
             rest.insert(0, attached)
         value = _take(option, name, negated, rest, bool(equals))
+        if option.limits is not None and value is not option.words.bare:
+            check_range(name, value, option.limits)
         given[option.owner, option.name] = value
     for option, value in _placed(options, positional, program, usage).items():
         given[None, option] = value
@@ -72,10 +77,12 @@ def convert(kind: Any, text: str, flag: str) -> Any:
             raise InputError(f"{flag}: {text!r} is neither true nor false")
         return SWITCHED[text.lower()]
     try:
+        if kind in (int, float) and len(text) > MAX_NUMBER:
+            raise ValueError
         return kind(text)
     except ValueError:
         what = {int: "a whole number", float: "a number"}[kind]
-        raise InputError(f"{flag}: {text!r} is not {what}") from None
+        raise InputError(f"{flag}: {text[:MAX_NUMBER]!r} is not {what}") from None
 
 
 def _is_flag(token: str) -> bool:

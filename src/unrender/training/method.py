@@ -21,6 +21,7 @@ from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.scores import Scores
 from unrender.geometry.cameras import Cameras
+from unrender.ranges import check_ranges
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
 from unrender.shapes.shape import Shape
 
@@ -45,7 +46,7 @@ class Progress:
 
     def rising(self, steps: int) -> float:
         """From 1 / steps at the first step to 1 at the last of `steps`, and 1 afterwards."""
-        return min(1.0, (self.step + 1) / steps)
+        return min(1.0, (self.step + 1) / max(1, steps))
 
 
 class Method(ABC, Generic[Model, Data]):
@@ -72,6 +73,10 @@ class Method(ABC, Generic[Model, Data]):
     """Whether that shape has an inside, which is scored too."""
     predicts_shapes: ClassVar[bool] = False
     """Whether the model predicts a shape from an image."""
+
+    def __post_init__(self) -> None:
+        """InputError for an option outside its range; see `unrender.ranges`."""
+        check_ranges(self)
 
     @abstractmethod
     def build(self, data: Data, generator: torch.Generator) -> Model:

@@ -1,10 +1,9 @@
 """Options of the training loop. Nothing here imports torch, so that help texts come at once."""
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from unrender.errors import InputError
+from unrender.ranges import Range, check_ranges
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -13,7 +12,7 @@ Device = Literal["auto", "cpu", "cuda"]
 class FitOptions:
     """Options of the training loop, the same for every method."""
 
-    steps: int | None = None
+    steps: Annotated[int | None, Range(0, 10**12)] = None
     """Optimizer steps; with minutes too, whichever ends first."""
     minutes: float | None = None
     """Minutes of training; 5 if neither minutes nor steps are given."""
@@ -21,16 +20,10 @@ class FitOptions:
     """Seed of all random numbers."""
     device: Device = "auto"
     """Where to compute; auto takes a CUDA GPU if there is one, else the CPU."""
-    log_every: int = 50
+    log_every: Annotated[int, Range(1, 10**12)] = 50
     """Steps between entries of the training log."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Annotated[int, Range(1, 10**12)] = 1000
     """Steps between checkpoints; one is always written at the end and on Ctrl-C."""
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 0:
-            raise InputError(f"steps {self.steps}: give at least 0")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise InputError(f"minutes {self.minutes:g}: give more than 0")
-        for name in ("log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: give at least 1")
+        check_ranges(self)
