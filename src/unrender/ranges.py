@@ -89,9 +89,10 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         mean_learning_rate scale_learning_rate rotation_learning_rate opacity_learning_rate
         width_learning_rate rate final_rate"""),
     (PART, """learning_rate_decay color_learning_rate_decay mean_learning_rate_decay late_decay
-        refine_until coarse_share degree_every random_points gradient_share"""),
+        refine_until coarse_share degree_every"""),
     (SHARE, """delay cooldown variation_share variation_until grow_until relocate_from
-        relocate_until anneal_until end_share start_share occupancy_decay detail similarity
+        relocate_until anneal_until gradient_share random_points end_share start_share
+        occupancy_decay detail similarity
         threshold box_threshold prune_threshold"""),
     (Range(0, 1, below=True), "beta2 average_decay average"),
     (Range(0, 1, above=True, below=True), "initial_opacity"),
@@ -99,9 +100,10 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         step_size half_width far initial_density initial_scale radius initial_width
         tolerance gain fourier_scale omega epsilon stop_optical_depth
         smoothness"""),
-    (WEIGHT, """charbonnier max_norm noise coarse_weight interlevel distortion huber weight_decay
-        final_width growth near translation_penalty rotation_penalty orientation density_variation color_variation
-        sample_weight entropy_weight opacity_weight scale_weight silhouette laplacian
+    (WEIGHT, """charbonnier max_norm noise coarse_weight interlevel distortion huber
+        weight_decay final_width growth near translation_penalty rotation_penalty orientation
+        density_variation color_variation sample_weight entropy_weight opacity_weight
+        scale_weight silhouette laplacian
         consistency mask_weight eikonal_weight normal_weight source_noise normals edges normal
         edge occupied_weight roll look_at_jitter"""),
     (Range(-100, 100), "density_shift"),
