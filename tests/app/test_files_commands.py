@@ -18,7 +18,7 @@ from unrender.report.compare import wipe
 from unrender.report.page import Page, section
 from unrender.shapes.components import face_components
 from unrender.shapes.files.meshes import read_mesh
-from unrender.shapes.files.ply import read_ply
+from unrender.shapes.files.ply import read_vertices
 from unrender.shapes.files.splats import read_splats
 from unrender.training.fit import FitOptions
 
@@ -70,7 +70,7 @@ def splats_run(small_scene: Dataset, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_a_mesh_has_the_chairs_size(command: Command, scene_run: Run, tmp_path: Path) -> None:
     command("export", scene_run.path, "--to", tmp_path / "a.ply", "--voxels", 48)
-    found = read_ply(tmp_path / "a.ply")
+    found = read_vertices(tmp_path / "a.ply")
     places = torch.tensor([[found[k].min(), found[k].max()] for k in "xyz"])
     assert bool((places.abs() < 1.3).all())
     assert float((places[:, 1] - places[:, 0]).max()) > 0.8
@@ -143,7 +143,7 @@ def test_several_files_are_made_from_one_surface(
     first, second = (read_mesh(tmp_path / name) for name in names[:2])
     assert 800 < len(first.faces) <= 900
     torch.testing.assert_close(first.vertices, second.vertices)
-    points = read_ply(tmp_path / "points.ply")
+    points = read_vertices(tmp_path / "points.ply")
     assert len(points["x"]) == len(first.vertices)
     assert (first.unlit, second.unlit) == (True, False)
     assert int(face_components(first).max()) == 0

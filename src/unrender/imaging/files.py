@@ -40,6 +40,8 @@ QUALITY = 95
 
 # Only formats that Pillow decodes itself; for some others it starts external programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+TARGA = ".tga"
+"""The ending of TGA, whose files are told from others by nothing else."""
 
 DECODING_ERRORS = (Exception,)
 """Pillow's decoders raise nearly every exception for damaged files."""
@@ -177,7 +179,8 @@ def _opened(source: Path | BytesIO, label: str, max_pixels: int) -> Image.Image:
             limit = Image.MAX_IMAGE_PIXELS
             Image.MAX_IMAGE_PIXELS = None
             try:
-                image = Image.open(source, formats=FORMATS)
+                targa = isinstance(source, Path) and source.suffix.lower() == TARGA
+                image = Image.open(source, formats=("TGA",) if targa else FORMATS)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         width, height = image.size

@@ -126,8 +126,8 @@ class Mesh(Shown):
         texture = self.texture
         if texture is not None:
             fields = {
-                field.name: getattr(texture, field.name).to(device)
-                for field in dataclasses.fields(texture)
+                name: None if values is None else values.to(device)
+                for name, values in vars(texture).items()
             }
             texture = dataclasses.replace(texture, **fields)
         normals = None if self.normals is None else self.normals.to(device)

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from unrender.imaging.color import display_from_linear, linear_from_display
+
 
 @dataclass(frozen=True)
 class VertexColors:
@@ -44,6 +46,9 @@ class UVTexture:
     beyond [0, 1]."""
     faces_uv: Int[Tensor, "faces 3"]
     """The row of `uv` for each corner of each face."""
+    colors: Float[Tensor, "coordinates 3"] | None = None
+    """Display-referred colors by which the image is multiplied in linear light, as glTF does
+    with vertex colors."""
 
     def __repr__(self) -> str:
         height, width, _ = self.image.shape
@@ -64,7 +69,12 @@ class UVTexture:
         colors = grid_sample(
             image, position[None, :, None], padding_mode="border", align_corners=False
         )
-        return colors[0, :, :, 0].T
+        image_colors = colors[0, :, :, 0].T
+        if self.colors is None:
+            return image_colors
+        factor = linear_from_display(self.colors)[self.faces_uv[face]]
+        factor = (factor * barycentrics[..., None]).sum(1)
+        return display_from_linear(linear_from_display(image_colors) * factor)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from unrender.errors import InputError
 from unrender.geometry.poses import so3_exp
 from unrender.imaging.color import display_from_linear
+from unrender.notes import collected
 from unrender.shapes.files.meshes import read_mesh, write_mesh
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import cube
@@ -144,39 +146,44 @@ MATERIAL = f"mtllib m.mtl\n{CORNERS}vt 0 0\nvt 1 0\nvt 1 1\nusemtl a\nf 1/1 2/2 
     [
         (MATERIAL, None, "'m.mtl', which is missing"),
         (MATERIAL, "newmtl a\nmap_Kd b.png\n", "'b.png', which is missing"),
-        (MATERIAL, "newmtl a\nmap_Kd ../secret.png\n", "outside of its folder"),
-        (MATERIAL, "newmtl a\nmap_Kd ..\\secret.png\n", "outside of its folder"),
-        (MATERIAL, "newmtl a\nmap_Kd /etc/hostname\n", "outside of its folder"),
+        (MATERIAL, "newmtl a\nmap_Kd ../../secret.png\n", "outside of the folder above"),
+        (MATERIAL, "newmtl a\nmap_Kd ..\\..\\secret.png\n", "outside of the folder"),
+        (MATERIAL, "newmtl a\nmap_Kd /etc/hostname\n", "outside of the folder"),
         (MATERIAL, "newmtl a\nmap_Kd m.mtl\n", "cannot be read as an image"),
-        (MATERIAL, "newmtl a\nmap_Kd -s 2 2 2 b.png\n", "options"),
-        (MATERIAL, "newmtl a\nKd 2 0 0\n", "numbers in"),
-        (MATERIAL, "newmtl a\nKd nan 0 0\n", "numbers in"),
-        (MATERIAL, "newmtl a\nKd spectral x.rfl\n", "numbers in"),
+        (MATERIAL, "newmtl a\nmap_Kd -s 2 2 2 b.png\n", "'b.png', which is missing"),
+        (MATERIAL, "newmtl a\nKd -2 0 0\n", "from -2 to 0"),
+        (MATERIAL, "newmtl a\nKd nan 0 0\n", "not read"),
+        (MATERIAL, "newmtl a\nKd spectral x.rfl\n", "not read"),
         (MATERIAL, "newmtl b\nKd 1 0 0\n", "uses the material 'a'"),
-        (MATERIAL.replace("m.mtl", "../m.mtl"), "newmtl a\n", "outside of its folder"),
+        (MATERIAL.replace("m.mtl", "../../n.mtl"), "newmtl a\n", "outside of the folder"),
         (
             MATERIAL.replace("1/1 2/2 3/3", "1 2 3"),
             "newmtl a\nmap_Kd a.png",
-            "no texture coord",
+            "no valid texture coord",
         ),
-        (MATERIAL.replace("vt 0 0", "vt nan 0"), "newmtl a\nmap_Kd a.png", "not finite"),
+        (MATERIAL.replace("vt 0 0", "vt nan 0"), "newmtl a\nmap_Kd a.png", "no valid"),
     ],
 )
-def test_materials_that_are_refused(
+def test_materials_that_cannot_be_read_are_noted(
     tmp_path: Path, obj: str, mtl: str | None, message: str
 ) -> None:
-    folder = tmp_path / "scene"
-    folder.mkdir()
+    folder = tmp_path / "above" / "scene"
+    folder.mkdir(parents=True)
     image(tmp_path, "secret.png", [RED])
     image(folder, "a.png", [RED])
     if mtl is not None:
         written(folder, "m.mtl", mtl)
     path = written(folder, "a.obj", obj)
-    with pytest.raises(InputError, match=message) as caught:
-        read_mesh(path)
-    assert "\n" not in str(caught.value)
-    # The geometry alone needs none of them.
-    assert read_mesh(path, colored=False).texture is None
+    with collected() as notes:
+        mesh = read_mesh(path)
+    assert len(mesh.faces) == 1
+    assert mesh.texture is None
+    assert len(notes) == 1
+    assert re.search(message, notes[0]), notes[0]
+    # For the geometry alone, none of them is looked at.
+    with collected() as notes:
+        assert read_mesh(path, colored=False).texture is None
+    assert notes == []
 
 
 @pytest.mark.parametrize(
@@ -184,19 +191,19 @@ def test_materials_that_are_refused(
     [
         ("", "is empty"),
         (CORNERS, "4 points and no faces.*read_points"),
-        (CORNERS + "f 1 2\n", "2 corners"),
+        (CORNERS + "f 1 2\n", "no faces"),
         (CORNERS + "f 1 2 5\n", r"face 0 names the vertices \[0, 1, 4\]"),
         (CORNERS + "f 1 2 0\n", "names the vert"),
         (CORNERS + "f 1 2 -9\n", "names the vert"),
         (CORNERS + "f 1 2 x\n", "is not an OBJ file"),
         (CORNERS + "f 1 2 -x\n", "a face is"),
         (CORNERS + "f 1/1 2/1 3/1\n", None),
-        (CORNERS + "vt 0 0\nf 1/1 2/1 3/9\n", "texture coordinate"),
-        (CORNERS + "v 1 2\nf 1 2 3\n", "lines `v`"),
+        (CORNERS + "vt 0 0\nf 1/1 2/1 3/9\n", None),
+        (CORNERS + "v 1 2\nf 1 2 3\n", "line `v` 5"),
         (CORNERS + "v 1 2 nan\nf 1 2 3\n", "vertex 4 is not finite"),
         (CORNERS + "v 1 2 1e39\nf 1 2 3\n", "vertex 4 is not finite"),
         (CORNERS + "v 1 2 a\nf 1 2 3\n", "is not an OBJ file"),
-        ("v 0 0 0 2 0 0\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nf 1 2 3\n", "outside of"),
+        ("v 0,5 0,5 0,5\nf 1 1 1\n", "'0,5': write a decimal point"),
     ],
 )
 def test_text_that_is_refused(tmp_path: Path, text: str, message: str | None) -> None:
@@ -236,15 +243,16 @@ def test_polygons_and_colours_of_ply(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (PLY.format("", "", "", "", "").replace("face 1", "face 2"), "of 2 elements|PLY"),
+        (
+            PLY.format("", "", "", "", "").replace("face 1", "face 2"),
+            "fewer than 2 elements `face`",
+        ),
         (PLY.format("", "", "", "", "").replace("vertex 4", "vertex 9"), "PLY|elements"),
         (PLY.format("", "", "", "", "").replace("4 0 1 2 3", "4 0 1 2 7"), "names the vert"),
-        (PLY.format("", "", "", "", "").replace("4 0 1 2 3", "4 0 1 2 x"), "as PLY"),
+        (PLY.format("", "", "", "", "").replace("4 0 1 2 3", "4 0 1 2 x"), "does not match"),
         (PLY.format("", "", "", "", "").replace("1 1 0\n", "1 nan 0\n"), "not finite|as PLY"),
         (PLY[: PLY.index("element face")].format("") + "end_header\n" + "0 0 0\n" * 4, "cloud"),
-        (PLY.format(RGB.replace("uchar", "float"), *[" 2 0 0"] * 4), "outside of"),
-        (PLY.replace("ascii 1.0\n", "ascii 1.0\ncomment TextureFile a.png\n"), "a texture"),
-        ("ply", "as PLY"),
+        ("ply", "is not a PLY"),
     ],
 )
 def test_ply_that_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -269,7 +277,7 @@ def test_heads_of_off(tmp_path: Path, head: str) -> None:
         ("PLY\n", "is not an OFF"),
         ("OFF\n4 2 0\n" + CORNERS.replace("v ", "") + "4 0 1 2 3\n", "announces"),
         ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "4 0 1 2\n", "fewer corners"),
-        ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "2 0 1\n", "2 corners"),
+        ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "2 0 1\n", "no faces"),
         ("OFF\n4 1 0\n" + CORNERS.replace("v ", "") + "3 0 1 4\n", "names the vert"),
         ("OFF\n-4 1 0\n", "announces"),
     ],
@@ -434,34 +442,28 @@ PRIMITIVE = {"attributes": {"POSITION": 0}, "indices": 1}
     [
         ({"asset": None, "meshes": []}, "glTF|no meshes"),
         ({"nodes": []}, "glTF"),
-        ({"nodes": [{"mesh": -1}]}, "entry -1"),
+        ({"nodes": [{"mesh": -1}]}, "entry '-1'"),
         ({"nodes": [{"mesh": 9}]}, "glTF"),
         ({"nodes": [{"children": [0]}]}, "more than once"),
-        ({"nodes": [{**NODE, "skin": 0}]}, "armature"),
+        ({"nodes": [{**NODE, "skin": 0}]}, "glTF"),
         ({"nodes": [{**NODE, "scale": [1, 2]}]}, "glTF"),
         ({"nodes": [{**NODE, "translation": [1, 2, float("nan")]}]}, "not finite"),
         ({"nodes": [{}]}, "no meshes"),
         ({"extensionsRequired": ["KHR_draco_mesh_compression"]}, "needs KHR_draco"),
-        ({"meshes": [{"primitives": [{**PRIMITIVE, "mode": 5}]}]}, "strips"),
+        ({"meshes": [{"primitives": [{**PRIMITIVE, "mode": 1}]}]}, "no meshes"),
         ({"meshes": [{"primitives": [{**PRIMITIVE, "material": 7}]}]}, "glTF"),
         (
             {"meshes": [{"primitives": [{**PRIMITIVE, "indices": 0}]}]},
             "accessor 0 has 3 columns",
         ),
-        (
-            {"materials": [{"pbrMetallicRoughness": {"baseColorFactor": [2, 0, 0, 1]}}]},
-            "base color",
-        ),
-        (
-            {"materials": [{"extensions": {"KHR_materials_pbrSpecularGlossiness": {}}}]},
-            "metallic-roughness",
-        ),
+        ({"extensionsRequired": ["EXT_meshopt_compression"]}, "gltf-transform"),
+        ({"extensionsRequired": ["XYZ_unknown"]}, "needs XYZ_unknown"),
         ({"buffers": [{"byteLength": 68}]}, "no binary part"),
-        ({"buffers": [{"byteLength": 68, "uri": "../a.bin"}]}, "outside of its folder"),
+        ({"buffers": [{"byteLength": 68, "uri": "../../a.bin"}]}, "outside of the folder"),
         ({"buffers": [{"byteLength": 68, "uri": "a.bin"}]}, "is missing"),
         ({"buffers": [{"byteLength": 68, "uri": "http://127.0.0.1/a.bin"}]}, "is missing"),
         ({"buffers": [{"byteLength": 68, "uri": encoded(bytes(9))}]}, "truncated"),
-        ({"buffers": [{"byteLength": 68, "uri": "data:base64,%%%"}]}, "glTF"),
+        ({"buffers": [{"byteLength": 68, "uri": "data:;base64,%%%"}]}, "damaged"),
         ({"images": []}, None),
     ],
 )
@@ -479,48 +481,62 @@ def test_gltf_that_is_refused(
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("accessors", 0, "count"), 1 << 40, "needs more bytes"),
+        (("accessors", 0, "count"), 1 << 40, "GiB of memory.*use fewer"),
+        (("accessors", 0, "count"), 4, "needs more bytes"),
         (("accessors", 0, "count"), -1, "invalid layout"),
         (("accessors", 0, "byteOffset"), -12, "invalid layout"),
         (("accessors", 0, "byteOffset"), 12, "needs more bytes"),
-        (("accessors", 0, "sparse"), {}, "sparse"),
+        (("accessors", 0, "sparse"), {}, "glTF"),
         (("accessors", 0, "bufferView"), 7, "glTF"),
         (("accessors", 0, "type"), "VEC2", "has 2 columns"),
         (("bufferViews", 0, "byteStride"), 1, "invalid layout"),
         (("bufferViews", 0, "byteLength"), 1 << 40, "truncated"),
-        (("textures", 0), {"sampler": 0, "source": 0}, "does not repeat"),
-        (("textures", 0), {"extensions": {}}, "an image that needs an extension"),
-        (("images", 0, "uri"), "b.png", "is missing"),
-        (("images", 0, "uri"), "a.gltf", "cannot be read as an image"),
-        (
-            ("materials", 0, "pbrMetallicRoughness", "baseColorTexture", "extensions"),
-            {"KHR_texture_transform": {}},
-            "transforms a texture",
-        ),
-        (
-            ("materials", 0, "pbrMetallicRoughness", "baseColorTexture", "texCoord"),
-            1,
-            "no texture coordinates",
-        ),
-        (("meshes", 0, "primitives", 0, "attributes", "COLOR_0"), 0, "keep only one"),
     ],
 )
 def test_parts_of_gltf_that_are_refused(
     tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
 ) -> None:
-    content = with_image(tmp_path, samplers=[{"wrapS": 33071}])
-    if value == {"sampler": 0, "source": 0}:
-        # Twice as far as the image goes.
-        far = np.array([[0, 0], [2, 0], [0, 2]], "<f4").tobytes()
-        content["buffers"].append({"byteLength": 24, "uri": encoded(far)})
-        content["bufferViews"][2] = {"buffer": 1, "byteLength": 24}
+    content = changed(with_image(tmp_path), place, value)
+    with pytest.raises(InputError, match=message) as caught:
+        read_tree(tmp_path, content)
+    assert "\n" not in str(caught.value)
+
+
+def changed(content: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
     below: Any = content
     for key in place[:-1]:
         below = below[key]
     below[place[-1]] = value
-    with pytest.raises(InputError, match=message) as caught:
-        read_tree(tmp_path, content)
-    assert "\n" not in str(caught.value)
+    return content
+
+
+SURFACE = ("materials", 0, "pbrMetallicRoughness")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("textures", 0), {"extensions": {"KHR_texture_basisu": {}}}, "KHR_texture_basisu"),
+        (("images", 0, "uri"), "b.png", "is missing"),
+        (("images", 0, "uri"), "a.gltf", "cannot be read as an image"),
+        ((*SURFACE, "baseColorTexture", "texCoord"), 1, "no valid texture coordinates"),
+        ((*SURFACE, "baseColorFactor"), [-2, 0, 0, 1], "from -2"),
+        (("accessors", 2, "count"), 2, "2 TEXCOORD_0 for 3"),
+        (("accessors", 2, "count"), 1 << 40, "needs more bytes"),
+    ],
+)
+def test_colors_of_gltf_that_cannot_be_read_are_noted(
+    tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    content = changed(with_image(tmp_path), place, value)
+    with collected() as notes:
+        mesh = read_tree(tmp_path, content)
+    assert mesh.texture is None
+    assert len(mesh.faces) == 1
+    assert re.search(message, notes[0]), notes
+    with collected() as notes:
+        read_tree(tmp_path, content, colored=False)
+    assert notes == []
 
 
 def test_binary_files_have_their_length(tmp_path: Path) -> None:

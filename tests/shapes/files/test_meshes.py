@@ -14,8 +14,7 @@ from inputs import SAMPLES, SHARED
 from PIL import Image
 
 from unrender.errors import InputError
-from unrender.files import MAX_BYTES
-from unrender.shapes.files import meshes
+from unrender.shapes.files import meshes, ply
 from unrender.shapes.files.meshes import WRITABLE_MESH_SUFFIXES, read_mesh, write_mesh
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems
@@ -258,7 +257,7 @@ def test_an_obj_with_its_image_is_written_whole_or_not_at_all(
 
 def test_files_are_at_most_so_large(tmp_path: Path) -> None:
     write_mesh(tmp_path / "a.ply", cube())
-    os.truncate(tmp_path / "a.ply", MAX_BYTES + 1)
+    os.truncate(tmp_path / "a.ply", ply.MAX_BYTES + 1)
     with pytest.raises(InputError, match="is larger than"):
         read_mesh(tmp_path / "a.ply")
 

@@ -1,19 +1,26 @@
 """The contents of a mesh file, before they are checked and become a `Mesh`."""
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.notes import note
 
 MISSING = -1
 """Row index for what a face does not have."""
 
 UNLIT = "KHR_materials_unlit"
 """The glTF extension of materials whose colors are shown without shading."""
+
+MAX_COORDINATE = 1e15
+"""Larger coordinates are treated as damage."""
+NEAR_ONE = 1.01
+"""Float colors up to here are 1, but for rounding."""
 
 PARSE_ERRORS = (
     ValueError,
@@ -29,6 +36,9 @@ PARSE_ERRORS = (
 )
 """Errors that parsing a damaged file may raise."""
 
+Wrap = Literal["repeat", "mirror", "clamp"]
+"""What an image does beyond [0, 1]."""
+
 
 @dataclass(frozen=True)
 class Material:
@@ -36,20 +46,24 @@ class Material:
 
     color: Float[Tensor, "3"]
     image: Float[Tensor, "height width 3"] | None = None
-    repeats: bool = True
-    """Whether the image repeats beyond [0, 1]."""
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
+    """Beyond the image, along u and v."""
     unlit: bool = False
     """Whether its colors are shown without shading."""
+    uv_transform: Float[Tensor, "2 3"] | None = None
+    """Takes (u, v, 1), v up, to the coordinates at which the image is read."""
 
 
 @dataclass(frozen=True)
 class MeshContents:
-    """Triangles as stored in a file; rows may be out of range, and numbers NaN or Inf."""
+    """What is in a file; rows may be out of range, and numbers NaN or Inf."""
 
     vertices: Float[Tensor, "vertices 3"]
     faces: Int[Tensor, "faces 3"]
     normals: Float[Tensor, "vertices 3"] | None = None
     vertex_colors: Float[Tensor, "vertices 3"] | None = None
+    """Display-referred. With images, the factor by which these are multiplied in linear light.
+    """
     face_colors: Float[Tensor, "faces 3"] | None = None
     materials: tuple[Material, ...] = ()
     face_material: Int[Tensor, "faces"] | None = None
@@ -63,41 +77,72 @@ class MeshContents:
 
 
 def sibling_file(path: Path, name: str) -> Path:
-    """The path of a file that `path` refers to by name, in its folder or below.
+    """The path of a file that `path` refers to by name, as another program wrote it.
 
-    Raises InputError if there is no such file.
+    It may be in the folder of `path`, below it, or below the folder above it (as the images of
+    ShapeNet are), with backslashes, in quotes, or in other capitals. If there is no such file,
+    one of the same name beside `path` is taken, with a note. Raises InputError if there is
+    none, and for what is farther away.
     """
-    folder = path.parent.resolve()
-    # The name may come from Windows; a null byte is not allowed in a path.
-    found = (folder / name.replace("\\", "/").replace("\0", " ")).resolve()
-    if not found.is_relative_to(folder):
+    folder = Path(os.path.abspath(path.parent))
+    # A null byte is not allowed in a path.
+    plain = name.strip().strip("\"'").replace("\\", "/").replace("\0", " ")
+    last = PurePosixPath(plain).name
+    # Links lead where the user put them: the name is what is checked.
+    wanted = Path(os.path.normpath(folder / plain))
+    above = folder.parent
+    # Below the root of the file system is everything.
+    top = folder if above == above.parent else above
+    inside = wanted.is_relative_to(top)
+    found = _file(wanted) if inside and last else None
+    if found is None and last not in ("", "..", plain):
+        found = _file(folder / last)
+        if found is not None:
+            note(f"{path}: names {name[:60]!r}, and {last[:60]} beside it was read instead")
+    if found is not None:
+        return found
+    if not inside:
         raise InputError(
-            f"{path}: names {name[:80]!r}, which is outside of its folder: move it there"
+            f"{path}: names {name[:80]!r}, which is outside of the folder "
+            f"{top.name}: move it there"
         )
+    raise InputError(f"{path}: names {name[:80]!r}, which is missing: put it there")
+
+
+def _file(path: Path) -> Path | None:
+    """The file of this name, or the only one whose name differs in capitals alone."""
     try:
-        there = found.is_file()
+        if path.is_file():
+            return path
+        names = [entry for entry in path.parent.iterdir() if _same(entry.name, path.name)]
+        return names[0] if len(names) == 1 and names[0].is_file() else None
     except OSError:
-        there = False
-    if not there:
-        raise InputError(
-            f"{path}: names {name[:80]!r}, which is missing: put it there, or read the "
-            "geometry alone (colored=False)"
-        )
-    return found
+        return None
 
 
-def triangulate_fans(path: Path, corners: Int[Tensor, "polygons"]) -> Int[Tensor, "faces 3"]:
-    """Triangulate polygons as fans around their first corner; correct for convex polygons.
+def _same(a: str, b: str) -> bool:
+    return a.casefold() == b.casefold()
 
-    Takes the number of corners of each polygon. Returns rows into the corners of all polygons,
-    concatenated. Raises InputError for polygons of fewer than three corners.
+
+def unit_colors(
+    path: Path, what: str, values: Float[Tensor, "rows 3"]
+) -> Float[Tensor, "rows 3"] | None:
+    """Colors in [0, 1], from that range, from 0 to 255 or to 65535; None if they are neither.
+
+    What is adjusted is noted.
     """
-    if bool((corners < 3).any()):
-        raise InputError(
-            f"{path}: a face has {int(corners.min())} corners: give each three or more"
-        )
-    triangles = corners - 2
-    start = (corners.cumsum(0) - corners).repeat_interleave(triangles)
-    before = (triangles.cumsum(0) - triangles).repeat_interleave(triangles)
-    here = torch.arange(len(start)) - before
-    return torch.stack([start, start + here + 1, start + here + 2], dim=1)
+    if not len(values):
+        return values
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= NEAR_ONE:
+        return values.clamp_max(1)
+    if not bool(values.isfinite().all()) or low < -(NEAR_ONE - 1) or high > 65535:
+        note(f"{path}: has {what} from {low:g} to {high:g}: they are not read")
+        return None
+    whole = bool((values == values.round()).all())
+    if high > 255 or whole or high > 2:
+        top = 255 if high <= 255 else 65535
+        note(f"{path}: has {what} up to {high:g}: they are taken as 0 to {top}")
+        return (values / top).clamp(0, 1)
+    note(f"{path}: has {what} up to {high:g}: those above 1 are cut off")
+    return values.clamp(0, 1)

@@ -1,128 +1,45 @@
 """Reading glTF 2.0, binary (.glb) or JSON with separate files (.gltf).
 
-All triangles of the default scene are read, transformed by their nodes, with base colors from
-an image, a factor or vertex colors. Factors and vertex colors are linear in the file and images
-display-referred; here all are display-referred. Features that would change the shape or the
-colors but are not supported are rejected: skins, strips, sparse or compressed data, transformed
-textures. Animations, morph targets and transparency are ignored: the mesh is in its rest pose,
-and opaque. It is unlit if all of its materials are (KHR_materials_unlit).
+All triangles, strips and fans of the default scene are read, transformed by their nodes, in the
+rest pose of skins and with the default weights of morph targets, with base colors from an
+image, a factor or vertex colors. Factors and vertex colors are linear in the file and images
+display-referred; here all are display-referred. Vertex colors multiply an image. Points and
+lines are left out with a note; animations and transparency are ignored: the mesh is opaque. It
+is unlit if all of its materials are (KHR_materials_unlit).
 
-trimesh finds the same triangles in files without such features. It is not used, because it
-reads the others without a word: skins, sparse data, required extensions, transformed textures,
-and indices beyond the vertices.
+trimesh is not used, because it reads without a word what it does not support: skins, sparse
+data, required extensions, transformed textures, and indices beyond the vertices.
 
 Khronos Group, "glTF 2.0 Specification".
 """
 
-import base64
-import io
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError, one_line
-from unrender.files import Json, json_object, read_bytes
-from unrender.geometry.poses import so3_from_quaternion
+from unrender.files import Json, read_bytes
+from unrender.files.memory import check_memory
 from unrender.imaging.color import display_from_linear, linear_from_display
-from unrender.imaging.files import decode_image
+from unrender.notes import note
 from unrender.shapes.files.contents import (
     MISSING,
     PARSE_ERRORS,
-    UNLIT,
     Material,
     MeshContents,
-    sibling_file,
+    unit_colors,
 )
+from unrender.shapes.files.gltf_file import GltfFile, parse_gltf
+from unrender.shapes.files.gltf_materials import coordinate_set, read_material
+from unrender.shapes.files.gltf_nodes import Placed, morphed, placed_meshes, skinned, turned
 
-COMPONENT_TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-NUM_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-TRIANGLES = 4
-REPEAT = 10497
-IGNORED_EXTENSIONS = ("KHR_materials_", "KHR_mesh_quantization", "KHR_lights_punctual")
-"""Extensions that a file may require that change neither triangles nor base colors."""
-MAX_FACES = 100_000_000
-"""Larger scenes are rejected before they are built, such as one mesh at many nodes."""
-
-
-@dataclass
-class _File:
-    """The parsed JSON of a glTF file, with its binary data."""
-
-    path: Path
-    content: Json
-    binary: bytes | None
-    colored: bool
-    buffers: dict[int, bytes] = field(default_factory=dict[int, bytes])
-
-    def error(self, why: str) -> InputError:
-        return InputError(f"{self.path}: {why}")
-
-    def item(self, kind: str, index: Any) -> Json:
-        """An entry of one of the file's lists; negative indices are rejected."""
-        if not isinstance(index, int) or index < 0:
-            raise self.error(f"names entry {str(index)[:20]} of `{kind}`: correct it")
-        entry = self.content[kind][index]
-        if not isinstance(entry, dict):
-            raise self.error(f"entry {index} of `{kind}` is not an object: correct it")
-        return cast(Json, entry)
-
-    def bytes_at(self, uri: Any) -> bytes:
-        """The bytes of a data URI or of a file beside this one."""
-        if uri.startswith("data:"):
-            return base64.b64decode(uri.partition("base64,")[2], validate=True)
-        return read_bytes(sibling_file(self.path, unquote(uri)))
-
-    def view(self, index: Any) -> tuple[bytes, Any]:
-        """The bytes of a buffer view, and its stride in bytes; 0 if it has none."""
-        view = self.item("bufferViews", index)
-        number = view["buffer"]
-        if number not in self.buffers:
-            uri = self.item("buffers", number).get("uri")
-            held = self.binary if uri is None else self.bytes_at(uri)
-            if held is None:
-                raise self.error("has no binary part: copy it again")
-            self.buffers[number] = held
-        start, size = view.get("byteOffset", 0), view["byteLength"]
-        if not 0 <= start <= start + size <= len(self.buffers[number]):
-            raise self.error(
-                f"buffer {number} has {len(self.buffers[number])} bytes, fewer than a view "
-                "needs: the file is truncated: copy it again"
-            )
-        return self.buffers[number][start : start + size], view.get("byteStride", 0)
-
-    def numbers(self, index: Any, *widths: int) -> Float[Tensor, "rows columns"]:
-        """An accessor's values; its number of columns must be one of `widths`."""
-        accessor = self.item("accessors", index)
-        if "sparse" in accessor or "bufferView" not in accessor:
-            raise self.error("has sparse or compressed data: export it without compression")
-        kind = np.dtype(COMPONENT_TYPES[accessor["componentType"]])
-        width, count = NUM_COMPONENTS[accessor["type"]], accessor["count"]
-        if width not in widths:
-            raise self.error(f"accessor {index} has {width} columns: export it again")
-        content, stride = self.view(accessor["bufferView"])
-        stride, start = stride or kind.itemsize * width, accessor.get("byteOffset", 0)
-        held = len(content) - start - kind.itemsize * width
-        if count < 0 or start < 0 or stride < kind.itemsize * width:
-            raise self.error(f"accessor {index} has an invalid layout: export it again")
-        if count and (count - 1) * stride > held:
-            raise self.error(
-                f"accessor {index} needs more bytes than its buffer has: copy it again"
-            )
-        rows = np.ndarray((count, width), kind, content, start, (stride, kind.itemsize))
-        # numpy warns of signaling NaNs; NaNs are rejected later, where they matter.
-        with np.errstate(invalid="ignore"):
-            numbers = torch.from_numpy(rows.astype(np.float64))
-        if kind.kind != "f" and accessor.get("normalized", False):
-            return (numbers / float(np.iinfo(kind).max)).clamp_min(-1)
-        return numbers
+TRIANGLES, STRIP, FAN = 4, 5, 6
+FACE_BYTES = 400
+"""Memory that reading takes for each face and vertex, at most."""
 
 
 def read_gltf(path: Path, colored: bool) -> MeshContents:
@@ -132,102 +49,45 @@ def read_gltf(path: Path, colored: bool) -> MeshContents:
     """
     content = read_bytes(path)
     try:
-        file = _parse(path, content, colored)
-        needed = [
-            name
-            for name in file.content.get("extensionsRequired", [])
-            if not name.startswith(IGNORED_EXTENSIONS)
-        ]
-        if needed:
-            raise file.error(f"needs {str(needed[0])[:60]}: export it without that extension")
-        return _join(file)
+        return _join(parse_gltf(path, content, colored))
     except InputError:
         raise
     except (*PARSE_ERRORS, struct.error) as error:
         raise InputError(
-            f"{path}: cannot be read as glTF ({one_line(error)}); it may be damaged: make or "
-            "copy it again"
+            f"{path}: cannot be read as glTF ({one_line(error)[:120]}); it may be damaged: "
+            "make or copy it again"
         ) from error
 
 
-def _parse(path: Path, content: bytes, colored: bool) -> _File:
-    binary = None
-    if content[:4] == b"glTF":
-        _, version, length = struct.unpack_from("<4sII", content)
-        if version != 2:
-            raise InputError(f"{path}: is glTF {version}: export it as glTF 2.0")
-        if length != len(content):
-            raise InputError(f"{path}: has {len(content)} of {length} bytes: copy it again")
-        chunks: dict[int, bytes] = {}
-        offset = 12
-        while offset + 8 <= length:
-            size, kind = struct.unpack_from("<II", content, offset)
-            chunks.setdefault(kind, content[offset + 8 : offset + 8 + size])
-            offset += 8 + size
-        content, binary = chunks[0x4E4F534A], chunks.get(0x004E4942)
-    tree = json_object(str(path), content, "it may be damaged: make or copy it again")
-    if "asset" not in tree:
-        raise InputError(f"{path}: is not a glTF file: it has no `asset`")
-    return _File(path, tree, binary, colored)
-
-
-def _mesh_nodes(file: _File) -> Iterator[tuple[Json, Float[Tensor, "4 4"]]]:
-    """The meshes of the default scene and their transforms to the scene."""
-    nodes = file.content.get("nodes", [])
-    if "scenes" in file.content:
-        roots = file.item("scenes", file.content.get("scene", 0)).get("nodes", [])
-    else:
-        below = {child for node in nodes for child in node.get("children", [])}
-        roots = [k for k in range(len(nodes)) if k not in below]
-    waiting = [(index, torch.eye(4, dtype=torch.float64)) for index in roots]
-    seen: set[int] = set()
-    while waiting:
-        index, above = waiting.pop()
-        node = file.item("nodes", index)
-        if index in seen:
-            raise file.error(f"node {index} is in the scene more than once: export it again")
-        seen.add(index)
-        here = above @ _matrix(node)
-        waiting += [(child, here) for child in node.get("children", [])]
-        if "mesh" in node:
-            if "skin" in node:
-                raise file.error("has a skin: apply its armature and export it again")
-            yield file.item("meshes", node["mesh"]), here
-
-
-def _matrix(node: Json) -> Float[Tensor, "4 4"]:
-    """A node's transform relative to its parent."""
-    if "matrix" in node:
-        # Column-major.
-        return torch.tensor(node["matrix"], dtype=torch.float64).view(4, 4).T
-    matrix = torch.eye(4, dtype=torch.float64)
-    x, y, z, w = torch.tensor(node.get("rotation", [0, 0, 0, 1]), dtype=torch.float64)
-    turn = so3_from_quaternion(torch.stack([w, x, y, z])[None])[0]
-    scale = torch.tensor(node.get("scale", [1, 1, 1]), dtype=torch.float64)
-    matrix[:3, :3] = turn * scale
-    matrix[:3, 3] = torch.tensor(node.get("translation", [0, 0, 0]), dtype=torch.float64)
-    return matrix
-
-
-def _join(file: _File) -> MeshContents:
+def _join(file: GltfFile) -> MeshContents:
     """All parts of the scene as one mesh."""
+    placed = list(placed_meshes(file))
+    _check_size(file, placed)
     parts: list[MeshContents] = []
-    materials: dict[int, Material] = {}
     chosen: list[int] = []
-    total = 0
-    for mesh, matrix in _mesh_nodes(file):
+    materials: dict[int, Material | None] = {MISSING: None}
+    left_out = 0
+    for one in placed:
+        mesh = file.item("meshes", one.index)
         for primitive in mesh["primitives"]:
+            if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
+                left_out += 1
+                continue
             index = primitive.get("material", MISSING)
+            if index != MISSING:
+                file.item("materials", index)
             if index not in materials:
-                materials[index] = _material(file, index)
-            parts.append(_primitive(file, primitive, matrix, materials[index]))
+                materials[index] = read_material(file, index) if file.colored else None
+            parts.append(_primitive(file, mesh, primitive, one))
             chosen.append(list(materials).index(index))
-            total += len(parts[-1].faces)
-            if total > MAX_FACES:
-                raise file.error(f"has more than {MAX_FACES:,} faces: use fewer")
+    if left_out:
+        note(f"{file.path}: {left_out} parts of points or lines are left out")
     if not parts:
         raise file.error("has no meshes in its scene: export some")
-    colors = _colors_of_all(file, parts, [list(materials.values())[k] for k in chosen])
+    of_part = [list(materials.values())[k] for k in chosen]
+    known = [k for k, material in enumerate(materials.values()) if material is not None]
+    row = torch.full((len(materials),), MISSING)
+    row[known] = torch.arange(len(known))
     normals = [part.normals for part in parts if part.normals is not None]
     starts = torch.tensor([0, *(len(part.vertices) for part in parts)]).cumsum(0).tolist()
     moved = [part.faces + start for part, start in zip(parts, starts, strict=False)]
@@ -237,131 +97,151 @@ def _join(file: _File) -> MeshContents:
         torch.full_like(faces, MISSING) if part.uv is None else faces
         for part, faces in zip(parts, moved, strict=True)
     ]
-    owner = torch.tensor(chosen).repeat_interleave(torch.tensor([len(f) for f in moved]))
-    plain = not file.colored or list(materials) == [MISSING]
+    sizes = torch.tensor([len(faces) for faces in moved])
+    owner = row[torch.tensor(chosen)].repeat_interleave(sizes)
     return MeshContents(
         torch.cat([part.vertices for part in parts]),
         torch.cat(moved),
         torch.cat(normals) if len(normals) == len(parts) else None,
-        colors,
-        materials=() if plain else tuple(materials.values()),
-        face_material=None if plain else owner,
+        _colors_of_all(parts, of_part),
+        materials=tuple(m for m in materials.values() if m is not None),
+        face_material=owner if known else None,
         uv=torch.cat([part.double() for part in coordinates]),
         faces_uv=torch.cat(rows),
         split_vertices=True,
     )
 
 
-def _colors_of_all(
-    file: _File, parts: list[MeshContents], materials: list[Material]
-) -> Float[Tensor, "vertices 3"] | None:
-    """Vertex colors of all parts, or None if no part has any.
+def _check_size(file: GltfFile, placed: list[Placed]) -> None:
+    """Raise InputError for a scene that is too large once each mesh is at all of its nodes."""
+    sizes: dict[int, int] = {}
+    total = 0
+    for one in placed:
+        if one.index not in sizes:
+            sizes[one.index] = 0
+            for primitive in file.item("meshes", one.index)["primitives"]:
+                count = file.item("accessors", primitive["attributes"]["POSITION"])["count"]
+                corners = primitive.get("indices")
+                faces = count if corners is None else file.item("accessors", corners)["count"]
+                divisor = 3 if primitive.get("mode", TRIANGLES) == TRIANGLES else 1
+                sizes[one.index] += int(count) + int(faces) // divisor
+        total += sizes[one.index]
+    check_memory(
+        f"{file.path}: with {len(placed)} nodes and {total:,} vertices and faces",
+        total * FACE_BYTES,
+        "use fewer",
+    )
 
-    Parts without vertex colors take their material's color.
+
+def _colors_of_all(
+    parts: list[MeshContents], materials: list[Material | None]
+) -> Float[Tensor, "vertices 3"] | None:
+    """Vertex colors of all parts, or None if no part has any that are not white on an image.
+
+    Without images, they are multiplied by the material's color; parts without vertex colors
+    take that color. With images, they are what the images are multiplied by.
     """
-    if all(part.vertex_colors is None for part in parts):
+    images = any(material is not None and material.image is not None for material in materials)
+    factors = [
+        torch.ones(3).double() if images or m is None else m.color.double() for m in materials
+    ]
+    if all(
+        part.vertex_colors is None or (images and bool((part.vertex_colors == 1).all()))
+        for part in parts
+    ):
         return None
-    if any(material.image is not None for material in materials):
-        raise file.error("has images and vertex colors: keep only one of them")
     return torch.cat(
         [
-            material.color.double().expand_as(part.vertices)
+            factor.expand_as(part.vertices)
             if part.vertex_colors is None
-            else part.vertex_colors
-            for part, material in zip(parts, materials, strict=True)
+            else display_from_linear(part.vertex_colors * linear_from_display(factor))
+            for part, factor in zip(parts, factors, strict=True)
         ]
     )
 
 
-def _primitive(
-    file: _File, primitive: Json, matrix: Float[Tensor, "4 4"], material: Material
-) -> MeshContents:
+def _primitive(file: GltfFile, mesh: Json, primitive: Json, placed: Placed) -> MeshContents:
+    """The faces of a part of a mesh; its vertex colors are linear still."""
     attributes = cast(dict[str, int], primitive["attributes"])
-    if primitive.get("mode", TRIANGLES) != TRIANGLES:
-        raise file.error("has points, lines or strips: export plain triangles alone")
-    vertices = file.numbers(attributes["POSITION"], 3)
+    draco = "KHR_draco_mesh_compression"
+    if draco in primitive.get("extensions", {}) and not _has_data(file, attributes):
+        raise file.compressed(draco)
+    targets = primitive.get("targets", [])
+    weights = placed.weights or tuple(float(w) for w in mesh.get("weights", []))
+    vertices = morphed(
+        file, "POSITION", file.numbers(attributes["POSITION"], 3), targets, weights
+    )
+    count = len(vertices)
     if "indices" in primitive:
-        faces = file.numbers(primitive["indices"], 1).long().view(-1, 3)
+        corners = file.numbers(primitive["indices"], 1).long().view(-1)
     else:
-        faces = torch.arange(len(vertices)).view(-1, 3)
+        corners = torch.arange(count)
     # Checked for each part: in the joined mesh, the row could be another part's vertex.
-    if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(vertices):
-        raise file.error(f"a face names a vertex beyond {len(vertices)}: export it again")
-    turn = matrix[:3, :3]
-    if float(torch.linalg.det(turn)) < 0:
+    if len(corners) and not 0 <= int(corners.min()) <= int(corners.max()) < count:
+        raise file.error(f"a face names a vertex beyond {count}: export it again")
+    faces = _faces(corners, primitive.get("mode", TRIANGLES))
+    matrices = skinned(file, attributes, placed, count)
+    if len(matrices) and float(torch.linalg.det(matrices[0, :3, :3])) < 0:
         # A mirrored mesh would be inside out.
         faces = faces.flip(1)
+    moved = (matrices[:, :3, :3] * vertices[:, None]).sum(-1) + matrices[:, :3, 3]
     normals = uv = colors = None
     if "NORMAL" in attributes:
-        # Cofactors exist even where the inverse does not.
-        cofactors = torch.stack(
-            [torch.linalg.cross(turn[(k + 1) % 3], turn[(k + 2) % 3]) for k in range(3)]
+        given = morphed(file, "NORMAL", file.numbers(attributes["NORMAL"], 3), targets, weights)
+        _check_length(file, "NORMAL", given, count)
+        normals = turned(matrices, given)
+    if file.colored:
+        uv, colors = _appearance(file, primitive, attributes, count)
+    return MeshContents(moved, faces, normals, colors, uv=uv)
+
+
+def _has_data(file: GltfFile, attributes: dict[str, int]) -> bool:
+    """Whether a compressed part is in the file uncompressed too."""
+    return "bufferView" in file.item("accessors", attributes["POSITION"])
+
+
+def _faces(corners: Int[Tensor, "corners"], mode: int) -> Int[Tensor, "faces 3"]:
+    """Triangles of a list, a strip or a fan, without corners that make no whole triangle."""
+    if mode == TRIANGLES:
+        return corners[: len(corners) // 3 * 3].view(-1, 3)
+    if len(corners) < 3:
+        return corners.new_zeros(0, 3)
+    if mode == FAN:
+        first = corners[:1].expand(len(corners) - 2)
+        return torch.stack([first, corners[1:-1], corners[2:]], dim=1)
+    triples = corners.unfold(0, 3, 1)
+    odd = torch.arange(len(triples)) % 2 == 1
+    faces = torch.where(odd[:, None], triples[:, [1, 0, 2]], triples)
+    # Corners that repeat join strips.
+    a, b, c = faces.unbind(1)
+    return faces[(a != b) & (b != c) & (c != a)]
+
+
+def _appearance(
+    file: GltfFile, primitive: Json, attributes: dict[str, int], count: int
+) -> tuple[Float[Tensor, "vertices 2"] | None, Float[Tensor, "vertices 3"] | None]:
+    """Texture coordinates, v up, and linear vertex colors; None, with a note, if damaged."""
+    uv = colors = None
+    try:
+        described = (
+            file.item("materials", primitive["material"]) if "material" in primitive else {}
         )
-        turned = file.numbers(attributes["NORMAL"], 3) @ cofactors.T
-        sign = -1.0 if float(torch.linalg.det(turn)) < 0 else 1.0
-        normals = sign * torch.nn.functional.normalize(turned, dim=1)
-    number = _texture(file, primitive).get("texCoord", 0)
-    if f"TEXCOORD_{number}" in attributes:
-        # In the file, v points down from the upper edge.
-        uv = file.numbers(attributes[f"TEXCOORD_{number}"], 2)
-        uv = uv * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
-    if "COLOR_0" in attributes and file.colored:
-        colors = _vertex_colors(file, attributes["COLOR_0"], material)
-    for name, values in (("NORMAL", normals), ("TEXCOORD", uv), ("COLOR", colors)):
-        if values is not None and len(values) != len(vertices):
-            raise file.error(f"has {len(values)} {name} for {len(vertices)} vertices")
-    return MeshContents(vertices @ turn.T + matrix[:3, 3], faces, normals, colors, uv=uv)
+        name = f"TEXCOORD_{coordinate_set(described)}"
+        if name in attributes:
+            # In the file, v points down from the upper edge.
+            given: Any = file.numbers(attributes[name], 2)
+            _check_length(file, name, given, count)
+            uv = given * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+        if "COLOR_0" in attributes:
+            given = file.numbers(attributes["COLOR_0"], 3, 4)[:, :3]
+            _check_length(file, "COLOR_0", given, count)
+            colors = unit_colors(file.path, "vertex colors", given)
+    except (InputError, *PARSE_ERRORS) as error:
+        why = str(error) if isinstance(error, InputError) else f"{file.path}: {one_line(error)}"
+        note(f"{why[:200]}; this part is read without color")
+    return uv, colors
 
 
-def _texture(file: _File, primitive: Json) -> Json:
-    if "material" not in primitive or not file.colored:
-        return {}
-    material = file.item("materials", primitive["material"])
-    return material.get("pbrMetallicRoughness", {}).get("baseColorTexture", {})
-
-
-def _vertex_colors(
-    file: _File, accessor: int, material: Material
-) -> Float[Tensor, "vertices 3"] | None:
-    """Vertex colors × the material's factor; None if they are white on an image."""
-    linear = file.numbers(accessor, 3, 4)[:, :3]
-    if not bool(((linear >= 0) & (linear <= 1)).all()):
-        raise file.error("has vertex colors outside of [0, 1]: correct them")
-    if material.image is not None and bool((linear == 1).all()):
-        return None
-    return display_from_linear(linear * linear_from_display(material.color.double()))
-
-
-def _material(file: _File, index: int) -> Material:
-    """A material's base color and image; white by default."""
-    if index == MISSING or not file.colored:
-        return Material(torch.ones(3))
-    described = file.item("materials", index)
-    unlit = UNLIT in described.get("extensions", {})
-    if "KHR_materials_pbrSpecularGlossiness" in described.get("extensions", {}):
-        raise file.error("has specular-glossiness materials: export metallic-roughness")
-    surface = described.get("pbrMetallicRoughness", {})
-    factor = torch.tensor(surface.get("baseColorFactor", [1, 1, 1, 1]), dtype=torch.float64)[:3]
-    if factor.shape != (3,) or not bool(((factor >= 0) & (factor <= 1)).all()):
-        raise file.error(f"has a base color of {factor.tolist()}: give numbers in [0, 1]")
-    color = display_from_linear(factor).float()
-    if "baseColorTexture" not in surface:
-        return Material(color, unlit=unlit)
-    named = surface["baseColorTexture"]
-    if "KHR_texture_transform" in named.get("extensions", {}):
-        raise file.error("transforms a texture: apply the transform and export it again")
-    texture = file.item("textures", named["index"])
-    if "source" not in texture:
-        raise file.error("has an image that needs an extension: export it as PNG or JPEG")
-    sampler = file.item("samplers", texture["sampler"]) if "sampler" in texture else {}
-    repeats = {sampler.get(key, REPEAT) for key in ("wrapS", "wrapT")} == {REPEAT}
-    entry = file.item("images", texture["source"])
-    if "bufferView" in entry:
-        content, _ = file.view(entry["bufferView"])
-    else:
-        content = file.bytes_at(entry["uri"])
-    label = f"{file.path}: image {texture['source']}"
-    image = decode_image(io.BytesIO(content), label)[..., :3]
-    if bool((factor < 1).any()):
-        image = display_from_linear(linear_from_display(image) * factor.float())
-    return Material(color, image, repeats, unlit)
+def _check_length(file: GltfFile, name: str, values: Tensor, count: int) -> None:
+    if len(values) != count:
+        raise file.error(f"has {len(values)} {name} for {count} vertices: export it again")

@@ -26,19 +26,15 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.files.arrays import check_numbers
-from unrender.shapes.files.contents import MISSING, MeshContents
+from unrender.notes import note
+from unrender.shapes.files.contents import MAX_COORDINATE, MISSING, MeshContents
 from unrender.shapes.files.glb import write_glb
 from unrender.shapes.files.gltf import read_gltf
 from unrender.shapes.files.materials import build_texture
 from unrender.shapes.files.obj import read_obj, write_obj
-from unrender.shapes.files.plain import (
-    read_off,
-    read_ply_mesh,
-    read_stl,
-    write_off,
-    write_ply_mesh,
-    write_stl,
-)
+from unrender.shapes.files.off import read_off, write_off
+from unrender.shapes.files.ply_mesh import read_ply_mesh, write_ply_mesh
+from unrender.shapes.files.stl import read_stl, write_stl
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.textures import FaceAtlas, UVTexture, VertexColors
 
@@ -49,12 +45,16 @@ MESH_READERS: dict[str, Callable[[Path, bool], MeshContents]] = {
     ".ply": read_ply_mesh,
     ".glb": read_gltf,
     ".gltf": read_gltf,
-    ".off": lambda path, _: read_off(path),
-    ".stl": lambda path, _: read_stl(path),
+    ".off": read_off,
+    ".stl": read_stl,
 }
 WRITABLE_MESH_SUFFIXES = (".obj", ".ply", ".glb", ".off", ".stl")
 NORMAL_TOLERANCE = 1e-4
 """Normals that differ by less than this are considered equal."""
+SINGLE_PRECISION = 2.0**-24
+"""Largest relative rounding error of single precision."""
+MAX_ROUNDING = 1e-4
+"""Rounding of vertices that is noted, relative to the mesh's size."""
 HASH_MULTIPLIER = 0x1E3779B97F4A7C15
 """A large odd number that mixes the bits of row keys."""
 
@@ -76,10 +76,16 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
     _check(path, found)
     vertices, normals = found.vertices.float(), found.normals
     # Checked after conversion, which turns values too large for single precision into Inf.
-    if not bool(vertices.isfinite().all()):
-        row = int((~vertices.isfinite().all(1)).nonzero()[0])
-        raise InputError(f"{path}: vertex {row} is not finite: correct it")
+    valid = (vertices.abs() <= MAX_COORDINATE).all(1)
+    if not bool(valid.all()):
+        row = int((~valid).nonzero()[0])
+        why = "is too far" if bool(vertices[row].isfinite().all()) else "is not finite"
+        raise InputError(f"{path}: vertex {row} {why}: correct it")
+    _note_rounding(path, found.vertices)
     faces, colors = found.faces, found.vertex_colors
+    if colors is not None and any(material.image is not None for material in found.materials):
+        # They are at the corners of the texture.
+        colors = None
     if found.split_vertices:
         keys = vertices if colors is None else torch.cat([vertices, colors.float()], dim=1)
         first, number = _unique_rows(keys)
@@ -128,6 +134,11 @@ def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
             f"{path}: cannot hold this mesh's {type(texture).__name__}: write .obj or .glb "
             "with a UVTexture, or the mesh without its texture"
         )
+    if suffix == ".obj" and isinstance(texture, UVTexture) and texture.colors is not None:
+        raise InputError(
+            f"{path}: cannot hold an image that is multiplied by colors: write .glb, or the "
+            "mesh without its texture"
+        )
     if len(mesh.faces) == 0:
         raise InputError(f"{path}: the mesh has no faces: write its points by write_points")
     if not bool(mesh.vertices.isfinite().all()):
@@ -155,18 +166,23 @@ def _check(path: Path, found: MeshContents) -> None:
                 f"{path}: has {count} points and no faces: it is a point cloud: use read_points"
             )
         raise InputError(f"{path}: has no vertices and no faces: it is empty")
-    num_coordinates = 0 if found.uv is None else len(found.uv)
-    for rows, what, least, most in (
-        (found.faces, "vertices", 0, count),
-        (found.faces_uv, "texture coordinates", MISSING, num_coordinates),
-    ):
-        if rows is None:
-            continue
-        for face in ((rows < least) | (rows >= most)).any(1).nonzero()[:1, 0].tolist():
-            raise InputError(
-                f"{path}: face {face} names the {what} {rows[face].tolist()}, counted from 0, "
-                f"but there are {most}: the file is damaged: make or copy it again"
-            )
+    rows = found.faces
+    for face in ((rows < 0) | (rows >= count)).any(1).nonzero()[:1, 0].tolist():
+        raise InputError(
+            f"{path}: face {face} names the vertices {rows[face].tolist()}, counted from 0, "
+            f"but there are {count}: the file is damaged: make or copy it again"
+        )
+
+
+def _note_rounding(path: Path, vertices: Float[Tensor, "vertices 3"]) -> None:
+    """Note coordinates that are so far from the origin that single precision loses detail."""
+    low, high = vertices.aminmax(dim=0)
+    size, reach = float((high - low).max()), float(vertices.abs().max())
+    if size > 0 and reach * SINGLE_PRECISION > MAX_ROUNDING * size:
+        note(
+            f"{path}: is {reach:.3g} from the origin and only {size:.3g} large: vertices "
+            f"are rounded to {reach * SINGLE_PRECISION:.1g}: subtract an offset"
+        )
 
 
 def _unique_rows(
@@ -229,7 +245,10 @@ def _detached(mesh: Mesh) -> Mesh:
     """The mesh on the CPU, without gradients, with vertex colors in [0, 1]."""
     texture = mesh.texture
     if texture is not None:
-        fields = {name: values.detach() for name, values in vars(texture).items()}
+        fields = {
+            name: None if values is None else values.detach()
+            for name, values in vars(texture).items()
+        }
         texture = dataclasses.replace(texture, **fields)
     if isinstance(texture, VertexColors):
         texture = VertexColors(texture.colors.clamp(0, 1))

@@ -4,12 +4,11 @@
 `VoxelGrid` have `load` and `save` methods that use them.
 """
 
-import re
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from unrender.errors import InputError
-from unrender.files import check_file, read_head, system_errors_told
+from unrender.files import check_file, system_errors_told
 from unrender.files.arrays import array_names
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.meshes import (
@@ -18,7 +17,13 @@ from unrender.shapes.files.meshes import (
     read_mesh,
     write_mesh,
 )
-from unrender.shapes.files.points import POINT_SUFFIXES, read_points, write_points
+from unrender.shapes.files.ply import read_header
+from unrender.shapes.files.points import (
+    POINT_SUFFIXES,
+    READABLE_POINT_SUFFIXES,
+    read_points,
+    write_points,
+)
 from unrender.shapes.files.voxels import read_voxels, write_voxels
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -27,8 +32,7 @@ from unrender.shapes.voxels import VoxelGrid
 
 Up = Literal["auto", "y", "z"]
 """The up axis of a mesh file; for `auto`, see `unrender.shapes.files.meshes`."""
-MAX_HEADER_BYTES = 1 << 16
-READABLE = tuple(sorted({*MESH_READERS, *POINT_SUFFIXES, ".binvox"}))
+READABLE = tuple(sorted({*MESH_READERS, *READABLE_POINT_SUFFIXES, ".binvox"}))
 """The endings that `load_shape` reads."""
 WRITABLE: dict[type[Shape], tuple[str, ...]] = {
     Mesh: WRITABLE_MESH_SUFFIXES,
@@ -46,12 +50,13 @@ AnyShape = TypeVar("AnyShape", Mesh, PointCloud, VoxelGrid)
 
 
 @system_errors_told()
-def load_shape(path: str | Path, up: Up = "auto") -> Shape:
+def load_shape(path: str | Path, up: Up = "auto", colored: bool = True) -> Shape:
     """Load the mesh, point cloud or voxel grid in a file, chosen by the file's ending.
 
     A .ply file without faces is a point cloud; an .npz file holds a voxel grid or a point cloud
-    as written by `save_shape`. `up` applies to meshes only. Raises InputError for a file that
-    is missing, damaged or of an unknown format.
+    as written by `save_shape`. `up` applies to meshes only. If `colored` is False, colors are
+    not read, and materials and images may be missing. Raises InputError for a file that is
+    missing, damaged or of an unknown format.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -60,9 +65,9 @@ def load_shape(path: str | Path, up: Up = "auto") -> Shape:
     check_file(path)
     if suffix == ".binvox" or (suffix == ".npz" and "values" in array_names(path)):
         return read_voxels(path)
-    if suffix in POINT_SUFFIXES and not (suffix == ".ply" and _has_faces(path)):
-        return read_points(path)
-    return read_mesh(path, None if up == "auto" else up)
+    if suffix in READABLE_POINT_SUFFIXES and not (suffix == ".ply" and _has_faces(path)):
+        return read_points(path, colored)
+    return read_mesh(path, None if up == "auto" else up, colored)
 
 
 def load_shape_as(kind: type[AnyShape], path: str | Path, up: Up = "auto") -> AnyShape:
@@ -106,6 +111,5 @@ def save_shape(path: str | Path, shape: Shape) -> None:
 
 def _has_faces(path: Path) -> bool:
     """Whether the header of a .ply file declares any faces."""
-    header = read_head(path, MAX_HEADER_BYTES).split(b"end_header")[0]
-    match = re.search(rb"^element\s+face\s+0*(\d+)", header, re.MULTILINE)
-    return match is not None and match[1] != b"0"
+    header = read_header(path)
+    return header.count("face") > 0 or header.count("tristrips") > 0

@@ -14,9 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import check_file
 from unrender.files.arrays import check_numbers
-from unrender.shapes.files.ply import read_ply, write_ply
+from unrender.shapes.files.ply import read_vertices, write_ply
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ def write_splats(path: str | Path, splats: Splats) -> None:
 def read_splats(path: str | Path) -> Splats:
     """Read the Gaussians of a file in this layout. Raises InputError if it cannot be read."""
     path = Path(path)
-    check_file(path)
-    with np.errstate(over="ignore"):
-        found = read_ply(path)
+    found = read_vertices(path)
 
     def columns(names: list[str]) -> Tensor:
         missing = [name for name in names if name not in found]

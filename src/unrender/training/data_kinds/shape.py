@@ -95,7 +95,9 @@ class OneShape(DataKind[ShapeTarget, ShapeTarget]):
             return source
         if isinstance(source, str | Path):
             path = Path(source)
-            return target_of(load_shape(path, options.up), path.stem, str(path), options.up)
+            # Only geometry is fitted.
+            shape = load_shape(path, options.up, colored=False)
+            return target_of(shape, path.stem, str(path), options.up)
         if isinstance(source, Mesh | PointCloud | VoxelGrid):
             return target_of(source, "shape")
         raise InputError(
