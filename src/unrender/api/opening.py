@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from unrender.errors import InputError
+from unrender.files import system_errors_told
 from unrender.methods import from_description
 from unrender.training.fit import Device, pick_device, restored
 from unrender.training.method import Fitted
 from unrender.training.run_folder import RunFolder
 
 
+@system_errors_told()
 def open_folder(path: Path, device: Device) -> tuple[RunFolder, Fitted[Any]]:
     """The folder and its method with the model on a device.
 

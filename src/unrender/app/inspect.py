@@ -13,6 +13,7 @@ from unrender.data.summary import Summary, camera_facts, camera_warnings, summar
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
 from unrender.evaluation.scores import with_unit
+from unrender.files import system_errors_told
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
 from unrender.notes import collected
@@ -38,6 +39,7 @@ class Inspection:
     views: Views | None
 
 
+@system_errors_told()
 def inspect(path: Path, outside: bool = False) -> Inspection:
     """Look at a scene, or a list of cameras. Raises InputError if it is neither.
 
@@ -67,6 +69,7 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
     )
 
 
+@system_errors_told()
 def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
     """What a run folder holds, by name, and what was assumed of its data. InputError."""
     run = Run.open(path)
@@ -147,6 +150,7 @@ def describe_shape(shape: Shape) -> str:
     return f"{cells} cells, {int(shape.filled().sum())} of them filled"
 
 
+@system_errors_told()
 def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     """What a shape's file holds, by name, and what looks wrong with it. InputError."""
     shape = load_shape(path)

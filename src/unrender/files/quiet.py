@@ -3,6 +3,7 @@
 What is wrong with a file is said by us, once, as an error or not at all.
 """
 
+import logging
 import os
 import threading
 import warnings
@@ -41,6 +42,13 @@ class _Warnings(_Shared):
     def change(self, undo: ExitStack) -> None:
         undo.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        # Without a handler of the program's, Python would print what Pillow logs.
+        log = logging.getLogger("PIL")
+        undo.callback(setattr, log, "propagate", log.propagate)
+        log.propagate = False
+        nowhere = logging.NullHandler()
+        log.addHandler(nowhere)
+        undo.callback(log.removeHandler, nowhere)
 
 
 class _StandardError(_Shared):
