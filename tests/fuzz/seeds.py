@@ -85,6 +85,23 @@ def nerfstudio() -> Files:
     return {"transforms.json": text.encode(), **found}
 
 
+def lenses() -> Files:
+    """Frames that each have a lens of their own, and a panorama."""
+    names = [f"images/{k}.png" for k in range(4)]
+    own: list[dict[str, Any]] = [
+        {"camera_model": "OPENCV_FISHEYE", "k1": 0.05, "k2": -0.01, "k3": 0.0, "k4": 0.0},
+        {"camera_model": "FULL_OPENCV", "k1": 0.1, "k4": 0.1, "k5": 0.0, "k6": 0.0},
+        {"is_fisheye": True, "distortion_params": [0.05, 0, 0, 0, 0, 0], "fl_x": 7.0},
+        {"camera_model": "EQUIRECTANGULAR", "w": 16, "h": 8},
+    ]
+    rows = [row | lens for row, lens in zip(frames(names), own, strict=True)]
+    shared = {"camera_angle_x": 0.8, "camera_angle_y": 0.8, "w": 8, "h": 8, "cx": 4.0}
+    text = json.dumps({**shared, "rolling_shutter": [0, 0], "frames": rows})
+    found = {name: encoded(pixels(k)) for k, name in enumerate(names)}
+    wide = np.concatenate([pixels(3), pixels(2)], axis=1)
+    return {"transforms.json": text.encode(), **found, names[3]: encoded(wide)}
+
+
 def multiscale() -> Files:
     found: Files = {}
     content: dict[str, Any] = {}

@@ -113,13 +113,21 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
     """All targets; `fitted` are the seeds that fits and encoders made."""
     one = {name: [make()] for name, make in seeds.PLAIN.items()}
     opencv = (9, 9, 4, 4, 0.01, 0, 0, 0.001)
-    binary = [seeds.colmap_binary(), seeds.colmap_binary(4, opencv)]
+    prism = (9, 9, 4, 4, 0.05, 0, 0, 0.001, 0, 0, 0.001, 0)
+    binary = [
+        seeds.colmap_binary(),
+        seeds.colmap_binary(4, opencv),
+        seeds.colmap_binary(5, (9, 9, 4, 4, 0.05, 0, 0, 0)),
+        seeds.colmap_binary(10, prism),
+        seeds.colmap_binary(16, (9, 9, 4, 4, 0.5, 1)),
+    ]
     mesh = _shape(".obj", ".ply", ".off", ".stl", ".glb", ".gltf")
     points = [seeds.ply_points(), seeds.ply_points(False)]
     plys = [seeds.ply_text(), seeds.ply_binary(), seeds.ply_binary("big")]
     found = [
         Target("blender", one["blender"], _inspected),
         Target("nerfstudio", one["nerfstudio"], _inspected),
+        Target("lenses", [seeds.lenses()], _inspected),
         Target("multiscale", one["multiscale"], _inspected),
         Target("colmap_binary", binary, _inspected),
         Target("colmap_text", one["colmap_text"], _inspected),
