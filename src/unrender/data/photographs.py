@@ -177,15 +177,6 @@ class Photographs:
         )
 
 
-def _by_camera(views: LensViews | None, count: int) -> dict[tuple[PinholeView, ...], list[int]]:
-    """Numbers of the photographs that become the same views; `()`: those that are kept."""
-    groups: dict[tuple[PinholeView, ...], list[int]] = {}
-    for index in range(count):
-        some = () if views is None else tuple(view for view in views[index] if view.resampled)
-        groups.setdefault(some, []).append(index)
-    return groups
-
-
 def downscaled_sizes(sizes: ImageSizes, downscale: int) -> ImageSizes:
     """Sizes divided by an integer and rounded down. InputError if a side would vanish."""
     most = int(sizes.rows.min())

@@ -60,10 +60,10 @@ def note_undistortion(source: str, views: LensViews) -> None:
     """Say what fields of view photographs of wide lenses and panoramas are read with."""
     faces = [some for some in views if some[0].face]
     if faces:
-        side = faces[0][0].size[0]
+        size = faces[0][0].size
         note(
-            f"{source}: {len(faces)} panoramas are read as six views each, of 90° and "
-            f"{side}×{side} pixels"
+            f"{source}: {len(faces)} of its images, panoramas, are read as six views each, of "
+            f"90° and {size[0]}×{size[1]} pixels"
         )
     narrowed = [
         some
@@ -74,8 +74,8 @@ def note_undistortion(source: str, views: LensViews) -> None:
     if narrowed:
         fov = pinhole_cameras(torch.eye(3, 4).expand(len(narrowed), 3, 4), narrowed).fov_range
         note(
-            f"{source}: {len(narrowed)} photographs are undistorted to pinhole views of {fov} "
-            "horizontally, all of which their lenses see"
+            f"{source}: {len(narrowed)} of its images are undistorted to pinhole views of "
+            f"{fov} horizontally, all of which their lenses see"
         )
 
 

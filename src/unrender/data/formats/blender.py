@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 
 from unrender.data.dataset import Dataset
-from unrender.data.formats.calibration import frame_calibration
-from unrender.data.formats.camera_files import camera_frame, camera_size
+from unrender.data.formats.calibration import camera_size, frame_calibration
+from unrender.data.formats.camera_files import camera_frame
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
 from unrender.data.splits import alike, background_of, hold_out, without_copies

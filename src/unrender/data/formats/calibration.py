@@ -11,6 +11,7 @@ from unrender.errors import InputError
 from unrender.files import Json, finite_number, shown
 from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.undistortion import Calibration
+from unrender.imaging.orientation import same_aspect
 
 FOCAL = {
     "x": ("fl_x", "x_fov", "camera_angle_x"),
@@ -163,19 +164,25 @@ def _lens(label: str, model: str | None, values: Json) -> Lens:
     return Lens.of(model or "OPENCV", {key: found[key] for key in accepted & found.keys()})
 
 
+def camera_size(label: str, shared: Json, frame: Json) -> tuple[float, float] | None:
+    """`w` and `h`, the size that intrinsics refer to; None if one is missing. InputError."""
+    values = _together(shared, frame)
+    width, height = (_positive(label, key, values) for key in ("w", "h"))
+    return None if width is None or height is None else (width, height)
+
+
 def _scale(label: str, values: Json, width: int, height: int) -> tuple[float, float]:
-    """Width and height of the image relative to `w` and `h`. InputError if they differ."""
-    wide, high = (
-        _positive(label, key, values) or size for key, size in (("w", width), ("h", height))
-    )
-    across, down = width / wide, height / high
-    # Sizes of smaller images are rounded.
-    if abs(across / down - 1) > 0.02 and abs(width - wide * down) > 1:
+    """Width and height of the image relative to `w` and `h`. InputError for other aspects."""
+    wide, high = (_positive(label, key, values) for key in ("w", "h"))
+    if wide is None or high is None:
+        factor = width / wide if wide else height / high if high else 1.0
+        return factor, factor
+    if not same_aspect((width, height), (wide, high)):
         raise InputError(
             f"{label}: is {width}x{height}, but its camera has {wide:g}x{high:g} pixels: give "
             "the frame the `w`, `h` and focal length of its own camera"
         )
-    return across, down
+    return width / wide, height / high
 
 
 def _focal(

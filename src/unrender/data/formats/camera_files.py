@@ -96,22 +96,6 @@ def _expected(estimate: PoseEstimate, index: int, origin: Origin) -> Json:
     return frame
 
 
-def camera_size(label: str, shared: Json, frame: Json) -> tuple[float, float] | None:
-    """`w` and `h`, the size that intrinsics refer to; None if one is missing. InputError."""
-    found: list[float] = []
-    for key in ("w", "h"):
-        value = shared.get(key) if frame.get(key) is None else frame[key]
-        if value is None:
-            return None
-        found.append(finite_number(label, f"`{key}`", value))
-    width, height = found
-    if min(found) <= 0:
-        raise InputError(
-            f"{label}: `w` and `h` are {width:g}x{height:g}; they must be positive"
-        )
-    return width, height
-
-
 def read_cameras(path: Path, origin: Origin | None = None) -> NamedCameras:
     """Read a file of `write_cameras`, or a Blender file with `w`, `h` and a focal length.
 
