@@ -1,5 +1,6 @@
 """What is fuzzed: for every loader its seeds, and how one input in a folder is read."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,18 @@ def _run(folder: Path) -> Any:
     views = inspection.Run.open(path, "cpu")
     if views.method.makes_images and views.record.cameras is not None:
         views.render(views.record.cameras.cameras[:1])
-    return record.metrics, record.evaluation, record.cameras, fitted.model, text
+    return _logged(record.metrics), record.evaluation, record.cameras, fitted.model, text
+
+
+def _logged(metrics: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The log, in which the loss of a fit that diverged may be large, but not infinite."""
+    return [
+        {
+            k: v if k in ("step", "seconds") or not math.isfinite(v) else 0.0
+            for k, v in row.items()
+        }
+        for row in metrics
+    ]
 
 
 def _resumed(folder: Path) -> Any:
@@ -101,7 +113,7 @@ def _resumed(folder: Path) -> Any:
         text.replace(b'"./data"', b'"' + place + b'/data"')
     )
     run = resume(folder / "run", steps=5, progress=False)
-    return run.metrics, run.steps, run.seconds
+    return _logged(run.metrics), run.steps, run.seconds
 
 
 def _film(folder: Path) -> Any:

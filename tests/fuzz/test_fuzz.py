@@ -2,7 +2,9 @@
 this catches every kind of fault.
 """
 
+import base64
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -27,7 +29,6 @@ from unrender.geometry.cameras import Cameras
 
 pytestmark = pytest.mark.fit
 
-FOUND = Path(__file__).parent / "found"
 SECONDS = 60
 
 
@@ -121,28 +122,32 @@ def test_the_seeds_are_valid(targets: list[Target], tmp_path: Path) -> None:
             target.read(folder)
 
 
-def _found() -> list[Path]:
-    return sorted(each for each in FOUND.glob("*/*") if each.is_dir())
+FOUND: dict[str, dict[str, dict[str, str]]] = json.loads(
+    (Path(__file__).parent / "found.json").read_text()
+)
+"""Inputs that once went wrong, by target and kind: the files of a seed that were changed."""
 
 
-@pytest.mark.parametrize("place", _found(), ids=lambda each: f"{each.parent.name}/{each.name}")
+@pytest.fixture(scope="module")
+def all_targets(tmp_path_factory: pytest.TempPathFactory) -> list[Target]:
+    return make_targets({"box": seeds.box_run(tmp_path_factory.mktemp("box"))})
+
+
+@pytest.mark.parametrize("name", FOUND)
 def test_what_was_found_stays_mended(
-    place: Path, targets: list[Target], tmp_path: Path
+    name: str, all_targets: list[Target], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each folder holds the files of a seed that were changed."""
-    (target,) = (each for each in targets if each.name == place.parent.name)
-    changed = {name: data for name, data in seeds.read(place).items() if name != "FAULT.txt"}
-    best = max(target.seeds, key=lambda seed: len(set(seed) & set(changed)))
-    if set(best) & set(changed):
-        changed = {**best, **changed}
-    planted = Target(target.name, [changed], target.read)
-    monkey = harness.mutate
-    harness.mutate = lambda files, random: dict(files)
-    try:
-        found = run_range([planted], [0], tmp_path)
-    finally:
-        harness.mutate = monkey
-    assert not found.faults
+    (target,) = (each for each in all_targets if each.name == name)
+    inputs: list[dict[str, bytes]] = []
+    for files in FOUND[name].values():
+        changed = {path: base64.b64decode(text) for path, text in files.items()}
+        seed = max(target.seeds, key=lambda each: len(each.keys() & changed.keys()))
+        inputs.append({**seed, **changed})
+    monkeypatch.setattr(harness, "make_input", lambda _, number: (target, inputs[number]))
+    found = run_range([target], range(len(inputs)), tmp_path)
+    kinds = list(FOUND[name])
+    assert not [f"{kinds[fault.number]}: {fault.detail}" for fault in found.faults]
+    assert found.inputs == len(inputs)
 
 
 @pytest.mark.fuzz

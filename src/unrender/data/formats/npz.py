@@ -32,6 +32,7 @@ from unrender.geometry.conventions import opencv_from_opengl, opengl_from_opencv
 from unrender.imaging.color import premultiply, unpremultiply
 
 
+@np.errstate(over="ignore", invalid="ignore")  # What overflows is refused later.
 def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError if it does not follow the format above."""
     optional = ("background", "intrinsics")

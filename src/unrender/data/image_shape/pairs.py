@@ -213,6 +213,7 @@ def save_shapes(path: Path, shapes: ImageShapePairs, held_out: Bool[Tensor, "sha
 
 
 @system_errors_told()
+@np.errstate(over="ignore", invalid="ignore")  # What overflows is refused later.
 def load_shapes(path: Path) -> ImageShapeDataset:
     """Load an .npz file. Raises InputError if it does not follow the format of this module."""
     arrays = read_arrays(path, REQUIRED, _check_headers, OPTIONAL)

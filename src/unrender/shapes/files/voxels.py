@@ -59,6 +59,7 @@ def write_voxels(path: str | Path, grid: VoxelGrid, level: float = 0.5) -> None:
         raise InputError(f"{path}: voxels are written as .npz or .binvox: change the ending")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # What overflows is refused later.
 def _read_npz(path: Path) -> VoxelGrid:
     arrays = read_arrays(path, ("values", "low", "cell"), _check_headers)
     values = torch.from_numpy(arrays["values"].astype(np.float32, copy=False))
