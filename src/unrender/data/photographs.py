@@ -87,7 +87,7 @@ class Photographs:
         """The images' sizes, before they are downscaled."""
         return ImageSizes.of(
             [
-                header.size if turn < 5 else header.size[::-1]
+                header.size if turn < 5 else (header.height, header.width)
                 for header, turn in zip(self.headers, self.orientations, strict=True)
             ]
         )
@@ -199,15 +199,6 @@ def shrunk(image: Tensor, width: int, height: int) -> Tensor:
     rows = image.split(factor * max(1, ROWS_AT_ONCE // factor))
     parts = [as_floats(part).view(-1, factor, width, factor, image.shape[2]) for part in rows]
     return torch.cat([part.mean((1, 3)) for part in parts])
-
-
-def _by_camera(views: LensViews | None, count: int) -> dict[tuple[PinholeView, ...], list[int]]:
-    """Numbers of the photographs that become the same views; `()`: those that are kept."""
-    groups: dict[tuple[PinholeView, ...], list[int]] = {}
-    for index in range(count):
-        some = () if views is None else tuple(view for view in views[index] if view.resampled)
-        groups.setdefault(some, []).append(index)
-    return groups
 
 
 def list_photographs(folder: Path) -> list[Path]:

@@ -141,7 +141,8 @@ def _spellings(value: str) -> list[str]:
     """The name as it is, with slashes for backslashes, and without percent encoding."""
     local = value.removeprefix("file://")
     slashes = local.replace("\\", "/")
-    found = (local, slashes, unquote(local), unquote(slashes))
+    decoded = unquote(local)
+    found = (local, slashes, decoded, decoded.replace("\\", "/"))
     return [name for name in dict.fromkeys(found) if name and "\0" not in name]
 
 

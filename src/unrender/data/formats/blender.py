@@ -91,7 +91,7 @@ def _test_listing(file: Path, options: LoadOptions) -> "_Listing | None":
 def _of_lists(name: str, listing: "_Listing", options: LoadOptions) -> Dataset:
     """The splits that a file names by lists of images."""
     chosen = {split: listing.split(split) for split in SPLITS}
-    held = next((chosen[split] for split in ("test", "val") if chosen[split]), ())
+    held = chosen["test"] or chosen["val"] or ()
     # Without a list for training, it is all that no other list names.
     named = {frame.name for frames in chosen.values() for frame in frames or ()}
     rest = tuple(frame for frame in listing.frames if frame.name not in named)
@@ -189,8 +189,8 @@ class _Listing:
             if frame.image is None:
                 raise InputError(
                     f"{frame.label}: there is no image "
-                    f"{shown(frame.content.get('file_path'))} in {self.file.parent}, with or "
-                    f"without {', '.join(ENDINGS)}; add it or remove the frame"
+                    f"{shown(frame.content.get('file_path'))}, with any ending of "
+                    f"{', '.join(ENDINGS)}; add it or remove the frame"
                 )
         paths = [frame.image for frame in self.frames if frame.image is not None]
         photographs = Photographs.of(
