@@ -18,7 +18,6 @@ from unrender.data.undistort import LensViews, Resampling
 from unrender.errors import InputError
 from unrender.files.memory import SHARE, check_memory, free_memory
 from unrender.geometry.sizes import ImageSizes
-from unrender.geometry.undistortion import PinholeView
 from unrender.imaging.files import (
     BYTES_PER_PIXEL,
     ENDINGS,
