@@ -14,6 +14,7 @@ import record
 import robustness_cases
 import robustness_disk
 import robustness_fuzz
+import robustness_kills
 from record import ROOT, Figures
 
 OUT = ROOT / "benchmarks/results/robustness.json"
@@ -34,7 +35,12 @@ def disk(arguments: argparse.Namespace) -> Figures:
     return robustness_disk.measure()
 
 
-PARTS = {"cases": cases, "fuzz": fuzz, "disk": disk}
+def kills(arguments: argparse.Namespace) -> Figures:
+    """Commands killed at random moments, and started again."""
+    return robustness_kills.measure(arguments.seed)
+
+
+PARTS = {"cases": cases, "fuzz": fuzz, "kills": kills, "disk": disk}
 
 
 def main() -> None:

@@ -1,21 +1,20 @@
 """Fit a method to data: the `fit` and `fit_shape` of the front door."""
 
 import dataclasses
-import hashlib
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from unrender.api.abandoned import discard_if_abandoned
 from unrender.api.automatic import read_and_choose, reason_of
+from unrender.api.described import describe_cameras
+from unrender.api.recorded import absolute_source
 from unrender.api.run import Run
 from unrender.data.formats.camera_files import NamedCameras
 from unrender.errors import InputError
 from unrender.files import check_new, check_new_folder
-from unrender.geometry.bounds import camera_statistics
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe
 from unrender.methods.presets import Preset, find_preset, nearest
@@ -23,7 +22,7 @@ from unrender.methods.presets.automatic import AUTO
 from unrender.methods.presets.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.interruption import Stopped
-from unrender.training.method import DataKind, Description, Fitted, Method
+from unrender.training.method import DataKind, Fitted, Method
 from unrender.training.progress import tell
 from unrender.training.record import Record, RunInMemory, provenance
 from unrender.training.run_folder import RESUME, RunFolder
@@ -199,7 +198,7 @@ def fit_to(
     config: dict[str, Any] = {
         "method": describe(method, preset),
         "fit": dataclasses.asdict(options),
-        "data": described.source,
+        "data": {**described.source, "source": absolute_source(described.source["source"])},
         "views": describe_cameras(described),
     }
     if reason is not None:
@@ -284,29 +283,3 @@ def check_same(record: Record, method: dict[str, Any], views: dict[str, Any]) ->
             f"{record.name}: was fitted to other data: use the same to resume it, or "
             "another folder"
         )
-
-
-def describe_cameras(described: Description) -> dict[str, Any]:
-    """What later commands need of the training views, without loading them."""
-    cameras = described.cameras
-    radius, elevation = camera_statistics(cameras)
-    width, height = cameras.sizes[0]
-    return {
-        "count": len(cameras),
-        "width": width,
-        "height": height,
-        "intrinsics": cameras.intrinsics[0].tolist(),
-        "radius": list(radius),
-        "elevation_deg": [math.degrees(angle) for angle in elevation],
-        "fingerprint": fingerprint(described.tensors),
-        "background": described.background,
-        "opaque": described.opaque,
-    }
-
-
-def fingerprint(tensors: Iterable[Tensor]) -> str:
-    """A hash of numbers, to tell one data set from another."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()[:16]

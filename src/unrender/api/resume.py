@@ -4,7 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from unrender.api.fit import AnyMethod, Watch, check_same, describe_cameras, fit_to
+from unrender.api.described import describe_cameras
+from unrender.api.fit import AnyMethod, Watch, check_same, fit_to
+from unrender.api.recorded import read_recorded
 from unrender.api.run import Run
 from unrender.errors import InputError
 from unrender.methods import describe, from_description
@@ -70,7 +72,7 @@ def resume_run(
     options = FitOptions(**fit_config)
     if minutes is not None or steps is not None:
         options = dataclasses.replace(options, minutes=minutes, steps=steps)
-    source_data = method.data.read_again(config.get("data", {})) if data is None else data
+    source_data = read_recorded(record, method.data) if data is None else data
     preset = config["method"].get("preset")
     return fit_to(
         method,

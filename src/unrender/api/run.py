@@ -15,6 +15,7 @@ from unrender.api.followed import Followed
 from unrender.api.mesh_options import Box, MeshOptions
 from unrender.api.opening import open_folder
 from unrender.api.pose import Picture, find_poses
+from unrender.api.recorded import read_recorded
 from unrender.api.run_state import RunState
 from unrender.data.make_views import make_views
 from unrender.data.picture import over_white
@@ -144,6 +145,8 @@ class Run(RunState):
     def load_data(self, data: object = None) -> Any:
         """What the run was fitted to, or other data, read in the same way. InputError.
 
+        InputError also if others are now where the run's own data were.
+
         >>> import unrender as ur
         >>> run = ur.fit("box", "bricks", downscale=8, steps=5, progress=False)
         >>> run.load_data()
@@ -153,8 +156,7 @@ class Run(RunState):
         if data is None and self.data is not None:
             return self.data
         if data is None or isinstance(data, str | Path):
-            recorded = self.config.get("data", {})
-            return kind.read_again(recorded, None if data is None else str(data))
+            return read_recorded(self.record, kind, None if data is None else str(data))
         return kind.read(data, kind.options())
 
     def pose(

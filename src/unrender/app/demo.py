@@ -39,7 +39,8 @@ from unrender.evaluation.renders import (
     evaluate_images,
     render_in_parts,
 )
-from unrender.files import check_new, make_folder, write_json
+from unrender.files import check_new, check_new_folder, make_folder, write_json
+from unrender.files.temporaries import remove_abandoned
 from unrender.geometry.bounds import camera_statistics, scene_center
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import coverage
@@ -83,6 +84,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None] = print) -> Path:
         raise InputError(f"--views {options.views}: the flow needs at least 20 views")
     if options.out is not None:
         check_new(options.out)
+        check_new_folder(options.out)
     scene, preset, reason = prepared(load_dataset(options.data))
     out = _new_folder(options.out, scene.name)
     say(f"Scene {scene.name}: {len(scene.train)} training views, {len(scene.test)} test views")
@@ -123,6 +125,8 @@ def _new_folder(wanted: Path | None, name: str) -> Path:
     """Make the folder that was asked for, or the first free one of the default names."""
     out, count = wanted or Path("runs") / f"demo-{name}", 1
     while wanted is None and out.exists():
+        for folder in (out, *out.glob("*/"), *out.glob("*/checkpoints/")):
+            remove_abandoned(folder)
         count += 1
         out = Path("runs") / f"demo-{name}-{count}"
     make_folder(out)

@@ -42,14 +42,14 @@ def export_run(
     of the training views. The surface is made once for all files, before any is written.
     """
     splats = run.splats() if any(_of_splats(file) for file in files) else None
-    cameras = run.named_cameras() if any(file.suffix == ".json" for file in files) else None
-    meshes = [file for file in files if not _of_splats(file) and file.suffix != ".json"]
+    cameras = run.named_cameras() if any(_of_cameras(file) for file in files) else None
+    meshes = [file for file in files if not (_of_splats(file) or _of_cameras(file))]
     if options.texture is not None and not any(_textured(file) for file in meshes):
         raise InputError("a texture needs a .glb or .obj: name one, or leave --texture out")
     found = _surface(run, options, quiet) if meshes else None
     said: list[str] = []
     for file in files:
-        if file.suffix == ".json":
+        if _of_cameras(file):
             assert cameras is not None
             write_cameras(file, cameras)
             said.append(f"{file}: {len(cameras.names)} cameras")
@@ -83,7 +83,11 @@ def _keep_origin(run: Run, file: Path, upright: bool) -> str:
 
 
 def _of_splats(file: Path) -> bool:
-    return file.name.endswith("splats.ply")
+    return file.name.lower().endswith("splats.ply")
+
+
+def _of_cameras(file: Path) -> bool:
+    return file.suffix.lower() == ".json"
 
 
 def _textured(file: Path) -> bool:
@@ -110,7 +114,7 @@ def _shape_for(file: Path, found: "Extracted | Shape") -> Shape:
     if not isinstance(found, Extracted):
         return found
     mesh = found.mesh
-    if file.name.endswith("points.ply"):
+    if file.name.lower().endswith("points.ply"):
         colors = mesh.texture.colors if isinstance(mesh.texture, VertexColors) else None
         return PointCloud(mesh.vertices, colors)
     if found.textured is not None and _textured(file):

@@ -73,7 +73,6 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
 def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
     """What a run folder holds, by name, and what was assumed of its data. InputError."""
     run = Run.open(path)
-    config = run.config
     facts = {
         "method": run.preset + (f", {run.reason}" if run.reason else ""),
         "fitted to": run.source or "data in memory",
@@ -88,8 +87,7 @@ def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
         return facts, []
     if run.source is None or not Path(run.source).is_file():
         return facts, [f"{facts['fitted to']}: is no longer there"]
-    target = SHAPE.read_again(config["data"])
-    return facts, SHAPE.remarks(run.method, target)
+    return facts, SHAPE.remarks(run.method, run.load_data())
 
 
 def is_run(path: Path) -> bool:

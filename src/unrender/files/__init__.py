@@ -19,6 +19,7 @@ from unrender.files.targets import check_name, check_plain
 from unrender.files.targets import check_new as check_new
 from unrender.files.targets import check_new_folder as check_new_folder
 from unrender.files.targets import check_target as check_target
+from unrender.files.targets import ending as ending
 from unrender.files.temporaries import (
     discard,
     remove_abandoned,

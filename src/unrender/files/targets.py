@@ -46,6 +46,7 @@ def check_new(path: Path, remedy: str = "choose another name, or delete it") -> 
     check_name(path)
     if os.path.lexists(path):
         raise InputError(f"{path}: exists already: {remedy}")
+    remove_abandoned(path.parent)
 
 
 def check_new_folder(path: Path) -> None:

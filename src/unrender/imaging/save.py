@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.files import check_target, make_folder
+from unrender.files import check_target, ending, make_folder
 from unrender.imaging.files import STILLS, png_bytes, to_bytes, write_image
 from unrender.imaging.video import write_video
 
@@ -39,7 +39,7 @@ def save_images(
     an ending is a folder that gets one .png for each. Files are written whole or not at all.
     Raises InputError.
     """
-    suffix = path.suffix.lower()
+    suffix = ending(path)
     if suffix in VIDEOS:
         check_target(path)
         frames = images if isinstance(images, Tensor) else padded(images)

@@ -27,13 +27,19 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    """Let a function take the signals, but for those that are ignored, as by `nohup`.
+def _handled(
+    handler: Callable[[int, FrameType | None], None], ignored: tuple[int, ...] = ()
+) -> Generator[None]:
+    """Let a function take the signals, and of those that `nohup` and "&" ignore only `ignored`.
 
     Signals belong to the main thread: elsewhere there is nothing to take.
     """
     here = threading.current_thread() is threading.main_thread()
-    taken = [n for n in STOPPING if here and signal.getsignal(n) is not signal.SIG_IGN]
+    taken = [
+        number
+        for number in STOPPING
+        if here and (number in ignored or signal.getsignal(number) is not signal.SIG_IGN)
+    ]
     before = {number: signal.signal(number, handler) for number in taken}
     try:
         yield
@@ -63,7 +69,7 @@ def noted() -> Generator[Callable[[], bool]]:
         if len(seen) > 1:
             _stop(number, frame)
 
-    with _handled(note):
+    with _handled(note, ignored=(signal.SIGINT,)):
         yield lambda: bool(seen)
     if seen and seen[0] != signal.SIGINT:
         signal.raise_signal(seen[0])

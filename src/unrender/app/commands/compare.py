@@ -34,6 +34,7 @@ def compare(
         unrender compare runs/bricks/*/* --out comparison.html
     """
     from unrender.api.compare import compare as compare_runs  # noqa: PLC0415 - imports torch
+    from unrender.api.recorded import read_recorded  # noqa: PLC0415
     from unrender.api.run import Run  # noqa: PLC0415
     from unrender.evaluation.scores import with_unit  # noqa: PLC0415
 
@@ -50,8 +51,8 @@ def compare(
     note(f"Reading {data or opened[0].source}", quiet)
     found: object = data
     if background != "auto":
-        recorded = {**opened[0].config.get("data", {}), "background": background}
-        found = opened[0].method.data.read_again(recorded, data)
+        first = opened[0]
+        found = read_recorded(first.record, first.method.data, data, background=background)
     comparison = compare_runs(opened, out=out, data=found, progress=not quiet)
     if not quiet:
         width = max(map(len, comparison))

@@ -29,7 +29,7 @@ def evaluate(
 
     Args:
         run: The run folder.
-        data: Other data to evaluate on, read as the run's own were.
+        data: Where the run's data are now, or other data to evaluate on, read as its own were.
         out: Folder for evaluation.json and report.html.
         background: Color behind images without alpha, where it is not that of the run's data.
         outside: Read images wherever the data say, also outside the folder above theirs.
@@ -42,17 +42,18 @@ def evaluate(
         unrender evaluate runs/bricks
         unrender evaluate runs/flow --data bricks --out flow-on-photos
     """
-    from unrender.api.run import Run  # noqa: PLC0415 - imports torch
+    from unrender.api.recorded import is_own  # noqa: PLC0415 - imports torch
+    from unrender.api.run import Run  # noqa: PLC0415
     from unrender.app.outcome import keep_evaluation, write_evaluation  # noqa: PLC0415
 
-    opened = Run.open(run, device)
     if out is not None:
         make_folder(out)
+    opened = Run.open(run, device)
     note(f"Reading {data or opened.source}", quiet)
-    own = data in (None, opened.source) and background == "auto"
-    evaluation = opened.evaluation(
-        _data(opened, data, background, outside), lpips=lpips, progress=not quiet
-    )
+    given = _data(opened, data, background, outside)
+    kind = opened.method.data
+    own = background == "auto" and (data is None or is_own(opened.record, kind, given))
+    evaluation = opened.evaluation(given, lpips=lpips, progress=not quiet)
     print_scores(evaluation.scores)
     files: list[Path] = []
     if out is not None:
@@ -67,6 +68,8 @@ def evaluate(
 
 def _data(run: Any, data: str | None, background: Background, outside: bool) -> Any:
     """What to evaluate on, read as the run's own data but for these options. InputError."""
+    from unrender.api.recorded import read_recorded  # noqa: PLC0415 - imports torch
+
     if background == "auto" and not outside:
         return run.load_data(data)
     recorded = run.config.get("data", {})
@@ -75,4 +78,4 @@ def _data(run: Any, data: str | None, background: Background, outside: bool) -> 
         raise InputError(f"{option}: the run was not fitted to images: omit it")
     changed = {} if background == "auto" else {"background": background}
     changed |= {"outside": True} if outside else {}
-    return run.method.data.read_again({**recorded, **changed}, data)
+    return read_recorded(run.record, run.method.data, data, **changed)

@@ -205,7 +205,9 @@ def _resumed(
 
     None if it is finished, and its budget is no larger than before.
     """
-    from unrender.api.fit import check_same, choose, describe_cameras  # noqa: PLC0415
+    from unrender.api.described import describe_cameras  # noqa: PLC0415
+    from unrender.api.fit import check_same, choose  # noqa: PLC0415
+    from unrender.api.recorded import read_recorded  # noqa: PLC0415
     from unrender.api.resume import resume_run  # noqa: PLC0415
     from unrender.methods import describe, from_description  # noqa: PLC0415
     from unrender.training.run_folder import RunFolder  # noqa: PLC0415
@@ -232,12 +234,10 @@ def _resumed(
         chosen, preset, reading = choose(method, options)
     note(f"Reading {data or config.get('data', {}).get('source')}", quiet)
     kind = chosen.data
-    if data is None:
-        found = kind.read_again(config.get("data", {}))
-    elif method is None:
-        found = kind.read_again(config.get("data", {}), data)
-    else:
+    if data is not None and method is not None:
         found = kind.read(data, reading)
+    else:
+        found = read_recorded(record, kind, data)
     if method is not None:
         check_same(record, describe(chosen, preset), describe_cameras(kind.describe(found)))
     before = record.state.get("step") if record.finished else None

@@ -7,7 +7,7 @@ from unrender.app.choices import Up
 from unrender.app.options import Words
 from unrender.app.parsing import did_you_mean
 from unrender.errors import InputError
-from unrender.files import check_target, make_folder
+from unrender.files import check_new_folder, check_target, ending, make_folder
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def render(
     unlit: bool | None = None,
     fps: int = 24,
     cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "auto",
+    data: Annotated[str | None, Words(metavar="DATA", box="cameras")] = None,
     frames: Annotated[int, Words(box="cameras")] = 60,
     elevation: Annotated[float | None, Words(metavar="DEGREES", box="cameras")] = None,
     radius: Annotated[float | None, Words(box="cameras")] = None,
@@ -59,6 +60,7 @@ def render(
             turntable, around what they look at, on the side where they stand, or around the
             shape; spiral, about their mean; interpolate, through them in their order; test, the
             held-out views; or a file of cameras such as `unrender pose` writes.
+        data: Where the run's data are now, for --cameras test, if they were moved.
         frames: Frames of the turntable, spiral or interpolation.
         elevation: Degrees above the horizon, for the turntable; by default 30 or the nearest
             of a training camera, 20 for a shape.
@@ -90,12 +92,12 @@ def render(
         a_shape = target.method.has_shape
     else:
         target, a_shape = load_shape(source, up=up), True
-    path = _path(target, a_shape, cameras, frames, elevation, radius)
+    path = _path(target, a_shape, cameras, data, frames, elevation, radius)
     if size is None and a_shape and cameras in ("auto", "turntable"):
         size = SHAPE_SIZE
     rays = supersample or (2 if a_shape else 1)
     parts = list(path) if isinstance(path, Cameras) and path.sizes.mixed else [path]
-    if len(parts) > 1 and out.suffix.lower() == ".npz":
+    if len(parts) > 1 and ending(out) == ".npz":
         raise InputError(
             f"{out}: holds images of one size, and --cameras {cameras} has several: name a "
             "folder"
@@ -128,8 +130,10 @@ def _checked(
     supersample: int | None,
 ) -> tuple[str, ...]:
     """The channels, once all options that need no data are known to be right. InputError."""
-    if out.suffix:
+    if ending(out):
         check_target(out, ENDINGS)
+    else:
+        check_new_folder(out)
     channels = tuple(what.split(","))
     for channel in channels:
         if channel not in CHANNELS:
@@ -167,6 +171,7 @@ def _path(
     target: Any,
     a_shape: bool,
     name: str,
+    data: str | None,
     frames: int,
     elevation: float | None,
     radius: float | None,
@@ -180,7 +185,7 @@ def _path(
             f"--cameras {name}: a shape was fitted to no views: give turntable or a file"
         )
     found = path_by_name(name, frames, elevation, radius, HERE if a_shape else target.origin)
-    return target.load_data().test.cameras if isinstance(found, str) else found
+    return target.load_data(data).test.cameras if isinstance(found, str) else found
 
 
 def _save(
@@ -195,14 +200,14 @@ def _save(
     from unrender.imaging.files import write_image  # noqa: PLC0415 - imports torch
     from unrender.imaging.save import save_images  # noqa: PLC0415
 
-    if out.suffix.lower() == ".npz":
+    if ending(out) == ".npz":
         renderings[0].save(out)
         return
     images = {
         name: [image for each in renderings for image in each.images(name, background)]
         for name in channels
     }
-    if out.suffix:
+    if ending(out):
         beside = zip(*images.values(), strict=True)
         save_images(out, [torch.cat(frame, dim=1) for frame in beside], fps)
         return
