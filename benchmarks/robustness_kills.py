@@ -26,6 +26,8 @@ from pathlib import Path
 
 EVERY = 2
 """Steps between checkpoints."""
+ONCE = ("process", "make-views")
+"""Commands that refuse to replace what is there."""
 LIMIT = 600.0
 MARK = "figures: "
 
@@ -150,6 +152,7 @@ def fits(count: Count, folder: Path, name: str, kills: int, chance: random.Rando
 
     words = ["fit", *name.split(), "--data", str(folder / "views.npz"), "-q"]
     every = ["--checkpoint-every", str(EVERY), "--log-every", "1", "--hold-out", "0"]
+    whole([*words, *every, "--out", "compiling"], folder)
     once = whole([*words, *every, "--out", "reference"], folder)
     truth = RunFolder.open(folder / "reference").load().model
     target, done = folder / "run", 0
@@ -186,21 +189,29 @@ def outputs(
 ) -> None:
     """Kills of a command that makes a file or folder anew."""
     target = folder / out
+    whole(words, folder)
+    if words[0] in ONCE:
+        discard(target)
     once = whole(words, folder)
     for _ in range(kills):
         # Half of them replace what was there, where the command does that.
-        if chance.random() < 0.5 or words[0] in ("process", "make-views"):
-            shutil.rmtree(target, ignore_errors=True)
-            target.unlink(missing_ok=True)
+        if chance.random() < 0.5 or words[0] in ONCE:
+            discard(target)
         count.kills += killed(words, folder, chance.uniform(0.02, 1.0) * once)
         count.unreadable += unreadable(folder)
-        if words[0] in ("process", "make-views"):
-            shutil.rmtree(target, ignore_errors=True)
-            target.unlink(missing_ok=True)
+        if words[0] in ONCE:
+            discard(target)
         whole(words, folder)
         count.unreadable += unreadable(folder)
         count.left += [str(path) for path in temporaries(folder)]
     print(f"  {' '.join(words)}: {kills} kills, {once:.1f} s each", flush=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def demos(count: Count, folder: Path, kills: int, chance: random.Random) -> None:
@@ -208,6 +219,7 @@ def demos(count: Count, folder: Path, kills: int, chance: random.Random) -> None
     words = ["demo", "--data", str(folder / "scene.npz"), "--minutes", "0.02", "--views", "20"]
     place = folder / "demos"
     place.mkdir()
+    whole(words, place)
     once = whole(words, place)
     for _ in range(kills):
         count.kills += killed(words, place, chance.uniform(0.02, 1.0) * once)

@@ -41,11 +41,11 @@ class Walk(Method[Point, Tensor]):
     at: int = 0
     signal: int = 0
     explodes: str = ""
-    radius: float = 1.0
 
     def build(self, data: Tensor, generator: torch.Generator) -> Point:
         model = Point()
-        model.radius.fill_(self.radius)
+        if self.explodes == "start":
+            model.radius.fill_(float("inf"))
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> Point:
@@ -101,7 +101,7 @@ def test_a_fit_shorter_than_a_line_of_the_log_is_looked_at_too(tmp_path: Path) -
 
 def test_infinite_buffers_are_found_before_the_first_step(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="radius is not finite before the first step"):
-        walked(tmp_path / "run", Walk(radius=float("inf")))
+        walked(tmp_path / "run", Walk(explodes="start"))
 
 
 def test_the_guard_lets_finite_models_pass(tmp_path: Path) -> None:
