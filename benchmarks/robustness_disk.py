@@ -126,21 +126,20 @@ def measure() -> Figures:
                 print(f"{free:5} KiB free: exit {done.returncode} {done.stderr.strip()}")
                 for file in left:
                     file.unlink()
-    none = {"at_most": 0.0}
     return {
         "fill_levels": figure(float(len(FREE)), "", at_least=13.0),
         "fill_levels_refused": figure(float(refused), "", at_least=1.0),
         "fill_levels_written": figure(float(len(FREE) - refused), "", at_least=1.0),
-        "films_unreadable_exit_0": figure(float(unreadable), "", **none),
-        "old_films_lost": figure(float(lost), "", **none),
-        "temporaries_left": figure(float(leftovers), "", **none),
-        "not_one_line": figure(float(talkative), "", **none),
+        "films_unreadable_exit_0": figure(float(unreadable), "", at_most=0.0),
+        "old_films_lost": figure(float(lost), "", at_most=0.0),
+        "temporaries_left": figure(float(leftovers), "", at_most=0.0),
+        "not_one_line": figure(float(talkative), "", at_most=0.0),
     }
 
 
 def main() -> None:
     """Print what happened at each amount of free space."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     record.show(measure())
 
 

@@ -1,6 +1,7 @@
 """Coordinates far from the origin are read as well as those about it, and put back."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from unrender.data.formats.camera_files import NamedCameras, read_cameras, write
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.origin import HERE, find_origin
 from unrender.data.views import Views
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.notes import collected
 from unrender.shapes.files.shape import load_shape
@@ -25,6 +27,9 @@ from unrender.shapes.mesh import Mesh
 
 UTM = (448262.25, 5411943.5, 530.125)
 ECEF = (4_176_000.5, 855_000.25, 4_727_000.75)
+
+
+Layout = Callable[[Path, Views, tuple[float, float, float]], Path]
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +86,8 @@ def relative(views: Views) -> Tensor:
 @pytest.mark.parametrize("layout", [blender, colmap])
 @pytest.mark.parametrize("shift", [UTM, ECEF])
 def test_cameras_keep_their_places_to_one_another(
-    tmp_path: Path, views: Views, layout: object, shift: tuple[float, float, float]
+    tmp_path: Path, views: Views, layout: Layout, shift: tuple[float, float, float]
 ) -> None:
-    assert callable(layout)
     with collected() as said:
         data = load_dataset(layout(tmp_path / "far", views, shift), LoadOptions(hold_out=0))
     assert float((relative(data.train) - relative(views)).abs().max()) < 1e-5
@@ -155,6 +159,7 @@ def test_files_of_cameras_hold_the_data_s_coordinates(tmp_path: Path, views: Vie
     del content["origin"]
     (tmp_path / "theirs.json").write_text(json.dumps(content))
     found = path_by_name(str(tmp_path / "theirs.json"), 1, origin=named.origin)
+    assert isinstance(found, Cameras)
     assert torch.equal(found.world_from_camera, named.cameras.world_from_camera)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unrender.data.formats.colmap import load_colmap
+from unrender.data.photograph_folders import find_photographs
 from unrender.data.structure_from_motion import (
     _from_folder,
     _from_video,
@@ -21,8 +22,10 @@ from unrender.data.structure_from_motion import (
 from unrender.errors import InputError
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.poses import so3_distance
+from unrender.imaging.ffmpeg import reading, run
 from unrender.imaging.files import read_image, write_image
 from unrender.imaging.video import write_video
+from unrender.notes import collected
 
 MOUSE = SHARED / "real_scenes/mouse_colmap"
 
@@ -155,6 +158,60 @@ def test_photographs_of_one_name_stay_apart(tmp_path: Path) -> None:
     assert found == ["A.webp.png", "a.jpg", "a.png", "b.png"]
 
 
+def test_photographs_of_subfolders_keep_their_names(tmp_path: Path) -> None:
+    """A rig's folders have images of the same names; hidden files are none."""
+    generator = np.random.default_rng(0)
+    for name in ("left/0.jpg", "left/1.jpg", "right/0.jpg", "right/1.PNG", "2.webp"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(path)
+    (tmp_path / "photos/left/._0.jpg").write_bytes(b"")
+    (tmp_path / "photos/.trash").mkdir()
+    (tmp_path / "photos/.trash/3.jpg").write_bytes(b"")
+    (tmp_path / "out").mkdir()
+    assert _from_folder(tmp_path / "photos", tmp_path / "out", 100, silent) == 5
+    out = tmp_path / "out"
+    found = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    assert found == ["2.png", "left/0.jpg", "left/1.jpg", "right/0.jpg", "right/1.PNG"]
+    for name in found[1:]:
+        assert (out / name).read_bytes() == (tmp_path / "photos" / name).read_bytes()
+    assert images_by_camera(out) == [
+        ["2.png"], ["left/0.jpg", "left/1.jpg"], ["right/0.jpg", "right/1.PNG"]
+    ]  # fmt: skip
+
+
+def test_photographs_that_are_not_read_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "more/IMG_2.dng").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"2 photographs \(.dng and .heic.*JPEG"):
+        find_photographs(folder)
+    Image.new("RGB", (8, 8)).save(folder / "more/IMG_3.JPG")
+    with collected() as said:
+        assert find_photographs(folder) == [folder / "more/IMG_3.JPG"]
+    assert len(said) == 1
+    assert "2 photographs (.dng and .heic, such as IMG_1.HEIC) cannot be read" in said[0]
+    assert "1 are taken" in said[0]
+
+
+def test_a_turned_photograph_with_alpha_is_upright_and_transparent(tmp_path: Path) -> None:
+    """What EXIF says is obeyed once: the copy's own tag no longer turns it."""
+    image = Image.new("RGBA", (6, 4), (200, 100, 0, 0))
+    image.putpixel((0, 0), (10, 20, 30, 255))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "out").mkdir()
+    image.save(tmp_path / "photos/a.png", exif=exif)
+    _from_folder(tmp_path / "photos", tmp_path / "out", 100, silent)
+    with Image.open(tmp_path / "out/a.png") as copy:
+        assert copy.size == (4, 6)
+        assert copy.getexif().get(0x0112, 1) == 1
+        assert copy.getpixel((3, 0)) == (10, 20, 30, 255)
+        assert np.asarray(copy)[..., 3].sum() == 255
+
+
 def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     sharp = torch.rand(64, 64, 3, generator=generator)
@@ -166,6 +223,23 @@ def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:
     variances = [read_image(path).var() for path in sorted((tmp_path / "out").iterdir())]
     assert variances[0] > 0.01
     assert variances[2] > 0.01
+
+
+def test_repeated_frames_are_taken_once(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sharp = torch.rand(4, 64, 64, 3, generator=generator).repeat_interleave(5, 0)
+    write_video(tmp_path / "video.mp4", sharp, 10)
+    # Without loss, so that a repeated frame is the same.
+    code, lines, _ = run(
+        [
+            *("-v", "error", *reading(tmp_path / "video.mp4")),
+            *("-vf", "select='not(mod(n,5))',fps=50", "-c:v", "ffv1"),
+            str(tmp_path / "slow.mkv"),
+        ]
+    )
+    assert code == 0, lines
+    (tmp_path / "out").mkdir()
+    assert _from_video(tmp_path / "slow.mkv", tmp_path / "out", 16, 2000, silent) == 4
 
 
 @pytest.mark.parametrize(

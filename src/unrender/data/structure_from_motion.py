@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unrender.data.photographs import list_photographs
+from unrender.data.photograph_folders import find_photographs
 from unrender.errors import InputError
 from unrender.files import check_new, replacing
 from unrender.imaging.files import image_header, write_image
@@ -95,14 +95,15 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
 
 
 def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder or video: check the path")
-    paths = list_photographs(source)
-    stems = Counter(path.stem.lower() for path in paths)
+    """Copy the photographs of a folder and of those below it, which keep their names."""
+    paths = find_photographs(source)
+    stems = Counter(str(path.with_suffix("")).lower() for path in paths)
     for k, path in enumerate(paths):
+        folder = target / path.parent.relative_to(source)
+        folder.mkdir(parents=True, exist_ok=True)
         # `a.jpg` and `a.webp` must not become one file.
-        stem = path.stem if stems[path.stem.lower()] == 1 else path.name
-        copy_photograph(path, target, stem, size)
+        alone = stems[str(path.with_suffix("")).lower()] == 1
+        copy_photograph(path, folder, path.stem if alone else path.name, size)
         stage("photographs", k + 1, len(paths))
     return len(paths)
 
@@ -149,11 +150,14 @@ def _sharpness(frame: Frame) -> float:
 def images_by_camera(folder: Path) -> list[list[str]]:
     """Names of images that share intrinsics: of one size, model of camera and focal length.
 
-    Upright images and those that lie across have intrinsics of their own.
+    Names are relative to the folder, with slashes. Upright images and those that lie across
+    have intrinsics of their own, and so have those of each folder if EXIF names no camera.
     """
     found: dict[tuple[object, ...], list[str]] = {}
-    for path in sorted(folder.iterdir()):
-        found.setdefault((image_header(path).size, *exif_lens(path)), []).append(path.name)
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        name, lens = path.relative_to(folder), exif_lens(path)
+        place = () if any(lens) else name.parent.parts
+        found.setdefault((image_header(path).size, lens, place), []).append(name.as_posix())
     return list(found.values())
 
 
@@ -162,7 +166,7 @@ def _reconstruct(
 ) -> Reconstructed:
     import pycolmap  # noqa: PLC0415 - an extra
 
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
     database, images = folder / "database.db", folder / "images"
     stage("features", 0, count)
     done = 0

@@ -9,6 +9,7 @@ import torch
 from unrender.data.formats.colmap import load_colmap, read_colmap
 from unrender.data.formats.colmap_models import count_images, find_colmap
 from unrender.data.load import load_dataset
+from unrender.errors import InputError
 from unrender.imaging.files import write_image
 from unrender.notes import collected
 
@@ -109,3 +110,52 @@ def test_rigs_give_the_pose_of_each_image(tmp_path: Path) -> None:
         (theirs,) = (each for each in made.images.values() if each.name == image.name)
         expected = theirs.cam_from_world().matrix()[:, 3]
         assert image.pose[4:] == pytest.approx(expected.tolist())
+
+
+def test_images_in_subfolders_and_behind_links(tmp_path: Path) -> None:
+    names = ["left/0.png", "right/0.png", "2.png"]
+    photographs(tmp_path / "elsewhere", names)
+    text_model(tmp_path / "scene/sparse/0", names)
+    (tmp_path / "scene/images/left").mkdir(parents=True)
+    (tmp_path / "scene/images/right").symlink_to(tmp_path / "elsewhere/right")
+    for name in ("left/0.png", "2.png"):
+        (tmp_path / "scene/images" / name).symlink_to(tmp_path / "elsewhere" / name)
+    views = load_colmap(tmp_path / "scene")
+    assert views.names == ("2.png", "left/0.png", "right/0.png")
+    tones = [round(10 * float(views.store[k][0, 0, 0])) for k in range(3)]
+    assert tones == [2, 0, 1]
+
+
+def test_a_few_missing_photographs_are_left_out(tmp_path: Path) -> None:
+    text_model(tmp_path / "sparse/0", NAMES)
+    with pytest.raises(InputError, match=r"the model's 5 images, such as '0\.png'"):
+        load_colmap(tmp_path)
+    photographs(tmp_path / "images", NAMES[:2])
+    with pytest.raises(InputError, match=r"3 of the model's 5 images, such as '2\.png'"):
+        load_colmap(tmp_path)
+    photographs(tmp_path / "images", NAMES[:4])
+    with collected() as said:
+        views = load_colmap(tmp_path)
+    assert views.names == tuple(NAMES[:4])
+    assert views.cameras.centers[:, 0].tolist() == [0, 2, 4, 6]
+    missing = "1 of the model's 5 images are missing, such as 4.png: they are left out"
+    assert said == [f"{tmp_path}: {missing}"]
+
+
+def test_a_model_s_own_folder_can_be_named(tmp_path: Path) -> None:
+    photographs(tmp_path / "images", NAMES)
+    text_model(tmp_path / "sparse/0", NAMES)
+    text_model(tmp_path / "sparse/1", NAMES[1:3])
+    assert load_colmap(tmp_path / "sparse/1").names == ("1.png", "2.png")
+
+
+def test_cameras_of_several_sizes(tmp_path: Path) -> None:
+    camera = CAMERA + "2 SIMPLE_PINHOLE 4 4 5 2 2\n"
+    text_model(tmp_path / "sparse/0", NAMES, camera)
+    photographs(tmp_path / "images", NAMES)
+    write_image(tmp_path / "images/4.png", torch.zeros(4, 4, 3))
+    file = tmp_path / "sparse/0/images.txt"
+    file.write_text(file.read_text().replace("1 4.png", "2 4.png"))
+    views = load_colmap(tmp_path)
+    assert [views.cameras.sizes[k] for k in (0, 4)] == [(8, 6), (4, 4)]
+    assert views.cameras.focal.tolist() == [10, 10, 10, 10, 5]

@@ -6,8 +6,7 @@ the center of the upper left pixel is at (0.5, 0.5), as here.
 """
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,6 +27,7 @@ from unrender.geometry.lenses import LENS_MODELS, Lens
 from unrender.geometry.poses import invert, so3_from_quaternion
 from unrender.geometry.undistortion import Calibration, pinhole_views
 from unrender.imaging.files import ENDINGS
+from unrender.notes import note
 
 Numbers = tuple[int | float, ...]
 MAX_TEXT_BYTES = 1_000_000_000
@@ -72,10 +72,11 @@ def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     model = read_colmap(folder)
     if not model.images:
         raise InputError(f"{folder}: the model has no images: run the reconstruction again")
+    model, files = _with_files(path, model, options)
     names = tuple(each.name for each in model.images)
     photographs = Photographs.of(
         str(path),
-        _image_files(path, names, options),
+        files,
         [_camera_size(folder, model, each) for each in model.images],
     )
     lens_views = [
@@ -120,23 +121,48 @@ def read_colmap(folder: Path) -> ColmapModel:
     )  # fmt: skip
 
 
-def _image_files(path: Path, names: Sequence[str], options: LoadOptions) -> list[Path]:
-    """The files of all images, from `images`, any `images*`, or `path` itself. InputError.
+def _with_files(
+    path: Path, model: ColmapModel, options: LoadOptions
+) -> tuple[ColmapModel, list[Path]]:
+    """The model without the images whose files are missing, and the files of the others.
 
-    Smaller copies of the images, in `images_4` and the like, may have other endings.
+    They are in `images`, any `images*` or `path` itself, or, if `path` is the model's own
+    folder, in those of the folders above. Smaller copies, in `images_4` and the like, may have
+    other endings. Raises InputError if more than half are missing.
     """
-    folders = [each for each in path.glob("images*") if each.is_dir()]
-    for place in (*sorted(folders), path):
+    above = (path, *path.resolve().parents[:2]) if path == model.folder else (path,)
+    places = [
+        place
+        for base in above
+        for place in (*sorted(each for each in base.glob("images*") if each.is_dir()), base)
+    ]
+    best, most = DataFolder(path, options.outside), -1
+    found: list[Path | None] = []
+    for place in places:
         folder = DataFolder(place, options.outside)
-        found = [folder.find(str(path), "the image", name, ENDINGS) for name in names]
-        if all(found):
-            folder.tell(path)
-            return [file for file in found if file is not None]
-    missing = next((name for name in names if not (path / "images" / name).is_file()), "")
-    raise InputError(
-        f"{path}: the model's image {missing!r:.80} is not in any folder images*: "
-        "copy the images, or give the model of the images that are there"
-    )
+        here = [folder.find(str(path), "the image", i.name, ENDINGS) for i in model.images]
+        count = sum(file is not None for file in here)
+        if count > most:
+            best, most, found = folder, count, here
+        if count == len(here):
+            break
+    missing = [i.name for i, file in zip(model.images, found, strict=True) if file is None]
+    if 2 * len(missing) > len(found):
+        which = (
+            "the model's" if len(missing) == len(found) else f"{len(missing)} of the model's"
+        )
+        raise InputError(
+            f"{path}: {which} {len(found)} images, such as {missing[0]!r:.80}, are in no "
+            "folder images*: copy the images, or give the model of the images that are there"
+        )
+    if missing:
+        note(
+            f"{path}: {len(missing)} of the model's {len(found)} images are missing, such as "
+            f"{missing[0]:.80}: they are left out"
+        )
+    best.tell(path)
+    kept = [i for i, file in zip(model.images, found, strict=True) if file is not None]
+    return replace(model, images=kept), [file for file in found if file is not None]
 
 
 def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4"]:
