@@ -18,6 +18,7 @@ from unrender.data.undistort import LensViews, Resampling
 from unrender.errors import InputError
 from unrender.files.memory import SHARE, check_memory, free_memory
 from unrender.geometry.sizes import ImageSizes
+from unrender.geometry.undistortion import PinholeView
 from unrender.imaging.files import (
     BYTES_PER_PIXEL,
     ENDINGS,
@@ -174,6 +175,15 @@ class Photographs:
             kept // options.downscale**2 + decoding,
             remedy,
         )
+
+
+def _by_camera(views: LensViews | None, count: int) -> dict[tuple[PinholeView, ...], list[int]]:
+    """Numbers of the photographs that become the same views; `()`: those that are kept."""
+    groups: dict[tuple[PinholeView, ...], list[int]] = {}
+    for index in range(count):
+        some = () if views is None else tuple(view for view in views[index] if view.resampled)
+        groups.setdefault(some, []).append(index)
+    return groups
 
 
 def downscaled_sizes(sizes: ImageSizes, downscale: int) -> ImageSizes:
