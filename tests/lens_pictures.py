@@ -5,6 +5,7 @@ undistortion.
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -76,6 +77,7 @@ def seen_by_lens(source: Calibration, rotation: Tensor | None = None) -> Tensor:
     return pattern(rays if rotation is None else rays @ rotation.to(rays).T)
 
 
+@cache
 def rays_of_lens(source: Calibration) -> Tensor:
     """Directions in the camera frame that the pixels of a photograph see."""
     if source.lens.projection == "equirectangular":
@@ -94,7 +96,7 @@ def rays_of_lens(source: Calibration) -> Tensor:
         return torch.cat([q * torch.sinc(angle / math.pi), angle.cos()], -1)
 
     q = start.clone()
-    for _ in range(60):
+    for _ in range(20):
         found = source.pixels(rays(q))
         columns = [
             (source.pixels(rays(q + 1e-6 * q.new_tensor(step))) - found) / 1e-6
