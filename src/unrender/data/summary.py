@@ -89,15 +89,17 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
         return ["There is only one view: a scene cannot be reconstructed from it."]
     center = focus_point(cameras)
     local = (center - cameras.centers)[:, None] @ cameras.rotations
-    behind = int((local[:, 0, 2] <= 0).sum())
+    scale = float((cameras.centers - center).norm(dim=1).mean())
+    one_place = _distances(cameras.centers) <= SAME_POSE * scale
+    away = local[:, 0, 2] <= 0
+    # Views of a panorama look all around: it is enough that one of them faces it.
+    behind = int((away & ~(one_place & ~away).any(1)).sum())
     if behind:
         found.append(
             f"{behind} of {len(cameras)} cameras look away from the focus point of most: "
             "their axes may follow another convention, or their projections may be negated."
         )
-    scale = float((cameras.centers - center).norm(dim=1).mean())
-    same = _distances(cameras.centers) <= SAME_POSE * scale
-    same &= _distances(cameras.rotations.flatten(1)) <= SAME_POSE
+    same = one_place & (_distances(cameras.rotations.flatten(1)) <= SAME_POSE)
     for a, b in (same & _same_sizes(cameras)).triu(1).nonzero()[:1].tolist():
         found.append(
             f"Same camera pose: {_name(names, a)} and {_name(names, b)}; one may be a copy."

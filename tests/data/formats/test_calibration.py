@@ -14,6 +14,7 @@ import unrender as ur
 from unrender.data import photographs
 from unrender.data.formats.calibration import frame_calibration
 from unrender.data.formats.camera_files import read_cameras
+from unrender.data.summary import camera_warnings
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.conventions import opengl_from_opencv
@@ -129,6 +130,8 @@ def test_panoramas_become_six_views_each(tmp_path: Path, how: dict[str, Any]) ->
     torch.testing.assert_close(views.cameras.centers[6:], POSES[1, :, 3].expand(6, 3))
     check_straight(views)
     assert "2 of its images, panoramas, are read as six views each" in notes[0]
+    # Some views of each look away from what the others look at, and that is right.
+    assert not camera_warnings(views.cameras)
 
 
 def write_colmap(folder: Path, model: str, source: Calibration, binary: bool) -> Path:
