@@ -171,6 +171,13 @@ def test_exports_can_be_put_back(tmp_path: Path, views: Views) -> None:
     files = [tmp_path / "mesh.ply", tmp_path / "mesh.obj", tmp_path / "cameras.json"]
     assert run.origin != HERE
     assert f"{run.origin[0]:.15g}" in " ".join(export_run(run, files, options, quiet=True))
+    # Other photographs of the place, whose cameras have another mean.
+    few = blender(tmp_path / "few", views.select(torch.arange(2)), UTM)
+    other = load_dataset(few, LoadOptions(hold_out=0)).train
+    assert other.origin != run.origin
+    found = run.load_data(str(few)).train
+    assert found.origin == run.origin
+    assert torch.allclose(found.cameras.centers, run.cameras.centers[:2], atol=1e-5)
     corners: list[Tensor] = []
     for name in ("mesh.ply", "mesh.obj"):
         beside = json.loads((tmp_path / f"{name}.origin.json").read_text())

@@ -17,6 +17,7 @@ from unrender.api.opening import open_folder
 from unrender.api.pose import Picture, find_poses
 from unrender.api.recorded import read_recorded
 from unrender.api.run_state import RunState
+from unrender.data.dataset import Dataset
 from unrender.data.make_views import make_views
 from unrender.data.picture import over_white
 from unrender.data.views import Views
@@ -156,8 +157,11 @@ class Run(RunState):
         if data is None and self.data is not None:
             return self.data
         if data is None or isinstance(data, str | Path):
-            return read_recorded(self.record, kind, None if data is None else str(data))
-        return kind.read(data, kind.options())
+            found = read_recorded(self.record, kind, None if data is None else str(data))
+        else:
+            found = kind.read(data, kind.options())
+        # Other photographs of a place may have been given another origin.
+        return found.about(self.origin) if isinstance(found, Dataset) else found
 
     def pose(
         self,

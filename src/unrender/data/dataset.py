@@ -1,11 +1,13 @@
 """Posed images, split into training and test views."""
 
+import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import torch
 
+from unrender.data.origin import Origin
 from unrender.data.views import Views
 
 
@@ -41,6 +43,11 @@ class Dataset:
         views = f"{len(self.train)} view{'' if len(self.train) == 1 else 's'}"
         sizes, test = self.train.cameras.sizes, len(self.test)
         return f"Dataset({self.name}: train={views} of {sizes}, test={test})"
+
+    def about(self, origin: Origin) -> "Dataset":
+        """The dataset with its views about another origin: see `Views.about`."""
+        train, test = self.train.about(origin), self.test.about(origin)
+        return dataclasses.replace(self, train=train, test=test)
 
     def show(self) -> None:
         """Show some of the training views: in a notebook, a window or a file."""

@@ -270,6 +270,26 @@ class Views:
             masks=None, depths=None, normals=None, codes=None,
         )  # fmt: skip
 
+    def about(self, origin: Origin) -> "Views":
+        """The views with this point of the data's coordinates as origin of their world frame.
+
+        Views that were not recentred are in the frame of whoever made them, and stay.
+        """
+        if self.origin in (HERE, origin):
+            return self
+        move = torch.tensor(self.origin, dtype=torch.float64)
+        move = move - torch.tensor(origin, dtype=torch.float64)
+        poses = self.cameras.world_from_camera.double()
+        poses = torch.cat([poses[:, :, :3], poses[:, :, 3:] + move[:, None]], dim=2).float()
+        cameras = Cameras(poses, self.cameras.intrinsics, sizes=self.cameras.sizes)
+        points = None if self.points is None else (self.points.double() + move).float()
+        ball = self.ball
+        if ball is not None:
+            ball = torch.cat([(ball[:3].double() + move).float(), ball[3:]])
+        return dataclasses.replace(
+            self, cameras=cameras, points=points, ball=ball, origin=origin
+        )
+
     def by_size(self) -> "list[Views]":
         """The views of each size."""
         if not self.cameras.sizes.mixed:
