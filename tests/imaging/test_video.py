@@ -193,3 +193,10 @@ def test_ffmpeg_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("imageio_ffmpeg.get_ffmpeg_exe", absent)
     with pytest.raises(InputError, match="IMAGEIO_FFMPEG_EXE"):
         ffmpeg.program()
+
+
+def test_a_video_of_too_many_pixels_is_refused(film: Path, tmp_path: Path) -> None:
+    options = ("-vf", "scale=10000:8000", "-frames:v", "1", "-c:v", "mjpeg", "-q:v", "31")
+    huge = convert(film, tmp_path / "huge.mkv", *options)
+    with pytest.raises(InputError, match="cannot be decoded as a video"):
+        list(Video(huge).frames(64))

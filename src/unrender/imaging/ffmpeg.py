@@ -16,6 +16,7 @@ from typing import IO
 import imageio_ffmpeg
 
 from unrender.errors import InputError
+from unrender.imaging.files import MAX_PIXELS
 
 ENCODERS = ("libx264", "libopenh264")
 """Encoders of H.264: x264, and one that is there in builds of ffmpeg without GPL parts."""
@@ -49,6 +50,7 @@ def reading(path: Path) -> list[str]:
     """The arguments that open a video and nothing else than this file."""
     return [
         *("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS),
+        *("-max_pixels", str(MAX_PIXELS)),
         *("-i", location(path)),
     ]
 
