@@ -143,5 +143,5 @@ def test_large_photographs_are_refused_with_the_factor_that_helps(
     assert len(str(caught.value)) <= 300
     assert len(photographs.read(["a"] * 1000, LoadOptions(downscale=3))) == 1000
     monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
-    with pytest.raises(InputError, match=r"are free"):
+    with pytest.raises(InputError, match="are free"):
         read_pixels(tmp_path / "a.png")

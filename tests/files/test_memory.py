@@ -20,7 +20,9 @@ def test_free_memory_is_at_most_the_machine_s() -> None:
 def test_what_does_not_fit_is_refused_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "free_memory", lambda: 4 << 30)
     check_memory("a.npz", 3 << 30, "use less")
-    with pytest.raises(InputError, match=r"a\.npz: takes 3\.1 GiB .* 4\.0 are free; use less"):
+    with pytest.raises(
+        InputError, match=r"a\.npz: takes 3\.1 GiB .* 4\.0 GiB that are free; use"
+    ):
         check_memory("a.npz", int(3.1 * 2**30), "use less")
 
 

@@ -24,7 +24,8 @@ def check_memory(label: str, size: int, remedy: str) -> None:
     free = free_memory()
     if size > SHARE * free:
         raise InputError(
-            f"{label}: takes {_gib(size)} GiB of memory, and {_gib(free)} are free; {remedy}"
+            f"{label}: takes {_gib(size)} GiB of memory, more than three quarters of the "
+            f"{_gib(free)} GiB that are free; {remedy}"
         )
 
 
