@@ -12,6 +12,7 @@ from unrender.errors import InputError
 from unrender.methods import describe, from_description
 from unrender.training.options import FitOptions
 from unrender.training.record import Record, RunInMemory
+from unrender.training.recorded_options import recorded_options
 from unrender.training.run_folder import RunFolder
 
 
@@ -69,7 +70,7 @@ def resume_run(
     known = {field.name for field in dataclasses.fields(FitOptions)}
     if not isinstance(fit_config, dict) or not set(fit_config) <= known:
         raise InputError(f"{source}: does not describe how it was fitted: fit again")
-    options = FitOptions(**fit_config)
+    options = recorded_options(FitOptions, fit_config, source)
     if minutes is not None or steps is not None:
         options = dataclasses.replace(options, minutes=minutes, steps=steps)
     source_data = read_recorded(record, method.data) if data is None else data

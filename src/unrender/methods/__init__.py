@@ -35,8 +35,8 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
     if not isinstance(description, Mapping):
         raise InputError(f"{source}: names no method: {REMEDY}")
     name, options = description.get("name"), description.get("options")
-    name = RENAMED.get(str(name), name)
-    if name not in BASES or not isinstance(options, Mapping):
+    name = RENAMED.get(name, name) if isinstance(name, str) else None
+    if not isinstance(name, str) or name not in BASES or not isinstance(options, Mapping):
         raise InputError(f"{source}: method {name!r:.60} is not known: {REMEDY}")
     kind = method_class(str(name))
     defaults = kind()
@@ -57,7 +57,10 @@ def from_description(description: object, source: str) -> "Method[Any, Any]":
             isinstance(value, int | float) and isinstance(known[key], float)
         ):
             raise InputError(f"{source}: option {key} of {name} is {value!r:.60}: {REMEDY}")
-    return kind(**given)
+    try:
+        return kind(**given)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 class _Listing(ModuleType):

@@ -24,6 +24,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.ranges import check_ranges
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
 from unrender.shapes.shape import Shape
+from unrender.training.recorded_options import recorded_options
 
 Model = TypeVar("Model", bound=nn.Module)
 Data = TypeVar("Data")
@@ -309,17 +310,11 @@ class DataKind(ABC, Generic[Source, Data]):
 
     def read_again(self, recorded: Mapping[str, Any], source: str | None = None) -> Source:
         """The data that a run records, or `source` read in the same way. InputError."""
-        names = [each.name for each in dataclasses.fields(self.options)]
-        known = {name: _frozen(recorded[name]) for name in names if name in recorded}
         where = source or recorded.get("source")
         if where is None:
             raise InputError(
                 "the run was fitted to data in memory, which are not kept: name the data to "
                 "evaluate it on"
             )
-        return self.read(str(where), self.options(**known))
-
-
-def _frozen(value: Any) -> Any:
-    """JSON's lists as the tuples that options have."""
-    return tuple(value) if isinstance(value, list) else value
+        options = recorded_options(self.options, recorded, "config.json: data")
+        return self.read(str(where), options)

@@ -63,7 +63,7 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
 
     Raises InputError if the file exists and `overwrite` is off, or if it cannot be written.
     """
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         raise InputError(f"{path}: views are written as .npz; change the ending")
     if not overwrite:
         check_new(path)
