@@ -169,7 +169,10 @@ def fits(count: Count, folder: Path, name: str, kills: int, chance: random.Rando
             if chain == 5:  # So that every chain comes to its end.
                 whole(again, folder)
                 break
+            began = time.monotonic()
             if not killed(again, folder, chance.uniform(0.02, 1.0) * once):
+                if not resumed:  # The machine is less busy than it was.
+                    once = min(once, time.monotonic() - began)
                 break
             done, chain, count.kills = done + 1, chain + 1, count.kills + 1
             if not target.exists():
