@@ -2,15 +2,19 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from unrender.imaging.files import ORIENTATION
 
+Pixels = np.ndarray[Any, np.dtype[Any]]
+
 # What a camera wrote for each orientation, given the upright image.
-STORED = {
+STORED: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda image: image,
     2: np.fliplr,
     3: lambda image: np.rot90(image, 2),

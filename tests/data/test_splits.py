@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return scene(made, names)
 
 
-def change(folder: Path, name: str = "transforms.json", **content: object) -> None:
+def change(folder: Path, name: str = "transforms.json", /, **content: object) -> None:
     found = json.loads((folder / "transforms.json").read_text())
     (folder / name).write_text(json.dumps({**found, **content}))
 

@@ -9,7 +9,7 @@ import pytest
 
 from unrender.errors import InputError
 from unrender.files import memory
-from unrender.files.memory import check_memory, free_memory
+from unrender.files.memory import check_memory, free_memory, left_in_cgroup
 
 
 def test_free_memory_is_at_most_the_machine_s() -> None:
@@ -26,16 +26,13 @@ def test_what_does_not_fit_is_refused_with_its_remedy(monkeypatch: pytest.Monkey
         check_memory("a.npz", int(3.1 * 2**30), "use less")
 
 
-def test_limits_of_control_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    group = tmp_path / "memory" if (tmp_path / "x").exists() else tmp_path
-    (group / "memory.max").write_text("1000\n")
-    (group / "memory.current").write_text("900\n")
-    (group / "memory.stat").write_text("anon 500\ninactive_file 300\nactive_file 100\n")
-    left = memory._left(group, "memory.max", "memory.current")
-    assert left == 500
-    (group / "memory.max").write_text("max\n")
-    assert memory._left(group, "memory.max", "memory.current") is None
+def test_limits_of_control_groups(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 300\nactive_file 100\n")
+    assert left_in_cgroup(tmp_path, "memory.max", "memory.current") == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert left_in_cgroup(tmp_path, "memory.max", "memory.current") is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limits")

@@ -91,13 +91,13 @@ def _free_in_cgroups() -> list[int]:
         for folder in (group, *group.parents):
             if not folder.is_relative_to(root):
                 break
-            left = _left(folder, limit, used)
+            left = left_in_cgroup(folder, limit, used)
             if left is not None:
                 found.append(left)
     return found
 
 
-def _left(folder: Path, limit: str, used: str) -> int | None:
+def left_in_cgroup(folder: Path, limit: str, used: str) -> int | None:
     """What a group may still allocate; pages of files are given back when they are needed."""
     try:
         most, now = int((folder / limit).read_text()), int((folder / used).read_text())
