@@ -28,12 +28,13 @@ from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 from unrender.shapes.files.meshes import write_mesh
 from unrender.shapes.files.points import write_points
-from unrender.shapes.files.splats import Splats, write_splats
+from unrender.shapes.files.splats import write_splats
 from unrender.shapes.files.voxels import write_voxels
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import cube, icosphere, torus, uv_sphere
 from unrender.shapes.sampling import sample_surface
+from unrender.shapes.splats import Splats
 from unrender.shapes.textures import UVTexture
 from unrender.shapes.voxels import VoxelGrid
 

@@ -23,6 +23,7 @@ from unrender.geometry.sizes import ImageSizes
 from unrender.rendering.shapes import cameras_around
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
+from unrender.shapes.splats import Splats
 from unrender.shapes.voxels import VoxelGrid
 
 MAX_SIDE = 8192
@@ -97,6 +98,8 @@ def turntable(
 
     def place(target: Any) -> Cameras:
         about = target if like is None else like
+        if isinstance(about, Splats):
+            about = about.middle()
         if isinstance(about, Mesh | PointCloud | VoxelGrid):
             angle = radians(SHAPE_ELEVATION if elevation is None else elevation)
             return cameras_around(about, frames, elevation=angle, radius=radius)
@@ -220,7 +223,7 @@ def film(frames: int = 60) -> CameraPath:
 
     def place(target: Any) -> Cameras:
         known = getattr(target, "image_size", None) is None
-        shape = isinstance(target, Mesh | PointCloud | VoxelGrid)
+        shape = isinstance(target, Mesh | PointCloud | VoxelGrid | Splats)
         one_way = known and not shape and coverage(_known(target)).one_way
         return (spiral if one_way else turntable)(frames).cameras(target)
 

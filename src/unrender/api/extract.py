@@ -19,9 +19,9 @@ from unrender.inverse.depth_fusion import Region, Scan, colored, mesh_from_scan
 from unrender.inverse.texture_baking import textured
 from unrender.shapes.components import largest_component, with_faces
 from unrender.shapes.convert import mesh_from_voxels
-from unrender.shapes.files.splats import Splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.simplify import simplify
+from unrender.shapes.splats import Splats
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.progress import told_progress, working

@@ -29,10 +29,10 @@ from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering, supersampled
-from unrender.shapes.files.splats import Splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
+from unrender.shapes.splats import Splats
 from unrender.shapes.textures import VertexColors
 from unrender.training.data_kinds.image import ONE_IMAGE, fitted_image
 from unrender.training.fit import Device

@@ -17,6 +17,7 @@ from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
 from unrender.methods.presets import nearest
+from unrender.rendering.gaussians import splats_renderer
 from unrender.rendering.light.lights import headlight
 from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
 from unrender.rendering.points import points_renderer
@@ -24,9 +25,11 @@ from unrender.rendering.renderer import Images, Renderer, Rendering, supersample
 from unrender.rendering.shapes import shape_renderer
 from unrender.shapes.files.shape import Up
 from unrender.shapes.files.shape import load_shape as read
+from unrender.shapes.files.splats import is_splats, read_splats
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
+from unrender.shapes.splats import Splats
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.fit import Device, pick_device
 from unrender.training.progress import told_progress
@@ -37,12 +40,12 @@ SUPERSAMPLE = 2
 """Rays per side of each pixel of a shape, by default: edges of meshes alias with one."""
 
 
-def load_shape(path: str | Path, *, up: Up = "auto") -> Shape:
-    """Read a mesh, a point cloud or voxels.
+def load_shape(path: str | Path, *, up: Up = "auto") -> Shape | Splats:
+    """Read a mesh, a point cloud, voxels or Gaussians.
 
     Args:
-        path: A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or voxels
-            (.binvox, .npz).
+        path: A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz), voxels
+            (.binvox, .npz) or the Gaussians of Gaussian splatting (.ply, .splat).
         up: Which axis of a mesh file points up; "auto" takes y for .obj, .glb and .gltf, else
             z. In memory z is up.
 
@@ -53,11 +56,14 @@ def load_shape(path: str | Path, *, up: Up = "auto") -> Shape:
     >>> ur.load_shape("torus.glb")
     Mesh(1152 vertices, 2304 faces, watertight)
     """
-    return read(Path(path), up)
+    path = Path(path)
+    if path.is_file() and is_splats(path):
+        return read_splats(path)
+    return read(path, up)
 
 
 def render(
-    source: "Run | Shape | str | Path",
+    source: "Run | Shape | Splats | str | Path",
     cameras: "Cameras | CameraPath",
     *,
     size: int | tuple[int, int] | None = None,
@@ -69,7 +75,7 @@ def render(
     """Render a shape or a fitted model.
 
     Args:
-        source: A `Mesh`, `PointCloud` or `VoxelGrid`, a `Run`, or the path of either.
+        source: A `Mesh`, `PointCloud`, `VoxelGrid` or `Splats`, a `Run`, or the path of one.
         cameras: One or more cameras, or a path such as `unrender.turntable(30)`.
         size: Pixels of the longer side, or (width, height); by default the cameras' own, and
             256 for a path around a shape.
@@ -93,7 +99,7 @@ def render(
         return source.render(
             cameras, size=size, supersample=supersample or 1, progress=progress
         )
-    shape = as_shape(source)
+    shape = source if isinstance(source, Splats) else as_shape(source)
     found = as_cameras(cameras, shape, size)
     renderer = _renderer(shape.to(pick_device(device)), options)
     renderer = supersampled(renderer, supersample or SUPERSAMPLE)
@@ -102,14 +108,18 @@ def render(
     return replace(rendering, cameras=found)
 
 
-def shape_image(shape: Shape) -> Float[Tensor, "height width 3"]:
+def shape_image(shape: Shape | Splats) -> Float[Tensor, "height width 3"]:
     """One image of a shape over white, as a notebook shows it."""
     camera = turntable(12, elevation=25).cameras(shape)[1]
     return render(shape, camera, size=IMAGE_SIDE, progress=False).over("white").clamp(0, 1)[0]
 
 
-def _renderer(shape: Shape, options: dict[str, Any]) -> Renderer:
+def _renderer(shape: Shape | Splats, options: dict[str, Any]) -> Renderer:
     """The shape's renderer; a mesh's with these options."""
+    if isinstance(shape, Splats) and not options:
+        return splats_renderer(shape)
+    if isinstance(shape, Splats):
+        raise InputError(f"{', '.join(options)}: only meshes and points have these options")
     if not options:
         return shape_renderer(shape)
     if (

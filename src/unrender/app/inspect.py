@@ -18,10 +18,12 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
 from unrender.notes import collected
 from unrender.shapes.files.shape import load_shape
+from unrender.shapes.files.splats import is_splats, read_splats
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.mesh_checks import mesh_problems
 from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape, bounds
+from unrender.shapes.splats import Splats
 from unrender.training.data_kinds.shape import SHAPE
 from unrender.training.run_folder import RunFolder
 
@@ -151,6 +153,8 @@ def describe_shape(shape: Shape) -> str:
 @system_errors_told()
 def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     """What a shape's file holds, by name, and what looks wrong with it. InputError."""
+    if is_splats(path):
+        return _inspect_splats(read_splats(path)), []
     shape = load_shape(path)
     low, high = (", ".join(f"{x:.4g}" for x in corner.tolist()) for corner in bounds(shape))
     facts = {"shape": describe_shape(shape), "from": low, "to": high}
@@ -162,6 +166,18 @@ def inspect_shape(path: Path) -> tuple[dict[str, str], list[str]]:
     facts["texture"] = "none" if texture is None else type(texture).__name__
     facts["watertight"] = "yes" if is_watertight(shape.faces) else "no"
     return facts, mesh_problems(shape)
+
+
+def _inspect_splats(splats: Splats) -> dict[str, str]:
+    low, high = splats.means.amin(0), splats.means.amax(0)
+    opacity = splats.opacity_logits.sigmoid()
+    return {
+        "shape": f"{len(splats)} Gaussians (splats), drawn as such by `unrender render`",
+        "from": ", ".join(f"{x:.4g}" for x in low.tolist()),
+        "to": ", ".join(f"{x:.4g}" for x in high.tolist()),
+        "harmonics": f"degree {splats.degree}",
+        "opacity": f"{float(opacity.median()):.3g} in the median",
+    }
 
 
 def _idr_facts(path: Path, views: Views) -> dict[str, str]:

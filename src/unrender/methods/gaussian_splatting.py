@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
@@ -30,10 +29,9 @@ from unrender.fields.pruning import keeps_most
 from unrender.geometry.bounds import camera_extent
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
-from unrender.kernels.gaussian_projection import project_gaussians
-from unrender.kernels.spherical_harmonics import harmonic_colors
-from unrender.kernels.splat import splat
+from unrender.rendering.gaussians import draw_gaussians
 from unrender.rendering.renderer import Rendering
+from unrender.shapes.splats import CONSTANT_HARMONIC
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress
 from unrender.training.pixels import dissimilarity
@@ -42,8 +40,6 @@ LEAST_OPACITY = 0.005
 """Opacity below which a Gaussian is dead and is relocated (MCMC, sec. 4.3)."""
 FEWEST_POINTS = 100
 """Fewest points of a reconstruction that are used as initialization."""
-CONSTANT = 0.28209479177387814
-"""The spherical harmonic of degree 0."""
 MAX_STIRRED_OPACITY = 0.1
 """Opacity above which means get no noise: its factor in eq. 10 is below 1e-4 there."""
 STIRRED = 5e5
@@ -70,19 +66,10 @@ class GaussianSplattingModel(nn.Module):
 
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
         """Render one camera, with spherical harmonics up to `sh_degree`."""
-        n, pose = int(self.alive), cameras.world_from_camera[index]
-        means, lens, size = self.means[:n], cameras.intrinsics[index], cameras.sizes[index]
-        shapes = self.log_scales[:n], self.quaternions[:n]
-        seen = project_gaussians(means, *shapes, pose, lens, *size)
-        color = 0.5 + CONSTANT * self.colors[:n]
-        if degree:
-            towards = normalize(means - pose[:, 3], dim=1)
-            color = color + harmonic_colors(towards, self.harmonics[:n], degree)
-        opacity = self.opacity_logits[:n].sigmoid() * seen.compensations
-        opacity = torch.where(seen.visible, opacity, 0.0)
-        splats = seen.means2d, seen.conics, color.clamp_min(0), opacity, seen.distances
-        out = splat(*splats, *size)
-        return Rendering(out.color, out.opacity, out.depth / out.opacity.clamp_min(1e-6))
+        n = int(self.alive)
+        shapes = self.means[:n], self.log_scales[:n], self.quaternions[:n]
+        looks = self.opacity_logits[:n], self.colors[:n], self.harmonics[:n]
+        return draw_gaussians(*shapes, *looks, cameras, index, degree)
 
 
 @dataclass(frozen=True)
@@ -144,7 +131,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
         n = len(places)
         with torch.no_grad():
             model.means[:n] = places
-            model.colors[:n] = (colors - 0.5) / CONSTANT
+            model.colors[:n] = (colors - 0.5) / CONSTANT_HARMONIC
             distance = self.initial_scale * neighbor_distance(places).clamp_min(1e-6)
             model.log_scales[:n] = distance.log()[:, None]
             model.quaternions[:, 0] = 1

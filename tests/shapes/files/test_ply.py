@@ -12,7 +12,8 @@ from inputs import SAMPLES, sample
 
 from unrender.errors import InputError
 from unrender.shapes.files.ply import read_vertices, write_ply
-from unrender.shapes.files.splats import Splats, read_splats, write_splats
+from unrender.shapes.files.splats import read_splats, write_splats
+from unrender.shapes.splats import Splats
 
 
 def test_vertices_come_back(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ def inspect(
         runs_below,
     )
     from unrender.app.inspect import inspect as inspect_path  # noqa: PLC0415
-    from unrender.shapes.files.shape import READABLE  # noqa: PLC0415
+    from unrender.shapes.files.shape import KNOWN  # noqa: PLC0415
 
     # An .npz holds views.
-    if path.is_file() and path.suffix.lower() in READABLE and path.suffix.lower() != ".npz":
+    if path.is_file() and path.suffix.lower() in KNOWN and path.suffix.lower() != ".npz":
         print_facts(*inspect_shape(path))
         return
     if is_run(path):

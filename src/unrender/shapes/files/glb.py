@@ -35,6 +35,8 @@ def write_glb(path: Path, mesh: Mesh, uv: UVTexture | None) -> None:
         coordinates = uv.uv[pairs & 0xFFFFFFFF]
         down = coordinates * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
         attributes["TEXCOORD_0"] = down
+        if uv.colors is not None:
+            attributes["COLOR_0"] = linear_from_display(uv.colors[pairs & 0xFFFFFFFF])
     if isinstance(mesh.texture, VertexColors):
         attributes["COLOR_0"] = linear_from_display(mesh.texture.colors)
     if normals is not None:

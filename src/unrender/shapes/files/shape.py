@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 from unrender.errors import InputError
 from unrender.files import check_file, system_errors_told
 from unrender.files.arrays import array_names
+from unrender.notes import note
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.files.meshes import (
     MESH_READERS,
@@ -24,6 +25,7 @@ from unrender.shapes.files.points import (
     read_points,
     write_points,
 )
+from unrender.shapes.files.splats import COMPRESSED, SPLAT, is_splats, read_splats
 from unrender.shapes.files.voxels import read_voxels, write_voxels
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
@@ -32,8 +34,10 @@ from unrender.shapes.voxels import VoxelGrid
 
 Up = Literal["auto", "y", "z"]
 """The up axis of a mesh file; for `auto`, see `unrender.shapes.files.meshes`."""
-READABLE = tuple(sorted({*MESH_READERS, *READABLE_POINT_SUFFIXES, ".binvox"}))
+READABLE = tuple(sorted({*MESH_READERS, *READABLE_POINT_SUFFIXES, ".binvox", SPLAT}))
 """The endings that `load_shape` reads."""
+KNOWN = (*READABLE, *COMPRESSED)
+"""Also those that it refuses with a remedy."""
 WRITABLE: dict[type[Shape], tuple[str, ...]] = {
     Mesh: WRITABLE_MESH_SUFFIXES,
     PointCloud: POINT_SUFFIXES,
@@ -53,16 +57,23 @@ AnyShape = TypeVar("AnyShape", Mesh, PointCloud, VoxelGrid)
 def load_shape(path: str | Path, up: Up = "auto", colored: bool = True) -> Shape:
     """Load the mesh, point cloud or voxel grid in a file, chosen by the file's ending.
 
-    A .ply file without faces is a point cloud; an .npz file holds a voxel grid or a point cloud
-    as written by `save_shape`. `up` applies to meshes only. If `colored` is False, colors are
+    A .ply file without faces is a point cloud, as are the centers of Gaussians; an .npz file
+    holds a voxel grid or a point cloud as written by `save_shape`. `up` applies to meshes only.
+    If `colored` is False, colors are
     not read, and materials and images may be missing. Raises InputError for a file that is
     missing, damaged or of an unknown format.
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if suffix in COMPRESSED:
+        is_splats(path)  # Raises an error that names the remedy.
     if suffix not in READABLE:
         raise InputError(f"{path}: is not a shape file: give one of {', '.join(READABLE)}")
     check_file(path)
+    if suffix in (".ply", SPLAT) and is_splats(path):
+        note(f"{path}: holds Gaussians: only their centers are taken, as points")
+        cloud = read_splats(path).points()
+        return cloud if colored else PointCloud(cloud.points)
     if suffix == ".binvox" or (suffix == ".npz" and "values" in array_names(path)):
         return read_voxels(path)
     if suffix in READABLE_POINT_SUFFIXES and not (suffix == ".ply" and _has_faces(path)):
