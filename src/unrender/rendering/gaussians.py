@@ -51,12 +51,13 @@ def draw_gaussians(
 
 def splats_renderer(splats: Splats) -> Renderer:
     """Renderer of Gaussians; on their device, with results on the cameras'."""
-    parts = tuple(vars(splats).values())
 
     def render(cameras: Cameras) -> Rendering:
         moved = cameras.to(splats.means.device)
         images = [
-            draw_gaussians(*parts, moved, k, splats.degree).to(cameras.device)
+            draw_gaussians(**vars(splats), cameras=moved, index=k, degree=splats.degree).to(
+                cameras.device
+            )
             for k in range(len(cameras))
         ]
         return Rendering(
