@@ -337,8 +337,9 @@ def _run_worker(
     folder: Path,
     until: float | None,
     outcome: Outcome,
+    again: bool = False,
 ) -> int:
-    """How many inputs are done; adds what they came to."""
+    """How many inputs are done; adds what they came to. `again`: the first one hung before."""
     shared = mmap.mmap(-1, 16)  # The number of inputs begun, and when the last one began.
     reader, writer = os.pipe()
     child = _fork()
@@ -382,6 +383,11 @@ def _run_worker(
         at += 4 + size
         done += 1
     begun, _ = struct.unpack("<qd", shared[:16])
+    if begun > done and killed and not again:
+        # On a busy machine it may only have waited for others.
+        return done + _run_worker(
+            targets, numbers[done : done + 1], folder, None, outcome, True
+        )
     if begun > done:  # It hung, or ended the process.
         number = numbers[done]
         target, _ = make_input(targets, number)

@@ -522,6 +522,35 @@ def masks() -> Files:
     return {**nerfstudio(), **found}
 
 
+# Command lines
+
+
+def command_lines() -> list[Files]:
+    """Words of commands, one a line."""
+    lines = (
+        "fit nerf-fast --data bricks --rays 64 --learning-rate 1e-3 --steps 5 --seed 1 -q",
+        "fit instant-ngp-fast -d x --levels 4 --log2-table-size 12 --downscale 2 -m 0.5",
+        "fit box --data=x --out=runs/a --bins=8 --density 2.5 --ball 0 0 0 1 --hold-out 8",
+        "fit gaussian-splatting-fast -d x --max-gaussians 100 --background white",
+        "fit sit -d x --patch 4 --heads 2 --width 32 --log-every 5 --checkpoint-every 7",
+        "fit sdf --data s.obj --cells 64 --near 0.02 --minutes 1",
+        "fit-shape s.ply --steps 10 --seed 3",
+        "render runs/a --cameras turntable --frames 12 --fps 24 --size 64 --out a.mp4",
+        "render s.obj --elevation 20 --radius 3.5 --supersample 2 --out a.png",
+        "pose runs/a a.png b.png --pixels 16 --rate 0.02 --coarse-steps 5 --seed 0",
+        "make-views runs/a --count 8 --size 16 --radius 2 3 --roll 0.1 --out v.npz",
+        "make-shapes --count 2 --views 3 --size 32 --out s.npz",
+        "export runs/a a.glb --faces 1000 --texture 256 --voxels 64 --crop 0 0 0 1 1 1",
+        "process photos --out scene --frames 20 --size 800",
+        "evaluate runs/a --data x",
+        "inspect x --out y",
+        "demo --minutes 0.5 --views 40 --seed 0",
+        "compare-fields a.png --pixels 64 --steps 5",
+        "spectrum --size 32 --samples 4",
+    )
+    return [{"words.txt": line.replace(" ", "\n").encode()} for line in lines]
+
+
 # Runs and films, by the library itself
 
 

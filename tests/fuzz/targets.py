@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,15 +12,22 @@ from typing import Any
 from fuzz import seeds
 from fuzz.seeds import Files
 
+from unrender.api.fit import choose
 from unrender.api.opening import open_folder
 from unrender.api.resume import resume
 from unrender.app import inspect as inspection
+from unrender.app.cli import COMMANDS, load
+from unrender.app.extension import Extension
+from unrender.app.options import combined, options_of
+from unrender.app.parsing import parse, with_dataclasses
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.formats.rgbd import load_scan
 from unrender.data.image_shape.pairs import load_shapes
 from unrender.data.image_shape.shapenet import load_shapenet
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.picture import read_picture
+from unrender.errors import InputError
+from unrender.files import read_bytes
 from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
 from unrender.imaging.video_reader import Video
 from unrender.notes import collected
@@ -121,6 +130,24 @@ def _film(folder: Path) -> Any:
     return list(video.frames(64)), video.problem, video.seconds
 
 
+def _command_line(folder: Path) -> Any:
+    """What a command would be given, without running it."""
+    text = read_bytes(folder / "words.txt").decode("utf-8", "surrogateescape")
+    name, *words = text.replace("\0", "").split("\n")
+    if name not in COMMANDS:
+        raise InputError(f"{name!r} is not a command")
+    with redirect_stderr(StringIO()):  # "Loading PyTorch"
+        function, extend = load(name)
+        extension = Extension() if extend is None else extend(words)
+        options = combined(options_of(function), extension.options)
+        values = with_dataclasses(function, parse(options, words, name, ""))
+        method = values.get("method")
+        if name == "fit" and method not in (None, "auto"):
+            names = {each.name for each in extension.options} - {"data"}
+            choose(method, {key: value for key, value in values.items() if key in names})
+    return [each for each in values.values() if isinstance(each, int | float | tuple)]
+
+
 def make_targets(fitted: dict[str, Files]) -> list[Target]:
     """All targets; `fitted` are the seeds that fits and encoders made."""
     one = {name: [make()] for name, make in seeds.PLAIN.items()}
@@ -166,6 +193,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("npz_voxels", one["npz_voxels"], _shape()),
         Target("cameras", one["cameras"], lambda f: read_cameras(f / "cameras.json")),
         Target("images", seeds.images(), _image, 3.0),
+        Target("command_line", seeds.command_lines(), _command_line),
     ]
     if "box" in fitted:
         found.append(Target("run_box", [fitted["box"]], _run, 0.6, "run/"))

@@ -49,7 +49,7 @@ def so3_exp(vector: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
 
 def so3_from_quaternion(quaternion: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 3"]:
     """Rotation matrices of quaternions (w, x, y, z), which need not have unit length."""
-    w, x, y, z = normalize(quaternion, dim=1).T
+    w, x, y, z = normalize(quaternion, dim=1).unbind(1)
     rows = [
         1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),

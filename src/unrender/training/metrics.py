@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unrender.errors import InputError
-from unrender.files import json_object, number, read_text
+from unrender.files import LARGEST, json_object, number, read_text
 
 Entry = dict[str, float]
 """One line of metrics.jsonl: `step`, `seconds`, `loss` and further metrics of the method."""
@@ -47,6 +47,8 @@ def _entry(place: str, line: str) -> Entry:
         entry = {name: number(place, f"{name:.40}", x) for name, x in content.items()}
     except InputError as error:
         raise InputError(f"{error}, or delete this line") from error
-    if not all(map(math.isfinite, entry.values())):
+    least, most = -LARGEST, LARGEST
+    counts = [entry.get(name, 0.0) for name in ("step", "seconds")]
+    if not all(map(math.isfinite, entry.values())) or not all(least < x < most for x in counts):
         raise InputError(f"{place}: has numbers that are not finite: delete this line")
     return entry
