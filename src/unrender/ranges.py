@@ -67,8 +67,8 @@ LAYERS = Range(0, 256)
 _BY_RANGE: tuple[tuple[Range, str], ...] = (
     (COUNT, """rays batch samples max_rays occupancy_queries target_points query_points points
         pool_size initial_gaussians max_gaussians count pixels faces"""),
-    (SOME, """steps crop_steps extra_samples refine_steps image_steps inversion_steps warm_up modes
-        coarse_steps fine_steps newton_steps relocate_every appearance"""),
+    (SOME, """steps crop_steps extra_samples refine_steps image_steps inversion_steps warm_up
+        modes coarse_steps fine_steps newton_steps relocate_every appearance"""),
     (SIDE, """bins coarse_bins proposal_bins second_bins fine_bins coarse_samples cells
         update_every log_every checkpoint_every views regions max_image_side size fps
         frames coarsest channels features code texture"""),
