@@ -197,7 +197,7 @@ def whole_number(
     found: int | None = None
     if isinstance(text, int) and not isinstance(text, bool):
         found = text
-    elif isinstance(text, float) and math.isfinite(text) and text == int(text):
+    elif isinstance(text, float) and math.isfinite(text) and text.is_integer():
         found = int(text)
     elif isinstance(text, str) and len(text) <= MAX_DIGITS and text.isascii():
         with suppress(ValueError):
