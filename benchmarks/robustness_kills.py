@@ -77,13 +77,18 @@ def ended(process: int, limit: float = LIMIT) -> int | None:
     return None
 
 
+def _check(code: int | None, words: list[str]) -> None:
+    # COLMAP may register too few of the photographs, which is said with code 2.
+    if code and (words[0] != "process" or code != 2):
+        raise RuntimeError(f"unrender {' '.join(words)}: ended with {code}")
+
+
 def killed(words: list[str], folder: Path, moment: float) -> bool:
     """Kill a command after some seconds; False if it had ended well before."""
     process = started(words, folder)
     code = ended(process, moment)
     if code is not None:
-        if code:
-            raise RuntimeError(f"unrender {' '.join(words)}: ended with {code}")
+        _check(code, words)
         return False
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
@@ -94,9 +99,7 @@ def whole(words: list[str], folder: Path) -> float:
     """Run a command to its end; the seconds that it took."""
     began = time.monotonic()
     code = ended(started(words, folder))
-    # COLMAP may register too few of the photographs, which is said with code 2.
-    if code and (words[0] != "process" or code != 2):
-        raise RuntimeError(f"unrender {' '.join(words)}: ended with {code}")
+    _check(code, words)
     return time.monotonic() - began
 
 
