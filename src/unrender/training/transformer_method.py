@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unrender.data.views import Views
+from unrender.errors import InputError
 from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
@@ -91,6 +92,13 @@ class TransformerMethod(Method[TransformerModel, Views]):
         """The sizes of the transformer for images of this size."""
         sizes = (self.patch, self.width, self.depth, self.heads, 4 * self.width)
         return TransformerSize(size, channels, *sizes, condition, outputs, self.qk_norm)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width % self.heads or self.width % 4:
+            raise InputError(
+                f"width {self.width}: give a multiple of 4 and of the {self.heads} heads"
+            )
 
     def build(self, data: Views, generator: torch.Generator) -> TransformerModel:
         space = self.space()
