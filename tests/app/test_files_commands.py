@@ -116,8 +116,8 @@ def test_gaussians_and_cameras_are_written(
         (("mesh.ply", "--texture"), "a texture needs a .glb or .obj"),
         (("mesh.obj", "cameras.json", "mesh.stl"), "does not end in"),
         (("mesh.obj", "splats.ply"), "holds no Gaussians"),
-        (("--to", "mesh.obj", "--half-width", 0), "a positive length"),
-        (("--to", "mesh.obj", "--half-width", "nan"), "a positive length"),
+        (("--to", "mesh.obj", "--half-width", 0), "give more than 0"),
+        (("--to", "mesh.obj", "--half-width", "nan"), "above 0"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unrender import __version__
 
-PACKAGES = ("torch", "numpy", "numba", "safetensors", "pillow", "trimesh")
+PACKAGES = ("torch", "numpy", "numba", "safetensors", "pillow")
 EXTRAS = (
     ("pycolmap", "unrender[sfm]", "unrender process: cameras of photos and videos"),
     ("xatlas", "unrender[texture]", "unrender export --texture"),
