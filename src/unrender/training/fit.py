@@ -173,7 +173,7 @@ def restored(method: Method[Model, Any], checkpoint: Checkpoint, record: Record)
         raise InputError(f"{record.newest}: {error}") from error
     except MISFITS as error:
         raise InputError(
-            f"{record.newest}: does not hold a model of {type(method).__name__} with the "
+            f"{record.newest}/model.safetensors: is no model of {type(method).__name__} with the "
             f"options in config.json; {record.remedy}"
         ) from error
 
