@@ -172,9 +172,10 @@ def restored(method: Method[Model, Any], checkpoint: Checkpoint, record: Record)
     except InputError as error:
         raise InputError(f"{record.newest}: {error}") from error
     except MISFITS as error:
+        name = record.config.get("method", {}).get("name", type(method).__name__)
         raise InputError(
-            f"{record.newest}/model.safetensors: is no model of {type(method).__name__} with the "
-            f"options in config.json; {record.remedy}"
+            f"{record.newest}/model.safetensors: is no model of {name} with the options in "
+            f"config.json; {record.remedy}"
         ) from error
 
 
