@@ -6,7 +6,6 @@ folder gets its final name only when it is complete.
 """
 
 import json
-import math
 import os
 import stat
 from collections.abc import Generator
@@ -197,7 +196,7 @@ def whole_number(
     found: int | None = None
     if isinstance(text, int) and not isinstance(text, bool):
         found = text
-    elif isinstance(text, float) and math.isfinite(text) and text.is_integer():
+    elif isinstance(text, float) and text.is_integer():
         found = int(text)
     elif isinstance(text, str) and len(text) <= MAX_DIGITS and text.isascii():
         with suppress(ValueError):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import platform
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -12,10 +13,21 @@ from pathlib import Path
 from unrender.errors import InputError
 from unrender.files.temporaries import is_running
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
+
+    def _try_lock(descriptor: int) -> None:
+        # Beyond what is read, since Windows keeps others from reading what is locked.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
 else:
     import fcntl
+
+    def _try_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
 
 LOCK = ".lock"
 """The file in the folder, which says in JSON who writes there; it is gone at the end."""
@@ -44,7 +56,7 @@ def locked(folder: Path) -> Generator[None]:
         with suppress(OSError):
             path.unlink()
         os.close(descriptor)
-        if os.name == "nt":  # There, a file that is open cannot be removed.
+        if sys.platform == "win32":  # There, a file that is open cannot be removed.
             with suppress(OSError):
                 path.unlink()
 
@@ -76,13 +88,7 @@ def _acquired(folder: Path) -> int:
 def _lock(descriptor: int, folder: Path) -> None:
     """InputError if another process holds the lock."""
     try:
-        if os.name == "nt":
-            # Beyond what is read, since Windows keeps others from reading what is locked.
-            os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_lock(descriptor)
     except OSError as error:
         about = _read(folder / LOCK)
         process = about.get("process")
