@@ -5,7 +5,6 @@ Schönberger and Frahm, "Structure-from-Motion Revisited" (2016), https://colmap
 
 import importlib.util
 import shutil
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -13,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -168,33 +168,10 @@ def _reconstruct(
 
     pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
     database, images = folder / "database.db", folder / "images"
-    stage("features", 0, count)
-    done = 0
-    for names in images_by_camera(images):
-        with _rows_counted(database, "keypoints", "features", count, stage):
-            pycolmap.extract_features(
-                database,
-                images,
-                image_names=names,
-                camera_mode=pycolmap.CameraMode.SINGLE,
-                reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
-                device=pycolmap.Device.cpu,
-            )
-        done += len(names)
-        stage("features", done, count)
-    sequential = video or count > MAX_EXHAUSTIVE
-    pairs = count * SEQUENTIAL_PAIRS if sequential else count * (count - 1) // 2
-    stage("matches", 0, pairs)
-    with _rows_counted(database, "two_view_geometries", "matches", pairs, stage):
-        if sequential:
-            pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
-        else:
-            # A block of pairs becomes visible when all of it is matched.
-            blocks = pycolmap.ExhaustivePairingOptions(block_size=BLOCK)
-            pycolmap.match_exhaustive(
-                database, pairing_options=blocks, device=pycolmap.Device.cpu
-            )
-    stage("matches", pairs, pairs)
+    # COLMAP's own connection shows the progress. Another copy of SQLite in this process would
+    # undo its locks (https://sqlite.org/howtocorrupt.html, 2.2.1) and shared memory.
+    with closing(pycolmap.Database.open(database)) as known:
+        _match(known, database, images, count, video, stage)
     placed = 0
 
     def one_more() -> None:
@@ -232,6 +209,41 @@ def _reconstruct(
     )
 
 
+def _match(
+    known: Any, database: Path, images: Path, count: int, video: bool, stage: Stage
+) -> None:
+    """Extract and match features; `known` is a connection to the database."""
+    import pycolmap  # noqa: PLC0415 - an extra
+
+    stage("features", 0, count)
+    done = 0
+    for names in images_by_camera(images):
+        with _polled(known.num_images, "features", count, stage):
+            pycolmap.extract_features(
+                database,
+                images,
+                image_names=names,
+                camera_mode=pycolmap.CameraMode.SINGLE,
+                reader_options=pycolmap.ImageReaderOptions(camera_model="SIMPLE_RADIAL"),
+                device=pycolmap.Device.cpu,
+            )
+        done += len(names)
+        stage("features", done, count)
+    sequential = video or count > MAX_EXHAUSTIVE
+    pairs = count * SEQUENTIAL_PAIRS if sequential else count * (count - 1) // 2
+    stage("matches", 0, pairs)
+    with _polled(known.num_verified_image_pairs, "matches", pairs, stage):
+        if sequential:
+            pycolmap.match_sequential(database, device=pycolmap.Device.cpu)
+        else:
+            # A block of pairs becomes visible when all of it is matched.
+            blocks = pycolmap.ExhaustivePairingOptions(block_size=BLOCK)
+            pycolmap.match_exhaustive(
+                database, pairing_options=blocks, device=pycolmap.Device.cpu
+            )
+    stage("matches", pairs, pairs)
+
+
 def groups_apart(models: Sequence[set[int]]) -> tuple[int, ...]:
     """Sizes of groups of images without those of larger groups, the largest left out."""
     known: set[int] = set()
@@ -252,22 +264,13 @@ def apart_in_words(sizes: Sequence[int]) -> str:
 
 
 @contextmanager
-def _rows_counted(
-    database: Path, table: str, name: str, total: int, stage: Stage
-) -> Generator[None]:
-    """Tell the rows of a table of COLMAP's database as those done, while COLMAP fills it."""
+def _polled(count: Callable[[], int], name: str, total: int, stage: Stage) -> Generator[None]:
+    """Tell what `count` returns as those done, while COLMAP fills its database."""
     done = threading.Event()
 
     def poll() -> None:
         while not done.wait(POLL_SECONDS):
-            try:
-                with closing(
-                    sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)
-                ) as file:
-                    (rows,) = file.execute(f"select count(*) from {table}").fetchone()
-            except sqlite3.Error:
-                continue  # It is being written, or its tables are yet to be made.
-            stage(name, min(rows, total), total)
+            stage(name, min(count(), total), total)
 
     thread = threading.Thread(target=poll, daemon=True)
     thread.start()
