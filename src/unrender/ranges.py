@@ -56,7 +56,7 @@ def _text(value: int | float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-WHOLE, FLOAT = Range(0, 10**9), Range(-1e9, 1e9)
+WHOLE, FLOAT = Range(-(2**63), MAX_SEED), Range(-1e15, 1e15)
 """For options whose range is not declared, such as arguments of commands."""
 COUNT, SOME = Range(1, 1 << 24), Range(0, 1 << 24)
 SIDE, SHARE = Range(1, 1 << 16), Range(0, 1)

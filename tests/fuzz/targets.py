@@ -116,11 +116,10 @@ def _logged(metrics: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def _resumed(folder: Path) -> Any:
     # Paths in the configuration are relative to the folder.
-    text = (folder / "run/config.json").read_bytes()
-    place = str(folder).encode()
-    (folder / "run/config.json").write_bytes(
-        text.replace(b'"./data"', b'"' + place + b'/data"')
-    )
+    config = folder / "run/config.json"
+    if config.exists():
+        place = str(folder).encode()
+        config.write_bytes(config.read_bytes().replace(b'"./data"', b'"' + place + b'/data"'))
     run = resume(folder / "run", steps=5, progress=False)
     return _logged(run.metrics), run.steps, run.seconds
 

@@ -181,7 +181,7 @@ def restored(method: Method[Model, Any], checkpoint: Checkpoint, record: Record)
 
 def _check_finite(record: Record, checkpoint: Checkpoint) -> None:
     """InputError for a checkpoint that would be of no use, so that the last good one stays."""
-    odd = not_finite(checkpoint.model) or not_finite(checkpoint.optimizer)
+    odd = not_finite(checkpoint.model) or not_finite(checkpoint.optimizer, None)
     lost = not all(map(math.isfinite, checkpoint.state["sums"].values()))
     if odd is not None or lost:
         what = "the loss" if odd is None else f"the model's {odd}"

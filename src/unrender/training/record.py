@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unrender import __version__
 from unrender.data.formats.camera_files import NamedCameras
+from unrender.files import LARGEST
 from unrender.training.metrics import Entry
 
 
@@ -29,11 +30,13 @@ class Checkpoint:
     """step, seconds, finished, and the averages that the next log line will report."""
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of the first tensor that contains NaN or Inf; None if there is none."""
+def not_finite(tensors: Mapping[str, Tensor], most: float | None = LARGEST) -> str | None:
+    """The name of the first tensor with NaN, Inf or numbers beyond `most`; None if none has."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            return name
+        if tensor.is_floating_point():
+            fine = tensor.isfinite() if most is None else tensor.abs() <= most
+            if not bool(fine.all()):
+                return name
     return None
 
 

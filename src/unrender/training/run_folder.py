@@ -25,6 +25,7 @@ from safetensors.torch import save
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.errors import InputError
 from unrender.files import (
+    LARGEST,
     check_new,
     discard,
     read_json_object,
@@ -219,9 +220,12 @@ class RunFolder(Record):
         for name in ("model", "optimizer") if training else ("model",):
             file = folder / f"{name}.safetensors"
             tensors.append(read_tensors(file, self.remedy))
-            odd = not_finite(tensors[-1])
+            odd = not_finite(tensors[-1], LARGEST if name == "model" else None)
             if odd is not None:
-                raise InputError(f"{file}: {odd:.60} contains NaN or Inf; {self.remedy}")
+                raise InputError(
+                    f"{file}: {odd:.60} contains NaN, Inf or numbers beyond {LARGEST:g}; "
+                    f"{self.remedy}"
+                )
         return Checkpoint(tensors[0], tensors[1] if training else {}, state)
 
 

@@ -322,8 +322,8 @@ def _check(obj: SceneObject, name: str) -> None:
 
 
 def _pixels(texture: Texture) -> list[Tensor]:
-    names = ("colors", "image", "images")
-    return [value for name, value in vars(texture).items() if name in names]
+    found = [getattr(texture, name, None) for name in ("colors", "image", "images")]
+    return [values for values in found if values is not None]
 
 
 def _emission(obj: SceneObject) -> Float[Tensor, "3"]:

@@ -84,7 +84,7 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
 
 
 def _check_place(path: Path, low: tuple[float, ...], cell: float) -> None:
-    if not (max(map(abs, low)) < MAX_PLACE and 1 / MAX_PLACE < cell < MAX_PLACE):
+    if not (all(abs(x) < MAX_PLACE for x in low) and 1 / MAX_PLACE < cell < MAX_PLACE):
         raise InputError(
             f"{path}: has cells of side {cell} from {low}: give a finite corner and "
             f"a positive side, below {MAX_PLACE:g}"
