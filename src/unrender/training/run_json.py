@@ -25,16 +25,19 @@ def checked_config(label: str, config: dict[str, Any]) -> dict[str, Any]:
     for key in ("method", "fit", "data", "views"):
         if key in config and not isinstance(config[key], dict):
             raise _wrong(label, key, config[key], "an object")
-    _check_data(label, config.get("data", {}))
+    _check_texts(label, "method", config.get("method", {}), ("name", "preset", "reason"))
+    _check_texts(label, "data", config.get("data", {}), ("source", "scene"))
     if "views" in config:
         _check_views(label, config["views"])
     return config
 
 
-def _check_data(label: str, data: Mapping[str, Any]) -> None:
-    for key in ("source", "scene"):
-        if not isinstance(data.get(key), str | None):
-            raise _wrong(label, f"data.{key}", data[key], "a text")
+def _check_texts(
+    label: str, where: str, values: Mapping[str, Any], keys: tuple[str, ...]
+) -> None:
+    for key in keys:
+        if not isinstance(values.get(key), str | None):
+            raise _wrong(label, f"{where}.{key}", values[key], "a text")
 
 
 def _check_views(label: str, views: Mapping[str, Any]) -> None:

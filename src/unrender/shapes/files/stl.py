@@ -48,14 +48,13 @@ def read_stl(path: Path, colored: bool) -> MeshContents:
         else:
             note(f"{path}: has {len(content) - size} bytes behind its triangles: left out")
         vertices = _binary(content, count)
-    rows = torch.from_numpy(vertices.astype(np.float64).reshape(-1, 3))
+    with np.errstate(invalid="ignore"):  # NaN is refused later.
+        rows = torch.from_numpy(vertices.astype(np.float64).reshape(-1, 3))
     return MeshContents(rows, torch.arange(len(rows)).view(-1, 3), split_vertices=True)
 
 
 def _binary(content: bytes, count: int) -> Array:
-    rows = np.frombuffer(content, TRIANGLE, count, HEADER)
-    with np.errstate(invalid="ignore"):
-        return rows["corners"]
+    return np.frombuffer(content, TRIANGLE, count, HEADER)["corners"]
 
 
 def _text(path: Path, content: bytes) -> Array:
