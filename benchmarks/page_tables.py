@@ -195,9 +195,11 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                     "The same of photographs with lens distortion (MB)": (
                         "memory_views_distorted_mb{}"
                     ),
-                    "Fit to photographs of two sizes: PSNR (dB)": "mixed_sizes_psnr{}",
-                    "Fit to the part that they share: PSNR (dB)": "common_size_psnr{}",
-                    "Difference (dB)": "mixed_sizes_db{}",
+                    "Fits to photographs of two sizes: mean PSNR (dB)": "mixed_sizes_psnr{}",
+                    "Fits to the part that they share: mean PSNR (dB)": "common_size_psnr{}",
+                    "Difference of these means (dB)": "mixed_sizes_db{}",
+                    "Least difference, of three seeds (dB)": "mixed_sizes_db_least{}",
+                    "Greatest difference (dB)": "mixed_sizes_db_greatest{}",
                 },
                 {"value": ""},
             ),
