@@ -402,17 +402,25 @@ def test_depth_and_normals() -> None:
     assert (found.color[0, 0, 0] == 0).all()
 
 
-def test_textures_are_converted_to_linear() -> None:
+@pytest.mark.parametrize("factor", [None, 0.5])
+def test_textures_are_converted_to_linear(factor: float | None) -> None:
+    """Those with colors too, by which the image is multiplied in linear light."""
     image = torch.full((4, 4, 3), 0.5)
     uv = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]])
     plain = dataclasses.replace(
         patch((0, 0, 0), 5.0),
-        texture=UVTexture(image, uv, torch.tensor([[0, 1, 2], [0, 2, 3]])),
+        texture=UVTexture(
+            image,
+            uv,
+            torch.tensor([[0, 1, 2], [0, 2, 3]]),
+            None if factor is None else torch.full((4, 3), factor),
+        ),
     )
     scene = Scene([SceneObject(plain, Lambert())], [SKY])
     found = look(scene, camera((0, -1, 3), zoom=30.0), samples=64, strategy="surface")
+    wanted = 0.21404 if factor is None else 0.21404**2
     torch.testing.assert_close(
-        found.color, torch.full_like(found.color, 0.21404), atol=1e-4, rtol=0
+        found.color, torch.full_like(found.color, wanted), atol=1e-4, rtol=0
     )
 
 

@@ -36,7 +36,7 @@ from unrender.rendering.light.light_sampling import Lights, Panels
 from unrender.rendering.light.lights import Light
 from unrender.shapes.implicit.sdf import SDF
 from unrender.shapes.mesh import Mesh, face_normals
-from unrender.shapes.textures import Texture
+from unrender.shapes.textures import Texture, UVTexture
 
 GRAIN = 1e-5
 """Offset of ray origins from the surface, relative to the scene's size."""
@@ -140,6 +140,8 @@ class _Textured:
     texture: Texture
     faces: Int[Tensor, "faces 3"]
     first_face: int
+    display: bool
+    """Whether its colors are display-referred: those of two factors are multiplied there."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ class BuiltScene:
                 colors = each.texture.sample(
                     each.faces, hits.face[own] - each.first_face, barycentrics
                 )
+                colors = linear_from_display(colors) if each.display else colors
                 materials.colors.index_copy_(1, own, colors.T)
         return Surface(
             points, normals, shading, outside, hits.object_index, hits.face >= 0, materials
@@ -374,7 +377,10 @@ def _textures(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> list[_Texture
     first = 0
     for row, mesh in meshes:
         if mesh.texture is not None and scene.objects[row].material.color is None:
-            found.append(_Textured(row, _linear(mesh.texture), mesh.faces, first))
+            texture = mesh.texture
+            product = isinstance(texture, UVTexture) and texture.colors is not None
+            texture = texture if product else _linear(texture)
+            found.append(_Textured(row, texture, mesh.faces, first, product))
         first += len(mesh.faces)
     return found
 
@@ -384,6 +390,6 @@ def _linear(texture: Texture) -> Texture:
     fields = {
         name: linear_from_display(value.detach().float())
         for name, value in vars(texture).items()
-        if name in names
+        if name in names and value is not None
     }
     return dataclasses.replace(texture, **fields)
