@@ -224,6 +224,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.robustness
 def test_without_caches_home_and_git(alone: Path) -> None:
     """Kernels are compiled in memory, and one line says so."""
     nowhere = str(alone / "unrender" / "__init__.py" / "folder")

@@ -66,6 +66,7 @@ def called(cache: Path) -> str:
     ).stderr
 
 
+@pytest.mark.robustness
 def test_damaged_machine_code_is_made_again(tmp_path: Path) -> None:
     """As a power failure may leave it: numba does not look at what it reads."""
     assert called(tmp_path).startswith("Compiling")
