@@ -151,6 +151,7 @@ odd = st.sampled_from(
 @pytest.mark.parametrize("copied", ["meshes/BoxTextured.glb", "meshes/Duck.glb"], indirect=True)
 @settings(few, max_examples=80)
 @given(way=st.lists(st.floats(0, 1), min_size=1, max_size=6), value=odd)
+@example(way=[0.375, 0.0, 0.0], value=None)
 def test_json_of_another_kind(copied: tuple[Path, Path], way: list[float], value: Any) -> None:
     file, mesh = copied
     whole = file.read_bytes()

@@ -43,15 +43,16 @@ def placed_meshes(file: GltfFile) -> Iterator[Placed]:
         node = file.item("nodes", index)
         if "mesh" not in node:
             continue
+        (mesh,) = file.rows([node["mesh"]])
         weights = tuple(float(w) for w in node.get("weights", []))
         if "skin" in node:
             # Joints may be outside of the scene. The node's own transform is not used.
             everywhere = everywhere or {**_all_places(file), **places}
             joints = _joints(file, file.item("skins", node["skin"]), everywhere)
-            yield Placed(node["mesh"], torch.eye(4, dtype=torch.float64), joints, weights)
+            yield Placed(mesh, torch.eye(4, dtype=torch.float64), joints, weights)
             continue
         for matrix in _instances(file, node, here):
-            yield Placed(node["mesh"], matrix, None, weights)
+            yield Placed(mesh, matrix, None, weights)
 
 
 def _places(file: GltfFile, roots: list[int]) -> dict[int, Matrix]:
