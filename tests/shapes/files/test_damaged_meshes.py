@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from inputs import sample
 
@@ -152,6 +152,7 @@ odd = st.sampled_from(
 @settings(few, max_examples=80)
 @given(way=st.lists(st.floats(0, 1), min_size=1, max_size=6), value=odd)
 @example(way=[0.375, 0.0, 0.0], value=None)
+@example(way=[0.4375, 0.0, 0.0, 0.0, 0.5, 0.0], value=None)
 def test_json_of_another_kind(copied: tuple[Path, Path], way: list[float], value: Any) -> None:
     file, mesh = copied
     whole = file.read_bytes()

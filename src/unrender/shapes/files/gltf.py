@@ -15,7 +15,7 @@ Khronos Group, "glTF 2.0 Specification".
 
 import struct
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -162,7 +162,8 @@ def _colors_of_all(
 
 def _primitive(file: GltfFile, mesh: Json, primitive: Json, placed: Placed) -> MeshContents:
     """The faces of a part of a mesh; its vertex colors are linear still."""
-    attributes = cast(dict[str, int], primitive["attributes"])
+    named: Json = primitive["attributes"]
+    attributes = dict(zip(named, file.rows([*named.values()]), strict=True))
     draco = "KHR_draco_mesh_compression"
     if draco in primitive.get("extensions", {}) and not _has_data(file, attributes):
         raise file.compressed(draco)
