@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from jaxtyping import Float
@@ -41,7 +41,6 @@ DISAGREEMENT = 2.5
 """Truncation distance, in median differences of the depths that views have for one point."""
 CAPTURE = 0.95
 """Share of pixels that show a surface from which on views are not of an object cut out."""
-SPLATS = ("means", "log_scales", "quaternions", "opacity_logits", "colors", "harmonics")
 
 
 @dataclass(frozen=True)
@@ -171,14 +170,13 @@ def _region(
 
 def splats_of(run: Run) -> Splats:
     """The Gaussians in use of a model that has some. InputError for others."""
-    tensors = dict(run.model.state_dict())
     if not _has_splats(run):
         raise InputError(
             f"{run.label}: holds no Gaussians: fit gaussian-splatting, or use its mesh"
         )
-    alive = int(tensors["alive"])
-    return Splats(*(tensors[name][:alive].cpu() for name in SPLATS))
+    with torch.no_grad():
+        return cast(Any, run.model).splats().to("cpu")
 
 
 def _has_splats(run: Run) -> bool:
-    return {"alive", *SPLATS} <= set(run.model.state_dict())
+    return hasattr(run.model, "splats")

@@ -211,10 +211,10 @@ def whole_number(
 
 
 def finite_number(label: str, what: str, value: Any) -> float:
-    """`value` as a float. InputError if it is not a finite number."""
+    """`value` as a float. InputError if it is not a finite number below `LARGEST`."""
     found = number(label, what, value)
     if not -LARGEST < found < LARGEST:
-        raise InputError(f"{label}: {what} is {found}; it must be finite")
+        raise InputError(f"{label}: {what} is {found}; it must be finite, below {LARGEST:g}")
     return found
 
 

@@ -31,7 +31,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.rendering.gaussians import draw_gaussians
 from unrender.rendering.renderer import Rendering
-from unrender.shapes.splats import CONSTANT_HARMONIC
+from unrender.shapes.splats import CONSTANT_HARMONIC, Splats
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress
 from unrender.training.pixels import dissimilarity
@@ -64,12 +64,17 @@ class GaussianSplattingModel(nn.Module):
         self.register_buffer("alive", torch.zeros((), dtype=torch.long))
         self.register_buffer("extent", torch.ones(()))
 
+    def splats(self) -> Splats:
+        """The Gaussians in use."""
+        n = int(self.alive)
+        return Splats(
+            self.means[:n], self.log_scales[:n], self.quaternions[:n],
+            self.opacity_logits[:n], self.colors[:n], self.harmonics[:n],
+        )  # fmt: skip
+
     def draw(self, cameras: Cameras, index: int, degree: int) -> Rendering:
         """Render one camera, with spherical harmonics up to `sh_degree`."""
-        n = int(self.alive)
-        shapes = self.means[:n], self.log_scales[:n], self.quaternions[:n]
-        looks = self.opacity_logits[:n], self.colors[:n], self.harmonics[:n]
-        return draw_gaussians(*shapes, *looks, cameras, index, degree)
+        return draw_gaussians(self.splats(), cameras, index, degree)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@ Kerbl et al., "3D Gaussian Splatting for Real-Time Radiance Field Rendering", 20
 """
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras
@@ -17,18 +15,8 @@ from unrender.rendering.renderer import Renderer, Rendering
 from unrender.shapes.splats import CONSTANT_HARMONIC, Splats
 
 
-def draw_gaussians(
-    means: Float[Tensor, "splats 3"],
-    log_scales: Float[Tensor, "splats 3"],
-    quaternions: Float[Tensor, "splats 4"],
-    opacity_logits: Float[Tensor, "splats"],
-    colors: Float[Tensor, "splats 3"],
-    harmonics: Float[Tensor, "splats coefficients 3"],
-    cameras: Cameras,
-    index: int,
-    degree: int,
-) -> Rendering:
-    """One camera's image of Gaussians as in `Splats`, with harmonics up to `degree`.
+def draw_gaussians(splats: Splats, cameras: Cameras, index: int, degree: int) -> Rendering:
+    """One camera's image of Gaussians, with harmonics up to `degree`.
 
     Differentiable in the Gaussians and the camera's pose.
     """
@@ -37,15 +25,16 @@ def draw_gaussians(
         cameras.intrinsics[index],
         cameras.sizes[index],
     )
-    seen = project_gaussians(means, log_scales, quaternions, pose, lens, *size)
-    color = 0.5 + CONSTANT_HARMONIC * colors
+    shapes = splats.means, splats.log_scales, splats.quaternions
+    seen = project_gaussians(*shapes, pose, lens, *size)
+    color = 0.5 + CONSTANT_HARMONIC * splats.colors
     if degree:
-        towards = normalize(means - pose[:, 3], dim=1)
-        color = color + harmonic_colors(towards, harmonics, degree)
-    opacity = opacity_logits.sigmoid() * seen.compensations
+        towards = normalize(splats.means - pose[:, 3], dim=1)
+        color = color + harmonic_colors(towards, splats.harmonics, degree)
+    opacity = splats.opacity_logits.sigmoid() * seen.compensations
     opacity = torch.where(seen.visible, opacity, 0.0)
-    splats = seen.means2d, seen.conics, color.clamp_min(0), opacity, seen.distances
-    out = splat(*splats, *size)
+    on_image = seen.means2d, seen.conics, color.clamp_min(0), opacity, seen.distances
+    out = splat(*on_image, *size)
     return Rendering(out.color, out.opacity, out.depth / out.opacity.clamp_min(1e-6))
 
 
@@ -55,9 +44,7 @@ def splats_renderer(splats: Splats) -> Renderer:
     def render(cameras: Cameras) -> Rendering:
         moved = cameras.to(splats.means.device)
         images = [
-            draw_gaussians(**vars(splats), cameras=moved, index=k, degree=splats.degree).to(
-                cameras.device
-            )
+            draw_gaussians(splats, moved, k, splats.degree).to(cameras.device)
             for k in range(len(cameras))
         ]
         return Rendering(

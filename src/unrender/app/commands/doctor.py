@@ -125,9 +125,10 @@ def _print_kernels() -> list[str]:
 
 
 def _ffmpeg() -> str | None:
-    import imageio_ffmpeg  # noqa: PLC0415
+    from unrender.errors import InputError  # noqa: PLC0415
+    from unrender.imaging.ffmpeg import program  # noqa: PLC0415 - imports torch
 
     try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError:
+        return program()
+    except InputError:
         return None
