@@ -15,7 +15,7 @@ import torch
 from timing import fastest
 from torch import Tensor
 
-from unrender.kernels.runtime.jit import jit, num_threads, run_threads
+from unrender.kernels.runtime.jit import jit, num_threads, run_threads, shares
 
 LOG2_ENTRIES = (10, 13, 15, 17, 19, 21)
 BLOCK = 2048
@@ -142,3 +142,23 @@ def _torch_probes(log2: int) -> tuple[Probe, Probe]:
         (lambda: table.index_add_(0, index, values)),
         count,
     )
+
+
+@jit
+@no_type_check
+def _loop(table, first, last):
+    """Arithmetic, reads and branches that depend on each other, on a table in the cache."""
+    total, index = np.float32(0), np.uint32(first)
+    for _ in range(first, last):
+        index = np.uint32(index * np.uint32(1664525) + np.uint32(1013904223))
+        value = table[index >> np.uint32(20)]
+        total = total * np.float32(0.5) + value if value > total else total + np.float32(1e-3)
+    return total
+
+
+_TABLE = np.linspace(0, 1, 1 << 12, dtype=np.float32)
+
+
+def fixed_loop() -> None:
+    """A loop of fixed code on all threads, a millisecond or two: a yardstick for kernels."""
+    run_threads(lambda share: _loop(_TABLE, *share), shares(1 << 19, num_threads()))
