@@ -182,7 +182,7 @@ def kernel_figures(rows: Mapping[str, Mapping[str, Any]]) -> Figures:
 
 
 def check_ratios(options: argparse.Namespace) -> int:
-    """Write the kernels' speeds relative to two yardsticks, or compare them with written ones."""
+    """Write the kernels' speeds by both yardsticks, or compare them with written ones."""
     began = time.perf_counter()
     ratios = {name: measure_ratio(name, options) for name in COMPARED}
     if options.write_ratios:
