@@ -7,6 +7,7 @@ The flow's end x1 is an image in a *data space*: its pixels, or the latents of a
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -55,3 +56,26 @@ class Pixels(DataSpace):
 
     def decode(self, codes: Codes) -> Images:
         return ((codes + 1) / 2).clamp(0, 1).movedim(1, -1)
+
+
+@dataclass(frozen=True)
+class OverWhite(DataSpace):
+    """RGB over white and alpha, scaled to [−1, 1]: opaque images are plain RGB."""
+
+    @property
+    def channels(self) -> int:
+        return 4
+
+    @property
+    def scale(self) -> int:
+        return 1
+
+    def encode(self, images: Images) -> Codes:
+        color = images[..., :3] + 1 - images[..., 3:]
+        return 2 * torch.cat([color, images[..., 3:]], dim=-1).movedim(-1, 1) - 1
+
+    def decode(self, codes: Codes) -> Images:
+        unit = ((codes + 1) / 2).clamp(0, 1).movedim(1, -1)
+        alpha = unit[..., 3:]
+        # Premultiplied colors are at most alpha, whatever the flow predicts.
+        return torch.cat([(unit[..., :3] - 1 + alpha).clamp_min(0).minimum(alpha), alpha], -1)

@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from unrender.data.origin import HERE, Origin
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.scores import Scores
+from unrender.flows.guidance import Denoiser
 from unrender.geometry.cameras import Cameras
 from unrender.ranges import check_ranges
 from unrender.rendering.renderer import Images, PoseEstimate, Renderer, Rendering
@@ -74,6 +76,9 @@ class Method(ABC, Generic[Model, Data]):
     """Whether that shape has an inside, which is scored too."""
     predicts_shapes: ClassVar[bool] = False
     """Whether the model predicts a shape from an image."""
+    generates_views: ClassVar[bool] = False
+    """Whether the model makes images from new cameras, given images of a scene it has not
+    been fitted to."""
 
     def __post_init__(self) -> None:
         """InputError for an option outside its range; see `unrender.ranges`."""
@@ -159,6 +164,32 @@ class Method(ABC, Generic[Model, Data]):
             "image-to-voxels or image-to-occupancy"
         )
 
+    def novel_views(
+        self, model: Model, inputs: Views, targets: Cameras, generator: torch.Generator
+    ) -> Images:
+        """Square premultiplied RGBA images from `targets`, given the images of `inputs`.
+
+        Both are in one world frame, of any scale. The object's center is that of
+        `inputs.ball` or, without one, the point that the cameras of `inputs` look at. Raises
+        InputError where `generates_views` is False.
+        """
+        raise InputError(
+            "this model makes no novel views of other scenes: name a run of view-regression or "
+            "view-flow"
+        )
+
+    def denoiser(
+        self, model: Model, inputs: Views, targets: Cameras, guidance: float
+    ) -> Denoiser:
+        """A flow's estimate of clean images from noisy ones, given `inputs` as above.
+
+        `guidance` is the scale of classifier-free guidance; 1 is none. InputError for models
+        that are no flows.
+        """
+        raise InputError(
+            "this model is no flow from noise to novel views: name one of view-flow"
+        )
+
     def score(self, model: Model, count: int, generator: torch.Generator) -> dict[str, float]:
         """Figures that only this method knows, from `count` random points. Most have none."""
         return {}
@@ -220,6 +251,13 @@ class Fitted(Generic[Model]):
     def shape(self) -> Shape:
         """The shape that the model is, on the CPU. InputError if it is none."""
         return self.method.shape(self.model).to("cpu")
+
+    def novel_views(
+        self, inputs: Views, targets: Cameras, generator: torch.Generator
+    ) -> Images:
+        """Images from `targets` given `inputs`, on the cameras' device. InputError."""
+        there = inputs.to(self.device), targets.to(self.device)
+        return self.method.novel_views(self.model, *there, generator).to(targets.device)
 
     def predict(self, images: Images) -> list[Shape]:
         """The shape in each cut-out image, on the CPU. InputError."""
