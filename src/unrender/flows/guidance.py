@@ -9,7 +9,7 @@ Denoiser = Callable[
     [Float[Tensor, "images channels rows columns"], Float[Tensor, "images"]],
     Float[Tensor, "images channels rows columns"],
 ]
-"""The expected clean images x1 given x_t = t x1 + (1 − t) ε at times t in [0, 1), with normal ε.
+"""The expected clean images x1 of x_t = t x1 + (1 − t) ε, at times t in [0, 1), with normal ε.
 
 Images are in a data space of `unrender.flows.data_space`, for view flows in `OverWhite`."""
 
