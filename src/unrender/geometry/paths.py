@@ -10,13 +10,8 @@ from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import UP, Coverage, coverage, upwards
-from unrender.geometry.poses import (
-    look_at,
-    project_to_so3,
-    so3_distance,
-    so3_exp,
-    so3_log,
-)
+from unrender.geometry.nearest_views import camera_distances
+from unrender.geometry.poses import look_at, project_to_so3, so3_exp, so3_log
 
 ELEVATION = math.radians(30)
 """Elevation of a turntable, where cameras were there, in radians above the horizon."""
@@ -35,15 +30,16 @@ def evenly(count: int, total: int) -> list[int]:
     return torch.linspace(0, total - 1, min(count, total)).round().long().tolist()
 
 
-def spread_out(cameras: Cameras, count: int) -> list[int]:
+def spread_out(cameras: Cameras, count: int, first: int = 0) -> list[int]:
     """Indices of at most `count` cameras whose places and axes are far apart, in order.
 
-    Each next camera is the one farthest from all chosen before, beginning with the first.
+    Each next camera is the one farthest from all chosen before, beginning with `first`, so that
+    those of a smaller count are among those of a larger one.
     """
     centers = cameras.centers - cameras.centers.mean(0)
     reach = centers.norm(dim=1).mean().clamp_min(1e-9)
     places = torch.cat([centers / reach, cameras.rotations[:, :, 2]], dim=1)
-    chosen, distance = [0], torch.full((len(cameras),), torch.inf)
+    chosen, distance = [first], torch.full((len(cameras),), torch.inf)
     while len(chosen) < min(count, len(cameras)):
         distance = distance.minimum((places - places[chosen[-1]]).norm(dim=1))
         chosen.append(int(distance.argmax()))
@@ -107,11 +103,7 @@ def between(
     focus, total = focus_point(cameras), len(cameras)
     away = cameras.centers - focus
     distance = away.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    # Exact distances: by a matrix product, those of near cameras would be lost in rounding.
-    exactly = "donot_use_mm_for_euclid_dist"
-    apart = torch.cdist(cameras.centers, cameras.centers, compute_mode=exactly)
-    apart /= distance.mean()
-    apart += so3_distance(cameras.rotations[:, None], cameras.rotations[None])
+    apart = camera_distances(cameras, cameras, focus)
     near = apart.topk(min(NEIGHBORS + 1, total), largest=False).indices
     first = torch.randint(total, (count,), generator=generator)
     # The nearest is the camera itself.
