@@ -1,6 +1,7 @@
 """Laws of the distance between cameras, and of the nearest views."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_fewer_spread_out_cameras_are_among_more() -> None:
     chosen = [set(spread_out(cameras, count, first=7)) for count in (1, 3, 10, 40)]
     assert [len(each) for each in chosen] == [1, 3, 10, 40]
     assert chosen[0] == {7}
-    assert all(few < more for few, more in zip(chosen, chosen[1:], strict=False))
+    assert all(few < more for few, more in pairwise(chosen))
 
 
 def test_spread_out_cameras_are_farther_apart_than_the_first() -> None:

@@ -62,14 +62,16 @@ def over(
 
 
 def matte(
-    image: Float[Tensor, "*batch 3"], background: Float[Tensor, "3"]
+    image: Float[Tensor, "*batch 3"],
+    background: Float[Tensor, "3"],
+    tolerance: float = MATTE_TOLERANCE,
 ) -> Float[Tensor, "*batch 4"]:
     """Premultiplied RGBA of RGB on a constant background, by color keying.
 
-    Alpha is 0 or 1, so silhouettes are aliased, and parts of an object with the background's
-    color become holes.
+    Pixels are background where no channel differs by more than `tolerance`. Alpha is 0 or 1, so
+    silhouettes are aliased, and parts of an object with the background's color become holes.
     """
-    differs = (image - background).abs().amax(-1, keepdim=True) > MATTE_TOLERANCE
+    differs = (image - background).abs().amax(-1, keepdim=True) > tolerance
     alpha = differs.to(image.dtype)
     return torch.cat([image * alpha, alpha], dim=-1)
 
