@@ -63,7 +63,7 @@ def test_an_input_is_warped_to_itself(inputs: Views) -> None:
     assert float(solid.float().mean()) > 0.1
     # At silhouettes the finer depths are those of what is behind.
     same = (found - some.images).abs().amax(-1)[solid] < 1e-3
-    assert float(same.float().mean()) > 0.95
+    assert float(same.float().mean()) > 0.9
     assert not bool(found[~solid].any())
 
 
