@@ -1,0 +1,1 @@
+"""The networks of zero123 and ZeroNVS, and their published checkpoints."""
