@@ -89,7 +89,9 @@ def unet_names(names: Iterable[str], layers: int) -> dict[str, str]:
     `layers` is its `layers_per_block`.
     """
     names = list(names)
-    attends = {match[1] for name in names if (match := re.match(r"(up_blocks\.\d+)\.att", name))}
+    attends = {
+        match[1] for name in names if (match := re.match(r"(up_blocks\.\d+)\.att", name))
+    }
     return {name: _unet_name(name, layers, attends) for name in names}
 
 

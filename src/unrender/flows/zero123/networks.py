@@ -1,12 +1,12 @@
 """zero123 and ZeroNVS as networks: latent diffusion conditioned on an image and a camera.
 
 Liu et al., "Zero-1-to-3: Zero-shot One Image to 3D Object" (2023),
-https://arxiv.org/abs/2303.11328, section 3.2, and Sargent et al., "ZeroNVS: Zero-Shot 360-Degree
-View Synthesis from a Single Image" (2024), https://arxiv.org/abs/2310.17994, section 3. The
-input image conditions twice: its latents, the mode of the posterior without the scaling factor,
-are joined with the noisy ones, and its CLIP embedding, joined with the camera's numbers,
-becomes by `cc_projection` the one token of the cross attention. Both are zero without a
-condition.
+https://arxiv.org/abs/2303.11328, section 3.2, and Sargent et al., "ZeroNVS: Zero-Shot
+360-Degree View Synthesis from a Single Image" (2024), https://arxiv.org/abs/2310.17994,
+section 3. The input image conditions twice: its latents, the mode of the posterior without the
+scaling factor, are joined with the noisy ones, and its CLIP embedding, joined with the camera's
+numbers, becomes by `cc_projection` the one token of the cross attention. Both are zero without
+a condition.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,11 @@ class Condition:
     tokens: Float[Tensor, "targets 1 width"]
     latents: Float[Tensor, "targets channels rows columns"]
     """Of the input image, not scaled."""
+
+    def parts(self, size: int) -> "list[Condition]":
+        """The conditions of so many targets each."""
+        both = zip(self.tokens.split(size), self.latents.split(size), strict=True)
+        return [Condition(tokens, latents) for tokens, latents in both]
 
 
 class Zero123(nn.Module):
@@ -78,7 +83,9 @@ class Zero123(nn.Module):
         """The mode of the autoencoder's posterior, not scaled, with gradients."""
         parts = _on_white(images).to(self.dtype).split(AT_ONCE)
         autoencoder: Any = self.autoencoder
-        return torch.cat([autoencoder.encode(part).latent_dist.mode() for part in parts]).float()
+        return torch.cat(
+            [autoencoder.encode(part).latent_dist.mode() for part in parts]
+        ).float()
 
     def noise(
         self,
@@ -91,7 +98,9 @@ class Zero123(nn.Module):
         found = self._noise(noisy, timesteps, condition.tokens, condition.latents)
         if guidance == 1:
             return found
-        tokens, latents = (torch.zeros_like(each) for each in (condition.tokens, condition.latents))
+        tokens, latents = (
+            torch.zeros_like(each) for each in (condition.tokens, condition.latents)
+        )
         return guided(found, self._noise(noisy, timesteps, tokens, latents), guidance)
 
     def _noise(self, noisy: Codes, timesteps: Tensor, tokens: Tensor, latents: Codes) -> Codes:
