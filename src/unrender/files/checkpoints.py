@@ -8,6 +8,7 @@ claims before it is compared with what it holds, and was itself once made to run
 (CVE-2025-32434).
 """
 
+import io
 import struct
 import zipfile
 from abc import ABC, abstractmethod
@@ -15,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from unrender.files.quiet import quiet
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """What a checkpoint before PyTorch 1.6 begins with, as two pickles."""
+Stream = io.RawIOBase | io.BufferedIOBase
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 """Endings of the files that are read."""
 STATE = "state_dict"
@@ -81,7 +83,7 @@ def open_tensors(path: Path) -> Generator[TensorFile]:
         stack.enter_context(system_errors_told())
         if path.suffix == ".safetensors":
             yield stack.enter_context(_open_safetensors(path))
-        elif zipfile.is_zipfile(path):
+        elif read_head(path, 4) == b"PK\x03\x04":
             yield stack.enter_context(_open_archive(path))
         elif read_head(path, 2) == b"\x80\x02":
             yield stack.enter_context(_open_legacy(path))
@@ -153,7 +155,7 @@ class _Numbers(ABC):
         """Bytes under a key; None if there are none."""
 
     @abstractmethod
-    def open(self, key: str) -> BinaryIO: ...
+    def open(self, key: str) -> Stream: ...
 
     def check(self, storages: Iterable[Storage]) -> None:
         """InputError unless the file holds what all storages claim, before any is read."""
@@ -176,7 +178,7 @@ class _Numbers(ABC):
         held, done = bytearray(size), 0
         with self.open(storage.key) as stream, memoryview(held) as view:
             while done < size:
-                count = cast(Any, stream).readinto(view[done:])
+                count = stream.readinto(view[done:])
                 if not count:
                     raise EOFError("its numbers end early")
                 done += count
@@ -215,8 +217,8 @@ class _Members(_Numbers):
         info = self.members.get(f"{self.root}data/{key}")
         return None if info is None else info.file_size
 
-    def open(self, key: str) -> BinaryIO:
-        return cast(BinaryIO, self.archive.open(f"{self.root}data/{key}"))
+    def open(self, key: str) -> Stream:
+        return cast(io.BufferedIOBase, self.archive.open(f"{self.root}data/{key}"))
 
 
 @contextmanager
@@ -226,7 +228,7 @@ def _open_archive(path: Path) -> Generator[TensorFile]:
             archive = stack.enter_context(zipfile.ZipFile(path))
             members = _Members(path, archive)
             with archive.open(f"{members.root}data.pkl") as stream:
-                content = read_pickle(str(path), cast(BinaryIO, stream))
+                content = read_pickle(str(path), stream)
             found = _pickled(path, content, members)
         yield found
 
@@ -245,10 +247,10 @@ class _Sections(_Numbers):
     def size(self, key: str) -> int | None:
         return self.places[key][1] if key in self.places else None
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str) -> Stream:
         stream = self.path.open("rb", buffering=0)
         stream.seek(self.places[key][0])
-        return cast(BinaryIO, stream)
+        return stream
 
 
 @contextmanager

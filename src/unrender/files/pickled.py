@@ -12,7 +12,7 @@ import pickletools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast, runtime_checkable
 
 import torch
 
@@ -51,6 +51,15 @@ _DESCRIBING_BUILTINS = """
 DESCRIBING_BUILTINS = frozenset(_DESCRIBING_BUILTINS.split())
 
 
+@runtime_checkable
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self, size: int = -1, /) -> bytes: ...
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Opaque:
     """Something that is named in a pickle, and neither imported nor made."""
@@ -82,7 +91,7 @@ class StoredTensor:
 
 
 def read_pickle(
-    label: str, stream: BinaryIO, storages: "dict[str, Storage] | None" = None
+    label: str, stream: Readable, storages: "dict[str, Storage] | None" = None
 ) -> Any:
     """The next pickle of a stream, whose end the stream is left at.
 
@@ -92,7 +101,7 @@ def read_pickle(
     """
     machine = _Machine(label, {} if storages is None else storages)
     try:
-        return machine.run(cast(BinaryIO, Limited(label, stream)))
+        return machine.run(Limited(label, stream))
     except InputError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -104,13 +113,13 @@ def read_pickle(
 class Limited:
     """A stream that gives no more bytes than a pickle may have, however many are asked for."""
 
-    def __init__(self, label: str, stream: BinaryIO):
+    def __init__(self, label: str, stream: Readable):
         self.label, self.stream, self.left = label, stream, MAX_BYTES
 
     def read(self, size: int) -> bytes:
         return self._counted(size, self.stream.read)
 
-    def readline(self) -> bytes:
+    def readline(self, size: int = -1) -> bytes:
         return self._counted(0, lambda _: self.stream.readline(self.left + 1))
 
     def _counted(self, size: int, read: Callable[[int], bytes]) -> bytes:
@@ -131,8 +140,8 @@ class _Machine:
         """The stacks below each mark."""
         self.memo: dict[int, Any] = {}
 
-    def run(self, stream: BinaryIO) -> Any:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+    def run(self, stream: Readable) -> Any:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(cast(Any, stream))):
             if count > MAX_INSTRUCTIONS:
                 self.refuse(f"has more than {MAX_INSTRUCTIONS:,} instructions")
             if opcode.name == "STOP":
