@@ -222,6 +222,14 @@ def realestate10k() -> Files:
     return {"list.txt": "\n".join(lines).encode() + b"\n"}
 
 
+def sequences() -> Files:
+    """A sequence of RealEstate10K with its frames, and one of CO3D."""
+    found = {"train/a.txt": realestate10k()["list.txt"]}
+    for k in range(4):
+        found[f"train/a/{1000 * k}.png"] = encoded(pixels(k))
+    return found | {f"co3d/1/{name}": content for name, content in co3d().items()}
+
+
 def npz_views() -> Files:
     images = np.stack([pixels(k, 4) for k in range(3)])
     lens = np.broadcast_to(np.array([[9.0, 0, 4], [0, 8, 3], [0, 0, 1]], np.float32), (3, 3, 3))
@@ -611,7 +619,7 @@ PLAIN: dict[str, Callable[[], Files]] = {
     "realestate10k": realestate10k, "rgbd": rgbd, "shapenet": shapenet,
     "shapes_npz": shapes_npz, "obj": obj, "splats": splats, "npz_points": npz_points,
     "xyz": xyz, "off": off, "glb": glb, "binvox": binvox, "npz_voxels": npz_voxels,
-    "cameras": cameras, "masks": masks,
+    "cameras": cameras, "masks": masks, "sequences": sequences,
 }  # fmt: skip
 """Formats of one seed; see `targets` for those of several."""
 

@@ -26,6 +26,7 @@ from unrender.data.image_shape.pairs import load_shapes
 from unrender.data.image_shape.shapenet import load_shapenet
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.data.picture import read_picture
+from unrender.data.sequences import sequences
 from unrender.errors import InputError
 from unrender.files import read_bytes
 from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
@@ -173,6 +174,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("idr", one["idr"], _inspected),
         Target("co3d", one["co3d"], _inspected),
         Target("realestate10k", one["realestate10k"], lambda f: inspection.inspect(_only(f))),
+        Target("sequences", one["sequences"], lambda f: [x.load() for x in sequences(f)]),
         Target("npz_views", [seeds.npz_views(), seeds.npz_views_rgb()], _inspected_file),
         Target("masks", one["masks"], _masked, 0.5, "masks"),
         Target("rgbd", one["rgbd"], load_scan),

@@ -6,7 +6,11 @@ from pathlib import Path
 from unrender.api.automatic import choice_for
 from unrender.api.run import Run
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
-from unrender.data.formats.realestate10k import is_realestate10k, read_realestate10k
+from unrender.data.formats.realestate10k import (
+    find_frames,
+    is_realestate10k,
+    read_realestate10k,
+)
 from unrender.data.load import load_dataset, recognize
 from unrender.data.options import LoadOptions
 from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
@@ -47,7 +51,7 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
 
     `outside`: see `unrender.data.options.LoadOptions`.
     """
-    if path.is_file() and is_realestate10k(path):
+    if path.is_file() and is_realestate10k(path) and find_frames(path) is None:
         cameras, _ = read_realestate10k(path, *REALESTATE_SIZE)
         size = f"unknown; taken as {REALESTATE_SIZE[0]}×{REALESTATE_SIZE[1]} pixels"
         facts = {"format": "realestate10k", "cameras": str(len(cameras)), "size": size}

@@ -18,6 +18,13 @@ from unrender.data.formats.idr import find_idr, load_idr
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.npz import load_npz
+from unrender.data.formats.realestate10k import (
+    find_frames,
+    is_realestate10k,
+    lists_of_cameras,
+    load_realestate10k,
+    without_frames,
+)
 from unrender.data.masks import cut_out, find_masks
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.origin import HERE, one_origin
@@ -57,12 +64,27 @@ def _load_npz(path: Path, options: LoadOptions) -> Dataset:
     return _changed(data, options)
 
 
+def _load_realestate10k(path: Path, options: LoadOptions) -> Dataset:
+    whole = path.resolve()
+    name = whole.name if path.is_dir() else whole.stem
+    return hold_out(name, load_realestate10k(path, options), options.hold_out)
+
+
+def _is_realestate10k(path: Path) -> bool:
+    if path.is_dir():
+        lists = lists_of_cameras(path)
+    else:
+        lists = [path] if path.suffix == ".txt" and is_realestate10k(path) else []
+    return any(find_frames(file) is not None for file in lists)
+
+
 def _is_blender(path: Path) -> bool:
     names = ("transforms_train.json", "transforms.json")
     return path.suffix == ".json" or any((path / name).is_file() for name in names)
 
 
-# The first match is used: LLFF scenes also contain the COLMAP model they were made from.
+# The first match is used: LLFF scenes also contain the COLMAP model they were made from, and a
+# list of RealEstate10K's may be called cameras.txt, as COLMAP's.
 FORMATS = (
     Format(
         "npz",
@@ -93,6 +115,12 @@ FORMATS = (
         "cameras.npz (IDR, NeuS)",
         lambda path: find_idr(path) is not None,
         _held_out(load_idr),
+    ),
+    Format(
+        "realestate10k",
+        "ID.txt and ID/ (RealEstate10K)",
+        _is_realestate10k,
+        _load_realestate10k,
     ),
     Format(
         "colmap",
@@ -133,6 +161,8 @@ def recognize(path: Path) -> Format:
 def _check_not_other(path: Path) -> None:
     """Raise InputError for a film, an image or a shape, with the command that takes it."""
     ending = path.suffix.lower() if path.is_file() else ""
+    if ending == ".txt" and is_realestate10k(path):
+        raise InputError(without_frames(path))
     if ending in VIDEOS:
         raise InputError(
             f"{path}: is a film without camera poses: run `unrender process {path} --out "
