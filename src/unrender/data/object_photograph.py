@@ -21,7 +21,8 @@ from unrender.data.image_shape.framing import SOLID, framed_images
 from unrender.data.masks import read_mask
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.cameras import Cameras
+from unrender.geometry.spherical import pose_from_spherical
 from unrender.imaging.color import matte
 from unrender.imaging.files import image_header, read_rgba
 from unrender.imaging.originals import exif_lens
@@ -197,16 +198,17 @@ def object_views(
     side = min(SIDE, max(frame.side for frame in frames))
     half = [math.tan(span / 2) for span in spans]
     first = frames[0]
+    # By equal heights; the first photograph's longer side is 1.
     tall = first.height / max(first.width, first.height)
-    parts: list[Cameras] = []
-    for k, frame in enumerate(frames):
-        distance = tall * frame.side / (2 * frame.height * half[k])
-        azimuth, elevation = azimuths[k], heights[k % len(heights)]
-        # Towards the pole, which is upwards in the image, also of cameras above the object.
-        up = _direction(azimuth, elevation + 90)
-        eye = distance * _direction(azimuth, elevation)
-        parts.append(Cameras.look_at(eye, up=up, fov=math.degrees(spans[k]), size=(side, side)))
-    radius = parts[0].centers[0].norm() * math.sin(math.atan(first.fill * half[0]))
+    distances = [
+        tall * frame.side / (2 * frame.height * h)
+        for frame, h in zip(frames, half, strict=True)
+    ]
+    level = [math.radians(heights[k % len(heights)]) for k in range(count)]
+    around = [math.radians(azimuth) for azimuth in azimuths]
+    focal = torch.tensor([side / 2 / each for each in half])
+    poses = pose_from_spherical(level, around, distances).float()
+    radius = distances[0] * math.sin(math.atan(first.fill * half[0]))
     images = [
         framed_images(
             photograph.picture[None],
@@ -216,10 +218,10 @@ def object_views(
         for photograph, frame in zip(photographs, frames, strict=True)
     ]
     return Views(
-        concatenate(parts),
+        Cameras.from_focal(poses, focal, side, side),
         torch.cat(images),
         names=tuple(each.name for each in photographs),
-        ball=torch.cat([torch.zeros(3), radius[None]]),
+        ball=torch.tensor([0, 0, 0, radius]),
     )
 
 
@@ -289,9 +291,3 @@ def _tell_assumptions(
                 f"{photograph.name}: taken as seen {' and '.join(assumed)}: "
                 f"{' and '.join(options)} can say otherwise"
             )
-
-
-def _direction(azimuth: float | int, elevation: float | int) -> Float[Tensor, "3"]:
-    around, up = math.radians(azimuth), math.radians(elevation)
-    flat = math.cos(up)
-    return torch.tensor([flat * math.cos(around), flat * math.sin(around), math.sin(up)])
