@@ -58,7 +58,7 @@ def with_sampling(
     for name in changed:
         if name not in known:
             raise InputError(
-                f"--{name}: is an option of flows, and the view model is none: leave it out, or "
-                "give --model flow"
+                f"--{name}: is an option of flows, and the view model is none: leave it out, "
+                "or give --model flow"
             )
     return Fitted(dataclasses.replace(fitted.method, **changed), fitted.model)

@@ -91,16 +91,17 @@ def moved(
     return Cameras(poses.float(), camera.intrinsics.expand(count, 3, 3), *camera.sizes[0])
 
 
-def placed(path: CameraPath, known: Views) -> Cameras:
+def placed(path: CameraPath, known: Views, all_around: bool = False) -> Cameras:
     """The cameras of a path about what posed views show.
 
-    One view, or photographs of an object, stand for cameras all around it at the elevation of
-    the first: a turntable goes around, and a spiral up to 20° to its sides.
+    A single view, and photographs of an object, which are `all_around`, stand for cameras
+    around it at the elevation of the first: a turntable is a whole turn, and a spiral goes up
+    to 20° to the sides.
     """
     if path.kind == "offsets":
         return path.cameras(known)
-    single = len(known) == 1 or known.ball is not None and len(known) < RING
-    if not single or (path.kind == "interpolation" and len(known) > 1):
+    several = len(known) > 1
+    if several and (path.kind == "interpolation" or not all_around):
         return path.cameras(known)
     if path.kind == "interpolation":
         raise InputError(

@@ -1,4 +1,4 @@
-"""Writing of videos: H.264 in .mp4, and .gif."""
+"""Writing of videos: H.264 in .mp4, .gif and .webp."""
 
 import errno
 import itertools
@@ -19,7 +19,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.files import replacing
 from unrender.imaging.ffmpeg import h264_encoder, location, reading, run, running
-from unrender.imaging.files import to_bytes
+from unrender.imaging.files import QUALITY, to_bytes
 
 MIN_VIDEO_SIZE = 256
 """Videos whose larger side has fewer pixels are enlarged."""
@@ -32,7 +32,7 @@ def write_video(
     frames: Float[Tensor, "frames height width 3"] | UInt8[Tensor, "frames height width 3"],
     fps: int,
 ) -> None:
-    """Write a video atomically: H.264 that all browsers play (.mp4), or a .gif.
+    """Write a video atomically: H.264 that all browsers play (.mp4), a .gif or a .webp.
 
     An .mp4 is read again before it takes its name. InputError if the disk is full, for example;
     a file that was there before then stays.
@@ -42,14 +42,14 @@ def write_video(
     are padded by repeating the last row or column.
     """
     suffix = path.suffix.lower()
-    if suffix not in {".mp4", ".gif"}:
+    if suffix not in _WRITERS:
         raise InputError(
-            f"{path}: videos are written as .mp4 or .gif; change the file extension"
+            f"{path}: videos are written as .mp4, .gif or .webp; change the file extension"
         )
     assert len(frames) > 0, "a video needs at least one frame"
     assert fps > 0, f"frames per second must be positive, not {fps}"
     factor = max(1, math.ceil(MIN_VIDEO_SIZE / max(frames.shape[1:3])))
-    write = _write_mp4 if suffix == ".mp4" else _write_gif
+    write = _WRITERS[suffix]
     with replacing(path) as temporary:
         # The encoder is an external program with unclear errors for files it cannot write.
         temporary.touch()
@@ -116,12 +116,33 @@ def _reason(code: int, lines: list[str]) -> str:
 def _write_gif(
     path: Path, frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]], fps: int
 ) -> None:
+    _animated(path, frames, fps, "GIF")
+
+
+def _write_webp(
+    path: Path, frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]], fps: int
+) -> None:
+    _animated(path, frames, fps, "WEBP", quality=QUALITY)
+
+
+def _animated(
+    path: Path,
+    frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]],
+    fps: int,
+    kind: str,
+    **options: int,
+) -> None:
+    """Write an image that moves, over and over."""
     first, *rest = [Image.fromarray(frame) for frame in frames]
     first.save(
         path,
-        format="GIF",
+        format=kind,
         save_all=True,
         append_images=rest,
         duration=round(1000 / fps),
         loop=0,
+        **options,
     )
+
+
+_WRITERS = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp}
