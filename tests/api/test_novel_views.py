@@ -84,7 +84,7 @@ def test_copying_is_the_baseline_of_the_nearest(small_scene: Dataset) -> None:
 
 def test_fewer_inputs_are_among_more_and_the_center_stays(small_scene: Dataset) -> None:
     few, more = (made(small_scene, count=count) for count in (3, 10))
-    assert len(few.inputs), len(more.inputs) == (3, 10)
+    assert (len(few.inputs), len(more.inputs)) == (3, 10)
     centers = {tuple(each) for each in more.inputs.cameras.centers.tolist()}
     assert {tuple(each) for each in few.inputs.cameras.centers.tolist()} < centers
     assert torch.equal(few.inputs.ball, more.inputs.ball)

@@ -39,6 +39,7 @@ TYPED = {
     "fit-shape": "cow.obj --as mesh",
     "render": "run --out film.mp4",
     "pose": "run photo.png",
+    "novel-views": "photo.png --out film.mp4",
     "predict": "run photo.png --out chair.glb",
     "export": "run mesh.glb",
     "evaluate": "run",

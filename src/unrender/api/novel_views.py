@@ -22,6 +22,7 @@ from unrender.api.view_sources import (
 )
 from unrender.api.view_targets import check_outside, object_ball, placed
 from unrender.data.dataset import Dataset
+from unrender.data.formats.camera_files import read_cameras
 from unrender.data.load import DEFAULTS, LoadOptions
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -146,7 +147,7 @@ class NovelViews:
 
 def novel_views(
     source: "Photographs | Views | Dataset",
-    cameras: "Cameras | CameraPath | None" = None,
+    cameras: "Cameras | CameraPath | str | Path | None" = None,
     *,
     run: "Run | Fitted[Any] | str | Path | None" = None,
     model: Kind = "regression",
@@ -174,9 +175,9 @@ def novel_views(
     Args:
         source: Image files or tensors of an object, without cameras; or a scene: a folder of
             posed images, a built-in name, a Dataset or Views.
-        cameras: From where: cameras, or a path such as `unrender.turntable(60)`. By default a
-            turntable around photographs, and the held-out views of a scene, which are then
-            compared with the truth.
+        cameras: From where: cameras, their file, or a path such as `unrender.turntable(60)`. By
+            default a turntable around photographs, and the held-out views of a scene, which are
+            then compared with the truth.
         run: A run of view-regression or view-flow; by default the `model` of the package.
         model: "regression", the expected view, or "flow", samples of what it may be.
         inputs: Each view is made from the "nearest" inputs, from "all", or from "random" ones,
@@ -252,6 +253,8 @@ def _targets(source: ViewSource, cameras: object, side: int) -> Cameras:
     """Square cameras of the model's size. InputError."""
     if cameras is None:
         cameras = turntable()
+    if isinstance(cameras, str | Path):
+        cameras = read_cameras(Path(cameras), source.known.origin).cameras
     if isinstance(cameras, CameraPath):
         cameras = placed(cameras, source.known, source.of_photographs)
     if not isinstance(cameras, Cameras):

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from unrender.api.opening import open_folder
 from unrender.api.run import Run
 from unrender.errors import InputError
+from unrender.flows.zero123.load import load_zero123
+from unrender.methods.zero123 import Zero123Views
 from unrender.training.fit import Device, pick_device
 from unrender.training.method import Fitted
 
@@ -29,11 +31,16 @@ def view_model(
 ) -> Fitted[Any]:
     """A view model: a run, the folder of one, or by default that of the package.
 
-    InputError for runs that make no views of other scenes.
+    A file (.ckpt, .safetensors) is a published checkpoint of zero123 or ZeroNVS, which is read
+    in half precision for a GPU. InputError for runs that make no views of other scenes.
     """
     if source is None:
         fitted = shipped(kind)
         return Fitted(fitted.method, fitted.model.to(pick_device(device)))
+    if isinstance(source, str | Path) and Path(source).is_file():
+        there = pick_device(device)
+        networks = load_zero123(Path(source), half=there.type == "cuda")
+        return Fitted(Zero123Views(), networks.to(there))
     if isinstance(source, str | Path):
         fitted = open_folder(Path(source), device)[1]
     else:
@@ -54,11 +61,13 @@ def with_sampling(
     """The view model with other options of its sampling. InputError if it has none."""
     given = {"guidance": guidance, "steps": steps}
     changed = {name: value for name, value in given.items() if value is not None}
-    known = {field.name for field in dataclasses.fields(fitted.method)}
+    method = fitted.method
+    assert dataclasses.is_dataclass(method)
+    known = {field.name for field in dataclasses.fields(method)}
     for name in changed:
         if name not in known:
             raise InputError(
                 f"--{name}: is an option of flows, and the view model is none: leave it out, "
                 "or give --model flow"
             )
-    return Fitted(dataclasses.replace(fitted.method, **changed), fitted.model)
+    return Fitted(dataclasses.replace(method, **changed), fitted.model)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -11,8 +12,7 @@ from torch import Tensor
 from unrender.api.pose import as_images
 from unrender.api.view_targets import object_ball
 from unrender.data.capture import is_cut_out
-from unrender.data.dataset import Dataset
-from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.load import LoadOptions
 from unrender.data.object_photograph import (
     ObjectPhotograph,
     cut_out,
@@ -25,6 +25,7 @@ from unrender.errors import InputError
 from unrender.geometry.paths import spread_out
 from unrender.imaging.files import is_image_file
 from unrender.notes import note
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
 
 Angles = float | int | Sequence[float | int]
 """Degrees: of one photograph, or one for each."""
@@ -103,12 +104,9 @@ def of_photographs(
     return ViewSource(name, views, views[:0], of_photographs=True)
 
 
-def of_scene(source: "str | Path | Views | Dataset", options: LoadOptions) -> ViewSource:
+def of_scene(source: object, options: LoadOptions) -> ViewSource:
     """The training views of a scene, and its held-out views. InputError."""
-    if isinstance(source, Views):
-        data = Dataset.of_views(source)
-    else:
-        data = source if isinstance(source, Dataset) else load_dataset(source, options)
+    data = POSED_IMAGES.read(source, options)
     known = data.train
     if not len(known):
         raise InputError(f"{data.name}: has no views to make others from: add some")
@@ -123,7 +121,7 @@ def of_scene(source: "str | Path | Views | Dataset", options: LoadOptions) -> Vi
     return ViewSource(data.name, known, data.test, of_photographs=False)
 
 
-def is_photograph(source: object) -> bool:
+def is_photograph(source: object) -> TypeGuard[Photographs]:
     """Whether this is images without cameras, rather than a scene."""
     if isinstance(source, Tensor):
         return True

@@ -62,6 +62,11 @@ def _commands() -> dict[str, Command]:
         ),
         "render": Command(use, "Render images or a video of a run or shape.", "render:render"),
         "pose": Command(use, "Estimate the camera poses of images.", "pose:pose"),
+        "novel-views": Command(
+            use,
+            "Make other views of an object in a photo, or of a scene.",
+            "novel_views:novel_views",
+        ),
         "predict": Command(use, "Predict the shape in one photo.", "predict:predict"),
         "export": Command(
             use, "Write a run as a mesh, points, splats or cameras.", "export:export"

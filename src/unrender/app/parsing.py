@@ -85,6 +85,21 @@ def convert(kind: Any, text: str, flag: str) -> Any:
         raise InputError(f"{flag}: {text[:MAX_NUMBER]!r} is not {what}") from None
 
 
+def color_of(words: tuple[str, ...]) -> str | tuple[float, ...]:
+    """The color of --background: a name, or three numbers. InputError."""
+    if len(words) == 1:
+        return words[0]
+    try:
+        numbers = tuple(map(float, words))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3 or not all(0 <= value <= 1 for value in numbers):
+        raise InputError(
+            f"--background {' '.join(words)}: give a color's name or three numbers from 0 to 1"
+        )
+    return numbers
+
+
 def _is_flag(token: str) -> bool:
     """Whether a word is an option, not a value: -0.5 and -1e-3 are numbers."""
     return len(token) > 1 and token[0] == "-" and not re.match(r"-\.?\d", token)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.flows.data_space import DataSpace
 from unrender.flows.guidance import Denoiser, NoiseLevel
 from unrender.flows.noise import normal_like
 from unrender.flows.zero123.networks import Condition, Zero123
@@ -132,6 +133,9 @@ class Zero123Views(Method[Zero123, Views]):
             return near.clean_from_noise(mixture, noise)
 
         return denoise
+
+    def view_space(self, model: Zero123) -> DataSpace:
+        return model.space
 
     def _condition(self, model: Zero123, inputs: Views, targets: Cameras) -> Condition:
         """The condition of each target on the nearest of the inputs."""

@@ -21,6 +21,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
 from unrender.evaluation.scores import Scores
+from unrender.flows.data_space import DataSpace, OverWhite
 from unrender.flows.guidance import Denoiser
 from unrender.geometry.cameras import Cameras
 from unrender.ranges import check_ranges
@@ -189,6 +190,10 @@ class Method(ABC, Generic[Model, Data]):
         raise InputError(
             "this model is no flow from noise to novel views: name one of view-flow"
         )
+
+    def view_space(self, model: Model) -> DataSpace:
+        """The data space of `denoiser`: RGB over white and alpha, unless it is of latents."""
+        return OverWhite()
 
     def score(self, model: Model, count: int, generator: torch.Generator) -> dict[str, float]:
         """Figures that only this method knows, from `count` random points. Most have none."""

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.flows.data_space import OverWhite
 from unrender.flows.stochastic_conditioning import sample_with_random_inputs
 from unrender.geometry.bounds import scene_center
 from unrender.geometry.cameras import Cameras
@@ -113,13 +112,16 @@ def _halved(count: int, error: torch.OutOfMemoryError) -> int:
 def _with_random_steps(
     fitted: Fitted[Any], inputs: Views, targets: Cameras, generator: torch.Generator
 ) -> Images:
-    space, device = OverWhite(), fitted.device
-    method, there = fitted.method, targets.to(device)
+    # Options of a flow.
+    method: Any = fitted.method
+    device = fitted.device
+    space, there = method.view_space(fitted.model), targets.to(device)
     denoisers = [
         method.denoiser(fitted.model, view.to(device), there, method.guidance)
         for view in inputs
     ]
-    shape = (len(targets), space.channels, targets.height, targets.width)
+    rows, columns = targets.height // space.scale, targets.width // space.scale
+    shape = (len(targets), space.channels, rows, columns)
     noise = torch.randn(shape, generator=generator).to(device)
     codes = sample_with_random_inputs(denoisers, noise, method.steps, generator)
     return space.decode(codes).cpu()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from unrender.app.choices import Up
 from unrender.app.options import Words
-from unrender.app.parsing import did_you_mean
+from unrender.app.parsing import color_of, did_you_mean
 from unrender.errors import InputError
 from unrender.files import check_new_folder, check_target, ending, make_folder
 from unrender.training.options import Device
@@ -83,7 +83,7 @@ def render(
     from unrender.training.progress import told_progress  # noqa: PLC0415
 
     channels = _checked(out, what, frames, fps, cameras, radius, supersample)
-    behind = as_color(_color(background))
+    behind = as_color(color_of(background))
     target: Any
     if source.is_dir() or not source.exists():
         target = Run.open(source, device)
@@ -150,21 +150,6 @@ def _checked(
             f"--cameras: {cameras!r} is neither {', '.join(PATHS)} nor a file that exists{hint}"
         )
     return channels
-
-
-def _color(words: tuple[str, ...]) -> "str | tuple[float, ...]":
-    """A color's name, or three numbers. InputError."""
-    if len(words) == 1:
-        return words[0]
-    try:
-        numbers = tuple(map(float, words))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != 3 or not all(0 <= value <= 1 for value in numbers):
-        raise InputError(
-            f"--background {' '.join(words)}: give a color's name or three numbers from 0 to 1"
-        )
-    return numbers
 
 
 def _path(
