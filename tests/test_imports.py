@@ -11,7 +11,11 @@ from inputs import ROOT
 
 FOLDERS = ("src", "tests", "examples", "benchmarks", "docs")
 
-MAY_WRITE_PICKLES = ("tests/files/test_checkpoints.py", "tests/zero123_checkpoints.py")
+MAY_WRITE_PICKLES = (
+    "tests/files/test_checkpoints.py",
+    "tests/flows/test_zero123.py",
+    "tests/zero123_checkpoints.py",
+)
 
 # joblib, dill, cloudpickle and shelve are pickle by other names.
 BANNED = {

@@ -23,7 +23,7 @@ class Sizes:
     """Sizes of a checkpoint; by default miniature ones with all that the published have."""
 
     width: int = 32
-    multiples: tuple[int, ...] = (1, 2, 2, 2)
+    multiples: tuple[int, ...] = (1, 1, 2, 2)
     layers: int = 2
     attention_levels: tuple[int, ...] = (0, 1, 2)
     context: int = 24

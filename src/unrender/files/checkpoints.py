@@ -159,22 +159,22 @@ class _Numbers(ABC):
 
     def check(self, storages: Iterable[Storage]) -> None:
         """InputError unless the file holds what all storages claim, before any is read."""
-        every = 0
+        every, largest = 0, 0
         for storage in storages:
             held, claimed = self.size(storage.key) or 0, _bytes(storage)
-            every += claimed
+            every, largest = every + claimed, max(largest, claimed)
             if held < claimed or every > self.total:
                 raise InputError(
                     f"{self.label}: claims {claimed:,} bytes of numbers where it has "
                     f"{min(held, self.total):,}; it may be truncated: copy it again"
                 )
+        check_memory(self.label, largest, "use a machine with more")
 
     def numbers(self, storage: Storage) -> Tensor:
         """All numbers of a storage, flat."""
         if not storage.size:
             return torch.empty(0, dtype=storage.dtype)
         size = _bytes(storage)
-        check_memory(self.label, size, "use a machine with more")
         held, done = bytearray(size), 0
         with self.open(storage.key) as stream, memoryview(held) as view:
             while done < size:

@@ -83,12 +83,22 @@ def load_zero123(
     return networks.eval().requires_grad_(False)
 
 
-def _part(shapes: Shapes, prefix: str) -> dict[str, tuple[int, ...]]:
-    return {
-        name.removeprefix(prefix): shape
-        for name, shape in shapes.items()
-        if name.startswith(prefix)
-    }
+class _Part(dict[str, tuple[int, ...]]):
+    """The shapes of one network's tensors, without the prefix of its names."""
+
+    prefix = ""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise KeyError(self.prefix + name)
+
+
+def _part(shapes: Shapes, prefix: str) -> _Part:
+    part = _Part()
+    part.prefix = prefix
+    for name, shape in shapes.items():
+        if name.startswith(prefix):
+            part[name.removeprefix(prefix)] = shape
+    return part
 
 
 def _networks(path: Path, shapes: Shapes) -> Zero123:
@@ -109,8 +119,7 @@ def _networks(path: Path, shapes: Shapes) -> Zero123:
             path, f"has no `{PROJECTION}weight`; it has {len(shapes)} tensors, such as {some}"
         )
     try:
-        unet_part = _part(shapes, f"{UNET}diffusion_model.")
-        unet_sizes = unet_options(unet_part)
+        unet_sizes = unet_options(_part(shapes, f"{UNET}diffusion_model."))
         autoencoder_sizes = autoencoder_options(_part(shapes, AUTOENCODER))
         clip_part = _part(shapes, CLIP)
         camera = found[1] - clip_part["proj"][1]
@@ -130,7 +139,7 @@ def _networks(path: Path, shapes: Shapes) -> Zero123:
     except InputError:
         raise
     except KeyError as error:
-        _refuse(path, f"has no tensor {one_line(error)[:80]}")
+        _refuse(path, f"lacks `{error.args[0]}`")
     except WRONG as error:
         _refuse(path, f"is of another architecture ({one_line(error)[:80]})")
 

@@ -92,7 +92,7 @@ class Zero123(nn.Module):
         noisy: Codes,
         timesteps: Float[Tensor, "targets"],
         condition: Condition,
-        guidance: float,
+        guidance: float | int,
     ) -> Codes:
         """The noise in noisy latents, at timesteps in [0, 1000), with guidance."""
         found = self._noise(noisy, timesteps, condition.tokens, condition.latents)
@@ -101,7 +101,7 @@ class Zero123(nn.Module):
         tokens, latents = (
             torch.zeros_like(each) for each in (condition.tokens, condition.latents)
         )
-        return guided(found, self._noise(noisy, timesteps, tokens, latents), guidance)
+        return guided(found, self._noise(noisy, timesteps, tokens, latents), float(guidance))
 
     def _noise(self, noisy: Codes, timesteps: Tensor, tokens: Tensor, latents: Codes) -> Codes:
         joined = torch.cat([noisy, latents], dim=1).to(self.dtype)
