@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib as mpl
 import record
 import torch
 from jaxtyping import Float
@@ -177,19 +178,23 @@ def _arrow(
 ) -> None:
     strong = bool(name)
     axes.annotate(
-        "", end.tolist(), start.tolist(),
+        "", _pair(end), _pair(start),
         arrowprops={
             "arrowstyle": "-|>" if strong else "-", "color": color, "shrinkA": 0, "shrinkB": 0,
             "linewidth": width if strong else 0.8, "mutation_scale": 7,
         },
     )  # fmt: skip
-    axes.update_datalim([end.tolist()])
+    axes.update_datalim([_pair(end)])
     if strong:
         offset = (end - start) / (end - start).norm().clamp_min(1e-9)
         axes.annotate(
-            name, end.tolist(), (6 * offset).tolist(), textcoords="offset points",
+            name, _pair(end), _pair(6 * offset), textcoords="offset points",
             color=color, fontsize=8.5, ha="center", va="center",
         )  # fmt: skip
+
+
+def _pair(place: Tensor) -> tuple[float, float]:
+    return float(place[0]), float(place[1])
 
 
 def picture(drawn: Drawn) -> Figure:
@@ -295,11 +300,11 @@ def zero123() -> Figure:
         for name, end in zip(("r of the input", "r of the target"), ends, strict=True):
             world.plot(*zip((0, 0), end.tolist(), strict=True), ":", color=GREY, linewidth=0.8)
             _word(world, end / 2, name)
-        along = torch.linspace(*azimuths, 40, dtype=torch.float64)
+        along = torch.linspace(azimuths[0], azimuths[1], 40, dtype=torch.float64)
         arc = position_from_spherical(elevations[0], along, radii[0]) @ view.T
         world.plot(*arc.T.numpy(), color=PALETTE[3], linewidth=1.2)
         _word(world, arc[20], "Δφ", PALETTE[3])
-        along = torch.linspace(*elevations, 40, dtype=torch.float64)
+        along = torch.linspace(elevations[0], elevations[1], 40, dtype=torch.float64)
         arc = position_from_spherical(along, azimuths[1], radii[0]) @ view.T
         world.plot(*arc.T.numpy(), color=PALETTE[3], linewidth=1.2)
         _word(world, arc[20], "−Δθ", PALETTE[3])
@@ -434,7 +439,7 @@ def _word(
     offset: tuple[float, float] = (0, 6),
 ) -> None:
     axes.annotate(
-        word, place.tolist(), offset, textcoords="offset points", color=color, fontsize=8,
+        word, _pair(place), offset, textcoords="offset points", color=color, fontsize=8,
         ha="center", va="center", zorder=7,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
     )  # fmt: skip
@@ -456,10 +461,10 @@ def main() -> None:
     began = time.perf_counter()
     for name in given.only:
         figure = PICTURES[name]()
-        figure.savefig(
-            given.out / f"cameras_{name}.{given.ending}", dpi=150, facecolor="white",
-            metadata={"Date": None} if given.ending == "svg" else None,
-        )  # fmt: skip
+        path = given.out / f"cameras_{name}.{given.ending}"
+        with mpl.rc_context({"svg.hashsalt": "unrender"}):
+            metadata = {"Date": None} if given.ending == "svg" else None
+            figure.savefig(path, dpi=150, facecolor="white", metadata=metadata)
     if given.out == OUT:
         figures = measure_idr()
         record.show(figures)

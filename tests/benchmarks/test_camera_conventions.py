@@ -1,4 +1,4 @@
-"""The page of cameras: its axes are those that files are read with, its figures the measured."""
+"""The page of cameras: its axes are those that files are read with, its figures measured."""
 
 import re
 
