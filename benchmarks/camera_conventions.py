@@ -393,7 +393,7 @@ def idr() -> Figure:
             draw_world(axes, drawn)
             axes.set_title(title, fontsize=9)
         row[2].text(
-            1, 0.1, "The unit sphere is\nat the origin, and\nsmaller than its dot.",
+            1, 0.47, "The unit sphere is\nat the origin, and\nsmaller than its dot.",
             transform=row[2].transAxes, fontsize=8, ha="right",
         )  # fmt: skip
         return figure
