@@ -48,6 +48,7 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud
 from unrender.shapes.primitives import torus
 from unrender.shapes.voxels import VoxelGrid
+from unrender.training.data_kinds.few_views import FEW_VIEWS, FewViews
 from unrender.training.data_kinds.image import ONE_IMAGE
 from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
 from unrender.training.data_kinds.shape import SHAPE
@@ -264,6 +265,9 @@ def case_for(method: AnyMethod) -> Case:
     if method.data is IMAGE_SHAPE_PAIRS:
         return Case(shapes(), lambda model: prediction_of(method, model))
     views = chair()
+    if method.data is FEW_VIEWS:
+        data = FewViews(views[:2], views.cameras[2:], generated=views[2:])
+        return Case(data, lambda model: rendering_of(method, model, views.cameras[:1]))
     if isinstance(method, MipNeRF) and method.by_area:
         half = SIZE // 2
         views = joined([views, views.resized(half, half)])

@@ -9,12 +9,12 @@ from PIL import Image
 from view_models import FakeFlow, FakeViews, Oracle, fitted
 
 import unrender as ur
-from unrender.api import view_models
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
+from unrender.methods.presets import view_models
 from unrender.notes import collected, silenced
 from unrender.training.method import Fitted
 

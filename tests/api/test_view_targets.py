@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from unrender.api.cameras import film, interpolate, spiral, turntable
-from unrender.api.view_targets import check_outside, moved, object_ball, offsets, placed
+from unrender.api.view_targets import check_outside, moved, offsets, placed
+from unrender.data.object_ball import object_ball
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras

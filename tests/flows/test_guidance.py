@@ -10,7 +10,8 @@ TIMES = torch.tensor([0.05, 0.3, 0.5, 0.9], dtype=torch.float64)
 
 def pair() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(2, 4, 4, 3, 3, generator=generator, dtype=torch.float64))
+    clean, noise = torch.randn(2, 4, 4, 3, 3, generator=generator, dtype=torch.float64)
+    return clean, noise
 
 
 def forms() -> list[NoiseLevel]:

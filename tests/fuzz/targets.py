@@ -13,7 +13,6 @@ from fuzz import seeds
 from fuzz.seeds import Files
 
 from unrender.api.fit import choose
-from unrender.api.opening import open_folder
 from unrender.api.resume import resume
 from unrender.app import inspect as inspection
 from unrender.app.cli import COMMANDS, load
@@ -31,6 +30,7 @@ from unrender.errors import InputError
 from unrender.files import read_bytes
 from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
 from unrender.imaging.video_reader import Video
+from unrender.methods.presets.opened import open_folder
 from unrender.notes import collected
 from unrender.shapes.files.shape import load_shape
 from unrender.shapes.files.splats import read_splats

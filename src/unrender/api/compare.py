@@ -15,7 +15,7 @@ from unrender.errors import InputError
 from unrender.evaluation.renders import WHITE
 from unrender.evaluation.scores import Scores, with_unit
 from unrender.files import check_target
-from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.data_kinds.posed_images import PosedImages
 from unrender.training.fit import Device
 
 SHOWN = 4
@@ -101,7 +101,7 @@ def compare(
     if target is not None:
         check_target(target, (".html",))
     for run in opened:
-        if run.method.data is not POSED_IMAGES or run.image_size is not None:
+        if not isinstance(run.method.data, PosedImages) or run.image_size is not None:
             raise InputError(f"{run.label}: is not a radiance field's run: only these compare")
     dataset: Dataset = opened[0].load_data(data)
     names = _names(opened)

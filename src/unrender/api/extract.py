@@ -23,7 +23,7 @@ from unrender.shapes.mesh import Mesh
 from unrender.shapes.simplify import simplify
 from unrender.shapes.splats import Splats
 from unrender.shapes.voxels import VoxelGrid
-from unrender.training.data_kinds.posed_images import POSED_IMAGES
+from unrender.training.data_kinds.posed_images import PosedImages
 from unrender.training.progress import told_progress, working
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _own_surface(run: Run, options: MeshOptions, progress: bool) -> Extracted:
     if options.texture is not None:
         raise InputError(f"{run.label}: has colors of its own: leave the texture out")
     mesh = mesh_from_voxels(shape) if isinstance(shape, VoxelGrid) else shape
-    views = run.record.cameras if run.method.data is POSED_IMAGES else None
+    views = run.record.cameras if isinstance(run.method.data, PosedImages) else None
     if views is not None:
         mesh = dataclasses.replace(mesh.to("cpu"), normals=None, unlit=True)
         if options.upright:

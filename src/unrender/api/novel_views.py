@@ -20,10 +20,11 @@ from unrender.api.view_sources import (
     of_photographs,
     of_scene,
 )
-from unrender.api.view_targets import check_outside, object_ball, placed
+from unrender.api.view_targets import check_outside, placed
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
 from unrender.data.load import DEFAULTS, LoadOptions
+from unrender.data.object_ball import object_ball
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.images import ImageScores

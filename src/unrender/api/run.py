@@ -13,7 +13,6 @@ from unrender.api.cameras import CameraPath, as_cameras, random_cameras
 from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
 from unrender.api.mesh_options import Box, MeshOptions
-from unrender.api.opening import open_folder
 from unrender.api.pose import Picture, find_poses
 from unrender.api.recorded import read_recorded
 from unrender.api.run_state import RunState
@@ -28,6 +27,7 @@ from unrender.evaluation.scores import Scores
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color
 from unrender.inverse.photometric_poses import RenderAndCompare
+from unrender.methods.presets.opened import open_folder
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering, supersampled
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.points import PointCloud

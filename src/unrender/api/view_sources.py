@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.api.pose import as_images
-from unrender.api.view_targets import object_ball
 from unrender.data.capture import is_cut_out
 from unrender.data.load import LoadOptions
+from unrender.data.object_ball import object_ball
 from unrender.data.object_photograph import (
     ObjectPhotograph,
     cut_out,

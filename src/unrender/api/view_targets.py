@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.api.cameras import CameraPath
+from unrender.data.object_ball import object_ball
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.geometry.bounds import framed_radius, scene_center
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import upright_axes
 from unrender.geometry.spherical import pose_from_spherical, spherical_from_position
@@ -20,32 +20,6 @@ RING = 12
 """Cameras about an object, which stand for the paths around one photograph."""
 ASIDE, ABOVE = math.radians(20), math.radians(10)
 """How far a spiral about one photograph goes, in azimuth and in elevation."""
-NEAREST = 0.5
-"""Where nothing says how large an object is, it is taken to reach at most that share of the way
-to the nearest camera."""
-
-
-def object_ball(views: Views) -> Float[Tensor, "4"]:
-    """Center and radius of the object that posed views show.
-
-    It is the views' ball, or else about the point at which their cameras look: of one camera
-    the point of its optical axis nearest to the origin. The radius is then that of a ball that
-    fits in the images.
-    """
-    if views.ball is not None:
-        return views.ball
-    cameras = views.cameras
-    center = scene_center(cameras) if len(cameras) > 1 else _foot(cameras)
-    nearest = float((cameras.centers - center).norm(dim=1).min())
-    radius = min(framed_radius(cameras, center), NEAREST * nearest)
-    return torch.cat([center, torch.tensor([radius])])
-
-
-def _foot(camera: Cameras) -> Float[Tensor, "3"]:
-    """The point of the optical axis nearest to the origin, or the origin if that is behind."""
-    eye, forward = camera.centers[0], camera.rotations[0, :, 2]
-    along = -(eye @ forward)
-    return eye + along * forward if float(along) > 0 else torch.zeros_like(eye)
 
 
 def offsets(azimuths: Sequence[float | int], elevations: Sequence[float | int]) -> CameraPath:

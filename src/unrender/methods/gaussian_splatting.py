@@ -31,6 +31,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import so3_from_quaternion
 from unrender.rendering.gaussians import draw_gaussians
 from unrender.rendering.renderer import Rendering
+from unrender.rendering.tiles import follows
 from unrender.shapes.splats import CONSTANT_HARMONIC, Splats
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress
@@ -282,8 +283,7 @@ class GaussianSplatting(Method[GaussianSplattingModel, Views]):
 
     def render(self, model: GaussianSplattingModel, cameras: Cameras) -> Rendering:
         """Render whole images; differentiable in camera poses that require gradients."""
-        follow = torch.is_grad_enabled() and cameras.world_from_camera.requires_grad
-        with torch.set_grad_enabled(follow):
+        with torch.set_grad_enabled(follows(cameras)):
             images = [model.draw(cameras, k, self.sh_degree) for k in range(len(cameras))]
         return Rendering(
             torch.stack([image.color for image in images]),

@@ -283,6 +283,11 @@ class InstantNGP(Method[InstantNGPModel, Views]):
     def smaller(self) -> "Method[InstantNGPModel, Views] | None":
         return halve(self, "samples")
 
+    def density_at(
+        self, model: InstantNGPModel, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        return model.density(model.ball.to_unit(points)) / model.ball.radius
+
     def render(self, model: InstantNGPModel, cameras: Cameras) -> Rendering:
         """Render whole images; differentiable in camera poses that require gradients."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from unrender.data.origin import HERE, Origin
@@ -194,6 +195,14 @@ class Method(ABC, Generic[Model, Data]):
     def view_space(self, model: Model) -> DataSpace:
         """The data space of `denoiser`: RGB over white and alpha, unless it is of latents."""
         return OverWhite()
+
+    def density_at(
+        self, model: Model, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        """Density per scene unit at world points. InputError for models without one."""
+        raise InputError(
+            "this model is no density field: leave out losses on normals, or use instant-ngp"
+        )
 
     def score(self, model: Model, count: int, generator: torch.Generator) -> dict[str, float]:
         """Figures that only this method knows, from `count` random points. Most have none."""

@@ -72,6 +72,22 @@ def generate_views(
         return _with_random_steps(fitted, inputs, targets, generator)
     some = min(NEIGHBORS if choice == "nearest" else 1, len(inputs)) if count is None else count
     chosen = chosen_inputs(inputs, targets, choice, some, generator, rotation_only)
+    return made_from(fitted, inputs, targets, chosen, generator, on_progress)
+
+
+def made_from(
+    fitted: Fitted[Any],
+    inputs: Views,
+    targets: Cameras,
+    chosen: Int[Tensor, "targets _"],
+    generator: torch.Generator,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Images:
+    """Images from `targets` by a view model, on the CPU, each from the `chosen` inputs.
+
+    Targets that do not fit into a GPU's memory at once are made in smaller parts, and a note
+    says so. InputError.
+    """
     rows, group = chosen.unique(dim=0, return_inverse=True)
     images: dict[int, Tensor] = {}
     at_once = AT_ONCE

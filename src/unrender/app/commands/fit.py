@@ -26,6 +26,8 @@ HERE = Path("<the folder of --out>")
 DATA = {
     "posed images": "Posed images: a Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an "
     ".npz of `unrender make-views`, or a built-in scene: bricks, chair, hotdog.",
+    "a few views": "A photograph of an object, with alpha or on a plain background, or posed "
+    "images as for a radiance field, of which --inputs are given.",
     "one image": "An image: PNG, JPEG, WebP, BMP, TIFF, GIF or PPM.",
     "a shape": "A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or "
     "voxels (.binvox, .npz).",
@@ -305,6 +307,7 @@ def _resumes(arguments: Sequence[str]) -> bool:
 
 def _example(kind: str) -> str:
     examples = {
+        "a few views": "photo.png",
         "one image": "photo.jpg",
         "a shape": "mesh.obj",
         "images paired with shapes": "shapes.npz",

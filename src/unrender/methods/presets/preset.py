@@ -18,6 +18,7 @@ TASKS = {
     "radiance field": "Radiance fields, from posed images",
     "surface": "Surfaces and meshes, from posed images",
     "pose flow": "Poses and images: flow matching between camera poses and images",
+    "novel view": "Novel views, from one or a few photographs",
     "shape": "Shapes, from a mesh, points or voxels",
     "image": "One image as a neural field",
     "single image": "Shapes from a single image",
@@ -48,6 +49,10 @@ BASES = {
     "pose-regressor": (
         "pose_regressor:PoseRegressor",
         "baseline: the same transformer, trained to regress poses",
+    ),
+    "distilled": (
+        "distilled:Distilled",
+        "Poole et al., ICLR 2023; Wang et al., CVPR 2023; Sargent et al., CVPR 2024",
     ),
     "fit-mesh": ("fit_mesh:MeshFit", "Gkioxari et al., ICCV 2019; Nicolet et al. 2021"),
     "fit-points": ("fit_points:PointFit", "Fan et al., CVPR 2017"),

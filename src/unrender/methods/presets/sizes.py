@@ -48,6 +48,7 @@ MEGABYTES = {
     "sit-xl-2": 5392,
     "sit-xl-4": 5392,
     "sit-xl-8": 5392,
+    "distilled": 12.2,
     "sdf": 3.72,
     "occupancy": 3.72,
     "fit-mesh": 0.15,

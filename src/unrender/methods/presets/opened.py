@@ -5,7 +5,7 @@ from typing import Any
 
 from unrender.errors import InputError
 from unrender.files import system_errors_told
-from unrender.methods import from_description
+from unrender.methods.presets.described import from_description
 from unrender.training.fit import Device, pick_device, restored
 from unrender.training.method import Fitted
 from unrender.training.run_folder import RunFolder

@@ -1,0 +1,50 @@
+"""View models: what makes novel views of a scene that it was not fitted to."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from unrender.errors import InputError
+from unrender.flows.zero123.load import load_zero123
+from unrender.methods.presets.opened import open_folder
+from unrender.training.fit import Device, pick_device
+from unrender.training.method import Fitted
+
+Kind = Literal["regression", "flow"]
+"""The expected view, which is blurred where it is not known, or samples of what it may be."""
+
+
+def shipped(kind: Kind) -> Fitted[Any]:
+    """The view model whose weights are in the package, on the CPU. InputError."""
+    raise InputError(
+        f"--model {kind}: its weights are not in this version of the package: name a run of "
+        f"view-{kind} with --run"
+    )
+
+
+def open_view_model(path: str | Path | None, kind: Kind, device: Device) -> Fitted[Any]:
+    """The view model in a run folder, or by default that of the package.
+
+    A file (.ckpt, .safetensors) is a published checkpoint of zero123 or ZeroNVS, which is read
+    in half precision for a GPU. InputError for runs that make no views of other scenes.
+    """
+    there = pick_device(device)
+    if path is None:
+        fitted = shipped(kind)
+        return Fitted(fitted.method, fitted.model.to(there))
+    if Path(path).is_file():
+        networks = load_zero123(Path(path), half=there.type == "cuda")
+        # As the modules of all methods, it is imported once it is used.
+        method = import_module("unrender.methods.zero123").Zero123Views()
+        return Fitted(method, networks.to(there))
+    return checked_view_model(open_folder(Path(path), device)[1], str(path))
+
+
+def checked_view_model(fitted: Fitted[Any], label: str) -> Fitted[Any]:
+    """The same. InputError, which begins with `label`, if it makes no views of other scenes."""
+    if not fitted.method.generates_views:
+        raise InputError(
+            f"{label}: makes no views of scenes that it was not fitted to: name a run of "
+            "view-regression or view-flow"
+        )
+    return fitted

@@ -1,0 +1,101 @@
+"""Guidance of a rendered scene by a flow of novel views: score distillation and its anchors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unrender.data.views import Views
+from unrender.errors import InputError
+from unrender.flows.anchoring import Anchoring
+from unrender.flows.data_space import OverWhite
+from unrender.flows.distillation import (
+    AnnealedLevels,
+    Distillation,
+    distillation_gradient,
+    injected_loss,
+)
+from unrender.geometry.cameras import Cameras
+from unrender.rendering.renderer import Rendering
+from unrender.training.method import Fitted, Progress
+from unrender.training.view_rounds import conditions_of
+
+SPACE = OverWhite()
+
+
+@dataclass(frozen=True)
+class ScoreGuidance:
+    """What a flow of novel views says of renderings, as a loss."""
+
+    view_model: Fitted[Any]
+    inputs: Views
+    """As the flow is given them."""
+    anchors: Views
+    """Views that were sampled first; none without anchoring."""
+    center: Float[Tensor, "3"]
+    radius: float
+    """Of the scene's ball, the unit of the anchors' least depth."""
+    anchoring: Anchoring
+    kind: Distillation
+    levels: AnnealedLevels
+    scale: float
+    """Of classifier-free guidance."""
+    conditions: int
+    """Inputs on which a rendering is conditioned, at most: the nearest."""
+
+    def cameras(self, targets: Cameras, count: int, generator: torch.Generator) -> Cameras:
+        """Random ones of the cameras around the scene, with images of the flow's size."""
+        size = self.inputs.cameras.width
+        chosen = torch.randperm(len(targets), generator=generator)[:count]
+        return targets.select(chosen.to(targets.device)).resized(size, size)
+
+    def loss(
+        self,
+        rendering: Rendering,
+        cameras: Cameras,
+        progress: Progress,
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """The injected gradient of SDS or SJC, a mean over pixels. InputError for no flows."""
+        if self.view_model.method.view_space(self.view_model.model) != SPACE:
+            raise InputError(
+                "scores are distilled by flows of images, not of latents: generate views "
+                "instead, with --guidance-mode generated"
+            )
+        codes = SPACE.encode(rendering.rgba)
+        count = len(cameras)
+        t = self.levels.sample(count, progress.fraction, generator).to(codes)
+        chosen = self.anchoring.choose(
+            cameras, self.anchors.cameras, self.center, progress.step, generator
+        )
+        gradient = torch.zeros_like(codes)
+        for members, given in self._groups(cameras, chosen):
+            part = torch.tensor(members, device=codes.device)
+            denoiser = self.view_model.method.denoiser(
+                self.view_model.model, given, cameras.select(part), self.scale
+            )
+            gradient[part] = distillation_gradient(
+                self.kind, denoiser, codes.detach()[part], t[part], generator
+            )
+        counts = self.anchoring.counts(rendering.depth.detach(), chosen, self.radius)
+        gradient *= counts[:, None]
+        rows, columns = codes.shape[-2:]
+        return injected_loss(codes, gradient) / (count * rows * columns)
+
+    def _groups(self, cameras: Cameras, chosen: Tensor) -> "list[tuple[list[int], Views]]":
+        """Renderings that are conditioned on the same views, with these."""
+        sets = conditions_of(
+            cameras, self.inputs.cameras, len(self.inputs), self.conditions, self.center
+        ).tolist()
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for k, anchor in enumerate(chosen.tolist()):
+            key = tuple(sets[k]) if anchor < 0 else (-1 - anchor,)
+            groups.setdefault(key, []).append(k)
+        return [(members, self._given(key)) for key, members in groups.items()]
+
+    def _given(self, key: tuple[int, ...]) -> Views:
+        if key[0] < 0:
+            return self.anchors[-1 - key[0]]
+        return self.inputs.select(torch.tensor(key))
