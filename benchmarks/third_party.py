@@ -153,7 +153,7 @@ def page(project: dict[str, dict[str, list[str]]], python: str) -> str:
         total = sum(package.size for package in packages)
         text += f"\n## {title}: {total:,.0f} MB\n\n"
         if not packages:
-            text += "Nothing beyond the core.\n"
+            text += "Nothing that is not above.\n"
             continue
         text += "| package | version | licence | MB |\n|---|---|---|---:|\n"
         for package in packages:

@@ -4,6 +4,7 @@ The names and shapes are laid out from the definition of latent diffusion, of it
 and of CLIP, and not from what reads them.
 """
 
+import io
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -272,3 +273,13 @@ def write(path: Path, content: dict[str, Tensor], **options: Any) -> Path:
     }
     torch.save(whole, path, **options)
     return path
+
+
+def small_checkpoint(legacy: bool = False) -> bytes:
+    """A checkpoint of Lightning with a few small tensors."""
+    base = torch.arange(12.0)
+    content = {"layer.weight": base.view(3, 4), "layer.bias": base[:3].half(), "step": base[0]}
+    whole = {"epoch": 1, "state_dict": OrderedDict(content), "callbacks": {ModelCheckpoint: {}}}
+    stream = io.BytesIO()
+    torch.save(whole, stream, _use_new_zipfile_serialization=not legacy)
+    return stream.getvalue()

@@ -11,6 +11,7 @@ from typing import Any
 
 from fuzz import seeds
 from fuzz.seeds import Files
+from zero123_checkpoints import small_checkpoint
 
 from unrender.api.fit import choose
 from unrender.api.resume import resume
@@ -28,6 +29,7 @@ from unrender.data.picture import read_picture
 from unrender.data.sequences import sequences
 from unrender.errors import InputError
 from unrender.files import read_bytes
+from unrender.files.checkpoints import open_tensors
 from unrender.imaging.files import read_image, read_pixels, read_rgba, read_uint16
 from unrender.imaging.video_reader import Video
 from unrender.methods.presets.opened import open_folder
@@ -125,6 +127,12 @@ def _resumed(folder: Path) -> Any:
     return _logged(run.metrics), run.steps, run.seconds
 
 
+def _checkpoint(folder: Path) -> Any:
+    with open_tensors(_only(folder)) as file:
+        # Damaged numbers may be anything that is finite.
+        return [(name, len(tensor.shape)) for name, tensor in file.finite(file.shapes)]
+
+
 def _film(folder: Path) -> Any:
     video = Video(folder / "film.mp4")
     return list(video.frames(64)), video.problem, video.seconds
@@ -163,6 +171,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
     mesh = _shape(".obj", ".ply", ".off", ".stl", ".glb", ".gltf")
     points = [seeds.ply_points(), seeds.ply_points(False)]
     plys = [seeds.ply_text(), seeds.ply_binary(), seeds.ply_binary("big")]
+    checkpoints = [{"x.ckpt": small_checkpoint(legacy)} for legacy in (False, True)]
     found = [
         Target("blender", one["blender"], _inspected),
         Target("nerfstudio", one["nerfstudio"], _inspected),
@@ -193,6 +202,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("binvox", one["binvox"], _shape()),
         Target("npz_voxels", one["npz_voxels"], _shape()),
         Target("cameras", one["cameras"], lambda f: read_cameras(f / "cameras.json")),
+        Target("checkpoint", checkpoints, _checkpoint),
         Target("images", seeds.images(), _image, 3.0),
         Target("command_line", seeds.command_lines(), _command_line),
     ]
