@@ -9,6 +9,7 @@ from unrender.imaging.color import (
     display_from_linear,
     linear_from_display,
     matte,
+    matte_around,
     over,
     premultiply,
     unpremultiply,
@@ -37,6 +38,18 @@ def test_matte_cuts_the_object_out_of_its_background() -> None:
     disc[2:6, 2:6] = torch.tensor([0.9, 0.4, 0.2, 1.0])
     for background in (torch.zeros(3), torch.ones(3)):
         assert torch.equal(matte(over(disc, background), background), disc)
+
+
+def test_what_the_border_does_not_reach_is_no_background() -> None:
+    white = torch.ones(3)
+    images = torch.full((2, 8, 8, 3), 0.99)
+    images[0, 2:6, 2:6] = 0.2
+    images[0, 3:5, 3:5] = 1.0
+    images[1, 0:8, 3:5] = 0.2  # From border to border: both sides are background.
+    found = matte_around(images, white, 0.02)
+    assert found[..., 3].sum((1, 2)).tolist() == [16, 16]
+    assert torch.equal(found[0, 2:6, 2:6, :3], images[0, 2:6, 2:6])
+    assert matte(images, white, 0.02)[0, ..., 3].sum() == 12
 
 
 def test_the_displays_curve() -> None:

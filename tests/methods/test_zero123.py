@@ -15,7 +15,7 @@ from zero123_checkpoints import Sizes, tensors, write
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.zero123.load import load_zero123
-from unrender.flows.zero123.networks import Condition, Zero123
+from unrender.flows.zero123.networks import Condition, ScaledLatents, Zero123
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import premultiply
 from unrender.methods.zero123 import Zero123Views, alpha_bars, view_center
@@ -54,24 +54,48 @@ def zeronvs(tmp_path_factory: pytest.TempPathFactory) -> Zero123:
     return load_zero123(write(tmp_path_factory.mktemp("b") / "x.ckpt", content))
 
 
+def opaque(views: Views) -> Views:
+    """The same images on white."""
+    return Views(views.cameras, views.over("white"), torch.ones(3), ball=views.ball)
+
+
 def test_views_are_opaque_squares_that_follow_the_seed(zero123: Zero123) -> None:
     fitted = Fitted(METHOD, zero123)
     assert METHOD.generates_views
     assert fitted.image_size == 64
     targets = on_circle(0.5, 1.0, 2.0)
-    views = fitted.novel_views(inputs(0.0, size=48), targets, seeded())
+    given = opaque(inputs(0.0, size=48))
+    views = fitted.novel_views(given, targets, seeded())
     assert views.shape == (3, 64, 64, 4)
     assert bool((views[..., 3] == 1).all())
     assert bool(((views >= 0) & (views <= 1)).all())
     assert float(views[..., :3].std()) > 0.01
-    assert torch.equal(views, fitted.novel_views(inputs(0.0, size=48), targets, seeded()))
-    other = fitted.novel_views(inputs(0.0, size=48), targets, seeded(1))
+    assert torch.equal(views, fitted.novel_views(given, targets, seeded()))
+    other = fitted.novel_views(given, targets, seeded(1))
     assert float((views - other).abs().max()) > 0.01
 
 
 def test_zeronvs_makes_views_of_scenes(zeronvs: Zero123) -> None:
     views = Fitted(METHOD, zeronvs).novel_views(inputs(0.0), on_circle(0.5), seeded())
     assert views.shape == (1, 64, 64, 4)
+
+
+def test_views_of_what_is_cut_out_are_cut_out(
+    zero123: Zero123, zeronvs: Zero123, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = torch.full((1, 64, 64, 4), 0.97)
+    shown[:, 16:48, 16:48] = torch.tensor([0.2, 0.4, 0.6, 1.0])
+    shown[:, 30:34, 30:34] = 0.98  # A white part of the object, which stays.
+    shown[..., 3] = 1
+    monkeypatch.setattr(ScaledLatents, "decode", lambda *_: shown.clone())
+    method = dataclasses.replace(METHOD, steps=1)
+    given, targets = inputs(0.0), on_circle(0.5)
+    views = method.novel_views(zero123, given, targets, seeded())
+    assert float(views[..., 3].sum()) == 32 * 32
+    assert not views[:, :16].any()
+    assert torch.equal(views[:, 16:48, 16:48], shown[:, 16:48, 16:48])
+    for model, each in ((zero123, opaque(given)), (zeronvs, given)):
+        assert torch.equal(method.novel_views(model, each, targets, seeded()), shown)
 
 
 CLEAN = torch.randn(2, 4, 8, 8, generator=seeded(3))

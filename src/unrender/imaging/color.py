@@ -7,6 +7,7 @@ radiance.
 import difflib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -74,6 +75,27 @@ def matte(
     differs = (image - background).abs().amax(-1, keepdim=True) > tolerance
     alpha = differs.to(image.dtype)
     return torch.cat([image * alpha, alpha], dim=-1)
+
+
+def matte_around(
+    images: Float[Tensor, "images height width 3"],
+    background: Float[Tensor, "3"],
+    tolerance: float = MATTE_TOLERANCE,
+) -> Float[Tensor, "images height width 4"]:
+    """`matte`, but of what is connected to the image's border.
+
+    So parts of an object that have the background's color stay, unless they touch it.
+    """
+    from skimage.measure import label  # noqa: PLC0415 - slow to import
+
+    found = matte(images, background, tolerance)
+    for image in found:
+        clear = (image[..., 3] == 0).cpu().numpy()
+        # Around the image lies more of the background, which joins what touches the border.
+        parts = np.asarray(label(np.pad(clear, 1, constant_values=True), connectivity=1))
+        around = torch.as_tensor(parts[1:-1, 1:-1] == parts[0, 0], device=image.device)
+        image[..., 3] = (~around).to(image)
+    return torch.cat([images * found[..., 3:], found[..., 3:]], dim=-1)
 
 
 def linear_from_display(color: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

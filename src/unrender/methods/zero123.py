@@ -37,6 +37,7 @@ from unrender.geometry.view_conditions import (
     opengl_poses,
     viewer_scale,
 )
+from unrender.imaging.color import matte_around
 from unrender.imaging.resize import area_average
 from unrender.ranges import Range
 from unrender.rendering.renderer import Images
@@ -45,6 +46,9 @@ from unrender.training.method import Method, Progress
 
 TIMESTEPS, FIRST_BETA, LAST_BETA = 1000, 0.00085, 0.012
 """The noise schedule of latent diffusion: the roots of β are evenly spaced."""
+
+WHITE = 12 / 255
+"""Difference from white, per channel, up to which a pixel around an object is background."""
 
 
 def alpha_bars() -> Float[Tensor, "timesteps"]:
@@ -85,7 +89,10 @@ class Zero123Views(Method[Zero123, Views]):
     def novel_views(
         self, model: Zero123, inputs: Views, targets: Cameras, generator: torch.Generator
     ) -> Images:
-        """Opaque images over white, by DDIM. InputError for inputs that are not square."""
+        """Views by DDIM: opaque, or cut out from white where zero123's inputs are cut out.
+
+        InputError for inputs that are not square.
+        """
         from diffusers import DDIMScheduler  # noqa: PLC0415 - an extra  # pyright: ignore
 
         scheduler: Any = DDIMScheduler(
@@ -104,7 +111,10 @@ class Zero123Views(Method[Zero123, Views]):
                     noise, timestep, x, eta=self.eta, variance_noise=fresh
                 ).prev_sample
             found.append(model.space.decode(x))
-        return torch.cat(found)
+        views = torch.cat(found)
+        if model.kind != "zero123" or bool((inputs.opaque[..., 3] == 1).all()):
+            return views
+        return matte_around(views[..., :3], views.new_ones(3), WHITE)
 
     def denoiser(
         self, model: Zero123, inputs: Views, targets: Cameras, guidance: float
@@ -165,7 +175,7 @@ class Zero123Views(Method[Zero123, Views]):
         """3DoF or 6DoF+1 of each target relative to the input `which`."""
         before, after = opengl_poses(inputs.cameras)[which], opengl_poses(targets)
         away = (before[:, :3, 3] - center.to(before)).norm(dim=1)
-        if model.camera == 4:
+        if model.kind == "zero123":
             numbers = embedding_3dof(before, after, center)
             return torch.cat(
                 [numbers[:, :3], numbers[:, 3:] * (self.distance / away)[:, None]], 1

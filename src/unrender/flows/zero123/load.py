@@ -20,14 +20,12 @@ from unrender.flows.zero123.names import (
     unet_names,
     unet_options,
 )
-from unrender.flows.zero123.networks import Zero123
+from unrender.flows.zero123.networks import CAMERAS, Zero123
 from unrender.notes import note
 
 Architecture = Literal["auto", "zero123", "zeronvs"]
 Weights = Literal["auto", "average", "last"]
 
-CAMERAS = {4: "zero123", 19: "zeronvs"}
-"""What the numbers that describe a camera tell: 3DoF or 6DoF+1."""
 UNET, AUTOENCODER, CLIP = "model.", "first_stage_model.", "cond_stage_model.model.visual."
 PROJECTION, AVERAGE = "cc_projection.", "model_ema."
 OWN = (UNET, AUTOENCODER, CLIP, PROJECTION, AVERAGE)
@@ -59,7 +57,7 @@ def load_zero123(
     with open_tensors(path) as file:
         shapes = dict(file.shapes)
         networks = _networks(path, shapes)
-        kind = CAMERAS[networks.camera]
+        kind = networks.kind
         if architecture not in ("auto", kind):
             raise InputError(
                 f"{path}: describes cameras by {networks.camera} numbers, so it is {kind}, not "

@@ -23,6 +23,8 @@ from unrender.rendering.renderer import Images
 
 SCALING = 0.18215
 """Factor on the latents that are denoised."""
+CAMERAS = {4: "zero123", 19: "zeronvs"}
+"""Which model it is by how many numbers describe a camera: 3DoF or 6DoF+1."""
 AT_ONCE = 4
 """Images that the autoencoder handles together: its first layers take gigabytes for more."""
 
@@ -50,7 +52,12 @@ class Zero123(nn.Module):
         token = int(clip.proj.shape[1])
         self.cc_projection = nn.Linear(token + camera, self.config.cross_attention_dim)
         self.camera = camera
-        """Numbers that describe a camera: 4 in zero123 (3DoF), 19 in ZeroNVS (6DoF+1)."""
+        """Numbers that describe a camera, one of `CAMERAS`."""
+
+    @property
+    def kind(self) -> str:
+        """zero123 or zeronvs."""
+        return CAMERAS[self.camera]
 
     @property
     def config(self) -> Any:
