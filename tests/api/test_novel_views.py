@@ -153,6 +153,16 @@ def test_a_camera_inside_the_object_is_refused(photo: Path) -> None:
         made(photo, inside)
 
 
+def test_cameras_may_be_anywhere_in_a_place(small_scene: Dataset) -> None:
+    """Where views have their background, there is no object to be inside of."""
+    near = ur.Cameras.look_at((0.1, 0, 0.1), size=(32, 32))
+    with pytest.raises(InputError, match="inside the object"):
+        made(small_scene, near)
+    opaque = small_scene.train.images.clone()
+    opaque[..., 3] = 1
+    assert len(made(Views(small_scene.train.cameras, opaque), near)) == 1
+
+
 def test_a_scene_without_held_out_views_needs_cameras(small_scene: Dataset) -> None:
     with pytest.raises(InputError, match="no held-out views"):
         made(small_scene.train)

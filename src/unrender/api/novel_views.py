@@ -228,8 +228,9 @@ def novel_views(
     compare = cameras is None and not found.of_photographs
     truth = found.truth(side) if compare else None
     targets = _targets(found, cameras, side) if truth is None else truth.cameras
-    assert given.ball is not None
-    check_outside(targets, given.ball)
+    if found.of_object:
+        assert given.ball is not None
+        check_outside(targets, given.ball)
     images: list[Images] = []
     total = samples * len(targets)
     with told_progress("make views", "view", progress) as tell:

@@ -45,6 +45,11 @@ class ViewSource:
     of_photographs: bool
     """Whether the cameras were assumed."""
 
+    @property
+    def of_object(self) -> bool:
+        """Whether the views show an object from outside, not a place that cameras are in."""
+        return self.known.ball is not None or is_cut_out(self.known)
+
     def inputs(self, size: int, count: int | None = None, seed: int = 0) -> Views:
         """The views that models are given: `size` pixels a side, RGBA, with a ball.
 

@@ -208,7 +208,11 @@ def object_views(
     around = [math.radians(azimuth) for azimuth in azimuths]
     focal = torch.tensor([side / 2 / each for each in half])
     poses = pose_from_spherical(level, around, distances).float()
-    radius = distances[0] * math.sin(math.atan(first.fill * half[0]))
+    # The ball touches the rays at the ends of the longest side that is shown.
+    reach = [
+        distance * math.sin(math.atan(frame.fill * h))
+        for distance, frame, h in zip(distances, frames, half, strict=True)
+    ]
     images = [
         framed_images(
             photograph.picture[None],
@@ -221,7 +225,7 @@ def object_views(
         Cameras.from_focal(poses, focal, side, side),
         torch.cat(images),
         names=tuple(each.name for each in photographs),
-        ball=torch.tensor([0, 0, 0, radius]),
+        ball=torch.tensor([0, 0, 0, max(reach)]),
     )
 
 
@@ -243,7 +247,7 @@ def _frame(photograph: ObjectPhotograph) -> _Frame:
             f"{name}: the object is {width}×{height} pixels: give a larger photograph, or one "
             f"in which it has at least {LEAST}"
         )
-    if not (left and top and right < wide and bottom < tall) and not bool(solid.all()):
+    if not (left and top and right < wide and bottom < tall):
         note(f"{name}: the object reaches the border: what is cut off there is not known")
     aside = max(abs(left + right - wide), abs(top + bottom - tall)) / 2
     whole = _Frame(0, 0, wide, width, height)
