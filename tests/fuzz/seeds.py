@@ -5,6 +5,7 @@ three or four views, shapes of a few faces.
 """
 
 import base64
+import gzip
 import io
 import json
 import struct
@@ -212,6 +213,30 @@ def co3d() -> Files:
         found[f"imgs/f{k}.jpg"] = encoded(pixels(k), "JPEG")
     points = np.random.default_rng(0).random((5, 6)).astype(np.float32)
     return {"points/p.npy": npy(points), **found}
+
+
+def co3d_annotated() -> Files:
+    """A category of one sequence as CO3D is published, without compression of its list."""
+    frames: list[dict[str, Any]] = []
+    found: Files = {}
+    flip = np.diag([-1.0, -1.0, 1.0])
+    for k, pose in enumerate(poses(3) @ OPENCV):
+        inverse = np.linalg.inv(pose)
+        name = f"frame{k + 1:06d}"
+        viewpoint = {
+            "R": (flip @ inverse[:3, :3]).T.tolist(), "T": (flip @ inverse[:3, 3]).tolist(),
+            "focal_length": [2.2, 2.2], "principal_point": [0.0, 0.1],
+            "intrinsics_format": "ndc_isotropic" if k else "ndc_norm_image_bounds",
+        }  # fmt: skip
+        frames.append({
+            "sequence_name": "s", "frame_number": k, "viewpoint": viewpoint,
+            "image": {"path": f"toy/s/images/{name}.jpg", "size": [SIDE, SIDE]},
+            "mask": {"path": f"toy/s/masks/{name}.png", "mass": 30.0},
+        })  # fmt: skip
+        found[f"toy/s/images/{name}.jpg"] = encoded(pixels(k), "JPEG")
+        found[f"toy/s/masks/{name}.png"] = encoded(pixels(k, 4)[..., 3])
+    listed = gzip.compress(json.dumps(frames).encode(), 0, mtime=0)
+    return {"toy/frame_annotations.jgz": listed, **found}
 
 
 def realestate10k() -> Files:
@@ -620,6 +645,7 @@ PLAIN: dict[str, Callable[[], Files]] = {
     "shapes_npz": shapes_npz, "obj": obj, "splats": splats, "npz_points": npz_points,
     "xyz": xyz, "off": off, "glb": glb, "binvox": binvox, "npz_voxels": npz_voxels,
     "cameras": cameras, "masks": masks, "sequences": sequences,
+    "co3d_annotated": co3d_annotated,
 }  # fmt: skip
 """Formats of one seed; see `targets` for those of several."""
 

@@ -11,7 +11,8 @@ import torch
 from unrender.data.builtin import NAMES, make_scene
 from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import load_blender
-from unrender.data.formats.co3d import load_co3d
+from unrender.data.formats.co3d import is_co3d, load_co3d
+from unrender.data.formats.co3d_annotations import ANNOTATIONS
 from unrender.data.formats.colmap import load_colmap
 from unrender.data.formats.colmap_models import find_colmap
 from unrender.data.formats.idr import find_idr, load_idr
@@ -131,7 +132,7 @@ FORMATS = (
     Format(
         "co3d",
         "imgs and poses (CO3D)",
-        lambda path: (path / "imgs").is_dir() and (path / "poses").is_dir(),
+        is_co3d,
         _held_out(load_co3d),
     ),
 )
@@ -160,6 +161,11 @@ def recognize(path: Path) -> Format:
 
 def _check_not_other(path: Path) -> None:
     """Raise InputError for a film, an image or a shape, with the command that takes it."""
+    if (path / ANNOTATIONS).is_file():
+        raise InputError(
+            f"{path}: is a category of CO3D, with many sequences: give the folder of one, with "
+            "images in it"
+        )
     ending = path.suffix.lower() if path.is_file() else ""
     if ending == ".txt" and is_realestate10k(path):
         raise InputError(without_frames(path))

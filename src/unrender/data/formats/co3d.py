@@ -1,7 +1,8 @@
 """Sequences in the convention of CO3D and PyTorch3D: imgs/ and poses/, one file per frame.
 
 Reizenstein et al., "Common Objects in 3D" (2021). A pose is 16 numbers: R by rows, T, focal
-lengths and principal point, in the convention of `unrender.geometry.pytorch3d`.
+lengths and principal point, in the convention of `unrender.geometry.pytorch3d`. For sequences
+with annotations, as CO3D is published, see `co3d_annotations`.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unrender.data.formats.co3d_annotations import find_annotations, load_annotated
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.origin import recentred_points
 from unrender.data.photographs import Photographs, list_photographs
@@ -24,11 +26,20 @@ MASKED = 0.95
 """Share of black border pixels from which frames count as masked."""
 
 
+def is_co3d(path: Path) -> bool:
+    """Whether a folder is a sequence in one of the two layouts."""
+    poses = (path / "imgs").is_dir() and (path / "poses").is_dir()
+    return poses or find_annotations(path) is not None
+
+
 def load_co3d(path: Path, options: LoadOptions = DEFAULTS) -> Views:
     """All frames; by default cut out where their borders are black, as CO3D's masks leave them.
 
-    Raises InputError if a pose is missing or invalid.
+    Sequences with annotations are cut out by their masks. Raises InputError if a pose is
+    missing or invalid.
     """
+    if not (path / "imgs").is_dir() and find_annotations(path) is not None:
+        return load_annotated(path, options)
     photographs = list_photographs(path / "imgs")
     files = [path / "poses" / f"{each.stem}.npy" for each in photographs]
     for file in files:
