@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from unrender.data.builtin import render_scene
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.view_consistency import (
     ViewConsistency,
     neighboring,
+    scene_consistency,
     view_consistency,
     warped_images,
 )
@@ -91,6 +93,20 @@ def test_the_neighbor_is_the_nearest_other_camera() -> None:
     assert neighboring(ring()[:4]).tolist() in ([1, 0, 1, 2], [1, 2, 1, 2], [1, 0, 3, 2])
     poses = Cameras.look_at([(4, 0, 1), (-4, 0, 1), (4, 0.1, 1)])
     assert neighboring(poses).tolist()[::2] == [2, 0]
+
+
+def test_generated_views_are_warped_by_the_depth_of_the_scene(bricks: Rendering) -> None:
+    noise = 0.2 * torch.rand(bricks.rgba.shape, generator=torch.Generator().manual_seed(0))
+    images = (0.8 * bricks.rgba + noise * bricks.opacity[..., None]).clamp(0, 1)
+
+    def renderer(cameras: Cameras) -> Rendering:
+        (k,) = [k for k in range(12) if torch.equal(cameras.centers[0], ring().centers[k])]
+        return bricks[k]
+
+    own, others = scene_consistency(renderer, Views(ring(), images))
+    assert own == score(bricks)
+    assert others.share == own.share
+    assert others.psnr < own.psnr - 3
 
 
 def test_one_view_has_no_neighbor(bricks: Rendering) -> None:

@@ -15,6 +15,8 @@ UNITS = {
     "translation_percent_median": "%",
     "translation_percent_mean": "%",
     "chamfer_percent": "%",
+    "consistency": "dB",
+    "generated_consistency": "dB",
 }
 """Units of the scores that have one."""
 FIRST = (

@@ -12,11 +12,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.nearest_views import camera_distances
-from unrender.rendering.renderer import pixel_grid
+from unrender.rendering.renderer import Renderer, pixel_grid
 
 TOLERANCE = 0.03
 """Largest difference of two depths of one surface point, as a share of its distance."""
@@ -59,6 +61,20 @@ def view_consistency(
     error = float((warped - colors)[seen].double().square().mean())
     psnr = math.inf if error == 0 else -10 * math.log10(error)
     return ViewConsistency(psnr, compared / int(hit.sum()))
+
+
+def scene_consistency(
+    renderer: Renderer, views: Views
+) -> tuple[ViewConsistency, ViewConsistency]:
+    """The consistency of a scene's renderings, and that of other images from the same cameras.
+
+    `views` are for example the generated ones from which the scene was distilled. Both are
+    warped by the scene's depth and are over white. InputError.
+    """
+    rendering = render_in_parts(renderer, views.cameras)
+    how = rendering.depth, rendering.opacity, views.cameras
+    own = view_consistency(rendering.over("white").clamp(0, 1), *how)
+    return own, view_consistency(views.over("white").clamp(0, 1), *how)
 
 
 def neighboring(cameras: Cameras) -> Int[Tensor, "cameras"]:

@@ -13,6 +13,8 @@ from unrender.geometry.cameras import Cameras
 UP = (0.0, 0.0, 1.0)
 UPRIGHT = math.radians(30)
 """If the cameras' mean up direction is within this angle of UP, UP is used instead."""
+LEVEL = 0.02
+"""Sine of the tilt of a camera's horizontal axis up to which it is not rolled about UP."""
 AGREEING = 0.1
 """Minimum length of the mean of unit vectors for it to define a direction."""
 MAX_GAP = math.radians(75)
@@ -122,9 +124,16 @@ def upright_axes(cameras: Cameras) -> Float[Tensor, "3 3"]:
 
 
 def upwards(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The cameras' mean up direction, or z if it is undefined or near z."""
+    """The cameras' mean up direction, or z if it is undefined or near z.
+
+    It is z too where no camera is rolled about z, however far they look down: a single camera
+    above a thing has an up direction of its own, and the thing stands upright all the same.
+    """
     up, z = -cameras.rotations[:, :, 1].mean(0), torch.tensor(UP)
     length = float(up.norm())
     if length < AGREEING or float(up @ z) > length * math.cos(UPRIGHT):
+        return z
+    rolled = float((cameras.rotations[:, :, 0] @ z).abs().max())
+    if rolled < LEVEL and float(up @ z) > math.sin(UPRIGHT / 2):
         return z
     return up / length

@@ -92,6 +92,7 @@ class Distilled(Method[DistilledModel, FewViews]):
     """A radiance field from one or a few photographs, by a model of novel views."""
 
     data: ClassVar[DataKind[Any, Any]] = FEW_VIEWS
+    default_minutes: ClassVar[float] = 1.0
 
     field: str = "instant-ngp-tiny"
     """The preset of the radiance field that is fitted, with its own options."""

@@ -1,5 +1,6 @@
 """The training loop that all methods share."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +90,7 @@ def train(
     """
     keep_freed_memory()
     device = pick_device(options.device)
+    options = _with_budget(options, method.default_minutes)
     generator = torch.Generator().manual_seed(options.seed)
     model = method.build(data, generator)
     step, seconds, averages = 0, 0.0, _Averages({}, 0)
@@ -207,10 +209,15 @@ def _set_rates(
         group["lr"] = rate * factor
 
 
+def _with_budget(options: FitOptions, minutes: float) -> FitOptions:
+    """The options; with `minutes` if they name neither steps nor minutes."""
+    if options.steps is None and options.minutes is None:
+        return dataclasses.replace(options, minutes=minutes)
+    return options
+
+
 def _fraction(options: FitOptions, step: int, seconds: float) -> float:
     minutes = options.minutes
-    if options.steps is None and minutes is None:
-        minutes = 5.0
     by_steps = 0.0
     if options.steps is not None:
         by_steps = step / options.steps if options.steps else 1.0

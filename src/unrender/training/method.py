@@ -82,6 +82,9 @@ class Method(ABC, Generic[Model, Data]):
     """Whether the model makes images from new cameras, given images of a scene it has not
     been fitted to."""
 
+    default_minutes: ClassVar[float] = 5.0
+    """Minutes of training where neither minutes nor steps are given."""
+
     def __post_init__(self) -> None:
         """InputError for an option outside its range; see `unrender.ranges`."""
         check_ranges(self)

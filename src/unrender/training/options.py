@@ -15,7 +15,7 @@ class FitOptions:
     steps: Annotated[int | None, Range(0, 10**12)] = None
     """Optimizer steps; with minutes too, whichever ends first."""
     minutes: float | None = None
-    """Minutes of training; 5 if neither minutes nor steps are given."""
+    """Minutes of training; 5 (distilled: 1) if neither minutes nor steps are given."""
     seed: int = 0
     """Seed of all random numbers."""
     device: Device = "auto"

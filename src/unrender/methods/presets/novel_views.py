@@ -7,4 +7,4 @@ from unrender.methods.presets.preset import Preset
 
 def novel_views() -> Iterator[Preset]:
     view = "novel view"
-    yield Preset("distilled", "distilled", view, "a scene from one or a few photographs", 2)
+    yield Preset("distilled", "distilled", view, "a scene from one or a few photographs", 1)

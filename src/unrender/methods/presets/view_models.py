@@ -17,8 +17,8 @@ Kind = Literal["regression", "flow"]
 def shipped(kind: Kind) -> Fitted[Any]:
     """The view model whose weights are in the package, on the CPU. InputError."""
     raise InputError(
-        f"--model {kind}: its weights are not in this version of the package: name a run of "
-        f"view-{kind} with --run"
+        f"the weights of view-{kind} are not in this version of the package: name a run of "
+        f"view-{kind}"
     )
 
 

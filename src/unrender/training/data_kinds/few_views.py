@@ -15,6 +15,9 @@ from unrender.data.object_ball import object_ball
 from unrender.data.object_photograph import object_views, read_object
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
+from unrender.evaluation.lpips import LPIPS
+from unrender.evaluation.scores import Scores
+from unrender.evaluation.view_consistency import scene_consistency
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spread_out, typical_camera
@@ -22,7 +25,7 @@ from unrender.geometry.poses import look_at
 from unrender.imaging.files import is_image_file
 from unrender.ranges import Range
 from unrender.training.data_kinds.posed_images import PosedImages
-from unrender.training.method import Description, Method
+from unrender.training.method import Description, Evaluation, Fitted, Method
 from unrender.training.score_guidance import ScoreGuidance
 
 GOLDEN = (1 + 5**0.5) / 2
@@ -100,6 +103,22 @@ class FewPosedImages(PosedImages):
             cameras=concatenate([described.cameras, around]),
             names=described.names + names,
         )
+
+    def evaluate(
+        self, fitted: Fitted[Any], data: Dataset, lpips: LPIPS | None = None
+    ) -> Evaluation:
+        """As of posed images; and how consistent the scene and the generated views are."""
+        found = super().evaluate(fitted, data, lpips)
+        generated: Views = fitted.model.generated
+        if len(generated) < 2:
+            return found
+        try:
+            pair = scene_consistency(fitted.renderer, generated)
+        except InputError:
+            return found  # No surface is seen twice, in a scene that is nearly empty.
+        own, others = (each.psnr if math.isfinite(each.psnr) else None for each in pair)
+        more = {"consistency": own, "generated_consistency": others}
+        return dataclasses.replace(found, scores=Scores({**found.scores, **more}))
 
     def remarks(self, method: Method[Any, Any], data: Dataset) -> list[str]:
         if is_cut_out(data.train):
