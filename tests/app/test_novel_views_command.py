@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from view_models import FakeFlow, Oracle, fitted
 
-from unrender.api import view_models
 from unrender.data.dataset import Dataset
 from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
+from unrender.methods.presets import view_models
 from unrender.notes import collected
 from unrender.training.method import Fitted
 
