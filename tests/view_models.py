@@ -83,7 +83,7 @@ class FakeFlow(FakeViews):
     """The mean of the inputs with noise, as a flow's samples: with options of one."""
 
     guidance: Annotated[float, Range(0, 100)] = 3.0
-    steps: int = 4
+    image_steps: int = 4
 
     def novel_views(
         self, model: Nothing, inputs: Views, targets: Cameras, generator: torch.Generator

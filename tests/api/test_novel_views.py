@@ -121,7 +121,7 @@ def test_options_of_a_flow_reach_it(small_scene: Dataset) -> None:
 
     class Watched(FakeFlow):
         def novel_views(self, model, inputs, targets, generator):
-            seen.append((self.guidance, self.steps))
+            seen.append((self.guidance, self.image_steps))
             return super().novel_views(model, inputs, targets, generator)
 
     made(small_scene, run=fitted(Watched()), guidance=2.5, steps=7)

@@ -33,7 +33,7 @@ def test_a_published_checkpoint_makes_views(tmp_path: Path, random: bool) -> Non
     model = view_model(write(tmp_path / "zero123.ckpt", tensors(average=False)), device="cpu")
     assert isinstance(model.method, Zero123Views)
     small = with_sampling(model, guidance=2.0, steps=2)
-    small = type(small)(Zero123Views(size=64, steps=2), small.model)
+    small = type(small)(Zero123Views(size=64, image_steps=2), small.model)
     eyes = [(4.0, 0.0, 1.0), (0.0, 4.0, 1.0)]
     cameras = Cameras.look_at(eyes, size=(64, 64))
     inputs = Views(cameras, torch.rand(2, 64, 64, 4), ball=torch.tensor([0.0, 0, 0, 1]))

@@ -21,7 +21,7 @@ from unrender.imaging.color import premultiply
 from unrender.methods.zero123 import Zero123Views, alpha_bars, view_center
 from unrender.training.method import Fitted
 
-METHOD = Zero123Views(size=64, steps=4, batch=2)
+METHOD = Zero123Views(size=64, image_steps=4, batch=2)
 LEVELS = alpha_bars()
 
 
@@ -88,7 +88,7 @@ def test_views_of_what_is_cut_out_are_cut_out(
     shown[:, 30:34, 30:34] = 0.98  # A white part of the object, which stays.
     shown[..., 3] = 1
     monkeypatch.setattr(ScaledLatents, "decode", lambda *_: shown.clone())
-    method = dataclasses.replace(METHOD, steps=1)
+    method = dataclasses.replace(METHOD, image_steps=1)
     given, targets = inputs(0.0), on_circle(0.5)
     views = method.novel_views(zero123, given, targets, seeded())
     assert float(views[..., 3].sum()) == 32 * 32
@@ -130,7 +130,7 @@ def test_ddim_ends_at_what_a_perfect_network_knows(
         "unrender.flows.zero123.networks.ScaledLatents.decode",
         lambda _, codes: (ends.append(codes), torch.zeros(len(codes), 64, 64, 4))[1],
     )
-    method = dataclasses.replace(METHOD, steps=50, eta=eta)
+    method = dataclasses.replace(METHOD, image_steps=50, eta=eta)
     method.novel_views(zero123, inputs(0.0), on_circle(0.5, 1.0), seeded())
     # ldm's: 981, 961, … 21, 1. The last step leaves the noise of the first timestep.
     assert perfect.asked == [float(t) for t in range(981, 0, -20)]
@@ -239,7 +239,7 @@ def test_inputs_and_sizes_that_do_not_suit_are_refused(zero123: Zero123) -> None
     with pytest.raises(InputError, match="size 72: give a multiple of 64"):
         odd.novel_views(zero123, inputs(0.0), on_circle(1.0), seeded())
     with pytest.raises(InputError, match="steps"):
-        Zero123Views(steps=501)
+        Zero123Views(image_steps=501)
 
 
 def test_nothing_is_trained(zero123: Zero123) -> None:

@@ -93,7 +93,7 @@ class Told(FakeFlow):
 
 
 def test_a_flow_sees_another_random_input_at_each_step() -> None:
-    method = Told(SIZE, steps=20)
+    method = Told(SIZE, image_steps=20)
     inputs = shades(5)
     made = generate_views(fitted(method), inputs, cameras(3, 1), "random")
     assert len(method.seen) == 20

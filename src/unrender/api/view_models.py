@@ -31,7 +31,7 @@ def with_sampling(
     fitted: Fitted[Any], guidance: float | None = None, steps: int | None = None
 ) -> Fitted[Any]:
     """The view model with other options of its sampling. InputError if it has none."""
-    given = {"guidance": guidance, "steps": steps}
+    given = {"guidance": guidance, "image_steps": steps}
     changed = {name: value for name, value in given.items() if value is not None}
     method = fitted.method
     assert dataclasses.is_dataclass(method)
@@ -39,7 +39,7 @@ def with_sampling(
     for name in changed:
         if name not in known:
             raise InputError(
-                f"--{name}: is an option of flows, and the view model is none: leave it out, "
-                "or give --model flow"
+                f"--{name.removeprefix('image_')}: is an option of flows, and the view model "
+                "is none: leave it out, or give --model flow"
             )
     return Fitted(dataclasses.replace(method, **changed), fitted.model)

@@ -70,7 +70,7 @@ class Zero123Views(Method[Zero123, Views]):
     """Pixels per side of images; both models were trained at 256."""
     guidance: Annotated[float, Range(0, 100)] = 3.0
     """Scale of classifier-free guidance; 1 is none."""
-    steps: Annotated[int, Range(1, 500)] = 50
+    image_steps: Annotated[int, Range(1, 500)] = 50
     """Steps of DDIM: 50 in zero123's demo, 500 in ZeroNVS's paper."""
     eta: Annotated[float, Range(0, 1)] = 1.0
     """Share of the noise that is drawn anew at each step: 1 in zero123's demo, 0 for none."""
@@ -99,7 +99,7 @@ class Zero123Views(Method[Zero123, Views]):
             TIMESTEPS, FIRST_BETA, LAST_BETA, "scaled_linear",
             clip_sample=False, set_alpha_to_one=False, steps_offset=1,
         )  # fmt: skip
-        scheduler.set_timesteps(self.steps)
+        scheduler.set_timesteps(self.image_steps)
         found: list[Tensor] = []
         for condition in self._condition(model, inputs, targets).parts(self.batch):
             x = normal_like(condition.latents, generator)

@@ -139,5 +139,5 @@ def _with_random_steps(
     rows, columns = targets.height // space.scale, targets.width // space.scale
     shape = (len(targets), space.channels, rows, columns)
     noise = torch.randn(shape, generator=generator).to(device)
-    codes = sample_with_random_inputs(denoisers, noise, method.steps, generator)
+    codes = sample_with_random_inputs(denoisers, noise, method.image_steps, generator)
     return space.decode(codes).cpu()
