@@ -75,6 +75,18 @@ def test_views_are_opaque_squares_that_follow_the_seed(zero123: Zero123) -> None
     assert float((views - other).abs().max()) > 0.01
 
 
+def test_half_precision_makes_nearly_the_same_views(
+    zero123: Zero123, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = write(tmp_path_factory.mktemp("h") / "x.ckpt", tensors(average=False))
+    method = dataclasses.replace(METHOD, eta=0.0)
+    given, targets = opaque(inputs(0.0)), on_circle(0.5, 1.0)
+    half = method.novel_views(load_zero123(path, half=True), given, targets, seeded())
+    whole = method.novel_views(zero123, given, targets, seeded())
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, whole, rtol=0, atol=0.03)
+
+
 def test_zeronvs_makes_views_of_scenes(zeronvs: Zero123) -> None:
     views = Fitted(METHOD, zeronvs).novel_views(inputs(0.0), on_circle(0.5), seeded())
     assert views.shape == (1, 64, 64, 4)

@@ -40,13 +40,13 @@ DTYPES = {
 """What torch's classes of storages hold."""
 _DESCRIBING = """
     collections copyreg copy_reg typing pathlib datetime enum argparse decimal
-    fractions uuid functools abc dataclasses numbers _codecs
+    fractions uuid functools abc dataclasses numbers _codecs re random zoneinfo logging
 """
 DESCRIBING = frozenset(_DESCRIBING.split())
 """Modules of the standard library whose classes describe how a model was trained."""
 _DESCRIBING_BUILTINS = """
     set frozenset dict list tuple int float complex str bytes bytearray bool slice
-    range object type getattr
+    range object type getattr xrange unicode long
 """
 DESCRIBING_BUILTINS = frozenset(_DESCRIBING_BUILTINS.split())
 
