@@ -10,10 +10,10 @@ https://arxiv.org/abs/2212.00774), with annealed noise, losses on normals, and t
 Sargent et al., "ZeroNVS", https://arxiv.org/abs/2310.17994.
 
 Any radiance field is distilled into, by the name of its preset; what it minimizes on views, how
-it is optimized and how it renders are its own. What differs from ZeroNVS: the flow predicts
-images and not latents; cameras are those around the object, not random ones; both losses on
-normals are computed at the rendered depth, not at all samples of a ray; weights are relative to
-means over pixels.
+it is optimized and how it renders are its own. What differs from ZeroNVS: our flows predict
+images and not latents, as published checkpoints do; cameras are those around the object, not
+random ones; both losses on normals are computed at the rendered depth, not at all samples of a
+ray; weights are relative to means over pixels, or cells of latents.
 """
 
 import dataclasses

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from unrender.data.views import Views
-from unrender.errors import InputError
 from unrender.flows.anchoring import Anchoring
-from unrender.flows.data_space import OverWhite
 from unrender.flows.distillation import (
     AnnealedLevels,
     Distillation,
@@ -21,8 +20,6 @@ from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Rendering
 from unrender.training.method import Fitted, Progress
 from unrender.training.view_rounds import conditions_of
-
-SPACE = OverWhite()
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,13 @@ class ScoreGuidance:
         progress: Progress,
         generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """The injected gradient of SDS or SJC, a mean over pixels. InputError for no flows."""
-        if self.view_model.method.view_space(self.view_model.model) != SPACE:
-            raise InputError(
-                "scores are distilled by flows of images, not of latents: generate views "
-                "instead, with --guidance-mode generated"
-            )
-        codes = SPACE.encode(rendering.rgba)
+        """The injected gradient of SDS or SJC, a mean over cells of the flow's data space.
+
+        Cells are pixels, or those of latents, through whose autoencoder the gradient goes on to
+        the renderings. InputError for models that are no flows.
+        """
+        space = self.view_model.method.view_space(self.view_model.model)
+        codes = space.encode(rendering.rgba)
         count = len(cameras)
         t = self.levels.sample(count, progress.fraction, generator).to(codes)
         chosen = self.anchoring.choose(
@@ -80,7 +77,7 @@ class ScoreGuidance:
                 self.kind, denoiser, codes.detach()[part], t[part], generator
             )
         counts = self.anchoring.counts(rendering.depth.detach(), chosen, self.radius)
-        gradient *= counts[:, None]
+        gradient *= avg_pool2d(counts[:, None].to(gradient), space.scale)
         rows, columns = codes.shape[-2:]
         return injected_loss(codes, gradient) / (count * rows * columns)
 
