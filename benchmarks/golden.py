@@ -32,11 +32,14 @@ import torch
 from torch import Tensor, nn
 
 from unrender.data.builtin import render_scene
+from unrender.data.builtin.families import FAMILIES
 from unrender.data.image_shape.make_shapes import make_shapes
 from unrender.data.image_shape.pairs import Draw, ImageShapePairs
 from unrender.data.picture import Picture
 from unrender.data.shape_target import ShapeTarget
+from unrender.data.view_sets.objects import ObjectStream
 from unrender.data.views import Views, joined
+from unrender.evaluation.novel_views import split
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.process import prepare_process
@@ -52,6 +55,7 @@ from unrender.training.data_kinds.few_views import FEW_VIEWS, FewViews
 from unrender.training.data_kinds.image import ONE_IMAGE
 from unrender.training.data_kinds.image_shape_pairs import IMAGE_SHAPE_PAIRS
 from unrender.training.data_kinds.shape import SHAPE
+from unrender.training.data_kinds.view_sets import VIEW_SETS
 from unrender.training.fit import FitOptions, train
 from unrender.training.method import Method
 from unrender.training.run_folder import RunFolder
@@ -111,6 +115,7 @@ LIMITS: dict[str, dict[str, int]] = {
     "sit*": {"batch": 4, "width": 96, "depth": 2},
     "pose-regressor": {"batch": 4},
     "image-to-*": {"batch": 4, "target_points": 256},
+    "view-*": {"batch": 4, "width": 80, "depth": 2, "encoder_depth": 1},
 }
 """The greatest values of options by presets' names; those that are smaller stay."""
 
@@ -264,6 +269,8 @@ def case_for(method: AnyMethod) -> Case:
         return Case(target(), lambda model: rendering_of(method, model, cameras))
     if method.data is IMAGE_SHAPE_PAIRS:
         return Case(shapes(), lambda model: prediction_of(method, model))
+    if method.data is VIEW_SETS:
+        return Case(objects(), lambda model: [novel_views_of(method, model)])
     views = chair()
     if method.data is FEW_VIEWS:
         data = FewViews(views[:2], views.cameras[2:], generated=views[2:])
@@ -302,6 +309,13 @@ def poses_of(method: AnyMethod, model: nn.Module, images: Tensor) -> list[Tensor
     return [found.cameras.world_from_camera, found.axis_errors, found.translation_error]
 
 
+def novel_views_of(method: AnyMethod, model: nn.Module) -> Tensor:
+    """An object from three sides, given one image."""
+    batch = objects().draw(1, 4, STEPS, torch.Generator().manual_seed(SEED))
+    views, cameras = split(batch, 0, 1)
+    return method.novel_views(model, views, cameras, torch.Generator().manual_seed(SEED))
+
+
 def picture_of(model: ImageFieldModel) -> list[Tensor]:
     """The picture as the field has it."""
     return [model.picture()]
@@ -333,6 +347,12 @@ def picture() -> Picture:
 def shapes() -> ImageShapePairs:
     """Chairs, two images of each."""
     return make_shapes("chair", 4, 2, 2 * SIZE, SEED)[0]
+
+
+@cache
+def objects() -> ObjectStream:
+    """Procedural objects of all families."""
+    return ObjectStream(tuple(FAMILIES), 16, 1, 6, SIZE)
 
 
 if __name__ == "__main__":

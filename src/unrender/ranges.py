@@ -66,16 +66,16 @@ LAYERS = Range(0, 256)
 
 _BY_RANGE: tuple[tuple[Range, str], ...] = (
     (COUNT, """rays batch samples max_rays occupancy_queries target_points query_points points
-        pool_size initial_gaussians max_gaussians count pixels faces"""),
+        pool_size fresh inputs targets initial_gaussians max_gaussians count pixels faces"""),
     (SOME, """steps crop_steps extra_samples refine_steps image_steps inversion_steps warm_up
         modes coarse_steps fine_steps newton_steps relocate_every appearance"""),
     (SIDE, """bins coarse_bins proposal_bins second_bins fine_bins coarse_samples cells
-        update_every log_every checkpoint_every views regions max_image_side size fps
+        update_every log_every checkpoint_every views regions max_image_side size image_size fps
         frames coarsest channels features code texture"""),
     (Range(1, 1 << 14), """width color_width proposal_width encoder_width small_width bottleneck
         fourier_features heads patch finest proposal_finest coarse_vertices"""),
     (Range(1, 1024), """resolution volume_resolution occupancy_cells preview_cells voxels"""),
-    (Range(1, 256), "depth proposal_depth small_depth blocks"),
+    (Range(1, 256), "depth encoder_depth proposal_depth small_depth blocks"),
     (LAYERS, """layers color_layers skip frequencies direction_frequencies refinements
         upsample_rounds rounds bisections proposals"""),
     (Range(1, 64), "levels initial_levels"),
@@ -92,6 +92,7 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         refine_until coarse_share degree_every"""),
     (SHARE, """delay cooldown variation_share variation_until grow_until relocate_from
         relocate_until anneal_until gradient_share random_points end_share start_share
+        opaque_share dropped_share
         occupancy_decay detail similarity
         threshold box_threshold prune_threshold"""),
     (Range(0, 1, below=True), "beta2 average_decay average"),
@@ -106,7 +107,8 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         scale_weight silhouette laplacian
         consistency mask_weight eikonal_weight normal_weight source_noise normals edges normal
         edge occupied_weight roll look_at_jitter"""),
-    (Range(-100, 100), "density_shift"),
+    (Range(0, 100), "guidance time_spread"),
+    (Range(-100, 100), "density_shift time_mean"),
 )  # fmt: skip
 BY_NAME = {name: limits for limits, names in _BY_RANGE for name in names.split()}
 """Ranges of the options that have one meaning wherever they are."""

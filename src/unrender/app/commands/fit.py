@@ -31,6 +31,8 @@ DATA = {
     "one image": "An image: PNG, JPEG, WebP, BMP, TIFF, GIF or PPM.",
     "a shape": "A mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply, .xyz, .npz) or "
     "voxels (.binvox, .npz).",
+    "sets of views": "objects, which are procedural chairs, tables, lamps and cars rendered "
+    "while training goes on; or a posed scene, or a folder of posed scenes.",
     "images paired with shapes": "An .npz of `unrender make-shapes`, or a folder of ShapeNet's "
     "models with renderings.",
 }
@@ -310,6 +312,7 @@ def _example(kind: str) -> str:
         "a few views": "photo.png",
         "one image": "photo.jpg",
         "a shape": "mesh.obj",
+        "sets of views": "objects",
         "images paired with shapes": "shapes.npz",
     }
     return examples.get(kind, "bricks")

@@ -50,6 +50,8 @@ BASES = {
         "pose_regressor:PoseRegressor",
         "baseline: the same transformer, trained to regress poses",
     ),
+    "view-regression": ("view_regression:ViewRegression", "Jin et al., ICLR 2025"),
+    "view-flow": ("view_flow:ViewFlow", "Liu et al., ICCV 2023; Li and He 2025"),
     "distilled": (
         "distilled:Distilled",
         "Poole et al., ICLR 2023; Wang et al., CVPR 2023; Sargent et al., CVPR 2024",

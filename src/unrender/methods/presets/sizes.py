@@ -48,6 +48,8 @@ MEGABYTES = {
     "sit-xl-2": 5392,
     "sit-xl-4": 5392,
     "sit-xl-8": 5392,
+    "view-regression": 22.3,
+    "view-flow": 25.0,
     "distilled": 12.2,
     "sdf": 3.72,
     "occupancy": 3.72,
