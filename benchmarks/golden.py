@@ -260,7 +260,7 @@ class Case:
     made: Callable[[Any], list[Tensor]]
 
 
-def case_for(method: AnyMethod) -> Case:
+def case_for(method: AnyMethod) -> Case:  # noqa: PLR0911 - one for each kind of data
     """By the kind of the method."""
     if method.data is ONE_IMAGE:
         return Case(picture(), picture_of)
