@@ -239,15 +239,17 @@ class Distilled(Method[DistilledModel, FewViews]):
         pixel = pixel.expand(len(cameras), -1, -1, -1)
         rays = cameras.rays(index.expand(pixel.shape[:-1]), pixel)
         points = rays.origins + rendering.depth.detach()[..., None] * rays.directions
+        opacity = rendering.opacity.detach()
+        hit = opacity > HIT
 
         def density(at: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
             return self.inner.density_at(model.field, at)
 
         spacing = SPACING * float(model.ball.radius)
-        normals = density_normals(density, points, spacing)
-        opacity = rendering.opacity.detach()
+        normals = torch.zeros_like(points)
+        normals[hit] = density_normals(density, points[hit], spacing)
         facing = orientation_loss(normals, rays.directions, opacity)
-        smooth = smoothness_loss(normals, opacity > HIT)
+        smooth = smoothness_loss(normals, hit)
         return {
             "orientation": self.orientation * facing,
             "normals": self.normal_weight * smooth,
