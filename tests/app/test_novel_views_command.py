@@ -128,6 +128,13 @@ def test_a_mask_chooses(command: Command, small_scene: Dataset, tmp_path: Path) 
         (("--data", "SCENE", "--fov", "30"), "--fov: is an option of photographs"),
         (("--data", "SCENE", "--count", "99"), "--count 99"),
         (("--data", "SCENE", "--neighbors", "99"), "99 of 27 inputs"),
+        (("--data", "SCENE", "--neighbors", "9", "--inputs", "all"), "takes all of them"),
+        (("--data", "SCENE", "--lpips", "NOTHING"), "NOTHING"),
+        (("--data", "SCENE", "--scene", "NOTHING"), "not a run folder"),
+        (
+            ("--data", "SCENE", "--cameras", "spiral", "--out", "OUT.png", "--lpips", "X"),
+            "--lpips: is for held-out views",
+        ),
         (("PHOTO", "--out", "OUT.png", "--guidance", "2"), "--guidance: is an option of flows"),
         (("PHOTO", "--out", "OUT.png", "--samples", "2"), "a regression makes one"),
         (("PHOTO", "--out", "OUT.npz", "--samples", "2"), "holds one sample"),

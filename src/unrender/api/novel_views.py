@@ -216,6 +216,8 @@ def novel_views(
     for name, value in (("samples", samples), ("size", size)):
         if value is not None and value < 1:
             raise InputError(f"--{name} {value}: give at least 1")
+    if neighbors is not None and inputs == "all":
+        raise InputError(f"--neighbors {neighbors}: --inputs all takes all of them: omit one")
     if is_photograph(source):
         found = of_photographs(source, masks, azimuth, elevation, fov)
     else:
@@ -226,6 +228,13 @@ def novel_views(
     side = fitted.image_size or SIDE
     given = found.inputs(side, count, seed)
     compare = cameras is None and not found.of_photographs
+    for name, value in (("scene", scene), ("lpips", lpips)):
+        if value is not None and not compare:
+            raise InputError(
+                f"--{name}: is for held-out views of a scene, which are compared: omit it"
+            )
+    weights = None if lpips is None else LPIPS.read(Path(lpips))
+    warping = Run.open(scene, device) if isinstance(scene, str | Path) else scene
     truth = found.truth(side) if compare else None
     targets = _targets(found, cameras, side) if truth is None else truth.cameras
     if found.of_object:
@@ -243,8 +252,7 @@ def novel_views(
             images.append(generate_views(fitted, given, targets, *some, seed + k, told))
     scores: dict[str, Scores] = {}
     if truth is not None:
-        weights = None if lpips is None else LPIPS.read(Path(lpips))
-        scores = _compared(images, given, truth, rotation_only, scene, weights, device)
+        scores = _compared(images, given, truth, rotation_only, warping, weights)
     made = [Views(targets, each, ball=given.ball) for each in images]
     if size is not None:
         made = [views.resized(size, size) for views in made]
@@ -272,9 +280,8 @@ def _compared(
     inputs: Views,
     truth: Views,
     rotation_only: bool,
-    scene: "Run | str | Path | None",
+    scene: Run | None,
     lpips: LPIPS | None,
-    device: Device,
 ) -> dict[str, Scores]:
     """Scores of samples and of baselines, by what they are."""
     ball = object_ball(inputs)
@@ -287,9 +294,8 @@ def _compared(
         "mean of the inputs": mean_input(inputs, truth.cameras),
     }
     if scene is not None:
-        opened = scene if isinstance(scene, Run) else Run.open(scene, device)
         made["inputs warped by its depth"] = warped_inputs(
-            inputs, truth.cameras, opened.renderer, ball[:3]
+            inputs, truth.cameras, scene.renderer, ball[:3]
         )
     rows |= {name: score_novel_views(each, truth, lpips) for name, each in made.items()}
     return {name: _as_scores(each) for name, each in rows.items()}

@@ -35,7 +35,7 @@ def novel_views(
     rotation_only: Annotated[bool, Words(box="scene")] = False,
     masks: Annotated[str | None, Words(metavar="FOLDER", box="scene")] = None,
     downscale: Annotated[int, Range(1, 1 << 16), Words(box="scene")] = 1,
-    hold_out: Annotated[int, Range(0, 1 << 24), Words(box="scene")] = 10,
+    hold_out: Annotated[int | None, Range(0, 1 << 24), Words(box="scene")] = None,
     scene: Annotated[Path | None, Words(metavar="RUN", box="scene")] = None,
     lpips: Annotated[Path | None, Words(metavar="FILE", box="scene")] = None,
     cameras: Annotated[str, Words(metavar="PATH", box="cameras")] = "auto",
@@ -85,7 +85,8 @@ def novel_views(
         rotation_only: The nearest are those of the smallest rotation, wherever they stand.
         masks: Folder with a mask for each image of the scene.
         downscale: Integer factor by which the scene's images are downscaled.
-        hold_out: Hold out every N-th view where the data have no test split; 0 for none.
+        hold_out: Hold out every N-th view where the data have no test split, 0 for none; by
+            default 10 where held-out views are made, and else 0.
         scene: A run fitted to the scene, by whose depths inputs are warped for comparison.
         lpips: LPIPS weights (.safetensors), for comparisons.
         cameras: turntable, around the object; spiral, about the first photograph or the mean
@@ -113,6 +114,7 @@ def novel_views(
     from unrender.api.novel_views import check_writable  # noqa: PLC0415 - imports torch
     from unrender.api.novel_views import novel_views as make  # noqa: PLC0415
     from unrender.data.load import LoadOptions  # noqa: PLC0415
+    from unrender.data.options import HOLD_OUT_EVERY  # noqa: PLC0415
     from unrender.imaging.color import as_color  # noqa: PLC0415
 
     behind = as_color(color_of(background))
@@ -124,8 +126,8 @@ def novel_views(
     if out is not None:
         check_writable(out, samples)
     _check_belongs(bool(photos), locals())
-    if targets is not None and data is not None:
-        hold_out = 0
+    if hold_out is None:
+        hold_out = HOLD_OUT_EVERY if targets is None else 0
     made = make(
         data if data is not None else list(photos),
         targets,
