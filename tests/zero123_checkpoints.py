@@ -226,7 +226,7 @@ def all_shapes(sizes: Sizes) -> Shapes:
     return found
 
 
-def _values(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+def random_values(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Values as of a network that was trained: its output is of order one."""
     drawn = torch.randn(shape, generator=generator)
     if name.endswith(".bias") or "embedding" in name:
@@ -239,12 +239,14 @@ def _values(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Te
 def tensors(sizes: Sizes = MINIATURE, average: bool = True, seed: int = 0) -> dict[str, Tensor]:
     """A checkpoint's tensors; with `average` also the moving average, of other values."""
     generator = torch.Generator().manual_seed(seed)
-    found = {name: _values(name, shape, generator) for name, shape in all_shapes(sizes).items()}
+    found = {
+        name: random_values(name, shape, generator) for name, shape in all_shapes(sizes).items()
+    }
     if average:
         for name, shape in unet_shapes(sizes).items():
             # The names of the average are those of `model`'s parameters without dots.
             short = f"diffusion_model.{name}".replace(".", "")
-            found[f"model_ema.{short}"] = _values(name, shape, generator)
+            found[f"model_ema.{short}"] = random_values(name, shape, generator)
         found["model_ema.decay"] = torch.tensor(0.9999)
         found["model_ema.num_updates"] = torch.tensor(105000)
     return found
