@@ -1,12 +1,17 @@
 """The rows of the benchmark of novel views from N photographs."""
 
+from pathlib import Path
+
 import novel_views_nearest
 import pytest
 from novel_views_nearest import read_scene, rows
+from novel_views_photographs import sheet
 from view_models import FakeFlow, Oracle, fitted
 
 from unrender.api.view_sources import ViewSource
 from unrender.data.dataset import Dataset
+from unrender.imaging.color import unpremultiply
+from unrender.imaging.files import write_image
 
 pytestmark = pytest.mark.fit
 
@@ -41,3 +46,13 @@ def test_there_is_a_row_for_every_way_and_count(
 
 def test_a_scene_that_is_not_here_is_left_out() -> None:
     assert read_scene("/no/such/scene") is None
+
+
+def test_photographs_make_a_sheet(small_scene: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "chair.png"
+    write_image(path, unpremultiply(small_scene.train.images[0]))
+    models = {"oracle": fitted(Oracle()), "flow": fitted(FakeFlow())}
+    image = sheet({"chair": path}, models, azimuths=(90, 180))
+    # Two rows of three panels.
+    assert image.shape[1] > 3 * 128
+    assert image.shape[0] > 2 * 128

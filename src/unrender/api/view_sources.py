@@ -23,8 +23,8 @@ from unrender.data.squares import squares
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.paths import spread_out
-from unrender.imaging.files import is_image_file
 from unrender.notes import note
+from unrender.training.data_kinds.few_views import is_photograph as is_image
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 
 Angles = float | int | Sequence[float | int]
@@ -131,7 +131,7 @@ def is_photograph(source: object) -> TypeGuard[Photographs]:
     if isinstance(source, Tensor):
         return True
     if isinstance(source, str | Path):
-        return is_image_file(Path(source)) and not Path(source).is_dir()
+        return is_image(Path(source))
     return isinstance(source, Sequence)
 
 
