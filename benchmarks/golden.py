@@ -39,7 +39,7 @@ from unrender.data.picture import Picture
 from unrender.data.shape_target import ShapeTarget
 from unrender.data.view_sets.objects import ObjectStream
 from unrender.data.views import Views, joined
-from unrender.evaluation.novel_views import split
+from unrender.evaluation.view_sets import split
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.process import prepare_process

@@ -9,7 +9,7 @@ import torch
 from unrender.data.view_sets.objects import ObjectStream
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.evaluation.novel_views import score_novel_views, split
+from unrender.evaluation.view_sets import score_view_sets, split
 from unrender.geometry.cameras import Cameras
 from unrender.methods.view_flow import ViewFlow
 from unrender.methods.view_regression import ViewRegression
@@ -53,7 +53,7 @@ def one(objects: ViewSetDataset) -> tuple[Views, Cameras]:
 
 def test_a_regression_beats_the_copied_input(objects: ViewSetDataset, regression: Path) -> None:
     assert isinstance(objects.train, ObjectStream)
-    scores = score_novel_views(fitted(regression).novel_views, objects.train.held_out(12))
+    scores = score_view_sets(fitted(regression).novel_views, objects.train.held_out(12))
     assert scores["psnr"] > scores["copy_psnr"] + 0.5
     assert scores["sharpness"] < 0.9
 

@@ -62,7 +62,8 @@ def fit(
             "auto" for the preset that suits the posed images; `Run.preset` names it.
         data: What the method is fitted to: for radiance fields and pose flows a `Dataset`,
             `Views`, a path or the name of a built-in scene; for shapes a shape or its file; for
-            image-field an image; for image-to-… a set of images and shapes.
+            image-field an image; for image-to-… a set of images and shapes; for view-… the
+            built-in "objects", a posed scene or a folder of them.
         out: A new folder to keep the run in; without it the run stays in memory, and
             `Run.save` keeps it later.
         minutes: Training time; without `minutes` and `steps`, 5 minutes (distilled: 1).

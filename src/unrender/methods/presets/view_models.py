@@ -1,25 +1,67 @@
 """View models: what makes novel views of a scene that it was not fitted to."""
 
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import safe_open
+from safetensors.torch import save
+
 from unrender.errors import InputError
+from unrender.files import write_atomically
+from unrender.files.arrays import read_tensors
 from unrender.flows.zero123.load import load_zero123
+from unrender.methods.presets.described import from_description
 from unrender.methods.presets.opened import open_folder
 from unrender.training.fit import Device, pick_device
 from unrender.training.method import Fitted
 
 Kind = Literal["regression", "flow"]
 """The expected view, which is blurred where it is not known, or samples of what it may be."""
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 
 
 def shipped(kind: Kind) -> Fitted[Any]:
     """The view model whose weights are in the package, on the CPU. InputError."""
-    raise InputError(
-        f"the weights of view-{kind} are not in this version of the package: name a run of "
-        f"view-{kind}"
-    )
+    path = WEIGHTS / f"view-{kind}.safetensors"
+    if not path.is_file():
+        raise InputError(
+            f"the weights of view-{kind} are not in this version of the package: name a run of "
+            f"view-{kind}"
+        )
+    with safe_open(path, framework="pt") as file:
+        described = json.loads(file.metadata()["method"])
+    method = from_description(described, str(path))
+    # Only the averaged weights are kept, in half precision.
+    tensors = read_tensors(path, "install the package again")
+    size = tensors.pop("image_size")
+    whole = {
+        f"{copy}.{name}": tensor.float()
+        for name, tensor in tensors.items()
+        for copy in ("network", "average")
+    }
+    return Fitted(method, method.restore({**whole, "image_size": size}))
+
+
+def write_weights(folder: Path, out: Path) -> None:
+    """The averaged weights of a run, in half precision, as `shipped` reads them. InputError."""
+    run, fitted = open_folder(folder, "cpu")
+    checked_view_model(fitted, str(folder))
+    start = "average."
+    tensors = {
+        name.removeprefix(start): tensor.half().contiguous()
+        for name, tensor in fitted.model.state_dict().items()
+        if name.startswith(start)
+    }
+    tensors["image_size"] = fitted.model.state_dict()["image_size"]
+    kept = {name: run.config.get(name) for name in ("data", "fit", "commit", "versions")}
+    trained = {"steps": run.state["step"], "seconds": run.state["seconds"]}
+    metadata = {
+        "method": json.dumps(run.config["method"]),
+        "run": json.dumps({**kept, **trained}),
+    }
+    write_atomically(out, save(tensors, metadata))
 
 
 def open_view_model(path: str | Path | None, kind: Kind, device: Device) -> Fitted[Any]:

@@ -15,8 +15,8 @@ from unrender.data.view_sets.scenes import read_scenes
 from unrender.data.view_sets.view_sets import ViewPool, ViewSets
 from unrender.errors import InputError
 from unrender.evaluation.lpips import LPIPS
-from unrender.evaluation.novel_views import score_novel_views
 from unrender.evaluation.scores import Scores
+from unrender.evaluation.view_sets import score_view_sets
 from unrender.files import check_exists
 from unrender.training.method import DataKind, Description, Evaluation, Fitted
 
@@ -93,7 +93,7 @@ class SetsOfViews(DataKind[ViewSetDataset, ViewSets]):
         self, fitted: Fitted[Any], data: ViewSetDataset, lpips: LPIPS | None = None
     ) -> Evaluation:
         """PSNR and SSIM over white of views of held-out objects, from one image each."""
-        return Evaluation(Scores(score_novel_views(fitted.novel_views, data.held_out())))
+        return Evaluation(Scores(score_view_sets(fitted.novel_views, data.held_out())))
 
 
 VIEW_SETS = SetsOfViews()

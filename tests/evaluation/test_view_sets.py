@@ -7,7 +7,7 @@ from torch.nn.functional import avg_pool2d
 from unrender.data.builtin.families import FAMILIES
 from unrender.data.view_sets.objects import make_pool
 from unrender.data.views import Views
-from unrender.evaluation.novel_views import score_novel_views, sharpness
+from unrender.evaluation.view_sets import score_view_sets, sharpness
 from unrender.geometry.cameras import Cameras
 from unrender.rendering.renderer import Images
 
@@ -27,14 +27,14 @@ def copy(views: Views, cameras: Cameras, generator: torch.Generator) -> Images:
 
 
 def test_the_truth_scores_best() -> None:
-    scores = score_novel_views(oracle, POOL)
+    scores = score_view_sets(oracle, POOL)
     assert scores["psnr"] == float("inf")
     assert scores["ssim"] == pytest.approx(1)
     assert scores["sharpness"] == pytest.approx(1)
 
 
 def test_the_copied_input_is_its_floor() -> None:
-    scores = score_novel_views(copy, POOL)
+    scores = score_view_sets(copy, POOL)
     assert scores["psnr"] == pytest.approx(scores["copy_psnr"])
     assert scores["copy_psnr"] < 25
 
@@ -44,8 +44,8 @@ def test_the_best_of_several_samples_is_found() -> None:
         noise = torch.rand((), generator=generator)
         return (oracle(views, cameras, generator) + 0.2 * noise).clamp(0, 1)
 
-    one = score_novel_views(either, POOL, samples=1)
-    several = score_novel_views(either, POOL, samples=8)
+    one = score_view_sets(either, POOL, samples=1)
+    several = score_view_sets(either, POOL, samples=8)
     assert several["best_psnr"] > one["psnr"]
     assert several["samples"] == 8
 

@@ -20,7 +20,7 @@ Generate = Callable[[Views, Cameras, torch.Generator], Images]
 """Images of cameras, given views: `Fitted.novel_views`."""
 
 
-def score_novel_views(
+def score_view_sets(
     generate: Generate, sets: ViewPool, inputs: int = 1, samples: int = 1, seed: int = 0
 ) -> dict[str, float | int]:
     """Mean PSNR, SSIM and sharpness of the views after the first `inputs` of each set.
