@@ -16,6 +16,7 @@ from unrender.geometry.poses import so3_exp
 from unrender.geometry.spherical import pose_from_spherical
 from unrender.geometry.view_conditions import (
     agg_scale,
+    depths_along_axis,
     embedding_3dof,
     embedding_6dof,
     fields_of_view,
@@ -295,6 +296,19 @@ def test_opengl_poses_of_cameras() -> None:
     # The camera looks along −z.
     ahead = (found @ torch.tensor([0, 0, -5.0, 1], dtype=torch.float64))[:, :3]
     torch.testing.assert_close(ahead[1], torch.zeros(3, dtype=torch.float64), atol=1e-6, rtol=0)
+
+
+def test_depths_of_a_wall_are_equal_along_the_axis() -> None:
+    """A wall across the optical axis, seen through an odd lens: z = 3 at every pixel."""
+    matrix = torch.tensor([[9.0, 0.7, 3.5], [0, 8, 2.0], [0, 0, 1]])[None]
+    cameras = Cameras(torch.eye(3, 4)[None], matrix, 7, 5)
+    y, x = torch.meshgrid(torch.arange(5) + 0.5, torch.arange(7) + 0.5, indexing="ij")
+    rays = cameras.rays(torch.zeros(5, 7, dtype=torch.long), torch.stack([x, y], dim=-1))
+    along_rays = 3 / rays.directions[..., 2].double()
+    found = depths_along_axis(cameras, along_rays[None])
+    torch.testing.assert_close(found, torch.full_like(found, 3.0), atol=1e-6, rtol=0)
+    with pytest.raises(InputError, match=r"have the shape \[5, 7\]; give \[1, 5, 7\]"):
+        depths_along_axis(cameras, along_rays)
 
 
 def test_field_of_view_is_that_of_the_central_square() -> None:

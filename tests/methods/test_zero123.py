@@ -19,6 +19,7 @@ from unrender.flows.zero123.networks import Condition, ScaledLatents, Zero123
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import premultiply
 from unrender.methods.zero123 import Zero123Views, alpha_bars, view_center
+from unrender.rendering.renderer import pixel_grid
 from unrender.training.method import Fitted
 
 METHOD = Zero123Views(size=64, image_steps=4, batch=2)
@@ -214,7 +215,10 @@ def test_zeronvs_is_told_the_relative_pose_in_units_of_depth(zeronvs: Zero123) -
     pose[:, :, 3] *= 2
     away = numbers(zeronvs, views, views.cameras.with_poses(pose))[0, 11]
     assert float(away) == pytest.approx(5 * math.tanh(0.1), abs=1e-5)
-    near = dataclasses.replace(views, depths=torch.full((1, 64, 64), 2.0))
+    # A wall across the optical axis, 2 units away; depths of views are along the rays.
+    rays = views.cameras.rays(torch.zeros(64, 64, dtype=torch.long), pixel_grid(64, 64))
+    depths = 2 / (rays.directions @ views.cameras.rotations[0, :, 2])
+    near = dataclasses.replace(views, depths=depths[None])
     away = numbers(zeronvs, near, views.cameras.with_poses(pose))[0, 11]
     assert float(away) == pytest.approx(5 * math.tanh(0.2), abs=1e-5)
 

@@ -14,9 +14,10 @@ sequences, with any batch axes, which broadcast.
 | 6DoF+1, agg | `embedding_6dof(input, target, fov, agg_scale(depths_of_all_views))` |
 | 6DoF+1, viewer | `embedding_6dof(input, target, fov, viewer_scale(depth_of_the_input))` |
 
-Depth is along the optical axis. A pixel whose depth is 0, negative or not finite is a hole.
-Quantiles are linear between order statistics, as `numpy.quantile` has them by default: the
-quantile q of n sorted values is at the position q (n − 1).
+Depth is along the optical axis: `depths_along_axis` converts `Views.depths`. A pixel whose
+depth is 0, negative or not finite is a hole. Quantiles are linear between order statistics, as
+`numpy.quantile` has them by default: the quantile q of n sorted values is at the position
+q (n − 1).
 
 Liu et al., "Zero-1-to-3" (2023); Sargent et al., "ZeroNVS" (2024), section 3.2. Where ZeroNVS's
 code does more than the paper says, it is mentioned below.
@@ -70,6 +71,30 @@ def fields_of_view(cameras: Cameras) -> Float64[Tensor, "cameras"]:
     start, focal = matrix[:, :2, 2], matrix[:, [0, 1], [0, 1]]
     angles = torch.atan(start / focal) + torch.atan((sizes - start) / focal)
     return torch.where(sizes[:, 0] <= sizes[:, 1], angles[:, 0], angles[:, 1])
+
+
+def depths_along_axis(cameras: Cameras, depths: ArrayLike) -> Float64[Tensor, "*batch"]:
+    """Depths along the optical axis of depths along the rays, as `Views.depths` has them.
+
+    `depths` are [cameras, height, width], of pixels as in the cameras' images. What is no depth
+    stays what it is.
+
+    >>> import unrender as ur
+    >>> camera = ur.Cameras.from_focal(torch.eye(3, 4)[None], 0.5, 3, 1)
+    >>> depths_along_axis(camera, [[[5**0.5, 1.0, 0.0]]]).tolist()
+    [[[1.0, 1.0, 0.0]]]
+    """
+    found = as_doubles("depths", depths)
+    shape = (len(cameras), cameras.height, cameras.width)
+    if tuple(found.shape) != shape:
+        raise InputError(f"depths: have the shape {list(found.shape)}; give {list(shape)}")
+    matrix = cameras.intrinsics.to(found)[..., None, None]
+    rows, columns = (
+        torch.arange(size, device=found.device).to(found) + 0.5 for size in shape[1:]
+    )
+    y = (rows[:, None] - matrix[:, 1, 2]) / matrix[:, 1, 1]
+    x = (columns - matrix[:, 0, 2] - matrix[:, 0, 1] * y) / matrix[:, 0, 0]
+    return found / (1 + x.square() + y.square()).sqrt()
 
 
 def embedding_3dof(

@@ -31,6 +31,7 @@ from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.nearest_views import nearest_views
 from unrender.geometry.view_conditions import (
+    depths_along_axis,
     embedding_3dof,
     embedding_6dof,
     fields_of_view,
@@ -182,7 +183,8 @@ class Zero123Views(Method[Zero123, Views]):
             )
         scale = self.depth * away
         if inputs.depths is not None:
-            scale = viewer_scale(inputs.depths)[which].to(away)
+            depths = depths_along_axis(inputs.cameras, inputs.depths)
+            scale = viewer_scale(depths)[which].to(away)
         fov = fields_of_view(inputs.cameras)[which]
         return embedding_6dof(before, after, fov, scale, saturate=True)
 
