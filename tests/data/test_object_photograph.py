@@ -196,6 +196,21 @@ def test_a_plain_background_survives_jpeg(tmp_path: Path) -> None:
     assert not bool(solid[:20].any())
 
 
+def test_highlights_are_no_gaps_and_dust_is_no_object(tmp_path: Path) -> None:
+    """Of the background's color and of another, a few pixels each."""
+    image = drawn(100, 100, (20, 20, 60, 60))
+    dusty = image.clone()
+    dusty[5, 5] = torch.tensor([0.2, 0.2, 0.2, 1])
+    dusty[40:43, 40:43] = 0
+    dusty[60:70, 60:70] = 0
+    path = saved(tmp_path / "photo.png", dusty, torch.ones(3))
+    solid = read_object(path).picture[..., 3]
+    assert not bool(solid[5, 5])
+    assert bool(solid[40:43, 40:43].all())
+    assert not bool(solid[60:70, 60:70].any())
+    assert int(solid.sum()) == 60 * 60 - 100
+
+
 def test_two_objects_are_refused_unless_a_mask_chooses(tmp_path: Path) -> None:
     image = drawn(80, 40, (5, 5, 25, 25), (45, 10, 20, 20))
     path = saved(tmp_path / "two.png", image)

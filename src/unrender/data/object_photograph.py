@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from skimage.measure import label as connected_parts
 from torch import Tensor
 
@@ -49,6 +49,8 @@ SECOND = 0.25
 SPECK = 0.002
 """Parts of less than that share of the largest part's area are no part of the object, where it
 was told from a plain background."""
+HOLE = 0.005
+"""Holes up to that share are highlights, and no gaps through which the background is seen."""
 FILM_DIAGONAL = 43.27
 """Diagonal in mm of the film that 35 mm equivalent focal lengths refer to (CIPA DC-008)."""
 LENSES = (5.0, 2000.0)
@@ -109,7 +111,7 @@ def cut_out(picture: Picture, name: str) -> Picture:
     """The object of a picture, by its alpha or against a plain background. InputError."""
     if not bool((picture[..., 3] < SOLID).any()):
         picture = _against_plain_background(picture, name)
-    areas = _areas(picture)[1]
+    areas = _areas(picture[..., 3] >= SOLID)[1]
     if len(areas) > 1 and areas[1] >= SECOND * areas[0]:
         many = sum(area >= SECOND * areas[0] for area in areas)
         raise InputError(
@@ -130,20 +132,26 @@ def _against_plain_background(picture: Picture, name: str) -> Picture:
             f"{name}: has neither alpha nor a plain background to tell the object by: give "
             "--mask FILE, an image that is white where the object is, or cut it out as a .png"
         )
-    cut = matte(image, color, TOLERANCE)
-    parts, areas = _areas(cut)
-    if not areas:
-        return cut
-    kept = parts.flatten().bincount() >= SPECK * areas[0]
-    kept[0] = False
-    return cut * kept[parts].to(cut)[..., None]
+    solid = matte(image, color, TOLERANCE)[..., 3] > 0
+    parts, areas = _areas(solid)
+    holes, _ = _areas(~solid)
+    if areas:
+        kept, small = (each.flatten().bincount() for each in (parts, holes))
+        kept, small = kept >= SPECK * areas[0], small <= HOLE * areas[0]
+        kept[0] = small[0] = False
+        small[torch.cat([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+        solid = kept[parts] | small[holes]
+    alpha = solid.to(image)[..., None]
+    return torch.cat([image * alpha, alpha], dim=2)
 
 
-def _areas(picture: Picture) -> tuple[Int[Tensor, "height width"], list[int]]:
+def _areas(
+    solid: Bool[Tensor, "height width"],
+) -> tuple[Int[Tensor, "height width"], list[int]]:
     """The part that each pixel belongs to, 0 for none, and the parts' areas, largest first."""
-    solid = (picture[..., 3] >= SOLID).cpu().numpy()
-    parts = torch.from_numpy(np.asarray(connected_parts(solid, connectivity=2))).long()
-    return parts, sorted(parts.flatten().bincount()[1:].tolist(), reverse=True)
+    parts = np.asarray(connected_parts(solid.cpu().numpy(), connectivity=2))
+    found = torch.from_numpy(parts).long()
+    return found, sorted(found.flatten().bincount()[1:].tolist(), reverse=True)
 
 
 def _exif_focal(path: Path, width: int, height: int) -> float | None:
