@@ -133,6 +133,23 @@ def test_the_network_is_that_of_the_paper(content: dict[str, Tensor], last: Zero
         close(last.unet(noisy, STEPS, token).sample, expected)
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        Sizes(multiples=(1, 2), layers=1, attention_levels=(0,), image_multiples=(1, 2)),
+        Sizes(multiples=(1, 1, 2), layers=3, attention_levels=(1, 2), camera=19),
+    ],
+    ids=["shallow", "deep"],
+)
+def test_sizes_follow_from_the_tensors(sizes: Sizes, tmp_path: Path) -> None:
+    content = tensors(sizes, average=False)
+    found = load_zero123(write(tmp_path / "x.ckpt", content))
+    noisy, token = normal(2, 8, 8, 8), normal(2, 1, sizes.context)
+    with torch.no_grad():
+        expected = Definition(content, sizes)(noisy, STEPS, token)
+        close(found.unet(noisy, STEPS, token).sample, expected)
+
+
 def test_the_average_is_taken_if_there_is_one(
     content: dict[str, Tensor], networks: Zero123, last: Zero123, tmp_path: Path
 ) -> None:
@@ -256,7 +273,7 @@ def test_missing_and_surplus_tensors_are_named(
     path = tmp_path / "x.safetensors"
     out = f"{UNET}out.2.bias"
     write(path, {k: v for k, v in content.items() if k != out})
-    assert f"lacks 1 tensors: `{out}`" in refusal(path)
+    assert f"lacks 1 tensor: `{out}`" in refusal(path)
     write(path, {k: v for k, v in content.items() if ".decoder." not in k})
     assert f"lacks `{AUTOENCODER}decoder.conv_out.weight`" in refusal(path)
     write(path, {k: v for k, v in content.items() if "out.2" not in k})
@@ -269,7 +286,7 @@ def test_missing_and_surplus_tensors_are_named(
         "cc_projection.more",
     ):
         write(path, content | {extra: torch.ones(1)})
-        assert f"1 tensors too many: `{extra}`" in refusal(path)
+        assert f"1 tensor too many: `{extra}`" in refusal(path)
     short = next(name for name in content if name.startswith("model_ema.diffusion"))
     write(path, {k: v for k, v in content.items() if k != short})
     assert short in refusal(path)

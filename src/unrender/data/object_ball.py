@@ -26,7 +26,7 @@ def object_ball(views: Views) -> Float[Tensor, "4"]:
     center = scene_center(cameras) if len(cameras) > 1 else _foot(cameras)
     nearest = float((cameras.centers - center).norm(dim=1).min())
     radius = min(framed_radius(cameras, center), NEAREST * nearest)
-    return torch.cat([center, torch.tensor([radius])])
+    return torch.cat([center, center.new_tensor([radius])])
 
 
 def _foot(camera: Cameras) -> Float[Tensor, "3"]:

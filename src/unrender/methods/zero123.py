@@ -21,14 +21,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.object_ball import object_ball
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.data_space import DataSpace
 from unrender.flows.guidance import Denoiser, NoiseLevel
 from unrender.flows.noise import normal_like
 from unrender.flows.zero123.networks import Condition, Zero123
-from unrender.geometry.bounds import focus_point
-from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.nearest_views import nearest_views
 from unrender.geometry.view_conditions import (
     depths_along_axis,
@@ -159,7 +159,7 @@ class Zero123Views(Method[Zero123, Views]):
         step = model.space.scale * 2 ** (len(config.block_out_channels) - 1)
         if self.size % step:
             raise InputError(f"size {self.size}: give a multiple of {step} pixels")
-        center = view_center(inputs, targets)
+        center = object_ball(inputs)[:3].to(targets.world_from_camera)
         which = nearest_views(targets, inputs.cameras, center)[:, 0]
         images = area_average(inputs.opaque.float(), self.size, self.size)
         cameras = self.camera_numbers(model, inputs, targets, which, center)
@@ -206,12 +206,3 @@ class Zero123Views(Method[Zero123, Views]):
         raise InputError(
             "zero123 and ZeroNVS are not trained here: open a published checkpoint"
         )
-
-
-def view_center(inputs: Views, targets: Cameras) -> Float[Tensor, "3"]:
-    """Center of the inputs' ball, or what their cameras, one with the targets, look at."""
-    if inputs.ball is not None:
-        return inputs.ball[:3].to(targets.world_from_camera)
-    if len(inputs) > 1:
-        return focus_point(inputs.cameras)
-    return focus_point(concatenate([inputs.cameras, targets]))

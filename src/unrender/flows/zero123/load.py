@@ -177,15 +177,15 @@ def _check(
     others = [name for name in shapes if name not in known and not UNUSED.fullmatch(name)]
     surplus = [name for name in others if name.startswith(OWN)]
     if surplus:
-        _refuse(path, f"has {len(surplus)} tensors too many: {_some(surplus)}")
+        _refuse(path, f"has {_counted(surplus)} too many: {_some(surplus)}")
     if others:
-        note(f"{path}: {len(others)} tensors are of no use here: {_some(others)}")
+        note(f"{path}: not used: {_counted(others)}: {_some(others)}")
 
 
 def _check_present(path: Path, names: Any, shapes: Shapes) -> None:
     missing = [name for name in names if name not in shapes]
     if missing:
-        _refuse(path, f"lacks {len(missing)} tensors: {_some(missing)}")
+        _refuse(path, f"lacks {_counted(missing)}: {_some(missing)}")
 
 
 def _check_shapes(
@@ -203,6 +203,10 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     while shape and shape[-1] == 1:
         shape = shape[:-1]
     return shape
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names)} tensor{'' if len(names) == 1 else 's'}"
 
 
 def _some(names: list[str]) -> str:
