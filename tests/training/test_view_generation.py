@@ -46,6 +46,15 @@ def test_the_nearest_inputs_are_seen(count: int) -> None:
     assert torch.allclose(own, inputs.images)
 
 
+def test_the_nearest_input_comes_first() -> None:
+    """Models describe the other cameras relative to it."""
+    inputs, targets = shades(9), cameras(20, 1)
+    alone, several = (
+        chosen_inputs(inputs, targets, "nearest", count, torch.Generator()) for count in (1, 4)
+    )
+    assert torch.equal(several[:, :1], alone)
+
+
 def test_all_inputs_are_seen() -> None:
     inputs = shades(9)
     made = generate_views(fitted(FakeViews(SIZE)), inputs, cameras(5, 1), "all")

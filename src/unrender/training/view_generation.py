@@ -33,9 +33,10 @@ def chosen_inputs(
     generator: torch.Generator,
     rotation_only: bool = False,
 ) -> Int[Tensor, "targets _"]:
-    """Indices of the inputs that each target is made from, in increasing order.
+    """Indices of the inputs that each target is made from.
 
-    The `count` nearest by `unrender.geometry.nearest_views`, or as many random ones, or all.
+    The `count` nearest by `unrender.geometry.nearest_views`, the nearest first, since models
+    describe cameras relative to the first; or as many random ones, or all in their order.
     InputError if there are fewer.
     """
     total = len(inputs)
@@ -44,11 +45,9 @@ def chosen_inputs(
     if not 1 <= count <= total:
         raise InputError(f"{count} of {total} inputs for each view: give 1 to {total}")
     if choice == "random":
-        drawn = torch.rand(len(targets), total, generator=generator).argsort(1)[:, :count]
-    else:
-        center = scene_center(inputs.cameras) if inputs.ball is None else inputs.ball[:3]
-        drawn = nearest_views(targets, inputs.cameras, center, count, rotation_only)
-    return drawn.sort(1).values
+        return torch.rand(len(targets), total, generator=generator).argsort(1)[:, :count]
+    center = scene_center(inputs.cameras) if inputs.ball is None else inputs.ball[:3]
+    return nearest_views(targets, inputs.cameras, center, count, rotation_only)
 
 
 def generate_views(
