@@ -378,6 +378,17 @@ def test_what_is_not_finite_is_refused_when_asked(tmp_path: Path) -> None:
         assert len(dict(file.finite(["good"]))) == 1
         with pytest.raises(InputError, match="`bad` holds NaN"):
             dict(file.finite(["good", "bad"]))
+    small = torch.ones(2).to(torch.float8_e4m3fn)
+    path = tmp_path / "x.safetensors"
+    save_file(
+        {"a": small, "b": torch.tensor([1e300], dtype=torch.float64), "c": torch.ones(1) * 1j},
+        path,
+    )
+    with open_tensors(path) as file:
+        assert len(dict(file.finite(["a"]))) == 1
+        for name in ("b", "c"):
+            with pytest.raises(InputError, match=f"`{name}` holds"):
+                dict(file.finite([name]))
 
 
 def test_numbers_in_the_other_byte_order_are_turned(tmp_path: Path) -> None:

@@ -63,11 +63,12 @@ class TensorFile(ABC):
         """
 
     def finite(self, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-        """The same; InputError also for one that holds NaN or infinity."""
+        """The same; InputError also for what is not finite in single precision, or complex."""
         for name, tensor in self.read(names):
-            if not bool(tensor.isfinite().all()):
+            if tensor.is_complex() or not bool(tensor.float().isfinite().all()):
                 raise InputError(
-                    f"{self.label}: `{name}` holds NaN or infinity; copy the file again"
+                    f"{self.label}: `{name}` holds NaN, infinity or complex numbers; copy the "
+                    "file again"
                 )
             yield name, tensor
 
