@@ -50,7 +50,7 @@ def test_patches_are_undone() -> None:
     assert torch.equal(from_patches(patches(given, 4), 4, 4), given)
 
 
-@pytest.mark.parametrize("kind", ["rays-prope", "rays", "prope"])
+@pytest.mark.parametrize("kind", ["rays-prope", "rays", "prope", "6dof"])
 def test_frame_and_unit_of_the_world_do_not_matter(kind: CameraConditions) -> None:
     net = network(dataclasses.replace(SIZE, cameras=kind))
     inputs, targets, given = cameras(4, 0), cameras(6, 1), images(2, 2)
@@ -66,6 +66,24 @@ def test_frame_and_unit_of_the_world_do_not_matter(kind: CameraConditions) -> No
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     other = decoded(net, inputs, changed(targets), given)
     assert not torch.allclose(other, expected, atol=1e-2)
+
+
+def test_3dof_knows_the_vertical_and_no_unit() -> None:
+    net = network(dataclasses.replace(SIZE, cameras="3dof"))
+    inputs, targets, given = cameras(4, 0), cameras(6, 1), images(2, 2)
+    expected = decoded(net, inputs, targets, given)
+
+    def turned(each: Cameras, by: Tensor) -> Cameras:
+        turn = so3_exp(by)
+        return each.with_poses(
+            torch.cat([turn @ each.rotations, 2.5 * (turn @ each.centers[..., None])], dim=-1)
+        )
+
+    up, aside = torch.tensor([0.0, 0.0, 0.7]), torch.tensor([0.7, 0.0, 0.0])
+    found = decoded(net, turned(inputs, up), turned(targets, up), given)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    found = decoded(net, turned(inputs, aside), turned(targets, aside), given)
+    assert not torch.allclose(found, expected, atol=1e-2)
 
 
 def test_targets_and_sets_do_not_see_each_other() -> None:

@@ -4,7 +4,8 @@ Two streams, as in Efficient-LVSM (https://arxiv.org/abs/2602.06478, section 3):
 the input images attend to each other once; the patches of each target, which begin with its
 rays (and a noisy image, in a flow), attend to themselves and to the inputs, layer by layer.
 Cameras enter as Plücker coordinates of every pixel's ray, in the frame of the first input, and
-by PRoPE (`unrender.flows.relative_attention`). Targets do not see each other.
+by PRoPE (`unrender.flows.relative_attention`); or, to compare, as the numbers of zero123 or
+ZeroNVS at every pixel (`unrender.geometry.view_conditions`). Targets do not see each other.
 
 The network of LVSM (Jin et al., ICLR 2025, https://arxiv.org/abs/2410.17242) at the size of a
 laptop. Images are squares in the data space `OverWhite`.
@@ -24,10 +25,19 @@ from unrender.flows.lifting import PluckerLifting
 from unrender.flows.relative_attention import Heads, Placement, attention, placement
 from unrender.flows.transformer import NORM_EPSILON, TimeEmbedder
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.view_conditions import (
+    embedding_3dof,
+    embedding_6dof,
+    fields_of_view,
+    opengl_poses,
+)
+from unrender.rendering.renderer import pixel_grid
 
-CameraConditions = Literal["rays-prope", "rays", "prope"]
+CameraConditions = Literal["rays-prope", "rays", "prope", "6dof", "3dof"]
 CHANNELS = 4
 RAYS = PluckerLifting()
+NUMBERS = {"6dof": 19, "3dof": 4}
+"""Numbers of the conditions that describe a camera as a whole."""
 PARTS = 3
 """Parts of a target's block: attention to the inputs, self-attention, MLP."""
 
@@ -56,8 +66,8 @@ class ViewTransformerSize:
 
     @property
     def ray_channels(self) -> int:
-        """Channels by which a pixel is told its ray; a constant one if it is not."""
-        return RAYS.channels if "rays" in self.cameras else 1
+        """Channels by which a pixel is told its ray; or its place, and the camera's numbers."""
+        return RAYS.channels if "rays" in self.cameras else 2 + NUMBERS.get(self.cameras, 0)
 
 
 @dataclass(frozen=True)
@@ -251,12 +261,14 @@ class ViewTransformer(nn.Module):
     def geometry(self, inputs: Cameras, targets: Cameras, sets: int) -> ViewGeometry:
         """Rays and placements of cameras about their objects' centers, set after set."""
         with torch.autocast(inputs.device.type, enabled=False):
-            first = inputs.world_from_camera.unflatten(0, (sets, -1))[:, 0]
+            first = inputs[:: len(inputs) // sets]
             rays, places = [], []
             for cameras in (inputs, targets):
-                local = cameras.with_poses(relative(cameras, first).flatten(0, 1))
-                rays.append(self._rays(local).unflatten(0, (sets, -1)))
-                places.append(self._placement(local, sets))
+                local = relative(cameras, first.world_from_camera).flatten(0, 1)
+                moved = cameras.with_poses(local)
+                told = self._rays(moved) if self._by_rays else self._numbers(cameras, first)
+                rays.append(told.unflatten(0, (sets, -1)))
+                places.append(self._placement(moved, sets))
             return ViewGeometry(*rays, *places)
 
     def encode(
@@ -294,11 +306,32 @@ class ViewTransformer(nn.Module):
             x = block(x, seen, to, of, alone, time)
         return from_patches(self.final(_norm(x)).float(), self.size.grid, self.size.patch)
 
+    @property
+    def _by_rays(self) -> bool:
+        return "rays" in self.size.cameras
+
     def _rays(self, cameras: Cameras) -> Float[Tensor, "cameras channels height width"]:
-        if "rays" in self.size.cameras:
-            return RAYS.lift(cameras, torch.ones((), device=cameras.device))
-        shape = len(cameras), 1, cameras.height, cameras.width
-        return torch.ones(shape, device=cameras.device)
+        return RAYS.lift(cameras, torch.ones((), device=cameras.device))
+
+    def _numbers(
+        self, cameras: Cameras, first: Cameras
+    ) -> Float[Tensor, "cameras channels height width"]:
+        """Each pixel's place in [−1, 1]², and the numbers of its camera relative to `first`."""
+        place = 2 * pixel_grid(cameras.width, cameras.height, cameras.device) - cameras.width
+        maps = [(place / cameras.width).movedim(2, 0).expand(len(cameras), -1, -1, -1)]
+        if self.size.cameras in NUMBERS:
+            poses = opengl_poses(cameras).unflatten(0, (len(first), -1))
+            origin, unit = opengl_poses(first), first.centers.norm(dim=1).double()
+            if self.size.cameras == "6dof":
+                fov = fields_of_view(first)[:, None]
+                numbers = embedding_6dof(origin[:, None], poses, fov, unit[:, None])
+            else:
+                for each in (poses, origin[:, None]):
+                    each[..., :3, 3] /= unit[:, None, None]
+                numbers = embedding_3dof(origin[:, None], poses)
+            spread = numbers.flatten(0, 1).to(maps[0])[:, :, None, None]
+            maps.append(spread.expand(-1, -1, cameras.height, cameras.width))
+        return torch.cat(maps, dim=1)
 
     def _placement(self, cameras: Cameras, sets: int) -> Placement:
         head = self.size.width // self.size.heads

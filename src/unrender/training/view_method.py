@@ -99,7 +99,8 @@ class ViewMethod(Method[Model, ViewSets]):
     """Transformer blocks of the targets, with attention to the inputs."""
     cameras: CameraConditions = "rays-prope"
     """How cameras are told to the network: Plücker coordinates of every ray, PRoPE's relative
-    encoding in attention, or both."""
+    encoding in attention, or both; or numbers of the whole camera, ZeroNVS's 6DoF+1 or
+    zero123's 3DoF, for upright cameras that look at the center."""
     inputs: int = 4
     """Maximum number of input images of a set; half of the steps have one."""
     targets: int = 4
