@@ -11,6 +11,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.view_consistency import (
     ViewConsistency,
+    inside,
     neighboring,
     scene_consistency,
     view_consistency,
@@ -81,6 +82,35 @@ def test_a_plane_of_one_color_agrees_exactly() -> None:
     assert seen[0, 4:-4, 4:-4].all()
 
 
+def test_outlines_are_left_out() -> None:
+    """Two planes, one behind the other: pixels beside the step are of both."""
+    depth = torch.full((1, 6, 8), 3.0)
+    depth[..., 4:] = 5.0
+    hit = torch.ones(1, 6, 8, dtype=torch.bool)
+    found = inside(hit, depth)[0]
+    assert found[:, [0, 1, 2, 5, 6, 7]].all()
+    assert not found[:, 3:5].any()
+    hit[0, 0, 0] = False
+    found = inside(hit, depth)[0]
+    assert not found[:2, :2].any()
+    assert found[2:, :3].all()
+
+
+def test_small_images_are_enlarged(bricks: Rendering) -> None:
+    sizes: list[int] = []
+
+    def renderer(cameras: Cameras) -> Rendering:
+        sizes.append(cameras.width)
+        views = render_scene("bricks", cameras)
+        assert views.depths is not None
+        return Rendering(views.images[..., :3], views.images[..., 3], views.depths)
+
+    small = render_scene("bricks", ring(4).resized(16, 16))
+    own, others = scene_consistency(renderer, small, side=32)
+    assert sizes == [32] * 4
+    assert own.share == others.share > 0
+
+
 def test_hidden_surfaces_are_left_out() -> None:
     """Two cameras that face each other across an opaque thing see different surfaces."""
     cameras = Cameras.look_at([(4, 0, 0), (-4, 0, 0)], size=(8, 8))
@@ -103,7 +133,7 @@ def test_generated_views_are_warped_by_the_depth_of_the_scene(bricks: Rendering)
         (k,) = [k for k in range(12) if torch.equal(cameras.centers[0], ring().centers[k])]
         return bricks[k]
 
-    own, others = scene_consistency(renderer, Views(ring(), images))
+    own, others = scene_consistency(renderer, Views(ring(), images), side=SIZE)
     assert own == score(bricks)
     assert others.share == own.share
     assert others.psnr < own.psnr - 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate, max_pool2d
 
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -22,6 +22,10 @@ from unrender.rendering.renderer import Renderer, pixel_grid
 
 TOLERANCE = 0.03
 """Largest difference of two depths of one surface point, as a share of its distance."""
+OUTLINE = 0.1
+"""Difference in depth between neighboring pixels that makes an outline, likewise."""
+SIDE = 128
+"""Pixels of the shorter side of images whose consistency is measured, at least."""
 OPAQUE = 0.5
 """Least opacity of a pixel that shows the scene."""
 
@@ -52,7 +56,7 @@ def view_consistency(
     if len(cameras) < 2:
         raise InputError(f"consistency of {len(cameras)} view: give two or more")
     cameras.sizes.one  # noqa: B018 - raises
-    hit = (opacity >= OPAQUE) & (depth > 0)
+    hit = inside((opacity >= OPAQUE) & (depth > 0), depth)
     neighbors = neighboring(cameras)
     warped, seen = warped_images(colors, depth, hit, cameras, neighbors)
     compared = int(seen.sum())
@@ -64,17 +68,35 @@ def view_consistency(
 
 
 def scene_consistency(
-    renderer: Renderer, views: Views
+    renderer: Renderer, views: Views, side: int = SIDE
 ) -> tuple[ViewConsistency, ViewConsistency]:
     """The consistency of a scene's renderings, and that of other images from the same cameras.
 
     `views` are for example the generated ones from which the scene was distilled. Both are
-    warped by the scene's depth and are over white. InputError.
+    warped by the scene's depth and are over white. Where the shorter side of the views is less
+    than `side` pixels, the scene is rendered with more, and the other images are enlarged:
+    images of few pixels disagree by sampling alone. InputError.
     """
-    rendering = render_in_parts(renderer, views.cameras)
-    how = rendering.depth, rendering.opacity, views.cameras
-    own = view_consistency(rendering.over("white").clamp(0, 1), *how)
-    return own, view_consistency(views.over("white").clamp(0, 1), *how)
+    size = views.cameras.sizes.one
+    width, height = (round(each * max(1.0, side / min(size))) for each in size)
+    rendering = render_in_parts(renderer, views.cameras.resized(width, height))
+    own, others = rendering.over("white").clamp(0, 1), views.over("white").clamp(0, 1)
+    others = interpolate(others.movedim(-1, 1), (height, width), mode="bilinear").movedim(1, -1)
+    how = rendering.depth, rendering.opacity, views.cameras.resized(width, height)
+    return view_consistency(own, *how), view_consistency(others, *how)
+
+
+def inside(
+    hit: Bool[Tensor, "images height width"], depth: Float[Tensor, "images height width"]
+) -> Bool[Tensor, "images height width"]:
+    """Hit pixels away from outlines, whose eight neighbors are hit at nearly the same depth.
+
+    Pixels at outlines are mixed of two surfaces, of which depth tells one.
+    """
+    known = torch.where(hit, depth, torch.inf)[:, None]
+    nearest = -max_pool2d(-known, 3, 1, 1)
+    farthest = max_pool2d(known, 3, 1, 1)
+    return hit & ((farthest - nearest) <= OUTLINE * nearest)[:, 0]
 
 
 def neighboring(cameras: Cameras) -> Int[Tensor, "cameras"]:
