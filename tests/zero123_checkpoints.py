@@ -277,11 +277,11 @@ def write(path: Path, content: dict[str, Tensor], **options: Any) -> Path:
     return path
 
 
-def small_checkpoint(legacy: bool = False) -> bytes:
-    """A checkpoint of Lightning with a few small tensors."""
+def small_checkpoint() -> bytes:
+    """A checkpoint of Lightning with a few small tensors, always the same bytes."""
     base = torch.arange(12.0)
     content = {"layer.weight": base.view(3, 4), "layer.bias": base[:3].half(), "step": base[0]}
     whole = {"epoch": 1, "state_dict": OrderedDict(content), "callbacks": {ModelCheckpoint: {}}}
     stream = io.BytesIO()
-    torch.save(whole, stream, _use_new_zipfile_serialization=not legacy)
+    torch.save(whole, stream)
     return stream.getvalue()

@@ -188,7 +188,6 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
     mesh = _shape(".obj", ".ply", ".off", ".stl", ".glb", ".gltf")
     points = [seeds.ply_points(), seeds.ply_points(False)]
     plys = [seeds.ply_text(), seeds.ply_binary(), seeds.ply_binary("big")]
-    checkpoints = [{"x.ckpt": small_checkpoint(legacy)} for legacy in (False, True)]
     found = [
         Target("blender", one["blender"], _inspected),
         Target("nerfstudio", one["nerfstudio"], _inspected),
@@ -220,7 +219,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("binvox", one["binvox"], _shape()),
         Target("npz_voxels", one["npz_voxels"], _shape()),
         Target("cameras", one["cameras"], lambda f: read_cameras(f / "cameras.json")),
-        Target("checkpoint", checkpoints, _checkpoint),
+        Target("checkpoint", [{"x.ckpt": small_checkpoint()}], _checkpoint),
         Target("images", seeds.images(), _image, 3.0),
         Target("command_line", seeds.command_lines(), _command_line),
     ]
