@@ -94,7 +94,7 @@ class Distilled(Method[DistilledModel, FewViews]):
     data: ClassVar[DataKind[Any, Any]] = FEW_VIEWS
     default_minutes: ClassVar[float] = 1.0
 
-    field: str = "instant-ngp-tiny"
+    field: str = "instant-ngp-coarse"
     """The preset of the radiance field that is fitted, with its own options."""
     view_model: str = ""
     """Run folder of view-regression or view-flow; by default the weights in the package, of the

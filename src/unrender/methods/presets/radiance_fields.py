@@ -145,6 +145,11 @@ def radiance_fields() -> Iterator[Preset]:
         "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
         {"log2_table_size": 15, "finest": 200, "color_layers": 1},
     )  # fmt: skip
+    # Two cells per pixel of views of 32 pixels: finer ones would be noise between the views.
+    yield Preset(
+        "instant-ngp-coarse", "instant-ngp", field, "few views of few pixels, as generated", 1,
+        {"log2_table_size": 15, "finest": 64, "color_layers": 1, "distortion": 0.01},
+    )  # fmt: skip
     yield Preset("nerfacto", "nerfacto", field, "captures, the paper's size", None)
     yield Preset(
         "nerfacto-object", "nerfacto", field, "objects, the paper's size", None,
