@@ -108,8 +108,10 @@ class Distilled(Method[DistilledModel, FewViews]):
     """Nearest views on which a view is conditioned, at most."""
     rounds: Annotated[int, Range(1, 64)] = 1
     """Rounds in which views are generated, each conditioned also on those before."""
-    input_share: Annotated[float, Range(0, 1)] = 0.5
-    """Share of the steps that fit the inputs; the others fit generated views."""
+    input_share: Annotated[float, Range(0, 1)] = 0.8
+    """Share of the first steps that fit the inputs; the others fit generated views."""
+    last_input_share: Annotated[float, Range(0, 1)] = 0.97
+    """The same at the last step; it changes linearly."""
     guidance: Annotated[float, Range(0, 1000)] = 3.0
     """Scale of classifier-free guidance in score distillation; 1 for none."""
     score_weight: Annotated[float, Range(0, 1e6)] = 0.3
@@ -215,7 +217,10 @@ class Distilled(Method[DistilledModel, FewViews]):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         if data.generated is not None:
-            of_inputs = float(torch.rand((), generator=generator)) < self.input_share
+            share = torch.tensor(self.input_share).lerp(
+                torch.tensor(self.last_input_share), progress.fraction
+            )
+            of_inputs = bool(torch.rand((), generator=generator) < share)
             views = data.inputs if of_inputs else data.generated
             return self.inner.losses(model.field, views, progress, generator)
         guide = data.guide
