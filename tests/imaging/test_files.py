@@ -147,7 +147,7 @@ def test_unwritable_places_are_refused(tmp_path: Path):
         write_image(tmp_path / "folder.png", image)
     with pytest.raises(InputError, match="cannot be written"):
         write_video(tmp_path / "absent" / "film.mp4", torch.zeros(2, 8, 8, 3), 10)
-    with pytest.raises(InputError, match=r"written as .mp4 or .gif"):
+    with pytest.raises(InputError, match=r"written as \.mp4, \.gif or \.webp"):
         write_video(tmp_path / "film.avi", torch.zeros(2, 8, 8, 3), 10)
 
 

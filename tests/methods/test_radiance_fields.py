@@ -233,8 +233,8 @@ def test_the_unit_of_length_does_not_matter(field: Run, small_scene: Dataset) ->
 def test_every_preset_is_tested_in_a_small_form() -> None:
     kinds = {type(method) for method, _ in TINY.values()}
     others = {"instant-ngp", "sit", "sit-gaussian", "pose-regressor", "mesh-from-views", "box"}
-    others |= {"image-field", "sdf", "occupancy"}
-    others |= {name for name in PRESETS if name.startswith(("image-to-", "fit-"))}
+    others |= {"image-field", "sdf", "occupancy", "distilled"}
+    others |= {name for name in PRESETS if name.startswith(("image-to-", "fit-", "view-"))}
     types = {name: type(preset.method()) for name, preset in PRESETS.items()}
     assert set(types.values()) - kinds == {types[name] for name in others}
 
