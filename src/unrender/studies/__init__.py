@@ -1,6 +1,7 @@
 """Studies and experiments by name: one question, one command, one page each.
 
-Studies evaluate a trained flow; experiments need no run and create their own data.
+Studies evaluate a trained pose flow or view models; experiments need no run and create their
+own data.
 """
 
 from collections.abc import Callable
@@ -8,16 +9,19 @@ from pathlib import Path
 
 from unrender.report.findings import write_findings
 from unrender.studies.ablations import Ablations
+from unrender.studies.distillation import Distillation
 from unrender.studies.gradients import Gradients
 from unrender.studies.interpolation import Interpolation
 from unrender.studies.inverse_problems import InverseProblems
 from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
+from unrender.studies.novel_views import NovelViews
 from unrender.studies.ntk import TangentKernel
 from unrender.studies.reconstruction import Reconstruction
 from unrender.studies.robustness import Robustness
 from unrender.studies.study import Experiment, Study, Subject
 from unrender.studies.turntable import Turntable
+from unrender.studies.view_study import ViewStudy, ViewSubject
 
 STUDIES: dict[str, Study] = {
     "reconstruction": Reconstruction(),
@@ -29,6 +33,10 @@ STUDIES: dict[str, Study] = {
     "ablations": Ablations(),
 }
 
+VIEW_STUDIES: dict[str, ViewStudy] = {
+    "novel-views": NovelViews(),
+    "distillation": Distillation(),
+}
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ntk": TangentKernel(),
@@ -40,6 +48,12 @@ EXPERIMENTS: dict[str, Experiment] = {
 def write_study(study: Study, subject: Subject, folder: Path) -> Path:
     """Run a study, and write its page, CSV table and images; returns the page's path."""
     name = next(name for name, each in STUDIES.items() if type(each) is type(study))
+    return write_findings(study.run(subject), folder, name)
+
+
+def write_view_study(study: ViewStudy, subject: ViewSubject, folder: Path) -> Path:
+    """Run a study of view models, and write what `write_study` does; returns the page."""
+    name = next(name for name, each in VIEW_STUDIES.items() if type(each) is type(study))
     return write_findings(study.run(subject), folder, name)
 
 

@@ -29,6 +29,17 @@ OF_A_FLOW = {
     "ablations": ("ablations:Ablations", "The flow trained without each of its parts."),
 }
 """Studies of a pose flow: class in `unrender.studies`, and a summary."""
+OF_VIEW_MODELS = {
+    "novel-views": (
+        "novel_views:NovelViews",
+        "Novel views by inputs, guidance, steps and conditions.",
+    ),
+    "distillation": (
+        "distillation:Distillation",
+        "Ways to distill a scene: quality, diversity, the Janus problem.",
+    ),
+}
+"""Studies of models of novel views."""
 ALONE = {
     "ntk": ("ntk:TangentKernel", "The neural tangent kernel of encodings of coordinates."),
     "gradients": ("gradients:Gradients", "Gradients of differentiable rasterizers, measured."),
@@ -38,13 +49,14 @@ ALONE = {
     ),
 }
 """Experiments that need no run."""
-STUDIES = {**OF_A_FLOW, **ALONE}
+STUDIES = {**OF_A_FLOW, **OF_VIEW_MODELS, **ALONE}
 
 
 def study(
     name: Annotated[str, Words(positional=True, metavar="STUDY")],
     run: Annotated[Path | None, Words(metavar="RUN")] = None,
     scene: Annotated[Path | None, Words(metavar="RUN")] = None,
+    flow: Annotated[Path | None, Words(metavar="RUN")] = None,
     data: Annotated[str | None, Words(metavar="DATA")] = None,
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
     work: Annotated[Path | None, Words(metavar="FOLDER")] = None,
@@ -57,30 +69,40 @@ def study(
 
     Args:
         name: One of the studies above; `unrender study STUDY --help` shows its options.
-        run: The pose flow's run folder.
+        run: The pose flow's run folder. Of studies of view models: a run of view-regression, by
+            default the weights in the package.
         scene: Run folder of the radiance field whose renders the flow was trained on.
+        flow: Of studies of view models: a run of view-flow, by default the weights in the
+            package.
         data: Views to evaluate on; by default the held-out views of what the radiance field was
-            fitted to.
+            fitted to. Of studies of view models: a posed scene or, for distillation, a
+            photograph; by default procedural objects.
         out: Folder of the page; by default studies/ in the flow's run folder, or here.
-        work: Folder of the flows that the study trains, which are reused; by default
-            studies/runs in the flow's run folder.
-        seed: Seed of the cameras, and of the flows that the study trains.
+        work: Folder of the models that the study trains, which are reused; by default
+            studies/runs in the flow's run folder, or runs/ in the folder of the page.
+        seed: Seed of the cameras, and of the models that the study trains.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the page only.
         **options: The study.
 
     Examples:
         unrender study turntable --run runs/flow --scene runs/bricks
+        unrender study novel-views --out studies
         unrender study gradients --out studies
     """
-    from unrender.studies import write_experiment, write_study  # noqa: PLC0415
+    from unrender.studies import (  # noqa: PLC0415
+        write_experiment,
+        write_study,
+        write_view_study,
+    )
     from unrender.studies.study import open_subject  # noqa: PLC0415
+    from unrender.studies.view_study import ViewSubject  # noqa: PLC0415
     from unrender.training.progress import working  # noqa: PLC0415
 
     name = name.replace("_", "-")
     chosen = _class(name)(**options)
     if name in ALONE:
-        given = {"run": run, "scene": scene, "data": data, "work": work}
+        given = {"run": run, "scene": scene, "flow": flow, "data": data, "work": work}
         for option, value in given.items():
             if value is not None:
                 raise InputError(f"--{option} {value}: the study {name} needs no run: omit it")
@@ -90,6 +112,21 @@ def study(
             page = write_experiment(chosen, folder, seed)
         print(page)
         return
+    if name in OF_VIEW_MODELS:
+        if scene is not None:
+            raise InputError(
+                f"--scene {scene}: the study {name} is of view models: give a scene as --data"
+            )
+        folder = out or Path("studies")
+        kept = work or folder / "runs"
+        views = ViewSubject(run, flow, data, kept, seed, device)
+        make_folder(folder)
+        with working(f"Running the study {name}", not quiet):
+            page = write_view_study(chosen, views, folder)
+        print(page)
+        return
+    if flow is not None:
+        raise InputError(f"--flow {flow}: the study {name} is about a pose flow: give --run")
     if run is None or scene is None:
         raise InputError(
             f"the study {name} is about a pose flow: give its --run, and as --scene the run "
@@ -125,10 +162,17 @@ def listing() -> str:
     """Every study by what it needs."""
     columns, least = width(), max(map(len, STUDIES))
     of_a_flow = [(name, text) for name, (_, text) in OF_A_FLOW.items()]
+    views = [(name, text) for name, (_, text) in OF_VIEW_MODELS.items()]
     alone = [(name, text) for name, (_, text) in ALONE.items()]
     return "\n\n".join(
         [
             box("about a pose flow: --run and --scene", of_a_flow, columns, least),
+            box(
+                "about view models: of the package, or --run and --flow",
+                views,
+                columns,
+                least,
+            ),
             box("about anything else: no run is needed", alone, columns, least),
         ]
     )

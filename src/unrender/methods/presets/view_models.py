@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from unrender.errors import InputError
@@ -30,6 +30,11 @@ def shipped(kind: Kind) -> Fitted[Any]:
             f"the weights of view-{kind} are not in this version of the package: name a run of "
             f"view-{kind}"
         )
+    return read_weights(path)
+
+
+def read_weights(path: Path) -> Fitted[Any]:
+    """The view model in a file of `write_weights`, on the CPU. InputError."""
     with safe_open(path, framework="pt") as file:
         described = json.loads(file.metadata()["method"])
     method = from_description(described, str(path))
@@ -68,11 +73,15 @@ def open_view_model(path: str | Path | None, kind: Kind, device: Device) -> Fitt
     """The view model in a run folder, or by default that of the package.
 
     A file (.ckpt, .safetensors) is a published checkpoint of zero123 or ZeroNVS, which is read
-    in half precision for a GPU. InputError for runs that make no views of other scenes.
+    in half precision for a GPU, or one of `write_weights`. InputError for runs that make no
+    views of other scenes.
     """
     there = pick_device(device)
     if path is None:
         fitted = shipped(kind)
+        return Fitted(fitted.method, fitted.model.to(there))
+    if has_weights(Path(path)):
+        fitted = read_weights(Path(path))
         return Fitted(fitted.method, fitted.model.to(there))
     if Path(path).is_file():
         networks = load_zero123(Path(path), half=there.type == "cuda")
@@ -80,6 +89,17 @@ def open_view_model(path: str | Path | None, kind: Kind, device: Device) -> Fitt
         method = import_module("unrender.methods.zero123").Zero123Views()
         return Fitted(method, networks.to(there))
     return checked_view_model(open_folder(Path(path), device)[1], str(path))
+
+
+def has_weights(path: Path) -> bool:
+    """Whether this is a file of `write_weights`, which says what method it is of."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "method" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False  # Whoever reads it says what is wrong.
 
 
 def checked_view_model(fitted: Fitted[Any], label: str) -> Fitted[Any]:
