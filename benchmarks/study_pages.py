@@ -1,6 +1,7 @@
 """The pages of studies in docs/: Markdown with images, which a code host shows.
 
     python benchmarks/study_pages.py STUDY FOLDER --run FLOW --scene SCENE
+    python benchmarks/study_pages.py novel-views FOLDER [--run RUN] [--flow RUN] [--data SCENE]
 
 writes STUDY.md, STUDY.csv and STUDY-….png into the folder, as in docs/studies. What `unrender
 study` writes is the same page as HTML.
@@ -24,8 +25,9 @@ from unrender.report.findings import (
 )
 from unrender.report.pictures import draw_picture, write_figure
 from unrender.report.plots import resized
-from unrender.studies import STUDIES
+from unrender.studies import STUDIES, VIEW_STUDIES
 from unrender.studies.study import open_subject
+from unrender.studies.view_study import ViewSubject
 
 
 def write_markdown(findings: Findings, folder: Path, name: str) -> None:
@@ -77,11 +79,20 @@ def _shown(value: Cell) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A study's page for docs/studies.")
-    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("study", choices=[*STUDIES, *VIEW_STUDIES])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--scene", type=Path, required=True)
-    arguments = parser.parse_args()
-    subject = open_subject(arguments.run, arguments.scene)
-    findings = STUDIES[arguments.study].run(subject)
-    write_markdown(findings, arguments.folder, arguments.study)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--scene", type=Path)
+    parser.add_argument("--flow", type=Path)
+    parser.add_argument("--data")
+    given = parser.parse_args()
+    name = given.study
+    if name in VIEW_STUDIES:
+        views = ViewSubject(given.run, given.flow, given.data, given.folder / "runs")
+        findings = VIEW_STUDIES[name].run(views)
+    elif given.run is None or given.scene is None:
+        parser.error(f"{name} is about a pose flow: give --run and --scene")
+    else:
+        subject = open_subject(given.run, given.scene, given.data)
+        findings = STUDIES[name].run(subject)
+    write_markdown(findings, given.folder, name)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import unrender as ur
 from unrender.data.view_sets.objects import ObjectStream
@@ -32,6 +33,16 @@ def test_written_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = shipped.novel_views(views, cameras, torch.Generator())
     expected = run.fitted.novel_views(views, cameras, torch.Generator())
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-2)
+    # The file is read wherever a run is.
+    again = view_models.open_view_model(tmp_path / "view-regression.safetensors", "flow", "cpu")
+    assert torch.equal(again.novel_views(views, cameras, torch.Generator()), found)
+
+
+def test_files_that_are_not_own_weights_are_none(tmp_path: Path) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(b"\x08\x00\x00")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("cut.safetensors", "other.safetensors", "absent.safetensors"):
+        assert not view_models.has_weights(tmp_path / name)
 
 
 @pytest.mark.parametrize("file", sorted(view_models.WEIGHTS.glob("*.safetensors")), ids=str)

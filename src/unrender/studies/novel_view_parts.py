@@ -188,7 +188,7 @@ class Measured:
             for kind in self.kinds:
                 for way in WAYS_OF[kind]:
                     ways[kind, way] = self.by_model(self.subject.model(kind), way)
-            self.subject.say(f"Making views from {count} inputs")
+            self.subject.say(f"Making views from {count} input{'' if count == 1 else 's'}")
             for (model, way), make in ways.items():
                 images, scores = self.made(count, make)
                 records.append({"model": model, "choice": way, "inputs": count, **scores})
