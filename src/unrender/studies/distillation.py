@@ -215,7 +215,8 @@ class Distillation(ViewStudy):
             "curve is the likeness (SSIM) of each view of a circle to the first input's image. "
             "An object may be like its own front from behind: so the measure, 'front at the "
             "back', is the scene's likeness at 180° less the truth's. Above 0 the scene's back "
-            "is more like the front than it should be.",
+            "is more like the front than it should be; blur alone also raises it a little, so "
+            "look at the circles.",
             Plot("likeness", plot, "Likeness to the input all around, a mean over the seeds."),
             Strip(
                 "circle",

@@ -204,16 +204,17 @@ class Measured:
             "or look past one another. A copy of the nearest input and the mean of the inputs "
             "are what a model has to surpass."
         )
-        curves = {
-            f"{model}, {way}": _curve(records, model, way)
-            for model, way in dict.fromkeys((r["model"], r["choice"]) for r in records)
-        }
-        plot = draw_curves(curves, "inputs", "PSNR (dB)", log_x=True, marker="o")
+        plots: list[Part] = []
+        for kind in self.kinds:
+            curves = {way: _curve(records, kind, way) for way in WAYS_OF[kind]}
+            curves["copy of the nearest"] = _curve(records, "copy", "1 nearest")
+            plot = draw_curves(curves, "inputs", "PSNR (dB)", log_x=True, marker="o")
+            plots.append(Plot(f"inputs-{kind}", plot, f"The {kind}, by its choice of inputs."))
         return records, [
             text,
             Table(records),
-            Plot("inputs", plot, "Dashed lines are further ways, in the same colors."),
-            Strip("inputs", rows, "One view of each object, by the number of inputs."),
+            *plots,
+            Strip("inputs-images", rows, "One view of each object, by the number of inputs."),
         ]
 
     def guidance(self, scales: Sequence[float]) -> tuple[list[Record], list[Part]]:
@@ -264,7 +265,7 @@ class Measured:
             Table(records),
             Plot(name, plot, "PSNR of one sample, and of the best of several."),
             Plot(f"{name}-sharpness", second, "Sharpness, and how much samples differ."),
-            Strip(name, rows, "A sample of one view of each object."),
+            Strip(f"{name}-images", rows, "A sample of one view of each object."),
         ]
 
     def cameras(self, steps: int, objects: int) -> tuple[list[Record], list[Part]]:
