@@ -1,15 +1,20 @@
 """What a flow of latents says of renderings goes through its autoencoder to their pixels."""
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
+from view_models import FakeFlow, Nothing, fitted
 from zero123_checkpoints import tensors, write
 
 from unrender.data.views import Views
 from unrender.flows.anchoring import VARIANTS, Anchoring
 from unrender.flows.distillation import AnnealedLevels
+from unrender.flows.guidance import Denoiser
 from unrender.flows.zero123.load import load_zero123
 from unrender.geometry.cameras import Cameras
 from unrender.methods.zero123 import Zero123Views
@@ -62,6 +67,33 @@ def test_the_gradient_of_latents_reaches_the_pixels(
     assert color.grad is not None
     assert bool(color.grad.isfinite().all())
     assert float(color.grad.abs().sum()) > 0
+
+
+@dataclass(frozen=True)
+class Asked(FakeFlow):
+    """A flow that notes where it is told that the object is."""
+
+    balls: ClassVar[list[Tensor | None]] = []
+
+    def denoiser(
+        self, model: Nothing, inputs: Views, targets: Cameras, guidance: float
+    ) -> Denoiser:
+        self.balls.append(inputs.ball)
+        return super().denoiser(model, inputs, targets, guidance)
+
+
+def test_flows_are_told_where_the_object_is() -> None:
+    """By anchors as by inputs: a single camera does not say it."""
+    guide = guidance(fitted(Asked(side=SIZE)), VARIANTS["code"])
+    bare = dataclasses.replace(guide.anchors, ball=None)
+    guide = dataclasses.replace(guide, anchors=bare)
+    rendering, _, cameras = rendered(torch.full((2, SIZE, SIZE), 4.0))
+    Asked.balls.clear()
+    guide.loss(rendering, cameras, Progress(0, 0.0), torch.Generator().manual_seed(0))
+    assert Asked.balls
+    for ball in Asked.balls:
+        assert ball is not None
+        assert ball.tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("near", [False, True])

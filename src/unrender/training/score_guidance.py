@@ -1,6 +1,6 @@
 """Guidance of a rendered scene by a flow of novel views: score distillation and its anchors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -94,5 +94,6 @@ class ScoreGuidance:
 
     def _given(self, key: tuple[int, ...]) -> Views:
         if key[0] < 0:
-            return self.anchors[-1 - key[0]]
+            # A single camera does not say where the object is.
+            return replace(self.anchors[-1 - key[0]], ball=self.inputs.ball)
         return self.inputs.select(torch.tensor(key))
