@@ -41,7 +41,7 @@ from unrender.studies.view_study import (
 from unrender.training.data_kinds.few_views import cameras_around
 
 VARIANTS: Mapping[str, tuple[Kind, Mapping[str, Any]]] = {
-    "inputs alone": ("regression", {"input_share": 1.0}),
+    "inputs alone": ("regression", {"input_share": 1.0, "last_input_share": 1.0}),
     "views of the regression": ("regression", {}),
     "views of the flow": ("flow", {}),
     "SDS": ("flow", {"guidance_mode": "sds"}),
@@ -71,7 +71,7 @@ class Distillation(ViewStudy):
     """Scenes that are distilled in each way, by different seeds."""
     fit_steps: Annotated[int, Range(1, 10**9)] = 400
     """Steps of each fit."""
-    field: str = "instant-ngp-tiny"
+    field: str = "instant-ngp-coarse"
     """The preset of the radiance field."""
     around: Annotated[int, Range(2, 1 << 12)] = 24
     """Cameras around the object, from which views are generated or rendered."""
@@ -151,7 +151,8 @@ class Distillation(ViewStudy):
             **options,
         )
         seconds = time.perf_counter() - began
-        return _Scene.of(run, known, self.frames, self.around, seconds)
+        fits_views = not {"guidance_mode", "input_share"} & options.keys()
+        return _Scene.of(run, known, self.frames, self.around, fits_views, seconds)
 
     def _quality(self, known: KnownObject, rows: list[Record]) -> list[Part]:
         held_out = (
@@ -242,7 +243,13 @@ class _Scene:
 
     @classmethod
     def of(
-        cls, run: Run, known: KnownObject, frames: int, around: int, seconds: float
+        cls,
+        run: Run,
+        known: KnownObject,
+        frames: int,
+        around: int,
+        fits_views: bool,
+        seconds: float,
     ) -> "_Scene":
         renderer = supersampled(run.renderer, SUPERSAMPLE)
 
@@ -254,12 +261,10 @@ class _Scene:
         if len(test):
             score = float(psnr(images(test.cameras), on_white(test.rgba)).mean())
         generated = None
-        views: Views = run.model.generated.to("cpu")
-        if (
-            len(views) > 1
-            and run.method.input_share < 1
-            and run.method.guidance_mode == "generated"
-        ):
+        # Of a distilled scene.
+        model: Any = run.model
+        views: Views = model.generated.to("cpu")
+        if fits_views:
             generated = _agreement(lambda: scene_consistency(renderer, views)[1].psnr)
         cameras = cameras_around(known.data.train, around)
         rendering = render_in_parts(renderer, cameras)
