@@ -85,7 +85,7 @@ class Distillation(ViewStudy):
 
     def run(self, subject: ViewSubject) -> Findings:
         names = chosen(self.only, list(VARIANTS))
-        kinds = list(dict.fromkeys(VARIANTS[name][0] for name in names))
+        kinds: list[Kind] = list(dict.fromkeys(VARIANTS[name][0] for name in names))
         # Opened before any work, so that missing weights are said at once.
         size = subject.size(kinds)
         known = self._object(subject, size)

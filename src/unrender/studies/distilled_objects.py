@@ -94,7 +94,8 @@ def read_object(source: str, inputs: int, targets: int, size: int) -> KnownObjec
         return replace(squares(views, size).with_alpha(), ball=ball)
 
     small = Dataset(data.name, cut(data.train), cut(data.test.select(some)))
-    truth = None
-    if source in NAMES:
-        truth = lambda cameras: render_scene(source, cameras, SUPERSAMPLE).images  # noqa: E731
-    return KnownObject(small, truth)
+
+    def truth(cameras: Cameras) -> Images:
+        return render_scene(source, cameras, SUPERSAMPLE).images
+
+    return KnownObject(small, truth if source in NAMES else None)

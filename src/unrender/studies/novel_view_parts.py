@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from unrender.api.view_models import with_sampling
 from unrender.api.view_sources import ViewSource
@@ -237,7 +237,8 @@ class Measured:
             "Time is proportional to them."
         )
         values = {
-            count: with_sampling(self.subject.model("flow"), steps=count) for count in counts
+            float(count): with_sampling(self.subject.model("flow"), steps=count)
+            for count in counts
         }
         return self._by_option("steps", values, text)
 
@@ -280,9 +281,12 @@ class Measured:
         shown = list(range(min(SHOWN, len(self.sources))))
         rows = [("truth", [self.truth[k][0] for k in shown])]
         records: list[Record] = []
+        parameters = 0
         for cameras in get_args(CameraConditions):
             method = dataclasses.replace(SMALL, cameras=cameras)
             fitted = self.subject.trained(f"cameras-{cameras}", method, data, steps)
+            network: nn.Module = fitted.model.average
+            parameters = sum(each.numel() for each in network.parameters())
             for count in (1, 3):
                 if count > most:
                     continue
@@ -290,7 +294,6 @@ class Measured:
                 records.append({"cameras": cameras, "inputs": count, **scores})
                 if count == 1:
                     rows.append((cameras, [images[k][0] for k in shown]))
-        parameters = sum(each.numel() for each in fitted.model.average.parameters())
         text = (
             "## Cameras as conditions\n\nThe same small regression "
             f"({parameters:,} parameters), trained from scratch "
