@@ -14,6 +14,8 @@ from view_models import FakeFlow, FakeViews, Oracle, OracleFlow, fitted
 from unrender.errors import InputError
 from unrender.evaluation.images import psnr
 from unrender.flows.view_transformer import CameraConditions
+from unrender.imaging.color import unpremultiply
+from unrender.imaging.files import write_image
 from unrender.methods import distilled
 from unrender.studies import view_study, write_view_study
 from unrender.studies.distillation import VARIANTS, Distillation
@@ -228,3 +230,17 @@ def test_models_of_two_sizes_are_refused(
     use(monkeypatch, FakeViews(side=16), FakeFlow(side=32))
     with pytest.raises(InputError, match=r"16 \(regression\) and 32 \(flow\) pixels"):
         SMALL.run(subject(tmp_path))
+
+
+@pytest.mark.fit
+def test_distillation_of_a_photograph_has_no_truth(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    known = procedural("car", 1, 1, 1, 32)
+    write_image(photo, unpremultiply(known.data.train.images[0]))
+    study = dataclasses.replace(TINY, only=("views of the flow",), seeds=1)
+    page = write_view_study(study, subject(tmp_path, str(photo)), tmp_path / "page")
+    (row,) = written(page)
+    assert row["PSNR, dB"] == ""
+    assert row["front at the back"] == ""
+    assert float(row["likeness of the back"]) < 1
+    assert "There are no held-out views" in page.read_text()

@@ -52,6 +52,7 @@ VARIANTS: Mapping[str, tuple[Kind, Mapping[str, Any]]] = {
 """The view model of each way, and options of `distilled`."""
 SUPERSAMPLE = 2
 BACK = 180.0
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class Distillation(ViewStudy):
         rows = [_summary(name, scenes, own) for name, scenes in found.items()]
         parts = [
             *self._quality(known, rows),
-            *self._diversity(found, truth),
+            *self._views(found),
+            *self._diversity(found, truth, subject.seed),
             *self._janus(found, truth, own),
         ]
         settings = {
@@ -170,13 +172,28 @@ class Distillation(ViewStudy):
             Table(rows),
             Strip(
                 "inputs",
-                [("inputs", list(on_white(known.data.train.rgba)[:8]))],
+                [("inputs", list(on_white(known.data.train.rgba)[:SHOWN]))],
                 "What the scenes were distilled from.",
             ),
         ]
 
+    def _views(self, found: Mapping[str, "list[_Scene]"]) -> list[Part]:
+        """Generated views, and how the scene that was fitted to them shows the same."""
+        rows: list[tuple[str, Tensor]] = []
+        for name, (scene, *_) in found.items():
+            if len(scene.views):
+                some = evenly(min(SHOWN, len(scene.views)), len(scene.views))
+                rows += [(name, scene.views[some]), ("their scene", scene.rendered[some])]
+        if not rows:
+            return []
+        return [
+            "## Generated views\n\nEach is made on its own, and they do not agree on one "
+            "object; the scene that is fitted to them does.",
+            Strip("generated", rows, "Generated views, and the scene from the same cameras."),
+        ]
+
     def _diversity(
-        self, found: Mapping[str, "list[_Scene]"], truth: Tensor | None
+        self, found: Mapping[str, "list[_Scene]"], truth: Tensor | None, seed: int
     ) -> list[Part]:
         back = _index(BACK, self.frames)
         rows = [(name, [scene.ring[back] for scene in each]) for name, each in found.items()]
@@ -192,7 +209,7 @@ class Distillation(ViewStudy):
                 "back",
                 rows,
                 "Opposite the first input, by seed.",
-                [f"seed {k}" for k in range(self.seeds)],
+                [f"seed {seed + k}" for k in range(self.seeds)],
             ),
         ]
 
@@ -202,7 +219,7 @@ class Distillation(ViewStudy):
         angles = [360 * k / self.frames for k in range(self.frames)]
         curves: dict[str, tuple[list[float], list[float]]] = {}
         rows: list[tuple[str, Tensor]] = []
-        some = evenly(min(8, self.frames), self.frames)
+        some = evenly(min(SHOWN, self.frames), self.frames)
         if truth is not None:
             curves["truth"] = (angles, own)
             rows.append(("truth", truth[some]))
@@ -239,6 +256,10 @@ class _Scene:
     psnr: float | None
     consistency: float | None
     generated_consistency: float | None
+    views: Float[Tensor, "views height width 3"]
+    """The generated views that it was fitted to; there may be none."""
+    rendered: Float[Tensor, "views height width 3"]
+    """The scene from the same cameras."""
     seconds: float
 
     @classmethod
@@ -264,14 +285,17 @@ class _Scene:
         # Of a distilled scene.
         model: Any = run.model
         views: Views = model.generated.to("cpu")
-        if fits_views:
+        if not fits_views:
+            views = views[:0]
+        else:
             generated = _agreement(lambda: scene_consistency(renderer, views)[1].psnr)
         cameras = cameras_around(known.data.train, around)
         rendering = render_in_parts(renderer, cameras)
         colors = on_white(rendering.rgba)
         how = rendering.depth, rendering.opacity, cameras
         own = _agreement(lambda: view_consistency(colors, *how).psnr)
-        return cls(ring, _likeness(known, ring), score, own, generated, seconds)
+        pair = on_white(views.rgba), images(views.cameras) if len(views) else ring[:0]
+        return cls(ring, _likeness(known, ring), score, own, generated, *pair, seconds)
 
     def scores(self, own: list[float]) -> Record:
         """`own` is the likeness of the truth's views; empty if it is not known."""

@@ -55,6 +55,10 @@ SMALL = ViewRegression(width=96, heads=3, encoder_depth=2, depth=3, batch=16)
 TRAIN_VIEWS = 6
 """Views of each object that these are trained on."""
 SHOWN = 8
+CAPTIONS = {
+    "sharpness": "High-frequency energy over that of the truth: 1 is as sharp.",
+    "diversity": "How much two samples of a view differ.",
+}
 Make = Callable[[Views, Views], Images]
 """Images of the targets' cameras, given inputs."""
 
@@ -259,13 +263,15 @@ class Measured:
         best = f"best of {self.count}, dB"
         curves = {"one sample": (xs, scores["PSNR, dB"]), best[:-4]: (xs, scores[best])}
         plot = draw_curves(curves, name, "PSNR (dB)", log_x=True, marker="o")
-        sharp = {key: (xs, scores[key]) for key in ("sharpness", "diversity")}
-        second = draw_curves(sharp, name, "relative to the truth; RMS", log_x=True, marker="o")
+        others: list[Part] = []
+        for key, axis in (("sharpness", "sharpness"), ("diversity", "difference (RMS)")):
+            drawn = draw_curves({key: (xs, scores[key])}, name, axis, log_x=True, marker="o")
+            others.append(Plot(f"{name}-{key}", drawn, CAPTIONS[key]))
         return records, [
             text,
             Table(records),
             Plot(name, plot, "PSNR of one sample, and of the best of several."),
-            Plot(f"{name}-sharpness", second, "Sharpness, and how much samples differ."),
+            *others,
             Strip(f"{name}-images", rows, "A sample of one view of each object."),
         ]
 
