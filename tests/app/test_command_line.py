@@ -111,7 +111,9 @@ def test_help_fits_the_terminal(
     assert len({len(line) for line in boxed}) == 1
 
 
-@pytest.mark.parametrize("name", [*cli.COMMANDS, "fit sit", "fit sdf", "study ntk"])
+@pytest.mark.parametrize(
+    "name", [*cli.COMMANDS, "fit sit", "fit sdf", "study ntk", "study novel-views"]
+)
 def test_every_option_is_explained(helped: Helped, name: str) -> None:
     function, extend = cli.load(name.split(maxsplit=1)[0])
     options = options_of(function)
@@ -122,6 +124,7 @@ def test_every_option_is_explained(helped: Helped, name: str) -> None:
         assert option.text, f"{name}: {option.name}"
         assert option.flag in shown or len(name.split()) > 1
     assert "None" not in shown
+    assert "**" not in shown
 
 
 def test_fit_lists_the_methods_by_what_they_are_for(helped: Helped) -> None:

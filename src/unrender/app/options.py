@@ -133,7 +133,7 @@ def describe(docstring: str | None) -> Description:
     arguments: dict[str, str] = {}
     name = ""
     for line in textwrap.dedent("\n".join(parts.get("Args:", []))).splitlines():
-        begin = re.match(r"(\w+): (.*)", line)
+        begin = re.match(r"\**(\w+): (.*)", line)
         if begin:
             name = begin[1]
             arguments[name] = begin[2]
