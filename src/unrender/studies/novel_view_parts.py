@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from unrender.api.view_models import with_sampling
 from unrender.api.view_sources import ViewSource
@@ -287,19 +287,25 @@ class Measured:
         shown = list(range(min(SHOWN, len(self.sources))))
         rows = [("truth", [self.truth[k][0] for k in shown])]
         records: list[Record] = []
+        curves: dict[str, tuple[list[int], list[float]]] = {}
         parameters = 0
         for cameras in get_args(CameraConditions):
             method = dataclasses.replace(SMALL, cameras=cameras)
-            fitted = self.subject.trained(f"cameras-{cameras}", method, data, steps)
-            network: nn.Module = fitted.model.average
-            parameters = sum(each.numel() for each in network.parameters())
+            run = self.subject.trained(f"cameras-{cameras}", method, data, steps)
+            curves[cameras] = (
+                [int(entry["step"]) for entry in run.metrics],
+                [entry["psnr"] for entry in run.metrics],
+            )
+            # Half of them are the moving average of the others.
+            parameters = run.fitted.num_parameters // 2
             for count in (1, 3):
                 if count > most:
                     continue
-                images, scores = self.made(count, self.by_model(fitted))
+                images, scores = self.made(count, self.by_model(run.fitted))
                 records.append({"cameras": cameras, "inputs": count, **scores})
                 if count == 1:
                     rows.append((cameras, [images[k][0] for k in shown]))
+        plot = draw_curves(curves, "training steps", "PSNR (dB)")
         text = (
             "## Cameras as conditions\n\nThe same small regression "
             f"({parameters:,} parameters), trained from scratch "
@@ -312,6 +318,9 @@ class Measured:
         return records, [
             text,
             Table(records),
+            Plot(
+                "cameras-curves", plot, "While it was trained: PSNR of the views of each step."
+            ),
             Strip("cameras", rows, "From one input, by how cameras are told."),
         ]
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.api.resume import fit_or_open
+from unrender.api.run import Run
 from unrender.api.view_sources import ViewSource, of_scene
 from unrender.data.load import LoadOptions
 from unrender.data.view_sets.objects import ObjectStream
@@ -99,7 +100,7 @@ class ViewSubject:
 
     def trained(
         self, name: str, method: ViewRegression, data: ViewSetDataset, steps: int
-    ) -> Fitted[Any]:
+    ) -> Run:
         """A regression trained on these sets for so many steps; a finished run is used again.
 
         An interrupted run is continued from its last checkpoint.
@@ -110,7 +111,7 @@ class ViewSubject:
         options = FitOptions(
             steps=steps, seed=self.seed, device=self.device, checkpoint_every=250
         )
-        return fit_or_open(method, data, options, out).fitted
+        return fit_or_open(method, data, options, out)
 
 
 @dataclass(frozen=True)
