@@ -110,10 +110,10 @@ def test_novel_views_of_a_posed_scene_by_its_command(
     small = ("--data", "chair", "--models", "regression", "--targets", 2)
     out = command(
         *("study", "novel-views", "--out", tmp_path / "page", *small),
-        *("--only", "inputs", "--inputs", 2, 1000),
+        *("--only", "inputs", "--inputs", 2, 1000, "--quiet"),
     )
     page = tmp_path / "page" / "novel-views.html"
-    assert out.strip().endswith(str(page))
+    assert out.strip() == str(page)
     rows = written(page)
     assert {row["inputs"] for row in rows} == {"2"}
     known = [float(r["PSNR, dB"]) for r in rows if r["model"] == "regression"]
@@ -222,6 +222,16 @@ def test_distances_and_scores_by_hand() -> None:
     scores = view_scores([0.5 + (truth - 0.5) / 2], [truth])
     assert scores["sharpness"] == pytest.approx(0.25)
     assert scores["PSNR, dB"] == pytest.approx(12.04, abs=0.01)
+
+
+def test_the_two_models_cannot_be_exchanged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, FakeFlow(side=SIZE), FakeViews(side=SIZE))
+    with pytest.raises(InputError, match="is a flow: give it as --flow"):
+        subject(tmp_path).model("regression")
+    with pytest.raises(InputError, match="is no flow"):
+        subject(tmp_path).model("flow")
 
 
 def test_models_of_two_sizes_are_refused(

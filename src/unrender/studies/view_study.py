@@ -29,6 +29,7 @@ from unrender.report.findings import Findings
 from unrender.training.data_kinds.view_sets import ViewSetDataset
 from unrender.training.fit import Device, FitOptions
 from unrender.training.method import Fitted
+from unrender.training.view_generation import is_flow
 
 BALL = (0.0, 0.0, 0.0, 0.5)
 """Where a procedural object is: its longest side is 1."""
@@ -54,14 +55,20 @@ class ViewSubject:
 
     @cached_property
     def _regression(self) -> Fitted[Any]:
-        return open_view_model(self.regression, "regression", self.device)
+        fitted = open_view_model(self.regression, "regression", self.device)
+        if is_flow(fitted):
+            raise InputError(f"{self.regression}: is a flow: give it as --flow")
+        return fitted
 
     @cached_property
     def _flow(self) -> Fitted[Any]:
-        return open_view_model(self.flow, "flow", self.device)
+        fitted = open_view_model(self.flow, "flow", self.device)
+        if not is_flow(fitted):
+            raise InputError(f"{self.flow}: is no flow: give the --out of a fit of view-flow")
+        return fitted
 
     def model(self, kind: Kind) -> Fitted[Any]:
-        """The view model of this kind, opened once. InputError."""
+        """The view model of this kind, opened once. InputError, also for the other kind."""
         return self._regression if kind == "regression" else self._flow
 
     def size(self, kinds: Sequence[Kind]) -> int:
@@ -86,7 +93,7 @@ class ViewSubject:
                 raise InputError(f"{self.data}: has no held-out views: give a scene that has")
             some = torch.tensor(evenly(targets, len(found.held_out)))
             return [ViewSource(found.name, found.known, found.held_out.select(some), False)]
-        self.say(f"Rendering {count} held-out objects")
+        self.say(f"Rendering {count} held-out object{'' if count == 1 else 's'}")
         pool = ObjectStream((), 1, 0, known + targets, size).held_out(count)
         every = torch.arange(known + targets).expand(count, -1)
         batch = pool.batch(torch.arange(count), every)

@@ -101,6 +101,7 @@ def study(
 
     name = name.replace("_", "-")
     chosen = _class(name)(**options)
+    say = _nothing if quiet else print
     if name in ALONE:
         given = {"run": run, "scene": scene, "flow": flow, "data": data, "work": work}
         for option, value in given.items():
@@ -109,7 +110,7 @@ def study(
         folder = out or Path("studies")
         make_folder(folder)
         with working(f"Running the study {name}", not quiet):
-            page = write_experiment(chosen, folder, seed)
+            page = write_experiment(chosen, folder, seed, say)
         print(page)
         return
     if name in OF_VIEW_MODELS:
@@ -119,7 +120,7 @@ def study(
             )
         folder = out or Path("studies")
         kept = work or folder / "runs"
-        views = ViewSubject(run, flow, data, kept, seed, device)
+        views = ViewSubject(run, flow, data, kept, seed, device, say)
         make_folder(folder)
         with working(f"Running the study {name}", not quiet):
             page = write_view_study(chosen, views, folder)
@@ -133,6 +134,7 @@ def study(
             "whose renders it was trained on"
         )
     subject = open_subject(run, scene, data, work, seed, device)
+    subject = dataclasses.replace(subject, say=say)
     folder = out or run / "studies"
     make_folder(folder)
     with working(f"Running the study {name}", not quiet):
@@ -176,6 +178,10 @@ def listing() -> str:
             box("about anything else: no run is needed", alone, columns, least),
         ]
     )
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
 
 
 def _class(name: str) -> Any:
