@@ -231,6 +231,8 @@ def test_wrong_annotations_are_refused(category: Path, made: Path, name: str) ->
         (gzip.compress(b"[" * 100_000), "is not compressed JSON"),
         (gzip.compress(b"[]"), "no frames of 110_1"),
     ],
+    # Compressed bytes hold the time.
+    ids=["plain", "truncated", "damaged", "no list", "deep", "empty"],
 )
 def test_damaged_lists_are_refused(
     category: Path, made: Path, content: bytes, message: str
