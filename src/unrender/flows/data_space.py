@@ -59,16 +59,8 @@ class Pixels(DataSpace):
 
 
 @dataclass(frozen=True)
-class OverWhite(DataSpace):
+class OverWhite(Pixels):
     """RGB over white and alpha, scaled to [−1, 1]: opaque images are plain RGB."""
-
-    @property
-    def channels(self) -> int:
-        return 4
-
-    @property
-    def scale(self) -> int:
-        return 1
 
     def encode(self, images: Images) -> Codes:
         color = images[..., :3] + 1 - images[..., 3:]

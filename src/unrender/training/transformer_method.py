@@ -16,11 +16,10 @@ from unrender.errors import InputError
 from unrender.flows.averaged import AveragedSiT, split_views
 from unrender.flows.checks import check_views
 from unrender.flows.data_space import DataSpace, Pixels
-from unrender.flows.precision import Precision, multiplies_bfloat16
 from unrender.flows.transformer import TransformerSize
-from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 from unrender.training.method import DataKind, Method, Progress, halve
+from unrender.training.muon_training import MuonTraining
 
 TransformerModel = TypeVar("TransformerModel", bound=AveragedSiT)
 
@@ -29,7 +28,7 @@ ADDED_BUFFERS = {"center", "source_mean", "source_scale"}
 
 
 @dataclass(frozen=True)
-class TransformerMethod(Method[TransformerModel, Views]):
+class TransformerMethod(MuonTraining[TransformerModel, Views]):
     """Options and optimization of a SiT trained on square RGBA images of one field of view."""
 
     data: ClassVar[DataKind[Any, Any]] = POSED_IMAGES
@@ -49,26 +48,6 @@ class TransformerMethod(Method[TransformerModel, Views]):
     """Whether attention normalizes queries and keys."""
     batch: int = 32
     """Images per training step."""
-    learning_rate: float = 4e-3
-    """Learning rate after the warm-up; it decays along a cosine."""
-    learning_rate_decay: float = 0.02
-    """Final learning rate, as a fraction of the initial one; 1 keeps it constant."""
-    warm_up: int = 100
-    """Steps over which the learning rate rises."""
-    weight_decay: float = 0.01
-    """Weight decay of AdamW and Muon."""
-    beta2: float = 0.99
-    """AdamW's decay rate of the second moment."""
-    muon: bool = True
-    """Whether Muon updates the matrices of the blocks; AdamW updates the rest, or
-    everything."""
-    max_norm: float = 1.0
-    """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
-    average_decay: float = 0.998
-    """Decay of the exponential moving average of the weights, which is used after training."""
-    precision: Precision = "auto"
-    """Precision of matrix products in training; auto takes bfloat16 where hardware supports
-    it."""
 
     def space(self) -> DataSpace:
         """The space in which the flow works: pixels, or latents."""
@@ -124,18 +103,8 @@ class TransformerMethod(Method[TransformerModel, Views]):
         return dataclasses.replace(data, cameras=model.centered(data.cameras))
 
     def optimizer(self, model: TransformerModel) -> torch.optim.Optimizer:
-        matrices = model.network.matrices() if self.muon else []
-        chosen = {id(matrix) for matrix in matrices}
-        others = [
-            parameter for parameter in model.network.parameters() if id(parameter) not in chosen
-        ]
-        short = multiplies_bfloat16(model.radius.device)
-        dtype = torch.bfloat16 if short else torch.float32
-        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm
-        return Muon(matrices, others, rate, decay, longest, dtype, self.beta2)
-
-    def schedule(self, progress: Progress) -> float:
-        return progress.rising(self.warm_up) * progress.falling(self.learning_rate_decay)
+        device = model.radius.device
+        return self.muon_of(model.network, model.network.matrices(), device)
 
     def draw(
         self, model: TransformerModel, data: Views, generator: torch.Generator
@@ -148,10 +117,6 @@ class TransformerMethod(Method[TransformerModel, Views]):
         self, model: TransformerModel, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
         model.follow(self.kept(progress))
-
-    def kept(self, progress: Progress) -> float:
-        """Decay of the moving average at this step: smaller at first."""
-        return min(self.average_decay, (1 + progress.step) / (10 + progress.step))
 
     def image_size(self, model: TransformerModel) -> int:
         return model.image_size

@@ -17,7 +17,6 @@ from unrender.data.view_sets.view_sets import ViewSets, on_random_backgrounds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.data_space import OverWhite
-from unrender.flows.precision import Precision, multiplies_bfloat16
 from unrender.flows.view_transformer import (
     CameraConditions,
     ViewGeometry,
@@ -26,9 +25,9 @@ from unrender.flows.view_transformer import (
 )
 from unrender.geometry.bounds import scene_center
 from unrender.geometry.cameras import Cameras
-from unrender.optimizers.muon import Muon
 from unrender.training.data_kinds.view_sets import VIEW_SETS
 from unrender.training.method import DataKind, Method, Progress, halve
+from unrender.training.muon_training import MuonTraining
 from unrender.training.run_folder import RunFolder
 
 ALONE = 0.5
@@ -78,7 +77,7 @@ Model = TypeVar("Model", bound=ViewModel)
 
 
 @dataclass(frozen=True)
-class ViewMethod(Method[Model, ViewSets]):
+class ViewMethod(MuonTraining[Model, ViewSets]):
     """Options and optimization of a transformer from posed images to others."""
 
     data: ClassVar[DataKind[Any, Any]] = VIEW_SETS
@@ -109,26 +108,8 @@ class ViewMethod(Method[Model, ViewSets]):
     """Sets per training step."""
     opaque_share: float = 0.1
     """Fraction of the sets that are put in front of a random color, without alpha."""
-    learning_rate: float = 4e-3
-    """Learning rate after the warm-up; it decays along a cosine."""
-    learning_rate_decay: float = 0.02
-    """Final learning rate, as a fraction of the initial one; 1 keeps it constant."""
     warm_up: int = 200
     """Steps over which the learning rate rises."""
-    weight_decay: float = 0.01
-    """Weight decay of AdamW and Muon."""
-    beta2: float = 0.99
-    """AdamW's decay rate of the second moment."""
-    muon: bool = True
-    """Whether Muon updates the matrices of the blocks; AdamW updates the rest, or
-    everything."""
-    max_norm: float = 1.0
-    """Maximum gradient norm, except for Muon's matrices; 0 disables clipping."""
-    average_decay: float = 0.998
-    """Decay of the exponential moving average of the weights, which is used after training."""
-    precision: Precision = "auto"
-    """Precision of matrix products in training; auto takes bfloat16 where hardware supports
-    it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,16 +144,8 @@ class ViewMethod(Method[Model, ViewSets]):
         return model
 
     def optimizer(self, model: Model) -> torch.optim.Optimizer:
-        matrices = model.network.matrices() if self.muon else []
-        chosen = {id(matrix) for matrix in matrices}
-        others = [each for each in model.network.parameters() if id(each) not in chosen]
-        short = multiplies_bfloat16(model.image_size.device)
-        dtype = torch.bfloat16 if short else torch.float32
-        rate, decay, longest = self.learning_rate, self.weight_decay, self.max_norm
-        return Muon(matrices, others, rate, decay, longest, dtype, self.beta2)
-
-    def schedule(self, progress: Progress) -> float:
-        return progress.rising(self.warm_up) * progress.falling(self.learning_rate_decay)
+        device = model.image_size.device
+        return self.muon_of(model.network, model.network.matrices(), device)
 
     def draw(
         self, model: Model, data: ViewSets, progress: Progress, generator: torch.Generator
@@ -195,8 +168,7 @@ class ViewMethod(Method[Model, ViewSets]):
     def after_step(
         self, model: Model, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
-        decay = min(self.average_decay, (1 + progress.step) / (10 + progress.step))
-        model.follow(decay)
+        model.follow(self.kept(progress))
 
     def image_size(self, model: Model) -> int:
         return int(model.image_size)
