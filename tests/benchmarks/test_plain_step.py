@@ -8,7 +8,7 @@ from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
 from unrender.methods.sit import SiTFlow
-from unrender.training import transformer_method
+from unrender.training import muon_training
 
 
 def views(num: int, size: int) -> Views:
@@ -21,7 +21,7 @@ def views(num: int, size: int) -> Views:
 @pytest.mark.parametrize("muon", [True, False])
 def test_both_steps_compute_the_same(muon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     # Muon's products too are in single precision, whatever this processor is quick at.
-    monkeypatch.setattr(transformer_method, "multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr(muon_training, "multiplies_bfloat16", lambda _: False)
     method = SiTFlow(
         patch=4, width=32, depth=2, heads=2, batch=8, precision="float32", muon=muon
     )
