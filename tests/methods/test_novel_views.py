@@ -98,6 +98,10 @@ def test_a_flow_begins_with_a_regression_and_samples(
         for seed in (0, 1)
     ]
     assert not torch.equal(samples[0], samples[1])
+    # A sample is one for all cameras: the same camera sees the same.
+    twice = cameras.select(torch.tensor([1, 1]))
+    pair = method.novel_views(model, views, twice, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pair[0], pair[1])
     alpha = samples[0][..., 3:]
     assert bool((samples[0][..., :3] <= alpha + 1e-6).all())
     # A resumed run is the same model.

@@ -112,13 +112,14 @@ class ViewFlow(ViewMethod[ViewModel]):
     ) -> Images:
         denoise = self.denoiser(model, inputs, targets, self.guidance)
         size = self.image_size(model)
-        empty = torch.empty(len(targets), SPACE.channels, size, size, device=targets.device)
+        # All targets begin with the same noise, so that neighboring views of a film are alike.
+        empty = torch.empty(1, SPACE.channels, size, size, device=targets.device)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             left = (1 - t).clamp_min(1e-3)[:, None, None, None]
             return (denoise(x, t) - x) / left
 
-        noise = normal_like(empty, generator)
+        noise = normal_like(empty, generator).expand(len(targets), -1, -1, -1)
         return SPACE.decode(integrate(velocity, noise, 0.0, 1.0, self.image_steps, self.solver))
 
     def denoiser(

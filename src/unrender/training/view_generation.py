@@ -89,11 +89,13 @@ def made_from(
     """
     rows, group = chosen.unique(dim=0, return_inverse=True)
     images: dict[int, Tensor] = {}
-    at_once = AT_ONCE
+    at_once, begin = AT_ONCE, generator.get_state()
     for k, row in enumerate(rows):
         own, members = inputs.select(row), (group == k).nonzero()[:, 0].tolist()
         while members:
             part = members[:at_once]
+            # Each part has the noise of the first.
+            generator.set_state(begin)
             try:
                 with torch.no_grad():
                     made = fitted.novel_views(
