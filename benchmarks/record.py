@@ -21,6 +21,7 @@ from unrender.training.record import processor
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
 Figures = dict[str, dict[str, Any]]
+RUN_FOLDERS = {"--work", "--regression", "--flow"}
 BOUNDS = {"at_least": 1, "at_most": -1}
 """Kinds of acceptance bounds, and the sign of a value that exceeds them."""
 
@@ -53,9 +54,9 @@ def write(
 
 
 def _arguments() -> list[str]:
-    """Those of the command line, without the folder on this machine where runs were kept."""
+    """Those of the command line, without folders on this machine where runs are kept."""
     given = iter(sys.argv[1:])
-    return [word for word in given if word != "--work" or not next(given, "")]
+    return [word for word in given if word not in RUN_FOLDERS or not next(given, "")]
 
 
 def merge(
