@@ -81,11 +81,7 @@ class AveragedSiT(nn.Module, ABC):
 
     def centered(self, cameras: Cameras) -> Cameras:
         """Cameras in the world's frame, moved so that `center` is the origin."""
-        center = self.center.to(cameras.device)
-        pose = cameras.world_from_camera
-        return cameras.with_poses(
-            torch.cat([pose[..., :3], pose[..., 3:] - center[:, None]], -1)
-        )
+        return cameras.translated(-self.center)
 
     def placed(self, estimate: PoseEstimate) -> PoseEstimate:
         """An estimate about `center`, in the world's frame."""
@@ -96,8 +92,7 @@ class AveragedSiT(nn.Module, ABC):
         modes = estimate.modes
         if modes is not None:
             modes = replace(modes, world_from_camera=moved(modes.world_from_camera))
-        poses = moved(estimate.cameras.world_from_camera)
-        return replace(estimate, cameras=estimate.cameras.with_poses(poses), modes=modes)
+        return replace(estimate, cameras=estimate.cameras.translated(self.center), modes=modes)
 
     def follow(self, share: float) -> None:
         """Update the moving average of the weights, with `share` as its decay."""

@@ -244,6 +244,12 @@ class Cameras:
     def with_poses(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> "Cameras":
         return dataclasses.replace(self, world_from_camera=world_from_camera)
 
+    def translated(self, offset: Float[Tensor, "3"]) -> "Cameras":
+        """The same cameras, moved by this vector in the world's frame."""
+        pose = self.world_from_camera
+        moved = pose[..., 3:] + offset.to(pose)[:, None]
+        return self.with_poses(torch.cat([pose[..., :3], moved], dim=-1))
+
     def resized(self, width: int, height: int) -> "Cameras":
         """The same cameras with one other image size and an unchanged field of view."""
         return self.with_sizes(ImageSizes.of([(width, height)]))

@@ -190,7 +190,7 @@ class ViewMethod(MuonTraining[Model, ViewSets]):
                 f"cameras of {targets.width}×{targets.height} pixels: the model makes square "
                 "images: give square cameras"
             )
-        seen, asked = (_about(each, center) for each in (cut.cameras, targets))
+        seen, asked = (each.translated(-center) for each in (cut.cameras, targets))
         if not bool((seen.centers.norm(dim=1) > 0).all()):
             raise InputError("an input camera stands in the center of the object: move it away")
         network = model.average
@@ -199,13 +199,6 @@ class ViewMethod(MuonTraining[Model, ViewSets]):
         dropped = torch.ones(1, dtype=torch.bool, device=codes.device)
         tokens, unknown = (network.encode(codes, geometry, drop) for drop in (None, dropped))
         return Encoded(tokens, unknown, geometry)
-
-
-def _about(cameras: Cameras, center: Float[Tensor, "3"]) -> Cameras:
-    """The cameras with this point as the world's origin."""
-    pose = cameras.world_from_camera
-    moved = pose[..., 3:] - center.to(pose)[:, None]
-    return cameras.with_poses(torch.cat([pose[..., :3], moved], dim=-1))
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:

@@ -39,9 +39,7 @@ class SceneImages:
         """The central squares of the images, of `size` pixels a side, about this center."""
         cut = squares(views, size)
         images = cut.rgba if is_cut_out(views) else cut.opaque
-        pose = cut.cameras.world_from_camera
-        pose = torch.cat([pose[..., :3], pose[..., 3:] - center[:, None]], dim=-1)
-        return cls(to_bytes(unpremultiply(images)), cut.cameras.with_poses(pose))
+        return cls(to_bytes(unpremultiply(images)), cut.cameras.translated(-center))
 
     def pool(self, index: list[int]) -> ViewPool:
         """These views, as a single set."""
