@@ -49,8 +49,8 @@ TUNED = 32
 SAMPLES = 8
 PERCENTS = (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 """Parts of the training at which its curve is recorded."""
-FIELD, STEPS = "instant-ngp-tiny", 600
-"""What is fitted to inputs alone, and in distilled scenes, and for how many steps."""
+FIELD, STEPS = "instant-ngp-coarse", 600
+"""The default field of `distilled`, also fitted to the inputs alone, and for how many steps."""
 
 
 def held_out(count: int = OBJECTS) -> ViewPool:
