@@ -1,5 +1,6 @@
 """What several tests need: a small true scene, and runs fitted to it in seconds."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -56,6 +57,17 @@ def unchecked(here: bool) -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """What is imported stays to the end: the garbage collector need not look through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs import SAMPLES
 from safetensors.torch import load_file, save_file
 
 import unrender.kernels
@@ -264,7 +265,7 @@ def test_evaluate_keeps_only_what_belongs_to_the_run(
     command(*fit)
     before = contents(out)
     assert "psnr" in command("evaluate", out, "--background", "white")
-    assert "psnr" in command("evaluate", out, "--data", "chair")
+    assert "psnr" in command("evaluate", out, "--data", SAMPLES / "blender")
     assert contents(out) == before
     command("evaluate", out)
     assert json.loads((out / "evaluation.json").read_text())["num_views"] == 3

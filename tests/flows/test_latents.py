@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DModel
 
 from unrender.errors import InputError
 from unrender.flows import latents
@@ -32,6 +31,8 @@ def copy(folder: Path, to: Path, **changes: object) -> Path:
 
 
 def test_latents_are_those_of_diffusers(folder: Path) -> None:
+    from diffusers import AutoencoderKL  # noqa: PLC0415 - slow to import
+
     space = Latents(load_autoencoder(str(folder)))
     assert (space.channels, space.scale) == (4, 8)
     codes = space.encode(PREMULTIPLIED)
@@ -102,6 +103,8 @@ def test_a_name_that_leads_nowhere_is_refused(folder: Path, tmp_path: Path) -> N
 
 
 def test_what_is_no_autoencoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    from diffusers import UNet2DModel  # noqa: PLC0415 - slow to import
+
     (tmp_path / "empty").mkdir()
     assert "save_pretrained" in refusal(tmp_path / "empty")
     other = UNet2DModel(32, 3, 3, block_out_channels=(8, 8, 8, 8), norm_num_groups=4)
