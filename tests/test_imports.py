@@ -5,6 +5,7 @@ for `unrender.files.pickled`, which reads pickles as data. It needs no exception
 """
 
 import ast
+import re
 
 import pytest
 from inputs import ROOT
@@ -29,10 +30,15 @@ BANNED = {
     "shelve",
 }
 
+MENTION = re.compile("|".join([*BANNED, "allow_pickle", r"torch\s*\.\s*(load|save)"]))
+"""What a file holds that `banned_uses` finds something in; most need not be parsed."""
+
 
 def banned_uses(source: str) -> list[str]:
     """Banned imports, and calls that would read a pickle all the same."""
     uses: list[str] = []
+    if not MENTION.search(source):
+        return uses
     for node in ast.walk(ast.parse(source)):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -40,9 +46,10 @@ def banned_uses(source: str) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [node.module]
         elif isinstance(node, ast.Call):
-            function = ast.unparse(node.func)
+            last = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            function = ast.unparse(node.func) if last in ("load", "save") else last
             # import_module(...) and __import__(...) name a module in a string.
-            if function.split(".")[-1] in ("import_module", "__import__"):
+            if last in ("import_module", "__import__"):
                 constants = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
                 names = [value for value in constants if isinstance(value, str)]
             if function in ("torch.load", "torch.save"):

@@ -262,7 +262,7 @@ def test_evaluate_keeps_only_what_belongs_to_the_run(
     """Scores on a run's own held-out views are kept in its folder, others are printed."""
     out = tmp_path / "run"
     fit = ("fit", "box", "--data", scene_folder, "--out", out, "--steps", 2, "--device", "cpu")
-    command(*fit)
+    command(*fit, "--bins", 16)
     before = contents(out)
     assert "psnr" in command("evaluate", out, "--background", "white")
     assert "psnr" in command("evaluate", out, "--data", SAMPLES / "blender")

@@ -10,8 +10,6 @@ import torch
 from unrender.data.load import LoadOptions, load_dataset
 from unrender.errors import InputError
 from unrender.imaging.files import read_image, write_image
-from unrender.shapes.files.meshes import write_mesh
-from unrender.shapes.primitives import icosphere
 from unrender.training.data_kinds.posed_images import POSED_IMAGES
 
 pytestmark = pytest.mark.fit
@@ -38,29 +36,6 @@ def test_a_picture_is_fitted_judged_and_fitted_further(
     assert "psnr" in command("evaluate", out)
     assert read_image(out / "fitted.png").shape == (16, 24, 3)
     command(*fit, "--out", out, "--steps", 40, "--device", "cpu", "--resume")
-
-
-def test_fields_are_compared_on_one_page(command: Command, photo: Path, tmp_path: Path) -> None:
-    out = tmp_path / "fields"
-    said = command(
-        "compare-fields", "--image", photo, "--out", out, "--steps", 2, "--pixels", 16,
-        "--device", "cpu",
-    )  # fmt: skip
-    assert said.strip().endswith("index.html")
-    page = (out / "index.html").read_text()
-    for kind in ("mlp", "siren", "fourier", "grid", "hybrid", "hash"):
-        assert kind in page
-
-
-def test_a_shape_is_fitted_as_a_scene_is(command: Command, tmp_path: Path) -> None:
-    path, out = tmp_path / "ball.obj", tmp_path / "run"
-    write_mesh(path, icosphere(2))
-    command(
-        "fit", "sdf", "--data", path, "--out", out, "--steps", 20, "--device", "cpu",
-        "--field", "grid", "--volume-resolution", 16, "--pool-size", 4096, "--batch", 1024,
-        "--cells", 32, "--preview-cells", 16,
-    )  # fmt: skip
-    assert "iou" in command("evaluate", out)
 
 
 @pytest.mark.parametrize("name", ["compare-fields", "spectrum", "fit-shape", "predict"])

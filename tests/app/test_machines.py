@@ -160,10 +160,10 @@ def test_notes_do_not_go_to_standard_output_when_stderr_is_closed() -> None:
     assert (result.returncode, result.stdout) == (2, b"")
 
 
-@pytest.mark.parametrize("changes", [{"PYTHONWARNINGS": "error"}, {"PYTHONOPTIMIZE": "2"}])
-def test_options_of_the_interpreter(changes: dict[str, str]) -> None:
+def test_options_of_the_interpreter() -> None:
     """No warning on the way, and nothing that rests on assertions or docstrings."""
-    result = unrender("inspect", SCENE, env=environment(**changes))
+    changed = environment(PYTHONWARNINGS="error", PYTHONOPTIMIZE="2")
+    result = unrender("inspect", SCENE, env=changed)
     assert result.returncode == 0, result.stderr
     assert "held-out views" in result.stdout
 

@@ -77,7 +77,7 @@ def regressor(one_thread: None) -> RegressorModel:
 
 @pytest.fixture(scope="module")
 def gaussian(one_thread: None) -> GaussianFlow:
-    return train(GAUSSIAN, VIEWS, 300)
+    return train(GAUSSIAN, VIEWS, 200)
 
 
 def rotation_errors(estimate: PoseEstimate, truth: Cameras) -> Tensor:

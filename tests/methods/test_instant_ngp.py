@@ -71,18 +71,18 @@ def test_the_image_is_differentiable_in_the_pose(scene_run: Run, small_scene: Da
     model = copy.deepcopy(scene_run.model)
     model.occupancy.update(lambda points: torch.ones(len(points)), 1.0, torch.Generator(), True)
     model.options = dataclasses.replace(model.options, stop_optical_depth=1e9, step_size=0.0014)
-    cameras = small_scene.test.cameras.select(slice(0, 3))
-    wanted = small_scene.test.images[:3]
+    cameras = small_scene.test.cameras.select(slice(0, 1))
+    wanted = small_scene.test.images[:1]
 
     def loss(tangent: torch.Tensor) -> torch.Tensor:
         moved = cameras.with_poses(compose(se3_exp(tangent), cameras.world_from_camera))
         return (scene_run.method.render(model, moved).rgba - wanted).square().mean((1, 2, 3))
 
-    tangent = torch.zeros(3, 6, requires_grad=True)
+    tangent = torch.zeros(1, 6, requires_grad=True)
     loss(tangent).sum().backward()
     assert tangent.grad is not None
     with torch.no_grad():
-        steps = 1e-3 * torch.eye(6)[:, None].expand(-1, 3, -1)
+        steps = 1e-3 * torch.eye(6)[:, None]
         numeric = torch.stack([loss(step) - loss(-step) for step in steps], dim=1) / 2e-3
     assert (numeric - tangent.grad).norm() < 0.15 * numeric.norm()
 

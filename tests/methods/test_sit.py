@@ -204,7 +204,7 @@ def test_a_flow_learns_the_same_wherever_the_world_has_its_origin() -> None:
 def test_poses_whose_image_fits_are_nearer() -> None:
     """The energy's modes beat what the flow reads, and say how far they are off."""
     views = toy_views(60, azimuth=3.0)
-    model, _ = train(TINY, views, 400)
+    model, _ = train(TINY, views, 200)
     TINY.finish(model, views)
     held_out = views.select(model.held_out_views)
     reader = dataclasses.replace(TINY, refine_steps=0)

@@ -24,6 +24,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.fit
 def test_comparison_of_all_kinds(
     photo: Path,
     tmp_path: Path,
@@ -51,8 +52,14 @@ def test_comparison_of_all_kinds(
         compare_fields(photo, out)
 
 
-def test_comparison_by_time(photo: Path, tmp_path: Path) -> None:
-    compare_fields(photo, tmp_path / "all", minutes=0.01, pixels=64, device="cpu")
-    assert "0.01 minutes" in (tmp_path / "all" / "index.html").read_text()
+@pytest.mark.fit
+def test_comparison_by_time(command: Callable[..., str], photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    brief = ("--minutes", 0.001, "--pixels", 64, "--device", "cpu")
+    said = command("compare-fields", "--image", photo, "--out", out, *brief)
+    assert said.strip().endswith("index.html")
+    page = (out / "index.html").read_text()
+    assert "0.001 minutes" in page
+    assert all(kind in page for kind in IMAGE_KINDS)
     with pytest.raises(InputError, match="--pixels 0"):
         compare_fields(photo, tmp_path / "other", pixels=0)
