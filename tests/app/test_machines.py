@@ -57,9 +57,9 @@ def test_a_command_and_a_refusal_in_ascii(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert "139 deg" in found.stdout
     assert "Reading gro?e->?" in found.stderr
-    refused = unrender("inspect", "é", env=here, cwd=tmp_path)
+    refused = unrender("é", env=here)
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith("unrender: e")
+    assert refused.stderr.splitlines()[-1].startswith("unrender: 'e' is not a command")
 
 
 def test_likenesses() -> None:
