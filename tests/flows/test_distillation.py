@@ -64,6 +64,17 @@ def test_sjc_is_sds_with_the_opposite_sign() -> None:
     torch.testing.assert_close(sjc, -flow_sds_gradient(denoised, clean, TIMES, one))
 
 
+def test_sds_stays_bounded_at_both_ends_and_sjc_does_not() -> None:
+    """In a flow's form SDS's factor of x − x̂1 is t (1 − t) / (t² + (1 − t)²), 1/2 at most."""
+    t = torch.tensor([0.01, 0.1, 0.5, 0.9, 0.99])
+    clean, predicted = torch.ones(5, 4, 2, 2), torch.zeros(5, 4, 2, 2)
+    sds = flow_sds_gradient(predicted, clean, t, sds_weight(NoiseLevel.of_time(t)))[:, 0, 0, 0]
+    torch.testing.assert_close(sds, t * (1 - t) / (t**2 + (1 - t) ** 2), rtol=1e-3, atol=0)
+    assert float(sds.max()) == pytest.approx(0.5)
+    sjc = flow_sds_gradient(predicted, clean, t, torch.ones(5))[:, 0, 0, 0]
+    assert float(sjc[-1]) == pytest.approx(99, rel=1e-3)
+
+
 def test_sjc_is_averaged_over_the_noise() -> None:
     clean, sigma = images(0), torch.tensor([0.5, 1.0, 2.0])
     denoised = torch.stack([images(1), images(2)])

@@ -187,7 +187,7 @@ def test_memory_that_does_not_suffice_is_halved() -> None:
     method = Distilled()
     smaller = method.smaller()
     assert isinstance(smaller, Distilled)
-    assert smaller.batch == method.batch // 2 == 2
+    assert smaller.batch == method.batch // 2 == 1
     assert smaller.inner.samples == method.inner.samples // 2
     while smaller is not None:
         last, smaller = smaller, smaller.smaller()

@@ -96,6 +96,16 @@ def test_flows_are_told_where_the_object_is() -> None:
         assert ball.tolist() == [0, 0, 0, 1]
 
 
+def test_renderings_have_the_size_of_the_flow() -> None:
+    """Whatever that of the cameras around the scene is, and with their fields of view."""
+    guide = guidance(fitted(FakeFlow(side=SIZE)), VARIANTS["off"])
+    around = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(200, 200))
+    found = guide.cameras(around, 2, torch.Generator().manual_seed(0))
+    assert len(found) == 2
+    assert found.width == found.height == SIZE
+    torch.testing.assert_close(found.focal, around.focal[:2] * SIZE / 200)
+
+
 @pytest.mark.parametrize("near", [False, True])
 def test_it_is_that_of_the_encoder(
     latent_flow: Fitted[torch.nn.Module], monkeypatch: pytest.MonkeyPatch, near: bool
@@ -112,7 +122,7 @@ def test_it_is_that_of_the_encoder(
     anchoring = VARIANTS["off"]
     if near:
         depth[:, :, : SIZE // 2] = 0.5
-        anchoring = Anchoring((120.0, 240.0), False, 1.0, 1.0, 0, 1.0)
+        anchoring = Anchoring((120.0, 240.0), False, 1.0, 1.0, 0.0, 1.0)
     rendering, color, cameras = rendered(depth)
     guide = guidance(latent_flow, anchoring)
     guide.loss(

@@ -30,14 +30,14 @@ class Anchoring:
     probability: float
     """Of conditioning a step on an anchor, at first."""
     last_probability: float
-    last_step: int
-    """The step from which on the probability is the last; it changes linearly until then."""
+    last_fraction: float
+    """Of training, from which on the probability is the last; it changes linearly before."""
     least_depth: float
     """Depth beyond which an anchor's gradient counts, in radii of the scene's ball."""
 
-    def probability_at(self, step: int) -> float:
-        """The probability of conditioning on an anchor at a step."""
-        done = min(1.0, step / self.last_step) if self.last_step else 1.0
+    def probability_at(self, fraction: float) -> float:
+        """The probability of conditioning on an anchor at this fraction of training."""
+        done = min(1.0, fraction / self.last_fraction) if self.last_fraction else 1.0
         return self.probability + done * (self.last_probability - self.probability)
 
     def cameras(
@@ -51,11 +51,11 @@ class Anchoring:
         targets: Cameras,
         anchors: Cameras,
         center: Float[Tensor, "3"],
-        step: int,
+        fraction: float,
         generator: torch.Generator,
     ) -> Int[Tensor, "targets"]:
         """For each target the index of its nearest anchor, or −1 for the input."""
-        drawn = torch.rand(len(targets), generator=generator) < self.probability_at(step)
+        drawn = torch.rand(len(targets), generator=generator) < self.probability_at(fraction)
         chosen = torch.full((len(targets),), -1)
         if not len(anchors):
             return chosen
@@ -74,13 +74,14 @@ class Anchoring:
 
 
 VARIANTS = {
-    "off": Anchoring((), False, 0.0, 0.0, 0, 0.0),
-    "paper": Anchoring((120.0, 240.0), False, 0.5, 0.5, 0, 1.0),
-    "code": Anchoring((120.0, 240.0), True, 1.0, 0.0, 2000, 0.0),
+    "off": Anchoring((), False, 0.0, 0.0, 0.0, 0.0),
+    "paper": Anchoring((120.0, 240.0), False, 0.5, 0.5, 0.0, 1.0),
+    "code": Anchoring((120.0, 240.0), True, 1.0, 0.0, 0.5, 0.0),
 }
 """No anchors, those of the paper, and those of its code, which has the nearest by rotation
-alone, a probability that falls to 0 in 2,000 steps, and no threshold but that something is
-hit. (By default the code samples no anchors; here it samples those of the paper.)"""
+alone, a probability that falls to 0 in the first half (2,000 steps of 4,000), and no threshold
+but that something is hit. (By default the code samples no anchors; here it samples those of the
+paper.)"""
 
 
 def turned(

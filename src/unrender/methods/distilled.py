@@ -102,7 +102,7 @@ class Distilled(Method[DistilledModel, FewViews]):
     guidance_mode: Literal["generated", "sds", "sjc"] = "generated"
     """generated: fit the field to the inputs and to generated views; sds, sjc: score
     distillation by a flow."""
-    batch: int = 4
+    batch: int = 2
     """Images rendered at each step of score distillation."""
     conditions: Annotated[int, Range(1, 64)] = 4
     """Nearest views on which a view is conditioned, at most."""
@@ -112,19 +112,19 @@ class Distilled(Method[DistilledModel, FewViews]):
     """Share of the first steps that fit the inputs; the others fit generated views."""
     last_input_share: Annotated[float, Range(0, 1)] = 0.97
     """The same at the last step; it changes linearly."""
-    guidance: Annotated[float, Range(0, 1000)] = 3.0
+    guidance: Annotated[float, Range(0, 1000)] = 1.5
     """Scale of classifier-free guidance in score distillation; 1 for none."""
-    score_weight: Annotated[float, Range(0, 1e6)] = 0.3
+    score_weight: Annotated[float, Range(0, 1e6)] = 0.2
     """Weight of score distillation beside the loss on the inputs."""
     normal_weight: float = 0.003
     """Weight of the differences between neighboring normals, in score distillation."""
     orientation: float = 0.01
     """Weight of normals that face away from the camera, in score distillation."""
-    least_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.05
+    least_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.6
     """Least share of noise at which the flow is asked, in score distillation."""
-    most_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.95
+    most_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.98
     """Greatest share of noise at the first step."""
-    last_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.4
+    last_noise: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8
     """Greatest share of noise at the last step; it changes linearly."""
     anchoring: Literal["off", "paper", "code"] = "off"
     """Views sampled first, on the nearest of which steps of score distillation are conditioned:

@@ -65,7 +65,7 @@ class ScoreGuidance:
         count = len(cameras)
         t = self.levels.sample(count, progress.fraction, generator).to(codes)
         chosen = self.anchoring.choose(
-            cameras, self.anchors.cameras, self.center, progress.step, generator
+            cameras, self.anchors.cameras, self.center, progress.fraction, generator
         )
         gradient = torch.zeros_like(codes)
         for members, given in self._groups(cameras, chosen):

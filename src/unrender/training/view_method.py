@@ -196,9 +196,9 @@ class ViewMethod(MuonTraining[Model, ViewSets]):
         network = model.average
         geometry = network.geometry(seen, asked.resized(size, size), 1)
         codes = SPACE.encode(images)[None]
-        dropped = torch.ones(1, dtype=torch.bool, device=codes.device)
-        tokens, unknown = (network.encode(codes, geometry, drop) for drop in (None, dropped))
-        return Encoded(tokens, unknown, geometry)
+        tokens = network.encode(codes, geometry)
+        # As `encode` gives them for sets that are dropped.
+        return Encoded(tokens, network.unknown.expand_as(tokens), geometry)
 
 
 def averaged_weights(folder: Path) -> dict[str, Tensor]:
