@@ -59,7 +59,7 @@ class ViewFlow(ViewMethod[ViewModel]):
     """Standard deviation of the logit of the times."""
     dropped_share: float = 0.1
     """Fraction of the sets whose inputs are dropped, for guidance."""
-    guidance: float = 1.5
+    guidance: float = 2.0
     """Scale of classifier-free guidance; 1 is none."""
     image_steps: int = 20
     """Integration steps from noise to an image."""
