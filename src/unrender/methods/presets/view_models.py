@@ -62,8 +62,11 @@ def write_weights(folder: Path, out: Path) -> None:
     tensors["image_size"] = fitted.model.state_dict()["image_size"]
     kept = {name: run.config.get(name) for name in ("data", "fit", "commit", "versions")}
     trained = {"steps": run.state["step"], "seconds": run.state["seconds"]}
+    described = run.config["method"]
+    # The run that the weights began with is a folder of this machine.
+    options = {k: "" if k == "weights" else v for k, v in described["options"].items()}
     metadata = {
-        "method": json.dumps(run.config["method"]),
+        "method": json.dumps({**described, "options": options}),
         "run": json.dumps({**kept, **trained}),
     }
     write_atomically(out, save(tensors, metadata))
