@@ -101,7 +101,8 @@ class FakeFlow(FakeViews):
         self, model: Nothing, inputs: Views, targets: Cameras, generator: torch.Generator
     ) -> Images:
         mean = super().novel_views(model, inputs, targets, generator)
-        return (mean + 0.1 * torch.rand(mean.shape, generator=generator)).clamp(0, 1)
+        # As by a flow, all targets of a call have the same noise.
+        return (mean + 0.1 * torch.rand(mean.shape[1:], generator=generator)).clamp(0, 1)
 
     def denoiser(
         self, model: Nothing, inputs: Views, targets: Cameras, guidance: float

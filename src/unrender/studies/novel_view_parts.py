@@ -107,9 +107,12 @@ class Measured:
         for source in self.sources:
             inputs = source.inputs(self.size, 1, self.subject.seed)
             cameras = source.truth(self.size).cameras
-            several = cameras.select(torch.arange(len(cameras)).repeat(self.count))
-            images = on_white(fitted.novel_views(inputs, several, generator))
-            found.append(images.unflatten(0, (self.count, -1)))
+            # All views of a call are one sample.
+            samples = [
+                on_white(fitted.novel_views(inputs, cameras, generator))
+                for _ in range(self.count)
+            ]
+            found.append(torch.stack(samples))
         return torch.stack(found, dim=1)
 
     def sample_scores(self, fitted: Fitted[Any]) -> tuple[Tensor, dict[str, float]]:
