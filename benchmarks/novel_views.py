@@ -254,7 +254,8 @@ def main() -> None:
     options = parser.parse_args()
     record.merge(PARTS, options)
     if options.out == OUT:
-        tables.rewrite("novel_views")
+        for page in ("novel_views", "model_card"):
+            tables.rewrite(page)
 
 
 if __name__ == "__main__":
