@@ -44,7 +44,123 @@ SURFACE = {
     "fit (s)": "seconds",
     "peak memory (MB)": "peak_mb",
 }
+SHOWN_SCENES = {
+    "bricks": "bricks, built in",
+    "chair": "chair, built in",
+    "hotdog": "hotdog, built in",
+    "lego": "lego (NeRF-synthetic)",
+    "scan65": "scan 65 of DTU",
+    "truck": "a toy truck of CO3D",
+}
+VIEW_WAYS = {
+    **{
+        f"`view-{kind}`, {way}": f"{{}}_{kind}_{key}"
+        for kind in ("regression", "flow")
+        for way, key in {
+            "nearest input": "nearest",
+            "nearest by rotation alone": "nearest_by_rotation",
+            "4 nearest": "4_nearest",
+            "a random input": "random",
+            "all inputs": "all",
+        }.items()
+    },
+    "copy of the nearest input": "{}_nearest_input",
+    "copy of the nearest by rotation": "{}_nearest_input_by_rotation",
+    "mean of the inputs": "{}_mean_of_the_inputs",
+    "radiance field of the inputs alone": "{}_field_of_the_inputs",
+    "nearest inputs warped by its depth": "{}_inputs_warped_by_its_depth",
+    "the same by a field of all views": "{}_inputs_warped_by_the_scene_s_depth",
+}
 GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
+    "model_card": {
+        "training": (
+            Grid(
+                "",
+                "",
+                {
+                    "size of the weights (MB)": "package_weights_mb",
+                    "`view-regression`, steps": "regression_training_steps",
+                    "hours": "regression_training_hours",
+                    "`view-flow`, steps": "flow_training_steps",
+                    "hours ": "flow_training_hours",
+                },
+                {"training": ""},
+            ),
+            Grid(
+                "",
+                "share of the training",
+                {
+                    f"{percent}%": f"{{}}_curve_{percent}"
+                    for percent in (1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+                },
+                {
+                    "`view-regression`: PSNR of batches (dB)": "regression",
+                    "`view-flow`: error of x1 (squared)": "flow",
+                },
+            ),
+        ),
+        "quality": (
+            Grid(
+                "",
+                "from one input",
+                {
+                    "copy of the input": "single_copy_{}",
+                    "mean of all images": "single_mean_image_{}",
+                    "`view-regression`": "single_regression_{}",
+                    "`view-flow`, one sample": "single_flow_{}",
+                    "`view-flow`, best of 8 samples": "single_flow_best_of_8_{}",
+                },
+                {"PSNR (dB)": "psnr", "SSIM": "ssim", "sharpness": "sharpness"},
+            ),
+            Grid(
+                "",
+                "by family",
+                {"`view-regression`, PSNR (dB)": "single_regression_psnr_{}"},
+                {family + "s": family for family in ("chair", "table", "lamp", "car")},
+            ),
+        ),
+    },
+    "novel_views": {
+        "nearest": (
+            Grid(
+                "",
+                "of five inputs",
+                {
+                    "copy of the nearest": "nearest_of_5_copy_{}",
+                    "`view-regression`, from the nearest": "nearest_of_5_{}_from_1",
+                    "from the 4 nearest": "nearest_of_5_{}_from_4",
+                    "from all": "nearest_of_5_{}_from_all",
+                    "gain of the 4 nearest over the copy (dB)": "nearest_of_5_gain",
+                    "gain of the best over the copy (dB)": "nearest_of_5_best",
+                },
+                {"PSNR (dB)": "psnr"},
+            ),
+        ),
+        "distilled": (
+            Grid(
+                "",
+                "inputs",
+                {str(count): f"{{}}_{count}" for count in (1, 3, 5)},
+                {
+                    "field of the inputs alone (dB)": "field_alone_psnr",
+                    "distilled (dB)": "distilled_psnr",
+                    "gain (dB)": "distilled_gain",
+                    "consistency of the generated views (dB)": "generated_consistency",
+                    "gain of the scene in consistency (dB)": "distilled_consistency",
+                },
+            ),
+            Grid("", "", {"one photograph to a scene (s)": "distil_{}"}, {"time": "seconds"}),
+        ),
+        "scenes": tuple(
+            Grid(
+                title,
+                "PSNR (dB) from N inputs",
+                {label: f"{name}_{key}" for label, key in VIEW_WAYS.items()},
+                {str(count): str(count) for count in (1, 3, 5, 10, 44, 50)},
+            )
+            for name, title in SHOWN_SCENES.items()
+        ),
+    },
     "radiance_fields": {
         "table": (
             Grid(
@@ -598,6 +714,7 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
 """Tables between the marks of each page of the docs, by page and name of the marks."""
 
 RESULTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("novel_views", "model_card"), ("novel_views",)),
     **{name: (name,) for name in ("radiance_fields", "main_job", "pose_flow", "shapes")},
     "captures": ("captures", "real_captures"),
     **dict.fromkeys(("fields", "light", "surfaces", "gradients"), ("fields_surfaces",)),

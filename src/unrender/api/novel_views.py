@@ -207,11 +207,10 @@ def novel_views(
     a photograph whose object cannot be told from its background, for cameras inside the object,
     and for more inputs than there are.
 
-    >>> import torch
     >>> import unrender as ur
-    >>> ur.novel_views(torch.zeros(32, 32, 4))
-    Traceback (most recent call last):
-    unrender.errors.InputError: image 0: shows no object: ...
+    >>> photo = ur.load("chair", downscale=5).test.rgba[0]
+    >>> ur.novel_views(photo, ur.turntable(8), progress=False)
+    NovelViews(8 × 32×32 RGBA, from 1 input)
     """
     for name, value in (("samples", samples), ("size", size)):
         if value is not None and value < 1:

@@ -239,9 +239,9 @@ class Measured:
     def steps(self, counts: Sequence[int]) -> tuple[list[Record], list[Part]]:
         """Numbers of integration steps of the flow."""
         text = (
-            "## Sampling steps\n\nOf the flow, from one input. One step is an estimate of the "
-            "mean image, as the regression's; sharpness and diversity come with more steps. "
-            "Time is proportional to them."
+            "## Sampling steps\n\nOf the flow, from one input. Time is proportional to them. "
+            "Few steps leave noise: the estimate from noise alone (t = 0) is hardly trained, "
+            "as training draws such times rarely, and more steps correct it."
         )
         values = {
             float(count): with_sampling(self.subject.model("flow"), steps=count)
