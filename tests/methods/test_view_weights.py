@@ -38,6 +38,16 @@ def test_written_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert torch.equal(again.novel_views(views, cameras, torch.Generator()), found)
 
 
+def test_damaged_weights_of_the_package_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (view_models.WEIGHTS / "view-regression.safetensors").read_bytes()
+    (tmp_path / "view-regression.safetensors").write_bytes(whole[:100_000])
+    monkeypatch.setattr(view_models, "WEIGHTS", tmp_path)
+    with pytest.raises(InputError, match=r"damaged.*install the package again"):
+        view_models.shipped("regression")
+
+
 def test_files_that_are_not_own_weights_are_none(tmp_path: Path) -> None:
     (tmp_path / "cut.safetensors").write_bytes(b"\x08\x00\x00")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")

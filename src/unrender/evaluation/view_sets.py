@@ -59,11 +59,16 @@ def score_view_sets(
 
 def split(batch: ViewBatch, number: int, inputs: int) -> tuple[Views, Cameras]:
     """The first views of a set, and the cameras of the others."""
+    views = views_of(batch, number)
+    return views[:inputs], views.cameras[inputs:]
+
+
+def views_of(batch: ViewBatch, number: int) -> Views:
+    """All views of a set, about the origin: the longest side of what they show is 1."""
     size = batch.images.shape[2]
     cameras = Cameras(batch.world_from_camera[number], batch.intrinsics[number], size, size)
     ball = torch.tensor([0.0, 0.0, 0.0, 0.5])
-    views = Views(cameras[:inputs], batch.images[number, :inputs], ball=ball)
-    return views, cameras[inputs:]
+    return Views(cameras, batch.images[number], ball=ball)
 
 
 def sharpness(

@@ -17,11 +17,9 @@ from unrender.api.view_sources import ViewSource, of_scene
 from unrender.data.load import LoadOptions
 from unrender.data.view_sets.objects import ObjectStream
 from unrender.data.view_sets.view_sets import white
-from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.evaluation.images import psnr, ssim
-from unrender.evaluation.view_sets import sharpness
-from unrender.geometry.cameras import Cameras
+from unrender.evaluation.view_sets import sharpness, views_of
 from unrender.geometry.paths import evenly
 from unrender.methods.presets.view_models import Kind, open_view_model
 from unrender.methods.view_regression import ViewRegression
@@ -31,8 +29,6 @@ from unrender.training.fit import Device, FitOptions
 from unrender.training.method import Fitted
 from unrender.training.view_generation import is_flow
 
-BALL = (0.0, 0.0, 0.0, 0.5)
-"""Where a procedural object is: its longest side is 1."""
 Pictures = Sequence[Float[Tensor, "targets height width 3"]]
 """RGB over white of the targets of each object."""
 
@@ -99,9 +95,7 @@ class ViewSubject:
         batch = pool.batch(torch.arange(count), every)
         sources: list[ViewSource] = []
         for number in range(count):
-            poses, matrices = batch.world_from_camera[number], batch.intrinsics[number]
-            cameras = Cameras(poses, matrices, size, size)
-            views = Views(cameras, batch.images[number], ball=torch.tensor(BALL))
+            views = views_of(batch, number)
             sources.append(ViewSource(f"object {number}", views[:known], views[known:], False))
         return sources
 

@@ -35,6 +35,8 @@ def shipped(kind: Kind) -> Fitted[Any]:
 
 def read_weights(path: Path) -> Fitted[Any]:
     """The view model in a file of `write_weights`, on the CPU. InputError."""
+    if not has_weights(path):
+        raise InputError(f"{path}: is damaged, or has no weights: install the package again")
     with safe_open(path, framework="pt") as file:
         described = json.loads(file.metadata()["method"])
     method = from_description(described, str(path))
@@ -80,11 +82,8 @@ def open_view_model(path: str | Path | None, kind: Kind, device: Device) -> Fitt
     views of other scenes.
     """
     there = pick_device(device)
-    if path is None:
-        fitted = shipped(kind)
-        return Fitted(fitted.method, fitted.model.to(there))
-    if has_weights(Path(path)):
-        fitted = read_weights(Path(path))
+    if path is None or has_weights(Path(path)):
+        fitted = shipped(kind) if path is None else read_weights(Path(path))
         return Fitted(fitted.method, fitted.model.to(there))
     if Path(path).is_file():
         networks = load_zero123(Path(path), half=there.type == "cuda")
