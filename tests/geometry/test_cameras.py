@@ -12,6 +12,7 @@ from torch import Tensor
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at, se3_exp
+from unrender.geometry.sizes import ImageSizes
 
 laws = settings(max_examples=30, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32)
@@ -260,3 +261,26 @@ def test_cameras_print_on_one_short_line() -> None:
     assert repr(cameras[:0]) == "Cameras(0 × 160×120)"
     nothing = cameras.with_poses(torch.full((2, 3, 4), math.nan))
     assert repr(nothing) == repr(cameras)
+
+
+def test_times_stay_with_their_cameras() -> None:
+    cameras = Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)], size=(32, 24))
+    assert cameras.times is None
+    timed = cameras.at_times(torch.tensor([0.0, 0.5, 2.0]))
+    assert repr(timed) == "Cameras(3 × 32×24, fov 40.0°, times 0 to 2)"
+    assert repr(timed[1]) == "Cameras(1 × 32×24, fov 40.0°, time 0.5)"
+    for changed in (
+        timed.to("cpu"),
+        timed.resized(16, 12),
+        timed.translated(torch.ones(3)),
+        timed.cropped(ImageSizes.of([(16, 16)])),
+        concatenate([timed[:1], timed[1:]]),
+    ):
+        assert changed.times is not None
+        assert changed.times.tolist() == [0, 0.5, 2]
+    frozen = timed.at_times(0.5)
+    assert frozen.times is not None
+    assert frozen.times.tolist() == [0.5] * 3
+    assert timed.at_times(None).times is None
+    with pytest.raises(InputError, match="some cameras have times"):
+        concatenate([timed, cameras])

@@ -1,9 +1,12 @@
 """Central squares of photographs, which models of square images read."""
 
+import dataclasses
+
 import torch
 
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.resize import area_average
 
 COMMON = 0.9
@@ -49,7 +52,8 @@ def _square(view: Views, size: int, focal: float | None) -> tuple[Cameras, torch
     image = area_average(view.images[:, top : top + side, left : left + side], size, size)
     matrix[:, :2, 2] -= torch.tensor([left, top]).to(matrix)
     matrix[:, :2] *= size / side
-    return Cameras(cameras.world_from_camera, matrix, size, size), image
+    sizes = ImageSizes.of([(size, size)])
+    return dataclasses.replace(cameras, intrinsics=matrix, sizes=sizes), image
 
 
 def _shortest(cameras: Cameras) -> int:

@@ -281,7 +281,7 @@ class Views:
         move = move - torch.tensor(origin, dtype=torch.float64)
         poses = self.cameras.world_from_camera.double()
         poses = torch.cat([poses[:, :, :3], poses[:, :, 3:] + move[:, None]], dim=2).float()
-        cameras = Cameras(poses, self.cameras.intrinsics, sizes=self.cameras.sizes)
+        cameras = self.cameras.with_poses(poses)
         points = None if self.points is None else (self.points.double() + move).float()
         ball = self.ball
         if ball is not None:

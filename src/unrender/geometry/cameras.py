@@ -62,6 +62,9 @@ class Cameras:
     """K, in pixels, with pixel centers at +0.5."""
     sizes: ImageSizes
     """Image sizes, of which there is one for each camera or one for all."""
+    times: Float[Tensor, "cameras"] | None = None
+    """When the images were taken, or are to be rendered, in the data's own unit; None for a
+    scene that does not move."""
 
     def __init__(
         self,
@@ -70,12 +73,16 @@ class Cameras:
         width: int | None = None,
         height: int | None = None,
         sizes: ImageSizes | None = None,
+        times: Float[Tensor, "cameras"] | None = None,
     ) -> None:
         """Cameras with one `width` and `height` for all, or with `sizes`."""
         sizes = _sizes(width, height, sizes)
         assert not sizes.mixed or len(sizes.rows) == len(world_from_camera), "a size for each"
         vars(self).update(
-            world_from_camera=world_from_camera, intrinsics=intrinsics, sizes=sizes
+            world_from_camera=world_from_camera,
+            intrinsics=intrinsics,
+            sizes=sizes,
+            times=times,
         )
 
     @classmethod
@@ -174,14 +181,15 @@ class Cameras:
         return (self[k] for k in range(len(self)))
 
     def __repr__(self) -> str:
-        """Number, image size and horizontal field of view.
+        """Number, image size, horizontal field of view, and times if there are some.
 
         >>> import unrender as ur
         >>> ur.Cameras.look_at([(4, 0, 1), (0, 4, 1)], fov=55, size=(64, 48))
         Cameras(2 × 64×48, fov 55.0°)
         """
         lens = f", fov {self.fov_range}" if len(self) else ""
-        return f"Cameras({len(self)} × {self.sizes}{lens})"
+        when = f", {self.time_range}" if len(self) and self.times is not None else ""
+        return f"Cameras({len(self)} × {self.sizes}{lens}{when})"
 
     @property
     def width(self) -> int:
@@ -221,6 +229,14 @@ class Cameras:
         return f"{low}°" if low == high else f"{low}–{high}°"
 
     @property
+    def time_range(self) -> str:
+        """The first and the last time as text, or the only one; empty without times."""
+        if self.times is None:
+            return ""
+        first, last = (f"{float(each):g}" for each in self.times.aminmax())
+        return f"time {first}" if first == last else f"times {first} to {last}"
+
+    @property
     def device(self) -> torch.device:
         return self.world_from_camera.device
 
@@ -229,6 +245,7 @@ class Cameras:
             self,
             world_from_camera=self.world_from_camera.to(device),
             intrinsics=self.intrinsics.to(device),
+            times=None if self.times is None else self.times.to(device),
         )
 
     def select(
@@ -239,10 +256,17 @@ class Cameras:
             world_from_camera=self.world_from_camera[index],
             intrinsics=self.intrinsics[index],
             sizes=self.sizes.select(index),
+            times=None if self.times is None else self.times[index],
         )
 
     def with_poses(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> "Cameras":
         return dataclasses.replace(self, world_from_camera=world_from_camera)
+
+    def at_times(self, times: Float[Tensor, "cameras"] | float | None) -> "Cameras":
+        """The same cameras at these times, or all at one; None for no time."""
+        if isinstance(times, float):
+            times = self.world_from_camera.new_full((len(self),), times)
+        return dataclasses.replace(self, times=times)
 
     def translated(self, offset: Float[Tensor, "3"]) -> "Cameras":
         """The same cameras, moved by this vector in the world's frame."""
@@ -303,11 +327,18 @@ class Cameras:
 
 
 def concatenate(parts: list[Cameras]) -> Cameras:
-    """Concatenate a non-empty list of cameras."""
+    """Concatenate a non-empty list of cameras, all with times or all without.
+
+    InputError if only some have times.
+    """
+    times = [part.times for part in parts if part.times is not None]
+    if times and len(times) < len(parts):
+        raise InputError("some cameras have times and others none: give all or none of them")
     return Cameras(
         torch.cat([part.world_from_camera for part in parts]),
         torch.cat([part.intrinsics for part in parts]),
         sizes=image_sizes.joined([(part.sizes, len(part)) for part in parts]),
+        times=torch.cat(times) if times else None,
     )
 
 
