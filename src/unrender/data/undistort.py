@@ -25,9 +25,11 @@ NARROWED = 1.02
 
 
 def pinhole_cameras(
-    world_from_camera: Float[Tensor, "photographs 3 4"], views: LensViews
+    world_from_camera: Float[Tensor, "photographs 3 4"],
+    views: LensViews,
+    times: Float[Tensor, "photographs"] | None = None,
 ) -> Cameras:
-    """The cameras of the views of photographs with these poses."""
+    """The cameras of the views of photographs with these poses, and times if there are some."""
     poses: list[Tensor] = []
     for pose, some in zip(world_from_camera, views, strict=True):
         for view in some:
@@ -37,10 +39,13 @@ def pinhole_cameras(
             else:
                 poses.append(pose)
     every = [view for some in views for view in some]
+    if times is not None:
+        times = times.repeat_interleave(torch.tensor([len(some) for some in views]))
     return Cameras(
         torch.stack(poses),
         torch.stack([view.intrinsics for view in every]).to(world_from_camera),
         sizes=ImageSizes.of([view.size for view in every]),
+        times=times,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from inputs import either, is_real, sample
 
 from unrender.data.formats.blender import load_blender, load_blender_views, write_blender
+from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
+from unrender.data.formats.npz import load_npz, save_npz
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -291,3 +294,25 @@ def test_silhouettes_carve_a_hull_that_reprojects():
         both, any_of = (seen > 0) & mask, (seen > 0) | mask
         overlap.append((both.sum() / any_of.sum()).item())
     assert sum(overlap) / len(overlap) > 0.85
+
+
+def test_times_are_read_and_written(tmp_path: Path) -> None:
+    still = views()
+    moving = replace(still, cameras=still.cameras.at_times(torch.tensor([0.0, 0.25, 1.0])))
+    write_blender(tmp_path / "moving", moving)
+    save_npz(tmp_path / "moving.npz", moving)
+    write_cameras(tmp_path / "cameras.json", NamedCameras.of(moving))
+    for times in (
+        load_blender_views(tmp_path / "moving").cameras.times,
+        load_npz(tmp_path / "moving.npz").cameras.times,
+        read_cameras(tmp_path / "cameras.json").cameras.times,
+    ):
+        assert times is not None
+        assert times.tolist() == [0, 0.25, 1]
+    file = tmp_path / "moving/transforms_train.json"
+    for value, message in ((None, "frame 1 .*has no `time`"), ("x", "frame 1 .*`time`")):
+        content = json.loads(file.read_text())
+        content["frames"][1]["time"] = value
+        file.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            load_blender_views(tmp_path / "moving")

@@ -1,7 +1,7 @@
 """Posed images in the Blender layout of NeRF's synthetic scenes: transforms*.json and images.
 
 A frame's `transform_matrix` is world_from_camera in OpenGL axes. Its intrinsics and lens are
-read by `calibration`.
+read by `calibration`. Frames of a moving scene have a `time`, as in D-NeRF.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.calibration import camera_size, frame_calibration
-from unrender.data.formats.camera_files import camera_frame
+from unrender.data.formats.camera_files import camera_frame, frame_times
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
 from unrender.data.splits import alike, background_of, hold_out, without_copies
@@ -212,7 +212,10 @@ class _Listing:
                 lambda index: self.frames[index].label,
             )
         )
-        cameras = pinhole_cameras(world_from_camera, lens_views)
+        times = frame_times(
+            [frame.label for frame in self.frames], [frame.content for frame in self.frames]
+        )
+        cameras = pinhole_cameras(world_from_camera, lens_views, times)
         names = tuple(frame.name for frame in self.frames)
         masks = [frame.mask for frame in self.frames]
         if any(masks):

@@ -5,6 +5,7 @@ and, for estimated cameras, their expected error.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def camera_frame(cameras: Cameras, index: int, image: str, origin: Origin = HERE
         "cy": matrix[1][2],
         "w": width,
         "h": height,
+        **({} if cameras.times is None else {"time": float(cameras.times[index])}),
     }
 
 
@@ -109,6 +111,7 @@ def read_cameras(path: Path, origin: Origin | None = None) -> NamedCameras:
     names: list[str] = []
     poses: list[list[list[float]]] = []
     lens_views: list[tuple[PinholeView, ...]] = []
+    labels: list[str] = []
     for index, frame in enumerate(frames):
         label = f"{path}: frame {index}"
         if not isinstance(frame, dict):
@@ -121,6 +124,7 @@ def read_cameras(path: Path, origin: Origin | None = None) -> NamedCameras:
             raise InputError(
                 f"{label}: `w` and `h` are {width}x{height}; give the image size in pixels"
             )
+        labels.append(label)
         names.append(str(values.get("file_path", f"frame {index}")))
         poses.append(
             pose_matrix(label, "`transform_matrix`", values.get("transform_matrix"))[:3]
@@ -134,9 +138,30 @@ def read_cameras(path: Path, origin: Origin | None = None) -> NamedCameras:
     if origin != HERE:
         world_from_camera[:, :, 3] -= torch.tensor(origin, dtype=torch.float64)
     checked = check_poses(world_from_camera, lambda index: f"{path}: frame {index}")
-    cameras = pinhole_cameras(opencv_from_opengl(checked), lens_views)
+    times = frame_times(labels, frames)
+    cameras = pinhole_cameras(opencv_from_opengl(checked), lens_views, times)
     check_cameras(str(path), cameras)
     return NamedCameras(cameras, view_names(names, lens_views), origin)
+
+
+def frame_times(
+    labels: Sequence[str], frames: Sequence[Json]
+) -> Float[Tensor, "frames"] | None:
+    """The `time` of each frame, or None where no frame has one. InputError."""
+    known = [frame.get("time") is not None for frame in frames]
+    if not any(known):
+        return None
+    if not all(known):
+        raise InputError(
+            f"{labels[known.index(False)]}: has no `time`, and other frames have: add it, or "
+            "remove all of them"
+        )
+    return torch.tensor(
+        [
+            finite_number(label, "`time`", frame["time"])
+            for label, frame in zip(labels, frames, strict=True)
+        ]
+    )
 
 
 def _origin(path: Path, content: Json) -> Origin:

@@ -4,7 +4,7 @@
 world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
 [3], the background color of images without alpha, and `intrinsics` [n, 3, 3], the cameras' K in
 pixels with pixel centers at +0.5, which replaces `focal` where pixels are not square or the
-principal point is not centered.
+principal point is not centered; and `times` [n] of a moving scene.
 """
 
 import math
@@ -35,7 +35,7 @@ from unrender.imaging.color import premultiply, unpremultiply
 @np.errstate(over="ignore", invalid="ignore")  # What overflows is refused later.
 def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError if it does not follow the format above."""
-    optional = ("background", "intrinsics")
+    optional = ("background", "intrinsics", "times")
     arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, optional)
     images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
     num, height, width, _ = images.shape
@@ -45,6 +45,8 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
     cameras = Cameras.from_focal(pose, _focal(path, focal, num), width, height)
     if "intrinsics" in arrays:
         cameras = replace(cameras, intrinsics=_intrinsics(path, arrays["intrinsics"]))
+    if "times" in arrays:
+        cameras = cameras.at_times(_times(path, arrays["times"]))
     store = ImageStore.of(_images(path, images))
     # Indices in the file, which a split into training and test views would lose.
     names = tuple(f"view {index}" for index in range(num))
@@ -81,6 +83,8 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
     arrays["focal"] = cameras.focal.cpu().numpy()
     if (plain.intrinsics - cameras.intrinsics).abs().max() > 1e-3:
         arrays["intrinsics"] = cameras.intrinsics.cpu().numpy()
+    if cameras.times is not None:
+        arrays["times"] = cameras.times.cpu().numpy()
     if views.background is not None:
         arrays["background"] = views.background.cpu().numpy()
     write_arrays(path, arrays)
@@ -121,6 +125,10 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         raise InputError(
             f"{path}: `background` has shape {headers['background'][0]}; it must be 3 numbers"
         )
+    if "times" in headers and headers["times"][0] != (num,):
+        raise InputError(
+            f"{path}: `times` has shape {headers['times'][0]}; it must be {num} numbers"
+        )
     if "intrinsics" in headers:
         matrix, kind = headers["intrinsics"]
         if matrix != (num, 3, 3) or kind.kind != "f":
@@ -147,6 +155,13 @@ def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:
     values = torch.from_numpy(focal.astype(np.float32)).expand(num).contiguous()
     for value in values[~(values.isfinite() & (values > 0))][:1].tolist():
         raise InputError(f"{path}: `focal` is {value}; it must be positive")
+    return values
+
+
+def _times(path: Path, times: Array) -> Float[Tensor, "cameras"]:
+    values = torch.from_numpy(times.astype(np.float32))
+    for value in values[~values.isfinite()][:1].tolist():
+        raise InputError(f"{path}: `times` has {value}; they must be finite")
     return values
 
 
