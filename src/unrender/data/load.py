@@ -18,6 +18,7 @@ from unrender.data.formats.colmap_models import find_colmap
 from unrender.data.formats.idr import find_idr, load_idr
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
+from unrender.data.formats.nerfies import is_nerfies, load_nerfies
 from unrender.data.formats.npz import load_npz
 from unrender.data.formats.realestate10k import (
     find_frames,
@@ -84,8 +85,8 @@ def _is_blender(path: Path) -> bool:
     return path.suffix == ".json" or any((path / name).is_file() for name in names)
 
 
-# The first match is used: LLFF scenes also contain the COLMAP model they were made from, and a
-# list of RealEstate10K's may be called cameras.txt, as COLMAP's.
+# The first match is used: Nerfies also has a metadata.json, LLFF scenes also contain the COLMAP
+# model they were made from, and a list of RealEstate10K's may be called cameras.txt, as COLMAP's.
 FORMATS = (
     Format(
         "npz",
@@ -98,6 +99,12 @@ FORMATS = (
         "transforms.json or transforms_train.json",
         _is_blender,
         load_blender,
+    ),
+    Format(
+        "nerfies",
+        "dataset.json and camera/ (Nerfies, HyperNeRF)",
+        is_nerfies,
+        load_nerfies,
     ),
     Format(
         "multiscale",

@@ -12,6 +12,7 @@ from torch import Tensor
 from unrender.data.images import Image, ImageStore
 from unrender.data.images import joined as joined_images
 from unrender.data.origin import HERE, Origin
+from unrender.data.view_ids import ViewIds, joined_ids
 from unrender.errors import InputError
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice, concatenate
@@ -67,6 +68,8 @@ class Views:
     """Center and radius of the scene's bounding sphere, if it is known."""
     origin: Origin = HERE
     """Where the origin of the world frame is in the coordinates that the data came with."""
+    ids: ViewIds | None = None
+    """Which appearance, state and camera each view shows, if the data say so."""
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Views:
         ball: Float[Tensor, "4"] | None = None,
         store: ImageStore | None = None,
         origin: Origin = HERE,
+        ids: ViewIds | None = None,
     ) -> None:
         """Views of `images` in [0, 1] (RGBA premultiplied), or of a `store`.
 
@@ -99,7 +103,7 @@ class Views:
         vars(self).update(
             cameras=cameras, store=store, background=background, names=names, masks=masks,
             depths=depths, normals=normals, codes=codes, points=points,
-            point_colors=point_colors, ball=ball, origin=origin,
+            point_colors=point_colors, ball=ball, origin=origin, ids=ids,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -217,6 +221,7 @@ class Views:
             depths=pick(self.depths),
             normals=pick(self.normals),
             codes=pick(self.codes),
+            ids=None if self.ids is None else self.ids.select(chosen),
         )
 
     def to(self, device: torch.device | str) -> "Views":
@@ -234,6 +239,7 @@ class Views:
             codes=move(self.codes),
             points=move(self.points),
             point_colors=move(self.point_colors),
+            ids=None if self.ids is None else self.ids.to(device),
         )
 
     def resized(self, width: int, height: int) -> "Views":
@@ -370,5 +376,6 @@ def joined(parts: Sequence[Views]) -> Views:
         cameras=concatenate([views.cameras for views in parts]),
         store=joined_images([views.store for views in parts]),
         names=tuple(name for views in parts for name in views.names),
+        ids=joined_ids([views.ids for views in parts]),
         masks=None, depths=None, normals=None, codes=None,
     )  # fmt: skip
