@@ -19,6 +19,7 @@ from unrender.data.formats.idr import find_idr, load_idr
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.nerfies import is_nerfies, load_nerfies
+from unrender.data.formats.nonrigid_nerf import is_nonrigid_nerf, load_nonrigid_nerf
 from unrender.data.formats.npz import load_npz
 from unrender.data.formats.realestate10k import (
     find_frames,
@@ -86,7 +87,8 @@ def _is_blender(path: Path) -> bool:
 
 
 # The first match is used: Nerfies also has a metadata.json, LLFF scenes also contain the COLMAP
-# model they were made from, and a list of RealEstate10K's may be called cameras.txt, as COLMAP's.
+# model they were made from, and a list of RealEstate10K's may be called cameras.txt, as in
+# COLMAP.
 FORMATS = (
     Format(
         "npz",
@@ -111,6 +113,12 @@ FORMATS = (
         "metadata.json (multiscale)",
         lambda path: (path / FILE).is_file(),
         load_multiscale,
+    ),
+    Format(
+        "nonrigid-nerf",
+        "images and precomputed.json (Non-Rigid NeRF)",
+        is_nonrigid_nerf,
+        _held_out(load_nonrigid_nerf),
     ),
     Format(
         "llff",
