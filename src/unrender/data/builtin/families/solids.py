@@ -209,6 +209,22 @@ def _touched(planes, first, boxes, fine, found):
                         found[i // fine, j // fine, k // fine] = True
 
 
+def closed_surfaces(
+    solids: Sequence[Solid],
+) -> tuple[
+    Float[np.ndarray, "vertices 3"], Int[np.ndarray, "faces 3"], Int[np.ndarray, "faces"]
+]:
+    """Vertices and triangles of all solids, where they are, and the solid of each triangle."""
+    flat = [solid.rings.reshape(-1, 3) for solid in solids]
+    start = np.cumsum([0, *map(len, flat)])
+    faces = [_layout(*solid.rings.shape[:2])[0] for solid in solids]
+    return (
+        np.concatenate(flat),
+        np.concatenate([each + first for each, first in zip(faces, start, strict=False)]),
+        np.repeat(np.arange(len(solids)), [len(each) for each in faces]),
+    )
+
+
 def loft(rings: Sequence[Sequence[Point]], color: Color) -> Solid:
     """A solid through rings of points."""
     return Solid(np.array(rings, np.float64), color)
