@@ -82,6 +82,9 @@ class Method(ABC, Generic[Model, Data]):
     """Whether the model makes images from new cameras, given images of a scene it has not
     been fitted to."""
 
+    moves: ClassVar[bool] = False
+    """Whether the model is of a scene that moves: cameras need `times`."""
+
     default_minutes: ClassVar[float] = 5.0
     """Minutes of training where neither minutes nor steps are given."""
 
@@ -202,10 +205,26 @@ class Method(ABC, Generic[Model, Data]):
     def density_at(
         self, model: Model, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points"]:
-        """Density per scene unit at world points. InputError for models without one."""
+        """Density per scene unit at world points. InputError for models without one.
+
+        Where `moves` is True it is that of the canonical scene: see `deform`.
+        """
         raise InputError(
             "this model is no density field: leave out losses on normals, or use instant-ngp"
         )
+
+    def deform(
+        self, model: Model, points: Float[Tensor, "points 3"], time: float
+    ) -> Float[Tensor, "points 3"]:
+        """Where world points of the scene at `time` lie in the canonical scene.
+
+        Raises InputError where `moves` is False, and for times outside of `time_range`.
+        """
+        raise InputError("this model is of a scene that does not move: leave out times")
+
+    def time_range(self, model: Model) -> tuple[float, float]:
+        """First and last time of the film. InputError where `moves` is False."""
+        raise InputError("this model is of a scene that does not move: leave out times")
 
     def score(self, model: Model, count: int, generator: torch.Generator) -> dict[str, float]:
         """Figures that only this method knows, from `count` random points. Most have none."""
