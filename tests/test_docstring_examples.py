@@ -73,7 +73,7 @@ def quick_scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Built-in scenes take a second instead of a minute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNRENDER_CACHE", str(tmp_path_factory.mktemp("scenes")))
-        patch.setattr(load, "make_scene", quick_scene)
+        patch.setattr(load, "built_in", quick_scene)
         yield
 
 

@@ -37,7 +37,7 @@ def test_built_in_scenes_give_way_to_paths(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNRENDER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        load, "make_scene", lambda name, light="direct": make_scene(name, 8, 3, 2, 1, light)
+        load, "built_in", lambda name, light="direct": make_scene(name, 8, 3, 2, 1, light)
     )
     assert len(load_dataset("chair").train) == 3
     write_blender(tmp_path / "chair", views())
@@ -45,7 +45,7 @@ def test_built_in_scenes_give_way_to_paths(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_unknown_sources_name_the_choices():
-    with pytest.raises(InputError, match="bricks, chair, hotdog"):
+    with pytest.raises(InputError, match="bricks, chair, hotdog, lamp"):
         load_dataset("teapot")
     with pytest.raises(InputError, match=r"absent\.npz"):
         load_dataset("absent.npz")

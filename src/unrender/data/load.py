@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from unrender.data.builtin import NAMES, make_scene
+from unrender.data.builtin import SCENES, built_in
 from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import load_blender
 from unrender.data.formats.co3d import is_co3d, load_co3d
@@ -210,11 +210,11 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     """
     path = _path(source)
     if path is None:
-        data = _changed(make_scene(str(source), light=options.light), options)
+        data = _changed(built_in(str(source), options.light), options)
     elif options.light != "direct":
         raise InputError(
             f"--light {options.light}: {source} is not a built-in scene: leave out --light, or "
-            f"give one of {', '.join(NAMES)}"
+            f"give one of {', '.join(SCENES)}"
         )
     else:
         with one_origin(str(source)) as origin:
@@ -279,11 +279,11 @@ def _path(source: str | Path) -> Path | None:
     path = Path(source)
     if path.exists():
         return path
-    if source in NAMES:
+    if source in SCENES:
         return None
-    close = difflib.get_close_matches(str(source), NAMES, n=1)
+    close = difflib.get_close_matches(str(source), SCENES, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise InputError(
         f"{source}: is neither a file, a folder nor a built-in scene{hint}; give a path or one "
-        f"of {', '.join(NAMES)}"
+        f"of {', '.join(SCENES)}"
     )

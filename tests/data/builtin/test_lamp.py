@@ -1,11 +1,14 @@
 """The built-in moving scene: what its images, depths and motions say agrees."""
 
+import functools
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import grid_sample
 
+from unrender.data.builtin import lamp
 from unrender.data.builtin.lamp import (
     ASIDE,
     lamp_cameras,
@@ -14,6 +17,8 @@ from unrender.data.builtin.lamp import (
     part_poses,
     render_lamp,
 )
+from unrender.data.load import load_dataset
+from unrender.data.options import LoadOptions
 from unrender.errors import InputError
 from unrender.rendering.renderer import pixel_grid
 
@@ -115,3 +120,27 @@ def test_times_are_needed_and_within_the_film() -> None:
     for time in (1.5, -0.1, math.nan):
         with pytest.raises(InputError, match="outside the film"):
             render_lamp(cameras.at_times(time))
+
+
+def test_the_film_is_a_built_in_scene_that_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNRENDER_CACHE", str(tmp_path / "cache"))
+    small = functools.partial(lamp.make_lamp, 16, 3, 1)
+    monkeypatch.setattr(lamp, "make_lamp", small)
+    first = load_dataset("lamp")
+    assert "rendering 6 views of the built-in scene lamp" in capsys.readouterr().err
+    second = load_dataset("lamp", LoadOptions(downscale=2))
+    assert capsys.readouterr().err == ""
+    true = render_lamp(first.test.cameras, 1)
+    torch.testing.assert_close(first.test.images, true.images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(first.test.depths, true.depths)
+    assert (len(first.train), len(first.test)) == (3, 3)
+    assert first.train.cameras.times is not None
+    assert first.test.cameras.times is not None
+    assert torch.equal(first.train.cameras.times, first.test.cameras.times)
+    assert second.train.cameras.times is not None
+    assert second.train.cameras.times.tolist() == [0, 0.5, 1]
+    assert str(second.train.cameras.sizes) == "8×8"
+    with pytest.raises(InputError, match="--light path: the built-in scene lamp has direct"):
+        load_dataset("lamp", LoadOptions(light="path"))

@@ -18,8 +18,8 @@ def inspect(
 
     Args:
         path: Posed images in any layout that `unrender fit` reads, a built-in scene (bricks,
-            chair, hotdog), a run folder or a folder of runs, a camera list of RealEstate10K,
-            or a mesh, points or voxels.
+            chair, hotdog; lamp, which moves), a run folder or a folder of runs, a camera list
+            of RealEstate10K, or a mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and images.
         outside: Read images wherever the data say, also outside the folder above theirs.
         quiet: Print the description only.

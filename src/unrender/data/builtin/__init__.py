@@ -1,35 +1,34 @@
-"""Three built-in scenes that need no files: `bricks`, `chair` and `hotdog`.
+"""The built-in scenes, which need no files.
 
-They are defined by signed distances and sphere-traced on first use, with exact alpha, depth and
-normals. z is up; each scene fits into a ball of radius 1.4 about the origin. They are rendered
-with direct light or by path tracing (path_light.py).
+`bricks`, `chair` and `hotdog` are defined by signed distances and sphere-traced, with direct
+light or by path tracing (path_light.py). `lamp` moves (lamp.py). All are rendered on first use,
+with exact alpha, depth and normals. z is up; each scene fits into a ball of radius 1.4 about
+the origin.
 """
 
-import hashlib
-import json
 import math
-import os
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from unrender.data.builtin import tracer
-from unrender.data.builtin.source import version
+from unrender.data.builtin.cached import cache_folder as cache_folder
+from unrender.data.builtin.cached import cached_views, views_of
 from unrender.data.builtin.views import render_view, render_view_by_paths
 from unrender.data.dataset import Dataset
-from unrender.data.formats.npz import Array
 from unrender.data.views import Views
-from unrender.errors import InputError, one_line
-from unrender.files.arrays import Header, read_arrays, write_arrays
-from unrender.files.streams import stderr
+from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import spherical_shell
 from unrender.kernels.runtime.jit import num_threads, run_threads, shares
 
 NAMES = ("bricks", "chair", "hotdog")
+"""Scenes of signed distances, which do not move."""
+LAMP = "lamp"
+SCENES = (*NAMES, LAMP)
+"""All scenes that `unrender.load` knows."""
 BuiltInLight = Literal["direct", "path"]
 """`path` is slower, with soft shadows and indirect light."""
 PATHS = 4
@@ -41,6 +40,24 @@ FIELD_OF_VIEW = 0.6911112
 """Horizontal, in radians, as in NeRF's synthetic scenes."""
 ELEVATION = (0.0, math.radians(85))
 TRAIN_SEED, TEST_SEED = 1, 2
+
+
+def built_in(name: str, light: BuiltInLight = "direct") -> Dataset:
+    """A built-in scene as `unrender.load` gives it, rendered on first use and then cached.
+
+    Raises InputError if `name` is not in `SCENES`, or for a light that the scene does not have.
+    """
+    if name != LAMP:
+        return make_scene(name, light=light)
+    if light != "direct":
+        raise InputError(f"--light {light}: the built-in scene {name} has direct light only")
+    from unrender.data.builtin.lamp import make_lamp, render_lamp  # noqa: PLC0415 - a mesh
+
+    def render(cameras: Cameras, supersample: int) -> Views:
+        settings = [supersample]
+        return cached_views(name, cameras, settings, lambda: render_lamp(cameras, supersample))
+
+    return make_lamp(render=render)
 
 
 def make_scene(
@@ -60,7 +77,14 @@ def make_scene(
     cameras = concatenate(
         [_shell(num_train, size, TRAIN_SEED), _shell(num_test, size, TEST_SEED)]
     )
-    views = _cached(name, cameras, supersample, light, paths)
+    scene_index(name)
+    views = cached_views(
+        name,
+        cameras,
+        [supersample, *([light, paths] if light == "path" else [])],
+        lambda: render_scene(name, cameras, supersample, light, paths),
+        " by path tracing" if light == "path" else "",
+    )
     first = torch.arange(len(views)) < num_train
     return Dataset(name, views.select(first), views.select(~first))
 
@@ -97,18 +121,7 @@ def render_scene(
         draw(scene, grid, *camera, supersample, paths, *arrays)
 
     run_threads(render, range(num))
-    return _views(cameras, images, depths, normals)
-
-
-def _views(cameras: Cameras, images: Array, depths: Array, normals: Array) -> Views:
-    depth = torch.from_numpy(depths)
-    return Views(
-        cameras,
-        torch.from_numpy(images),
-        masks=depth > 0,
-        depths=depth,
-        normals=torch.from_numpy(normals),
-    )
+    return views_of(cameras, images, depths, normals)
 
 
 def scene_index(name: str) -> int:
@@ -133,92 +146,3 @@ def _shell(count: int, size: int, seed: int) -> Cameras:
     generator = torch.Generator().manual_seed(seed)
     poses = spherical_shell(count, (RADIUS, RADIUS), generator, elevation=ELEVATION)
     return Cameras.from_focal(poses, 0.5 * size / math.tan(FIELD_OF_VIEW / 2), size, size)
-
-
-def cache_folder() -> Path | None:
-    """$UNRENDER_CACHE, or `unrender` in $XDG_CACHE_HOME or ~/.cache; None without a home."""
-    own = os.environ.get("UNRENDER_CACHE")
-    shared = os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own)
-    try:
-        return (Path(shared) if shared else Path.home() / ".cache") / "unrender"
-    except RuntimeError:  # The user has no home folder.
-        return None
-
-
-def _cache_name(
-    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
-) -> str:
-    poses = [cameras.world_from_camera.tolist(), cameras.intrinsics.tolist()]
-    shape = [cameras.width, cameras.height, supersample]
-    lit = [light, paths] if light == "path" else []
-    key = json.dumps([version(), name, poses, shape, *lit])
-    return f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"
-
-
-def _cached(
-    name: str, cameras: Cameras, supersample: int, light: BuiltInLight, paths: int
-) -> Views:
-    """Read the views from the cache, or render and cache them; warn if that fails."""
-    scene_index(name)
-    folder = cache_folder()
-    path = folder and folder / _cache_name(name, cameras, supersample, light, paths)
-    try:
-        if path and path.is_file():
-            return _read(path, cameras)
-    except (OSError, InputError) as error:
-        _warn(f"{one_line(error)}; rendering the scene again")
-    by = " by path tracing" if light == "path" else ""
-    later = " (cached for later)" if path else ""
-    _warn(f"rendering {len(cameras)} views of the built-in scene {name}{by}{later}")
-    encoded = _encode(render_scene(name, cameras, supersample, light, paths))
-    if path:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_arrays(path, encoded, compress=True)
-        except (OSError, InputError) as error:
-            _warn(f"{one_line(error)}; the scene is not cached")
-    return _decode(encoded, cameras)
-
-
-def _warn(message: str) -> None:
-    stderr().write(f"unrender: {message}\n")
-
-
-def _encode(views: Views) -> dict[str, Array]:
-    """Quantize colors and normals to 16 bits: finer than any display, a third of the size."""
-    assert views.depths is not None
-    assert views.normals is not None
-    return {
-        "images": (views.images.numpy() * 65535).round().astype(np.uint16),
-        "depths": views.depths.numpy(),
-        "normals": (views.normals.numpy() * 32767).round().astype(np.int16),
-    }
-
-
-def _decode(arrays: dict[str, Array], cameras: Cameras) -> Views:
-    """Undo `_encode`. New renders pass through it too, so that they equal cached ones."""
-    normals = arrays["normals"].astype(np.float32)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return _views(
-        cameras,
-        arrays["images"].astype(np.float32) / np.float32(65535),
-        arrays["depths"],
-        normals / np.maximum(length, 1),
-    )
-
-
-def _read(path: Path, cameras: Cameras) -> Views:
-    shape = (len(cameras), cameras.height, cameras.width)
-    expected = {
-        "images": ((*shape, 4), np.dtype(np.uint16)),
-        "depths": (shape, np.dtype(np.float32)),
-        "normals": ((*shape, 3), np.dtype(np.int16)),
-    }
-
-    def check(path: Path, headers: dict[str, Header]) -> None:
-        if headers != expected:
-            raise InputError(f"{path}: is not the cache of this scene")
-
-    return _decode(read_arrays(path, tuple(expected), check), cameras)

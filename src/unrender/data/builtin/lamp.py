@@ -1,12 +1,14 @@
 """The built-in moving scene: a desk lamp that bends and turns beside a box that opens.
 
-All parts are rigid, so that where each surface point is at any other time is known exactly. Two
-cameras film it, as the rig of Nerfies (https://arxiv.org/abs/2011.12948, sec. 5): the views of
-a hand-held one are for training, those of a second one, at the same moments, are held out.
+All parts are rigid, so the position of each surface point is known exactly at any time. Two
+cameras film the scene at the same moments, as in the evaluation of Nerfies
+(https://arxiv.org/abs/2011.12948, sec. 5): the views of a hand-held camera are for training,
+and those of a second camera are held out.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -28,7 +30,7 @@ from unrender.data.dataset import Dataset
 from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import compose, look_at, so3_exp
 from unrender.kernels.runtime.jit import run_threads
 from unrender.rendering.mesh.raster import visible_faces
@@ -37,28 +39,30 @@ from unrender.shapes.mesh import Mesh
 
 NAME = "lamp"
 FRAMES, SIZE = 80, 160
-"""Moments of the film, and pixels per side of its images."""
+"""Number of moments, and pixels per side of the images."""
 FIELD_OF_VIEW = 0.6911112
 """Horizontal, in radians, as in the other built-in scenes."""
 DISTANCE = 4.0
 ASIDE = math.radians(35)
 """Azimuth from the hand-held camera to the second one."""
 MIDDLE = (0.0, 0.1, 0.85)
-"""What is the origin of the world, in the frame of the table top."""
+"""Origin of the world frame, in the frame of the table top."""
+BALL = (0.0, 0.0, 0.0, 1.4)
+"""Center and radius of the scene's bounding sphere."""
 STRIPES = 9.0
-"""Stripes of the parts' pattern per unit of length."""
+"""Number of stripes per unit of length of the checkered pattern on the parts."""
 LIGHT = (0.4, -0.6, 0.8)
 AMBIENT, KEY = 0.45, 0.6
 TOLERANCE = 1e-3
-"""Relative difference of depths up to which a point is seen."""
+"""A point counts as visible if it is at most this fraction farther than the first surface."""
 
 METAL: Color = (0.30, 0.42, 0.62)
 SHADE: Color = (0.85, 0.36, 0.18)
 WOOD: Color = (0.58, 0.42, 0.25)
 LOWER, UPPER = 0.8, 0.75
-"""Lengths of the arms."""
+"""Lengths of the two arms."""
 HINGE = (-0.62, 0.35, 0.36)
-"""Of the lid, at the back of the box."""
+"""Position of the lid's hinge, at the back of the box."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def _solids() -> list[list[Solid]]:
     ]
     lower = [stick((0, 0, 0), (0, 0, LOWER), 0.06, METAL, 10), ball((0, 0, 0), 0.1, METAL)]
     upper = [stick((0, 0, 0), (0, 0, UPPER), 0.05, METAL, 10), ball((0, 0, 0), 0.09, METAL)]
-    # Not round, so that its turning is seen.
+    # The shade is not round, so that its rotation is visible.
     head = [
         *lathe([(0.12, -0.1), (0.34, 0.32)], (0.0, 0.0), SHADE, 8, 0.8),
         ball((0, 0, -0.08), 0.12, METAL),
@@ -110,11 +114,11 @@ def _parts() -> _Parts:
 
 
 def part_poses(times: Float[Tensor, "times"]) -> Float[Tensor, "times parts 3 4"]:
-    """world_from_part of the five rigid parts at times in [0, 1]; the first does not move."""
+    """world_from_part of the five rigid parts at times in [0, 1]; part 0 does not move."""
     phase = 2 * math.pi * times.double()
 
     def turned(axis: tuple[int, int, int], angle: Tensor, at: tuple[float, ...]) -> Tensor:
-        """A rotation about an axis through a point of the frame before it."""
+        """The pose of a part that turns about an axis through a point of its parent's frame."""
         rotation = so3_exp(angle[:, None] * angle.new_tensor(axis))
         place = angle.new_tensor(at).expand(len(angle), 3)
         return torch.cat([rotation, place[..., None]], dim=-1)
@@ -133,11 +137,11 @@ def part_poses(times: Float[Tensor, "times"]) -> Float[Tensor, "times parts 3 4"
 
 
 def render_lamp(cameras: Cameras, supersample: int = 3) -> Views:
-    """Render the scene from any cameras outside it, each at its time in [0, 1].
+    """Render the scene from any cameras outside its ball, each at its own time in [0, 1].
 
-    Images are RGBA, means of `supersample`² rays per pixel; masks, depths and normals are those
-    of the rays through the pixels' centers. InputError for cameras without times, and for times
-    outside the film.
+    Images are RGBA, averaged over `supersample`² rays per pixel. Masks, depths and normals are
+    those of the ray through each pixel's center. Raises InputError for cameras without times
+    and for times outside [0, 1].
     """
     poses = part_poses(_checked_times(cameras))
     images: list[Tensor] = [torch.empty(0)] * len(cameras)
@@ -157,17 +161,19 @@ def render_lamp(cameras: Cameras, supersample: int = 3) -> Views:
     normals = torch.stack([each for _, each in maps])
     return Views(
         cameras, torch.stack(images), masks=depth > 0, depths=depth, normals=normals,
-        ball=torch.tensor([0.0, 0.0, 0.0, 1.4]),
+        ball=torch.tensor(BALL),
     )  # fmt: skip
 
 
 def lamp_flow(
     cameras: Cameras, others: Cameras
 ) -> tuple[Float[Tensor, "cameras height width 2"], Bool[Tensor, "cameras height width"]]:
-    """How far the surface in each pixel moves to its place in another camera, at its time.
+    """Optical flow from each camera to another one, at another time, and where it is visible.
 
-    Displacements (x, y) in pixels, 0 where nothing is hit, and where the other camera sees the
-    same point. InputError as of `render_lamp`.
+    The flow is (x, y) in pixels, from the pixel's center to the projection of the same surface
+    point into the image of `others`, at the time of that camera; 0 where nothing is hit. The
+    mask is true where the surface point is visible in both images. Raises InputError as
+    `render_lamp` does.
     """
     before, after = (part_poses(_checked_times(each)) for each in (cameras, others))
     flows: list[Tensor] = []
@@ -182,7 +188,7 @@ def lamp_flow(
         flow = torch.where(hit.mask[..., None], place - here, torch.zeros_like(place))
         width, height = other.sizes[0]
         inside = ((place >= 0) & (place < place.new_tensor([width, height]))).all(-1)
-        # The same part is met where the point would be, at the point's distance.
+        # The point is visible if no surface is in front of it.
         distance = (points - other.centers[0]).norm(dim=-1)
         first = _first_distance(other, after[index], points)
         flows.append(flow)
@@ -193,9 +199,10 @@ def lamp_flow(
 def lamp_cameras(
     times: Float[Tensor, "times"], azimuth: float = 0.0, size: int = SIZE
 ) -> Cameras:
-    """The hand-held camera at times in [0, 1], or one at an azimuth from it, in radians.
+    """Poses of the hand-held camera at times in [0, 1], in square images of `size` pixels.
 
-    It sways around the scene and up and down, and looks at the origin.
+    The camera sways around the scene and up and down, and looks at the origin. `azimuth` is an
+    angle in radians by which the whole path is turned about the z axis.
     """
     t = times.double()
     around = azimuth - 0.5 * math.pi + 0.45 * (2 * math.pi * t + 0.5).sin()
@@ -210,21 +217,29 @@ def lamp_cameras(
     return Cameras.from_focal(poses, focal, size, size).at_times(times)
 
 
-def make_lamp(size: int = SIZE, frames: int = FRAMES, supersample: int = 3) -> Dataset:
-    """The film: a training view and a held-out view, by the second camera, of each moment."""
+def make_lamp(
+    size: int = SIZE,
+    frames: int = FRAMES,
+    supersample: int = 3,
+    render: Callable[[Cameras, int], Views] = render_lamp,
+) -> Dataset:
+    """Two films of the same moments: a training view and a held-out view of each.
+
+    `render` renders views of cameras with this supersampling, or reads them from a cache.
+    """
     times = torch.arange(frames) / max(frames - 1, 1)
-    moment = torch.arange(frames)
-
-    def film(azimuth: float, number: int) -> Views:
-        views = render_lamp(lamp_cameras(times, azimuth, size), supersample)
-        ids = ViewIds(torch.zeros_like(moment), moment, torch.full_like(moment, number))
-        names = tuple(f"camera {number}, frame {k}" for k in range(frames))
-        return Views(
-            views.cameras, views.images, names=names, masks=views.masks, depths=views.depths,
-            normals=views.normals, ball=views.ball, ids=ids,
-        )  # fmt: skip
-
-    return Dataset(NAME, film(0.0, 0), film(ASIDE, 1))
+    both = [lamp_cameras(times, azimuth, size) for azimuth in (0.0, ASIDE)]
+    moment = torch.arange(frames).repeat(2)
+    device = torch.arange(2).repeat_interleave(frames)
+    views = replace(
+        render(concatenate(both), supersample),
+        names=tuple(
+            f"camera {number}, frame {k}" for number in range(2) for k in range(frames)
+        ),
+        ids=ViewIds(torch.zeros_like(moment), moment, device),
+        ball=torch.tensor(BALL),
+    )
+    return Dataset(NAME, views.select(device == 0), views.select(device == 1))
 
 
 @dataclass(frozen=True)
@@ -271,7 +286,7 @@ def _hits(camera: Cameras, poses: Float[Tensor, "parts 3 4"]) -> _Hits:
 
 
 def _shaded(hit: _Hits) -> Float[Tensor, "height width 4"]:
-    """Premultiplied RGBA: stripes across the axes of each part, under a light from afar."""
+    """Premultiplied RGBA: a checkered pattern in each part's frame, in directional light."""
     stripe = (STRIPES * hit.local).floor().long().sum(-1) % 2
     light = normalize(torch.tensor(LIGHT), dim=0)
     shade = AMBIENT + KEY * (hit.normal @ light).clamp_min(0)
@@ -283,7 +298,7 @@ def _shaded(hit: _Hits) -> Float[Tensor, "height width 4"]:
 def _first_distance(
     camera: Cameras, poses: Float[Tensor, "parts 3 4"], points: Float[Tensor, "height width 3"]
 ) -> Float[Tensor, "height width"]:
-    """The distance of the first surface from the camera, towards each point."""
+    """Distance from the camera to the first surface in the direction of each point."""
     parts = _parts()
     own = torch.zeros(len(parts.vertices), dtype=torch.long)
     own[parts.faces] = parts.part[:, None].expand_as(parts.faces)
@@ -301,14 +316,14 @@ def _first_distance(
     q = torch.linalg.cross(s, first)
     v = (directions[:, None] * q).sum(-1) * scale
     t = (second * q).sum(-1) * scale
-    met = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0)
-    return torch.where(met, t, torch.inf).amin(1).view(points.shape[:2])
+    hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0)
+    return torch.where(hit, t, torch.inf).amin(1).view(points.shape[:2])
 
 
 def _checked_times(cameras: Cameras) -> Float[Tensor, "times"]:
     times = cameras.times
     if times is None:
-        raise InputError(f"{NAME}: the cameras have no times: give them some in [0, 1]")
+        raise InputError(f"{NAME}: the cameras have no times: give times in [0, 1]")
     for value in times[~((times >= 0) & (times <= 1))][:1].tolist():
         raise InputError(f"{NAME}: time {value:g} is outside the film: give 0 to 1")
     return times

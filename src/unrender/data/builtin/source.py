@@ -26,9 +26,9 @@ def part(function: Function) -> Function:
 def version() -> str:
     """SHA-256 of the sources of all scenes."""
     digest = hashlib.sha256()
-    for source in sorted(
-        files("unrender.data.builtin").iterdir(), key=lambda entry: entry.name
-    ):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    folder = files("unrender.data.builtin")
+    for each in (folder, folder / "families"):
+        for source in sorted(each.iterdir(), key=lambda entry: entry.name):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
     return digest.hexdigest()
