@@ -1,4 +1,4 @@
-"""BSDFs: Lambertian, rough metal (GGX), mirror and glass.
+"""BSDFs: Lambertian, rough metal (GGX), mirror, glass and diffraction gratings.
 
 Directions are in the local shading frame, z along the normal, and point away from the surface:
 `outgoing` to where the light goes, which is above the surface (z > 0), `incoming` to where it
@@ -7,19 +7,20 @@ component-major, [3, paths], which is several times faster than [paths, 3].
 
 All functions return the BSDF f times |cos θ| of the incoming direction, as in the rendering
 equation (Kajiya, "The Rendering Equation", 1986), and the PDF of that direction with respect to
-solid angle. Delta distributions (mirror and glass) have an infinite PDF, and f is 0 for any
-given direction.
+solid angle. Delta distributions (mirror, glass, gratings) have an infinite PDF, and f is 0 for
+any given direction.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.errors import InputError
+from unrender.rendering.light.grating import Grating, check_grating, sample_grating
 
 Vectors = Float[Tensor, "3 paths"]
 Numbers = Float[Tensor, "paths"]
@@ -72,8 +73,8 @@ class Glass:
     """Index of refraction of the inside relative to the outside, above 0."""
 
 
-Material = Lambert | Metal | Mirror | Glass
-KINDS = (Lambert, Metal, Mirror, Glass)
+Material = Lambert | Metal | Mirror | Glass | Grating
+KINDS = (Lambert, Metal, Mirror, Glass, Grating)
 ROUGH = 2
 """The first ROUGH of KINDS have a finite PDF; the others are delta distributions."""
 
@@ -93,6 +94,15 @@ def check_material(material: Material, name: str, textured: bool) -> None:
         )
     if isinstance(material, Glass) and not 0 < material.index < math.inf:
         raise InputError(f"{name}: index of refraction {material.index:g}: give one above 0")
+    if isinstance(material, Grating):
+        check_grating(material, name)
+
+
+def number_of(material: Material) -> float:
+    """Roughness of metal, index of refraction of glass."""
+    if isinstance(material, Metal):
+        return material.roughness
+    return material.index if isinstance(material, Glass) else 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,7 @@ class Scatter:
     weight: Vectors
     """f |cos θ| / PDF."""
     density: Numbers
-    """PDF with respect to solid angle; infinite for mirror and glass."""
+    """PDF with respect to solid angle; infinite for mirror, glass and gratings."""
 
 
 def dot(a: Vectors, b: Vectors) -> Numbers:
@@ -255,13 +265,24 @@ class Materials:
     colors: Vectors
     number: Numbers
     """Roughness of metal, index of refraction of glass."""
+    gratings: Float[Tensor, "7 paths"] | None = None
+    """`Grating.numbers`, directions in the world frame; None if the scene has no grating."""
 
     def select(self, keep: Int[Tensor, "kept"]) -> "Materials":
         return Materials(
             self.kind.index_select(0, keep),
             self.colors.index_select(1, keep),
             self.number.index_select(0, keep),
+            None if self.gratings is None else self.gratings.index_select(1, keep),
         )
+
+
+def in_frame(materials: Materials, axes: tuple[Vectors, Vectors, Vectors]) -> Materials:
+    """The materials with directions in local frames of these axes."""
+    if materials.gratings is None:
+        return materials
+    local = [dot(axis, materials.gratings[:3])[None] for axis in axes]
+    return replace(materials, gratings=torch.cat([*local, materials.gratings[3:]]))
 
 
 def evaluate(
@@ -327,5 +348,9 @@ def _sample(
         return sample_metal(materials.colors, materials.number, outgoing, uniform[:2])
     if KINDS[kind] is Mirror:
         return sample_mirror(materials.colors, outgoing)
+    if KINDS[kind] is Grating:
+        assert materials.gratings is not None
+        found = sample_grating(materials.colors, materials.gratings, outgoing, uniform[:2])
+        return Scatter(*found, torch.full_like(outgoing[0], math.inf))
     ratio = torch.where(outside, materials.number, 1 / materials.number)
     return sample_glass(materials.colors, ratio, outgoing, uniform[2])

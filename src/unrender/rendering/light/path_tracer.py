@@ -33,6 +33,7 @@ from unrender.rendering.light.bsdf import (
     dot,
     evaluate,
     frame,
+    in_frame,
     sample,
     unit,
 )
@@ -60,8 +61,8 @@ class PathOptions:
     """Segments after which Russian roulette starts."""
     strategy: Literal["both", "light", "surface"] = "both"
     """What estimates direct light: light sampling, BSDF sampling, or both by multiple
-    importance sampling. Mirrors and glass always use BSDF sampling, and sources without extent
-    light sampling."""
+    importance sampling. Mirrors, glass and gratings always use BSDF sampling, and sources
+    without extent light sampling."""
     power: float = 2.0
     """Exponent of the weights: 1 is the balance heuristic, 2 the power heuristic (Veach, sec.
     9.2)."""
@@ -317,7 +318,8 @@ def _scattered(
     uniform = torch.rand(3, len(paths.number), generator=generator, device=paths.origins.device)
     axes = frame(surface.shading)
     outgoing = _enter(axes, -paths.directions)
-    drawn = sample(scene.kinds, surface.materials, surface.outside, outgoing, uniform)
+    materials = in_frame(surface.materials, axes)
+    drawn = sample(scene.kinds, materials, surface.outside, outgoing, uniform)
     direction = _leave(axes, drawn.direction)
     # Directions that pass through the face because of an interpolated normal carry no light.
     through = dot(surface.normals, direction) < 0

@@ -22,16 +22,16 @@ from unrender.kernels.ray_mesh import TriangleBVH, any_hit, closest_hit
 from unrender.rendering.implicit.sphere_tracing import Hits, along, sdf_normals, sphere_trace
 from unrender.rendering.light.bsdf import (
     KINDS,
-    Glass,
     Material,
     Materials,
-    Metal,
     Numbers,
     Vectors,
     check_material,
     dot,
+    number_of,
     unit,
 )
+from unrender.rendering.light.grating import grating_numbers
 from unrender.rendering.light.light_sampling import Lights, Panels
 from unrender.rendering.light.lights import Light
 from unrender.shapes.implicit.sdf import SDF
@@ -157,6 +157,8 @@ class BuiltScene:
     colors: Float[Tensor, "3 objects"]
     numbers: Float[Tensor, "objects"]
     """Roughness or index of refraction."""
+    gratings: Float[Tensor, "7 objects"] | None
+    """`Grating.numbers`; None without gratings."""
     emission: Float[Tensor, "3 objects"]
     shines: bool
     textured: tuple[_Textured, ...]
@@ -243,6 +245,7 @@ class BuiltScene:
             self.kind.index_select(0, hits.object_index),
             self.colors.index_select(1, hits.object_index),
             self.numbers.index_select(0, hits.object_index),
+            None if self.gratings is None else self.gratings[:, hits.object_index],
         )
         for each in self.textured:
             own = (hits.object_index == each.object_index).nonzero()[:, 0]
@@ -292,7 +295,8 @@ def build(scene: Scene) -> BuiltScene:
         tuple(sorted(set(kinds))),
         torch.tensor(kinds, device=device),
         torch.stack(colors, dim=1).to(device),
-        torch.tensor([_number(obj.material) for obj in scene.objects], device=device),
+        torch.tensor([number_of(obj.material) for obj in scene.objects], device=device),
+        grating_numbers([obj.material for obj in scene.objects], device),
         emission,
         bool(emission.any()),
         tuple(_textures(scene, meshes)),
@@ -331,12 +335,6 @@ def _pixels(texture: Texture) -> list[Tensor]:
 
 def _emission(obj: SceneObject) -> Float[Tensor, "3"]:
     return torch.zeros(3) if obj.emission is None else obj.emission.cpu().float()
-
-
-def _number(material: Material) -> float:
-    if isinstance(material, Metal):
-        return material.roughness
-    return material.index if isinstance(material, Glass) else 1.0
 
 
 def _triangles(scene: Scene, meshes: Sequence[tuple[int, Mesh]]) -> _Triangles:
