@@ -272,6 +272,31 @@ def test_evaluate_keeps_only_what_belongs_to_the_run(
     assert (out / "report.html").is_file()
 
 
+def test_the_split_that_is_held_out_is_recorded(
+    command: Command, refused: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    """Each split has other views; `evaluate` takes the one that `fit` was given."""
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(scene_folder, data)
+    whole = json.loads((data / "transforms_train.json").read_text())
+    for name, some in (("train", slice(6)), ("test", slice(6, 7)), ("val", slice(7, 9))):
+        content = {**whole, "frames": whole["frames"][some]}
+        (data / f"transforms_{name}.json").write_text(json.dumps(content))
+    fit = ("fit", "box", "--data", data, "--out", out, "--steps", 2, "--device", "cpu")
+    command(*fit, "--bins", 16, "--split", "val")
+    assert json.loads((out / "config.json").read_text())["data"]["split"] == "val"
+    command("evaluate", out)
+    kept = contents(out)
+    assert json.loads((out / "evaluation.json").read_text())["num_views"] == 2
+    # Scores of another split are not those of the run.
+    command("evaluate", out, "--split", "test")
+    assert contents(out) == kept
+    command("evaluate", out, "--split", "test", "--out", tmp_path / "test")
+    assert json.loads((tmp_path / "test/evaluation.json").read_text())["num_views"] == 1
+    said = refused("evaluate", out, "--data", scene_folder, "--split", "val")
+    assert "--split val" in said
+
+
 def test_a_regressor_is_judged_by_its_poses_alone(
     command: Command,
     refused: Command,

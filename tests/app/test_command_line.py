@@ -18,6 +18,7 @@ from unrender.app.completion import answer
 from unrender.app.options import Option, fields_of, options_of
 from unrender.app.output import default_folder
 from unrender.app.parsing import convert, parse
+from unrender.data.options import Split
 from unrender.data.validate import Background
 from unrender.errors import InputError
 from unrender.imaging.files import write_image
@@ -212,6 +213,7 @@ def test_values_of_the_wrong_kind(kind: type, word: str) -> None:
 def test_what_the_command_line_repeats_of_the_library() -> None:
     """It does so where the library's own module would import torch."""
     assert get_args(choices.Background) == get_args(Background)
+    assert get_args(choices.Split) == get_args(Split)
     assert get_args(choices.Up) == get_args(Up)
     parameters = inspect.signature(pose.pose).parameters
     for field in RenderAndCompare.__dataclass_fields__.values():

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from inputs import sample
 from photographs import pixels, scene
 from PIL import Image
 
 from unrender.app.inspect import inspect
+from unrender.data.formats.npz import save_npz
 from unrender.data.load import load_dataset
 from unrender.data.options import LoadOptions
 from unrender.errors import InputError
@@ -62,6 +64,52 @@ def test_without_a_list_for_training_it_is_the_rest(folder: Path) -> None:
     change(folder, test_filenames=names(0, 9), val_filenames=names(5))
     found = load_dataset(folder)
     assert (found.train.names, found.test.names) == (names(1, 2, 3, 4, 6, 7, 8), names(0, 9))
+
+
+def test_the_validation_split_is_held_out_where_it_is_asked_for(folder: Path) -> None:
+    """D-NeRF's moving lego shows another motion in its test split."""
+    blender(folder, range(6), frames(folder, 6, 7))
+    change(folder, "transforms_val.json", frames=frames(folder, 8))
+    assert load_dataset(folder).test.names == names(6, 7)
+    found = load_dataset(folder, LoadOptions(split="val"))
+    assert (found.train.names, found.test.names) == (names(*range(6)), names(8))
+    assert found.options.split == "val"
+    (folder / "transforms_val.json").unlink()
+    with pytest.raises(InputError, match=r"--split val: .* has no views of this split"):
+        load_dataset(folder, LoadOptions(split="val"))
+    change(folder, test_filenames=names(0, 9), val_filenames=names(5))
+    (folder / "transforms_train.json").unlink()
+    assert load_dataset(folder, LoadOptions(split="val")).test.names == names(5)
+    change(folder, val_filenames=[])
+    with pytest.raises(InputError, match="has no views of this split"):
+        load_dataset(folder, LoadOptions(split="val"))
+
+
+def test_data_without_splits_have_no_validation_split(folder: Path) -> None:
+    val = LoadOptions(split="val")
+    save_npz(folder / "views.npz", load_dataset(folder).train)
+    for source in (folder, folder / "views.npz", "bricks", sample("real_scenes/fern_llff")):
+        with pytest.raises(InputError, match="has no views of this split: leave out --split"):
+            load_dataset(source, val)
+
+
+def test_views_of_one_pose_at_several_times_are_no_copies(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera on a tripod films a scene that moves."""
+    every = frames(folder, *range(10))
+    for k, frame in enumerate(every):
+        frame["transform_matrix"] = every[0]["transform_matrix"]
+        frame["time"] = k / 10
+    change(folder, frames=every)
+    assert len(load_dataset(folder).train) == 9
+    assert not caplog.messages
+    assert not any("Same camera pose" in line for line in inspect(folder).summary.warnings)
+    every[2]["time"] = every[1]["time"]
+    change(folder, frames=every)
+    load_dataset(folder)
+    assert "images/1.png and images/2.png" in caplog.text
+    assert any("Same camera pose" in line for line in inspect(folder).summary.warnings)
 
 
 @pytest.mark.parametrize(

@@ -7,5 +7,7 @@ from typing import Literal
 
 Background = Literal["auto", "black", "white", "opaque"]
 """As in `unrender.data.validate`."""
+Split = Literal["test", "val"]
+"""As in `unrender.data.options`."""
 Up = Literal["auto", "y", "z"]
 """As in `unrender.shapes.files.shape`."""

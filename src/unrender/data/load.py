@@ -32,7 +32,7 @@ from unrender.data.masks import cut_out, find_masks
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.origin import HERE, one_origin
 from unrender.data.photographs import downscaled_sizes
-from unrender.data.splits import hold_out, tell_repeated
+from unrender.data.splits import check_split, hold_out, tell_repeated
 from unrender.data.structure_from_motion import VIDEOS
 from unrender.data.validate import check_views
 from unrender.data.views import Views
@@ -51,23 +51,29 @@ class Format:
     """How to recognize it, shown if no format is recognized."""
     recognizes: Callable[[Path], bool]
     load: Callable[[Path, LoadOptions], Dataset]
+    """Raises InputError if `options.split` is a split that the data do not have."""
 
 
 def _held_out(
     load: Callable[[Path, LoadOptions], Views],
 ) -> Callable[[Path, LoadOptions], Dataset]:
     """Loader of a capture without a test split."""
-    return lambda path, options: hold_out(
-        path.resolve().name, load(path, options), options.hold_out
-    )
+
+    def load_all(path: Path, options: LoadOptions) -> Dataset:
+        check_split(str(path), options)
+        return hold_out(path.resolve().name, load(path, options), options.hold_out)
+
+    return load_all
 
 
 def _load_npz(path: Path, options: LoadOptions) -> Dataset:
+    check_split(str(path), options)
     data = hold_out(path.stem, load_npz(path, options.background), options.hold_out)
     return _changed(data, options)
 
 
 def _load_realestate10k(path: Path, options: LoadOptions) -> Dataset:
+    check_split(str(path), options)
     whole = path.resolve()
     name = whole.name if path.is_dir() else whole.stem
     return hold_out(name, load_realestate10k(path, options), options.hold_out)
@@ -210,6 +216,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     """
     path = _path(source)
     if path is None:
+        check_split(str(source), options)
         data = _changed(built_in(str(source), options.light), options)
     elif options.light != "direct":
         raise InputError(

@@ -1,12 +1,14 @@
 """How posed images are read."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from unrender.data.builtin import BuiltInLight
 from unrender.data.validate import Background
 
 HOLD_OUT_EVERY = 10
 """Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
+Split = Literal["test", "val"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,9 @@ class LoadOptions:
     """Integer factor by which images are downscaled, while they are read."""
     hold_out: int = HOLD_OUT_EVERY
     """Hold out every N-th view for testing, where the data have no test split; 0 for none."""
+    split: Split = "test"
+    """The split that is held out, where the data have several: test, or else val where there is
+    no test split; or val."""
     masks: str | None = None
     """Folder with a mask for each image, of the same name and size: white where the object is,
     black elsewhere."""

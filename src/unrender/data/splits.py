@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from unrender.data.dataset import Dataset
-from unrender.data.options import HOLD_OUT_EVERY
+from unrender.data.options import HOLD_OUT_EVERY, LoadOptions, Split
 from unrender.data.validate import Background
 from unrender.data.views import Views
 from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
 from unrender.notes import note
 
 
@@ -29,6 +30,19 @@ def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
         )
     test = torch.arange(len(views)) % every == 0
     return Dataset(name, views.select(~test), views.select(test))
+
+
+def held_out_splits(options: LoadOptions) -> tuple[Split, ...]:
+    """The splits that may be held out, in the order in which they are looked for."""
+    return ("test", "val") if options.split == "test" else ("val",)
+
+
+def check_split(source: str, options: LoadOptions) -> None:
+    """InputError if another split than test was asked for, of data that do not have it."""
+    if options.split != "test":
+        raise InputError(
+            f"--split {options.split}: {source} has no views of this split: leave out --split"
+        )
 
 
 def without_copies(source: str, data: Dataset, every: int = HOLD_OUT_EVERY) -> Dataset:
@@ -75,24 +89,22 @@ def _same_file(train: Views, i: int, test: Views, j: int) -> bool:
 
 
 def _groups(parts: Sequence[Views]) -> Int[Tensor, "views"]:
-    """A number for each pose, camera and image size; views that share it have the same."""
-    rows = [
-        torch.cat(
-            [
-                views.cameras.world_from_camera.flatten(1),
-                views.cameras.intrinsics.flatten(1),
-                views.cameras.sizes.each(len(views)).to(views.cameras.intrinsics),
-            ],
-            dim=1,
-        )
-        for views in parts
-    ]
+    """A number for each pose, camera, image size and time; views that share it are alike."""
+    rows = [_pose_camera_and_time(views.cameras) for views in parts]
     _, group = torch.unique(torch.cat(rows), dim=0, return_inverse=True)
     return group
 
 
+def _pose_camera_and_time(cameras: Cameras) -> Float[Tensor, "cameras numbers"]:
+    numbers = cameras.intrinsics.flatten(1)
+    sizes = cameras.sizes.each(len(cameras)).to(numbers)
+    times = numbers.new_zeros(len(cameras)) if cameras.times is None else cameras.times
+    poses = cameras.world_from_camera.flatten(1)
+    return torch.cat([poses, numbers, sizes, times.to(numbers)[:, None]], dim=1)
+
+
 def tell_repeated(source: str, data: Dataset) -> None:
-    """Say so if views have exactly the same pose and size: bracketed exposures, or copies."""
+    """Say so if views have the same pose, size and time: bracketed exposures, or copies."""
     both = (data.train, data.test)
     group = _groups(both)
     count = torch.bincount(group, minlength=1)

@@ -100,6 +100,8 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
             "their axes may follow another convention, or their projections may be negated."
         )
     same = one_place & (_distances(cameras.rotations.flatten(1)) <= SAME_POSE)
+    if cameras.times is not None:
+        same &= cameras.times[:, None] == cameras.times
     for a, b in (same & _same_sizes(cameras)).triu(1).nonzero()[:1].tolist():
         found.append(
             f"Same camera pose: {_name(names, a)} and {_name(names, b)}; one may be a copy."

@@ -16,7 +16,14 @@ from unrender.data.formats.calibration import camera_size, frame_calibration
 from unrender.data.formats.camera_files import camera_frame, frame_times
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
-from unrender.data.splits import alike, background_of, hold_out, without_copies
+from unrender.data.splits import (
+    alike,
+    background_of,
+    check_split,
+    held_out_splits,
+    hold_out,
+    without_copies,
+)
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
@@ -45,9 +52,10 @@ def load_blender(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """Load a folder with transforms_{train,test,val}.json or transforms.json.
 
     `transforms.json` may name the images of its splits, as nerfstudio does. Without a test
-    split, the validation split is used; without either, if none of its images is there, or if
-    `path` is a json file without splits, every N-th view is held out. RGBA images are
-    premultiplied. Raises InputError.
+    split, or if `options.split` is val, the validation split is used; without either, if none
+    of its images is there, or if `path` is a json file without splits, every N-th view is held
+    out. RGBA images are premultiplied. Raises InputError, also where val was asked for and is
+    not there.
     """
     file = _train_file(path)
     name = (path if path.is_dir() else path.parent).resolve().name
@@ -56,11 +64,12 @@ def load_blender(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
         return _of_lists(name, listing, options)
     train = listing.views(options)
     if path.is_dir() and file.name != "transforms.json":
-        for split in SPLITS[1:]:
+        for split in held_out_splits(options):
             other = file.with_name(f"transforms_{split}.json")
             test = _test_listing(other, options) if other.is_file() else None
             if test is not None:
                 return _with_test(name, train, test, options)
+    check_split(str(path), options)
     return hold_out(name, train, options.hold_out)
 
 
@@ -91,7 +100,7 @@ def _test_listing(file: Path, options: LoadOptions) -> "_Listing | None":
 def _of_lists(name: str, listing: "_Listing", options: LoadOptions) -> Dataset:
     """The splits that a file names by lists of images."""
     chosen = {split: listing.split(split) for split in SPLITS}
-    held = chosen["test"] or chosen["val"] or ()
+    held = next((found for each in held_out_splits(options) if (found := chosen[each])), ())
     # Without a list for training, it is all that no other list names.
     named = {frame.name for frames in chosen.values() for frame in frames or ()}
     rest = tuple(frame for frame in listing.frames if frame.name not in named)
@@ -103,6 +112,7 @@ def _of_lists(name: str, listing: "_Listing", options: LoadOptions) -> Dataset:
         raise InputError(f"{listing.file}: `train_filenames` names no image: name some")
     train = replace(listing, frames=kept).views(options)
     if not held:
+        check_split(str(listing.file), options)
         return hold_out(name, train, options.hold_out)
     return _with_test(name, train, replace(listing, frames=held), options)
 

@@ -34,7 +34,7 @@ def load_multiscale(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     file = path / FILE
     content = read_json_object(file)
     splits: list[Views] = []
-    for split in ("train", "test"):
+    for split in ("train", options.split):
         lists = content.get(split)
         if not isinstance(lists, dict):
             raise InputError(f"{file}: has no object `{split}`: list the images of this split")

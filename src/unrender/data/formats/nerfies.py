@@ -21,7 +21,7 @@ from torch import Tensor
 from unrender.data.dataset import Dataset
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
-from unrender.data.splits import hold_out
+from unrender.data.splits import check_split, hold_out
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import check_poses
 from unrender.data.view_ids import ViewIds
@@ -61,6 +61,7 @@ def load_nerfies(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     name = path.resolve().name
     views = known.views(train)
     if not test:
+        check_split(str(path), options)
         return hold_out(name, views, options.hold_out)
     return Dataset(name, views, known.views(test))
 
