@@ -10,6 +10,7 @@ from unrender.data.structure_from_motion import process as reconstruct
 from unrender.errors import InputError
 from unrender.files import check_exists
 from unrender.methods.presets import nearest
+from unrender.ranges import check_ranges
 from unrender.training.progress import progress_bar
 
 
@@ -18,11 +19,13 @@ def load(source: str | Path, **options: Any) -> Dataset:
 
     Args:
         source: A built-in scene ("bricks", "chair", "hotdog"; "lamp", which moves), or a path:
-            Blender, nerfstudio, COLMAP, LLFF, IDR, CO3D, Nerfies or Non-Rigid NeRF folder, or
-            an .npz of images, poses and focal.
+            Blender, nerfstudio, COLMAP, LLFF, IDR, CO3D, Nerfies or Non-Rigid NeRF folder, a
+            light field's folder of images named NAME_ROW_COLUMN_V_U, or an .npz of images,
+            poses and focal.
         **options: `downscale=2`, `hold_out=8` (every N-th view is held out where there is no
             test split), `background="white"`, `masks="folder"`, `ball=(x, y, z, radius)`,
-            `light="path"` for built-in scenes; see `unrender.data.load.LoadOptions`.
+            `light="path"` for built-in scenes, `fov=40.0` and `reference_plane=0.0` for light
+            fields; see `unrender.data.load.LoadOptions`.
 
     Raises InputError for a path that is missing or holds no such data: for a folder of plain
     photographs, whose cameras `unrender.process` estimates first.
@@ -35,7 +38,9 @@ def load(source: str | Path, **options: Any) -> Dataset:
     for name in options:
         if name not in known:
             raise InputError(f"load: has no option {name!r}{nearest(name, known)}")
-    return load_dataset(source, LoadOptions(**options))
+    chosen = LoadOptions(**options)
+    check_ranges(chosen)
+    return load_dataset(source, chosen)
 
 
 def process(

@@ -16,6 +16,7 @@ from unrender.data.formats.co3d_annotations import ANNOTATIONS
 from unrender.data.formats.colmap import load_colmap
 from unrender.data.formats.colmap_models import find_colmap
 from unrender.data.formats.idr import find_idr, load_idr
+from unrender.data.formats.light_field_grid import is_light_field_grid, load_light_field_grid
 from unrender.data.formats.llff import POSES, load_llff
 from unrender.data.formats.multiscale import FILE, load_multiscale
 from unrender.data.formats.nerfies import is_nerfies, load_nerfies
@@ -92,37 +93,38 @@ def _is_blender(path: Path) -> bool:
     return path.suffix == ".json" or any((path / name).is_file() for name in names)
 
 
+GRID = "light-field-grid"
 # The first match is used: Nerfies also has a metadata.json, LLFF scenes also contain the COLMAP
 # model they were made from, and a list of RealEstate10K's may be called cameras.txt, as in
 # COLMAP.
 FORMATS = (
     Format(
         "npz",
-        "an .npz of images, poses and focal",
+        ".npz",
         lambda path: path.suffix == ".npz",
         _load_npz,
     ),
     Format(
         "blender",
-        "transforms.json or transforms_train.json",
+        "transforms.json",
         _is_blender,
         load_blender,
     ),
     Format(
         "nerfies",
-        "dataset.json and camera/ (Nerfies, HyperNeRF)",
+        "dataset.json (Nerfies)",
         is_nerfies,
         load_nerfies,
     ),
     Format(
         "multiscale",
-        "metadata.json (multiscale)",
+        "metadata.json",
         lambda path: (path / FILE).is_file(),
         load_multiscale,
     ),
     Format(
         "nonrigid-nerf",
-        "images and precomputed.json (Non-Rigid NeRF)",
+        "precomputed.json (NR-NeRF)",
         is_nonrigid_nerf,
         _held_out(load_nonrigid_nerf),
     ),
@@ -134,13 +136,13 @@ FORMATS = (
     ),
     Format(
         "idr",
-        "cameras.npz (IDR, NeuS)",
+        "cameras.npz (IDR)",
         lambda path: find_idr(path) is not None,
         _held_out(load_idr),
     ),
     Format(
         "realestate10k",
-        "ID.txt and ID/ (RealEstate10K)",
+        "ID.txt (RealEstate10K)",
         _is_realestate10k,
         _load_realestate10k,
     ),
@@ -155,6 +157,12 @@ FORMATS = (
         "imgs and poses (CO3D)",
         is_co3d,
         _held_out(load_co3d),
+    ),
+    Format(
+        GRID,
+        "NAME_ROW_COL_V_U.png",
+        is_light_field_grid,
+        load_light_field_grid,
     ),
 )
 
@@ -176,7 +184,7 @@ def recognize(path: Path) -> Format:
                 "COLMAP"
             )
     raise InputError(
-        f"{path}: is not in a supported format; give {'; '.join(k.what for k in FORMATS)}"
+        f"{path}: is not in a supported format; give {', '.join(k.what for k in FORMATS)}"
     )
 
 
@@ -217,6 +225,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     path = _path(source)
     if path is None:
         check_split(str(source), options)
+        _check_not_of_grids(str(source), options)
         data = _changed(built_in(str(source), options.light), options)
     elif options.light != "direct":
         raise InputError(
@@ -224,8 +233,11 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
             f"give one of {', '.join(SCENES)}"
         )
     else:
+        known = recognize(path)
+        if known.name != GRID:
+            _check_not_of_grids(str(source), options)
         with one_origin(str(source)) as origin:
-            data = recognize(path).load(path, options)
+            data = known.load(path, options)
         if origin() != HERE:
             train, test = (replace(views, origin=origin()) for views in (data.train, data.test))
             data = replace(data, train=train, test=test)
@@ -240,6 +252,17 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
         train, test = (_within(views, options.ball) for views in (data.train, data.test))
         data = replace(data, train=train, test=test)
     return data
+
+
+def _check_not_of_grids(label: str, options: LoadOptions) -> None:
+    """InputError for options that only light fields have."""
+    for name in ("fov", "reference_plane"):
+        value = getattr(options, name)
+        if value is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value:g}: {label} has cameras of its own: leave "
+                "the option out, which is for light fields whose names have no lens"
+            )
 
 
 def _changed(data: Dataset, options: LoadOptions) -> Dataset:

@@ -1,10 +1,11 @@
 """How posed images are read."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from unrender.data.builtin import BuiltInLight
 from unrender.data.validate import Background
+from unrender.ranges import Range
 
 HOLD_OUT_EVERY = 10
 """Without a test split, every tenth view (0, 10, 20, …) is held out for testing."""
@@ -37,6 +38,12 @@ class LoadOptions:
     takes minutes to render the first time."""
     outside: bool = False
     """Read images wherever the data say, also outside the folder above theirs."""
+    fov: Annotated[float | None, Range(1, 150)] = None
+    """For a light field whose names have no lens: the images' horizontal field of view in
+    degrees."""
+    reference_plane: Annotated[float | None, Range(0, 1e9)] = None
+    """For such a light field: depth of the plane to which its images were rectified, in the
+    unit of the names; 0 for images that were not."""
 
 
 DEFAULTS = LoadOptions()

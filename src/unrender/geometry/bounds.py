@@ -11,20 +11,29 @@ from unrender.geometry.cameras import Cameras, Rays
 CENTERED = 0.05
 """Distance of the focus point from the origin, per distance of cameras from it, up to which a
 scene counts as centered at the origin."""
+PARALLEL = 1e-8
+"""1 minus the length of the mean optical axis, up to which cameras count as parallel."""
+PARALLEL_DEPTH = 10.0
+"""Distance of the focus point of parallel cameras, which is unknown, per their extent."""
 
 
 def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
     """The least-squares intersection point of all optical axes.
 
     If the axes are nearly parallel this point is ill-defined, so a small regularization weight
-    pulls it towards the mean of the cameras' centers.
+    pulls it towards the mean of the cameras' centers. For exactly parallel cameras, as of a
+    light field, it is in front of that mean, at 10 times the largest distance from it.
     """
     axes, centers = cameras.rotations[:, :, 2].double(), cameras.centers.double()
+    mean, middle = axes.mean(0), centers.mean(0)
+    if len(cameras) > 1 and float(1 - mean.norm()) < PARALLEL:
+        extent = (centers - middle).norm(dim=1).max()
+        return (middle + PARALLEL_DEPTH * extent * mean).to(cameras.world_from_camera.dtype)
     identity = torch.eye(3, dtype=axes.dtype, device=axes.device)
     across = identity - axes[:, :, None] * axes[:, None, :]
     weight = 1e-4 * len(cameras)
     matrix = across.sum(0) + weight * identity
-    right = (across @ centers[..., None]).sum(0)[:, 0] + weight * centers.mean(0)
+    right = (across @ centers[..., None]).sum(0)[:, 0] + weight * middle
     return torch.linalg.solve(matrix, right).to(cameras.world_from_camera.dtype)
 
 
