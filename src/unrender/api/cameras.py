@@ -1,13 +1,15 @@
 """Camera paths of the front door: around what is rendered, or through given cameras."""
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import radians
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.dataset import Dataset
@@ -17,7 +19,7 @@ from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.flows.pose_flow import PoseFlow
 from unrender.geometry import paths
-from unrender.geometry.cameras import Cameras
+from unrender.geometry.cameras import Cameras, times_in_words
 from unrender.geometry.coverage import coverage
 from unrender.geometry.sizes import ImageSizes
 from unrender.rendering.shapes import cameras_around
@@ -37,7 +39,8 @@ SHAPE_ELEVATION = 20.0
 class CameraPath:
     """Cameras that are placed once it is known what they look at.
 
-    `unrender.render` and `Run.render` take one; `cameras(like)` places it.
+    `unrender.render` and `Run.render` take one; `cameras(like)` places it. Around a scene that
+    moves, time runs from the first to the last frame, through the whole film.
 
     >>> import unrender as ur
     >>> ur.turntable(30)
@@ -47,6 +50,30 @@ class CameraPath:
     kind: str
     frames: int
     place: Callable[[Any], Cameras]
+    times: Float[Tensor, "frames"] | None = None
+    """When a moving scene is shown; None for the whole film."""
+
+    def at_times(self, times: float | Sequence[float] | Tensor) -> "CameraPath":
+        """The same path around a scene that stands still at one time, or has a time a frame.
+
+        Times are in the unit of the training views' times. InputError if there are not as many
+        as frames.
+
+        >>> import torch
+        >>> import unrender as ur
+        >>> ur.turntable(30).at_times(0.5)
+        CameraPath(turntable, 30 frames, time 0.5)
+        >>> ur.interpolate(30).at_times(torch.linspace(0.2, 0.4, 30))
+        CameraPath(interpolation, 30 frames, times 0.2 to 0.4)
+        """
+        given = torch.as_tensor(times, dtype=torch.float32)
+        if given.ndim and given.shape != (self.frames,):
+            raise InputError(
+                f"{len(given)} times for {self.frames} frames: give one for each, or one alone"
+            )
+        if not bool(given.isfinite().all()):
+            raise InputError("the times contain NaN or Inf: give finite numbers")
+        return dataclasses.replace(self, times=given.expand(self.frames))
 
     def cameras(self, like: Any) -> Cameras:
         """The cameras around a run, a dataset, views, cameras or a shape. InputError.
@@ -55,13 +82,15 @@ class CameraPath:
         >>> ur.turntable(30).cameras(ur.Mesh.torus())
         Cameras(30 × 256×256, fov 30.0°)
         """
-        return self.place(like)
+        placed = self.place(like)
+        return placed if self.times is None else placed.at_times(self.times)
 
     def __len__(self) -> int:
         return self.frames
 
     def __repr__(self) -> str:
-        return f"CameraPath({self.kind}, {self.frames} frames)"
+        when = "" if self.times is None else f", {times_in_words(self.times)}"
+        return f"CameraPath({self.kind}, {self.frames} frames{when})"
 
 
 def turntable(
@@ -114,7 +143,8 @@ def turntable(
             poses = paths.turntable(frames, radius or (low + high) / 2, angle)
             return about.training_like(poses)
         level = None if elevation is None else radians(elevation)
-        return paths.orbit(_known(about), frames, level, radius)
+        known = _known(about)
+        return _through_film(paths.orbit(known, frames, level, radius), known)
 
     return CameraPath("turntable", frames, place)
 
@@ -134,13 +164,14 @@ def spiral(frames: int = 60, *, turns: float = 2.0, like: Any = None) -> CameraP
     _check_frames(frames)
 
     def place(target: Any) -> Cameras:
-        return paths.spiral(_known(target if like is None else like), frames, turns)
+        known = _known(target if like is None else like)
+        return _through_film(paths.spiral(known, frames, turns), known)
 
     return CameraPath("spiral", frames, place)
 
 
 def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
-    """A smooth path through the training cameras in their order.
+    """A smooth path through the training cameras in their order: of a film, as it was filmed.
 
     Args:
         frames: Number of cameras.
@@ -158,76 +189,47 @@ def interpolate(frames: int = 60, *, like: Any = None) -> CameraPath:
     return CameraPath("interpolation", frames, place)
 
 
-def random_cameras(
-    run: Any,
-    count: int,
-    size: int,
-    radius: tuple[float, float] | None,
-    elevation: tuple[float, float] | None,
-    roll: float,
-    look_at_jitter: float,
-    seed: int,
-) -> Cameras:
-    """Random cameras from where a run's training cameras look; see `Run.make_views`.
-
-    On the sphere of training cameras that look at the origin from all around. Of a capture,
-    they are between neighboring training cameras, or, where ranges are given, about the point
-    at which these look, in the arc where they stand.
-    """
-    for name, value in (("count", count), ("size", size)):
-        if value < 1:
-            raise InputError(f"{name} {value}: give at least 1")
-    if not run.method.makes_images:
-        raise InputError(f"{run.label}: makes no images")
-    known = run.record.cameras
-    side = None if known is None else coverage(known.cameras)
-    generator = torch.Generator().manual_seed(seed)
-    ranges = None if elevation is None else (radians(elevation[0]), radians(elevation[1]))
-    if known is None or side is None or side.on_sphere:
-        low, high = run.view_ranges["elevation_deg"]
-        poses = paths.spherical_shell(
-            count,
-            radius or tuple(run.view_ranges["radius"]),
-            generator,
-            ranges or (radians(low), radians(high)),
-            roll=radians(roll),
-            look_at_jitter=look_at_jitter,
-        )
-        return square(run.training_like(poses), size)
-    if radius is None and ranges is None and not look_at_jitter:
-        poses = paths.between(known.cameras, count, generator, radians(roll))
-    else:
-        poses = paths.spherical_shell(
-            count,
-            radius or _range(side.distances),
-            generator,
-            ranges or _range(side.elevations),
-            (side.start, side.start + side.arc),
-            radians(roll),
-            look_at_jitter,
-        )
-        poses = side.axes @ poses
-        poses[:, :, 3] += side.center
-    like = paths.typical_camera(known.cameras)
-    matrix = like.intrinsics.expand(count, 3, 3)
-    return square(Cameras(poses, matrix, *like.sizes[0]), size)
-
-
-def _range(values: Tensor) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
-
-
-def film(frames: int = 60) -> CameraPath:
-    """The path that suits the cameras: a spiral if they all look one way, else a turntable."""
+def still(frames: int, view: int) -> CameraPath:
+    """The camera of a training view, by its number, which stands still while time runs."""
     _check_frames(frames)
 
     def place(target: Any) -> Cameras:
-        known = getattr(target, "image_size", None) is None
-        shape = isinstance(target, Mesh | PointCloud | VoxelGrid | Splats)
-        one_way = known and not shape and coverage(_known(target)).one_way
-        return (spiral if one_way else turntable)(frames).cameras(target)
+        known = _known(target)
+        if not 0 <= view < len(known):
+            raise InputError(f"camera {view}: give the number of a view, 0 to {len(known) - 1}")
+        camera = known[view]
+        chosen = camera.select(torch.zeros(frames, dtype=torch.long)).at_times(None)
+        return _through_film(chosen, known)
+
+    return CameraPath("still camera", frames, place)
+
+
+def film(frames: int = 60, stopped: bool = False) -> CameraPath:
+    """The path that suits the cameras: as filmed, a spiral if all look one way, or a turntable.
+
+    Of a scene that moves, and is not `stopped` at one time, it is the training cameras' own
+    path, if each of these is near the one before it.
+    """
+    _check_frames(frames)
+
+    def place(target: Any) -> Cameras:
+        a_flow = getattr(target, "image_size", None) is not None
+        if a_flow or isinstance(target, Mesh | PointCloud | VoxelGrid | Splats):
+            return turntable(frames).cameras(target)
+        known = _known(target)
+        if known.times is not None and not stopped and paths.filmed(known):
+            return interpolate(frames).cameras(known)
+        return (spiral if coverage(known).one_way else turntable)(frames).cameras(target)
 
     return CameraPath("film", frames, place)
+
+
+def _through_film(cameras: Cameras, known: Cameras) -> Cameras:
+    """The cameras at evenly spaced times, from the first to the last of those known."""
+    if known.times is None:
+        return cameras
+    first, last = map(float, known.times.aminmax())
+    return cameras.at_times(torch.linspace(first, last, len(cameras)))
 
 
 def path_by_name(
@@ -236,14 +238,17 @@ def path_by_name(
     elevation: float | None = None,
     radius: float | None = None,
     origin: Origin = HERE,
+    stopped: bool = False,
 ) -> "CameraPath | Cameras | str":
     """What the command line names: a path, "test" for the held-out views, or a file.
 
-    `origin` is that of the run, which is subtracted from the positions in a file.
+    `origin` is that of the run, which is subtracted from the positions in a file; `stopped` is
+    whether time stands still.
     """
+    if name == "auto" and elevation is None and radius is None:
+        return film(frames, stopped)
     if name == "auto":
-        chosen = elevation is None and radius is None
-        return film(frames) if chosen else turntable(frames, elevation=elevation, radius=radius)
+        return turntable(frames, elevation=elevation, radius=radius)
     if name == "turntable":
         return turntable(frames, elevation=elevation, radius=radius)
     if name == "spiral":
@@ -263,7 +268,30 @@ def as_cameras(
             f"{type(cameras).__name__}: is not cameras: give Cameras, or a path such as "
             "unrender.turntable(60)"
         )
+    _check_times(found, isinstance(cameras, CameraPath) and cameras.times is not None, target)
     return resized(found, size, getattr(target, "image_size", None))
+
+
+def _check_times(cameras: Cameras, chosen: bool, target: Any) -> None:
+    """InputError for times that a moving scene lacks or its film has not.
+
+    A scene that does not move looks the same at the times of any camera, and refuses those that
+    were `chosen` for it.
+    """
+    method = getattr(target, "method", None)
+    if method is None or not method.moves:
+        if chosen:
+            raise InputError("a time needs a scene that moves, and this one does not: omit it")
+        return
+    first, last = method.time_range(target.model)
+    if cameras.times is None:
+        raise InputError(
+            "the scene moves, and the cameras have no times: give them some of its film, "
+            f"{first:g} to {last:g}, with at_times"
+        )
+    inside = (cameras.times >= first) & (cameras.times <= last)
+    for time in cameras.times[~inside][:1].tolist():
+        raise InputError(f"time {time:g} is outside the film: give {first:g} to {last:g}")
 
 
 def resized(
@@ -286,16 +314,6 @@ def resized(
     if not all(1 <= side <= MAX_SIDE for side in both):
         raise InputError(f"size {size}: give 1 to {MAX_SIDE} pixels")
     return cameras.with_sizes(sizes)
-
-
-def square(cameras: Cameras, size: int) -> Cameras:
-    """Square images with the optical axis in their middle: the largest that fit in these."""
-    resized = cameras.resized(size, size)
-    side = min(cameras.width, cameras.height)
-    focal = float(cameras.focal[0]) * size / side
-    plain = Cameras.from_focal(cameras.world_from_camera, focal, size, size)
-    same = torch.allclose(plain.intrinsics, resized.intrinsics, rtol=1e-5, atol=1e-3)
-    return resized if same else plain
 
 
 def _looks_at_origin(model: PoseFlow) -> bool:

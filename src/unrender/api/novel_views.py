@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.api.cameras import CameraPath, square, turntable
+from unrender.api.cameras import CameraPath, turntable
+from unrender.api.random_cameras import square
 from unrender.api.run import Run
 from unrender.api.view_models import Kind, view_model, with_sampling
 from unrender.api.view_sources import (

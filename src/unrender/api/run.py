@@ -9,11 +9,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from unrender.api.cameras import CameraPath, as_cameras, random_cameras
+from unrender.api.cameras import CameraPath, as_cameras
 from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
 from unrender.api.mesh_options import Box, MeshOptions
 from unrender.api.pose import Picture, find_poses
+from unrender.api.random_cameras import random_cameras
 from unrender.api.recorded import read_recorded
 from unrender.api.run_state import RunState
 from unrender.data.dataset import Dataset

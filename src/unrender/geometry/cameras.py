@@ -231,10 +231,7 @@ class Cameras:
     @property
     def time_range(self) -> str:
         """The first and the last time as text, or the only one; empty without times."""
-        if self.times is None:
-            return ""
-        first, last = (f"{float(each):g}" for each in self.times.aminmax())
-        return f"time {first}" if first == last else f"times {first} to {last}"
+        return "" if self.times is None else times_in_words(self.times)
 
     @property
     def device(self) -> torch.device:
@@ -262,11 +259,21 @@ class Cameras:
     def with_poses(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> "Cameras":
         return dataclasses.replace(self, world_from_camera=world_from_camera)
 
-    def at_times(self, times: Float[Tensor, "cameras"] | float | None) -> "Cameras":
-        """The same cameras at these times, or all at one; None for no time."""
-        if isinstance(times, float):
+    def at_times(self, times: Float[Tensor, "times"] | float | None) -> "Cameras":
+        """The same cameras at these times, or all at one; None for no time.
+
+        One camera stands still at any number of times. InputError for other numbers of times
+        than of cameras.
+        """
+        if times is None:
+            return dataclasses.replace(self, times=None)
+        if not isinstance(times, Tensor):
             times = self.world_from_camera.new_full((len(self),), times)
-        return dataclasses.replace(self, times=times)
+        if len(times) != len(self) != 1:
+            raise InputError(f"{len(times)} times for {len(self)} cameras: give one for each")
+        same = torch.zeros(len(times), dtype=torch.long)
+        cameras = self if len(times) == len(self) else self.select(same)
+        return dataclasses.replace(cameras, times=times.to(self.world_from_camera))
 
     def translated(self, offset: Float[Tensor, "3"]) -> "Cameras":
         """The same cameras, moved by this vector in the world's frame."""
@@ -324,6 +331,12 @@ class Cameras:
         local = (pose[..., :3].mT @ (points - pose[..., 3])[..., None])[..., 0]
         projected = (self.intrinsics[camera] @ local[..., None])[..., 0]
         return projected[..., :2] / projected[..., 2:], local[..., 2]
+
+
+def times_in_words(times: Float[Tensor, "times"]) -> str:
+    """The first and the last of some times, or the only one."""
+    first, last = (f"{float(each):g}" for each in times.aminmax())
+    return f"time {first}" if first == last else f"times {first} to {last}"
 
 
 def concatenate(parts: list[Cameras]) -> Cameras:

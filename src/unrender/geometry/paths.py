@@ -209,8 +209,11 @@ def through(cameras: Cameras, frames: int) -> Cameras:
     """A path through all cameras in their order, `frames` of them evenly spaced along it.
 
     Centers are interpolated linearly and rotations along the geodesic between neighboring
-    cameras. Sizes and intrinsics are those of a typical camera.
+    cameras. Sizes and intrinsics are those of a typical camera. Cameras with times are passed
+    in the order of these, which are interpolated too.
     """
+    if cameras.times is not None:
+        cameras = cameras.select(cameras.times.argsort(stable=True))
     position = torch.linspace(0, len(cameras) - 1, frames)
     first = position.floor().long().clamp_max(max(len(cameras) - 2, 0))
     second = (first + 1).clamp_max(len(cameras) - 1)
@@ -218,7 +221,29 @@ def through(cameras: Cameras, frames: int) -> Cameras:
     start, end = cameras.rotations[first], cameras.rotations[second]
     rotations = start @ so3_exp(share * so3_log(start.mT @ end))
     centers = torch.lerp(cameras.centers[first], cameras.centers[second], share)
-    return _with_typical_intrinsics(cameras, torch.cat([rotations, centers[..., None]], dim=2))
+    poses = torch.cat([rotations, centers[..., None]], dim=2)
+    path = _with_typical_intrinsics(cameras, poses)
+    if cameras.times is None:
+        return path
+    return path.at_times(
+        torch.lerp(cameras.times[first], cameras.times[second], share[:, 0].to(cameras.times))
+    )
+
+
+def filmed(cameras: Cameras) -> bool:
+    """Whether cameras with times are those of a film: each is near the one before it.
+
+    Half of the steps from one moment to the next are then shorter than half the median
+    distance between cameras of any two moments. One camera, and cameras that stand still, are
+    filmed.
+    """
+    assert cameras.times is not None, "cameras without times film nothing"
+    centers = cameras.centers[cameras.times.argsort(stable=True)]
+    if len(centers) < 3:
+        return True
+    centers = centers[evenly(MAX_BETWEEN, len(centers))]
+    steps = centers.diff(dim=0).norm(dim=1).median()
+    return bool(steps <= torch.pdist(centers).median() / 2)
 
 
 def typical_camera(cameras: Cameras) -> Cameras:

@@ -147,6 +147,7 @@ class Rendering:
             arrays |= {
                 "world_from_camera": self.cameras.world_from_camera,
                 "intrinsics": self.cameras.intrinsics,
+                "times": self.cameras.times,
             }
         kept = {name: value for name, value in arrays.items() if value is not None}
         check_target(path)

@@ -1,5 +1,6 @@
 """`unrender render`: images or a video of a run or a shape."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,38 @@ SHAPE_SIZE = 512
 """Pixels of the longer side of images of shapes, by default."""
 
 
+@dataclass(frozen=True)
+class _Moment:
+    """When a moving scene is rendered, and from which training view: what was typed."""
+
+    time: float | None
+    times: tuple[float, float] | None
+    camera: int | None
+
+    def check_none(self, source: Path) -> None:
+        """InputError if anything was typed."""
+        for name, value in vars(self).items():
+            if value is not None:
+                raise InputError(f"--{name}: needs a run of a moving scene; {source} is none")
+
+    def of(self, path: "CameraPath | Cameras", run: Any) -> "CameraPath | Cameras":
+        """The path at one time, through a part of the film, or through all of it."""
+        import torch  # noqa: PLC0415 - slow
+
+        from unrender.geometry.cameras import Cameras  # noqa: PLC0415 - imports torch
+
+        if self.time is not None:
+            return path.at_times(self.time)
+        times = self.times
+        if times is None and path.times is None and isinstance(path, Cameras):
+            times = run.method.time_range(run.model)
+        return (
+            path
+            if times is None
+            else path.at_times(torch.linspace(times[0], times[1], len(path)))
+        )
+
+
 def render(
     source: Annotated[Path, Words(positional=True, metavar="RUN|SHAPE")],
     out: Annotated[Path, Words(metavar="FILE|FOLDER")],
@@ -36,11 +69,18 @@ def render(
     frames: Annotated[int, Words(box="cameras")] = 60,
     elevation: Annotated[float | None, Words(metavar="DEGREES", box="cameras")] = None,
     radius: Annotated[float | None, Words(box="cameras")] = None,
+    time: Annotated[float | None, Words(metavar="T", box="moving scenes")] = None,
+    times: Annotated[
+        tuple[float, float] | None, Words(metavar="FIRST LAST", box="moving scenes")
+    ] = None,
+    camera: Annotated[int | None, Words(metavar="N", box="moving scenes")] = None,
     up: Up = "auto",
     device: Device = "auto",
     quiet: bool = False,
 ) -> None:
     """Render a video or images of a fitted model or of a shape's file.
+
+    Of a scene that moves, time runs from the first to the last frame, through the whole film.
 
     Args:
         source: A run folder, or a mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply,
@@ -56,16 +96,21 @@ def render(
         unlit: Show a mesh's own colors without light, as those of photographs are; by default
             where its .glb says so, as `unrender export` writes it.
         fps: Frames per second of a video.
-        cameras: auto is spiral where the training cameras all look one way, else turntable;
-            turntable, around what they look at, on the side where they stand, or around the
-            shape; spiral, about their mean; interpolate, through them in their order; test, the
-            held-out views; or a file of cameras such as `unrender pose` writes.
+        cameras: auto is interpolate where a moving camera filmed a moving scene, else spiral
+            where the training cameras all look one way, else turntable; turntable, around what
+            they look at, on the side where they stand, or around the shape; spiral, about their
+            mean; interpolate, through them in their order; test, the held-out views; or a file
+            of cameras such as `unrender pose` writes.
         data: Where the run's data are now, for --cameras test, if they were moved.
         frames: Frames of the turntable, spiral or interpolation.
         elevation: Degrees above the horizon, for the turntable; by default 30 or the nearest
             of a training camera, 20 for a shape.
         radius: Distance from the center, for the turntable; by default the training cameras',
             or that from which all of a shape is visible.
+        time: Stop a moving scene at this time, in the unit of the training views' times: the
+            camera moves around it (auto is spiral or turntable).
+        times: Let time run from FIRST to LAST instead of through the whole film.
+        camera: Stop the camera at the training view N, counted from 0, while time runs.
         up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the outcome's path only, without progress.
@@ -74,6 +119,7 @@ def render(
         unrender render runs/bricks --out clip.mp4
         unrender render cow.obj --out cow.gif --what color,normals --frames 30
         unrender render runs/bricks --cameras cameras.json --out views
+        unrender render runs/lamp --time 0.5 --out stopped.mp4
     """
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
     from unrender.api.shapes import load_shape  # noqa: PLC0415
@@ -82,7 +128,8 @@ def render(
     from unrender.imaging.color import as_color  # noqa: PLC0415
     from unrender.training.progress import told_progress  # noqa: PLC0415
 
-    channels = _checked(out, what, frames, fps, cameras, radius, supersample)
+    moment = _Moment(time, times, camera)
+    channels = _checked(out, what, frames, fps, cameras, radius, supersample, moment)
     behind = as_color(color_of(background))
     target: Any
     if source.is_dir() or not source.exists():
@@ -92,7 +139,9 @@ def render(
         a_shape = target.method.has_shape
     else:
         target, a_shape = load_shape(source, up=up), True
-    path = _path(target, a_shape, cameras, data, frames, elevation, radius)
+    if a_shape or not target.method.moves:
+        moment.check_none(source)
+    path = _path(target, a_shape, cameras, data, frames, elevation, radius, moment)
     if size is None and a_shape and cameras in ("auto", "turntable"):
         size = SHAPE_SIZE
     rays = supersample or (2 if a_shape else 1)
@@ -128,6 +177,7 @@ def _checked(
     cameras: str,
     radius: float | None,
     supersample: int | None,
+    moment: _Moment,
 ) -> tuple[str, ...]:
     """The channels, once all options that need no data are known to be right. InputError."""
     if ending(out):
@@ -144,6 +194,10 @@ def _checked(
             raise InputError(f"--{name} {value}: give at least 1")
     if radius is not None and not 0 < radius < float("inf"):
         raise InputError(f"--radius {radius}: give a positive length")
+    if moment.time is not None and moment.times is not None:
+        raise InputError("give --time to stop time or --times to let it run, not both")
+    if moment.camera is not None and cameras != "auto":
+        raise InputError("give --camera to stop the camera or --cameras to move it, not both")
     if cameras not in PATHS and not Path(cameras).exists():
         hint = did_you_mean(cameras, PATHS)
         raise InputError(
@@ -160,17 +214,24 @@ def _path(
     frames: int,
     elevation: float | None,
     radius: float | None,
+    moment: _Moment,
 ) -> "CameraPath | Cameras":
     """The cameras by the name of a path, or from a file. InputError."""
-    from unrender.api.cameras import path_by_name  # noqa: PLC0415 - imports torch
+    from unrender.api.cameras import path_by_name, still  # noqa: PLC0415 - imports torch
     from unrender.data.origin import HERE  # noqa: PLC0415
 
     if a_shape and name in ("spiral", "interpolate", "test"):
         raise InputError(
             f"--cameras {name}: a shape was fitted to no views: give turntable or a file"
         )
-    found = path_by_name(name, frames, elevation, radius, HERE if a_shape else target.origin)
-    return target.load_data(data).test.cameras if isinstance(found, str) else found
+    stopped = moment.time is not None
+    if moment.camera is not None:
+        return moment.of(still(1 if stopped else frames, moment.camera), target)
+    origin = HERE if a_shape else target.origin
+    found = path_by_name(name, frames, elevation, radius, origin, stopped)
+    if isinstance(found, str):
+        found = target.load_data(data).test.cameras
+    return found if a_shape or not target.method.moves else moment.of(found, target)
 
 
 def _save(
