@@ -3,12 +3,16 @@
 import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 
 from unrender.data.origin import Origin
 from unrender.data.views import Views
+from unrender.errors import InputError
+
+Layout = Literal["blender", "nerfies"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,31 @@ class Dataset:
         """The dataset with its views about another origin: see `Views.about`."""
         train, test = self.train.about(origin), self.test.about(origin)
         return dataclasses.replace(self, train=train, test=test)
+
+    def save(self, path: str | Path, layout: Layout = "blender") -> None:
+        """Write a new folder of images and cameras of both splits, which `unrender.load` reads.
+
+        `layout` is "blender" (transforms_train.json and transforms_test.json, with the times of
+        D-NeRF) or "nerfies" (Nerfies and HyperNeRF). Both have the views' times and ids, but no
+        depths and normals. Raises InputError if the folder exists or cannot be written, and for
+        another layout.
+
+        >>> import unrender as ur
+        >>> ur.load("bricks", downscale=8).save("scene", layout="nerfies")
+        >>> ur.load("scene")
+        Dataset(scene: train=100 views of 20×20, test=50)
+        """
+        # These modules import this one.
+        from unrender.data.formats.blender import write_blender  # noqa: PLC0415
+        from unrender.data.formats.nerfies import write_nerfies  # noqa: PLC0415
+
+        target = Path(path)
+        if layout == "nerfies":
+            write_nerfies(target, self)
+        elif layout == "blender":
+            write_blender(target, self.train, self.test)
+        else:
+            raise InputError(f"layout {layout!r}: give one of {', '.join(get_args(Layout))}")
 
     def show(self) -> None:
         """Show some of the training views: in a notebook, a window or a file."""

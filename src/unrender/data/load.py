@@ -35,6 +35,7 @@ from unrender.data.origin import HERE, one_origin
 from unrender.data.photographs import downscaled_sizes
 from unrender.data.splits import check_split, hold_out, tell_repeated
 from unrender.data.structure_from_motion import VIDEOS
+from unrender.data.times import check_times
 from unrender.data.validate import check_views
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -246,6 +247,7 @@ def load_dataset(source: str | Path, options: LoadOptions = DEFAULTS) -> Dataset
     if options.masks is not None and data.test.names:
         # No two images of both splits may have the same mask.
         find_masks((*data.train.names, *data.test.names), Path(options.masks))
+    check_times(str(source), data)
     tell_repeated(str(source), data)
     data = replace(data, source=str(source), options=options)
     if options.ball is not None:

@@ -23,7 +23,8 @@ class LoadOptions:
     downscale: int = 1
     """Integer factor by which images are downscaled, while they are read."""
     hold_out: int = HOLD_OUT_EVERY
-    """Hold out every N-th view for testing, where the data have no test split; 0 for none."""
+    """Hold out every N-th view for testing, where the data have no test split; 0 for none. Of a
+    film, the first and last frame are kept for training."""
     split: Split = "test"
     """The split that is held out, where the data have several: test, or else val where there is
     no test split; or val."""

@@ -17,7 +17,11 @@ from unrender.notes import note
 
 
 def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
-    """Hold out every N-th view for testing, N = `every`; 0 holds out none. InputError."""
+    """Hold out every N-th view for testing, N = `every`; 0 holds out none. InputError.
+
+    These are the views 0, N, 2 N, …. Of views with times they are those N/2, 3 N/2, … in the
+    order of time, so that the times of training reach from the first to the last.
+    """
     if every == 0:
         return Dataset.of_views(views, name)
     if every < 2:
@@ -28,7 +32,13 @@ def hold_out(name: str, views: Views, every: int = HOLD_OUT_EVERY) -> Dataset:
         raise InputError(
             f"{name}: has only one view; give at least two, for training and testing"
         )
-    test = torch.arange(len(views)) % every == 0
+    times = views.cameras.times
+    if times is None:
+        test = torch.arange(len(views)) % every == 0
+    else:
+        first = min(every // 2, (len(views) - 1) // 2)
+        test = torch.zeros(len(views), dtype=torch.bool)
+        test[times.argsort(stable=True)[first:-1:every]] = True
     return Dataset(name, views.select(~test), views.select(test))
 
 

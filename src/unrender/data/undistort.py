@@ -6,7 +6,7 @@ from typing import no_type_check
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.data.images import as_floats
@@ -40,13 +40,19 @@ def pinhole_cameras(
                 poses.append(pose)
     every = [view for some in views for view in some]
     if times is not None:
-        times = times.repeat_interleave(torch.tensor([len(some) for some in views]))
+        times = times[view_photographs(views)]
     return Cameras(
         torch.stack(poses),
         torch.stack([view.intrinsics for view in every]).to(world_from_camera),
         sizes=ImageSizes.of([view.size for view in every]),
         times=times,
     )
+
+
+def view_photographs(views: LensViews) -> Int[Tensor, "views"]:
+    """The index of the photograph that each view was made from."""
+    counts = torch.tensor([len(some) for some in views])
+    return torch.arange(len(views)).repeat_interleave(counts)
 
 
 def view_names(names: Sequence[str], views: LensViews) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras, Rays, as_slice, concatenate
 from unrender.geometry.paths import evenly
 from unrender.geometry.sizes import ImageSizes
-from unrender.imaging.color import Color, as_color, matte
+from unrender.imaging.color import Color, as_color, matte, unpremultiply
 from unrender.imaging.files import png_bytes
 from unrender.imaging.resize import area_average
 from unrender.imaging.save import SHEET_IMAGES, contact_sheet, show_image
@@ -302,6 +302,11 @@ class Views:
             return [self]
         _, group = self.cameras.sizes.rows.unique(dim=0, return_inverse=True)
         return [self.select(group == k) for k in range(int(group.max()) + 1)]
+
+    def straight(self, index: int) -> Image:
+        """One image as files have it: RGB, or RGBA whose colors are not premultiplied."""
+        image = self.store[index]
+        return unpremultiply(image) if self.has_alpha else image
 
     def with_alpha(self) -> "Views":
         """The views as RGBA; in RGB images, pixels of the background's color get alpha 0."""

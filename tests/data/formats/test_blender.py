@@ -5,15 +5,17 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from inputs import either, is_real, sample
 
+from unrender.data.dataset import Dataset
 from unrender.data.formats.blender import load_blender, load_blender_views, write_blender
 from unrender.data.formats.camera_files import NamedCameras, read_cameras, write_cameras
 from unrender.data.formats.npz import load_npz, save_npz
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -296,23 +298,86 @@ def test_silhouettes_carve_a_hull_that_reprojects():
     assert sum(overlap) / len(overlap) > 0.85
 
 
-def test_times_are_read_and_written(tmp_path: Path) -> None:
+def moving_views() -> Views:
+    """Three views at times that are not in order, with ids."""
     still = views()
-    moving = replace(still, cameras=still.cameras.at_times(torch.tensor([0.0, 0.25, 1.0])))
+    numbers = torch.tensor([[3, 0, 1], [0, 2, 1], [1, 1, 0]])
+    cameras = still.cameras.at_times(torch.tensor([0.25, 1.0, 0.1]))
+    return replace(still, cameras=cameras, ids=ViewIds(*numbers.unbind(1)))
+
+
+def test_times_and_ids_are_read_and_written(tmp_path: Path) -> None:
+    moving = moving_views()
     write_blender(tmp_path / "moving", moving)
     save_npz(tmp_path / "moving.npz", moving)
     write_cameras(tmp_path / "cameras.json", NamedCameras.of(moving))
-    for times in (
-        load_blender_views(tmp_path / "moving").cameras.times,
-        load_npz(tmp_path / "moving.npz").cameras.times,
-        read_cameras(tmp_path / "cameras.json").cameras.times,
+    for found in (
+        load_blender_views(tmp_path / "moving"),
+        load_npz(tmp_path / "moving.npz"),
+        read_cameras(tmp_path / "cameras.json"),
     ):
-        assert times is not None
-        assert times.tolist() == [0, 0.25, 1]
+        assert found.cameras.times is not None
+        assert moving.cameras.times is not None
+        assert torch.equal(found.cameras.times, moving.cameras.times)
+        if isinstance(found, Views):
+            assert same_ids(found, moving)
     file = tmp_path / "moving/transforms_train.json"
-    for value, message in ((None, "frame 1 .*has no `time`"), ("x", "frame 1 .*`time`")):
+    for key, value, message in (
+        ("time", None, "frame 1 .*has no `time`"),
+        ("time", "x", "frame 1 .*`time`"),
+        ("time", 1e300, "`time` is 1e[+]300; it must be finite"),
+        ("camera_id", -1, "frame 1 .*`camera_id` is -1; it must be from 0 to 999999"),
+        ("warp_id", 10**6, "`warp_id` is 1000000; it must be from 0"),
+        ("appearance_id", 0.5, "`appearance_id` is 0.5, not a whole number"),
+    ):
         content = json.loads(file.read_text())
-        content["frames"][1]["time"] = value
-        file.write_text(json.dumps(content))
+        content["frames"][1][key] = value
+        damaged = file.with_name("damaged.json")
+        damaged.write_text(json.dumps(content))
         with pytest.raises(InputError, match=message):
-            load_blender_views(tmp_path / "moving")
+            load_blender_views(damaged)
+    content = json.loads(file.read_text())
+    del content["frames"][2]["warp_id"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"frame 2 .*has neither `warp_id` nor `time_id`"):
+        load_blender_views(file)
+
+
+def same_ids(a: Views, b: Views) -> bool:
+    assert a.ids is not None
+    assert b.ids is not None
+    kinds = ("appearance", "deformation", "camera")
+    return all(torch.equal(getattr(a.ids, kind), getattr(b.ids, kind)) for kind in kinds)
+
+
+def test_times_far_from_zero_are_refused_where_rounding_would_merge_them(
+    tmp_path: Path,
+) -> None:
+    """Seconds since 1970 have steps of two minutes in single precision."""
+    write_blender(tmp_path / "moving", moving_views())
+    file = tmp_path / "moving/transforms_train.json"
+    for start, refused in ((1.6e9, True), (1000.0, False)):
+        content = json.loads(file.read_text())
+        for k, frame in enumerate(content["frames"]):
+            frame["time"] = start + k / 30
+        file.write_text(json.dumps(content))
+        if refused:
+            with pytest.raises(InputError, match="subtract the first from all of them"):
+                load_blender_views(file)
+        else:
+            times = load_blender_views(file).cameras.times
+            assert times is not None
+            assert len(times.unique()) == 3
+
+
+@pytest.mark.fit
+def test_all_splits_are_written(tmp_path: Path) -> None:
+    data = Dataset("moving", moving_views()[:1], moving_views()[1:])
+    data.save(tmp_path / "moving")
+    found = load_blender(tmp_path / "moving")
+    for split in ("train", "test"):
+        read, truth = getattr(found, split), getattr(data, split)
+        assert same_ids(read, truth)
+        assert torch.equal(read.cameras.world_from_camera, truth.cameras.world_from_camera)
+    with pytest.raises(InputError, match="layout 'x': give one of blender, nerfies"):
+        data.save(tmp_path / "other", cast(Any, "x"))

@@ -1,7 +1,8 @@
 """Posed images in the Blender layout of NeRF's synthetic scenes: transforms*.json and images.
 
 A frame's `transform_matrix` is world_from_camera in OpenGL axes. Its intrinsics and lens are
-read by `calibration`. Frames of a moving scene have a `time`, as in D-NeRF.
+read by `calibration`. Frames of a moving scene have a `time`, as in D-NeRF, and may have the
+ids of Nerfies: `appearance_id`, `warp_id` and `camera_id`.
 """
 
 import math
@@ -13,7 +14,8 @@ import torch
 
 from unrender.data.dataset import Dataset
 from unrender.data.formats.calibration import camera_size, frame_calibration
-from unrender.data.formats.camera_files import camera_frame, frame_times
+from unrender.data.formats.camera_files import camera_frame, check_no_skew
+from unrender.data.formats.frame_times import frame_ids, frame_times, ids_entry
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
 from unrender.data.splits import (
@@ -24,7 +26,12 @@ from unrender.data.splits import (
     hold_out,
     without_copies,
 )
-from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
+from unrender.data.undistort import (
+    note_undistortion,
+    pinhole_cameras,
+    view_names,
+    view_photographs,
+)
 from unrender.data.validate import Background, check_poses, with_background
 from unrender.data.views import Views
 from unrender.errors import InputError
@@ -41,7 +48,6 @@ from unrender.files import (
 from unrender.files.data_folder import DataFolder
 from unrender.geometry.conventions import opencv_from_opengl
 from unrender.geometry.undistortion import pinhole_views
-from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import ENDINGS, write_image
 from unrender.notes import note
 
@@ -222,10 +228,12 @@ class _Listing:
                 lambda index: self.frames[index].label,
             )
         )
-        times = frame_times(
-            [frame.label for frame in self.frames], [frame.content for frame in self.frames]
-        )
-        cameras = pinhole_cameras(world_from_camera, lens_views, times)
+        labels = [frame.label for frame in self.frames]
+        contents = [frame.content for frame in self.frames]
+        cameras = pinhole_cameras(world_from_camera, lens_views, frame_times(labels, contents))
+        ids = frame_ids(labels, contents)
+        if ids is not None:
+            ids = ids.select(view_photographs(lens_views))
         names = tuple(frame.name for frame in self.frames)
         masks = [frame.mask for frame in self.frames]
         if any(masks):
@@ -238,7 +246,7 @@ class _Listing:
         names = view_names(names, lens_views)
         images, behind = with_background(images, options.background)
         cameras = cameras.with_sizes(images.sizes)
-        return Views(cameras, background=behind, names=names, store=images)
+        return Views(cameras, background=behind, names=names, store=images, ids=ids)
 
 
 def _frame(file: Path, folder: DataFolder, index: int, entry: Any) -> _Frame:
@@ -264,29 +272,32 @@ def _frame(file: Path, folder: DataFolder, index: int, entry: Any) -> _Frame:
     return _Frame(f"{label} ({name})", name, image, mask, matrix, frame)
 
 
-def write_blender(path: Path, views: Views) -> None:
+def write_blender(path: Path, train: Views, test: Views | None = None) -> None:
     """Write a new folder with transforms_train.json and train/*.png, in straight alpha.
 
-    The folder is written atomically, without depths and normals. Raises InputError if it exists
-    or cannot be written.
+    Test views, if there are any, become transforms_test.json and test/*.png. The folder is
+    written atomically, with times and ids, without depths and normals. Raises InputError if it
+    exists or cannot be written.
     """
+    splits = {"train": train}
+    if test is not None and len(test):
+        splits["test"] = test
     check_new(path)
-    if views.cameras.intrinsics[:, 0, 1].abs().max() > 0:
-        raise InputError(
-            f"{path}: the cameras have skew, which this format cannot store; remove it"
-        )
+    for views in splits.values():
+        check_no_skew(path, views.cameras)
     with replacing(path, folder=True) as temporary:
-        (temporary / "train").mkdir()
-        frames: list[Json] = []
-        for index in range(len(views)):
-            image = views.store[index]
-            straight = unpremultiply(image) if views.has_alpha else image
-            write_image(temporary / "train" / f"r_{index}.png", straight)
-            frames.append(
-                camera_frame(views.cameras, index, f"./train/r_{index}", views.origin)
-            )
-        width, _ = views.cameras.sizes[0]
-        angle = 2 * math.atan(0.5 * width / views.cameras.focal[0].item())
-        write_json(
-            temporary / "transforms_train.json", {"camera_angle_x": angle, "frames": frames}
-        )
+        for split, views in splits.items():
+            _write_split(temporary, split, views)
+
+
+def _write_split(folder: Path, split: str, views: Views) -> None:
+    (folder / split).mkdir()
+    frames: list[Json] = []
+    for index in range(len(views)):
+        write_image(folder / split / f"r_{index}.png", views.straight(index))
+        name = f"./{split}/r_{index}"
+        frame = camera_frame(views.cameras, index, name, views.origin)
+        frames.append(frame | ids_entry(views.ids, index))
+    width, _ = views.cameras.sizes[0]
+    angle = 2 * math.atan(0.5 * width / views.cameras.focal[0].item())
+    write_json(folder / f"transforms_{split}.json", {"camera_angle_x": angle, "frames": frames})

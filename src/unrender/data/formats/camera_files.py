@@ -5,7 +5,6 @@ and, for estimated cameras, their expected error.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.formats.calibration import frame_calibration
+from unrender.data.formats.frame_times import frame_times
 from unrender.data.origin import HERE, Origin
 from unrender.data.undistort import pinhole_cameras, view_names
 from unrender.data.validate import check_cameras, check_poses
@@ -56,6 +56,14 @@ def write_cameras(
         frames.append(camera_frame(named.cameras, index, name, named.origin) | expected)
     moved = {} if named.origin == HERE else {"origin": list(named.origin)}
     write_json(path, {**moved, "frames": frames})
+
+
+def check_no_skew(path: Path, cameras: Cameras) -> None:
+    """InputError for cameras with skew, which neither this format nor Nerfies' stores."""
+    if len(cameras) and cameras.intrinsics[:, 0, 1].abs().max() > 0:
+        raise InputError(
+            f"{path}: the cameras have skew, which this format cannot store; remove it"
+        )
 
 
 def camera_frame(cameras: Cameras, index: int, image: str, origin: Origin = HERE) -> Json:
@@ -142,26 +150,6 @@ def read_cameras(path: Path, origin: Origin | None = None) -> NamedCameras:
     cameras = pinhole_cameras(opencv_from_opengl(checked), lens_views, times)
     check_cameras(str(path), cameras)
     return NamedCameras(cameras, view_names(names, lens_views), origin)
-
-
-def frame_times(
-    labels: Sequence[str], frames: Sequence[Json]
-) -> Float[Tensor, "frames"] | None:
-    """The `time` of each frame, or None where no frame has one. InputError."""
-    known = [frame.get("time") is not None for frame in frames]
-    if not any(known):
-        return None
-    if not all(known):
-        raise InputError(
-            f"{labels[known.index(False)]}: has no `time`, and other frames have: add it, or "
-            "remove all of them"
-        )
-    return torch.tensor(
-        [
-            finite_number(label, "`time`", frame["time"])
-            for label, frame in zip(labels, frames, strict=True)
-        ]
-    )
 
 
 def _origin(path: Path, content: Json) -> Origin:

@@ -1,41 +1,67 @@
-"""Captures of moving scenes as Nerfies and HyperNeRF have them.
+"""Captures of moving scenes in the layout of Nerfies and HyperNeRF.
 
 Park et al., https://github.com/google/nerfies#datasets. `dataset.json` lists the images of both
-splits, `metadata.json` has the numbers of each image's appearance, moment (`warp_id`, in
-HyperNeRF `time_id`) and camera, `camera/ID.json` a camera, and `rgb/Nx/ID.png` the image,
-reduced N times. `scene.json` has the center of the scene, and the factor by which methods scale
-it; `points.npy`, if it is there, has points that do not move.
+splits. `metadata.json` has each image's appearance, moment and camera, numbered from 0: the
+moment is `warp_id`, by which a method deforms the scene, and in HyperNeRF also `time_id`.
+`camera/ID.json` is a camera, and `rgb/Nx/ID.png` its image, downscaled by N. `scene.json` has
+the center of the scene, and the factor by which methods scale it. `points.npy`, if it is there,
+has points of the scene that do not move.
 
-Cameras have `orientation`, the rotation camera_from_world in OpenCV axes, `position`, their
-center, and the lens of OpenCV with three radial coefficients.
+A camera has `orientation`, the rotation camera_from_world in OpenCV axes, `position`, its
+center, and OpenCV's lens model with three radial coefficients.
+
+What this library writes also has the exact `time` of each image in metadata.json.
 """
 
 import math
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.dataset import Dataset
+from unrender.data.formats.camera_files import check_no_skew
+from unrender.data.formats.frame_times import (
+    MAX_ID,
+    TIME,
+    WARP,
+    frame_ids,
+    frame_times,
+    ids_entry,
+    ids_of_times,
+)
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
-from unrender.data.splits import check_split, hold_out
+from unrender.data.splits import check_split, hold_out, without_copies
 from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
 from unrender.data.validate import check_poses
 from unrender.data.view_ids import ViewIds
-from unrender.data.views import Views
+from unrender.data.views import Views, joined
 from unrender.errors import InputError
-from unrender.files import Json, finite_number, read_json_object, shown, whole_number
+from unrender.files import (
+    Json,
+    check_new,
+    finite_number,
+    read_json_object,
+    replacing,
+    shown,
+    whole_number,
+    write_json,
+)
 from unrender.files.arrays import read_npy
+from unrender.geometry.bounds import visible_ball
+from unrender.geometry.cameras import Cameras
 from unrender.geometry.lenses import Lens
 from unrender.geometry.undistortion import Calibration, pinhole_views
-from unrender.imaging.files import ENDINGS
+from unrender.imaging.files import ENDINGS, write_image
 
 LISTING, METADATA, SCENE = "dataset.json", "metadata.json", "scene.json"
-MOMENT = ("warp_id", "time_id")
-"""Keys of the moment: of Nerfies, of HyperNeRF."""
+POINTS = "points.npy"
+MARGIN = 1.1
+"""How much farther than the scene the far plane is, and how much nearer the near plane."""
 
 
 def is_nerfies(path: Path) -> bool:
@@ -46,8 +72,9 @@ def is_nerfies(path: Path) -> bool:
 def load_nerfies(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     """The training and validation views of a folder.
 
-    Without validation views, every N-th training view is held out. Moments are the cameras'
-    `times`. Raises InputError.
+    Without validation views, every N-th training view is held out. The cameras' times are the
+    `time` of all images in metadata.json, or else their `time_id`, or else their `warp_id`.
+    Raises InputError.
     """
     file = path / LISTING
     listing = read_json_object(file)
@@ -63,7 +90,7 @@ def load_nerfies(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     if not test:
         check_split(str(path), options)
         return hold_out(name, views, options.hold_out)
-    return Dataset(name, views, known.views(test))
+    return without_copies(str(path), Dataset(name, views, known.views(test)), options.hold_out)
 
 
 class _Capture:
@@ -71,6 +98,8 @@ class _Capture:
 
     def __init__(self, path: Path, metadata: Json, options: LoadOptions):
         self.path, self.metadata, self.options = path, metadata, options
+        every = metadata.values()
+        self.has_times = any(isinstance(e, dict) and "time" in cast(Json, e) for e in every)
         self.images = _image_folder(path)
         self.ball, self.points = _ball(path), _points(path)
 
@@ -88,8 +117,8 @@ class _Capture:
             torch.stack([camera.world_from_camera for camera in cameras]),
             lambda index: cameras[index].label,
         )
-        ids = self._numbers(names)
-        found = pinhole_cameras(poses, lens_views, ids.deformation.float())
+        times, ids = self._moments(names)
+        found = pinhole_cameras(poses, lens_views, times)
         images = photographs.read(tuple(names), self.options, lens_views).with_opaque_alpha()
         note_undistortion(str(self.path), lens_views)
         return Views(
@@ -111,26 +140,31 @@ class _Capture:
             "remove its name"
         )
 
-    def _numbers(self, names: list[str]) -> ViewIds:
-        """The numbers of images in metadata.json; those that are not there are 0."""
-        rows: list[tuple[int, int, int]] = []
-        for name in names:
-            label = f"{self.path / METADATA}: {shown(name)}"
+    def _moments(self, names: list[str]) -> tuple[Float[Tensor, "views"], ViewIds]:
+        """The times and ids of images in metadata.json. InputError."""
+        labels = [f"{self.path / METADATA}: {shown(name)}" for name in names]
+        entries: list[Json] = []
+        for name, label in zip(names, labels, strict=True):
             entry = self.metadata.get(name)
             if not isinstance(entry, dict):
-                raise InputError(f"{label}: is {shown(entry)}, not an object; add its numbers")
-            numbers = cast(Json, entry)
-            moments = [numbers[key] for key in MOMENT if key in numbers]
-            if not moments:
-                raise InputError(f"{label}: has neither `warp_id` nor `time_id`: add one")
-            rows.append(
-                (
-                    whole_number(label, "`appearance_id`", numbers.get("appearance_id", 0)),
-                    whole_number(label, "`warp_id`", moments[0]),
-                    whole_number(label, "`camera_id`", numbers.get("camera_id", 0)),
-                )
+                raise InputError(f"{label}: is {shown(entry)}, not an object; add its ids")
+            entries.append(cast(Json, entry))
+        ids = frame_ids(labels, entries, needed=True)
+        assert ids is not None
+        times = frame_times(labels, entries)
+        if times is None and self.has_times:
+            raise InputError(
+                f"{labels[0]}: has no `time`, and other images have: add it, or remove all of "
+                "them"
             )
-        return ViewIds(*torch.tensor(rows).unbind(1))
+        if times is None:
+            moments = [entry.get(TIME, entry.get(WARP)) for entry in entries]
+            whole = [
+                whole_number(label, f"`{TIME}`", moment, 0, MAX_ID)
+                for label, moment in zip(labels, moments, strict=True)
+            ]
+            times = torch.tensor(whole, dtype=torch.float32)
+        return times, ids
 
 
 class _Camera:
@@ -157,7 +191,7 @@ class _Camera:
         return torch.cat([rotation, center[:, None]], dim=1)
 
     def calibration(self, width: int, height: int) -> Calibration:
-        """Of an image of this size, which is the camera's reduced. InputError."""
+        """The calibration for an image of this size, a smaller copy. InputError."""
         across, down = width / self.size[0], height / self.size[1]
         (focal,) = self._list("`focal_length`", [self.content.get("focal_length")], 1)
         (aspect,) = self._list(
@@ -190,18 +224,22 @@ class _Camera:
 
 
 def _ids(file: Path, listing: Json, key: str) -> list[str]:
-    """A list of images. InputError for names that lead elsewhere."""
+    """A list of names of images, or of numbers. InputError for names that lead elsewhere."""
     names = listing.get(key, [])
     if not isinstance(names, list):
         raise InputError(f"{file}: `{key}` is {shown(names)}, not a list; correct it")
+    found: list[str] = []
     for name in cast(list[Any], names):
-        if not isinstance(name, str) or not name or Path(name).name != name:
+        whole = isinstance(name, int) and not isinstance(name, bool)
+        known = shown(name) if whole else name
+        if not isinstance(known, str) or not known or Path(known).name != known:
             raise InputError(f"{file}: `{key}` has {shown(name)}, which names no image")
-    return cast(list[str], names)
+        found.append(known)
+    return found
 
 
 def _image_folder(path: Path) -> Path:
-    """The least reduced images of `rgb`."""
+    """The folder of `rgb` with the largest images."""
     found = {
         int(folder.name[:-1]): folder
         for folder in sorted((path / "rgb").glob("*x"))
@@ -213,7 +251,7 @@ def _image_folder(path: Path) -> Path:
 
 
 def _ball(path: Path) -> Float[Tensor, "4"] | None:
-    """Center of the scene, and the radius that the scene's scale makes 1."""
+    """Center of the scene, and the radius that becomes 1 when the scene is scaled."""
     file = path / SCENE
     if not file.is_file():
         return None
@@ -230,10 +268,77 @@ def _ball(path: Path) -> Float[Tensor, "4"] | None:
 
 def _points(path: Path) -> Float[Tensor, "points 3"] | None:
     """Points of the scene that do not move."""
-    file = path / "points.npy"
+    file = path / POINTS
     if not file.is_file():
         return None
     points = torch.from_numpy(read_npy(file)).float()
     if points.ndim != 2 or points.shape[1] != 3 or not bool(points.isfinite().all()):
         raise InputError(f"{file}: has shape {tuple(points.shape)}: give finite [points, 3]")
     return points
+
+
+def write_nerfies(path: Path, data: Dataset) -> None:
+    """Write a new folder in this layout, with the test views as validation views.
+
+    Images are numbered, those for training first. Views without ids get a moment and an
+    appearance for each time. The folder is written atomically, without depths and normals.
+    Raises InputError if it exists or cannot be written.
+    """
+    check_new(path)
+    views = joined([data.train, data.test]) if len(data.test) else data.train
+    cameras, origin = views.cameras, torch.tensor(views.origin, dtype=torch.float64)
+    check_no_skew(path, cameras)
+    ids = views.ids or ids_of_times(cameras)
+    names = [f"{k:06d}" for k in range(len(views))]
+    with replacing(path, folder=True) as temporary:
+        images = temporary / "rgb" / "1x"
+        images.mkdir(parents=True)
+        (temporary / "camera").mkdir()
+        metadata: Json = {}
+        for k, name in enumerate(names):
+            write_image(images / f"{name}.png", views.straight(k))
+            write_json(temporary / "camera" / f"{name}.json", _camera_entry(cameras, k, origin))
+            entry = ids_entry(ids, k)
+            metadata[name] = {**entry, TIME: entry[WARP]}
+            if cameras.times is not None:
+                metadata[name]["time"] = float(cameras.times[k])
+        count = len(data.train)
+        listing = {"count": len(names), "num_exemplars": count, "ids": names}
+        splits = {"train_ids": names[:count], "val_ids": names[count:]}
+        write_json(temporary / LISTING, listing | splits)
+        write_json(temporary / METADATA, metadata)
+        write_json(temporary / SCENE, _scene_entry(views, origin))
+        if views.points is not None:
+            np.save(temporary / POINTS, (views.points.double() + origin).numpy())
+
+
+def _camera_entry(cameras: Cameras, index: int, origin: Float[Tensor, "3"]) -> Json:
+    pose = cameras.world_from_camera[index].double()
+    focal, principal = cameras.intrinsics[index].diagonal(), cameras.intrinsics[index, :2, 2]
+    return {
+        "orientation": pose[:, :3].T.tolist(),
+        "position": (pose[:, 3] + origin).tolist(),
+        "focal_length": float(focal[0]),
+        "principal_point": principal.tolist(),
+        "skew": 0.0,
+        "pixel_aspect_ratio": float(focal[1] / focal[0]),
+        "radial_distortion": [0.0, 0.0, 0.0],
+        "tangential_distortion": [0.0, 0.0],
+        "image_size": list(cameras.sizes[index]),
+    }
+
+
+def _scene_entry(views: Views, origin: Float[Tensor, "3"]) -> Json:
+    """Center and scale, and the planes between which the scene is, in units that are scaled."""
+    if views.ball is None:
+        center, radius = visible_ball(views.cameras)
+    else:
+        center, radius = views.ball[:3], float(views.ball[3])
+    distance = (views.cameras.centers - center).norm(dim=1) / radius
+    near, far = float(distance.min()) - 1, float(distance.max()) + 1
+    return {
+        "center": (center.double() + origin).tolist(),
+        "scale": 1 / radius,
+        "near": max(near, 0.01 * far) / MARGIN,
+        "far": far * MARGIN,
+    }

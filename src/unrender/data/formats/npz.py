@@ -4,7 +4,8 @@
 world_from_camera in OpenGL axes; `focal`, one number or n, in pixels; optionally `background`
 [3], the background color of images without alpha, and `intrinsics` [n, 3, 3], the cameras' K in
 pixels with pixel centers at +0.5, which replaces `focal` where pixels are not square or the
-principal point is not centered; and `times` [n] of a moving scene.
+principal point is not centered; and, of a moving scene, `times` [n] and `ids` [n, 3], the
+numbers of each view's appearance, moment and camera.
 """
 
 import math
@@ -16,12 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.data.formats.frame_times import MAX_ID, rounded_times
 from unrender.data.images import ImageStore
 from unrender.data.validate import (
     Background,
     check_poses,
     with_background,
 )
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import check_new
@@ -35,7 +38,7 @@ from unrender.imaging.color import premultiply, unpremultiply
 @np.errstate(over="ignore", invalid="ignore")  # What overflows is refused later.
 def load_npz(path: Path, background: Background = "auto") -> Views:
     """All views of the file. Raises InputError if it does not follow the format above."""
-    optional = ("background", "intrinsics", "times")
+    optional = ("background", "intrinsics", "times", "ids")
     arrays = read_arrays(path, ("images", "poses", "focal"), _check_headers, optional)
     images, poses, focal = arrays["images"], arrays["poses"], arrays["focal"]
     num, height, width, _ = images.shape
@@ -46,7 +49,8 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
     if "intrinsics" in arrays:
         cameras = replace(cameras, intrinsics=_intrinsics(path, arrays["intrinsics"]))
     if "times" in arrays:
-        cameras = cameras.at_times(_times(path, arrays["times"]))
+        cameras = cameras.at_times(rounded_times(f"{path}: `times`", arrays["times"]))
+    ids = _ids(path, arrays["ids"]) if "ids" in arrays else None
     store = ImageStore.of(_images(path, images))
     # Indices in the file, which a split into training and test views would lose.
     names = tuple(f"view {index}" for index in range(num))
@@ -57,7 +61,7 @@ def load_npz(path: Path, background: Background = "auto") -> Views:
             raise InputError(f"{path}: `background` is {behind.tolist()}, not in [0, 1]")
     else:
         store, behind = with_background(store, background)
-    return Views(cameras, background=behind, names=names, store=store)
+    return Views(cameras, background=behind, names=names, store=store, ids=ids)
 
 
 def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
@@ -85,6 +89,9 @@ def save_npz(path: Path, views: Views, overwrite: bool = False) -> None:
         arrays["intrinsics"] = cameras.intrinsics.cpu().numpy()
     if cameras.times is not None:
         arrays["times"] = cameras.times.cpu().numpy()
+    if views.ids is not None:
+        ids = views.ids.to("cpu")
+        arrays["ids"] = torch.stack([ids.appearance, ids.deformation, ids.camera], 1).numpy()
     if views.background is not None:
         arrays["background"] = views.background.cpu().numpy()
     write_arrays(path, arrays)
@@ -129,6 +136,13 @@ def _check_headers(path: Path, headers: dict[str, Header]) -> None:
         raise InputError(
             f"{path}: `times` has shape {headers['times'][0]}; it must be {num} numbers"
         )
+    if "ids" in headers:
+        rows, kind = headers["ids"]
+        if rows != (num, 3) or kind.kind not in "iu":
+            raise InputError(
+                f"{path}: `ids` is {kind} of shape {rows}; it must be integers of shape "
+                f"{(num, 3)}"
+            )
     if "intrinsics" in headers:
         matrix, kind = headers["intrinsics"]
         if matrix != (num, 3, 3) or kind.kind != "f":
@@ -158,11 +172,10 @@ def _focal(path: Path, focal: Array, num: int) -> Float[Tensor, "cameras"]:
     return values
 
 
-def _times(path: Path, times: Array) -> Float[Tensor, "cameras"]:
-    values = torch.from_numpy(times.astype(np.float32))
-    for value in values[~values.isfinite()][:1].tolist():
-        raise InputError(f"{path}: `times` has {value}; they must be finite")
-    return values
+def _ids(path: Path, ids: Array) -> ViewIds:
+    for value in ids[(ids < 0) | (ids > MAX_ID)][:1].tolist():
+        raise InputError(f"{path}: `ids` has {value}; they must be from 0 to {MAX_ID}")
+    return ViewIds(*torch.from_numpy(ids.astype(np.int64)).unbind(1))
 
 
 def _images(path: Path, images: Array) -> Tensor:
