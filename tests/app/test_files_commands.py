@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import torch
 import trimesh
 from inputs import either, sample
 
+import unrender as ur
 from unrender.api.fit import fit_to
 from unrender.api.run import Run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import read_cameras
+from unrender.data.view_ids import ViewIds
 from unrender.methods.gaussian_splatting import GaussianSplatting
 from unrender.report.compare import wipe
 from unrender.report.page import Page, section
@@ -54,6 +57,36 @@ def test_an_inspection_is_drawn(command: Command, scene_folder: Path, tmp_path: 
     page = (tmp_path / "look/index.html").read_text()
     assert "<h2>Images</h2>" in page
     assert "<h2>Warnings</h2>" in page
+
+
+def test_moving_cameras_are_drawn_over_time(
+    command: Command, refused: Command, scene_folder: Path, tmp_path: Path
+) -> None:
+    """With their images and, in the layout of Nerfies, without them."""
+    views = ur.load(scene_folder, hold_out=0).train[:9]
+    moments = torch.tensor([0, 1, 2, 3, 4, 5, 0, 2, 7])
+    ids = ViewIds(0 * moments, moments, torch.tensor([0] * 6 + [1, 1, 1]))
+    cameras = views.cameras.at_times(0.5 * moments)
+    film = ur.Dataset("film", *(replace(views, cameras=cameras, ids=ids)[k] for k in SPLITS))
+    film.save(tmp_path / "film", layout="nerfies")
+    for images in (True, False):
+        said = command("inspect", tmp_path / "film", "--out", tmp_path / f"look {images}")
+        assert "7 moments from 0 to 3.5, in the order of the views" in said
+        assert "1 to 2" in said
+        assert "1 appearance, 7 moments, 2 cameras" in said
+        for name in ("cameras.png", "times.png"):
+            assert (tmp_path / f"look {images}" / name).read_bytes().startswith(b"\x89PNG")
+        page = (tmp_path / f"look {images}/index.html").read_text()
+        assert "<h2>Times</h2>" in page
+        assert "held out, camera 1: 3" in page
+        assert "1 of 3 held-out views are at times outside" in said or not images
+        shutil.rmtree(tmp_path / "film/rgb", ignore_errors=True)
+    assert "`unrender inspect` shows the cameras" in refused(
+        "fit", "box", "--data", tmp_path / "film"
+    )
+
+
+SPLITS = (slice(6), slice(6, 9))
 
 
 def test_a_folder_of_nothing_is_refused(refused: Command, tmp_path: Path) -> None:

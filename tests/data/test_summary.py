@@ -8,7 +8,8 @@ import torch
 
 from unrender.data.formats.npz import save_npz
 from unrender.data.load import load_dataset
-from unrender.data.summary import camera_facts, camera_warnings, summarize
+from unrender.data.summary import camera_facts, camera_warnings, summarize, time_facts
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.paths import turntable
@@ -116,3 +117,32 @@ def test_views_of_a_file_are_named_by_their_index_in_it(tmp_path: Path) -> None:
     )
     warnings = summarize(order).warnings
     assert "Same camera pose: view 7 and view 10; one may be a copy." in warnings
+
+
+def test_times_and_ids_in_words() -> None:
+    cameras = views(4).cameras
+    assert time_facts(cameras, None, 0) == {}
+    moving = cameras.at_times(torch.tensor([0.0, 0.5, 2.0, 0.25]))
+    assert time_facts(moving, None, 1) == {
+        "times": "4 moments from 0 to 2, in the order of the views",
+        "views per moment": "1",
+        "time between moments": "0.25 to 1.5",
+    }
+    assert "not in the order" in time_facts(moving, None, 0)["times"]
+    ids = ViewIds(torch.tensor([0, 0, 0, 1]), torch.arange(4), torch.tensor([0, 0, 0, 1]))
+    found = time_facts(moving, ids, 0)
+    assert "not in the order" not in found["times"]
+    assert found["ids"] == "2 appearances, 4 moments, 2 cameras"
+    still = time_facts(cameras.at_times(3.0), None, 0)
+    assert still == {"times": "one moment, 3", "views per moment": "4"}
+
+
+def test_a_scene_may_look_alike_at_two_times() -> None:
+    moving = views()
+    moving = Views(
+        moving.cameras.at_times(torch.arange(6.0)),
+        moving.images[:1].expand(6, -1, -1, -1).contiguous(),
+    )
+    assert summarize(moving).warnings == ()
+    copies = replace(moving, cameras=moving.cameras.at_times(1.0))
+    assert any("Same image" in line for line in summarize(copies).warnings)

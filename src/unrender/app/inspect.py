@@ -6,6 +6,7 @@ from pathlib import Path
 from unrender.api.automatic import choice_for
 from unrender.api.run import Run
 from unrender.data.formats.idr import find_idr, idr_cameras, read_idr_matrices
+from unrender.data.formats.nerfies import IMAGES, is_nerfies, nerfies_cameras
 from unrender.data.formats.realestate10k import (
     find_frames,
     is_realestate10k,
@@ -13,7 +14,14 @@ from unrender.data.formats.realestate10k import (
 )
 from unrender.data.load import load_dataset, recognize
 from unrender.data.options import LoadOptions
-from unrender.data.summary import Summary, camera_facts, camera_warnings, summarize
+from unrender.data.summary import (
+    Summary,
+    camera_facts,
+    camera_warnings,
+    summarize,
+    time_facts,
+)
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
 from unrender.evaluation.scores import with_unit
@@ -43,6 +51,9 @@ class Inspection:
     summary: Summary
     cameras: Cameras
     views: Views | None
+    ids: ViewIds | None = None
+    held_out: int = 0
+    """The last cameras are held out for testing, so many."""
 
 
 @system_errors_told()
@@ -58,6 +69,8 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
         facts |= camera_facts(cameras)
         summary = Summary(facts, tuple(camera_warnings(cameras)))
         return Inspection(path.stem, summary, cameras, None)
+    if is_nerfies(path) and not (path / IMAGES).is_dir():
+        return _inspect_nerfies_cameras(path)
     if path.exists():
         layout = recognize(path).name
         with collected() as notes:
@@ -68,11 +81,22 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
     found = summarize(views)
     held_out = str(len(scene.test))
     facts = {"format": layout, **found.facts, "held-out views": held_out}
+    facts |= time_facts(views.cameras, views.ids, len(scene.test))
     if layout == "idr":
         facts |= _idr_facts(path, views)
-    return Inspection(
-        scene.name, replace(found, facts=facts, notes=tuple(notes)), views.cameras, views
-    )
+    summary = replace(found, facts=facts, notes=tuple(notes))
+    return Inspection(scene.name, summary, views.cameras, views, views.ids, len(scene.test))
+
+
+def _inspect_nerfies_cameras(path: Path) -> Inspection:
+    """Cameras in the layout of Nerfies that come without their images."""
+    with collected() as notes:
+        cameras, ids, held_out = nerfies_cameras(path)
+    facts = {"format": "nerfies, without images", "cameras": str(len(cameras))}
+    facts |= {"size": f"{cameras.sizes} pixels", **camera_facts(cameras)}
+    facts |= {"held-out views": str(held_out), **time_facts(cameras, ids, held_out)}
+    summary = Summary(facts, tuple(camera_warnings(cameras)), tuple(notes))
+    return Inspection(path.resolve().name, summary, cameras, None, ids, held_out)
 
 
 @system_errors_told()

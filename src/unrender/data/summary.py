@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.data.origin import HERE, in_words
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.geometry.bounds import focus_point, visible_ball
 from unrender.geometry.cameras import Cameras
@@ -82,6 +83,30 @@ def camera_facts(cameras: Cameras) -> dict[str, str]:
     return facts
 
 
+def time_facts(cameras: Cameras, ids: ViewIds | None, held_out: int) -> dict[str, str]:
+    """Times and ids of views in words, the last `held_out` of which are held out."""
+    facts: dict[str, str] = {}
+    times = cameras.times
+    if times is not None and len(times):
+        moments, count = times.unique(return_counts=True)
+        split = torch.arange(len(times)) >= len(times) - held_out
+        film = split.long() if ids is None else 2 * ids.camera + split
+        ordered = all(bool((times[film == k].diff() >= 0).all()) for k in film.unique())
+        order = "in the order of the views" if ordered else "not in the order of the views"
+        one = f"one moment, {float(moments[0]):g}"
+        several = f"{len(moments)} moments from {moments[0]:g} to {moments[-1]:g}, {order}"
+        facts["times"] = one if len(moments) == 1 else several
+        low, high = int(count.min()), int(count.max())
+        facts["views per moment"] = f"{low}" if low == high else f"{low} to {high}"
+        if len(moments) > 2:
+            facts["time between moments"] = _range(moments.diff())
+    if ids is not None and len(ids):
+        kinds = ((ids.appearance, "appearance"), (ids.deformation, "moment"))
+        counts = [(len(each.unique()), name) for each, name in (*kinds, (ids.camera, "camera"))]
+        facts["ids"] = ", ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in counts)
+    return facts
+
+
 def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
     """Unusual properties of cameras, which may be errors; `names` are those of the views."""
     found: list[str] = []
@@ -100,8 +125,7 @@ def camera_warnings(cameras: Cameras, names: tuple[str, ...] = ()) -> list[str]:
             "their axes may follow another convention, or their projections may be negated."
         )
     same = one_place & (_distances(cameras.rotations.flatten(1)) <= SAME_POSE)
-    if cameras.times is not None:
-        same &= cameras.times[:, None] == cameras.times
+    same &= _one_time(cameras)
     for a, b in (same & _same_sizes(cameras)).triu(1).nonzero()[:1].tolist():
         found.append(
             f"Same camera pose: {_name(names, a)} and {_name(names, b)}; one may be a copy."
@@ -143,7 +167,7 @@ def _image_warnings(views: Views) -> list[str]:
             found.append(
                 f"One constant color: {_name(views.names, k)}; the image may be empty."
             )
-    same = _distances(torch.stack(small)) < SAME_IMAGE
+    same = (_distances(torch.stack(small)) < SAME_IMAGE) & _one_time(views.cameras)
     for a, b in (same & _same_sizes(views.cameras)).triu(1).nonzero()[:1].tolist():
         found.append(f"Same image: {_name(views.names, a)} and {_name(views.names, b)}.")
     return found
@@ -153,6 +177,12 @@ def _same_sizes(cameras: Cameras) -> Bool[Tensor, "cameras cameras"]:
     """Pairs of one image size: a scene may have the same view at several."""
     rows = cameras.sizes.each(len(cameras))
     return (rows[:, None] == rows).all(2)
+
+
+def _one_time(cameras: Cameras) -> Bool[Tensor, "cameras cameras"]:
+    """Pairs of views at one time: at others, a camera or a scene may stand still."""
+    times = cameras.centers[:, 0] * 0 if cameras.times is None else cameras.times
+    return times[:, None] == times
 
 
 def _name(names: tuple[str, ...], index: int) -> str:

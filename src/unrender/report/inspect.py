@@ -7,14 +7,16 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from unrender.data.summary import Summary
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import evenly
+from unrender.report.camera_times import add_time_scale, draw_times, time_colors
 from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
 from unrender.report.page import Cell, Fragment, Page, image_grid, paragraph, section, table
 from unrender.report.pictures import write_figure
-from unrender.report.plots import PALETTE, panels
+from unrender.report.plots import PALETTE, panels, svg
 from unrender.report.sections import view_labels
 
 SHOWN_VIEWS, SHOWN_CAMERAS, SHOWN_POINTS = 6, 120, 4000
@@ -25,14 +27,31 @@ FRUSTUM = 0.12
 
 
 def write_inspection(
-    folder: Path, title: str, summary: Summary, cameras: Cameras, views: Views | None
-) -> tuple[Path, Path]:
-    """Write cameras.png and index.html into the folder, atomically; returns their paths."""
+    folder: Path,
+    title: str,
+    summary: Summary,
+    cameras: Cameras,
+    views: Views | None,
+    ids: ViewIds | None = None,
+    held_out: int = 0,
+) -> list[Path]:
+    """Write cameras.png and index.html into the folder, atomically; returns their paths.
+
+    Cameras with times are colored by them, and times.png shows when each took its images. The
+    last `held_out` cameras are held out for testing.
+    """
     picture, page = folder / "cameras.png", folder / "index.html"
     cloud = _cloud(views)
     drawing = draw_cameras(cameras, cloud)
     write_figure(picture, drawing, 110)
     rows: list[tuple[Cell, ...]] = [(name, value) for name, value in summary.facts.items()]
+    files = [picture]
+    timeline: list[Fragment] = []
+    if cameras.times is not None:
+        over_time = draw_times(cameras, ids, held_out)
+        files.append(folder / "times.png")
+        write_figure(files[-1], over_time, 110)
+        timeline = [section("Times", svg(over_time))]
     pieces: list[Fragment] = [
         section("Summary", table(("", ""), rows)),
         section(
@@ -41,6 +60,7 @@ def write_inspection(
             *map(paragraph, summary.warnings or ("No problems found.",)),
         ),
         section("Cameras", camera_view((CameraSet("cameras", cameras),), cloud, "Cameras.")),
+        *timeline,
     ]
     if views is not None:
         chosen = evenly(SHOWN_VIEWS, len(views))
@@ -48,7 +68,7 @@ def write_inspection(
         shown = image_grid([("images", images)], view_labels(views, chosen))
         pieces.append(section("Images", shown))
     Page(title, f"{len(cameras)} cameras", tuple(pieces)).write(page)
-    return picture, page
+    return [*files, page]
 
 
 def _cloud(views: Views | None) -> PointCloud | None:
@@ -62,7 +82,10 @@ def _cloud(views: Views | None) -> PointCloud | None:
 
 
 def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
-    """Cameras, points and the ball that all cameras see, from the side and from above."""
+    """Cameras, points and the ball that all cameras see, from the side and from above.
+
+    Cameras with times are colored by them.
+    """
     center, radius = visible_ball(cameras)
     reach = float((cameras.centers - center).norm(dim=1).median())
     chosen = evenly(SHOWN_CAMERAS, len(cameras))
@@ -70,6 +93,9 @@ def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
     # One polyline for all frusta: NaN breaks it between them.
     gap = torch.full((len(shapes), 1, 3), torch.nan)
     lines = torch.cat([shapes[:, list(EDGES)], gap], dim=1).numpy()
+    scale, colors = None, []
+    if cameras.times is not None:
+        scale, colors = time_colors(cameras)
     names = ((15, -60, "side view"), (90, -90, "top view"))
     with panels(11, 5.2, 1, 2, subplot_kw={"projection": "3d"}) as (figure, (grid,)):
         for axes, (elevation, azimuth, name) in zip(grid, names, strict=True):
@@ -79,7 +105,11 @@ def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
                 axes.scatter(
                     *cloud.points[near].T.numpy(), c=cloud.colors[near].numpy(), s=1, alpha=0.6
                 )
-            axes.plot(*lines.reshape(-1, 3).T, color=PALETTE[0], linewidth=0.8)
+            if scale is None:
+                axes.plot(*lines.reshape(-1, 3).T, color=PALETTE[0], linewidth=0.8)
+            else:
+                for k, line in zip(chosen, lines, strict=True):
+                    axes.plot(*line.T, color=colors[k], linewidth=0.8)
             angle = torch.linspace(0, 2 * torch.pi, 60)
             ring = radius * torch.stack([angle.cos(), angle.sin(), 0 * angle]).numpy()
             for order in ((0, 1, 2), (0, 2, 1), (2, 0, 1)):
@@ -88,4 +118,6 @@ def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
             axes.view_init(elevation, azimuth)
             axes.set_aspect("equal")
             axes.set(title=name, xlabel="x", ylabel="y", zlabel="z")
+        if scale is not None:
+            add_time_scale(figure, scale, list(grid))
         return figure

@@ -20,7 +20,8 @@ def inspect(
         path: Posed images in any layout that `unrender fit` reads, a built-in scene (bricks,
             chair, hotdog; lamp, which moves), a run folder or a folder of runs, a camera list
             of RealEstate10K, or a mesh, points or voxels.
-        out: Folder for cameras.png and index.html, which show the cameras and images.
+        out: Folder for cameras.png and index.html, which show the cameras and images, and for
+            times.png of a moving scene.
         outside: Read images wherever the data say, also outside the folder above theirs.
         quiet: Print the description only.
 
@@ -58,6 +59,12 @@ def inspect(
 
         make_folder(out)
         for file in write_inspection(
-            out, found.name, found.summary, found.cameras, found.views
+            out,
+            found.name,
+            found.summary,
+            found.cameras,
+            found.views,
+            found.ids,
+            found.held_out,
         ):
             print(file)

@@ -14,6 +14,7 @@ What this library writes also has the exact `time` of each image in metadata.jso
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,8 +37,13 @@ from unrender.data.formats.frame_times import (
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.photographs import Photographs
 from unrender.data.splits import check_split, hold_out, without_copies
-from unrender.data.undistort import note_undistortion, pinhole_cameras, view_names
-from unrender.data.validate import check_poses
+from unrender.data.undistort import (
+    LensViews,
+    note_undistortion,
+    pinhole_cameras,
+    view_names,
+)
+from unrender.data.validate import check_cameras, check_poses
 from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views, joined
 from unrender.errors import InputError
@@ -55,11 +61,12 @@ from unrender.files.arrays import read_npy
 from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.lenses import Lens
+from unrender.geometry.sizes import ImageSizes
 from unrender.geometry.undistortion import Calibration, pinhole_views
 from unrender.imaging.files import ENDINGS, write_image
 
 LISTING, METADATA, SCENE = "dataset.json", "metadata.json", "scene.json"
-POINTS = "points.npy"
+POINTS, IMAGES = "points.npy", "rgb"
 MARGIN = 1.1
 """How much farther than the scene the far plane is, and how much nearer the near plane."""
 
@@ -76,21 +83,38 @@ def load_nerfies(path: Path, options: LoadOptions = DEFAULTS) -> Dataset:
     `time` of all images in metadata.json, or else their `time_id`, or else their `warp_id`.
     Raises InputError.
     """
-    file = path / LISTING
-    listing = read_json_object(file)
-    metadata = read_json_object(path / METADATA)
-    train, test = (_ids(file, listing, key) for key in ("train_ids", "val_ids"))
-    if not train:
-        train = [each for each in _ids(file, listing, "ids") if each not in set(test)]
-    if not train:
-        raise InputError(f"{file}: `train_ids` names no image: name some")
-    known = _Capture(path, metadata, options)
+    train, test = _splits(path)
+    known = _Capture(path, read_json_object(path / METADATA), options)
     name = path.resolve().name
     views = known.views(train)
     if not test:
         check_split(str(path), options)
         return hold_out(name, views, options.hold_out)
     return without_copies(str(path), Dataset(name, views, known.views(test)), options.hold_out)
+
+
+def nerfies_cameras(path: Path) -> tuple[Cameras, ViewIds, int]:
+    """The cameras of a folder without images, their ids, and how many are held out.
+
+    Cameras of lenses are the pinhole cameras that their images would be read as. InputError.
+    """
+    train, test = _splits(path)
+    capture = _Capture(path, read_json_object(path / METADATA), DEFAULTS)
+    cameras, ids, _ = capture.cameras((*train, *test))
+    check_cameras(str(path), cameras)
+    return cameras, ids, len(test)
+
+
+def _splits(path: Path) -> tuple[list[str], list[str]]:
+    """Names of the training and validation images. InputError."""
+    file = path / LISTING
+    listing = read_json_object(file)
+    train, test = (_ids(file, listing, key) for key in ("train_ids", "val_ids"))
+    if not train:
+        train = [each for each in _ids(file, listing, "ids") if each not in set(test)]
+    if not train:
+        raise InputError(f"{file}: `train_ids` names no image: name some")
+    return train, test
 
 
 class _Capture:
@@ -100,25 +124,15 @@ class _Capture:
         self.path, self.metadata, self.options = path, metadata, options
         every = metadata.values()
         self.has_times = any(isinstance(e, dict) and "time" in cast(Json, e) for e in every)
-        self.images = _image_folder(path)
         self.ball, self.points = _ball(path), _points(path)
 
     def views(self, names: list[str]) -> Views:
         """The views of these images. InputError."""
-        files = [self._image(name) for name in names]
-        cameras = [_Camera(self.path / "camera" / f"{name}.json") for name in names]
-        photographs = Photographs.of(str(self.path), files, [each.size for each in cameras])
-        sizes = photographs.sizes.each(len(names)).tolist()
-        lens_views = [
-            pinhole_views(camera.label, camera.calibration(*size))
-            for camera, size in zip(cameras, sizes, strict=True)
-        ]
-        poses = check_poses(
-            torch.stack([camera.world_from_camera for camera in cameras]),
-            lambda index: cameras[index].label,
-        )
-        times, ids = self._moments(names)
-        found = pinhole_cameras(poses, lens_views, times)
+        folder = _image_folder(self.path)
+        files = [_image(folder, name) for name in names]
+        sizes = [_Camera(self.path, name).size for name in names]
+        photographs = Photographs.of(str(self.path), files, sizes)
+        found, ids, lens_views = self.cameras(names, photographs.sizes)
         images = photographs.read(tuple(names), self.options, lens_views).with_opaque_alpha()
         note_undistortion(str(self.path), lens_views)
         return Views(
@@ -130,17 +144,25 @@ class _Capture:
             ids=ids,
         )
 
-    def _image(self, name: str) -> Path:
-        for ending in ENDINGS:
-            file = self.images / f"{name}{ending}"
-            if file.is_file():
-                return file
-        raise InputError(
-            f"{self.images}: has no image {shown(name)}, which {LISTING} names: add it, or "
-            "remove its name"
+    def cameras(
+        self, names: Sequence[str], sizes: ImageSizes | None = None
+    ) -> tuple[Cameras, ViewIds, LensViews]:
+        """The pinhole cameras of images of these `sizes`, or of full size. InputError."""
+        cameras = [_Camera(self.path, name) for name in names]
+        if sizes is None:
+            sizes = ImageSizes.of([each.size for each in cameras])
+        lens_views = [
+            pinhole_views(camera.label, camera.calibration(*size))
+            for camera, size in zip(cameras, sizes.each(len(names)).tolist(), strict=True)
+        ]
+        poses = check_poses(
+            torch.stack([camera.world_from_camera for camera in cameras]),
+            lambda index: cameras[index].label,
         )
+        times, ids = self._moments(names)
+        return pinhole_cameras(poses, lens_views, times), ids, lens_views
 
-    def _moments(self, names: list[str]) -> tuple[Float[Tensor, "views"], ViewIds]:
+    def _moments(self, names: Sequence[str]) -> tuple[Float[Tensor, "views"], ViewIds]:
         """The times and ids of images in metadata.json. InputError."""
         labels = [f"{self.path / METADATA}: {shown(name)}" for name in names]
         entries: list[Json] = []
@@ -170,14 +192,15 @@ class _Capture:
 class _Camera:
     """A camera file."""
 
-    def __init__(self, file: Path):
+    def __init__(self, folder: Path, name: str):
+        file = folder / "camera" / f"{name}.json"
         self.label, self.content = str(file), read_json_object(file)
         width, height = self._numbers("image_size", 2)
         if not (0 < width <= 20_000 and 0 < height <= 20_000):
             raise InputError(
                 f"{file}: `image_size` is {width:g}x{height:g}; give the image's pixels"
             )
-        self.size = (width, height)
+        self.size = (int(width), int(height))
 
     @property
     def world_from_camera(self) -> Float[Tensor, "3 4"]:
@@ -238,15 +261,29 @@ def _ids(file: Path, listing: Json, key: str) -> list[str]:
     return found
 
 
+def _image(folder: Path, name: str) -> Path:
+    for ending in ENDINGS:
+        file = folder / f"{name}{ending}"
+        if file.is_file():
+            return file
+    raise InputError(
+        f"{folder}: has no image {shown(name)}, which {LISTING} names: add it, or remove its "
+        "name"
+    )
+
+
 def _image_folder(path: Path) -> Path:
     """The folder of `rgb` with the largest images."""
     found = {
         int(folder.name[:-1]): folder
-        for folder in sorted((path / "rgb").glob("*x"))
+        for folder in sorted((path / IMAGES).glob("*x"))
         if folder.is_dir() and folder.name[:-1].isdecimal()
     }
     if not found:
-        raise InputError(f"{path}: has no images in rgb/1x, rgb/2x and so on: add them")
+        raise InputError(
+            f"{path}: has no images in rgb/1x, rgb/2x and so on: add them; `unrender inspect` "
+            "shows the cameras"
+        )
     return found[min(found)]
 
 
@@ -291,7 +328,7 @@ def write_nerfies(path: Path, data: Dataset) -> None:
     ids = views.ids or ids_of_times(cameras)
     names = [f"{k:06d}" for k in range(len(views))]
     with replacing(path, folder=True) as temporary:
-        images = temporary / "rgb" / "1x"
+        images = temporary / IMAGES / "1x"
         images.mkdir(parents=True)
         (temporary / "camera").mkdir()
         metadata: Json = {}
