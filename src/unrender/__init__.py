@@ -21,6 +21,7 @@ _HOMES = {
     "unrender.api.compare": ("Comparison", "compare"),
     "unrender.api.data": ("load", "process"),
     "unrender.api.fit": ("fit", "fit_shape"),
+    "unrender.api.light_fields": ("refocus",),
     "unrender.api.novel_views": ("NovelViews", "novel_views"),
     "unrender.api.pose": ("read_images",),
     "unrender.api.run": ("Run",),

@@ -10,6 +10,7 @@ from unrender.api.data import load as load
 from unrender.api.data import process as process
 from unrender.api.fit import fit as fit
 from unrender.api.fit import fit_shape as fit_shape
+from unrender.api.light_fields import refocus as refocus
 from unrender.api.novel_views import NovelViews as NovelViews
 from unrender.api.novel_views import novel_views as novel_views
 from unrender.api.pose import read_images as read_images

@@ -118,3 +118,21 @@ def depth_range(
     counted = best[slope >= slope.quantile(1 - TEXTURED)]
     near, middle, far = (1 / counted.quantile(1 - q).item() for q in (INNER, 0.5, 1 - INNER))
     return near, middle, far
+
+
+def focus_depth(
+    images: Float[Tensor, "cameras height width channels"], cameras: Cameras
+) -> float:
+    """The depth of one plane at which images differ least on average, in scene units.
+
+    Of at least two cameras that look one way, the first being the reference; see
+    `middle_cameras`.
+    """
+    width = min(WIDTH, cameras.width)
+    height = max(1, round(cameras.height * width / cameras.width))
+    small = cameras.resized(width, height)
+    inverse = inverse_depths(small)
+    cost = plane_sweep(area_average(images, width, height), small, small[0], 1 / inverse)
+    finite = cost.isfinite().all(0)
+    mean = cost[:, finite] if bool(finite.any()) else cost.nan_to_num(posinf=1.0).flatten(1)
+    return 1 / inverse[mean.mean(1).argmin()].item()
