@@ -34,6 +34,7 @@ _HOMES = {
     "unrender.imaging.panels": ("save_panels",),
     "unrender.rendering.renderer": ("PoseEstimate", "Rendering"),
     "unrender.shapes.mesh": ("Mesh",),
+    "unrender.shapes.mesh_sequence": ("MeshSequence",),
     "unrender.shapes.points": ("PointCloud",),
     "unrender.shapes.voxels": ("VoxelGrid",),
 }

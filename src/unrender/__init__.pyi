@@ -29,6 +29,7 @@ from unrender.methods.presets.listing import Presets
 from unrender.rendering.renderer import PoseEstimate as PoseEstimate
 from unrender.rendering.renderer import Rendering as Rendering
 from unrender.shapes.mesh import Mesh as Mesh
+from unrender.shapes.mesh_sequence import MeshSequence as MeshSequence
 from unrender.shapes.points import PointCloud as PointCloud
 from unrender.shapes.voxels import VoxelGrid as VoxelGrid
 

@@ -53,7 +53,7 @@ class CameraPath:
     times: Float[Tensor, "frames"] | None = None
     """When a moving scene is shown; None for the whole film."""
 
-    def at_times(self, times: float | Sequence[float] | Tensor) -> "CameraPath":
+    def at_times(self, times: float | int | Sequence[float] | Tensor) -> "CameraPath":
         """The same path around a scene that stands still at one time, or has a time a frame.
 
         Times are in the unit of the training views' times. InputError if there are not as many
@@ -268,11 +268,11 @@ def as_cameras(
             f"{type(cameras).__name__}: is not cameras: give Cameras, or a path such as "
             "unrender.turntable(60)"
         )
-    _check_times(found, isinstance(cameras, CameraPath) and cameras.times is not None, target)
+    check_times(found, target, isinstance(cameras, CameraPath) and cameras.times is not None)
     return resized(found, size, getattr(target, "image_size", None))
 
 
-def _check_times(cameras: Cameras, chosen: bool, target: Any) -> None:
+def check_times(cameras: Cameras, target: Any, chosen: bool = False) -> None:
     """InputError for times that a moving scene lacks or its film has not.
 
     A scene that does not move looks the same at the times of any camera, and refuses those that

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unrender.api.cameras import check_times
 from unrender.api.mesh_options import MeshOptions
 from unrender.errors import InputError
 from unrender.fields.ball import Ball
@@ -17,6 +18,7 @@ from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spread_out
 from unrender.inverse.depth_fusion import Region, Scan, colored, mesh_from_scan
 from unrender.inverse.texture_baking import textured
+from unrender.rendering.renderer import Renderer, Rendering
 from unrender.shapes.components import largest_component, with_faces
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.mesh import Mesh
@@ -27,7 +29,7 @@ from unrender.training.data_kinds.posed_images import PosedImages
 from unrender.training.progress import told_progress, working
 
 if TYPE_CHECKING:
-    from unrender.api.run import Run
+    from unrender.api.run_shapes import RunShapes as Run
 else:
     Run = Any
 
@@ -62,7 +64,12 @@ def mesh_of(run: Run, options: MeshOptions, progress: bool = True) -> Mesh:
 
 
 def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
-    """A model's surface with all that was asked for. InputError."""
+    """A model's surface with all that was asked for. InputError.
+
+    Of a scene that moves, it is that of the canonical scene, or the one at `options.time`.
+    """
+    if options.time is not None and not run.method.moves:
+        raise InputError(f"time {options.time:g}: needs a run of a moving scene; omit it")
     if run.method.has_shape:
         return _own_surface(run, options, progress)
     if run.method.predicts_shapes:
@@ -73,14 +80,20 @@ def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
         )
     known = run.cameras
     chosen = known.select(torch.tensor(spread_out(known, MAX_VIEWS)))
+    renderer = run.renderer
+    if options.time is not None:
+        chosen = chosen.at_times(options.time)
+        check_times(chosen, run)
+    elif run.method.moves:
+        renderer = _canonical_renderer(run)
     axes = upright_axes(known) if options.upright else torch.eye(3)
     pixels = sum(camera.width * camera.height for camera in chosen)
     budget = MAX_SPLATTED if _has_splats(run) else MAX_RAYS
     scale = min(1.0, (budget / pixels) ** 0.5)
     with told_progress("render depth", "view", progress) as tell:
         tell(0, len(chosen))
-        scan = Scan.render(run.renderer, chosen, scale, axes, tell)
-    ball = _ball(run, known)
+        scan = Scan.render(renderer, chosen, scale, axes, tell)
+    ball = ball_of(run, known)
     region = _region(ball, known, axes, scan, options)
     least, most = (share * float(ball.radius) for share in TRUNCATION)
     truncation = min(max(DISAGREEMENT * scan.disagreement(region, most), least), most)
@@ -135,7 +148,17 @@ def _simplified(mesh: Mesh, options: MeshOptions, progress: bool) -> Mesh:
     return found if options.all_parts or found is mesh else largest_component(found)
 
 
-def _ball(run: Run, cameras: Cameras) -> Ball:
+def _canonical_renderer(run: Run) -> Renderer:
+    """Renders the canonical scene on the model's device, for cameras on theirs."""
+
+    def render(cameras: Cameras) -> Rendering:
+        found = run.method.render_canonical(run.model, cameras.to(run.device))
+        return found.to(cameras.device)
+
+    return render
+
+
+def ball_of(run: Run, cameras: Cameras) -> Ball:
     """The ball that the model is about, or else that the cameras look at."""
     ball = getattr(run.model, "ball", None)
     if not isinstance(ball, Ball):

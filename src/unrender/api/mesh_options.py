@@ -8,6 +8,9 @@ from unrender.errors import InputError
 FACES, TEXTURED_FACES = 100_000, 20_000
 """Most faces of a mesh by default, with vertex colors and with a texture."""
 
+MAX_FRAMES, MAX_FPS = 10_000, 1000
+"""Of a mesh that moves."""
+
 Box = tuple[float, float, float, float, float, float]
 """The lower corner of a box, and the upper one."""
 
@@ -26,6 +29,7 @@ class MeshOptions:
     upright: bool = True
     voxels: int | None = None
     half_width: float | None = None
+    time: float | None = None
 
     def __post_init__(self) -> None:
         if self.voxels is not None and not 16 <= self.voxels <= 512:
@@ -50,3 +54,20 @@ class MeshOptions:
     def most_faces(self) -> int:
         """Faces of a mesh that is made from views, at most."""
         return self.faces or (FACES if self.texture is None else TEXTURED_FACES)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a mesh that moves. Raises InputError for values out of range."""
+
+    count: int
+    times: tuple[float, float] | None = None
+    """The first and the last time; None for the whole film."""
+    fps: float | int = 24
+    """Frames per second, where a file holds an animation."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_FRAMES:
+            raise InputError(f"sequence {self.count}: give 1 to {MAX_FRAMES} frames")
+        if not 0 < self.fps <= MAX_FPS:
+            raise InputError(f"fps {self.fps:g}: give more than 0 and at most {MAX_FPS}")

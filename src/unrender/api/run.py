@@ -10,13 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.api.cameras import CameraPath, as_cameras
-from unrender.api.extract import mesh_of, splats_of
 from unrender.api.followed import Followed
-from unrender.api.mesh_options import Box, MeshOptions
 from unrender.api.pose import Picture, find_poses
 from unrender.api.random_cameras import random_cameras
 from unrender.api.recorded import read_recorded
-from unrender.api.run_state import RunState
+from unrender.api.run_shapes import RunShapes
 from unrender.data.dataset import Dataset
 from unrender.data.make_views import make_views
 from unrender.data.picture import over_white
@@ -30,11 +28,7 @@ from unrender.imaging.color import Color
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.presets.opened import open_folder
 from unrender.rendering.renderer import Images, PoseEstimate, Rendering, supersampled
-from unrender.shapes.mesh import Mesh
-from unrender.shapes.points import PointCloud
 from unrender.shapes.shape import Shape
-from unrender.shapes.splats import Splats
-from unrender.shapes.textures import VertexColors
 from unrender.training.data_kinds.image import ONE_IMAGE, fitted_image
 from unrender.training.fit import Device
 from unrender.training.method import Evaluation, Fitted
@@ -43,7 +37,7 @@ from unrender.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, repr=False)
-class Run(RunState):
+class Run(RunShapes):
     """A fitted model, which renders, finds poses, becomes a mesh, is scored and kept.
 
     `unrender.fit` returns one, in memory or in a folder; `unrender.open` reads one.
@@ -235,82 +229,6 @@ class Run(RunState):
             raise InputError(f"supersample {supersample}: give at least 1")
         with told_progress("render views", "view", progress) as tell:
             return make_views(self.renderer, cameras, supersample, tell, self.behind)
-
-    def mesh(
-        self,
-        *,
-        faces: int | None = None,
-        crop: Box | None = None,
-        all_parts: bool = False,
-        texture: int | None = None,
-        upright: bool = True,
-        voxels: int | None = None,
-        half_width: float | None = None,
-        progress: bool = True,
-    ) -> Mesh:
-        """The surface as a mesh with vertex colors, or with a texture.
-
-        A model that is a mesh or voxels gives its own surface. From a radiance field, depths
-        rendered from the training cameras are fused in a grid (Curless and Levoy, 1996).
-
-        Args:
-            faces: Faces at most; by default 100,000, or 20,000 with a texture.
-            crop: A box that holds the mesh: x, y, z of its lower and of its upper corner, in
-                scene units in the mesh's frame; by default what the cameras look at.
-            all_parts: Keep all connected parts, not the largest alone.
-            texture: Pixels of a texture's longer side; needs the extra `texture` (xatlas).
-            upright: Turn the cameras' up direction to z, as turntables do; without, the mesh
-                is in the frame of the run's cameras.
-            voxels: Voxels along the surface's longest side, 16 to 512; by default as fine as
-                the rendered pixels.
-            half_width: Instead of `crop`, half the side of a cube about what the cameras see.
-            progress: Whether to show progress bars.
-
-        InputError for models without a surface, such as pose flows.
-
-        >>> import unrender as ur
-        >>> run = ur.fit_shape(ur.Mesh.torus(), steps=5, level=2, progress=False)
-        >>> run.mesh()
-        Mesh(162 vertices, 320 faces, watertight)
-        """
-        options = MeshOptions(faces, crop, all_parts, texture, upright, voxels, half_width)
-        return mesh_of(self, options, progress)
-
-    def points(self, **options: Any) -> PointCloud:
-        """The surface as a point cloud; options as for `mesh`. InputError.
-
-        >>> import unrender as ur
-        >>> run = ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False)
-        >>> len(run.points())
-        20000
-        """
-        if self.method.has_shape:
-            shape = self.shape()
-            if isinstance(shape, PointCloud):
-                return shape
-        mesh = self.mesh(**options)
-        colors = mesh.texture.colors if isinstance(mesh.texture, VertexColors) else None
-        return PointCloud(mesh.vertices, colors)
-
-    def splats(self) -> Splats:
-        """The Gaussians of gaussian-splatting, which save as .ply. InputError for others.
-
-        >>> import unrender as ur
-        >>> data = ur.load("bricks", downscale=8)
-        >>> options = {"initial_gaussians": 100, "max_gaussians": 200}
-        >>> run = ur.fit("gaussian-splatting-fast", data, steps=5, progress=False, **options)
-        >>> run.splats().save("bricks.ply")
-        """
-        return splats_of(self)
-
-    def shape(self) -> Shape:
-        """The mesh, points or voxels that a shape was fitted as. InputError for others.
-
-        >>> import unrender as ur
-        >>> ur.fit_shape(ur.Mesh.torus(), "points", steps=5, progress=False).shape()
-        PointCloud(20000 points)
-        """
-        return self.fitted.shape()
 
     def image(self) -> Float[Tensor, "height width 3"]:
         """The image that an image-field was fitted to, over white. InputError for others.

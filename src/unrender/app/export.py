@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from unrender.api.extract import Extracted, extract
-from unrender.api.mesh_options import MeshOptions
+from unrender.api.mesh_options import Frames, MeshOptions
 from unrender.api.run import Run
 from unrender.app.inspect import describe_shape
 from unrender.app.output import note
@@ -33,19 +33,26 @@ Z_UP_FROM_Y_UP = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.
 
 
 def export_run(
-    run: Run, files: Sequence[Path], options: MeshOptions, quiet: bool = False
+    run: Run,
+    files: Sequence[Path],
+    options: MeshOptions,
+    quiet: bool = False,
+    moving: Frames | None = None,
 ) -> list[str]:
     """Write the files that the endings name; returns what each holds, in words. InputError.
 
     .obj, .glb and mesh .ply: the surface with its colors. A name that ends in splats.ply: the
     Gaussians of gaussian-splatting. points.ply: the vertices of the mesh. .json: the cameras
-    of the training views. The surface is made once for all files, before any is written.
+    of the training views. The surface is made once for all files, before any is written. With
+    frames it is `moving`: in an animation, or with a file for each.
     """
     splats = run.splats() if any(_of_splats(file) for file in files) else None
     cameras = run.named_cameras() if any(_of_cameras(file) for file in files) else None
     meshes = [file for file in files if not (_of_splats(file) or _of_cameras(file))]
     if options.texture is not None and not any(_textured(file) for file in meshes):
         raise InputError("a texture needs a .glb or .obj: name one, or leave --texture out")
+    if moving is not None:
+        return _export_sequence(run, meshes, options, quiet, moving, len(files))
     found = _surface(run, options, quiet) if meshes else None
     said: list[str] = []
     for file in files:
@@ -67,6 +74,33 @@ def export_run(
     return said
 
 
+def _export_sequence(
+    run: Run,
+    files: Sequence[Path],
+    options: MeshOptions,
+    quiet: bool,
+    moving: Frames,
+    asked: int,
+) -> list[str]:
+    """Write a mesh that moves; returns what each file holds. InputError."""
+    if len(files) < asked or any(_of_points(file) for file in files):
+        raise InputError("--sequence: writes meshes: name .glb, .obj or .ply, not points.ply")
+    times = moving.count
+    if moving.times is not None:
+        times = torch.linspace(*moving.times, moving.count)
+    found = run.mesh_sequence(times, progress=not quiet, **vars(options))
+    said: list[str] = []
+    for file in files:
+        given = found
+        if isinstance(found.mesh.texture, UVTexture) and not _textured(file):
+            given = replace(found, mesh=replace(found.mesh, texture=None))
+        written = [str(each) for each in given.save(file, moving.fps)]
+        said.append(f"{' … '.join(dict.fromkeys((written[0], written[-1])))}: {given}")
+        if run.origin != HERE:
+            said.append(_keep_origin(run, file, options.upright))
+    return said
+
+
 def _keep_origin(run: Run, file: Path, upright: bool) -> str:
     """Write FILE.origin.json, by which the file can be put back; returns what it holds.
 
@@ -84,6 +118,10 @@ def _keep_origin(run: Run, file: Path, upright: bool) -> str:
 
 def _of_splats(file: Path) -> bool:
     return file.name.lower().endswith("splats.ply")
+
+
+def _of_points(file: Path) -> bool:
+    return file.name.lower().endswith("points.ply")
 
 
 def _of_cameras(file: Path) -> bool:
@@ -114,7 +152,7 @@ def _shape_for(file: Path, found: "Extracted | Shape") -> Shape:
     if not isinstance(found, Extracted):
         return found
     mesh = found.mesh
-    if file.name.lower().endswith("points.ply"):
+    if _of_points(file):
         colors = mesh.texture.colors if isinstance(mesh.texture, VertexColors) else None
         return PointCloud(mesh.vertices, colors)
     if found.textured is not None and _textured(file):

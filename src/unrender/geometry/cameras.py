@@ -259,7 +259,7 @@ class Cameras:
     def with_poses(self, world_from_camera: Float[Tensor, "cameras 3 4"]) -> "Cameras":
         return dataclasses.replace(self, world_from_camera=world_from_camera)
 
-    def at_times(self, times: Float[Tensor, "times"] | float | None) -> "Cameras":
+    def at_times(self, times: Float[Tensor, "times"] | float | int | None) -> "Cameras":
         """The same cameras at these times, or all at one; None for no time.
 
         One camera stands still at any number of times. InputError for other numbers of times

@@ -28,7 +28,7 @@ from unrender.errors import InputError
 from unrender.files.arrays import check_numbers
 from unrender.notes import note
 from unrender.shapes.files.contents import MAX_COORDINATE, MISSING, MeshContents
-from unrender.shapes.files.glb import write_glb
+from unrender.shapes.files.glb import Motion, write_glb
 from unrender.shapes.files.gltf import read_gltf
 from unrender.shapes.files.materials import build_texture
 from unrender.shapes.files.obj import read_obj, write_obj
@@ -108,8 +108,10 @@ def read_mesh(path: str | Path, up: Up | None = None, colored: bool = True) -> M
     return _rotated(mesh, _to_z) if _up(suffix, up) == "y" else mesh
 
 
-def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
-    """Write a mesh, completely or not at all.
+def write_mesh(
+    path: str | Path, mesh: Mesh, up: Up | None = None, motion: Motion | None = None
+) -> None:
+    """Write a mesh, completely or not at all; a `motion` of it goes into a .glb alone.
 
     With the same `up` as in `read_mesh`, the same mesh is read back. .obj and .glb hold every
     texture except atlases of more than one pixel per face, .ply colors of vertices or faces,
@@ -146,13 +148,16 @@ def write_mesh(path: str | Path, mesh: Mesh, up: Up | None = None) -> None:
     mesh = _detached(mesh)
     if _up(suffix, up) == "y":
         mesh = _rotated(mesh, _to_y)
+        if motion is not None:
+            turned = torch.stack([_to_y(each) for each in motion.displacements])
+            motion = dataclasses.replace(motion, displacements=turned)
     uv = mesh.texture if isinstance(mesh.texture, UVTexture) else None
     if isinstance(mesh.texture, FaceAtlas):
         uv = _one_pixel_per_face(mesh.texture)
     if suffix == ".obj":
         write_obj(path, mesh, uv)
     elif suffix == ".glb":
-        write_glb(path, mesh, uv)
+        write_glb(path, mesh, uv, motion)
     else:
         {".ply": write_ply_mesh, ".off": write_off, ".stl": write_stl}[suffix](path, mesh)
 
