@@ -33,10 +33,11 @@ COLORS = ((0.9, 0.5, 0.1), (0.2, 0.4, 0.8))
 
 
 class Balls(nn.Module):
-    """A model with one parameter, which is not used."""
+    """A model with one parameter, which is not used, and whether it stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, still: bool = False) -> None:
         super().__init__()
+        self.still = still
         self.unused = nn.Parameter(torch.zeros(1))
 
 
@@ -97,15 +98,15 @@ class TurningBalls(Method[Balls, Views]):
         assert bool(((times >= FIRST) & (times <= LAST)).all()), "checked before"
 
         def tile(rays: Rays) -> Rendering:
-            now = pose(times[rays.camera_index])
+            now = pose(times[rays.camera_index] * (not model.still) + FIRST * model.still)
             turn = now[..., :3].mT
             origins = (turn @ (rays.origins - now[..., 3])[..., None])[..., 0]
             return intersected(origins, (turn @ rays.directions[..., None])[..., 0])
 
         return render_in_tiles(cameras, 1 << 16, tile)
 
-    def render_canonical(self, model: Balls, cameras: Cameras) -> Rendering:
-        return self.render(model, cameras.at_times(FIRST))
+    def canonical(self, model: Balls) -> Balls:
+        return Balls(still=True)
 
 
 def intersected(

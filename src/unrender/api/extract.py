@@ -18,7 +18,6 @@ from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spread_out
 from unrender.inverse.depth_fusion import Region, Scan, colored, mesh_from_scan
 from unrender.inverse.texture_baking import textured
-from unrender.rendering.renderer import Renderer, Rendering
 from unrender.shapes.components import largest_component, with_faces
 from unrender.shapes.convert import mesh_from_voxels
 from unrender.shapes.mesh import Mesh
@@ -26,6 +25,7 @@ from unrender.shapes.simplify import simplify
 from unrender.shapes.splats import Splats
 from unrender.shapes.voxels import VoxelGrid
 from unrender.training.data_kinds.posed_images import PosedImages
+from unrender.training.method import Fitted
 from unrender.training.progress import told_progress, working
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def extract(run: Run, options: MeshOptions, progress: bool = True) -> Extracted:
         chosen = chosen.at_times(options.time)
         check_times(chosen, run)
     elif run.method.moves:
-        renderer = _canonical_renderer(run)
+        renderer = Fitted(run.method, run.method.canonical(run.model)).renderer
     axes = upright_axes(known) if options.upright else torch.eye(3)
     pixels = sum(camera.width * camera.height for camera in chosen)
     budget = MAX_SPLATTED if _has_splats(run) else MAX_RAYS
@@ -146,16 +146,6 @@ def _simplified(mesh: Mesh, options: MeshOptions, progress: bool) -> Mesh:
         found = simplify(mesh, options.most_faces, tell)
     # Where so few faces are left that parts fall apart.
     return found if options.all_parts or found is mesh else largest_component(found)
-
-
-def _canonical_renderer(run: Run) -> Renderer:
-    """Renders the canonical scene on the model's device, for cameras on theirs."""
-
-    def render(cameras: Cameras) -> Rendering:
-        found = run.method.render_canonical(run.model, cameras.to(run.device))
-        return found.to(cameras.device)
-
-    return render
 
 
 def ball_of(run: Run, cameras: Cameras) -> Ball:

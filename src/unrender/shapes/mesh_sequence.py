@@ -22,7 +22,8 @@ class MeshSequence:
     >>> moving = ur.MeshSequence(torus, frames, torch.tensor([0.0, 0.5, 1.0]))
     >>> moving
     MeshSequence(3 frames of 1152 vertices, 2304 faces, times 0 to 1)
-    >>> moving.save("torus.glb", fps=2)
+    >>> [file.name for file in moving.save("torus.glb", fps=2)]
+    ['torus.glb']
     """
 
     mesh: Mesh

@@ -142,9 +142,9 @@ class Method(ABC, Generic[Model, Data]):
             f"this model, fitted to {self.data.name}, cannot be rendered from a camera"
         )
 
-    def render_canonical(self, model: Model, cameras: Cameras) -> Rendering:
-        """Whole images of the canonical scene: see `deform`. InputError if `moves` is False."""
-        raise InputError("this model is of a scene that does not move: render the scene")
+    def canonical(self, model: Model) -> Model:
+        """The model of the canonical scene at any time; InputError where `moves` is False."""
+        raise InputError("this model is of a scene that does not move: it is canonical")
 
     def image_size(self, model: Model) -> int:
         """Pixels per side of the model's images, where `any_size` is False."""
