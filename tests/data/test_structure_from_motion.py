@@ -1,5 +1,6 @@
 """Cameras of photographs and videos, compared with the model that came with them."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from unrender.geometry.poses import so3_distance
 from unrender.imaging.ffmpeg import reading, run
 from unrender.imaging.files import read_image, write_image
 from unrender.imaging.video import write_video
+from unrender.imaging.video_reader import Video
 from unrender.notes import collected
 
 MOUSE = SHARED / "real_scenes/mouse_colmap"
@@ -223,6 +225,27 @@ def test_the_sharpest_frames_of_a_video_are_taken(tmp_path: Path) -> None:
     variances = [read_image(path).var() for path in sorted((tmp_path / "out").iterdir())]
     assert variances[0] > 0.01
     assert variances[2] > 0.01
+
+
+def test_frames_keep_their_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are taken, whichever they are, in seconds since the film's first frame."""
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(20, 32, 32, 3, generator=generator)
+    write_video(tmp_path / "video.mp4", frames, 10)
+    (tmp_path / "out").mkdir()
+    assert _from_video(tmp_path / "video.mp4", tmp_path / "out", 7, 2000, silent) == 7
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    times = json.loads((tmp_path / "times.json").read_text())
+    assert sorted(times) == names
+    for name in names:
+        assert times[name] == pytest.approx(0.1 * int(name[6:12]), abs=1e-4)
+    # A film that does not say when its frames are shown.
+    (tmp_path / "times.json").unlink()
+    monkeypatch.setattr(Video, "times", lambda _: [0.0])
+    with collected() as said:
+        assert _from_video(tmp_path / "video.mp4", tmp_path / "out", 7, 2000, silent) == 7
+    assert "does not say when each frame was taken" in said[0]
+    assert not (tmp_path / "times.json").exists()
 
 
 def test_repeated_frames_are_taken_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.imaging import ffmpeg, video
+from unrender.imaging import ffmpeg, video, video_reader
 from unrender.imaging.video import write_video
 from unrender.imaging.video_reader import Video
 from unrender.notes import collected
@@ -62,6 +62,28 @@ def test_a_varying_frame_rate_repeats_no_frame(film: Path, tmp_path: Path) -> No
         film, tmp_path / "slow.mp4", "-vf", "setpts='N*N*0.1/TB'", "-fps_mode", "vfr"
     )
     assert len(list(Video(slow).frames(64))) == 6
+    assert Video(slow).times() == pytest.approx([0.1 * k * k for k in range(6)], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.webm", "film.avi", "film.gif"])
+def test_frames_have_times_from_the_first_one_on(film: Path, tmp_path: Path, name: str) -> None:
+    codec = ("-c:v", "libvpx") if "webm" in name else ()
+    # AVI begins at 0, whenever its first frame is shown.
+    late = () if "avi" in name else ("-vf", "setpts=PTS+3/TB")
+    made = convert(film, tmp_path / name, *late, *codec)
+    video = Video(made)
+    times = video.times()
+    assert len(times) == len(list(video.frames(64))) == 6
+    assert times == pytest.approx([0.1 * k for k in range(6)], abs=0.011)
+
+
+@pytest.mark.parametrize("rows", ["", "0, NOPTS, NOPTS, 1, 768, 0x0", "0", "0,1,1\n0,1,1"])
+def test_a_film_without_times_of_its_frames_has_none(
+    film: Path, monkeypatch: pytest.MonkeyPatch, rows: str
+) -> None:
+    read = Video(film)
+    monkeypatch.setattr(video_reader, "run", lambda _: (0, [], rows.encode()))
+    assert read.times() == []
 
 
 def test_ten_bits_are_read_as_eight(film: Path, tmp_path: Path) -> None:

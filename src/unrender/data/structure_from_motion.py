@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from unrender.data.formats.frame_times import TIMES
 from unrender.data.photograph_folders import find_photographs
 from unrender.errors import InputError
-from unrender.files import check_new, replacing
+from unrender.files import check_new, replacing, write_json
 from unrender.imaging.files import image_header, write_image
 from unrender.imaging.originals import copy_photograph, exif_lens
 from unrender.imaging.video_reader import Frame, Video
@@ -72,7 +73,8 @@ class Reconstructed:
 def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Reconstructed:
     """Reconstruct the cameras of a folder of photographs or a video, as images/ and sparse/0/.
 
-    `frames` frames are extracted from a video. Photographs are copied with their EXIF data, by
+    `frames` frames are extracted from a video, whose times in seconds since its first frame
+    become times.json. Photographs are copied with their EXIF data, by
     which COLMAP begins with the true focal length, and with alpha; those whose longer side
     exceeds `size` pixels are downscaled, and those that EXIF says to turn are turned. `out` is
     written atomically. Raises InputError if pycolmap is missing, or if
@@ -109,9 +111,10 @@ def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:
 
 
 def _from_video(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
-    """Write the sharpest frame of each of `frames` equal intervals of a video.
+    """Write the sharpest frame of each of `frames` equal intervals of a video, and its times.
 
-    Frames that repeat the one before them count once.
+    Frames that repeat the one before them count once. The times of the frames that are taken
+    are written beside the folder `target`.
     """
     if frames < MIN_IMAGES:
         raise InputError(f"--frames {frames}: give at least {MIN_IMAGES}")
@@ -119,6 +122,8 @@ def _from_video(source: Path, target: Path, frames: int, size: int, stage: Stage
     distinct: list[int] = []
     sharpness: list[float] = []
     before: Frame | None = None
+    times = video.times()
+    k = -1
     for k, frame in enumerate(video.frames(THUMBNAIL)):
         if before is None or not np.array_equal(frame, before):
             distinct.append(k)
@@ -126,16 +131,25 @@ def _from_video(source: Path, target: Path, frames: int, size: int, stage: Stage
         before = frame
     if video.problem is not None:
         note(video.problem)
+    if len(times) != k + 1:
+        note(f"{source}: does not say when each frame was taken: the images have no times")
+        times = []
     total = len(distinct)
     edges = np.linspace(0, total, min(frames, total) + 1).round().astype(int)
     chosen = {distinct[int(a + np.argmax(sharpness[a:b]))] for a, b in pairwise(edges)}
     count = 0
+    named: dict[str, float] = {}
     for k, frame in enumerate(video.frames(size)):
         if k in chosen:
+            name = f"frame_{k:06d}.png"
             image = torch.from_numpy(frame.astype(np.float32) / 255)
-            write_image(target / f"frame_{k:06d}.png", image)
+            write_image(target / name, image)
+            if times:
+                named[name] = times[k]
             count += 1
             stage("frames", count, len(chosen))
+    if named:
+        write_json(target.parent / TIMES, named)
     return count
 
 
@@ -195,7 +209,7 @@ def _reconstruct(
         )
     stage("cameras", registered, count)
     for leftover in folder.iterdir():
-        if leftover.name != "images":
+        if leftover.name not in ("images", TIMES):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     model = folder / "sparse" / "0"
     model.mkdir(parents=True)

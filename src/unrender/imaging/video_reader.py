@@ -5,6 +5,7 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ TONE_MAPPING = (
     "zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
 )
 """BT.2100 to BT.709. Reference white of 203 cd/m² (BT.2408) becomes white."""
+MICROSECONDS = 1_000_000
+"""Units of a second in which times of frames are read."""
 MISSING_SECONDS, MISSING_SHARE = 1.0, 0.1
 """A video that ends this long, and this fraction, before its announced end is cut off."""
 
@@ -94,6 +97,28 @@ class Video:
         self.problem = self._problem(count, code, errors, progress)
         if not count:
             raise self._unreadable((errors or ["it has no frames"])[0])
+
+    def times(self) -> list[float]:
+        """The time of each frame that `frames` yields, in seconds since the first one.
+
+        Empty if the file does not say when its frames are shown, or not of all of them.
+        """
+        arguments = [
+            *("-v", "error", *reading(self.path), "-map", "0:V:0", "-vf", "scale=16:16"),
+            *("-fps_mode", "passthrough", "-enc_time_base", f"1/{MICROSECONDS}"),
+            *("-f", "framecrc", "-"),
+        ]
+        # A line for each frame: stream, decoding time, presentation time and others.
+        _, _, output = run(arguments)
+        lines = output.decode("ascii", "replace").splitlines()
+        rows = [line.split(",") for line in lines if not line.startswith("#")]
+        shown = [row[2].strip() if len(row) > 2 else "" for row in rows]
+        if not shown or not all(re.fullmatch(r"-?\d{1,18}", text) for text in shown):
+            return []
+        found = [int(text) for text in shown]
+        if any(b <= a for a, b in pairwise(found)):
+            return []
+        return [(time - found[0]) / MICROSECONDS for time in found]
 
     def _unreadable(self, reason: str) -> InputError:
         return InputError(

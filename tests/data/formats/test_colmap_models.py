@@ -1,5 +1,6 @@
 """Which COLMAP model of several is read, and what newer versions of COLMAP write."""
 
+import json
 import struct
 from pathlib import Path
 
@@ -147,6 +148,32 @@ def test_a_model_s_own_folder_can_be_named(tmp_path: Path) -> None:
     text_model(tmp_path / "sparse/0", NAMES)
     text_model(tmp_path / "sparse/1", NAMES[1:3])
     assert load_colmap(tmp_path / "sparse/1").names == ("1.png", "2.png")
+
+
+def test_times_are_beside_the_images(tmp_path: Path) -> None:
+    """As `process` writes them, of more frames than the model has; also by its own folder."""
+    photographs(tmp_path / "images", NAMES)
+    text_model(tmp_path / "sparse/0", [NAMES[3], NAMES[1], NAMES[4]])
+    assert load_colmap(tmp_path).cameras.times is None
+    file = tmp_path / "times.json"
+    times: dict[str, object] = {name: 0.5 * k for k, name in enumerate(NAMES)}
+    file.write_text(json.dumps(times))
+    for path in (tmp_path, tmp_path / "sparse/0"):
+        found = load_colmap(path)
+        assert found.names == ("1.png", "3.png", "4.png")
+        assert found.cameras.times is not None
+        assert found.cameras.times.tolist() == [0.5, 1.5, 2.0]
+    for wrong, message in (
+        ({"3.png": None}, r"times\.json: has no time of image '3\.png'"),
+        ({"3.png": "x"}, r"times\.json: '3\.png': `time` is 'x', not a number"),
+        ({"3.png": 1e99}, r"times\.json: '3\.png': `time` is 1e\+99; it must be finite"),
+    ):
+        file.write_text(json.dumps(times | wrong))
+        with pytest.raises(InputError, match=message):
+            load_colmap(tmp_path)
+    file.write_text("[1, 2]")
+    with pytest.raises(InputError, match="not an object"):
+        load_colmap(tmp_path)
 
 
 def test_cameras_of_several_sizes(tmp_path: Path) -> None:

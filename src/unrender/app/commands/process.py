@@ -22,7 +22,8 @@ def process(
 
     Args:
         source: A folder of photos, or a video.
-        out: The folder to make: images/ and a COLMAP model in sparse/0/.
+        out: The folder to make: images/ and a COLMAP model in sparse/0/; of a video also
+            times.json, the seconds of its frames.
         frames: Frames taken of a video: the sharpest of as many equal intervals.
         size: Pixels of the longer side; larger images are downscaled.
         quiet: Print the folder only.

@@ -2,7 +2,8 @@
 
 https://colmap.github.io/format.html. A model is three files, cameras, images and points3D, with
 the ending .txt or .bin. COLMAP's poses are camera-from-world; its cameras have OpenCV axes, and
-the center of the upper left pixel is at (0.5, 0.5), as here.
+the center of the upper left pixel is at (0.5, 0.5), as here. Times of the images, which COLMAP
+does not know, are in times.json beside the folder of images.
 """
 
 import struct
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.formats.colmap_models import find_colmap, note_others
+from unrender.data.formats.frame_times import read_times
 from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.origin import recentred_points
 from unrender.data.photographs import Photographs
@@ -85,7 +87,8 @@ def load_colmap(path: Path, options: LoadOptions = DEFAULTS) -> Views:
             model.images, photographs.sizes.each(len(names)).tolist(), strict=True
         )
     ]
-    cameras = pinhole_cameras(invert(_poses(folder, model.images)), lens_views)
+    times = read_times(_above(path, folder), names)
+    cameras = pinhole_cameras(invert(_poses(folder, model.images)), lens_views, times)
     images = photographs.read(names, options, lens_views)
     note_undistortion(str(folder), lens_views)
     return Views(
@@ -130,10 +133,9 @@ def _with_files(
     folder, in those of the folders above. Smaller copies, in `images_4` and the like, may have
     other endings. Raises InputError if more than half are missing.
     """
-    above = (path, *path.resolve().parents[:2]) if path == model.folder else (path,)
     places = [
         place
-        for base in above
+        for base in _above(path, model.folder)
         for place in (*sorted(each for each in base.glob("images*") if each.is_dir()), base)
     ]
     best, most = DataFolder(path, options.outside), -1
@@ -163,6 +165,11 @@ def _with_files(
     best.tell(path)
     kept = [i for i, file in zip(model.images, found, strict=True) if file is not None]
     return replace(model, images=kept), [file for file in found if file is not None]
+
+
+def _above(path: Path, folder: Path) -> tuple[Path, ...]:
+    """Folders with what belongs to a model: also those above, where `path` is the model's."""
+    return (path, *path.resolve().parents[:2]) if path == folder else (path,)
 
 
 def _poses(folder: Path, images: list[ColmapImage]) -> Float[Tensor, "images 3 4"]:

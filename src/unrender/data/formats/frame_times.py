@@ -4,6 +4,7 @@ The names of the ids are those of Nerfies and HyperNeRF.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from unrender.data.view_ids import ViewIds
 from unrender.errors import InputError
-from unrender.files import Json, finite_number, whole_number
+from unrender.files import Json, finite_number, read_json_object, shown, whole_number
 from unrender.files.arrays import Array
 from unrender.geometry.cameras import Cameras
 
@@ -20,6 +21,8 @@ APPEARANCE, WARP, TIME, CAMERA = "appearance_id", "warp_id", "time_id", "camera_
 IDS = (APPEARANCE, WARP, CAMERA)
 MAX_ID = 999_999
 """Methods have a code for every number up to the largest id."""
+TIMES = "times.json"
+"""Times of images by name, beside the folders of images and of the COLMAP model."""
 MERGED = 1e-5
 """Times that differ by more than this fraction of their range must differ when rounded."""
 
@@ -41,6 +44,23 @@ def frame_times(
         for label, frame in zip(labels, frames, strict=True)
     ]
     return rounded_times(labels[0], np.array(times))
+
+
+def read_times(folders: Sequence[Path], names: Sequence[str]) -> Float[Tensor, "images"] | None:
+    """Times of images in the first `times.json` of these folders, by name; None without one.
+
+    InputError if it has no time for an image, or one that is not a finite number. Entries of
+    other images do not matter.
+    """
+    file = next((each / TIMES for each in folders if (each / TIMES).is_file()), None)
+    if file is None:
+        return None
+    content = read_json_object(file)
+    for name in names:
+        if content.get(name) is None:
+            raise InputError(f"{file}: has no time of image {shown(name)}: add it, in seconds")
+    labels = [f"{file}: {shown(name)}" for name in names]
+    return frame_times(labels, [{"time": content[name]} for name in names])
 
 
 def rounded_times(label: str, times: Array) -> Float[Tensor, "times"]:

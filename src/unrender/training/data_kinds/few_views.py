@@ -100,7 +100,7 @@ class FewPosedImages(PosedImages):
         names = tuple(f"around {k}" for k in range(len(around)))
         return dataclasses.replace(
             described,
-            cameras=concatenate([described.cameras, around]),
+            cameras=concatenate([described.cameras.at_times(None), around]),
             names=described.names + names,
         )
 
