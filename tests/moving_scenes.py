@@ -79,6 +79,8 @@ class TurningBalls(Method[Balls, Views]):
     def deform(
         self, model: Balls, points: Float[Tensor, "points 3"], time: float
     ) -> Float[Tensor, "points 3"]:
+        if not FIRST <= time <= LAST:
+            raise InputError(f"time {time:g} is outside of the film: give 2 to 6")
         now = pose(torch.tensor([time]))[0]
         return (points - now[:, 3]) @ now[:, :3]
 

@@ -127,9 +127,9 @@ def test_vertices_without_an_inverse_move_as_those_beside_them(
 def test_times_outside_the_film_and_scenes_at_rest_are_refused(
     run: Run, scene_run: Run
 ) -> None:
-    with pytest.raises(InputError, match="time 1 is outside the film: give 2 to 6"):
+    with pytest.raises(InputError, match="time 1 is outside of the film: give 2 to 6"):
         run.mesh(time=1.0)
-    with pytest.raises(InputError, match=r"time 6\.5 is outside the film"):
+    with pytest.raises(InputError, match=r"time 6\.5 is outside of the film"):
         run.mesh_sequence([3.0, 6.5])
     with pytest.raises(InputError, match="0 frames"):
         run.mesh_sequence(0)
@@ -173,8 +173,8 @@ def json_size(path: Path) -> int:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("m.ply", "--time", 1), "time 1 is outside the film: give 2 to 6"),
-        (("m.ply", "--sequence", 3, "--times", 1, 4), "time 1 is outside the film"),
+        (("m.ply", "--time", 1), "time 1 is outside of the film: give 2 to 6"),
+        (("m.ply", "--sequence", 3, "--times", 1, 4), "time 1 is outside of the film"),
         (("m.ply", "--times", 3, 4), "--times: needs --sequence"),
         (("m.ply", "--sequence", 0), "sequence 0: give 1 to"),
         (("m.ply", "--sequence", 3, "--time", 3), "leave out the one"),

@@ -132,7 +132,7 @@ def test_one_camera_has_any_number_of_times(balls: Dataset) -> None:
 
 def test_times_outside_the_film_and_missing_ones_are_refused(run: Run, ring: Cameras) -> None:
     for time in (FIRST - 0.1, LAST + 0.1):
-        with pytest.raises(InputError, match=r"outside the film: give 2 to 6"):
+        with pytest.raises(InputError, match=r"outside of the film: give 2 to 6"):
             run.render(ur.turntable(3).at_times(time))
     with pytest.raises(InputError, match=r"no times: give them some of its film, 2 to 6"):
         run.render(ring)
@@ -217,8 +217,8 @@ def test_files_and_held_out_cameras_keep_their_times_or_get_others(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--time", 7), "time 7 is outside the film: give 2 to 6"),
-        (("--times", 0, 3), "time 0 is outside the film: give 2 to 6"),
+        (("--time", 7), "time 7 is outside of the film: give 2 to 6"),
+        (("--times", 0, 3), "time 0 is outside of the film: give 2 to 6"),
         (("--time", "nan"), "--time nan: give a finite number"),
         (("--time", 3, "--times", 3, 4), "--time to stop time or --times to let it run"),
         (("--camera", 16), "camera 16: give the number of a view, 0 to 15"),

@@ -273,7 +273,7 @@ def as_cameras(
 
 
 def check_times(cameras: Cameras, target: Any, chosen: bool = False) -> None:
-    """InputError for times that a moving scene lacks or its film has not.
+    """InputError for times that a moving scene lacks or that are outside its film.
 
     A scene that does not move looks the same at the times of any camera, and refuses those that
     were `chosen` for it.
@@ -283,15 +283,17 @@ def check_times(cameras: Cameras, target: Any, chosen: bool = False) -> None:
         if chosen:
             raise InputError("a time needs a scene that moves, and this one does not: omit it")
         return
-    first, last = method.time_range(target.model)
     if cameras.times is None:
+        first, last = method.time_range(target.model)
         raise InputError(
             "the scene moves, and the cameras have no times: give them some of its film, "
             f"{first:g} to {last:g}, with at_times"
         )
-    inside = (cameras.times >= first) & (cameras.times <= last)
-    for time in cameras.times[~inside][:1].tolist():
-        raise InputError(f"time {time:g} is outside the film: give {first:g} to {last:g}")
+    if not bool(cameras.times.isfinite().all()):
+        raise InputError("the cameras' times contain NaN or Inf: give finite numbers")
+    # The method knows how far beyond the film's ends it serves.
+    for time in map(float, cameras.times.aminmax() if len(cameras) else ()):
+        method.deform(target.model, torch.zeros(1, 3, device=target.device), time)
 
 
 def resized(

@@ -1,0 +1,39 @@
+"""A film → a scene that moves: time stops, the camera stops, and a mesh that moves.
+
+    python examples/22_moving_scene.py [FILM]
+
+Fits the built-in desk lamp, which bends and turns, for two minutes, and writes stopped.gif (the
+camera moves around one moment), still.gif (the moments from one place), lamp.glb (its mesh with
+an animation) and moving_scene.png. FILM is other data with times.
+"""
+
+import sys
+
+import torch
+
+import unrender as ur
+
+data = ur.load(*sys.argv[1:]) if sys.argv[1:] else ur.load("lamp", downscale=2)
+run = ur.fit("nerfies-fast", data, minutes=2, progress=False)
+print(run, run.evaluate())
+
+times = data.train.cameras.times
+assert times is not None, "data without times are no film"
+first, last = map(float, times.aminmax())
+middle = (first + last) / 2
+stopped = run.render(ur.turntable(24).at_times(middle), progress=False)
+still = run.render(
+    data.test.cameras[0].at_times(torch.linspace(first, last, 24)), progress=False
+)
+stopped.save("stopped.gif", fps=12)
+still.save("still.gif", fps=12)
+
+moving = run.mesh_sequence(24, progress=False)
+moving.save("lamp.glb", fps=12)
+print(moving)
+frames = {f"time stopped, frame {k}": stopped.over()[k] for k in (0, 8, 16)}
+frames |= {f"camera stopped, frame {k}": still.over()[k] for k in (0, 8, 16)}
+for k in (0, 8, 16):
+    mesh = ur.render(moving[k], ur.turntable(1), size=data.train.cameras.width, progress=False)
+    frames[f"mesh, frame {k}"] = mesh.over()[0]
+ur.save_panels("moving_scene.png", frames, columns=3)
