@@ -166,7 +166,7 @@ def test_help_of_a_method_has_its_paper_and_three_boxes(helped: Helped) -> None:
             "'y': unrender fit box does not expect this argument",
         ),
         (("fit", "--resume"), "name the run folder"),
-        (("render",), "RUN|SHAPE is missing; usage: unrender render"),
+        (("render",), "RUN|SHAPE|GRID is missing; usage: unrender render"),
         (("render", "x.obj"), "--out FILE|FOLDER is missing"),
         (("render", "x.obj", "-o", "a.gif", "--what", "colour"), "did you mean color?"),
         (("render", "x.obj", "-o", "a.gif", "--cameras", "turntabel"), "mean turntable?"),

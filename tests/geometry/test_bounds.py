@@ -117,3 +117,11 @@ def test_the_extent_is_from_the_mean_of_the_cameras() -> None:
     assert camera_extent(cameras.select(slice(0, 1))) == 0
     moved = cameras.with_poses(torch.cat([pose[:, :, :3], 3 * pose[:, :, 3:] + 7], dim=2))
     assert camera_extent(moved) == pytest.approx(3.3 * 5**0.5)
+
+
+def test_the_focus_of_parallel_cameras_is_in_front_of_them() -> None:
+    """Its depth is unknown; it is ten times as far away as the outermost from the middle."""
+    poses = torch.eye(3, 4).expand(4, 3, 4).clone()
+    poses[:, :2, 3] = torch.tensor([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    found = focus_point(Cameras.from_focal(poses, 40.0, 32, 24))
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 10.0]))

@@ -310,3 +310,12 @@ def test_cameras_that_agree_on_no_direction_have_z_as_up() -> None:
     found = orbit(Cameras.from_focal(poses, 40.0, 32, 24), 8, 0.3, None)
     torch.testing.assert_close(upwards(found), torch.tensor([0.0, 0.0, 1.0]))
     torch.testing.assert_close(found.centers.norm(dim=1), torch.full((8,), 3.0))
+
+
+def test_a_spiral_of_parallel_cameras_keeps_their_direction() -> None:
+    poses = torch.eye(3, 4).expand(4, 3, 4).clone()
+    poses[:, :2, 3] = torch.tensor([[1.0, 1], [-1, 1], [1, -1], [-1, -1]])
+    found = spiral(Cameras.from_focal(poses, 40.0, 32, 24), 12)
+    torch.testing.assert_close(found.rotations, torch.eye(3).expand(12, 3, 3))
+    torch.testing.assert_close(found.centers[:, 2], torch.zeros(12))
+    assert 0.5 < float(found.centers.abs().max()) < 1

@@ -16,21 +16,19 @@ from unrender.geometry.cameras import Cameras
 from unrender.notes import note
 from unrender.rendering.light_field import LightField
 from unrender.rendering.plane_sweep import focus_depth, middle_cameras
-from unrender.rendering.renderer import Rendering, concatenated
+from unrender.rendering.renderer import Rendering, concatenated, supersampled
 from unrender.training.progress import told_progress
-
-Focus = float | tuple[float, float]
-"""Depth of the focal plane; or that of the first frame and that of the last."""
 
 
 def refocus(
     source: "Dataset | Views | str | Path",
     cameras: "Cameras | CameraPath | None" = None,
     *,
-    focus: Focus | None = None,
+    focus: float | tuple[float, ...] | None = None,
     aperture: float | None = None,
     frames: int = 60,
     size: int | tuple[int, int] | None = None,
+    supersample: int = 1,
     progress: bool = True,
 ) -> Rendering:
     """Render a light field with a lens of its own, straight from its images, without a fit.
@@ -47,6 +45,7 @@ def refocus(
             nearest cameras.
         frames: Images of a sweep without `cameras`.
         size: Pixels of the longer side, or (width, height); by default the cameras' own.
+        supersample: Rays per side of each pixel.
         progress: Whether to show a progress bar for more than one image.
 
     Raises InputError for views that are no grid, an aperture that is not positive and a focus
@@ -63,13 +62,10 @@ def refocus(
     >>> ur.refocus(views, focus=3.0, aperture=0.1)
     Rendering(1 × 48×32)
     """
-    depths = checked_focus(focus)
-    if aperture is not None and not 0 < aperture < math.inf:
-        raise InputError(
-            f"aperture {aperture:g}: give a diameter above 0, or leave it out for a pinhole"
-        )
-    if frames < 1:
-        raise InputError(f"frames {frames}: give at least 1")
+    depths = checked_lens(focus, aperture)
+    for name, value in (("frames", frames), ("supersample", supersample)):
+        if value < 1:
+            raise InputError(f"{name} {value}: give at least 1")
     label, views = _views(source)
     field = light_field(label, views)
     sweep = len(depths) > 1
@@ -85,14 +81,21 @@ def refocus(
     parts: list[Rendering] = []
     with torch.no_grad(), told_progress("render", "frame", progress and len(found) > 1) as tell:
         for camera, depth in zip(found, planes, strict=True):
-            parts.append(field.renderer(depth, aperture or 0.0)(camera))
+            renderer = supersampled(field.renderer(depth, aperture or 0.0), supersample)
+            parts.append(renderer(camera))
             tell(len(parts), len(found))
     rendering = concatenated(parts)
     return Rendering(rendering.color, rendering.opacity, rendering.depth, cameras=found)
 
 
-def checked_focus(focus: Focus | None) -> tuple[float, ...]:
-    """The depths that were given: none, one, or two for a sweep. InputError."""
+def checked_lens(
+    focus: float | tuple[float, ...] | None, aperture: float | None
+) -> tuple[float, ...]:
+    """The focal depths that were given: none, one, or two for a sweep. InputError."""
+    if aperture is not None and not 0 < aperture < math.inf:
+        raise InputError(
+            f"aperture {aperture:g}: give a diameter above 0, or leave it out for a pinhole"
+        )
     depths = () if focus is None else focus if isinstance(focus, tuple) else (focus,)
     if len(depths) > 2:
         raise InputError(f"focus: {len(depths)} depths; give one, or two for a sweep")

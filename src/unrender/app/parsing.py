@@ -146,8 +146,10 @@ def _take(option: Option, name: str, negated: bool, rest: list[str], attached: b
     ):
         words.append(rest.pop(0))
         attached = False
-    if option.many:
+    if option.many and words:
         return tuple(convert(kinds[0], word, name) for word in words)
+    if option.many:
+        raise InputError(f"{name}: needs a value: {name} {option.metavar}")
     if len(words) != len(kinds):
         raise InputError(
             f"{name}: needs {len(kinds)} values, not {len(words)}: {name} {option.metavar}"

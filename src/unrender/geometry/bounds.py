@@ -17,6 +17,12 @@ PARALLEL_DEPTH = 10.0
 """Distance of the focus point of parallel cameras, which is unknown, per their extent."""
 
 
+def are_parallel(cameras: Cameras) -> bool:
+    """Whether several cameras all look in exactly one direction."""
+    mean = cameras.rotations[:, :, 2].double().mean(0)
+    return len(cameras) > 1 and float(1 - mean.norm()) < PARALLEL
+
+
 def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
     """The least-squares intersection point of all optical axes.
 
@@ -25,10 +31,10 @@ def focus_point(cameras: Cameras) -> Float[Tensor, "3"]:
     light field, it is in front of that mean, at 10 times the largest distance from it.
     """
     axes, centers = cameras.rotations[:, :, 2].double(), cameras.centers.double()
-    mean, middle = axes.mean(0), centers.mean(0)
-    if len(cameras) > 1 and float(1 - mean.norm()) < PARALLEL:
-        extent = (centers - middle).norm(dim=1).max()
-        return (middle + PARALLEL_DEPTH * extent * mean).to(cameras.world_from_camera.dtype)
+    middle = centers.mean(0)
+    if are_parallel(cameras):
+        reach = PARALLEL_DEPTH * (centers - middle).norm(dim=1).max()
+        return (middle + reach * axes.mean(0)).to(cameras.world_from_camera.dtype)
     identity = torch.eye(3, dtype=axes.dtype, device=axes.device)
     across = identity - axes[:, :, None] * axes[:, None, :]
     weight = 1e-4 * len(cameras)

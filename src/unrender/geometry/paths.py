@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.errors import InputError
-from unrender.geometry.bounds import focus_point
+from unrender.geometry.bounds import are_parallel, focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import UP, Coverage, coverage, upwards
 from unrender.geometry.nearest_views import camera_distances
@@ -188,8 +188,9 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     """A spiral video path about the mean of forward-facing cameras (LLFF).
 
     It follows an ellipse `turns` times, whose width and height are the fraction `reach` of the
-    cameras' spread, with half of that in depth. All poses look at the cameras' focus point.
-    Image size and intrinsics are those of a typical camera.
+    cameras' spread, with half of that in depth. All poses look at the cameras' focus point; of
+    parallel cameras, as of a light field, in their direction. Image size and intrinsics are
+    those of a typical camera.
     """
     focus, centers = focus_point(cameras), cameras.centers
     middle = centers.mean(0)
@@ -202,6 +203,9 @@ def spiral(cameras: Cameras, frames: int, turns: float = 2.0, reach: float = 0.7
     depth = 0.5 * spread[2] * (angle / turns).sin()
     offsets = torch.stack([spread[0] * angle.cos(), spread[1] * angle.sin(), depth], dim=1)
     eyes = middle + offsets @ axes
+    if are_parallel(cameras):
+        turned = cameras.rotations[:1].expand(frames, 3, 3)
+        return _with_typical_intrinsics(cameras, torch.cat([turned, eyes[..., None]], dim=2))
     return _with_typical_intrinsics(cameras, look_at(eyes, focus.expand_as(eyes), up))
 
 

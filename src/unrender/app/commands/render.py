@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from unrender.app.choices import Up
+from unrender.app.light_field import Lens, is_posed_images
 from unrender.app.options import Words
 from unrender.app.parsing import color_of, did_you_mean
 from unrender.errors import InputError
 from unrender.files import check_new_folder, check_target, ending, make_folder
+from unrender.ranges import Range
 from unrender.training.options import Device
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ class _Moment:
 
 
 def render(
-    source: Annotated[Path, Words(positional=True, metavar="RUN|SHAPE")],
+    source: Annotated[Path, Words(positional=True, metavar="RUN|SHAPE|GRID")],
     out: Annotated[Path, Words(metavar="FILE|FOLDER")],
     what: Annotated[str, Words(metavar="CHANNELS")] = "color",
     size: Annotated[int | None, Words(metavar="PIXELS")] = None,
@@ -74,17 +76,29 @@ def render(
         tuple[float, float] | None, Words(metavar="FIRST LAST", box="moving scenes")
     ] = None,
     camera: Annotated[int | None, Words(metavar="N", box="moving scenes")] = None,
+    focus: Annotated[
+        tuple[float, ...], Words(metavar="DEPTH [DEPTH]", box="light fields")
+    ] = (),
+    aperture: Annotated[float | None, Words(metavar="DIAMETER", box="light fields")] = None,
+    fov: Annotated[
+        float | None, Range(1, 150), Words(metavar="DEGREES", box="light fields")
+    ] = None,
+    reference_plane: Annotated[
+        float | None, Range(0, 1e9), Words(metavar="DEPTH", box="light fields")
+    ] = None,
     up: Up = "auto",
     device: Device = "auto",
     quiet: bool = False,
 ) -> None:
-    """Render a video or images of a fitted model or of a shape's file.
+    """Render a video or images of a fitted model, a shape's file or a light field.
 
-    Of a scene that moves, time runs from the first to the last frame, through the whole film.
+    Of a scene that moves, time runs from the first to the last frame, through the whole film. A
+    light field, images of a grid of cameras, is rendered as it is, without a fit.
 
     Args:
         source: A run folder, or a mesh (.obj, .ply, .glb, .gltf, .off, .stl), points (.ply,
-            .xyz, .npz) or voxels (.binvox, .npz).
+            .xyz, .npz) or voxels (.binvox, .npz); or a folder of posed images whose cameras
+            stand in rows and columns and look one way.
         out: A video (.mp4, .gif), images (.png, .jpg, .webp; several are numbered), all numbers
             (.npz), or a folder for one .png for each frame and channel.
         what: color, depth, normals or opacity; several with commas between them stand side by
@@ -100,7 +114,8 @@ def render(
             where the training cameras all look one way, else turntable; turntable, around what
             they look at, on the side where they stand, or around the shape; spiral, about their
             mean; interpolate, through them in their order; test, the held-out views; or a file
-            of cameras such as `unrender pose` writes.
+            of cameras such as `unrender pose` writes. Of a light field, auto is the middle
+            camera, and a spiral for a film with one focus.
         data: Where the run's data are now, for --cameras test, if they were moved.
         frames: Frames of the turntable, spiral or interpolation.
         elevation: Degrees above the horizon, for the turntable; by default 30 or the nearest
@@ -111,6 +126,13 @@ def render(
             camera moves around it (auto is spiral or turntable).
         times: Let time run from FIRST to LAST instead of through the whole film.
         camera: Stop the camera at the training view N, counted from 0, while time runs.
+        focus: Depth of what is sharp, as its distance from the plane of the cameras; two for a
+            sweep from one to the other. By default where the images agree best.
+        aperture: Diameter of the lens in the unit of the cameras' positions: what is off the
+            focus is blurred. By default a pinhole.
+        fov: Where the names of the images have no lens: their horizontal field of view.
+        reference_plane: For such names: depth of the plane to which the images were rectified;
+            0 for images that were not.
         up: Which axis of a mesh file points up; auto takes y for .obj, .glb and .gltf, else z.
         device: Where to compute; auto takes a CUDA GPU if there is one, else the CPU.
         quiet: Print the outcome's path only, without progress.
@@ -120,6 +142,7 @@ def render(
         unrender render cow.obj --out cow.gif --what color,normals --frames 30
         unrender render runs/bricks --cameras cameras.json --out views
         unrender render runs/lamp --time 0.5 --out stopped.mp4
+        unrender render GRID --focus 3.0 --aperture 0.1 --out focused.png
     """
     from unrender.api.run import Run  # noqa: PLC0415 - imports torch
     from unrender.api.shapes import load_shape  # noqa: PLC0415
@@ -131,6 +154,16 @@ def render(
     moment = _Moment(time, times, camera)
     channels = _checked(out, what, frames, fps, cameras, radius, supersample, moment)
     behind = as_color(color_of(background))
+    lens = Lens(focus, aperture, fov, reference_plane)
+    if is_posed_images(source):
+        moment.check_none(source)
+        drawn = lens.render(
+            source, out, cameras, frames, elevation, radius, size, supersample, device,
+            not quiet,
+        )  # fmt: skip
+        _save([drawn], out, channels, behind, fps)
+        print(out)
+        return
     target: Any
     if source.is_dir() or not source.exists():
         target = Run.open(source, device)
@@ -139,6 +172,7 @@ def render(
         a_shape = target.method.has_shape
     else:
         target, a_shape = load_shape(source, up=up), True
+    lens.check_none(source)
     if a_shape or not target.method.moves:
         moment.check_none(source)
     path = _path(target, a_shape, cameras, data, frames, elevation, radius, moment)
