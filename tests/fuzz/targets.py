@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import seeds
+from fuzz import moving_seeds, seeds
 from fuzz.seeds import Files
 from zero123_checkpoints import small_checkpoint
 
@@ -63,6 +63,12 @@ def _inspected(folder: Path) -> Any:
     """A data set as `inspect` and `fit` read it."""
     found = load_dataset(folder)
     return found, inspection.inspect(folder).summary
+
+
+def _inspected_alone(folder: Path) -> Any:
+    """Cameras without images, which only `inspect` reads."""
+    found = inspection.inspect(folder)
+    return found.cameras, found.ids, found.summary
 
 
 def _inspected_file(folder: Path) -> Any:
@@ -152,7 +158,7 @@ def _checkpoint(folder: Path) -> Any:
 
 def _film(folder: Path) -> Any:
     video = Video(folder / "film.mp4")
-    return list(video.frames(64)), video.problem, video.seconds
+    return list(video.frames(64)), video.times(), video.problem, video.seconds
 
 
 def _command_line(folder: Path) -> Any:
@@ -185,6 +191,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         seeds.colmap_binary(10, prism),
         seeds.colmap_binary(16, (9, 9, 4, 4, 0.5, 1)),
     ]
+    nerfies_ids = moving_seeds.nerfies(exact=False)
     mesh = _shape(".obj", ".ply", ".off", ".stl", ".glb", ".gltf")
     points = [seeds.ply_points(), seeds.ply_points(False)]
     plys = [seeds.ply_text(), seeds.ply_binary(), seeds.ply_binary("big")]
@@ -193,6 +200,11 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("nerfstudio", one["nerfstudio"], _inspected),
         Target("lenses", [seeds.lenses()], _inspected),
         Target("multiscale", one["multiscale"], _inspected),
+        Target("moving", [moving_seeds.dnerf(), moving_seeds.colmap_film()], _inspected),
+        Target("nerfies", [moving_seeds.nerfies(), nerfies_ids], _inspected),
+        Target("nerfies_cameras", [moving_seeds.nerfies(images=False)], _inspected_alone),
+        Target("nonrigid_nerf", [moving_seeds.nonrigid_nerf()], _inspected),
+        Target("npz_film", [moving_seeds.npz_film()], _inspected_file),
         Target("colmap_binary", binary, _inspected),
         Target("colmap_text", one["colmap_text"], _inspected),
         Target("llff", one["llff"], _inspected),

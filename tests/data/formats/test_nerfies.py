@@ -134,6 +134,7 @@ def test_hypernerfs_names_and_a_lens(tmp_path: Path) -> None:
         ("camera/0_00000.json", {"position": [1, 2]}, "give 3 numbers"),
         ("camera/0_00000.json", {"skew": 0.5}, "skew"),
         ("camera/0_00000.json", {"image_size": [0, 5]}, "image_size"),
+        ("camera/0_00000.json", {"image_size": [0.5, 5]}, "image_size"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unrender.data.view_ids import ViewIds
 from unrender.errors import InputError
-from unrender.files import Json, finite_number, read_json_object, shown, whole_number
+from unrender.files import LARGEST, Json, finite_number, read_json_object, shown, whole_number
 from unrender.files.arrays import Array
 from unrender.geometry.cameras import Cameras
 
@@ -66,14 +66,13 @@ def read_times(folders: Sequence[Path], names: Sequence[str]) -> Float[Tensor, "
 def rounded_times(label: str, times: Array) -> Float[Tensor, "times"]:
     """Times in single precision. InputError if they are not finite, or if some become equal."""
     double = times.astype(np.float64)
-    for value in double[~np.isfinite(double)][:1].tolist():
-        raise InputError(f"{label}: `time` is {value}; times must be finite")
+    for value in double[~(np.abs(double) < LARGEST)][:1].tolist():
+        raise InputError(f"{label}: is {value}; times must be finite, below {LARGEST:g}")
     order = np.sort(double)
-    with np.errstate(over="ignore"):
-        single = order.astype(np.float32)
+    single = order.astype(np.float32)
     span = order[-1] - order[0] if len(order) else 0.0
     merged = (np.diff(single) == 0) & (np.diff(order) > MERGED * span)
-    if merged.any() or not np.isfinite(single).all():
+    if merged.any():
         raise InputError(
             f"{label}: times from {order[0]:.10g} to {order[-1]:.10g} are too far from 0 for "
             "single precision to tell them apart: subtract the first from all of them"

@@ -196,7 +196,7 @@ class _Camera:
         file = folder / "camera" / f"{name}.json"
         self.label, self.content = str(file), read_json_object(file)
         width, height = self._numbers("image_size", 2)
-        if not (0 < width <= 20_000 and 0 < height <= 20_000):
+        if not (1 <= width <= 20_000 and 1 <= height <= 20_000):
             raise InputError(
                 f"{file}: `image_size` is {width:g}x{height:g}; give the image's pixels"
             )
