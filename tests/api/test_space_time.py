@@ -11,6 +11,7 @@ from moving_scenes import FIRST, LAST, film_cameras, turning_balls, turning_run
 import unrender as ur
 from unrender.api.cameras import film, still
 from unrender.api.run import Run
+from unrender.app.inspect import inspect_run
 from unrender.data.dataset import Dataset
 from unrender.data.formats.camera_files import NamedCameras, write_cameras
 from unrender.errors import InputError
@@ -254,3 +255,9 @@ def test_a_run_folder_keeps_the_times_of_its_cameras(balls: Dataset, tmp_path: P
     # A model without time is rendered along the film, and judged on it, as others are.
     assert len(fitted.render(ur.interpolate(2), size=8, progress=False)) == 2
     assert "psnr" in fitted.evaluate()
+
+
+def test_inspect_tells_the_times_of_a_film(named: Path) -> None:
+    facts, remarks = inspect_run(named)
+    assert facts["film"] == "times 2 to 6"
+    assert not remarks

@@ -110,6 +110,9 @@ def inspect_run(path: Path) -> tuple[dict[str, str], list[str]]:
         "seconds": f"{run.seconds:.0f}",
         "parameters": f"{run.fitted.num_parameters} ({run.fitted.megabytes:.1f} MB)",
     }
+    if run.method.moves:
+        first, last = run.method.time_range(run.model)
+        facts["film"] = f"times {first:g} to {last:g}"
     if run.method.data is not SHAPE:
         return facts, []
     facts["shape"] = describe_shape(run.shape())
