@@ -147,6 +147,15 @@ def test_what_is_wrong_is_said(
         ur.load(tmp_path)
 
 
+def test_the_largest_images_that_are_there_are_read(tmp_path: Path) -> None:
+    truth = write_capture(tmp_path, reduced=4)
+    (tmp_path / "rgb/1x").mkdir()
+    (tmp_path / "rgb/notes.x").touch()
+    data = ur.load(tmp_path)
+    assert data.train.cameras.sizes.one == SIZE
+    torch.testing.assert_close(data.train.cameras.intrinsics, truth[::2].intrinsics)
+
+
 def test_without_images_or_points(tmp_path: Path) -> None:
     write_capture(tmp_path)
     np.save(tmp_path / "points.npy", np.ones((5, 2)))

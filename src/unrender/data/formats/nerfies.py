@@ -63,7 +63,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.lenses import Lens
 from unrender.geometry.sizes import ImageSizes
 from unrender.geometry.undistortion import Calibration, pinhole_views
-from unrender.imaging.files import ENDINGS, write_image
+from unrender.imaging.files import ENDINGS, is_image_file, write_image
 
 LISTING, METADATA, SCENE = "dataset.json", "metadata.json", "scene.json"
 POINTS, IMAGES = "points.npy", "rgb"
@@ -277,7 +277,7 @@ def _image_folder(path: Path) -> Path:
     found = {
         int(folder.name[:-1]): folder
         for folder in sorted((path / IMAGES).glob("*x"))
-        if folder.is_dir() and folder.name[:-1].isdecimal()
+        if folder.name[:-1].isdecimal() and any(map(is_image_file, folder.glob("*")))
     }
     if not found:
         raise InputError(
