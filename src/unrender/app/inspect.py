@@ -12,6 +12,7 @@ from unrender.data.formats.realestate10k import (
     is_realestate10k,
     read_realestate10k,
 )
+from unrender.data.light_field import find_grid, grid_facts
 from unrender.data.load import load_dataset, recognize
 from unrender.data.options import LoadOptions
 from unrender.data.summary import (
@@ -57,10 +58,15 @@ class Inspection:
 
 
 @system_errors_told()
-def inspect(path: Path, outside: bool = False) -> Inspection:
+def inspect(
+    path: Path,
+    outside: bool = False,
+    fov: float | None = None,
+    reference_plane: float | None = None,
+) -> Inspection:
     """Look at a scene, or a list of cameras. Raises InputError if it is neither.
 
-    `outside`: see `unrender.data.options.LoadOptions`.
+    For the options see `unrender.data.options.LoadOptions`.
     """
     if path.is_file() and is_realestate10k(path) and find_frames(path) is None:
         cameras, _ = read_realestate10k(path, *REALESTATE_SIZE)
@@ -74,7 +80,10 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
     if path.exists():
         layout = recognize(path).name
         with collected() as notes:
-            scene = load_dataset(path, LoadOptions(outside=outside))
+            scene = load_dataset(
+                path,
+                LoadOptions(outside=outside, fov=fov, reference_plane=reference_plane),
+            )
     else:
         layout, scene, notes = "built-in", load_dataset(str(path)), []
     views = joined([scene.train, scene.test])
@@ -82,6 +91,9 @@ def inspect(path: Path, outside: bool = False) -> Inspection:
     held_out = str(len(scene.test))
     facts = {"format": layout, **found.facts, "held-out views": held_out}
     facts |= time_facts(views.cameras, views.ids, len(scene.test))
+    grid = find_grid(scene.train)
+    if grid is not None:
+        facts |= grid_facts(scene.train, grid)
     if layout == "idr":
         facts |= _idr_facts(path, views)
     summary = replace(found, facts=facts, notes=tuple(notes))

@@ -9,7 +9,7 @@ from torch import Tensor
 from unrender.data.origin import HERE, in_words
 from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
-from unrender.geometry.bounds import focus_point, visible_ball
+from unrender.geometry.bounds import are_parallel, focus_point, visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.resize import area_average
 
@@ -68,10 +68,15 @@ def camera_facts(cameras: Cameras) -> dict[str, str]:
     facts = {
         "focal length": f"{_range(focal)} pixels ({_range(cameras.fov)}° horizontally)",
         "principal point": f"{x:.1f}, {y:.1f} pixels on average",
-        "focus point": ", ".join(f"{x:.3g}" for x in center.tolist()),
-        "distance to focus": _range(distance),
-        "scene radius": f"{radius:.3g}",
     }
+    if are_parallel(cameras):
+        facts["focus point"] = "none: the cameras are parallel"
+    else:
+        facts |= {
+            "focus point": ", ".join(f"{x:.3g}" for x in center.tolist()),
+            "distance to focus": _range(distance),
+            "scene radius": f"{radius:.3g}",
+        }
     if len(cameras) > 1:
         nearest = _distances(cameras.centers).amin(1)
         facts["nearest-camera distance"] = (

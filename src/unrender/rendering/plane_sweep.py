@@ -24,7 +24,7 @@ WINDOW = 5
 """Pixels of the side of the squares over which images are compared."""
 TEXTURED = 0.5
 """Share of the pixels, those with the strongest gradients, whose depths are counted."""
-INNER = 0.02
+INNER = 0.05
 """Share of their depths that is nearer than what is taken as the nearest; likewise farther."""
 
 

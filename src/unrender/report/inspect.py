@@ -3,17 +3,21 @@
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d.axes3d import Axes3D
+from torch import Tensor
 
+from unrender.data.light_field import find_grid
 from unrender.data.summary import Summary
 from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
-from unrender.geometry.bounds import visible_ball
+from unrender.geometry.bounds import are_parallel, visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import evenly
 from unrender.report.camera_times import add_time_scale, draw_times, time_colors
 from unrender.report.cameras3d import CameraSet, PointCloud, camera_view, frusta
+from unrender.report.light_field import draw_light_field
 from unrender.report.page import Cell, Fragment, Page, image_grid, paragraph, section, table
 from unrender.report.pictures import write_figure
 from unrender.report.plots import PALETTE, panels, svg
@@ -37,12 +41,13 @@ def write_inspection(
 ) -> list[Path]:
     """Write cameras.png and index.html into the folder, atomically; returns their paths.
 
-    Cameras with times are colored by them, and times.png shows when each took its images. The
-    last `held_out` cameras are held out for testing.
+    Cameras with times are colored by them, and times.png shows when each took its images. Of a
+    light field, light_field.png shows the grid and epipolar-plane images. The last `held_out`
+    cameras are held out for testing.
     """
     picture, page = folder / "cameras.png", folder / "index.html"
     cloud = _cloud(views)
-    drawing = draw_cameras(cameras, cloud)
+    drawing = draw_cameras(cameras, cloud, None if views is None else views.ball)
     write_figure(picture, drawing, 110)
     rows: list[tuple[Cell, ...]] = [(name, value) for name, value in summary.facts.items()]
     files = [picture]
@@ -52,6 +57,14 @@ def write_inspection(
         files.append(folder / "times.png")
         write_figure(files[-1], over_time, 110)
         timeline = [section("Times", svg(over_time))]
+    field: list[Fragment] = []
+    train = None if views is None else views[: len(views) - held_out]
+    grid = None if train is None else find_grid(train)
+    if train is not None and grid is not None and not train.cameras.sizes.mixed:
+        planes = draw_light_field(train, grid, cameras[len(train) :])
+        files.append(folder / "light_field.png")
+        write_figure(files[-1], planes, 110)
+        field = [section("Light field", svg(planes))]
     pieces: list[Fragment] = [
         section("Summary", table(("", ""), rows)),
         section(
@@ -61,6 +74,7 @@ def write_inspection(
         ),
         section("Cameras", camera_view((CameraSet("cameras", cameras),), cloud, "Cameras.")),
         *timeline,
+        *field,
     ]
     if views is not None:
         chosen = evenly(SHOWN_VIEWS, len(views))
@@ -81,12 +95,17 @@ def _cloud(views: Views | None) -> PointCloud | None:
     return PointCloud(points, views.point_colors[::every])
 
 
-def draw_cameras(cameras: Cameras, cloud: PointCloud | None) -> Figure:
+def draw_cameras(
+    cameras: Cameras, cloud: PointCloud | None, ball: Float[Tensor, "4"] | None = None
+) -> Figure:
     """Cameras, points and the ball that all cameras see, from the side and from above.
 
-    Cameras with times are colored by them.
+    Of parallel cameras, which see no ball in common, the known `ball`. Cameras with times are
+    colored by them.
     """
     center, radius = visible_ball(cameras)
+    if ball is not None and are_parallel(cameras):
+        center, radius = ball[:3], float(ball[3])
     reach = float((cameras.centers - center).norm(dim=1).median())
     chosen = evenly(SHOWN_CAMERAS, len(cameras))
     shapes = frusta(cameras.select(torch.tensor(chosen)), FRUSTUM * reach)

@@ -6,12 +6,15 @@ from typing import Annotated
 from unrender.app.options import Words
 from unrender.app.output import note, print_facts
 from unrender.files import make_folder
+from unrender.ranges import Range
 
 
 def inspect(
     path: Annotated[Path, Words(positional=True, metavar="PATH")],
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
     outside: bool = False,
+    fov: Annotated[float | None, Range(1, 150), Words(metavar="DEGREES")] = None,
+    reference_plane: Annotated[float | None, Range(0, 1e9), Words(metavar="DEPTH")] = None,
     quiet: bool = False,
 ) -> None:
     """Describe a dataset, a run, a shape or a folder of runs, and what looks wrong with it.
@@ -22,7 +25,11 @@ def inspect(
             of RealEstate10K, or a mesh, points or voxels.
         out: Folder for cameras.png and index.html, which show the cameras and images, and for
             times.png of a moving scene.
+            A light field gets light_field.png, with its grid and epipolar-plane images.
         outside: Read images wherever the data say, also outside the folder above theirs.
+        fov: For a light field whose names have no lens: the images' horizontal field of view.
+        reference_plane: For such names: depth of the plane to which the images were rectified;
+            0 for images that were not.
         quiet: Print the description only.
 
     Examples:
@@ -50,7 +57,7 @@ def inspect(
         print_facts(runs, [])
         return
     note(f"Reading {path}", quiet)
-    found = inspect_path(path, outside)
+    found = inspect_path(path, outside, fov, reference_plane)
     print_facts(found.summary.facts, found.summary.warnings, found.summary.notes)
     if found.views is not None and not quiet:
         print(f"advice: {advice(found.views, path)}")
