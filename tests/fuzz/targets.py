@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import moving_seeds, seeds
+from fuzz import light_field_seeds, moving_seeds, seeds
+from fuzz.light_field_seeds import read_light_field
 from fuzz.seeds import Files
 from zero123_checkpoints import small_checkpoint
 
@@ -204,6 +205,7 @@ def make_targets(fitted: dict[str, Files]) -> list[Target]:
         Target("nerfies", [moving_seeds.nerfies(), nerfies_ids], _inspected),
         Target("nerfies_cameras", [moving_seeds.nerfies(images=False)], _inspected_alone),
         Target("nonrigid_nerf", [moving_seeds.nonrigid_nerf()], _inspected),
+        Target("light_field", light_field_seeds.light_fields(), read_light_field),
         Target("npz_film", [moving_seeds.npz_film()], _inspected_file),
         Target("colmap_binary", binary, _inspected),
         Target("colmap_text", one["colmap_text"], _inspected),
