@@ -21,7 +21,12 @@ from unrender.imaging.color import unpremultiply
 from unrender.imaging.files import write_image
 from unrender.methods import distilled
 from unrender.methods.distilled import Distilled, DistilledModel
-from unrender.training.data_kinds.few_views import FewViews, cameras_around
+from unrender.training.data_kinds.few_views import (
+    FEW_VIEWS,
+    FewViews,
+    FewViewsOptions,
+    cameras_around,
+)
 from unrender.training.method import Progress
 from unrender.training.run_folder import RunFolder
 
@@ -93,6 +98,24 @@ def test_a_run_is_one_like_any_other(chair: Dataset, oracle: None, tmp_path: Pat
     azimuths = torch.atan2(*turning.cameras.centers[:, :2].T)
     assert len(azimuths.round(decimals=2).unique()) == 6
     assert len(again.mesh(voxels=24, progress=False).faces) > 50
+
+
+def test_a_few_views_of_a_film_are_taken_as_of_one_moment(
+    chair: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cameras around the object have no times."""
+    moving = Dataset("film", *(at_times(views) for views in (chair.train, chair.test)))
+    found = FEW_VIEWS.read(moving, FewViewsOptions(inputs=1))
+    assert found.train.cameras.times is None
+    assert found.test.cameras.times is None
+    assert "its times are not used" in caplog.text
+    around = FEW_VIEWS.training(found).targets
+    assert len(FEW_VIEWS.describe(found).cameras) == 1 + len(around)
+
+
+def at_times(views: Views) -> Views:
+    cameras = views.cameras.at_times(torch.arange(float(len(views))))
+    return dataclasses.replace(views, cameras=cameras)
 
 
 @pytest.mark.fit

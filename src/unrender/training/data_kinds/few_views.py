@@ -23,6 +23,7 @@ from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spread_out, typical_camera
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import is_image_file
+from unrender.notes import note
 from unrender.ranges import Range
 from unrender.training.data_kinds.posed_images import PosedImages
 from unrender.training.method import Description, Evaluation, Fitted, Method
@@ -87,7 +88,7 @@ class FewPosedImages(PosedImages):
             views = object_views([read_object(path, mask)], (0,), heights, options.fov)
             data = Dataset.of_views(views, path.stem)
             return dataclasses.replace(data, source=str(path), options=options)
-        data = super().read(source, options)
+        data = without_times(super().read(source, options))
         return dataclasses.replace(chosen_inputs(data, options.inputs), options=options)
 
     def training(self, data: Dataset) -> FewViews:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -100,7 +101,7 @@ class FewPosedImages(PosedImages):
         names = tuple(f"around {k}" for k in range(len(around)))
         return dataclasses.replace(
             described,
-            cameras=concatenate([described.cameras.at_times(None), around]),
+            cameras=concatenate([described.cameras, around]),
             names=described.names + names,
         )
 
@@ -127,6 +128,18 @@ class FewPosedImages(PosedImages):
             "note: the images show a background: only what is in the middle between the "
             "cameras is fitted; cut the object out with --masks"
         ]
+
+
+def without_times(data: Dataset) -> Dataset:
+    """The data as of a scene that stands still; says so where it has times."""
+    if data.train.cameras.times is None:
+        return data
+    note(f"{data.name}: its times are not used: the views are taken as of one moment")
+    train, test = (
+        dataclasses.replace(views, cameras=views.cameras.at_times(None))
+        for views in (data.train, data.test)
+    )
+    return dataclasses.replace(data, train=train, test=test)
 
 
 def is_photograph(path: Path) -> bool:
