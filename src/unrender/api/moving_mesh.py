@@ -77,7 +77,7 @@ def film_times(
     found = torch.as_tensor(times, dtype=torch.float32)
     if found.ndim != 1 or not 1 <= len(found) <= MAX_FRAMES:
         raise InputError(f"times: give a list of 1 to {MAX_FRAMES} numbers")
-    check_times(run.cameras[:1].at_times(None).at_times(found), run)
+    check_times(run.cameras[0].at_times(found), run)
     return found
 
 
