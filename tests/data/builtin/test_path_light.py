@@ -69,7 +69,7 @@ def test_directions_are_drawn_about_their_axis() -> None:
     """Directions have unit length and the given angle to the axis."""
     for axis in ((0.0, 0.0, -1.0), (0.6, 0.0, 0.8), (-0.48, 0.6, -0.64)):
         for z, turn in ((0.2, 0.1), (0.9, 4.0), (1.0, 2.0)):
-            found = torch.tensor(path_light._direction_around(axis, z, turn))
+            found = torch.tensor(path_light.direction_around(axis, z, turn))
             assert float(found.norm()) == pytest.approx(1, abs=1e-6)
             assert float(found @ torch.tensor(axis)) == pytest.approx(z, abs=1e-6)
 

@@ -1,9 +1,10 @@
 """The built-in scenes, which need no files.
 
 `bricks`, `chair` and `hotdog` are defined by signed distances and sphere-traced, with direct
-light or by path tracing (path_light.py). `lamp` moves (lamp.py). All are rendered on first use,
-with exact alpha, depth and normals. z is up; each scene fits into a ball of radius 1.4 about
-the origin.
+light or by path tracing (path_light.py). `lamp` moves (lamp.py). These fit into a ball of radius
+1.4 about the origin. `shiny` is a room with metal, glass and a hologram, seen from one side and
+always path-traced (shiny.py). All are rendered on first use, with exact alpha, depth and
+normals. z is up.
 """
 
 import math
@@ -26,8 +27,8 @@ from unrender.kernels.runtime.jit import num_threads, run_threads, shares
 
 NAMES = ("bricks", "chair", "hotdog")
 """Scenes of signed distances, which do not move."""
-LAMP = "lamp"
-SCENES = (*NAMES, LAMP)
+LAMP, SHINY = "lamp", "shiny"
+SCENES = (*NAMES, LAMP, SHINY)
 """All scenes that `unrender.load` knows."""
 BuiltInLight = Literal["direct", "path"]
 """`path` is slower, with soft shadows and indirect light."""
@@ -47,6 +48,14 @@ def built_in(name: str, light: BuiltInLight = "direct") -> Dataset:
 
     Raises InputError if `name` is not in `SCENES`, or for a light that the scene does not have.
     """
+    if name == SHINY:
+        from unrender.data.builtin.shiny import make_shiny, render_shiny  # noqa: PLC0415
+
+        def trace(cameras: Cameras) -> Views:
+            how = " by path tracing"
+            return cached_views(name, cameras, [], lambda: render_shiny(cameras), how)
+
+        return make_shiny(trace)
     if name != LAMP:
         return make_scene(name, light=light)
     if light != "direct":

@@ -62,7 +62,7 @@ def _uniform(seed, dimension, sample):
 
 @part
 @no_type_check
-def _direction_around(axis, z, turn):
+def direction_around(axis, z, turn):
     """The direction with cosine `z` to a unit axis and azimuth `turn` about it."""
     ax, ay, az = axis
     # Duff et al., "Building an Orthonormal Basis, Revisited" (2017).
@@ -106,7 +106,7 @@ def trace_path(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
         rim = FILL_COSINE if fill else KEY_COSINE
         cosine = 1 - _uniform(seed, d + 1, sample) * (1 - rim)
         turn = 2 * math.pi * _uniform(seed, d + 2, sample)
-        lx, ly, lz = _direction_around(FILL if fill else KEY, cosine, turn)
+        lx, ly, lz = direction_around(FILL if fill else KEY, cosine, turn)
         facing = nx * lx + ny * ly + nz * lz
         if facing > 0 and trace(scene, grid, sx, sy, sz, lx, ly, lz) == 0:
             light = FILL_LIGHT / FILL_SHARE if fill else KEY_LIGHT / (1 - FILL_SHARE)
@@ -122,7 +122,7 @@ def trace_path(scene, grid, x, y, z, nx, ny, nz, dx, dy, dz, seed, sample):
         # Cosine-weighted sampling cancels the cosine of the reflection integral.
         up = math.sqrt(1 - _uniform(seed, d + 3, sample))
         turn = 2 * math.pi * _uniform(seed, d + 4, sample)
-        dx, dy, dz = _direction_around((nx, ny, nz), up, turn)
+        dx, dy, dz = direction_around((nx, ny, nz), up, turn)
         t = trace(scene, grid, sx, sy, sz, dx, dy, dz)
         if t == 0:
             sky_r, sky_g, sky_b = _sky_radiance(dz)
