@@ -1,10 +1,10 @@
 """The built-in scenes, which need no files.
 
 `bricks`, `chair` and `hotdog` are defined by signed distances and sphere-traced, with direct
-light or by path tracing (path_light.py). `lamp` moves (lamp.py). These fit into a ball of radius
-1.4 about the origin. `shiny` is a room with metal, glass and a hologram, seen from one side and
-always path-traced (shiny.py). All are rendered on first use, with exact alpha, depth and
-normals. z is up.
+light or by path tracing (path_light.py). `lamp` moves (lamp.py). These fit into a ball of
+radius 1.4 about the origin. `shiny` is a room with metal, glass and a hologram, seen from one
+side and always path-traced (shiny.py). All are rendered on first use, with exact alpha, depth
+and normals. z is up.
 """
 
 import math

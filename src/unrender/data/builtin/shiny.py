@@ -7,8 +7,8 @@ are between them. Images are opaque.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,22 +16,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.data.builtin.cached import views_of
-from unrender.data.builtin.specular import (
-    GRATING,
-    LAMP,
-    MATTE,
-    MIRROR,
-    Surfaces,
-    gather,
-    render_view,
-)
+from unrender.data.builtin.specular import GRATING, LAMP, MATTE, MIRROR, Surfaces
+from unrender.data.builtin.specular_scene import Ball, Hologram, Quad, box, checker, lit, packed
+from unrender.data.builtin.specular_views import render_view
 from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.files.arrays import Array
 from unrender.geometry.cameras import Cameras, concatenate
 from unrender.geometry.poses import look_at
-from unrender.kernels.runtime.jit import run_threads, shares
-from unrender.rendering.light.grating import LONGEST, SHORTEST, rgb_response
+from unrender.kernels.runtime.jit import run_threads
 
 NAME = "shiny"
 WIDTH, HEIGHT = 200, 150
@@ -48,9 +41,6 @@ FIELD_OF_VIEW = 0.6911112
 JITTER = 0.25
 """Of the cameras, relative to the spacing of the grid."""
 SUPERSAMPLE = 4
-GATHER_SAMPLES = (64, 64, 256)
-"""Directions from which each texel of the light map gathers light, in each pass: the first is
-direct light, the others add reflections between matte surfaces."""
 POINTS = 4000
 """Points on matte surfaces that come with the training views."""
 MATERIALS = ("diffuse", "metal", "glass", "hologram", "lamp")
@@ -64,45 +54,6 @@ CELLS = 24
 """Cells of the hologram along each side: each is a grating of one direction and period."""
 SECTORS, PERIODS = 12, (950.0, 1150.0, 1400.0)
 EFFICIENCY = (0.25, 0.25, 0.1)
-
-
-@dataclass(frozen=True)
-class Quad:
-    """A rectangle; only the side toward `first` × `second` is not black."""
-
-    corner: tuple[float, float, float]
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
-    kind: int
-    color: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Reflectance of a mirror or grating, radiance of a lamp."""
-    albedo: Array | None = None
-    """Linear RGB [rows, columns, 3] of a matte surface."""
-    repeat: tuple[float, float] = (1.0, 1.0)
-    texels: tuple[int, int] = (1, 1)
-    """Size of the light map."""
-
-    @property
-    def normal(self) -> Array:
-        normal = np.cross(self.first, self.second)
-        return normal / np.linalg.norm(normal)
-
-
-@dataclass(frozen=True)
-class Ball:
-    center: tuple[float, float, float]
-    radius: float
-    color: tuple[float, float, float]
-    index: float = 0.0
-    """Index of refraction of glass; 0 for metal."""
-
-
-def _checker(
-    one: tuple[float, float, float], other: tuple[float, float, float], texels: int = 32
-) -> Array:
-    odd = np.add.outer(np.arange(2), np.arange(2)) % 2
-    tile = np.where(odd[..., None] == 1, one, other)
-    return tile.repeat(texels // 2, 0).repeat(texels // 2, 1)
 
 
 def _stripes(*colors: tuple[float, float, float]) -> Array:
@@ -130,51 +81,23 @@ def _print() -> Array:
     return image
 
 
-def _box(
-    low: tuple[float, float, float],
-    high: tuple[float, float, float],
-    turn: float,
-    kind: int,
-    inward: bool = False,
-    **look: object,
-) -> list[Quad]:
-    """The six sides of a box between two corners, turned about its vertical axis."""
-    low_, high_ = np.array(low), np.array(high)
-    center, sides = (low_ + high_) / 2, high_ - low_
-    c, s = math.cos(turn), math.sin(turn)
-    axes = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    quads: list[Quad] = []
-    for axis in range(3):
-        for sign in (-1, 1):
-            one, two = (axis + 1) % 3, (axis + 2) % 3
-            if (sign < 0) != inward:
-                one, two = two, one
-            first, second = axes[one] * sides[one], axes[two] * sides[two]
-            middle = center + 0.5 * sign * sides[axis] * axes[axis]
-            corner = middle - 0.5 * first - 0.5 * second
-            quads.append(
-                Quad(tuple(corner), tuple(first), tuple(second), kind, **look)  # pyright: ignore
-            )
-    return quads
-
-
 def _room() -> list[Quad]:
     """Floor (the table), walls and ceiling."""
     low, high = (-3.6, -6.4, 0.0), (3.6, 2.4, 4.6)
     looks = [
-        (_checker((0.70, 0.66, 0.55), (0.16, 0.24, 0.32)), (5, 3)),  # left
-        (_checker((0.60, 0.22, 0.14), (0.72, 0.64, 0.50)), (3, 5)),  # right
-        (_checker((0.14, 0.22, 0.34), (0.60, 0.62, 0.64)), (3, 4)),  # behind the cameras
+        (checker((0.70, 0.66, 0.55), (0.16, 0.24, 0.32)), (5, 3)),  # left
+        (checker((0.60, 0.22, 0.14), (0.72, 0.64, 0.50)), (3, 5)),  # right
+        (checker((0.14, 0.22, 0.34), (0.60, 0.62, 0.64)), (3, 4)),  # behind the cameras
         (
             _stripes((0.62, 0.20, 0.12), (0.70, 0.62, 0.40), (0.12, 0.34, 0.36),
                      (0.75, 0.72, 0.66), (0.78, 0.45, 0.10), (0.10, 0.14, 0.30)),
             (2, 1),
         ),
-        (_checker((0.42, 0.24, 0.12), (0.66, 0.50, 0.32)), (14, 11)),  # the table
-        (_checker((0.75, 0.75, 0.75), (0.70, 0.70, 0.70)), (4, 4)),
+        (checker((0.42, 0.24, 0.12), (0.66, 0.50, 0.32)), (14, 11)),  # the table
+        (checker((0.75, 0.75, 0.75), (0.70, 0.70, 0.70)), (4, 4)),
     ]  # fmt: skip
     texels = [(48, 48)] * 4 + [(160, 128), (48, 48)]
-    quads = _box(low, high, 0.0, MATTE, inward=True)
+    quads = box(low, high, 0.0, MATTE, inward=True)
     return [
         replace(quad, albedo=albedo, repeat=repeat, texels=size)
         for quad, (albedo, repeat), size in zip(quads, looks, texels, strict=True)
@@ -213,28 +136,23 @@ def _card() -> list[Quad]:
     hologram = Quad(
         tuple(place), tuple(HOLOGRAM * right), tuple(HOLOGRAM * up), GRATING, (0.95, 0.95, 0.95)
     )
-    stand = _box(
+    stand = box(
         (-0.25, -0.70, 0.0), (0.35, -0.50, 0.10), 0.0, MATTE,
         albedo=np.array([[[0.25, 0.12, 0.05]]]), texels=(8, 12),
     )  # fmt: skip
     return [front, rear, *stand, hologram]
 
 
-def _groups() -> list[list[Quad]]:
+def groups() -> list[list[Quad]]:
     """All rectangles of the scene: those of the room, and those of each object."""
-    steel = _box(
+    steel = box(
         (0.65, 0.45, 0.0), (1.25, 1.05, 1.3), math.radians(32), MIRROR, color=(0.80, 0.82, 0.84)
     )
-    block = _box(
+    block = box(
         (-0.75, 0.95, 0.0), (-0.15, 1.55, 1.1), math.radians(-15), MATTE,
-        albedo=_checker((0.70, 0.08, 0.06), (0.75, 0.68, 0.55)), repeat=(2, 3), texels=(16, 16),
+        albedo=checker((0.70, 0.08, 0.06), (0.75, 0.68, 0.55)), repeat=(2, 3), texels=(16, 16),
     )  # fmt: skip
     return [[*_room(), *_lamps()], steel, block, _card()]
-
-
-def quads() -> list[Quad]:
-    """All rectangles of the scene."""
-    return [quad for group in _groups() for quad in group]
 
 
 def balls() -> list[Ball]:
@@ -246,94 +164,30 @@ def balls() -> list[Ball]:
     ]
 
 
-def hologram_cells() -> tuple[Array, Array]:
-    """The grating of each cell, and all gratings: direction in the card, period in nanometers.
-
-    A rosette of sectors and rings; the direction turns by half a turn around it.
-    """
+def hologram() -> Hologram:
+    """A rosette of sectors and rings; around it, the gratings' direction makes half a turn."""
     y, x = (np.mgrid[0:CELLS, 0:CELLS] + 0.5) / CELLS - 0.5
     around = (np.arctan2(y, x) / (2 * math.pi)) % 1.0
     ring = np.minimum((np.hypot(x, y) / 0.25).astype(np.int64), len(PERIODS) - 1)
     sector = (around * SECTORS).astype(np.int64)
-    rows = [
+    gratings = [
         (math.cos(math.pi * k / SECTORS), math.sin(math.pi * k / SECTORS), period)
         for period in PERIODS
         for k in range(SECTORS)
     ]
-    return ring * SECTORS + sector, np.array(rows)
+    return Hologram(ring * SECTORS + sector, np.array(gratings), EFFICIENCY)
 
 
 @cache
 def dark() -> Surfaces:
     """The scene without light on matte surfaces."""
-    every = quads()
-    maps = np.zeros((len(every), 6), np.int64)
-    albedo: list[Array] = []
-    texels = 0
-    for k, quad in enumerate(every):
-        if quad.albedo is None:
-            continue
-        maps[k] = (sum(map(len, albedo)), *quad.albedo.shape[:2], texels, *quad.texels)
-        albedo.append(quad.albedo.reshape(-1, 3))
-        texels += quad.texels[0] * quad.texels[1]
-    sides = np.array([(quad.first, quad.second) for quad in every])
-    sides = sides / np.square(sides).sum(-1, keepdims=True)
-    normals = np.array([quad.normal for quad in every])
-    groups: list[tuple[float, ...]] = []
-    first = 0
-    for group in _groups():
-        corners = np.array([
-            np.add(each.corner, i * np.array(each.first) + j * np.array(each.second))
-            for each in group for i in (0, 1) for j in (0, 1)
-        ])  # fmt: skip
-        center = corners.mean(0)
-        square = np.square(corners - center).sum(1).max() * 1.001
-        groups.append((*center, square, first, first + len(group)))
-        first += len(group)
-    cells, gratings = hologram_cells()
-    step = (LONGEST - SHORTEST) / 600
-    middles = SHORTEST + step * (torch.arange(600, dtype=torch.float64) + 0.5)
-    return Surfaces(
-        np.concatenate(
-            [np.array([quad.corner for quad in every]), sides.reshape(-1, 6), normals], axis=1
-        ),
-        np.array(groups),
-        np.array([quad.kind for quad in every]),
-        maps,
-        np.array([(*quad.color, *quad.repeat) for quad in every]),
-        np.array([(*ball.center, ball.radius, *ball.color, ball.index) for ball in balls()]),
-        np.concatenate(albedo),
-        np.zeros((texels, 3)),
-        cells,
-        gratings,
-        np.array(EFFICIENCY),
-        rgb_response(middles).numpy(),
-    )
-
-
-def _gather(
-    scene: Surfaces, samples: int, light: Array, job: tuple[int, tuple[int, int]]
-) -> None:
-    quad, rows = job
-    gather(scene, quad, rows, samples, 0, light)
+    return packed(groups(), balls(), hologram())
 
 
 @cache
 def surfaces() -> Surfaces:
     """The scene with its light map."""
-    scene = dark()
-    jobs = [
-        (k, rows)
-        for k, quad in enumerate(quads())
-        if quad.kind == MATTE
-        for rows in shares(quad.texels[0], 8)
-    ]
-    for samples in GATHER_SAMPLES:
-        light = np.zeros_like(scene.light)
-
-        run_threads(partial(_gather, scene, samples, light), jobs)
-        scene = scene._replace(light=light)
-    return scene
+    return lit(dark())
 
 
 def render_shiny(
@@ -353,9 +207,9 @@ def render_shiny(
 def shiny_materials(cameras: Cameras) -> Int[Tensor, "cameras height width"]:
     """What is seen in the center of each pixel: an index into `MATERIALS`."""
     found = torch.from_numpy(_rendered(cameras, 0, 0, False)[3]).long()
-    metal, glass, hologram = (MATERIALS.index(k) for k in ("metal", "glass", "hologram"))
-    kinds = {MATTE: 0, MIRROR: metal, GRATING: hologram, LAMP: MATERIALS.index("lamp")}
-    table = [kinds[quad.kind] for quad in quads()]
+    matte, metal, glass, grating, lamp = range(len(MATERIALS))
+    kinds = {MATTE: matte, MIRROR: metal, GRATING: grating, LAMP: lamp}
+    table = [kinds[quad.kind] for group in groups() for quad in group]
     table += [glass if ball.index > 0 else metal for ball in balls()]
     return torch.tensor(table)[found]
 
