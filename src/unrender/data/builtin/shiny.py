@@ -124,18 +124,16 @@ def _card() -> list[Quad]:
     back = corner - 0.012 * toward
     gray = np.full((1, 1, 3), 0.6)
     front = Quad(
-        tuple(corner), tuple(width * right), tuple(height * up), MATTE, albedo=_print(),
+        corner, width * right, height * up, MATTE, albedo=_print(),
         texels=(24, 36),
     )  # fmt: skip
     rear = Quad(
-        tuple(back), tuple(height * up), tuple(width * right), MATTE, albedo=gray,
+        back, height * up, width * right, MATTE, albedo=gray,
         texels=(24, 16),
     )  # fmt: skip
     margin = 0.5 * (height - HOLOGRAM) - 0.03
     place = corner + (width - HOLOGRAM - 0.06) * right + margin * up + 0.003 * toward
-    hologram = Quad(
-        tuple(place), tuple(HOLOGRAM * right), tuple(HOLOGRAM * up), GRATING, (0.95, 0.95, 0.95)
-    )
+    hologram = Quad(place, HOLOGRAM * right, HOLOGRAM * up, GRATING, (0.95, 0.95, 0.95))
     stand = box(
         (-0.25, -0.70, 0.0), (0.35, -0.50, 0.10), 0.0, MATTE,
         albedo=np.array([[[0.25, 0.12, 0.05]]]), texels=(8, 12),
@@ -266,7 +264,7 @@ def make_shiny(render: Callable[[Cameras], Views] = render_shiny) -> Dataset:
     With them come points on matte surfaces, as from structure from motion.
     """
     cameras = shiny_cameras()
-    views = render(concatenate(cameras))
+    views = render(concatenate(list(cameras)))
     views = replace(views, masks=None)
     points, colors = _points(views.select(slice(0, len(cameras[0]))))
     views = replace(views, points=points, point_colors=colors)

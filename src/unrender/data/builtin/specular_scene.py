@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,54 +15,54 @@ from unrender.files.arrays import Array
 from unrender.kernels.runtime.jit import run_threads, shares
 from unrender.rendering.light.grating import LONGEST, SHORTEST, rgb_response
 
-GATHER_SAMPLES = (64, 64, 256)
-"""Directions from which each texel of the light map gathers light, in each pass: the first is
-direct light, the others add reflections between matte surfaces."""
+GATHER_SAMPLES = (32, 32, 32, 32, 256)
+"""Directions from which each texel of the light map gathers light, in each pass: each adds one
+reflection between matte surfaces."""
 WAVELENGTHS = 600
 """Of the table of `rgb_response`."""
+Vector = Array | Sequence[float | int]
+"""Three numbers."""
 
 
 @dataclass(frozen=True)
 class Quad:
     """A rectangle; only the side toward `first` × `second` is not black."""
 
-    corner: tuple[float, float, float]
-    first: tuple[float, float, float]
-    second: tuple[float, float, float]
+    corner: Vector
+    first: Vector
+    second: Vector
     kind: int
-    color: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    color: Vector = (0.0, 0.0, 0.0)
     """Reflectance of a mirror or grating, radiance of a lamp."""
     albedo: Array | None = None
     """Linear RGB [rows, columns, 3] of a matte surface."""
-    repeat: tuple[float, float] = (1.0, 1.0)
+    repeat: tuple[int, int] = (1, 1)
     texels: tuple[int, int] = (1, 1)
     """Size of the light map."""
 
 
 @dataclass(frozen=True)
 class Ball:
-    center: tuple[float, float, float]
+    center: Vector
     radius: float
-    color: tuple[float, float, float]
+    color: Vector
     index: float = 0.0
     """Index of refraction of glass; 0 for metal."""
 
 
-def checker(
-    one: tuple[float, float, float], other: tuple[float, float, float], texels: int = 32
-) -> Array:
+def checker(one: Vector, other: Vector, texels: int = 32) -> Array:
     odd = np.add.outer(np.arange(2), np.arange(2)) % 2
     tile = np.where(odd[..., None] == 1, one, other)
     return tile.repeat(texels // 2, 0).repeat(texels // 2, 1)
 
 
 def box(
-    low: tuple[float, float, float],
-    high: tuple[float, float, float],
+    low: Vector,
+    high: Vector,
     turn: float,
     kind: int,
     inward: bool = False,
-    **look: object,
+    **look: Any,
 ) -> list[Quad]:
     """The six sides of a box between two corners, turned about its vertical axis."""
     low_, high_ = np.array(low), np.array(high)
@@ -77,9 +78,7 @@ def box(
             first, second = axes[one] * sides[one], axes[two] * sides[two]
             middle = center + 0.5 * sign * sides[axis] * axes[axis]
             corner = middle - 0.5 * first - 0.5 * second
-            quads.append(
-                Quad(tuple(corner), tuple(first), tuple(second), kind, **look)  # pyright: ignore
-            )
+            quads.append(Quad(corner, first, second, kind, **look))
     return quads
 
 
@@ -91,7 +90,7 @@ class Hologram:
     """Rows, from the corner, and columns of cells, each an index into `gratings`."""
     gratings: Array
     """Direction, in units of the rectangle's two sides, and period in nanometers."""
-    efficiency: tuple[float, float, float]
+    efficiency: Vector
     """Share of the light in orders 0, ±1 and ±2."""
 
 
@@ -137,8 +136,10 @@ def packed(
         np.array(around),
         np.array([quad.kind for quad in quads]),
         maps,
-        np.array([(*quad.color, *quad.repeat) for quad in quads]),
-        np.array([(*ball.center, ball.radius, *ball.color, ball.index) for ball in balls]),
+        np.array([(*quad.color, *quad.repeat) for quad in quads], np.float64),
+        np.array(
+            [(*ball.center, ball.radius, *ball.color, ball.index) for ball in balls], np.float64
+        ).reshape(-1, 8),
         np.concatenate(albedo),
         np.zeros((texels, 3)),
         hologram.cells,
@@ -155,15 +156,17 @@ def lit(scene: Surfaces) -> Surfaces:
         for k in np.flatnonzero(scene.kinds == MATTE).tolist()
         for rows in shares(int(scene.maps[k, 4]), 8)
     ]
-    for samples in GATHER_SAMPLES:
+    direct = np.zeros_like(scene.light)
+    for samples in (0, *GATHER_SAMPLES):
         light = np.zeros_like(scene.light)
-        run_threads(partial(_fill, scene, samples, light), jobs)
+        run_threads(partial(_fill, scene, samples, direct, light), jobs)
         scene = scene._replace(light=light)
+        direct = light if samples == 0 else direct
     return scene
 
 
 def _fill(
-    scene: Surfaces, samples: int, light: Array, job: tuple[int, tuple[int, int]]
+    scene: Surfaces, samples: int, direct: Array, light: Array, job: tuple[int, tuple[int, int]]
 ) -> None:
     quad, rows = job
-    gather(scene, quad, rows, samples, 0, light)
+    gather(scene, quad, rows, samples, 0, direct, light)

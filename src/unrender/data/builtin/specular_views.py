@@ -72,10 +72,11 @@ def _gather(version: str) -> Function:
 
     @jit
     @no_type_check
-    def gather(scene, quad, rows, samples, seed, light):
+    def gather(scene, quad, rows, samples, seed, direct, light):
         """Irradiance over π at the texels of some rows of a matte rectangle's light map.
 
-        From lamps directly, and from all else by cosine-weighted directions (`samples`).
+        With `samples` 0 from lamps directly; otherwise `direct` plus what arrives from all
+        else, in so many cosine-weighted directions.
         """
         assert version
         stack = np.empty((STACK, 10))
@@ -101,13 +102,17 @@ def _gather(version: str) -> Function:
                     uniform = (first + second + k * GOLDEN * GOLDEN) % 1.0
                     r, g, b = radiance(scene, stack, x, y, z, dx, dy, dz, uniform, False)
                     red, green, blue = red + r, green + g, blue + b
-                red, green, blue = red / samples, green / samples, blue / samples
-                for i in range(quads.shape[0]):
-                    if scene.kinds[i] == LAMP:
-                        seen = _direct(scene, i, x, y, z, nx, ny, nz, first)
-                        red += seen * scene.colors[i, 0]
-                        green += seen * scene.colors[i, 1]
-                        blue += seen * scene.colors[i, 2]
+                if samples == 0:
+                    for i in range(quads.shape[0]):
+                        if scene.kinds[i] == LAMP:
+                            seen = _direct(scene, i, x, y, z, nx, ny, nz, first)
+                            red += seen * scene.colors[i, 0]
+                            green += seen * scene.colors[i, 1]
+                            blue += seen * scene.colors[i, 2]
+                else:
+                    red = direct[at, 0] + red / samples
+                    green = direct[at, 1] + green / samples
+                    blue = direct[at, 2] + blue / samples
                 light[at, 0], light[at, 1], light[at, 2] = red, green, blue
 
     return gather
