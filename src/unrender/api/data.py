@@ -18,10 +18,10 @@ def load(source: str | Path, **options: Any) -> Dataset:
     """Load posed images: training views and held-out views.
 
     Args:
-        source: A built-in scene ("bricks", "chair", "hotdog"; "lamp", which moves), or a path:
-            Blender, nerfstudio, COLMAP, LLFF, IDR, CO3D, Nerfies or Non-Rigid NeRF folder, a
-            light field's folder of images named NAME_ROW_COLUMN_V_U, or an .npz of images,
-            poses and focal.
+        source: A built-in scene ("bricks", "chair", "hotdog"; "lamp", which moves; "shiny", of
+            metal, glass and a hologram), or a path: Blender, nerfstudio, COLMAP, LLFF, IDR,
+            CO3D, Nerfies or Non-Rigid NeRF folder, a light field's folder of images named
+            NAME_ROW_COLUMN_V_U, or an .npz of images, poses and focal.
         **options: `downscale=2`, `hold_out=8` (every N-th view is held out where there is no
             test split), `background="white"`, `masks="folder"`, `ball=(x, y, z, radius)`,
             `light="path"` for built-in scenes, `fov=40.0` and `reference_plane=0.0` for light

@@ -36,7 +36,7 @@ class LoadOptions:
     default estimated from the cameras."""
     light: BuiltInLight = "direct"
     """Light in a built-in scene: direct, or path for soft shadows and indirect light, which
-    takes minutes to render the first time."""
+    takes minutes to render the first time. The lamp has direct light; shiny is path-traced."""
     outside: bool = False
     """Read images wherever the data say, also outside the folder above theirs."""
     fov: Annotated[float | None, Range(1, 150)] = None

@@ -110,7 +110,8 @@ def test_the_view_decides(pair: tuple[Cameras, Views]) -> None:
 
 def test_noise_is_below_what_is_measured(pair: tuple[Cameras, Views]) -> None:
     """Two seeds differ by more than 40 dB of PSNR; the same seed gives the same bits."""
-    cameras, views = pair
+    cameras = pair[0].resized(100, 75)
+    views = render_shiny(cameras)
     again = render_shiny(cameras.select(torch.tensor([1])))
     assert torch.equal(again.images[0], views.images[1])
     other = render_shiny(cameras, seed=1)

@@ -26,7 +26,8 @@ HERE = Path("<the folder of --out>")
 DATA = {
     "posed images": "Posed images: a Blender, nerfstudio, COLMAP, LLFF, IDR or CO3D folder, an "
     ".npz of `unrender make-views`, a film with times in the layout of Nerfies, D-NeRF or "
-    "Non-Rigid NeRF, or a built-in scene: bricks, chair, hotdog; lamp, which moves.",
+    "Non-Rigid NeRF, or a built-in scene: bricks, chair, hotdog; lamp, which moves; shiny, of "
+    "metal, glass and a hologram.",
     "a few views": "A photograph of an object, with alpha or on a plain background, or posed "
     "images as for a radiance field, of which --inputs are given.",
     "one image": "An image: PNG, JPEG, WebP, BMP, TIFF, GIF or PPM.",

@@ -21,8 +21,9 @@ def inspect(
 
     Args:
         path: Posed images in any layout that `unrender fit` reads, a built-in scene (bricks,
-            chair, hotdog; lamp, which moves), a run folder or a folder of runs, a camera list
-            of RealEstate10K, or a mesh, points or voxels.
+            chair, hotdog; lamp, which moves; shiny, of metal, glass and a hologram), a run
+            folder or a folder of runs, a camera list of RealEstate10K, or a mesh, points or
+            voxels.
         out: Folder for cameras.png and index.html, which show the cameras and images, and for
             times.png of a moving scene.
             A light field gets light_field.png, with its grid and epipolar-plane images.

@@ -77,7 +77,8 @@ def novel_views(
         fov: Horizontal field of view of the photographs; by default that of their EXIF data,
             or else 40 of what is framed.
         data: Instead of photographs posed images: a Blender, nerfstudio, COLMAP, LLFF, IDR or
-            CO3D folder, an .npz, or a built-in scene: bricks, chair, hotdog, lamp.
+            CO3D folder, an .npz, or a built-in scene: bricks, chair, hotdog, lamp,
+            shiny.
         count: How many of the scene's views are inputs, evenly spread; by default all.
         inputs: Each view is made from the nearest of them, from all, or from random ones, which
             change at every step of a flow.
