@@ -120,7 +120,7 @@ def test_noise_is_below_what_is_measured(pair: tuple[Cameras, Views]) -> None:
     what = shiny_materials(cameras)
     # Diffuse pixels have none, unless they border on the hologram.
     assert float(off[what == MATTE].median()) == 0
-    assert float(off[what == MATTE].mean()) < 1e-5
+    assert float(off[what == MATTE].mean()) < 1e-4
     assert 0 < float(off[what == GRATING].mean()) < 1e-3
 
 
