@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from unrender import __version__
+from unrender.api.data import SceneLayout
 from unrender.app import choices, cli
 from unrender.app.commands import pose, study
 from unrender.app.completion import answer
@@ -213,6 +214,7 @@ def test_values_of_the_wrong_kind(kind: type, word: str) -> None:
 def test_what_the_command_line_repeats_of_the_library() -> None:
     """It does so where the library's own module would import torch."""
     assert get_args(choices.Background) == get_args(Background)
+    assert get_args(choices.SceneLayout) == get_args(SceneLayout)
     assert get_args(choices.Split) == get_args(Split)
     assert get_args(choices.Up) == get_args(Up)
     parameters = inspect.signature(pose.pose).parameters

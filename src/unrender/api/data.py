@@ -2,16 +2,20 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from unrender.data.dataset import Dataset
-from unrender.data.load import LoadOptions, load_dataset
+from unrender.data.builtin import SCENES
+from unrender.data.dataset import Dataset, Layout
+from unrender.data.load import LoadOptions, has_cameras, load_dataset
+from unrender.data.structure_from_motion import Reconstructed
 from unrender.data.structure_from_motion import process as reconstruct
 from unrender.errors import InputError
-from unrender.files import check_exists
+from unrender.files import check_exists, check_new, remove_folder, replacing
 from unrender.methods.presets import nearest
 from unrender.ranges import check_ranges
 from unrender.training.progress import progress_bar
+
+SceneLayout = Literal["colmap", "blender", "nerfies"]
 
 
 def load(source: str | Path, **options: Any) -> Dataset:
@@ -49,6 +53,7 @@ def process(
     *,
     frames: int = 100,
     size: int = 1600,
+    layout: SceneLayout = "colmap",
     progress: bool = True,
 ) -> Dataset:
     """Estimate the cameras of photographs or of a video by COLMAP.
@@ -56,29 +61,62 @@ def process(
     Needs the extra `sfm` (pycolmap): pip install 'unrender[sfm]'.
 
     Args:
-        source: A folder of photographs, or a video.
+        source: A folder of photographs, or a video. With another `layout` than colmap, also
+            posed images as for `load`, which keep their cameras.
         out: The folder to make: images/ and a COLMAP model in sparse/0/; of a video also
             times.json, the seconds of its frames, which become `cameras.times`.
         frames: Frames taken of a video: the sharpest of as many equal intervals.
         size: Pixels of the longer side; larger images are downscaled.
+        layout: "colmap" as above; "blender" or "nerfies" for a folder of undistorted images
+            in that layout, as `Dataset.save` writes it, of which every tenth is held out.
         progress: Whether to show progress bars.
 
     Returns the posed images, as `load` reads them from `out`. InputError if too few
-    photographs can be registered.
+    photographs can be registered, and for another layout.
 
     >>> import unrender as ur
     >>> ur.process("no such folder", out="scene")
     Traceback (most recent call last):
     unrender.errors.InputError: no such folder: no such file or folder; check the path
     """
-    reconstruct_scene(Path(source), Path(out), frames, size, progress)
+    process_scene(Path(source), Path(out), frames, size, layout, progress)
     return load(out)
 
 
-def reconstruct_scene(
-    source: Path, out: Path, frames: int, size: int, progress: bool = True
-) -> Any:
-    """What `process` does before it loads the outcome; returns the reconstruction's figures."""
+def process_scene(
+    source: Path,
+    out: Path,
+    frames: int,
+    size: int,
+    layout: SceneLayout = "colmap",
+    progress: bool = True,
+) -> Reconstructed | None:
+    """What `process` does before it loads the outcome.
+
+    Returns figures of the reconstruction; None where the cameras were known before.
+    """
+    if layout == "colmap":
+        return _reconstruct(source, out, frames, size, progress)
+    if layout not in get_args(Layout):
+        raise InputError(f"layout {layout!r}: give one of {', '.join(get_args(SceneLayout))}")
+    check_new(out)
+    if str(source) in SCENES or (source.exists() and has_cameras(source)):
+        load_dataset(str(source)).save(out, layout)
+        return None
+    with replacing(out, folder=True) as folder:
+        model, made = folder / "colmap", folder / layout
+        found = _reconstruct(source, model, frames, size, progress)
+        load_dataset(model).save(made, layout)
+        remove_folder(model)
+        for entry in [*made.iterdir()]:
+            entry.rename(folder / entry.name)
+        made.rmdir()
+    return found
+
+
+def _reconstruct(
+    source: Path, out: Path, frames: int, size: int, progress: bool
+) -> Reconstructed:
     check_exists(source)
     bars: dict[str, Any] = {}
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 Background = Literal["auto", "black", "white", "opaque"]
 """As in `unrender.data.validate`."""
+SceneLayout = Literal["colmap", "blender", "nerfies"]
+"""As in `unrender.api.data`."""
 Split = Literal["test", "val"]
 """As in `unrender.data.options`."""
 Up = Literal["auto", "y", "z"]

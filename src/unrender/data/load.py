@@ -168,6 +168,11 @@ FORMATS = (
 )
 
 
+def has_cameras(path: Path) -> bool:
+    """Whether a file or folder is in a format of posed images."""
+    return any(known.recognizes(path) for known in FORMATS)
+
+
 def recognize(path: Path) -> Format:
     """The format of a file or folder. Raises InputError if none is recognized."""
     check_exists(path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from unrender.app.choices import SceneLayout
 from unrender.app.options import Words
 from unrender.app.output import note
 from unrender.errors import InputError
@@ -14,6 +15,7 @@ def process(
     out: Annotated[Path, Words(metavar="FOLDER")],
     frames: int = 100,
     size: int = 1600,
+    layout: SceneLayout = "colmap",
     quiet: bool = False,
 ) -> None:
     """Estimate the cameras of photos or of a video by COLMAP: data for `unrender fit`.
@@ -21,26 +23,30 @@ def process(
     Needs pycolmap: pip install 'unrender[sfm]'.
 
     Args:
-        source: A folder of photos, or a video.
+        source: A folder of photos, or a video. With another --layout than colmap, also posed
+            images as for `unrender fit`, which keep their cameras.
         out: The folder to make: images/ and a COLMAP model in sparse/0/; of a video also
             times.json, the seconds of its frames.
         frames: Frames taken of a video: the sharpest of as many equal intervals.
         size: Pixels of the longer side; larger images are downscaled.
+        layout: colmap; or blender or nerfies, a folder of undistorted images in that layout,
+            of which every tenth is held out.
         quiet: Print the folder only.
 
     Examples:
         unrender process photos --out scene
         unrender process video.mp4 --out scene --frames 150
+        unrender process lamp --out scene --layout nerfies
     """
-    from unrender.api.data import reconstruct_scene  # noqa: PLC0415 - imports torch
+    from unrender.api.data import process_scene  # noqa: PLC0415 - imports torch
     from unrender.data.structure_from_motion import apart_in_words  # noqa: PLC0415
 
     for name, value in (("frames", frames), ("size", size)):
         if value < 1:
             raise InputError(f"--{name} {value}: give at least 1")
     check_new(out)
-    found = reconstruct_scene(source, out, frames, size, not quiet)
-    if quiet:
+    found = process_scene(source, out, frames, size, layout, not quiet)
+    if quiet or found is None:
         print(out)
         return
     share = found.registered / found.photographs

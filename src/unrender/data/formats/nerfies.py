@@ -345,7 +345,7 @@ def write_nerfies(path: Path, data: Dataset) -> None:
         write_json(temporary / LISTING, listing | splits)
         write_json(temporary / METADATA, metadata)
         write_json(temporary / SCENE, _scene_entry(views, origin))
-        if views.points is not None:
+        if views.points is not None and len(views.points):
             np.save(temporary / POINTS, (views.points.double() + origin).numpy())
 
 
