@@ -1,5 +1,6 @@
 """Epipolar-plane images, and what is told of a light field."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from light_fields import FOCAL, SIZE, STEP, grid_cameras, plane_views, texture, 
 
 import unrender as ur
 from unrender.data.light_field import epipolar_plane_image, find_grid, grid_facts, in_digits
+from unrender.geometry.cameras import concatenate
+
+Command = Callable[..., str]
 
 
 @pytest.mark.parametrize("vertical", [False, True])
@@ -15,8 +19,9 @@ def test_the_slope_of_an_epipolar_line_is_the_inverse_depth(vertical: bool) -> N
     """A point moves by −f step / depth pixels from one view to the next."""
     depth = 2.0
     views = plane_views(grid_cameras(5, 5), depth)
-    grid = find_grid(views)
-    assert grid is not None
+    found = find_grid(views)
+    assert found is not None
+    _, grid = found
     planes = epipolar_plane_image(views, grid, 2, 7, vertical)
     side = SIZE[1] if vertical else SIZE[0]
     assert planes.shape == (5, side, 3)
@@ -33,8 +38,9 @@ def test_the_slope_of_an_epipolar_line_is_the_inverse_depth(vertical: bool) -> N
 
 def test_holes_are_unknown() -> None:
     views = plane_views(grid_cameras(3, 3)).select(torch.tensor([0, 1, 2, 3, 5, 6, 7, 8]))
-    grid = find_grid(views)
-    assert grid is not None
+    found = find_grid(views)
+    assert found is not None
+    _, grid = found
     planes = epipolar_plane_image(views, grid, 1, 4)
     assert planes.isnan().all((1, 2)).tolist() == [False, True, False]
     facts = grid_facts(views, grid)
@@ -42,6 +48,16 @@ def test_holes_are_unknown() -> None:
         facts["grid"] == "3 rows and 3 columns of parallel cameras, 9 places, 1 of them empty"
     )
     assert facts["distance of rows"] == "0.1"
+
+
+def test_the_grid_is_of_all_views_or_of_those_for_training() -> None:
+    grid, between = grid_cameras(3, 3), grid_cameras(2, 2)
+    both = plane_views(concatenate([grid, between]))
+    for views, held_out, count in ((both, 4, 9), (both[:9], 2, 9)):
+        found = find_grid(views, held_out)
+        assert found is not None
+        assert len(found[0]) == count
+        assert found[1].num_holes == 0
 
 
 def test_what_is_no_grid_has_none() -> None:
@@ -53,8 +69,9 @@ def test_what_is_no_grid_has_none() -> None:
 
 def test_depths_are_those_of_the_scene() -> None:
     views = plane_views(grid_cameras(3, 3), 1.5, 3.0)
-    grid = find_grid(views)
-    assert grid is not None
+    found = find_grid(views)
+    assert found is not None
+    _, grid = found
     near, far, _ = grid_facts(views, grid)["depths"].replace(" to ", ", ").split(", ", 2)
     assert [float(near), float(far)] == pytest.approx([1.5, 1.5], rel=0.15)
 
@@ -72,7 +89,7 @@ def test_textures_are_nowhere_alike() -> None:
 
 
 @pytest.mark.fit
-def test_a_light_field_is_inspected(command, tmp_path: Path) -> None:
+def test_a_light_field_is_inspected(command: Command, tmp_path: Path) -> None:
     write_grid(tmp_path / "grid")
     next((tmp_path / "grid").glob("out_02_01_*")).unlink()
     printed = command("inspect", tmp_path / "grid", "--out", tmp_path / "look")
@@ -86,7 +103,9 @@ def test_a_light_field_is_inspected(command, tmp_path: Path) -> None:
 
 
 @pytest.mark.fit
-def test_names_without_a_lens_are_inspected_with_options(command, tmp_path: Path) -> None:
+def test_names_without_a_lens_are_inspected_with_options(
+    command: Command, tmp_path: Path
+) -> None:
     name = "out_{row:02d}_{column:02d}_{down:.6f}_{right:.6f}_.png"
     write_grid(tmp_path / "grid", name=name)
     words = ("--fov", 61.9275, "--reference-plane", 0)

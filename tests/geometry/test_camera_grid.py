@@ -84,7 +84,7 @@ def scattered() -> Cameras:
         (Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)]), "look up to 1"),
         (grid_cameras(1, 1), "has 1 view"),
         (grid_cameras(3, 3).select(torch.tensor([4, 4, 4])), "stand in one place"),
-        (scattered(), "most places of which are empty"),
+        (scattered(), "too many places of which are empty"),
         (staggered(), "in front of one another, up to 0.4 off a plane"),
     ],
 )

@@ -172,7 +172,7 @@ def _tell_outside(
             "show what the outermost see"
         )
     extent = [side for side in field.grid.extent if side > 0]
-    if aperture is not None and extent and aperture > min(extent):
+    if aperture is not None and extent and aperture > 1.001 * min(extent):
         note(
             f"{label}: the aperture {aperture:g} is wider than the grid, "
             f"{' by '.join(f'{side:.4g}' for side in field.grid.extent)}: the lens ends with it"

@@ -91,9 +91,9 @@ def inspect(
     held_out = str(len(scene.test))
     facts = {"format": layout, **found.facts, "held-out views": held_out}
     facts |= time_facts(views.cameras, views.ids, len(scene.test))
-    grid = find_grid(scene.train)
-    if grid is not None:
-        facts |= grid_facts(scene.train, grid)
+    field = find_grid(views, len(scene.test))
+    if field is not None:
+        facts |= grid_facts(*field)
     if layout == "idr":
         facts |= _idr_facts(path, views)
     summary = replace(found, facts=facts, notes=tuple(notes))

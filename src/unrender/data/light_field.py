@@ -10,14 +10,18 @@ from unrender.geometry.camera_grid import CameraGrid
 from unrender.rendering.plane_sweep import depth_range, middle_cameras
 
 
-def find_grid(views: Views) -> CameraGrid | None:
-    """The grid in which the views' cameras stand, if they do."""
-    if not len(views):
-        return None
-    try:
-        return CameraGrid.of("views", views.cameras)
-    except InputError:
-        return None
+def find_grid(views: Views, held_out: int = 0) -> tuple[Views, CameraGrid] | None:
+    """The views whose cameras stand in a grid, and the grid; None if they do not.
+
+    All of them, or else those before the last, which are `held_out`.
+    """
+    for count in (len(views), len(views) - held_out):
+        some = views[:count]
+        try:
+            return some, CameraGrid.of("views", some.cameras)
+        except InputError:
+            continue
+    return None
 
 
 def grid_facts(views: Views, grid: CameraGrid) -> dict[str, str]:

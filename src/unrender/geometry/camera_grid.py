@@ -18,7 +18,7 @@ ALIKE = 0.02
 FLAT = 0.05
 """Distance of cameras from their plane, per distance between neighbors, up to which they are in
 it."""
-FILLED = 0.5
+FILLED = 0.7
 """Share of the places of a grid that must have a camera."""
 EVEN = 0.05
 """Relative difference of the distances of lines up to which they are evenly spaced."""
@@ -45,6 +45,7 @@ class CameraGrid:
         remedy = "a light field needs cameras in rows and columns that look one way"
         if len(cameras) < 2:
             raise InputError(f"{label}: has {len(cameras)} view; {remedy}: give several views")
+        cameras = cameras.to("cpu")
         rotation = cameras.rotations[0]
         angle = (cameras.rotations - rotation).flatten(1).norm(dim=1).max() / 2**0.5
         if float(angle) > ALIKE:
@@ -70,7 +71,7 @@ class CameraGrid:
         if len(cameras) < FILLED * len(rows) * len(columns):
             raise InputError(
                 f"{label}: is no light field: its {len(cameras)} cameras are in {len(rows)} "
-                f"rows and {len(columns)} columns, most places of which are empty"
+                f"rows and {len(columns)} columns, too many places of which are empty"
             )
         present = torch.zeros(len(rows), len(columns), dtype=torch.bool)
         present[row, column] = True

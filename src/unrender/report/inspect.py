@@ -58,10 +58,9 @@ def write_inspection(
         write_figure(files[-1], over_time, 110)
         timeline = [section("Times", svg(over_time))]
     field: list[Fragment] = []
-    train = None if views is None else views[: len(views) - held_out]
-    grid = None if train is None else find_grid(train)
-    if train is not None and grid is not None and not train.cameras.sizes.mixed:
-        planes = draw_light_field(train, grid, cameras[len(train) :])
+    found = None if views is None else find_grid(views, held_out)
+    if found is not None and not found[0].cameras.sizes.mixed:
+        planes = draw_light_field(*found, cameras[len(cameras) - held_out :])
         files.append(folder / "light_field.png")
         write_figure(files[-1], planes, 110)
         field = [section("Light field", svg(planes))]

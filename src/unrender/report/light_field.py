@@ -1,5 +1,8 @@
 """A light field, drawn: where its cameras stand, and what moves between their images."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -17,10 +20,10 @@ LINES = (0.25, 0.5, 0.75)
 HOLE = "#bbbbbb"
 
 
-def draw_light_field(views: Views, grid: CameraGrid, between: Cameras) -> Figure:
+def draw_light_field(views: Views, grid: CameraGrid, held_out: Cameras) -> Figure:
     """Positions of the cameras, the middle view, and epipolar-plane images through it.
 
-    `between` are the cameras of views that are held out. Dashed lines have the slopes of the
+    `held_out` are the cameras of views that are held out. Dashed lines have the slopes of the
     nearest, the median and the farthest depth.
     """
     depths = depths_of(views)
@@ -28,7 +31,7 @@ def draw_light_field(views: Views, grid: CameraGrid, between: Cameras) -> Figure
     width, height = views.cameras.sizes.one
     rows, columns = ([int(share * side) for share in LINES] for side in (height, width))
     with panels(11, 11, 4, 2, height_ratios=(1.4, 1, 1, 1)) as (figure, places):
-        _draw_positions(places[0][0], grid, between)
+        _draw_positions(places[0][0], grid, held_out)
         _draw_middle(places[0][1], views, grid, rows, columns)
         for k, (row, column) in enumerate(zip(rows, columns, strict=True)):
             for axes, pixel, vertical in (
@@ -38,7 +41,7 @@ def draw_light_field(views: Views, grid: CameraGrid, between: Cameras) -> Figure
         return figure
 
 
-def _draw_positions(axes: Axes, grid: CameraGrid, between: Cameras) -> None:
+def _draw_positions(axes: Axes, grid: CameraGrid, held_out: Cameras) -> None:
     across, down = (
         each.flatten() for each in torch.meshgrid(grid.columns, grid.rows, indexing="xy")
     )
@@ -48,8 +51,8 @@ def _draw_positions(axes: Axes, grid: CameraGrid, between: Cameras) -> None:
         axes.scatter(
             across[~there], down[~there], s=20, color=PALETTE[1], marker="x", label="missing"
         )
-    if len(between):
-        local = (between.centers - grid.frame[:, 3]) @ grid.frame[:, :3]
+    if len(held_out):
+        local = (held_out.centers - grid.frame[:, 3]) @ grid.frame[:, :3]
         axes.scatter(
             local[:, 0], local[:, 1], s=14, color=PALETTE[4], marker="s", label="held out"
         )
@@ -84,8 +87,10 @@ def _draw_planes(
     middle = len(lines[0 if vertical else 1]) // 2
     planes = epipolar_plane_image(views, grid, middle, pixel, vertical)
     side, count = planes.shape[1], len(planes)
-    axes.imshow(_image(planes), aspect="auto", extent=(0, side, count - 0.5, -0.5))
+    edges = (0, side, count - 0.5, -0.5)
+    axes.imshow(_image(planes), aspect="auto", extent=edges, interpolation="nearest")
     numbers = grid.camera[:, middle] if vertical else grid.camera[middle]
+    there = (grid.present[:, middle] if vertical else grid.present[middle]).nonzero()[:, 0]
     width, height = views.cameras.sizes.one
     place = torch.tensor(
         [[pixel + 0.5, height / 2]] if vertical else [[width / 2, pixel + 0.5]]
@@ -97,9 +102,9 @@ def _draw_planes(
         rays = views.cameras.rays(torch.tensor([grid.middle]), place)
         ahead = float(rays.directions[0] @ grid.frame[:, 2])
         point = rays.origins + depth / ahead * rays.directions
-        pixels, _ = views.cameras.project(numbers, point.expand(count, 3))
+        pixels, _ = views.cameras.project(numbers[there], point.expand(len(there), 3))
         axes.plot(
-            pixels[:, int(vertical)], range(count), "--", color=color, linewidth=1.4,
+            pixels[:, int(vertical)], there, "--", color=color, linewidth=1.4,
             label=f"{name} depth, {in_digits(depth)}",
         )  # fmt: skip
     axes.set_xlim(0, side)
@@ -114,7 +119,7 @@ def _draw_planes(
         )
 
 
-def _image(image: Float[Tensor, "height width channels"]) -> object:
+def _image(image: Float[Tensor, "height width channels"]) -> "np.ndarray[Any, Any]":
     """For matplotlib: gray where it is unknown."""
     color = image[..., :3]
     gray = torch.full_like(color, int(HOLE[1:3], 16) / 255)
