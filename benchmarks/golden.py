@@ -98,6 +98,17 @@ LIMITS: dict[str, dict[str, int]] = {
         "max_gaussians": 600,
         "relocate_every": 5,
     },
+    "light-field": {
+        "rays": 64,
+        "patch": 8,
+        "samples": 16,
+        "width": 32,
+        "hidden": 32,
+        "views": 4,
+        "epipolar_layers": 2,
+        "view_layers": 2,
+    },
+    "light-field-fast": {"rays": 128, "patch": 8},
     # The field is drawn and its occupancy looked at within the steps.
     "neus*": {"update_every": 8},
     "volsdf*": {"update_every": 8},

@@ -73,11 +73,13 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         update_every log_every checkpoint_every views regions max_image_side size image_size fps
         frames coarsest channels features code texture"""),
     (Range(1, 1 << 14), """width color_width proposal_width encoder_width small_width bottleneck
-        fourier_features heads patch finest proposal_finest coarse_vertices"""),
+        fourier_features heads patch finest proposal_finest coarse_vertices search_width planes
+        hidden"""),
     (Range(1, 1024), """resolution volume_resolution occupancy_cells preview_cells voxels"""),
     (Range(1, 256), "depth encoder_depth proposal_depth small_depth blocks"),
     (LAYERS, """layers color_layers skip frequencies direction_frequencies refinements
-        upsample_rounds rounds bisections proposals"""),
+        upsample_rounds rounds bisections proposals search_layers
+        epipolar_layers view_layers neighborhood"""),
     (Range(1, 64), "levels initial_levels"),
     (Range(1, 26), "log2_table_size"),
     (Range(0, 3), "sh_degree"),
@@ -106,7 +108,7 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         density_variation color_variation sample_weight entropy_weight opacity_weight
         scale_weight silhouette laplacian
         consistency mask_weight eikonal_weight normal_weight source_noise normals edges normal
-        edge occupied_weight roll look_at_jitter"""),
+        edge occupied_weight blend_weight search_weight roll look_at_jitter"""),
     (Range(0, 100), "guidance time_spread"),
     (Range(-100, 100), "density_shift time_mean"),
 )  # fmt: skip

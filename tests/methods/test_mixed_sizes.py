@@ -27,9 +27,9 @@ from unrender.training.method import Progress
 
 ACROSS, UPRIGHT = (24, 16), (14, 20)
 FIELDS = (
-    "box", "dvgo-fast", "gaussian-splatting-fast", "instant-ngp-fast", "mesh-from-views",
-    "mip-nerf-fast", "mip-nerf-360-fast", "nerf-fast", "nerfacto-fast", "neus-fast",
-    "plenoxels-fast", "volsdf-fast",
+    "box", "dvgo-fast", "gaussian-splatting-fast", "instant-ngp-fast", "light-field-fast",
+    "mesh-from-views", "mip-nerf-fast", "mip-nerf-360-fast", "nerf-fast", "nerfacto-fast",
+    "neus-fast", "plenoxels-fast", "volsdf-fast",
 )  # fmt: skip
 
 

@@ -212,6 +212,13 @@ PAPERS: dict[str, dict[str, Any]] = {
         "rays": 4096, "learning_rate": 1e-2, "distortion": 2e-3, "translation_penalty": 1e-2,
         "rotation_penalty": 1e-3, "interlevel": 1.0,
     },
+    # Suhail et al. 2022, and the authors' settings for forward-facing scenes.
+    "light-field": {
+        "views": 10, "samples": 128, "width": 256, "heads": 1, "hidden": 256,
+        "epipolar_layers": 8, "view_layers": 8, "neighborhood": 2, "frequencies": 4,
+        "search_layers": 0, "residual": False, "learning_rate": 2e-3,
+        "learning_rate_decay": 0.01, "warm_up": 2500,
+    },
     # Gkioxari et al. 2019: the authors' settings for a sphere on ShapeNet.
     "image-to-mesh": {
         "level": 4, "samples": 5000, "squared": True, "edge": 0.2, "normal": 0.0,

@@ -16,6 +16,7 @@ from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.dvgo import DVGO
 from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.methods.light_field import LightField
 from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
@@ -112,6 +113,25 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             rotation_learning_rate=0.005,
         ),
         250,
+    ),
+    "light-field": (
+        LightField(
+            views=4,
+            samples=3,
+            width=16,
+            hidden=16,
+            epipolar_layers=1,
+            view_layers=1,
+            neighborhood=1,
+            frequencies=2,
+            search_layers=2,
+            residual=True,
+            rays=256,
+            patch=8,
+            learning_rate=0.01,
+            warm_up=10,
+        ),
+        150,
     ),
     "neus": (NeuS(**SURFACE), 250),
     "volsdf": (VolSDF(**SURFACE), 250),

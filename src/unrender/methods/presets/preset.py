@@ -38,6 +38,7 @@ BASES = {
         "gaussian_splatting:GaussianSplatting",
         "Kerbl et al., SIGGRAPH 2023; Kheradmand et al., NeurIPS 2024",
     ),
+    "light-field": ("light_field:LightField", "Suhail et al., CVPR 2022"),
     "mesh-from-views": (
         "mesh_from_views:MeshFromViews",
         "Laine et al. 2020; Nicolet et al. 2021",

@@ -239,4 +239,30 @@ def radiance_fields() -> Iterator[Preset]:
         "mip-nerf-360-object-fast", "mip-nerf-360", field, f"objects, {FAST}", 10,
         {**_FAST_360, **_OBJECT_360},
     )  # fmt: skip
+    yield Preset(
+        "light-field", "light-field", field, "many views near one another; the paper's size",
+        None,
+    )  # fmt: skip
+    yield Preset(
+        "light-field-fast", "light-field", field,
+        f"many views near one another, shiny scenes, {FAST}", 15,
+        {
+            "views": 8,
+            "samples": 1,
+            "width": 32,
+            "heads": 4,
+            "hidden": 64,
+            "epipolar_layers": 0,
+            "view_layers": 1,
+            "neighborhood": 1,
+            "frequencies": 2,
+            "search_layers": 3,
+            "residual": True,
+            "blend_weight": 0.3,
+            "rays": 3072,
+            "learning_rate": 3e-3,
+            "learning_rate_decay": 0.02,
+            "warm_up": 50,
+        },
+    )  # fmt: skip
     yield Preset("box", "box", field, "ten parameters: a first lesson in volume rendering", 0.5)

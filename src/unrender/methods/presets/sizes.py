@@ -25,6 +25,8 @@ MEGABYTES = {
     "mip-nerf-360-object": 32.3,
     "mip-nerf-360-fast": 0.52,
     "mip-nerf-360-object-fast": 0.52,
+    "light-field": 25.6,
+    "light-field-fast": 0.31,
     "box": 0.0002,
     "neus-fast": 7.47,
     "neus": 4.52,
