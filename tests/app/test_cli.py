@@ -293,6 +293,7 @@ def test_the_split_that_is_held_out_is_recorded(
     assert contents(out) == kept
     command("evaluate", out, "--split", "test", "--out", tmp_path / "test")
     assert json.loads((tmp_path / "test/evaluation.json").read_text())["num_views"] == 1
+    assert "held-out views             2" in command("inspect", data, "--split", "val")
     said = refused("evaluate", out, "--data", scene_folder, "--split", "val")
     assert "--split val" in said
 

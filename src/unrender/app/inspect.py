@@ -14,7 +14,7 @@ from unrender.data.formats.realestate10k import (
 )
 from unrender.data.light_field import find_grid, grid_facts
 from unrender.data.load import load_dataset, recognize
-from unrender.data.options import LoadOptions
+from unrender.data.options import DEFAULTS, LoadOptions
 from unrender.data.summary import (
     Summary,
     camera_facts,
@@ -58,16 +58,8 @@ class Inspection:
 
 
 @system_errors_told()
-def inspect(
-    path: Path,
-    outside: bool = False,
-    fov: float | None = None,
-    reference_plane: float | None = None,
-) -> Inspection:
-    """Look at a scene, or a list of cameras. Raises InputError if it is neither.
-
-    For the options see `unrender.data.options.LoadOptions`.
-    """
+def inspect(path: Path, options: LoadOptions = DEFAULTS) -> Inspection:
+    """Look at a scene, or a list of cameras. Raises InputError if it is neither."""
     if path.is_file() and is_realestate10k(path) and find_frames(path) is None:
         cameras, _ = read_realestate10k(path, *REALESTATE_SIZE)
         size = f"unknown; taken as {REALESTATE_SIZE[0]}×{REALESTATE_SIZE[1]} pixels"
@@ -80,12 +72,9 @@ def inspect(
     if path.exists():
         layout = recognize(path).name
         with collected() as notes:
-            scene = load_dataset(
-                path,
-                LoadOptions(outside=outside, fov=fov, reference_plane=reference_plane),
-            )
+            scene = load_dataset(path, options)
     else:
-        layout, scene, notes = "built-in", load_dataset(str(path)), []
+        layout, scene, notes = "built-in", load_dataset(str(path), options), []
     views = joined([scene.train, scene.test])
     found = summarize(views)
     held_out = str(len(scene.test))

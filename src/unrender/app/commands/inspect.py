@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+from unrender.app.choices import Split
 from unrender.app.options import Words
 from unrender.app.output import note, print_facts
 from unrender.files import make_folder
@@ -12,6 +13,7 @@ from unrender.ranges import Range
 def inspect(
     path: Annotated[Path, Words(positional=True, metavar="PATH")],
     out: Annotated[Path | None, Words(metavar="FOLDER")] = None,
+    split: Split = "test",
     outside: bool = False,
     fov: Annotated[float | None, Range(1, 150), Words(metavar="DEGREES")] = None,
     reference_plane: Annotated[float | None, Range(0, 1e9), Words(metavar="DEPTH")] = None,
@@ -24,9 +26,10 @@ def inspect(
             chair, hotdog; lamp, which moves; shiny, of metal, glass and a hologram), a run
             folder or a folder of runs, a camera list of RealEstate10K, or a mesh, points or
             voxels.
-        out: Folder for cameras.png and index.html, which show the cameras and images, and for
-            times.png of a moving scene.
-            A light field gets light_field.png, with its grid and epipolar-plane images.
+        out: Folder for cameras.png and index.html, which show the cameras and images. A scene
+            that moves gets times.png, and a light field light_field.png, with its grid and
+            epipolar-plane images.
+        split: The split that is held out, where the data have several: test, or val.
         outside: Read images wherever the data say, also outside the folder above theirs.
         fov: For a light field whose names have no lens: the images' horizontal field of view.
         reference_plane: For such names: depth of the plane to which the images were rectified;
@@ -44,6 +47,7 @@ def inspect(
         runs_below,
     )
     from unrender.app.inspect import inspect as inspect_path  # noqa: PLC0415
+    from unrender.data.options import LoadOptions  # noqa: PLC0415
     from unrender.shapes.files.shape import KNOWN  # noqa: PLC0415
 
     # An .npz holds views.
@@ -58,7 +62,10 @@ def inspect(
         print_facts(runs, [])
         return
     note(f"Reading {path}", quiet)
-    found = inspect_path(path, outside, fov, reference_plane)
+    options = LoadOptions(
+        split=split, outside=outside, fov=fov, reference_plane=reference_plane
+    )
+    found = inspect_path(path, options)
     print_facts(found.summary.facts, found.summary.warnings, found.summary.notes)
     if found.views is not None and not quiet:
         print(f"advice: {advice(found.views, path)}")
