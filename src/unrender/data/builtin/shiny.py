@@ -52,7 +52,7 @@ LEAN = math.radians(20)
 HOLOGRAM = 0.62
 CELLS = 24
 """Cells of the hologram along each side: each is a grating of one direction and period."""
-SECTORS, PERIODS = 12, (950.0, 1150.0, 1400.0)
+SECTORS, PERIODS = 12, (680.0, 800.0, 950.0)
 EFFICIENCY = (0.25, 0.25, 0.1)
 
 
@@ -108,9 +108,9 @@ def _lamps() -> list[Quad]:
     return [
         # A soft one above the scene, and narrow ones whose spectra the hologram shows.
         Quad((-1.0, -0.6, 4.59), (0.0, 1.6, 0.0), (2.0, 0.0, 0.0), LAMP, (6.0, 5.8, 5.4)),
-        Quad((-2.4, -3.85, 4.59), (0.0, 0.45, 0.0), (4.8, 0.0, 0.0), LAMP, (12.0, 12.0, 12.0)),
-        Quad((-3.59, -5.3, 1.2), (0.0, 0.5, 0.0), (0.0, 0.0, 2.8), LAMP, (12.0, 12.0, 12.0)),
-        Quad((3.59, -5.3, 1.2), (0.0, 0.0, 2.8), (0.0, 0.5, 0.0), LAMP, (12.0, 12.0, 12.0)),
+        Quad((-2.4, -2.2, 4.59), (0.0, 0.5, 0.0), (4.8, 0.0, 0.0), LAMP, (12.0, 12.0, 12.0)),
+        Quad((-3.59, -4.0, 1.2), (0.0, 0.5, 0.0), (0.0, 0.0, 2.8), LAMP, (12.0, 12.0, 12.0)),
+        Quad((3.59, -4.0, 1.2), (0.0, 0.0, 2.8), (0.0, 0.5, 0.0), LAMP, (12.0, 12.0, 12.0)),
     ]
 
 
