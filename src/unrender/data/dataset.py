@@ -68,7 +68,7 @@ class Dataset:
         """
         # These modules import this one.
         from unrender.data.formats.blender import write_blender  # noqa: PLC0415
-        from unrender.data.formats.nerfies import write_nerfies  # noqa: PLC0415
+        from unrender.data.formats.nerfies_writing import write_nerfies  # noqa: PLC0415
 
         target = Path(path)
         if layout == "nerfies":

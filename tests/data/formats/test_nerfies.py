@@ -278,7 +278,10 @@ def test_what_nerfies_reads_is_written(tmp_path: Path) -> None:
 
 def test_positions_far_from_the_origin_are_written_as_they_were(tmp_path: Path) -> None:
     origin = (5e6, -3e5, 100.0)
-    views = replace(film([0.0, 1.0, 2.0, 3.0, 4.0], 3), origin=origin, background=torch.ones(3))
+    views = replace(
+        film([0.0, 1.0, 2.0, 3.0, 4.0], 3), origin=origin, background=torch.ones(3),
+        points=torch.rand(4, 3),
+    )  # fmt: skip
     ur.Dataset.of_views(views).save(tmp_path / "film", layout="nerfies")
     camera = json.loads((tmp_path / "film/camera/000000.json").read_text())
     expected = views.cameras.centers[0].double() + torch.tensor(origin, dtype=torch.float64)
@@ -287,6 +290,16 @@ def test_positions_far_from_the_origin_are_written_as_they_were(tmp_path: Path) 
     between = found.cameras.centers - found.cameras.centers[:1]
     truth = views.cameras.centers - views.cameras.centers[:1]
     torch.testing.assert_close(between, truth, atol=1e-5, rtol=0)
+    # The scene's center and its static points move with the cameras.
+    assert found.ball is not None
+    assert found.points is not None
+    assert views.points is not None
+    for here, there in ((found.points, views.points), (found.ball[None, :3], BALL[None, :3])):
+        torch.testing.assert_close(
+            here - found.cameras.centers[:1], there - views.cameras.centers[:1],
+            atol=1e-5, rtol=0,
+        )  # fmt: skip
+    assert float(found.ball[3]) == pytest.approx(2.5)
 
 
 def test_what_this_layout_cannot_hold_is_refused(tmp_path: Path) -> None:

@@ -18,23 +18,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.dataset import Dataset
-from unrender.data.formats.camera_files import check_no_skew
 from unrender.data.formats.frame_times import (
     MAX_ID,
     TIME,
     WARP,
     frame_ids,
     frame_times,
-    ids_entry,
-    ids_of_times,
 )
 from unrender.data.options import DEFAULTS, LoadOptions
+from unrender.data.origin import recentred_points
 from unrender.data.photographs import Photographs
 from unrender.data.splits import check_split, hold_out, without_copies
 from unrender.data.undistort import (
@@ -45,30 +42,24 @@ from unrender.data.undistort import (
 )
 from unrender.data.validate import check_cameras, check_poses
 from unrender.data.view_ids import ViewIds
-from unrender.data.views import Views, joined
+from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.files import (
     Json,
-    check_new,
     finite_number,
     read_json_object,
-    replacing,
     shown,
     whole_number,
-    write_json,
 )
 from unrender.files.arrays import read_npy
-from unrender.geometry.bounds import visible_ball
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.lenses import Lens
 from unrender.geometry.sizes import ImageSizes
 from unrender.geometry.undistortion import Calibration, pinhole_views
-from unrender.imaging.files import ENDINGS, is_image_file, write_image
+from unrender.imaging.files import ENDINGS, is_image_file
 
 LISTING, METADATA, SCENE = "dataset.json", "metadata.json", "scene.json"
 POINTS, IMAGES = "points.npy", "rgb"
-MARGIN = 1.1
-"""How much farther than the scene the far plane is, and how much nearer the near plane."""
 
 
 def is_nerfies(path: Path) -> bool:
@@ -139,8 +130,8 @@ class _Capture:
             found.with_sizes(images.sizes),
             store=images,
             names=view_names(tuple(f"{name}.png" for name in names), lens_views),
-            points=self.points,
-            ball=self.ball,
+            points=None if self.points is None else recentred_points(self.points).float(),
+            ball=_recentred(self.ball),
             ids=ids,
         )
 
@@ -288,7 +279,7 @@ def _image_folder(path: Path) -> Path:
 
 
 def _ball(path: Path) -> Float[Tensor, "4"] | None:
-    """Center of the scene, and the radius that becomes 1 when the scene is scaled."""
+    """Center of the scene and the radius that is scaled to 1, in double precision."""
     file = path / SCENE
     if not file.is_file():
         return None
@@ -300,82 +291,22 @@ def _ball(path: Path) -> Float[Tensor, "4"] | None:
     if not 0 < scale < math.inf:
         raise InputError(f"{file}: `scale` is {scale:g}; give a positive number")
     xyz = [finite_number(str(file), "`center`", each) for each in cast(list[Any], center)]
-    return torch.tensor([*xyz, 1 / scale])
+    return torch.tensor([*xyz, 1 / scale], dtype=torch.float64)
+
+
+def _recentred(ball: Float[Tensor, "4"] | None) -> Float[Tensor, "4"] | None:
+    """The ball in single precision, about the origin of the data set that is being read."""
+    if ball is None:
+        return None
+    return torch.cat([recentred_points(ball[None, :3])[0], ball[3:]]).float()
 
 
 def _points(path: Path) -> Float[Tensor, "points 3"] | None:
-    """Points of the scene that do not move."""
+    """Points of the scene that do not move, in double precision."""
     file = path / POINTS
     if not file.is_file():
         return None
-    points = torch.from_numpy(read_npy(file)).float()
+    points = torch.from_numpy(read_npy(file)).double()
     if points.ndim != 2 or points.shape[1] != 3 or not bool(points.isfinite().all()):
         raise InputError(f"{file}: has shape {tuple(points.shape)}: give finite [points, 3]")
     return points
-
-
-def write_nerfies(path: Path, data: Dataset) -> None:
-    """Write a new folder in this layout, with the test views as validation views.
-
-    Images are numbered, those for training first. Views without ids get a moment and an
-    appearance for each time. The folder is written atomically, without depths and normals.
-    Raises InputError if it exists or cannot be written.
-    """
-    check_new(path)
-    views = joined([data.train, data.test]) if len(data.test) else data.train
-    cameras, origin = views.cameras, torch.tensor(views.origin, dtype=torch.float64)
-    check_no_skew(path, cameras)
-    ids = views.ids or ids_of_times(cameras)
-    names = [f"{k:06d}" for k in range(len(views))]
-    with replacing(path, folder=True) as temporary:
-        images = temporary / IMAGES / "1x"
-        images.mkdir(parents=True)
-        (temporary / "camera").mkdir()
-        metadata: Json = {}
-        for k, name in enumerate(names):
-            write_image(images / f"{name}.png", views.straight(k))
-            write_json(temporary / "camera" / f"{name}.json", _camera_entry(cameras, k, origin))
-            entry = ids_entry(ids, k)
-            metadata[name] = {**entry, TIME: entry[WARP]}
-            if cameras.times is not None:
-                metadata[name]["time"] = float(cameras.times[k])
-        count = len(data.train)
-        listing = {"count": len(names), "num_exemplars": count, "ids": names}
-        splits = {"train_ids": names[:count], "val_ids": names[count:]}
-        write_json(temporary / LISTING, listing | splits)
-        write_json(temporary / METADATA, metadata)
-        write_json(temporary / SCENE, _scene_entry(views, origin))
-        if views.points is not None and len(views.points):
-            np.save(temporary / POINTS, (views.points.double() + origin).numpy())
-
-
-def _camera_entry(cameras: Cameras, index: int, origin: Float[Tensor, "3"]) -> Json:
-    pose = cameras.world_from_camera[index].double()
-    focal, principal = cameras.intrinsics[index].diagonal(), cameras.intrinsics[index, :2, 2]
-    return {
-        "orientation": pose[:, :3].T.tolist(),
-        "position": (pose[:, 3] + origin).tolist(),
-        "focal_length": float(focal[0]),
-        "principal_point": principal.tolist(),
-        "skew": 0.0,
-        "pixel_aspect_ratio": float(focal[1] / focal[0]),
-        "radial_distortion": [0.0, 0.0, 0.0],
-        "tangential_distortion": [0.0, 0.0],
-        "image_size": list(cameras.sizes[index]),
-    }
-
-
-def _scene_entry(views: Views, origin: Float[Tensor, "3"]) -> Json:
-    """Center and scale, and the planes between which the scene is, in units that are scaled."""
-    if views.ball is None:
-        center, radius = visible_ball(views.cameras)
-    else:
-        center, radius = views.ball[:3], float(views.ball[3])
-    distance = (views.cameras.centers - center).norm(dim=1) / radius
-    near, far = float(distance.min()) - 1, float(distance.max()) + 1
-    return {
-        "center": (center.double() + origin).tolist(),
-        "scale": 1 / radius,
-        "near": max(near, 0.01 * far) / MARGIN,
-        "far": far * MARGIN,
-    }
