@@ -71,13 +71,16 @@ def write_grid(
     depth: float = 2.0,
     name: str = "out_{row:02d}_{column:02d}_{down:.6f}_{right:.6f}_40_48.png",
     size: tuple[int, int] = SIZE,
+    mirrored: bool = False,
 ) -> Cameras:
-    """A folder of images of a plane; `name` is that of an image."""
+    """A folder of images of a plane; `name` is that of an image, with u to the left if so."""
     cameras = grid_cameras(rows, columns, size=size)
     folder.mkdir(parents=True, exist_ok=True)
     images = plane_images(cameras, depth)
     for k, (x, _, z) in enumerate(cameras.centers.tolist()):
         row, column = divmod(k, columns)
-        file = name.format(row=row, column=column, down=-z + 0.0, right=x + 0.0)
+        file = name.format(
+            row=row, column=column, down=-z + 0.0, right=(-x if mirrored else x) + 0.0
+        )
         write_image(folder / file, images[k])
     return cameras

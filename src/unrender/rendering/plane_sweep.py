@@ -22,8 +22,9 @@ MAX_SHIFT = 0.15
 """Largest disparity between adjacent cameras, as a share of the image's width."""
 WINDOW = 5
 """Pixels of the side of the squares over which images are compared."""
-TEXTURED = 0.5
-"""Share of the pixels, those with the strongest gradients, whose depths are counted."""
+TEXTURED, FAINT = 0.5, 0.1
+"""Share of the pixels, those with the strongest gradients, whose depths are counted, and the
+part of strong gradients below which none are."""
 INNER = 0.05
 """Share of their depths that is nearer than what is taken as the nearest; likewise farther."""
 
@@ -104,20 +105,29 @@ def depth_range(
     From the disparities of the first image, the reference, and the others, of at least two
     cameras that look one way; see `middle_cameras`.
     """
-    width = min(WIDTH, cameras.width)
-    height = max(1, round(cameras.height * width / cameras.width))
-    small = cameras.resized(width, height)
-    shown = area_average(images, width, height)
-    inverse = inverse_depths(small)
-    cost = plane_sweep(shown, small, small[0], 1 / inverse)
+    reference, inverse, cost = _sweep(images, cameras)
     best = inverse[cost.argmin(0)]
-    gray = shown[0].mean(-1)
+    gray = reference.mean(-1)
     slope = torch.zeros_like(gray)
     slope[:, 1:] += (gray[:, 1:] - gray[:, :-1]).abs()
     slope[1:] += (gray[1:] - gray[:-1]).abs()
-    counted = best[slope >= slope.quantile(1 - TEXTURED)]
+    least, strong = slope.quantile(1 - TEXTURED), slope.quantile(1 - INNER / 2)
+    counted = best[slope >= torch.maximum(least, FAINT * strong)]
     near, middle, far = (1 / counted.quantile(1 - q).item() for q in (INNER, 0.5, 1 - INNER))
     return near, middle, far
+
+
+def least_disagreement(
+    images: Float[Tensor, "cameras height width channels"], cameras: Cameras
+) -> float:
+    """How much images differ on average where each pixel has the depth that suits it best.
+
+    Of at least two cameras, as `depth_range`; large where the cameras are not where the images
+    were taken.
+    """
+    _, _, cost = _sweep(images, cameras)
+    least = cost.amin(0)
+    return float(least[least.isfinite()].mean())
 
 
 def focus_depth(
@@ -128,11 +138,23 @@ def focus_depth(
     Of at least two cameras that look one way, the first being the reference; see
     `middle_cameras`.
     """
-    width = min(WIDTH, cameras.width)
-    height = max(1, round(cameras.height * width / cameras.width))
-    small = cameras.resized(width, height)
-    inverse = inverse_depths(small)
-    cost = plane_sweep(area_average(images, width, height), small, small[0], 1 / inverse)
+    _, inverse, cost = _sweep(images, cameras)
     finite = cost.isfinite().all(0)
     mean = cost[:, finite] if bool(finite.any()) else cost.nan_to_num(posinf=1.0).flatten(1)
     return 1 / inverse[mean.mean(1).argmin()].item()
+
+
+def _sweep(
+    images: Float[Tensor, "cameras height width channels"], cameras: Cameras
+) -> tuple[
+    Float[Tensor, "small_height small_width channels"],
+    Float[Tensor, "planes"],
+    Float[Tensor, "planes small_height small_width"],
+]:
+    """The first image, downscaled, inverse depths, and how much the images differ at each."""
+    width = min(WIDTH, cameras.width)
+    height = max(1, round(cameras.height * width / cameras.width))
+    small = cameras.resized(width, height)
+    shown = area_average(images, width, height)
+    inverse = inverse_depths(small)
+    return shown[0], inverse, plane_sweep(shown, small, small[0], 1 / inverse)

@@ -1,14 +1,16 @@
 """Light fields as grids of images whose names say where they are."""
 
+import math
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
 import torch
-from light_fields import FOCAL, SIZE, grid_cameras, write_grid
+from light_fields import FOCAL, SIZE, grid_cameras, plane_images, write_grid
 
 import unrender as ur
 from unrender.errors import InputError
+from unrender.geometry.cameras import Cameras
 from unrender.imaging.files import write_image
 from unrender.notes import collected
 
@@ -65,6 +67,33 @@ def test_names_of_the_stanford_archive_are_rectified_images(tmp_path: Path) -> N
     point = torch.tensor([0.3, 2.5, -0.2]).expand(9, 3)
     pixels, _ = cameras.project(torch.arange(9), point)
     torch.testing.assert_close(pixels, pixels[:1].expand(9, 2), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("plane", [0.0, 1.5])
+def test_positions_to_the_left_are_found_out(
+    tmp_path: Path, mirrored: bool, plane: float
+) -> None:
+    """As of some scenes of the archive."""
+    truth = write_grid(tmp_path, name=STANFORD, mirrored=mirrored)
+    fov = math.degrees(2 * math.atan(SIZE[0] / 2 / FOCAL))
+    if plane:
+        # What a point of the plane shows is at one pixel in all images.
+        cameras = ur.load(tmp_path, hold_out=0, fov=fov, reference_plane=plane).train.cameras
+        sign = -1 if mirrored else 1
+        intrinsics = cameras.intrinsics.clone()
+        intrinsics[:, 0, 2] = SIZE[0] / 2 + FOCAL * truth.centers[:, 0] / plane
+        rectified = Cameras(truth.world_from_camera, intrinsics, *SIZE)
+        for k, (x, _, z) in enumerate(truth.centers.tolist()):
+            row, column = divmod(k, 3)
+            file = STANFORD.format(row=row, column=column, down=-z + 0.0, right=sign * x + 0.0)
+            write_image(tmp_path / file, plane_images(rectified, 2.0)[k])
+        truth = rectified
+    with collected() as notes:
+        cameras = ur.load(tmp_path, hold_out=0, fov=fov, reference_plane=plane).train.cameras
+    torch.testing.assert_close(cameras.centers, truth.centers)
+    torch.testing.assert_close(cameras.intrinsics, truth.intrinsics)
+    assert ["u is to the left" in line for line in notes] == [True] * mirrored
 
 
 def test_what_names_do_not_say_is_said_once(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from unrender.geometry.cameras import Cameras
 from unrender.geometry.sizes import ImageSizes
 from unrender.imaging.files import is_image_file
 from unrender.notes import note
-from unrender.rendering.plane_sweep import depth_range, middle_cameras
+from unrender.rendering.plane_sweep import depth_range, least_disagreement, middle_cameras
 
 NUMBER = r"-?\d{1,12}(?:\.\d{1,12})?"
 NAME = re.compile(
@@ -40,6 +40,8 @@ FOV = 40.0
 """Horizontal field of view in degrees, where neither names nor options tell one."""
 PLANE = 5.0
 """Depth of the reference plane per longer side of the grid, where no option tells it."""
+MIRRORED = 0.7
+"""Part of the images' disagreement that is left where u is to the left, if it is."""
 FOLDERS = (".", "images", "rectified")
 """Where the images are, below the folder that is given."""
 
@@ -99,6 +101,8 @@ def load_light_field_grid(path: Path, options: LoadOptions = DEFAULTS) -> Datase
     cameras = _cameras(str(path), images, photographs.sizes, options)
     store = photographs.read(names, options).with_opaque_alpha()
     views = Views(cameras.with_sizes(store.sizes), store=store, names=names)
+    if images[0].lens is None:
+        views = _with_u_to_the_right(str(path), views)
     name = path.resolve().name
     between = views_between(images)
     if bool(between.any()):
@@ -256,6 +260,28 @@ def _assumed(
             f"{' and '.join(assumed)}; --fov DEGREES and --reference-plane DEPTH tell otherwise"
         )
     return fov, plane
+
+
+def _with_u_to_the_right(label: str, views: Views) -> Views:
+    """The views, mirrored if their images agree better so: some names have u to the left."""
+    chosen = middle_cameras(views.cameras)
+    some = views.select(chosen)
+    spread = some.cameras.centers.amax(0) - some.cameras.centers.amin(0)
+    if some.cameras.sizes.mixed or not bool(spread[[0, 2]].all()):
+        return views
+    poses, intrinsics = (
+        views.cameras.world_from_camera.clone(),
+        views.cameras.intrinsics.clone(),
+    )
+    poses[:, 0, 3] *= -1
+    intrinsics[:, 0, 2] = views.cameras.sizes.rows[:, 0] - intrinsics[:, 0, 2]
+    mirrored = Cameras(poses, intrinsics, sizes=views.cameras.sizes)
+    images = some.images[..., :3]
+    as_named = least_disagreement(images, some.cameras)
+    if not least_disagreement(images, mirrored.select(chosen)) < MIRRORED * as_named:
+        return views
+    note(f"{label}: the images agree if u is to the left: their positions are read so")
+    return replace(views, cameras=mirrored)
 
 
 def _ball(views: Views) -> Float[Tensor, "4"] | None:
