@@ -90,7 +90,7 @@ class Hologram:
     """Rows, from the corner, and columns of cells, each an index into `gratings`."""
     gratings: Array
     """Direction, in units of the rectangle's two sides, and period in nanometers."""
-    efficiency: Vector
+    efficiency: tuple[float, float, float]
     """Share of the light in orders 0, ±1 and ±2."""
 
 
