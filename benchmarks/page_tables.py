@@ -198,6 +198,44 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
             ),
         ),
     },
+    "light_fields": {
+        "figures": (
+            *(
+                Grid(
+                    title,
+                    "method",
+                    {f"`{m}`": f"{scene}_{m}_{{}}" for m in methods}
+                    | {"quadrilinear interpolation": f"{scene}_quadrilinear_{{}}"},
+                    {**CAPTURE, "peak memory (GB)": "memory_gb"},
+                )
+                for scene, title, methods in (
+                    (
+                        "between",
+                        "A grid of 9×9 views, 480×320: the 16 between them",
+                        ("light-field-fast", "instant-ngp-capture"),
+                    ),
+                    (
+                        "shiny",
+                        "The built-in shiny scene",
+                        (
+                            *("light-field-fast", "instant-ngp-capture", "nerfacto-fast"),
+                            *("gaussian-splatting-fast", "mip-nerf-360-fast"),
+                        ),
+                    ),
+                )
+            ),
+            Grid(
+                "Differences",
+                "`light-field-fast` over",
+                {
+                    "`instant-ngp-capture`, on the grid": "light_field_gain{}",
+                    "interpolation, on the grid": "light_field_gain_over_quadrilinear{}",
+                    "the best radiance field, on the shiny scene": "shiny_gain{}",
+                },
+                {"PSNR (dB)": ""},
+            ),
+        ),
+    },
     "captures": {
         "table": tuple(
             Grid(title, "method", {f"`{m}`": f"{scene}_{m}_{{}}" for m in methods}, CAPTURE)
@@ -719,6 +757,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "captures": ("captures", "real_captures"),
     **dict.fromkeys(("fields", "light", "surfaces", "gradients"), ("fields_surfaces",)),
     "speed": ("speed", "time_to_quality"),
+    "light_fields": ("light_fields",),
 }
 """Results files of each page."""
 
@@ -727,7 +766,7 @@ ALIASES = {"path_time_over_mitsuba_box": "path_time_over_mitsuba"}
 
 HIDDEN = {
     *("demo_reports", "auto_gap_db", "pose_deg_median", "pose_worse_share"),
-    *("peak_memory_gb", "mip_nerf_multiscale_gain"),
+    *("peak_memory_gb", "mip_nerf_multiscale_gain", "largest_memory"),
     *("psnr_1_steps", "synthetic_chamfer_percent"),
     *("fit_voxels_iou", "fit_points_f1", "fit_mesh_f1"),
     *("predict_points_f1", "predict_mesh_f1", "predict_voxels_f1"),

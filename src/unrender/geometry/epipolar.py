@@ -15,8 +15,6 @@ from unrender.geometry.cameras import Cameras, Rays
 
 LEAST_DEPTH = 1e-6
 """Depth of a point, per distance from the ray's origin, below which it is not projected."""
-FARTHEST_PIXEL = 1e6
-"""Largest coordinate of pixels, beyond which they are no longer told apart."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ class EpipolarLines:
         toward = inverse_distances[..., None] * self.epipoles[..., None, :]
         found = self.vanishing_points[..., None, :] + toward
         ahead = found[..., 2] > LEAST_DEPTH
-        pixels = found[..., :2] / found[..., 2:].clamp_min(LEAST_DEPTH)
-        return pixels.clamp(-FARTHEST_PIXEL, FARTHEST_PIXEL), ahead
+        return found[..., :2] / found[..., 2:].clamp_min(LEAST_DEPTH), ahead
 
 
 def epipolar_lines(
@@ -78,4 +75,7 @@ def inside_images(
     pixels: Float[Tensor, "*batch points 2"], sizes: Float[Tensor, "*batch 2"]
 ) -> Bool[Tensor, "*batch points"]:
     """Whether pixels are in images of these widths and heights."""
-    return ((pixels >= 0) & (pixels <= sizes[..., None, :])).all(-1)
+    # A reduction over an axis of two would be slower.
+    x, y = pixels.unbind(-1)
+    width, height = sizes[..., None, :].unbind(-1)
+    return (x >= 0) & (x <= width) & (y >= 0) & (y <= height)

@@ -95,16 +95,14 @@ class DepthSearch(nn.Module):
         inverse = farthest + (nearest - farthest) * inverse
         with torch.no_grad():
             shown, seen = references.along(lines, chosen, inverse, "bilinear")
-            mean, variance = _spread(shown, seen)
-            closest = (shown.shape[1] + 1) // 2
-            near = _spread(shown[:, :closest], seen[:, :closest])[1]
-            cost = torch.cat([variance, near], dim=-1).mT.unflatten(2, (-1, width))
+            mean, spread = _spread(shown, seen)
+            cost = spread.mT.unflatten(2, (-1, width))
             # About −1.6 where all agree and 3 where they do not.
             cost = cost.log() / 2 + 3
         prior = avg_pool2d(cost[:, : self.planes], 2 * self.border + 1, 1)
         for k, layer in enumerate(self.layers):
             cost = layer(cost.relu() if k else cost)
-        share = (cost - self.sharpness * prior).flatten(2).mT.softmax(-1)
+        share = (cost - self.sharpness * prior).flatten(2).mT.contiguous().softmax(-1)
         height = mean.shape[2] // width
         mean = mean[:, :, inner_pixels(width, height, self.border, mean.device)]
         best = share.detach().argmax(-1, keepdim=True)
@@ -118,14 +116,25 @@ class DepthSearch(nn.Module):
 
 
 def _spread(shown: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean colors over the references that see a point, and their variance."""
-    weight = seen[:, :, None].to(shown)
-    count = weight.sum(1)
-    total = (shown * weight).sum(1)
-    mean = total / count.clamp_min(1)
-    square = (shown.square() * weight).sum(1) / count.clamp_min(1)
-    variance = (square - mean.square()).clamp_min(0).mean(1) + LEAST_VARIANCE
-    return mean, variance.masked_fill(count[:, 0] < 2, UNKNOWN)
+    """Mean colors [patches, channels, rays, planes] over the references that see a point.
+
+    Also variances [patches, rays, 2 × planes], averaged over channels: of all references, and
+    then of the nearer half of them.
+    """
+    half, channels = (shown.shape[1] + 1) // 2, shown.shape[2]
+    if not bool(seen.all()):
+        shown = shown * seen[:, :, None]
+    squares = shown.square()
+    near, squares_near = shown[:, :half].sum(1), squares[:, :half].sum((1, 2))
+    total, squares = near + shown[:, half:].sum(1), squares[:, half:].sum((1, 2)) + squares_near
+    counts = seen[:, :half].sum(1), seen.sum(1)
+    found: list[Tensor] = []
+    for count, first, second in ((counts[1], total, squares), (counts[0], near, squares_near)):
+        number = count.clamp_min(1)
+        square = first.square().sum(1) / number
+        variance = ((second - square) / (channels * number)).clamp_min(0) + LEAST_VARIANCE
+        found.append(variance.masked_fill(count < 2, UNKNOWN))
+    return total / counts[1].clamp_min(1)[:, None], torch.cat(found, dim=-1)
 
 
 class ColorFeatures(nn.Module):
