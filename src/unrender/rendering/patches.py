@@ -1,6 +1,6 @@
 """Square patches of rays, and whole images made of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -56,11 +56,11 @@ def render_in_patches(
     width, height = cameras.width, cameras.height
     with torch.set_grad_enabled(follows(cameras)):
         images = [_image(camera, width, height, side, render_patch) for camera in cameras]
-    color, opacity, depth = (
-        torch.stack([getattr(image, name) for image in images])
-        for name in ("color", "opacity", "depth")
+    return Rendering(
+        torch.stack([image.color for image in images]),
+        torch.stack([image.opacity for image in images]),
+        torch.stack([image.depth for image in images]),
     )
-    return Rendering(color, opacity, depth)
 
 
 def _image(
@@ -70,21 +70,30 @@ def _image(
     side: int,
     render_patch: Callable[[Cameras, Int[Tensor, "1 2"], tuple[int, int]], Rendering],
 ) -> Rendering:
-    rows: list[tuple[Tensor, ...]] = []
+    """One image, [height, width]."""
+    rows: list[Rendering] = []
     for y in range(0, height, side):
         high = min(side, height - y)
-        parts: list[tuple[Tensor, ...]] = []
+        parts: list[Rendering] = []
         for x in range(0, width, side):
             wide = min(side, width - x)
             corner = torch.tensor([[x, y]], device=camera.device)
-            found = render_patch(camera, corner, (wide, high))
-            shape = (high, wide)
-            parts.append(
-                (
-                    found.color.unflatten(0, shape),
-                    found.opacity.unflatten(0, shape),
-                    found.depth.unflatten(0, shape),
-                )
-            )
-        rows.append(tuple(torch.cat(each, dim=1) for each in zip(*parts, strict=True)))
-    return Rendering(*(torch.cat(each) for each in zip(*rows, strict=True)))
+            parts.append(_laid_out(render_patch(camera, corner, (wide, high)), wide))
+        rows.append(_joined(parts, 1))
+    return _joined(rows, 0)
+
+
+def _laid_out(found: Rendering, width: int) -> Rendering:
+    """Pixels in rows of `width`."""
+    color, opacity, depth = (
+        each.unflatten(0, (-1, width)) for each in (found.color, found.opacity, found.depth)
+    )
+    return Rendering(color, opacity, depth)
+
+
+def _joined(parts: Sequence[Rendering], axis: int) -> Rendering:
+    return Rendering(
+        torch.cat([part.color for part in parts], dim=axis),
+        torch.cat([part.opacity for part in parts], dim=axis),
+        torch.cat([part.depth for part in parts], dim=axis),
+    )
