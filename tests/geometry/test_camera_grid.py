@@ -81,7 +81,7 @@ def scattered() -> Cameras:
 @pytest.mark.parametrize(
     ("cameras", "told"),
     [
-        (Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)]), "look up to 1"),
+        (Cameras.look_at([(4, 0, 1), (0, 4, 1), (-4, 0, 1)]), "look up to 180° apart"),
         (grid_cameras(1, 1), "has 1 view"),
         (grid_cameras(3, 3).select(torch.tensor([4, 4, 4])), "stand in one place"),
         (scattered(), "too many places of which are empty"),

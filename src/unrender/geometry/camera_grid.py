@@ -42,36 +42,42 @@ class CameraGrid:
     @classmethod
     def of(cls, label: str, cameras: Cameras) -> "CameraGrid":
         """The grid in which cameras stand. InputError, which `label` begins, if they do not."""
-        remedy = "a light field needs cameras in rows and columns that look one way"
+        remedy = (
+            "a light field needs cameras in rows and columns that look one way; fit a model to "
+            "other captures"
+        )
         if len(cameras) < 2:
-            raise InputError(f"{label}: has {len(cameras)} view; {remedy}: give several views")
+            raise InputError(f"{label}: has {len(cameras)} view: {remedy}")
         cameras = cameras.to("cpu")
         rotation = cameras.rotations[0]
-        angle = (cameras.rotations - rotation).flatten(1).norm(dim=1).max() / 2**0.5
+        apart = (cameras.rotations - rotation).flatten(1).norm(dim=1).max()
+        angle = 2 * (apart / 8**0.5).clamp_max(1).asin()
         if float(angle) > ALIKE:
             raise InputError(
                 f"{label}: is no light field: its cameras look up to "
-                f"{min(180.0, float(angle.rad2deg())):.0f}° apart, and {remedy}"
+                f"{float(angle.rad2deg()):.0f}° apart: {remedy}"
             )
         middle = cameras.centers.mean(0)
         local = (cameras.centers - middle) @ rotation
-        apart = torch.cdist(
+        distances = torch.cdist(
             local, local, compute_mode="donot_use_mm_for_euclid_dist"
         ).fill_diagonal_(torch.inf)
-        step = float(apart.amin(1).median())
+        step = float(distances.amin(1).median())
         if not step:
-            raise InputError(f"{label}: is no light field: its cameras stand in one place")
+            raise InputError(
+                f"{label}: is no light field: its cameras stand in one place: {remedy}"
+            )
         if float(local[:, 2].abs().max()) > FLAT * max(step, 1e-6):
             raise InputError(
                 f"{label}: is no light field: its cameras stand in front of one another, up to "
-                f"{float(local[:, 2].abs().max()):.3g} off a plane; {remedy}"
+                f"{float(local[:, 2].abs().max()):.3g} off a plane: {remedy}"
             )
         columns, column = _lines(local[:, 0], SAME_LINE * step)
         rows, row = _lines(local[:, 1], SAME_LINE * step)
         if len(cameras) < FILLED * len(rows) * len(columns):
             raise InputError(
                 f"{label}: is no light field: its {len(cameras)} cameras are in {len(rows)} "
-                f"rows and {len(columns)} columns, too many places of which are empty"
+                f"rows and {len(columns)} columns, too many places of which are empty: {remedy}"
             )
         present = torch.zeros(len(rows), len(columns), dtype=torch.bool)
         present[row, column] = True
