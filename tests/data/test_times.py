@@ -1,5 +1,6 @@
 """Times of training and held-out views."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,11 +8,14 @@ import pytest
 import torch
 
 import unrender as ur
+from unrender.api.described import fingerprint
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
 from unrender.imaging.color import premultiply
+from unrender.training.data_kinds.posed_images import POSED_IMAGES
 
 
 def film(times: list[float] | None, elevation: float = 0.3) -> Views:
@@ -92,3 +96,16 @@ def test_a_film_of_one_frame_is_refused(tmp_path: Path) -> None:
     film([0.0]).save(tmp_path / "film.npz")
     with pytest.raises(InputError, match="has only one view; give at least two"):
         ur.load(tmp_path / "film.npz")
+
+
+def test_a_film_is_told_from_one_with_other_times() -> None:
+    """So that a run is not evaluated or continued on it."""
+    data = ur.Dataset.of_views(film([0.0, 0.5, 1.0]))
+    other = data.train.cameras.at_times(torch.tensor([0.0, 1.0, 2.0]))
+    views = [data.train, replace(data.train, cameras=other)]
+    moments = torch.arange(3)
+    views.append(replace(data.train, ids=ViewIds(moments, moments, 0 * moments)))
+    prints = [
+        fingerprint(POSED_IMAGES.describe(ur.Dataset.of_views(each)).tensors) for each in views
+    ]
+    assert len(set(prints)) == 3

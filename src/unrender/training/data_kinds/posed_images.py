@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from unrender.data.capture import is_cut_out
 from unrender.data.dataset import Dataset
 from unrender.data.load import LoadOptions, load_dataset
@@ -64,7 +66,7 @@ class PosedImages(DataKind[Dataset, Views]):
             views.cameras,
             views.names or tuple(f"view {k}" for k in range(len(views))),
             chain(
-                [views.cameras.world_from_camera],
+                [views.cameras.world_from_camera, *_moments(views)],
                 map(views.store.__getitem__, range(len(views))),
             ),
             None if views.background is None else views.background.tolist(),
@@ -109,6 +111,13 @@ class PosedImages(DataKind[Dataset, Views]):
             poses = score_poses(estimate.cameras, test.cameras, center)
             scores["poses"] = poses.to_json()
         return Evaluation(Scores(scores), ViewsEvaluation(test, images, estimate, poses))
+
+
+def _moments(views: Views) -> list[Tensor]:
+    """What tells the moments of one scene that moves from those of another: times and ids."""
+    ids, times = views.ids, views.cameras.times
+    found = [] if times is None else [times]
+    return found if ids is None else [*found, ids.appearance, ids.deformation, ids.camera]
 
 
 POSED_IMAGES = PosedImages()
