@@ -78,7 +78,7 @@ class Radiance:
     """Estimated radiance and geometry of each pixel, before conversion to display colors."""
 
     color: Float[Tensor, "cameras height width 3"]
-    """Mean radiance, linear RGB ≥ 0, over black."""
+    """Mean radiance, linear RGB, over black; negative where a grating's is outside sRGB."""
     error: Float[Tensor, "cameras height width 3"]
     """Standard error of the mean: standard deviation of the paths over √samples."""
     opacity: Float[Tensor, "cameras height width"]
