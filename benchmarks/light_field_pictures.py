@@ -1,9 +1,9 @@
-"""Pictures of docs/light_fields.md that show a built-in scene as a light field.
+"""Pictures of docs/light_fields.md that show built-in scenes.
 
     python benchmarks/light_field_pictures.py
 
-The grid of images is rendered, written with the names of light fields, and read again by the
-commands that the page names.
+A grid of images is rendered, written with the names of light fields, and read again by the
+commands that the page names. The shiny scene is loaded, and fitted for two minutes.
 """
 
 from pathlib import Path
@@ -11,9 +11,11 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+import unrender
 from unrender.app.commands.inspect import inspect
 from unrender.app.commands.render import render
 from unrender.data.builtin import render_scene
+from unrender.data.builtin.shiny import shiny_materials
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.poses import look_at
 from unrender.imaging.files import read_rgba, write_image
@@ -24,6 +26,10 @@ SIDE, STEP, SIZE = 9, 0.06, (300, 200)
 LENS, SENSOR = 40.0, 36.0
 EYE, TARGET = (0.7, -2.5, 1.1), (0.0, 0.0, 0.1)
 FOCUS = (2.0, 2.5, 3.2)
+SHOWN, HELD_OUT = (20, 24, 29, 54), 7
+"""Views of the shiny scene: from left to right, and one from above."""
+COLORS = ((0.55, 0.55, 0.55), (0.85, 0.65, 0.1), (0.2, 0.6, 0.9), (0.85, 0.2, 0.6), (1, 1, 1))
+"""Of the materials: diffuse, metal, glass, hologram, lamp."""
 
 
 def write_grid(folder: Path) -> None:
@@ -42,9 +48,24 @@ def write_grid(folder: Path) -> None:
             write_image(folder / f"{name}.png", image)
 
 
+def write_shiny() -> None:
+    """Views of the shiny scene, and what a radiance field makes of a held-out one."""
+    data = unrender.load("shiny")
+    held_out = data.test[HELD_OUT]
+    run = unrender.fit("instant-ngp-capture", data, steps=600, progress=False)
+    found = run.render(held_out.cameras, progress=False).over()[0].clamp(0, 1)
+    truth = held_out.over("white")[0]
+    error = (3 * (found - truth).abs().mean(-1, keepdim=True)).clamp(0, 1).expand(-1, -1, 3)
+    materials = torch.tensor(COLORS)[shiny_materials(held_out.cameras)[0]]
+    views = [data.train[k].over("white")[0] for k in SHOWN]
+    rows = [("training", views), ("held out", [truth, materials, found, error])]
+    write_picture(FOLDER / "shiny.jpg", rows, 200)
+
+
 def main() -> None:
     """Write the grid, and what the commands make of it."""
     FOLDER.mkdir(exist_ok=True)
+    write_shiny()
     with TemporaryDirectory() as temporary:
         grid, out = Path(temporary) / "grid", Path(temporary)
         grid.mkdir()

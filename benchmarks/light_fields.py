@@ -17,13 +17,15 @@ from pathlib import Path
 
 import record
 import tables
+import torch
 from record import ROOT, Figures, figure
 from runs import fitted_in
 
+from unrender.data.builtin.shiny import MATERIALS, shiny_materials
 from unrender.data.dataset import Dataset
 from unrender.data.load import load_dataset
 from unrender.evaluation.light_fields import best_focus, quadrilinear
-from unrender.evaluation.renders import evaluate_images
+from unrender.evaluation.renders import ImageEvaluation, evaluate_images
 from unrender.geometry.cameras import Cameras
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.presets import find_preset
@@ -119,12 +121,24 @@ def measure(part: str, arguments: argparse.Namespace) -> Figures:
     run = fitted_in(arguments.work / part, find_preset(name).method(), data, options)
     found = evaluate_images(run.renderer, data.test)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {
+    materials = by_material(key, found) if scene == "shiny" else {}
+    return materials | {
         f"{key}_psnr": figure(found.scores.mean_psnr, "dB"),
         f"{key}_ssim": figure(found.scores.mean_ssim, ""),
         f"{key}_steps": figure(run.steps, "steps"),
         f"{key}_image_seconds": figure(found.seconds / len(data.test), "s"),
         f"{key}_memory_gb": figure(peak, "GB"),
+    }
+
+
+def by_material(key: str, found: ImageEvaluation) -> Figures:
+    """PSNR of the pixels that show each material of the shiny scene."""
+    seen = shiny_materials(found.views.cameras)
+    square = (torch.stack(found.rendered) - torch.stack(found.truth)).square().mean(-1)
+    return {
+        f"{key}_{name}_psnr": figure(-10 * float(square[seen == k].mean().log10()), "dB")
+        for k, name in enumerate(MATERIALS)
+        if bool((seen == k).any())
     }
 
 
