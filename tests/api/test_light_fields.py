@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from light_fields import cameras_at, grid_cameras, plane_images, plane_views, write_grid
+from textured_planes import cameras_at, grid_cameras, plane_images, plane_views, write_grid
 
 import unrender as ur
 from unrender.errors import InputError

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from light_fields import plane_images, write_grid
 from PIL import Image
+from textured_planes import plane_images, write_grid
 
 from unrender.imaging.files import read_rgba
 

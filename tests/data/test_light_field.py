@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from light_fields import FOCAL, SIZE, STEP, grid_cameras, plane_views, texture, write_grid
+from textured_planes import FOCAL, SIZE, STEP, grid_cameras, plane_views, texture, write_grid
 
 import unrender as ur
 from unrender.data.light_field import epipolar_plane_image, find_grid, grid_facts, in_digits

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from light_fields import cameras_at, grid_cameras, plane_images, plane_views
+from textured_planes import cameras_at, grid_cameras, plane_images, plane_views
 
 from unrender.errors import InputError
 from unrender.evaluation.light_fields import best_focus, quadrilinear

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from light_fields import STEP, cameras_at, grid_cameras
+from textured_planes import STEP, cameras_at, grid_cameras
 
 from unrender.errors import InputError
 from unrender.geometry.camera_grid import CameraGrid

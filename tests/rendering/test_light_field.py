@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from light_fields import FOCAL, SIZE, STEP, cameras_at, grid_cameras, plane_images
+from textured_planes import FOCAL, SIZE, STEP, cameras_at, grid_cameras, plane_images
 from torch import Tensor
 
 from unrender.errors import InputError

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from light_fields import SIZE, grid_cameras, plane_images
+from textured_planes import SIZE, grid_cameras, plane_images
 
 from unrender.rendering.plane_sweep import (
     depth_range,

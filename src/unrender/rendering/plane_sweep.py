@@ -22,11 +22,12 @@ MAX_SHIFT = 0.15
 """Largest disparity between adjacent cameras, as a share of the image's width."""
 WINDOW = 5
 """Pixels of the side of the squares over which images are compared."""
-TEXTURED, FAINT = 0.5, 0.1
-"""Share of the pixels, those with the strongest gradients, whose depths are counted, and the
-part of strong gradients below which none are."""
-INNER = 0.05
-"""Share of their depths that is nearer than what is taken as the nearest; likewise farther."""
+TEXTURED, STRONG, FAINT = 0.5, 0.98, 0.1
+"""Share of the pixels, those with the strongest gradients, whose depths are counted; the
+quantile of gradients that are strong, and the part of these below which none are counted."""
+NEARER, FARTHER = 0.01, 0.05
+"""Shares of their depths that are nearer than what is taken as the nearest, and farther than
+what is taken as the farthest: far depths are less certain."""
 
 
 def plane_sweep(
@@ -111,9 +112,9 @@ def depth_range(
     slope = torch.zeros_like(gray)
     slope[:, 1:] += (gray[:, 1:] - gray[:, :-1]).abs()
     slope[1:] += (gray[1:] - gray[:-1]).abs()
-    least, strong = slope.quantile(1 - TEXTURED), slope.quantile(1 - INNER / 2)
+    least, strong = slope.quantile(1 - TEXTURED), slope.quantile(STRONG)
     counted = best[slope >= torch.maximum(least, FAINT * strong)]
-    near, middle, far = (1 / counted.quantile(1 - q).item() for q in (INNER, 0.5, 1 - INNER))
+    near, middle, far = (1 / counted.quantile(1 - q).item() for q in (NEARER, 0.5, 1 - FARTHER))
     return near, middle, far
 
 

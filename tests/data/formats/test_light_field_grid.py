@@ -6,7 +6,7 @@ from shutil import copyfile
 
 import pytest
 import torch
-from light_fields import FOCAL, SIZE, grid_cameras, plane_images, write_grid
+from textured_planes import FOCAL, SIZE, grid_cameras, plane_images, write_grid
 
 import unrender as ur
 from unrender.errors import InputError
