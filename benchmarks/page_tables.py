@@ -71,6 +71,10 @@ VIEW_WAYS = {
     "nearest inputs warped by its depth": "{}_inputs_warped_by_its_depth",
     "the same by a field of all views": "{}_inputs_warped_by_the_scene_s_depth",
 }
+SHINY_METHODS = (
+    *("light-field-fast", "instant-ngp-capture", "nerfacto-fast"),
+    *("gaussian-splatting-fast", "mip-nerf-360-fast"),
+)
 GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
     "model_card": {
         "training": (
@@ -217,12 +221,15 @@ GRIDS: dict[str, dict[str, tuple[Grid, ...]]] = {
                     (
                         "shiny",
                         "The built-in shiny scene",
-                        (
-                            *("light-field-fast", "instant-ngp-capture", "nerfacto-fast"),
-                            *("gaussian-splatting-fast", "mip-nerf-360-fast"),
-                        ),
+                        SHINY_METHODS,
                     ),
                 )
+            ),
+            Grid(
+                "The shiny scene by what its pixels show, PSNR (dB)",
+                "method",
+                {f"`{m}`": f"shiny_{m}_{{}}_psnr" for m in SHINY_METHODS},
+                {name: name for name in ("diffuse", "metal", "glass", "hologram")},
             ),
             Grid(
                 "Differences",
