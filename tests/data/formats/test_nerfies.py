@@ -257,9 +257,9 @@ def test_what_nerfies_reads_is_written(tmp_path: Path) -> None:
     assert listing == {
         "count": 5, "num_exemplars": 5, "ids": names, "train_ids": names, "val_ids": [],
     }  # fmt: skip
-    # Without times each view is a moment of its own.
+    # Without times nothing moves.
     assert metadata["000003"] == {
-        "appearance_id": 3, "warp_id": 3, "camera_id": 0, "time_id": 3,
+        "appearance_id": 0, "warp_id": 0, "camera_id": 0, "time_id": 0,
     }  # fmt: skip
     center, scale = torch.tensor(scene["center"]), scene["scale"]
     for k, name in enumerate(names):

@@ -116,10 +116,10 @@ def ids_entry(ids: ViewIds | None, index: int) -> Json:
 def ids_of_times(cameras: Cameras) -> ViewIds:
     """Ids for views that have none: a moment and an appearance for each time, of one camera.
 
-    Without times, each view is a moment of its own.
+    Without times, all views show one moment.
     """
     if cameras.times is None:
-        moment = torch.arange(len(cameras))
+        moment = torch.zeros(len(cameras), dtype=torch.long)
     else:
         _, moment = cameras.times.unique(return_inverse=True)
     return ViewIds(moment, moment, torch.zeros_like(moment))
