@@ -135,7 +135,10 @@ def test_other_images_among_them_are_left_out_and_told(tmp_path: Path) -> None:
         data = ur.load(tmp_path, hold_out=0)
     assert len(data.train) == 9
     (line,) = notes
-    assert "1 images whose names have no position are left out, such as 'preview.png'" in line
+    assert (
+        "1 of 10 images are left out: their names have no position, such as 'preview.png'"
+        in line
+    )
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 4), (4, 1)])

@@ -143,8 +143,8 @@ def grid_images(folder: Path) -> list[GridImage]:
         found.append(GridImage(file, row, column, right, down, lens))
     if others:
         note(
-            f"{folder}: {len(others)} images whose names have no position are left out, such "
-            f"as {shown(others[0])}"
+            f"{folder}: {len(others)} of {len(others) + len(found)} images are left out: their "
+            f"names have no position, such as {shown(others[0])}"
         )
     _check(found)
     return sorted(found, key=lambda each: (each.row, each.column))
