@@ -29,7 +29,7 @@ from unrender.kernels.runtime.jit import run_threads
 NAME = "shiny"
 WIDTH, HEIGHT = 200, 150
 COLUMNS, ROWS = 10, 6
-"""Of the grid of cameras for training; held-out views are in the middle of every third cell."""
+"""Of the grid of cameras for training. Held-out views are in the middle of every third cell."""
 NUM_TEST = 15
 BASELINE = (1.6, 0.9)
 """Width and height of the grid."""
@@ -50,10 +50,14 @@ CARD = (1.2, 1.2 / 1.5858)
 LEAN = math.radians(20)
 """Of the card, from upright."""
 HOLOGRAM = 0.62
+"""Side of the hologram, a square."""
 CELLS = 24
 """Cells of the hologram along each side: each is a grating of one direction and period."""
 SECTORS, PERIODS = 12, (680.0, 800.0, 950.0)
+"""Directions of gratings, and periods in nanometers. Between neighboring cameras the wavelength
+that a lamp sends changes by some 35 nm."""
 EFFICIENCY = (0.25, 0.25, 0.1)
+"""Share of the light in orders 0, ±1 and ±2."""
 
 
 def _stripes(*colors: tuple[float, float, float]) -> Array:

@@ -7,8 +7,8 @@ directions, all of which are followed: reflection and refraction, and all orders
 at stratified wavelengths. Materials are those of rendering/light/bsdf.py; tests compare with
 its path tracer.
 
-Shapes are rectangles and balls. Paths have at most `MAX_DEPTH` segments between matte surfaces,
-and as many matte surfaces as there were calls of `gather`.
+Shapes are rectangles and balls. Paths have at most `MAX_DEPTH` segments between one matte
+surface and the next. How many matte surfaces they meet is the number of passes of `gather`.
 """
 
 import math
@@ -18,8 +18,8 @@ from unrender.data.builtin.source import part
 from unrender.files.arrays import Array
 from unrender.rendering.light.grating import LONGEST, SHORTEST
 
-MATTE, LAMP, MIRROR, GLASS, GRATING = range(5)
-"""Kinds of surfaces."""
+MATTE, LAMP, MIRROR, GRATING = range(4)
+"""Kinds of rectangles; balls are mirrors or glass."""
 MAX_DEPTH = 8
 """Most segments of a path."""
 LEAST = 2e-3

@@ -51,6 +51,7 @@ class Ball:
 
 
 def checker(one: Vector, other: Vector, texels: int = 32) -> Array:
+    """Two fields by two, in linear RGB, as an albedo that is repeated."""
     odd = np.add.outer(np.arange(2), np.arange(2)) % 2
     tile = np.where(odd[..., None] == 1, one, other)
     return tile.repeat(texels // 2, 0).repeat(texels // 2, 1)
@@ -84,12 +85,12 @@ def box(
 
 @dataclass(frozen=True)
 class Hologram:
-    """What is on rectangles of kind GRATING: cells with gratings."""
+    """Cells with gratings, on all rectangles of kind GRATING."""
 
     cells: Array
     """Rows, from the corner, and columns of cells, each an index into `gratings`."""
     gratings: Array
-    """Direction, in units of the rectangle's two sides, and period in nanometers."""
+    """Direction across the lines, along the first and second side, and period in nanometers."""
     efficiency: tuple[float, float, float]
     """Share of the light in orders 0, ±1 and ±2."""
 
