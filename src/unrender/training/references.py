@@ -2,6 +2,7 @@
 
 import torch
 
+from unrender.data.capture import is_cut_out
 from unrender.data.views import Views
 from unrender.fields.ray_coordinates import RayCoordinates
 from unrender.geometry.bounds import visible_ball
@@ -31,7 +32,8 @@ def describe_scene(views: Views, coordinates: RayCoordinates) -> tuple[float, fl
     nearest point that the views see.
 
     Where cameras look one way, rays are told by two planes, and a plane sweep of the views in
-    the middle finds the distances. Elsewhere they are those of the ball that is seen.
+    the middle finds the distances. Elsewhere they are those of the ball that is seen, and up to
+    infinity where the images have a background.
     """
     cameras, chosen = views.cameras, middle_cameras(views.cameras)
     if coverage(cameras).one_way and len(chosen) > 1 and not cameras.sizes.mixed:
@@ -47,4 +49,5 @@ def describe_scene(views: Views, coordinates: RayCoordinates) -> tuple[float, fl
     radius = float(ball[3])
     apart = (cameras.centers - ball[:3]).norm(dim=1)
     near = max(float(apart.min()) - radius, NEAREST * radius)
-    return 1 / (float(apart.max()) + radius), 1 / near
+    farthest = 1 / (float(apart.max()) + radius) if is_cut_out(views) else 0.0
+    return farthest, 1 / near
