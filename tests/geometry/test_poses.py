@@ -18,6 +18,7 @@ from unrender.geometry.poses import (
     project_to_so3,
     se3_exp,
     se3_log,
+    se3_move,
     so3_distance,
     so3_exp,
     so3_from_quaternion,
@@ -248,3 +249,18 @@ def test_quaternions_are_those_of_the_field() -> None:
     torch.testing.assert_close(
         so3_from_quaternion(3 * quaternion), so3_from_quaternion(quaternion)
     )
+
+
+def test_moving_points_by_twists_is_their_exponential_map() -> None:
+    generator = torch.Generator().manual_seed(0)
+    twists = torch.randn(40, 6, generator=generator, dtype=torch.float64)
+    # From turns of many radians down to none at all.
+    twists[:, :3] *= torch.logspace(1, -12, 40, dtype=torch.float64)[:, None]
+    twists[-1, :3] = 0
+    points = torch.randn(40, 3, generator=generator, dtype=torch.float64)
+    pose = se3_exp(twists)
+    expected = (pose[..., :3] @ points[..., None])[..., 0] + pose[..., 3]
+    torch.testing.assert_close(se3_move(twists, points), expected)
+    twists.requires_grad_()
+    (gradient,) = torch.autograd.grad(se3_move(twists, points).sum(), twists)
+    assert bool(gradient.isfinite().all())

@@ -33,6 +33,10 @@ class Ball(nn.Module):
         """Transform world points into the ball's frame, where it is the unit ball."""
         return (points - self.center) / self.radius
 
+    def from_unit(self, points: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
+        """The inverse of `to_unit`."""
+        return self.center + self.radius * points
+
     def sample(self, count: int, generator: torch.Generator) -> Float[Tensor, "count 3"]:
         """Random points in the ball."""
         normal = torch.randn(count, 3, generator=generator)

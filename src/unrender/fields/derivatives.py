@@ -39,6 +39,24 @@ def second_derivatives(
     return torch.stack(found, dim=1).detach()
 
 
+def jacobian(
+    function: Callable[[Float[Tensor, "points dimensions"]], Float[Tensor, "points outputs"]],
+    points: Float[Tensor, "points dimensions"],
+) -> Float[Tensor, "points outputs dimensions"]:
+    """The Jacobian ∂f_i/∂x_j at points, each output depending on its own point alone.
+
+    It is differentiable in all that the function depends on besides the points.
+    """
+    with torch.enable_grad():
+        at = points.detach().requires_grad_()
+        found = function(at)
+        rows = [
+            torch.autograd.grad(found[:, row].sum(), at, create_graph=True)[0]
+            for row in range(found.shape[1])
+        ]
+    return torch.stack(rows, dim=1)
+
+
 def pixel_gradient(image: Float[Tensor, "height width"]) -> Float[Tensor, "2 height width"]:
     """∂/∂x and ∂/∂y per pixel, by central differences with a replicated border."""
     wide = pad(image[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]

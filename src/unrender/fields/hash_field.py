@@ -11,6 +11,9 @@ from unrender.kernels.hash_grid import HashGridLayout, hash_grid
 from unrender.kernels.mlp import mlp
 from unrender.kernels.runtime.backend import Backend
 
+MAX_LOG_DENSITY = 12.0
+"""Logarithms of density are clamped to it, so that densities stay finite."""
+
 
 class HashTable(nn.Module):
     """The features of a hash grid, uniform in ±10⁻⁴ at first (sec. 4 of the paper)."""
@@ -59,3 +62,32 @@ class HashField(HashTable):
     def forward(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points outputs"]:
         """The network's outputs at points of the unit cube; without further inputs."""
         return mlp(self.encode(points), list(self.network))
+
+
+def exponential_density(
+    features: Float[Tensor, "points outputs"],
+) -> tuple[Float[Tensor, "points"], Float[Tensor, "points outputs"]]:
+    """exp of the first feature, clamped at MAX_LOG_DENSITY with the gradient passed through.
+
+    All features are returned too, so that both gradients are added without an array of zeros.
+    """
+    return _ExponentialDensity.apply(features)  # pyright: ignore[reportReturnType]
+
+
+class _ExponentialDensity(torch.autograd.Function):
+    """See `exponential_density`."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, features: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        density = features[:, 0].clamp_max(MAX_LOG_DENSITY).exp()
+        ctx.save_for_backward(density)
+        return density, features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        (density,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        total = gradients[1].clone()
+        total[:, 0] += gradients[0] * density
+        return total

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
@@ -41,9 +41,13 @@ class Trunk(nn.Module):
             for i, (a, b) in enumerate(pairwise(sizes))
         )
 
+    def affine(self) -> list[tuple[Tensor, Tensor]]:
+        """Weights and biases of the layers, for `fused_layers`."""
+        return [(weight, bias) for weight, bias in map(nn.Module.parameters, self.layers)]
+
     def fused(self, x: Float[Tensor, "points inputs"]) -> Float[Tensor, "points width"]:
         """The same in one kernel: faster on a CPU, with first derivatives only."""
-        layers = [(weight, bias) for weight, bias in map(nn.Module.parameters, self.layers)]
+        layers = self.affine()
         if not 0 < self.skip < len(layers):
             return fused_layers(x, layers, "relu")
         hidden = fused_layers(x, layers[: self.skip], "relu")
@@ -132,14 +136,17 @@ def fused_layers(
     layers: Sequence[tuple[Float[Tensor, "_ _"], Float[Tensor, "_"]]],
     activation: Activation,
     per_ray: Float[Tensor, "rays channels"] | None = None,
+    offsets: Int[Tensor, "rays_plus_one"] | None = None,
 ) -> Float[Tensor, "points outputs"]:
     """Affine layers, (weights, biases), with ReLU between them, in one kernel (`kernels/mlp`).
 
     A bias is the weight of an input that is 1, which hidden layers pass on. `per_ray` are
-    further inputs in front of x, the same for the points of a ray, of which all have as many.
+    further inputs in front of x, the same for the points of a ray: ray r has the points
+    offsets[r] to offsets[r + 1], or all rays have as many.
     """
     values = x.new_ones(1, 1) if per_ray is None else pad(per_ray, (1, 0), value=1.0)
-    offsets = torch.arange(len(values) + 1) * (len(x) // len(values))
+    if offsets is None:
+        offsets = torch.arange(len(values) + 1) * (len(x) // len(values))
     weights = [torch.cat([bias[:, None], weight], dim=1) for weight, bias in layers]
     for k, weight in enumerate(weights[:-1]):
         one = nn.functional.one_hot(torch.tensor([0]), weight.shape[1]).to(weight)

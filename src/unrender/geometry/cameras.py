@@ -34,6 +34,8 @@ class Rays:
     """Radius of the pixel's cone at unit distance (mip-NeRF, sec. 3.1)."""
     camera_index: Int[Tensor, "*batch"]
     """Index of the camera of each ray."""
+    times: Float[Tensor, "*batch"] | None = None
+    """When each ray is seen, as `Cameras.times`."""
 
     def detach(self) -> "Rays":
         return Rays(
@@ -41,6 +43,7 @@ class Rays:
             self.directions.detach(),
             self.pixel_radius.detach(),
             self.camera_index,
+            self.times,
         )
 
 
@@ -318,7 +321,8 @@ class Cameras:
         rotated = (pose[..., :3] @ (direction / length)[..., None])[..., 0]
         # A disc with the variance of the pixel's square footprint: 2/sqrt(12) of its width.
         radius = 2 / 12**0.5 / (focal[..., 0] * length[..., 0])
-        return Rays(pose[..., 3], rotated, radius, camera)
+        times = None if self.times is None else self.times[camera]
+        return Rays(pose[..., 3], rotated, radius, camera, times)
 
     def project(
         self, camera: Int[Tensor, "*batch"], points: Float[Tensor, "*batch 3"]

@@ -125,6 +125,22 @@ def se3_exp(tangent: Float[Tensor, "*batch 6"]) -> Float[Tensor, "*batch 3 4"]:
     return torch.cat([so3_exp(omega), translation], dim=-1)
 
 
+def se3_move(
+    tangent: Float[Tensor, "*batch 6"], points: Float[Tensor, "*batch 3"]
+) -> Float[Tensor, "*batch 3"]:
+    """The points moved by the exponential maps of twists (rotation, translation).
+
+    As `se3_exp`, without matrices: x + s + b ω × s + c ω × (ω × s) with s = ω × x + ρ, where b
+    is (1 − cos θ) / θ² and c is (θ − sin θ) / θ³.
+    """
+    omega, rho = tangent[..., :3], tangent[..., 3:]
+    _, cosine, cubic = (ratio[..., 0] for ratio in _angle_ratios(omega))
+    first = torch.linalg.cross(omega, points) + rho
+    second = torch.linalg.cross(omega, first)
+    third = torch.linalg.cross(omega, second)
+    return points + first + cosine * second + cubic * third
+
+
 def se3_log(pose: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 6"]:
     """The inverse of `se3_exp`, for rotation angles below π."""
     omega = so3_log(pose[..., :3])

@@ -20,15 +20,15 @@ from torch.nn.functional import huber_loss
 
 from unrender.data.views import Views
 from unrender.fields.ball import Ball
-from unrender.fields.hash_field import HashField
+from unrender.fields.hash_field import HashField, exponential_density
 from unrender.fields.mlps import network_weights
 from unrender.fields.occupancy_grid import OccupancyGrid
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.imaging.color import over
-from unrender.kernels.composite import composite
+from unrender.kernels.composite import Composited, composite
 from unrender.kernels.expand import along_rays
 from unrender.kernels.hash_grid import HashGridLayout
-from unrender.kernels.march import march
+from unrender.kernels.march import Samples, march
 from unrender.kernels.mlp import mlp
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.renderer import Rendering
@@ -40,31 +40,8 @@ from unrender.training.pixels import pixel_errors
 
 GEOMETRY_FEATURES = 16
 """Outputs of the density network; the first is the logarithm of density."""
-MAX_LOG_DENSITY = 12.0
 SAMPLES_AT_ONCE = 1 << 16
 """Samples per chunk when rendering: enough for throughput, little memory."""
-
-
-class _Density(torch.autograd.Function):
-    """exp of the first feature, clamped at MAX_LOG_DENSITY with the gradient passed through.
-
-    All features are returned too, so that both gradients are added without an array of zeros.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: torch.autograd.function.FunctionCtx, features: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        density = features[:, 0].clamp_max(MAX_LOG_DENSITY).exp()
-        ctx.save_for_backward(density)
-        return density, features.view_as(features)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
-        (density,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        total = gradients[1].clone()
-        total[:, 0] += gradients[0] * density
-        return total
 
 
 class InstantNGPModel(nn.Module):
@@ -75,7 +52,13 @@ class InstantNGPModel(nn.Module):
 
     samples_a_ray: Tensor
 
-    def __init__(self, options: "InstantNGP", generator: torch.Generator):
+    def __init__(
+        self,
+        options: "InstantNGP",
+        generator: torch.Generator,
+        further: tuple[int, int] = (0, 0),
+    ):
+        """`further`: inputs of the density and color networks besides place and direction."""
         super().__init__()
         layout = HashGridLayout(
             options.levels, options.log2_table_size, options.coarsest, options.finest
@@ -83,12 +66,12 @@ class InstantNGPModel(nn.Module):
         self.options = options
         self.ball = Ball()
         self.field = HashField(
-            layout, [options.width], GEOMETRY_FEATURES, generator, glorot=options.glorot
+            layout, [options.width], GEOMETRY_FEATURES, generator, further[0], options.glorot
         )
         hidden = [options.width] * options.color_layers
         # With He's initialization, colors begin near gray.
         self.color_net = network_weights(
-            [16 + GEOMETRY_FEATURES, *hidden, 3],
+            [16 + further[1] + GEOMETRY_FEATURES, *hidden, 3],
             generator,
             options.glorot,
             1.0 if options.glorot else 0.3,
@@ -99,9 +82,15 @@ class InstantNGPModel(nn.Module):
         self.register_buffer("samples_a_ray", torch.tensor(256.0))
         self.averages = MovingAverages(self.parameters() if options.average else [])
 
+    def fit_ball(self, data: Views) -> None:
+        """Set the bounding sphere; a known one fits into the cube."""
+        self.ball.fit_to_cameras(data.cameras, data.ball)
+        if data.ball is not None:
+            self.ball.radius /= min(self.options.half_width, 1.0)
+
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """Density per radius, at points in the frame of the bounding sphere."""
-        return _Density.apply(self.field(self.to_unit(points)))[0]  # pyright: ignore[reportReturnType, reportOptionalSubscript]
+        return exponential_density(self.field(self.to_unit(points)))[0]
 
     def to_unit(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
         """Map points of the cube to [0, 1]³."""
@@ -113,19 +102,30 @@ class InstantNGPModel(nn.Module):
         bins = 2 * self.options.half_width / self.options.step_size
         return max(1 << 10, int(SAMPLES_AT_ONCE / max(bins * filled, 4.0)))
 
+    def features(
+        self, rays: Rays, bins: Samples
+    ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, "rays channels"]]:
+        """Outputs of the density network at the bins, and what the color network sees of rays.
+
+        These are functions of the place and of the direction.
+        """
+        width = self.options.half_width
+        origins, towards = self.to_unit(self.ball.to_unit(rays.origins)), rays.directions
+        points = along_rays(origins, towards / (2 * width), bins.middles, bins.offsets)
+        return self.field(points), spherical_harmonics(towards)
+
     def render_rays(
         self, rays: Rays, jitter: Float[Tensor, "rays"]
-    ) -> tuple[Rendering, Float[Tensor, "rays"], int]:
-        """Render rays; also their distortion and the total number of samples."""
+    ) -> tuple[Rendering, Composited, Samples]:
+        """Render rays; also the weights and the distortion of their bins."""
         options = self.options
-        origins, directions = self.ball.to_unit(rays.origins), rays.directions
         grid = self.occupancy.march_grid(options.step_size, options.growth, options.near)
-        bins = march(origins, directions, jitter, grid, options.stop_optical_depth)
-        origins, towards = self.to_unit(origins), directions / (2 * options.half_width)
-        features = self.field(along_rays(origins, towards, bins.middles, bins.offsets))
-        density, features = _Density.apply(features)  # pyright: ignore[reportGeneralTypeIssues]
-        view = spherical_harmonics(directions), bins.offsets
-        color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=view)
+        origins = self.ball.to_unit(rays.origins)
+        bins = march(origins, rays.directions, jitter, grid, options.stop_optical_depth)
+        features, head = self.features(rays, bins)
+        density, features = exponential_density(features)
+        head = head, bins.offsets
+        color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=head)
         starts, ends = bins.starts, bins.ends
         nearest = options.near if options.growth else 0.0
         if nearest:
@@ -139,7 +139,7 @@ class InstantNGPModel(nn.Module):
         out = composite(density, color, starts, ends, bins.offsets)
         depth = out.distance / out.opacity.clamp_min(1e-6)
         depth = self.ball.radius * (nearest / (1 - depth) if nearest else depth)
-        return Rendering(out.color, out.opacity, depth), out.distortion, len(bins)
+        return Rendering(out.color, out.opacity, depth), out, bins
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,7 @@ class InstantNGP(Method[InstantNGPModel, Views]):
 
     def build(self, data: Views, generator: torch.Generator) -> InstantNGPModel:
         model = InstantNGPModel(self, generator)
-        model.ball.fit_to_cameras(data.cameras, data.ball)
-        if data.ball is not None:
-            model.ball.radius /= min(self.half_width, 1.0)
+        model.fit_ball(data)
         return model
 
     def restore(self, tensors: Mapping[str, Tensor]) -> InstantNGPModel:
@@ -240,11 +238,17 @@ class InstantNGP(Method[InstantNGPModel, Views]):
         progress: Progress,
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
+        return self.render_batch(model, data, generator)[0]
+
+    def render_batch(
+        self, model: InstantNGPModel, data: Views, generator: torch.Generator
+    ) -> tuple[dict[str, Tensor], Rays, Samples, Composited]:
+        """The losses of a batch of rays, and the rays with their bins."""
         wanted = self.samples / float(model.samples_a_ray)
         num_rays = max(64, int(min(wanted, self.max_rays)) // 64 * 64)
         batch = data.sample_pixels(num_rays, generator)
         jitter = torch.rand(num_rays, generator=generator).to(batch.rgba.device)
-        rendering, distortion, num_samples = model.render_rays(batch.rays, jitter)
+        rendering, out, bins = model.render_rays(batch.rays, jitter)
         error = pixel_errors(rendering, batch.rgba, data.background).mean()
         color = error
         if self.huber:
@@ -254,13 +258,14 @@ class InstantNGP(Method[InstantNGPModel, Views]):
             truth = over(batch.rgba, behind)
             color = huber_loss(rendering.over(behind), truth, delta=self.huber)
         # At least half of the previous value: the grid may be young, and the next rays differ.
-        found = num_samples / num_rays
+        found = len(bins) / num_rays
         model.samples_a_ray.fill_(max(found, float(model.samples_a_ray) / 2, 1.0))
-        return {
+        losses = {
             "color": color,
-            "distortion": self.distortion * distortion.mean(),
+            "distortion": self.distortion * out.distortion.mean(),
             "metric/psnr": -10 * error.detach().log10(),
         }
+        return losses, batch.rays, bins, out
 
     def after_step(
         self, model: InstantNGPModel, optimizer: torch.optim.Optimizer, progress: Progress

@@ -37,35 +37,56 @@ NEAREST = 0.05
 """Near plane of the rays, in radii of the bounding sphere."""
 
 
+@dataclass(frozen=True)
+class Bins:
+    """Rays rendered by one network."""
+
+    rendering: Rendering
+    points: Float[Tensor, "rays bins 3"]
+    """Middles of the bins, in the world frame."""
+    weights: Float[Tensor, "rays bins"]
+
+
 class NeRFModel(RayModel):
     """A coarse and a fine network."""
 
-    def __init__(self, options: "NeRF", generator: torch.Generator):
+    def __init__(
+        self, options: "NeRF", generator: torch.Generator, further: tuple[int, int] = (0, 0)
+    ):
+        """`further`: inputs of the networks besides encoded positions and directions."""
         super().__init__()
         self.options = options
         itself = 3 * options.identity
-        encoded = 6 * options.frequencies, 6 * options.direction_frequencies
-        encoded = encoded[0] + itself, encoded[1] + itself
-        sizes = *encoded, options.width, options.depth, options.skip
+        position, direction = (count + itself for count in further)
+        position += 6 * options.frequencies
+        direction += 6 * options.direction_frequencies
+        sizes = position, direction, options.width, options.depth, options.skip
         self.coarse = RadianceNetwork(*sizes, generator)
         self.fine = RadianceNetwork(*sizes, generator)
 
-    def look(
-        self, rays: Rays, generator: torch.Generator | None
-    ) -> tuple[Rendering, Rendering]:
+    def look(self, rays: Rays, generator: torch.Generator | None) -> tuple[Bins, Bins]:
         """Render rays with both networks; with a generator, samples are random."""
         options = self.options
         stretch = RayInterval(*self.ball.intersect(rays, NEAREST))
         edges = even_edges(len(rays.origins), options.coarse_bins, generator)
         edges = edges.to(rays.origins.device)
-        coarse, weights = self._bins(self.coarse, rays, stretch, edges, generator)
-        finer = finer_edges(edges, weights + 1e-5, options.fine_bins, generator)
+        coarse = self._bins(self.coarse, rays, stretch, edges, generator)
+        finer = finer_edges(edges, coarse.weights + 1e-5, options.fine_bins, generator)
         # The fine network is evaluated at the union of both sets of samples (sec. 5.2).
         edges = torch.cat([edges, finer], dim=1).sort(dim=1).values
-        return coarse, self._bins(self.fine, rays, stretch, edges, generator)[0]
+        return coarse, self._bins(self.fine, rays, stretch, edges, generator)
 
     def render(self, rays: Rays) -> Rendering:
-        return self.look(rays, None)[1]
+        return self.look(rays, None)[1].rendering
+
+    def inputs(
+        self, rays: Rays, points: Float[Tensor, "rays bins 3"]
+    ) -> tuple[Float[Tensor, "rays bins inputs"], Float[Tensor, "rays channels"]]:
+        """What the networks are given: encoded world points, and encoded directions."""
+        options = self.options
+        encode = with_identity if options.identity else positional_encoding
+        places = encode(self.ball.to_unit(points), options.frequencies)
+        return places, encode(rays.directions, options.direction_frequencies)
 
     def _bins(
         self,
@@ -74,22 +95,19 @@ class NeRFModel(RayModel):
         stretch: RayInterval,
         edges: Float[Tensor, "rays edges"],
         generator: torch.Generator | None,
-    ) -> tuple[Rendering, Float[Tensor, "rays bins"]]:
+    ) -> Bins:
         options, t = self.options, stretch.distance(edges)
         middles = (t[:, 1:] + t[:, :-1]) / 2
         points = rays.origins[:, None] + middles[..., None] * rays.directions[:, None]
-        encode = with_identity if options.identity else positional_encoding
-        density, color = network(
-            encode(self.ball.to_unit(points), options.frequencies),
-            encode(rays.directions, options.direction_frequencies),
-        )
+        density, color = network(*self.inputs(rays, points))
         if generator is not None and options.noise:
             noise = torch.randn(density.shape, generator=generator).to(density.device)
             density = density + options.noise * noise
         # Densities are per radius, so that the unit of the scene does not matter.
         density = density.relu() / self.ball.radius
         out = composite_dense(density, color.sigmoid(), t)
-        return Rendering(out.color, out.opacity, out.mean_distance), out.weights
+        rendering = Rendering(out.color, out.opacity, out.mean_distance)
+        return Bins(rendering, points, out.weights)
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ class NeRF(RayMethod[NeRFModel]):
         crop = 0.5 if progress.step < self.crop_steps else 1.0
         batch = data.sample_pixels(self.rays, generator, crop)
         coarse, fine = (
-            pixel_errors(rendering, batch.rgba, data.background).mean()
-            for rendering in model.look(batch.rays, generator)
+            pixel_errors(bins.rendering, batch.rgba, data.background).mean()
+            for bins in model.look(batch.rays, generator)
         )
         return {"coarse": coarse, "fine": fine, "metric/psnr": -10 * fine.detach().log10()}

@@ -104,7 +104,7 @@ class NerfactoModel(nn.Module):
         origins = (turn @ (rays.origins - center)[..., None])[..., 0]
         origins = origins + center + self.ball.radius * pose[:, :, 3]
         directions = (turn @ rays.directions[..., None])[..., 0]
-        return Rays(origins, directions, rays.pixel_radius, rays.camera_index)
+        return Rays(origins, directions, rays.pixel_radius, rays.camera_index, rays.times)
 
     def look(
         self,

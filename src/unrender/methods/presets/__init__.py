@@ -6,6 +6,7 @@ for minutes on two CPU cores. Nothing here imports torch: the module of a method
 """
 
 from unrender.errors import InputError
+from unrender.methods.presets.moving_scenes import moving_scenes
 from unrender.methods.presets.novel_views import novel_views
 from unrender.methods.presets.pose_flows import pose_flows
 from unrender.methods.presets.preset import BASES as BASES
@@ -20,7 +21,7 @@ from unrender.methods.presets.surfaces import surfaces
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
-    for presets in (radiance_fields, surfaces, pose_flows, novel_views, shapes)
+    for presets in (radiance_fields, moving_scenes, surfaces, pose_flows, novel_views, shapes)
     for preset in presets()
 }
 

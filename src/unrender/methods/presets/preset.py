@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TASKS = {
     "radiance field": "Radiance fields, from posed images",
+    "moving scene": "Moving scenes, from posed images with times",
     "surface": "Surfaces and meshes, from posed images",
     "pose flow": "Poses and images: flow matching between camera poses and images",
     "novel view": "Novel views, from one or a few photographs",
@@ -32,6 +33,8 @@ BASES = {
     "mip-nerf-360": ("mip_nerf_360:MipNeRF360", "Barron et al., CVPR 2022"),
     "instant-ngp": ("instant_ngp:InstantNGP", "Müller et al., SIGGRAPH 2022"),
     "nerfacto": ("nerfacto:Nerfacto", "Tancik et al., SIGGRAPH 2023"),
+    "nerfies": ("nerfies:Nerfies", "Park et al., ICCV 2021"),
+    "nerfies-hash-grid": ("nerfies:FastNerfies", "Park et al., ICCV 2021"),
     "plenoxels": ("plenoxels:Plenoxels", "Yu et al., CVPR 2022"),
     "dvgo": ("dvgo:DVGO", "Sun et al., CVPR 2022"),
     "gaussian-splatting": (
