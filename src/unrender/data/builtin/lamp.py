@@ -43,7 +43,7 @@ FRAMES, SIZE = 80, 160
 FIELD_OF_VIEW = 0.6911112
 """Horizontal, in radians, as in the other built-in scenes."""
 DISTANCE = 4.0
-ASIDE = math.radians(35)
+ASIDE = math.radians(20)
 """Azimuth from the hand-held camera to the second one."""
 MIDDLE = (0.0, 0.1, 0.85)
 """Origin of the world frame, in the frame of the table top."""
@@ -205,7 +205,7 @@ def lamp_cameras(
     angle in radians by which the whole path is turned about the z axis.
     """
     t = times.double()
-    around = azimuth - 0.5 * math.pi + 0.45 * (2 * math.pi * t + 0.5).sin()
+    around = azimuth - 0.5 * math.pi + 0.6 * (10 * math.pi * t + 0.5).sin()
     above = 0.35 + 0.12 * (6 * math.pi * t).sin()
     distance = DISTANCE * (1 + 0.05 * (10 * math.pi * t + 2).sin())
     eyes = distance[:, None] * torch.stack(
