@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -88,6 +88,7 @@ LIMITS: dict[str, dict[str, int]] = {
         "level": 2,
     },
     "nerf": {"rays": 12},
+    "nerfies": {"rays": 12, "coarse_bins": 32, "fine_bins": 32},
     "mip-nerf*": {"rays": 16},
     "mip-nerf-360*": {"width": 256},
     "plenoxels*": {"coarsest": 24, "finest": 48},
@@ -283,6 +284,8 @@ def case_for(method: AnyMethod) -> Case:  # noqa: PLR0911 - one for each kind of
     if method.data is VIEW_SETS:
         return Case(objects(), lambda model: [novel_views_of(method, model)])
     views = chair()
+    if method.moves:
+        views = replace(views, cameras=views.cameras.at_times(torch.arange(len(views)) / 7))
     if method.data is FEW_VIEWS:
         data = FewViews(views[:2], views.cameras[2:], generated=views[2:])
         return Case(data, lambda model: rendering_of(method, model, views.cameras[:1]))

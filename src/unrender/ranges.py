@@ -66,20 +66,22 @@ LAYERS = Range(0, 256)
 
 _BY_RANGE: tuple[tuple[Range, str], ...] = (
     (COUNT, """rays batch samples max_rays occupancy_queries target_points query_points points
-        pool_size fresh inputs targets initial_gaussians max_gaussians count pixels faces"""),
+        pool_size fresh inputs targets initial_gaussians max_gaussians count pixels faces
+        background_points"""),
     (SOME, """steps crop_steps extra_samples refine_steps image_steps inversion_steps warm_up
-        modes coarse_steps fine_steps newton_steps relocate_every appearance"""),
+        modes coarse_steps fine_steps newton_steps relocate_every appearance
+        elastic_samples"""),
     (SIDE, """bins coarse_bins proposal_bins second_bins fine_bins coarse_samples cells
         update_every log_every checkpoint_every views regions max_image_side size image_size fps
-        frames coarsest channels features code texture"""),
+        frames coarsest channels features code codes texture"""),
     (Range(1, 1 << 14), """width color_width proposal_width encoder_width small_width bottleneck
         fourier_features heads patch finest proposal_finest coarse_vertices search_width planes
-        hidden"""),
+        hidden deformation_width"""),
     (Range(1, 1024), """resolution volume_resolution occupancy_cells preview_cells voxels"""),
-    (Range(1, 256), "depth encoder_depth proposal_depth small_depth blocks"),
+    (Range(1, 256), "depth encoder_depth proposal_depth small_depth deformation_depth blocks"),
     (LAYERS, """layers color_layers skip frequencies direction_frequencies refinements
-        upsample_rounds rounds bisections proposals search_layers
-        epipolar_layers view_layers neighborhood"""),
+        upsample_rounds rounds bisections proposals search_layers deformation_frequencies
+        epipolar_layers view_layers neighborhood deformation_skip"""),
     (Range(1, 64), "levels initial_levels"),
     (Range(1, 26), "log2_table_size"),
     (Range(0, 3), "sh_degree"),
@@ -89,12 +91,12 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
     (RATE, """learning_rate camera_learning_rate table_learning_rate pose_learning_rate
         density_learning_rate color_learning_rate grid_learning_rate network_learning_rate
         mean_learning_rate scale_learning_rate rotation_learning_rate opacity_learning_rate
-        width_learning_rate rate final_rate"""),
+        width_learning_rate deformation_learning_rate rate final_rate"""),
     (PART, """learning_rate_decay color_learning_rate_decay mean_learning_rate_decay late_decay
         refine_until coarse_share degree_every"""),
     (SHARE, """delay cooldown variation_share variation_until grow_until relocate_from
         relocate_until anneal_until gradient_share random_points end_share start_share
-        opaque_share dropped_share
+        opaque_share dropped_share window_until
         occupancy_decay detail similarity
         threshold box_threshold prune_threshold"""),
     (Range(0, 1, below=True), "beta2 average_decay average"),
@@ -108,7 +110,8 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         density_variation color_variation sample_weight entropy_weight opacity_weight
         scale_weight silhouette laplacian
         consistency mask_weight eikonal_weight normal_weight source_noise normals edges normal
-        edge occupied_weight blend_weight search_weight roll look_at_jitter"""),
+        edge occupied_weight blend_weight search_weight roll look_at_jitter elastic
+        background"""),
     (Range(0, 100), "guidance time_spread"),
     (Range(-100, 100), "density_shift time_mean"),
 )  # fmt: skip

@@ -204,6 +204,14 @@ PAPERS: dict[str, dict[str, Any]] = {
         "unbounded": False, "distortion": 0.0, "charbonnier": 0.0, "basis": "axes",
         "frequencies": 16,
     },
+    # Park et al. 2021, sec. 4 and the authors' settings for the validation rig.
+    "nerfies": {
+        "width": 256, "depth": 8, "frequencies": 8, "direction_frequencies": 4,
+        "coarse_bins": 128, "fine_bins": 128, "rays": 6144, "learning_rate": 1e-3,
+        "codes": 8, "appearance": 2, "deformation_frequencies": 8, "deformation_width": 128,
+        "deformation_depth": 6, "deformation_skip": 4, "window_until": 0.8,
+        "deformation": "rigid", "elastic": 1e-3, "elastic_samples": 0, "background": 1.0,
+    },
     # Tancik et al. 2023, and nerfstudio 1.1.
     "nerfacto": {
         "levels": 16, "log2_table_size": 19, "coarsest": 16, "finest": 2048, "width": 64,

@@ -21,6 +21,7 @@ from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
 from unrender.methods.nerf import NeRF
 from unrender.methods.nerfacto import Nerfacto
+from unrender.methods.nerfies import FastNerfies, Nerfies
 from unrender.methods.neus import NeuS
 from unrender.methods.plenoxels import Plenoxels
 from unrender.methods.presets import PRESETS
@@ -33,6 +34,10 @@ from unrender.training.surface_method import SurfaceMethod
 SMALL = {"width": 32, "depth": 2, "skip": 0, "rays": 256, "learning_rate": 0.03, "muon": True}
 EMPTY = {"density_gain": 10.0, "density_shift": -5.0}
 PROPOSED = {"proposal_width": 16, "proposal_depth": 1, "proposal_bins": 12}
+DEFORMED = {
+    "deformation_width": 16, "deformation_depth": 2, "deformation_skip": 0,
+    "deformation_frequencies": 2,
+}  # fmt: skip
 SURFACE = {
     "levels": 4,
     "initial_levels": 2,
@@ -133,10 +138,46 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
         ),
         150,
     ),
+    "nerfies": (
+        Nerfies(
+            frequencies=5,
+            coarse_bins=16,
+            fine_bins=16,
+            noise=1.0,
+            elastic_samples=64,
+            **DEFORMED,
+            **(SMALL | {"muon": False}),
+        ),
+        150,
+    ),
+    "nerfies-fast": (
+        FastNerfies(
+            levels=4,
+            log2_table_size=12,
+            finest=64,
+            samples=4096,
+            occupancy_cells=32,
+            step_size=0.03,
+            stop_optical_depth=1e4,
+            elastic_samples=64,
+            **DEFORMED,
+        ),
+        150,
+    ),
     "neus": (NeuS(**SURFACE), 250),
     "volsdf": (VolSDF(**SURFACE), 250),
 }
 """Small forms, and the steps in which they learn something."""
+
+
+@pytest.fixture(scope="module")
+def small_scene(small_scene: Dataset) -> Dataset:
+    """The scene with times, which those methods need that know motion, and others ignore."""
+    parts = [
+        replace(views, cameras=views.cameras.at_times(torch.linspace(0, 1, len(views))))
+        for views in (small_scene.train, small_scene.test)
+    ]
+    return Dataset("small", *parts)
 
 
 @pytest.fixture(scope="module", params=sorted(TINY))

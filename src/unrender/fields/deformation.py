@@ -64,7 +64,8 @@ class TimeCodes(nn.Module):
     @torch.no_grad()
     def begin_smooth(self) -> None:
         """Begin with waves over the film, sin(π k t) and cos(π k t) for k = 1, 2, … and t in
-        [0, 1], by which near moments have near codes and learn from each other."""
+        [0, 1], by which near moments have near codes and learn from each other.
+        """
         first, last = self.span
         t = (self.times - first) / (last - first)
         waves = [w(torch.pi * k * t) for k in range(1, 9) for w in (torch.sin, torch.cos)]

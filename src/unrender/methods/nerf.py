@@ -88,6 +88,13 @@ class NeRFModel(RayModel):
         places = encode(self.ball.to_unit(points), options.frequencies)
         return places, encode(rays.directions, options.direction_frequencies)
 
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """Density of the fine network per scene unit, at world points."""
+        options = self.options
+        encode = with_identity if options.identity else positional_encoding
+        hidden = self.fine.trunk(encode(self.ball.to_unit(points), options.frequencies))
+        return self.fine.density(hidden)[:, 0].relu() / self.ball.radius
+
     def _bins(
         self,
         network: RadianceNetwork,
@@ -140,6 +147,11 @@ class NeRF(RayMethod[NeRFModel]):
 
     def model(self, generator: torch.Generator) -> NeRFModel:
         return NeRFModel(self, generator)
+
+    def density_at(
+        self, model: NeRFModel, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points"]:
+        return model.density(points)
 
     def losses(
         self,

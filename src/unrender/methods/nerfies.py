@@ -80,7 +80,7 @@ class FastNerfiesModel(InstantNGPModel):
         super().__init__(options, generator, (codes, options.appearance))
         self.deformation = options.deformation_of(times, generator)
 
-    def canonical(
+    def moved_features(
         self, points: Float[Tensor, "points 3"], times: Tensor, offsets: Tensor
     ) -> Float[Tensor, "points features"]:
         """Outputs of the density network at points of rays, in the bounding sphere's frame."""
@@ -96,7 +96,17 @@ class FastNerfiesModel(InstantNGPModel):
         origins, times = self.ball.to_unit(rays.origins), times_of(rays)
         points = along_rays(origins, rays.directions, bins.middles, bins.offsets)
         head = spherical_harmonics(rays.directions), self.deformation.appearance(times)
-        return self.canonical(points, times, bins.offsets), torch.cat(head, dim=1)
+        return self.moved_features(points, times, bins.offsets), torch.cat(head, dim=1)
+
+    def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
+        """In the canonical scene; where the density sees codes, for the mean of them."""
+        if not self.options.conditioned:
+            return super().density(points)
+        codes = self.deformation.moments.codes.mean(0, keepdim=True)
+        offsets = torch.tensor([0, len(points)], device=points.device)
+        encoded = self.field.encode(self.to_unit(points))
+        features = mlp(encoded, list(self.field.network), ray_inputs=(codes, offsets))
+        return exponential_density(features)[0]
 
     def update_occupancy(self, generator: torch.Generator, everywhere: bool) -> None:
         """Update the occupancy grid with densities at random moments."""
@@ -104,7 +114,7 @@ class FastNerfiesModel(InstantNGPModel):
         def density(points: Tensor) -> Tensor:
             times = self.deformation.random_times(len(points), generator)
             offsets = torch.arange(len(points) + 1, device=points.device)
-            return exponential_density(self.canonical(points, times, offsets))[0]
+            return exponential_density(self.moved_features(points, times, offsets))[0]
 
         self.occupancy.update(density, self.options.step_size, generator, everywhere)
 
@@ -144,11 +154,6 @@ class Nerfies(DeformedScene, NeRF):
             **self.deformation_losses(model, data, progress, samples, generator),
             "metric/psnr": -10 * fine.detach().log10(),
         }
-
-    def density_at(
-        self, model: NerfiesModel, points: Float[Tensor, "points 3"]
-    ) -> Float[Tensor, "points"]:
-        return model.density(points)
 
 
 @dataclass(frozen=True)
@@ -207,3 +212,9 @@ class FastNerfies(DeformedScene, InstantNGP):
         generator = torch.Generator().manual_seed(0)
         for _ in range(FINAL_ROUNDS):
             model.update_occupancy(generator, everywhere=True)
+
+    def canonical(self, model: FastNerfiesModel) -> FastNerfiesModel:
+        still = super().canonical(model)
+        still.occupancy.density.zero_()
+        still.update_occupancy(torch.Generator().manual_seed(0), everywhere=True)
+        return still

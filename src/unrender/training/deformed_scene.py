@@ -4,6 +4,7 @@ Park et al., "Nerfies: Deformable Neural Radiance Fields", ICCV 2021,
 https://arxiv.org/abs/2011.12948; see `methods/nerfies.py`.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -116,6 +117,11 @@ class DeformedScene(Method[Any, Views]):
             raise InputError(NO_TIMES)
         model.deformation.moments.check(cameras.times)
         return super().render(model, cameras)
+
+    def canonical(self, model: Any) -> Any:
+        still = copy.deepcopy(model)
+        still.deformation.motions = None
+        return still
 
     def deform(
         self,
