@@ -48,7 +48,7 @@ def test_the_canonical_scene_is_the_same_at_all_times(film: Dataset, run: Run) -
     still = run.method.canonical(run.model)
     first, last = run.method.time_range(run.model)
     assert (first, last) == (0.0, 1.0)
-    cameras = [camera.at_times(torch.tensor([time])) for time in (first, last)]
+    cameras = [camera.at_times(torch.tensor([time])) for time in (first, 0.5)]
     moving = [run.renderer(each).opacity for each in cameras]
     assert float((moving[0] - moving[1]).abs().max()) > 0.5
     frozen = [run.method.render(still, each).opacity for each in cameras]
