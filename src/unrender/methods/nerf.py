@@ -17,10 +17,12 @@ backgrounds rather than over white (`training/pixels.py`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from unrender.data.views import Views
 from unrender.fields.encodings import positional_encoding, with_identity
@@ -93,7 +95,11 @@ class NeRFModel(RayModel):
         options = self.options
         encode = with_identity if options.identity else positional_encoding
         hidden = self.fine.trunk(encode(self.ball.to_unit(points), options.frequencies))
-        return self.fine.density(hidden)[:, 0].relu() / self.ball.radius
+        return self.positive(self.fine.density(hidden)[:, 0]) / self.ball.radius
+
+    def positive(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        """Densities of a network's outputs."""
+        return raw.relu() if self.options.density_activation == "relu" else softplus(raw)
 
     def _bins(
         self,
@@ -111,7 +117,7 @@ class NeRFModel(RayModel):
             noise = torch.randn(density.shape, generator=generator).to(density.device)
             density = density + options.noise * noise
         # Densities are per radius, so that the unit of the scene does not matter.
-        density = density.relu() / self.ball.radius
+        density = self.positive(density) / self.ball.radius
         out = composite_dense(density, color.sigmoid(), t)
         rendering = Rendering(out.color, out.opacity, out.mean_distance)
         return Bins(rendering, points, out.weights)
@@ -137,6 +143,8 @@ class NeRF(RayMethod[NeRFModel]):
     """Even bins per ray for the coarse network."""
     fine_bins: int = 128
     """Additional bins per ray, sampled from the coarse network's weights."""
+    density_activation: Literal["relu", "softplus"] = "relu"
+    """What makes densities positive; a softplus has a gradient where the scene is empty."""
     noise: float = 0.0
     """Standard deviation of the noise added to densities before the ReLU in training (appendix
     A), per radius of the bounding sphere: it revives a network that has made the whole scene

@@ -35,6 +35,7 @@ def moving_scenes() -> Iterator[Preset]:
     yield Preset("nerfies", "nerfies", field, "the paper's size: a day on eight GPUs", None, {
         "frequencies": 8, "coarse_bins": 128, "fine_bins": 128, "rays": 6144,
         "learning_rate": 1e-3, "learning_rate_decay": 0.1, "crop_steps": 0,
+        "density_activation": "softplus",
     })  # fmt: skip
     yield Preset(
         "nerfies-fast", "nerfies-hash-grid", field, f"films of objects with alpha, {FAST}", 10,

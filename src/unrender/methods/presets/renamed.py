@@ -87,6 +87,7 @@ RENAMED_OPTIONS: dict[str, str] = {
 
 _OPTIMIZER = ("learning_rate_decay", "beta2")
 ADDED_OPTIONS: dict[str, tuple[str, ...]] = {
+    "nerf": ("density_activation",),
     "sit": _OPTIMIZER,
     "sit-gaussian": _OPTIMIZER,
     "pose-regressor": _OPTIMIZER,
