@@ -38,13 +38,8 @@ class Rays:
     """When each ray is seen, as `Cameras.times`."""
 
     def detach(self) -> "Rays":
-        return Rays(
-            self.origins.detach(),
-            self.directions.detach(),
-            self.pixel_radius.detach(),
-            self.camera_index,
-            self.times,
-        )
+        fixed = (self.origins, self.directions, self.pixel_radius)
+        return Rays(*(each.detach() for each in fixed), self.camera_index, self.times)
 
 
 @dataclass(frozen=True, init=False)

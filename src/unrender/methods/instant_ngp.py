@@ -105,10 +105,7 @@ class InstantNGPModel(nn.Module):
     def features(
         self, rays: Rays, bins: Samples
     ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, "rays channels"]]:
-        """Outputs of the density network at the bins, and what the color network sees of rays.
-
-        These are functions of the place and of the direction.
-        """
+        """Outputs of the density network at the bins, and what the color network sees of rays."""
         width = self.options.half_width
         origins, towards = self.to_unit(self.ball.to_unit(rays.origins)), rays.directions
         points = along_rays(origins, towards / (2 * width), bins.middles, bins.offsets)
@@ -124,8 +121,8 @@ class InstantNGPModel(nn.Module):
         bins = march(origins, rays.directions, jitter, grid, options.stop_optical_depth)
         features, head = self.features(rays, bins)
         density, features = exponential_density(features)
-        head = head, bins.offsets
-        color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=head)
+        shared = head, bins.offsets
+        color = mlp(features, list(self.color_net), "sigmoid", ray_inputs=shared)
         starts, ends = bins.starts, bins.ends
         nearest = options.near if options.growth else 0.0
         if nearest:
