@@ -105,7 +105,7 @@ class InstantNGPModel(nn.Module):
     def features(
         self, rays: Rays, bins: Samples
     ) -> tuple[Float[Tensor, "samples features"], Float[Tensor, "rays channels"]]:
-        """Outputs of the density network at the bins, and what the color network sees of rays."""
+        """Outputs of the density network at bins, and what the color network sees of rays."""
         width = self.options.half_width
         origins, towards = self.to_unit(self.ball.to_unit(rays.origins)), rays.directions
         points = along_rays(origins, towards / (2 * width), bins.middles, bins.offsets)
