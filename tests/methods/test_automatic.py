@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from unrender.data.capture import Capture, capture_of
+from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
@@ -24,6 +25,8 @@ AROUND = Capture(views=50, cut_out=False, arc_deg=360.0, one_way=False, one_plac
         ({}, "gaussian-splatting-fast", "from all around something"),
         ({"arc_deg": 140.0}, "gaussian-splatting-fast", "from 140° around something"),
         ({"one_way": True, "arc_deg": 20.0}, "instant-ngp-capture", "look one way"),
+        ({"moving": True}, "nerfies-capture", "a scene that moves, with its background"),
+        ({"moving": True, "cut_out": True}, "nerfies-fast", "that moves, without background"),
     ],
 )
 def test_each_kind_of_data_has_its_preset(
@@ -56,6 +59,24 @@ def test_facts_of_a_circle() -> None:
     assert capture_of(views()) == dataclasses.replace(AROUND, views=12)
     assert capture_of(views(images=torch.zeros(12, 24, 32, 4))).cut_out
     assert capture_of(views(images=torch.ones(12, 24, 32, 3), background=torch.ones(3))).cut_out
+
+
+def test_a_film_of_a_scene_that_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that COLMAP placed, by points that stand still, is left to whoever filmed it."""
+    still = views()
+    times = still.cameras.at_times(torch.arange(12.0))
+    found = capture_of(dataclasses.replace(still, cameras=times))
+    assert (found.moving, found.filmed) == (True, False)
+    one = capture_of(dataclasses.replace(still, cameras=still.cameras.at_times(2.0)))
+    assert (one.moving, one.filmed) == (False, False)
+    points = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    placed = dataclasses.replace(still, cameras=times, points=points)
+    film = capture_of(placed)
+    assert (film.moving, film.filmed) == (False, True)
+    assert "if the scene moves, fit nerfies-capture" in choose_preset(film).advice
+    moment = torch.arange(12)
+    known = dataclasses.replace(placed, ids=ViewIds(moment, moment, 0 * moment))
+    assert capture_of(known).moving
 
 
 def test_a_panorama_is_known_by_its_points() -> None:

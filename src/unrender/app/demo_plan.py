@@ -37,6 +37,12 @@ def prepared(scene: Dataset) -> tuple[Dataset, str, str]:
 
     Test views are at most MAX_TEST_VIEWS, of the field of view that the flow can render.
     """
+    # The flow knows poses and no times, so that it learns a scene that stands still.
+    train, test = (
+        dataclasses.replace(views, cameras=views.cameras.at_times(None))
+        for views in (scene.train, scene.test)
+    )
+    scene = dataclasses.replace(scene, train=train, test=test)
     choice = choice_for(scene)
     if not len(scene.test):
         raise InputError(f"{scene.name}: the demo needs held-out views: give more images")

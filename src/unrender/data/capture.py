@@ -35,11 +35,18 @@ class Capture:
     """Whether all cameras stand in one place, from where depth cannot be triangulated."""
     flat: bool = False
     """Whether the points that were seen lie in one plane, as those of a wall."""
+    moving: bool = False
+    """Whether the views show several moments of a scene that moves."""
+    filmed: bool = False
+    """Whether the views have times, and may be a film of a scene that stands still."""
 
 
 def capture_of(views: Views) -> Capture:
     """The facts about these views."""
     side = coverage(views.cameras)
+    timed = views.cameras.times is not None and len(views.cameras.times.unique()) > 1
+    # Structure from motion, which leaves points, needs a scene that mostly stands still.
+    still = timed and views.ids is None and views.points is not None
     return Capture(
         len(views),
         is_cut_out(views),
@@ -47,6 +54,8 @@ def capture_of(views: Views) -> Capture:
         side.one_way,
         _one_place(views),
         views.points is not None and _is_flat(views.points),
+        timed and not still,
+        still,
     )
 
 

@@ -130,8 +130,9 @@ def _automatic(resumes: bool) -> Extension:
     description = Description(
         "Fit the method that suits the data.",
         "instant-ngp-fast for an object without background, gaussian-splatting-fast for "
-        "photographs all around something, and instant-ngp-capture for photographs that look "
-        "one way. Says which one and why. To change options of that method, name it.",
+        "photographs all around something, instant-ngp-capture for photographs that look one "
+        "way, and nerfies-fast or nerfies-capture for films of scenes that move. Says which "
+        "one and why. To change options of that method, name it.",
         {},
         (f"unrender fit {AUTO} --data scene --minutes 5",),
     )

@@ -60,7 +60,16 @@ def choose_preset(capture: "Capture") -> Choice:
             "what was photographed is flat, as a wall: cameras and depths are uncertain; show "
             "something in front of it"
         )
+    if capture.filmed:
+        remarks.append("the views are a film: if the scene moves, fit nerfies-capture")
     advice = "; ".join(remarks)
+    if capture.moving:
+        kind = "with its background" if not capture.cut_out else "without background"
+        return Choice(
+            "nerfies-fast" if capture.cut_out else "nerfies-capture",
+            f"the views show several moments of a scene that moves, {kind}",
+            advice,
+        )
     if capture.cut_out:
         return Choice(
             "instant-ngp-fast", "the images show an object without background", advice
