@@ -11,6 +11,7 @@ from unrender.data.builtin.lamp import make_lamp
 from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
+from unrender.fields.inverse_deformation import TOLERANCE
 from unrender.methods.nerfies import FastNerfies, FastNerfiesModel, Nerfies, NerfiesModel
 from unrender.training.method import Progress
 
@@ -60,6 +61,23 @@ def test_the_canonical_scene_is_the_same_at_all_times(film: Dataset, run: Run) -
     with torch.no_grad():
         found = [run.method.density_at(model, deformed) for model in (run.model, still)]
     assert torch.equal(*found)
+
+
+def test_a_mesh_is_carried_to_where_it_deforms_from(run: Run) -> None:
+    """By the inverse of the deformation, but where that has none."""
+    moving = run.mesh_sequence([0.3, 0.6], faces=800, upright=False, progress=False)
+    radius = float(run.model.ball.radius)
+    for frame, time in zip(moving, (0.3, 0.6), strict=True):
+        back = run.method.deform(run.model, frame.vertices, time).detach()
+        error = (back - moving.mesh.vertices).norm(dim=1)
+        assert float((error < 2 * TOLERANCE * radius).float().mean()) > 0.8
+    assert float((moving[0].vertices - moving[1].vertices).norm(dim=1).max()) > 0.05
+
+
+def test_a_density_that_depends_on_time_has_no_canonical_scene(film: Dataset) -> None:
+    run = ur.fit("nerfies-fast", film, steps=2, progress=False, conditioned=True, **SMALL)
+    with pytest.raises(InputError, match="no canonical scene: give a time"):
+        run.mesh()
 
 
 def test_times_outside_the_film_and_cameras_without_times_are_refused(

@@ -119,6 +119,11 @@ class DeformedScene(Method[Any, Views]):
         return super().render(model, cameras)
 
     def canonical(self, model: Any) -> Any:
+        """A copy of the model without its deformation. InputError for `conditioned` ones."""
+        if self.conditioned:
+            raise InputError(
+                "the model's density depends on time, so it has no canonical scene: give a time"
+            )
         still = copy.deepcopy(model)
         still.deformation.motions = None
         return still
