@@ -240,7 +240,7 @@ class LightField(Method[LightFieldModel, Views]):
         others = len(data) - 1
         if others < 1:
             raise InputError(
-                f"{len(data)} training images: light-field makes each of others, so give more"
+                f"training images: {len(data)}; light-field makes each of others: give more"
             )
         if others < self.views:
             note(f"light-field: each ray has {others} reference views, all there are besides")
