@@ -160,7 +160,7 @@ class Nerfies(DeformedScene, NeRF):
 class FastNerfies(DeformedScene, InstantNGP):
     """Canonical hash grid and a field of rigid motions."""
 
-    deformation_learning_rate: float = 1e-3
+    deformation_learning_rate: float = 3e-3
     """Initial learning rate of the deformation's network and of all codes."""
 
     smooth_codes: bool = True

@@ -11,8 +11,10 @@ from torch.nn.functional import grid_sample
 from unrender.data.builtin import lamp
 from unrender.data.builtin.lamp import (
     ASIDE,
+    POINTS,
     lamp_cameras,
     lamp_flow,
+    lamp_moving,
     make_lamp,
     part_poses,
     render_lamp,
@@ -144,3 +146,22 @@ def test_the_film_is_a_built_in_scene_that_is_cached(
     assert str(second.train.cameras.sizes) == "8×8"
     with pytest.raises(InputError, match="--light path: the built-in scene lamp has direct"):
         load_dataset("lamp", LoadOptions(light="path"))
+
+
+def test_points_of_a_reconstruction_stand_still_where_images_show_it() -> None:
+    data = make_lamp(size=24, frames=3, supersample=1)
+    views = data.test
+    assert views.points is not None
+    assert len(views.points) == POINTS
+    # Their foot and box are inside the images at all times, and no point is in front of both.
+    seen = lamp_moving(views.cameras)
+    assert views.masks is not None
+    assert bool((seen <= views.masks).all())
+    for k in range(len(views)):
+        pixel, depth = views.cameras.project(torch.full((POINTS,), k), views.points)
+        column, row = pixel.long().clamp(0, 23).unbind(1)
+        assert float(views.masks[k][row, column].float().mean()) > 0.9
+        assert bool((depth > 0).all())
+    # The lid and the head are above the box and the foot.
+    assert float(views.points[:, 2].max()) < -0.4
+    assert 0.1 < float(seen.float().sum() / views.masks.float().sum()) < 0.7

@@ -36,6 +36,7 @@ from unrender.kernels.runtime.jit import run_threads
 from unrender.rendering.mesh.raster import visible_faces
 from unrender.rendering.renderer import box_filtered, pixel_grid
 from unrender.shapes.mesh import Mesh
+from unrender.shapes.sampling import sample_surface
 
 NAME = "lamp"
 FRAMES, SIZE = 80, 160
@@ -53,6 +54,8 @@ STRIPES = 9.0
 """Number of stripes per unit of length of the checkered pattern on the parts."""
 LIGHT = (0.4, -0.6, 0.8)
 AMBIENT, KEY = 0.45, 0.6
+POINTS = 2000
+"""Points on what stands still."""
 TOLERANCE = 1e-3
 """A point counts as visible if it is at most this fraction farther than the first surface."""
 
@@ -196,6 +199,26 @@ def lamp_flow(
     return torch.stack(flows), torch.stack(seen)
 
 
+def lamp_moving(cameras: Cameras) -> Bool[Tensor, "cameras height width"]:
+    """Whether each pixel shows a part that moves: the arms, the head or the lid.
+
+    InputError as of `render_lamp`.
+    """
+    poses = part_poses(_checked_times(cameras))
+    hits = [_hits(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
+    return torch.stack([hit.mask & (hit.part > 0) for hit in hits])
+
+
+def still_points(count: int = POINTS) -> Float[Tensor, "count 3"]:
+    """Random points on what stands still, the foot and the box: as those of a reconstruction
+    from photographs, of which the moving ones were left out.
+    """
+    parts = _parts()
+    faces = parts.faces[parts.part == 0]
+    mesh = Mesh(parts.vertices - torch.tensor(MIDDLE), faces)
+    return sample_surface(mesh, count, torch.Generator().manual_seed(0)).points
+
+
 def lamp_cameras(
     times: Float[Tensor, "times"], azimuth: float = 0.0, size: int = SIZE
 ) -> Cameras:
@@ -238,6 +261,7 @@ def make_lamp(
         ),
         ids=ViewIds(torch.zeros_like(moment), moment, device),
         ball=torch.tensor(BALL),
+        points=still_points(),
     )
     return Dataset(NAME, views.select(device == 0), views.select(device == 1))
 

@@ -1,0 +1,173 @@
+"""Scenes that move: Nerfies against radiance fields that stand still, and without its parts.
+
+    python benchmarks/moving.py [--only PART ...] [--minutes 10] [--work FOLDER] [--quick]
+
+`lamp` is the built-in film, judged by its second camera, all pixels and those where moving
+parts are seen; `dnerf-lego` is D-NeRF's at 200×200 pixels, judged by its validation split, as
+its test split shows another motion; `hand-book` is a real film, of which every eighth frame is
+held out. The parts `lamp-…` after the first two are nerfies-fast without one part of the paper
+each, in its order, or with other octaves of the deformation's encoding. Parts are merged into
+benchmarks/results/moving.json.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import record
+import tables
+import torch
+from record import ROOT, Figures, figure
+from runs import fitted_in
+
+from unrender.data.builtin.lamp import lamp_moving
+from unrender.data.load import LoadOptions, load_dataset
+from unrender.evaluation.renders import ImageEvaluation, evaluate_images
+from unrender.kernels.runtime.process import prepare_process
+from unrender.methods.presets import find_preset
+from unrender.training.options import FitOptions
+
+RESULTS = ROOT / "benchmarks/results/moving.json"
+MOVING = ROOT.parent / "shared/data/moving"
+SCENES = {
+    "lamp": ("lamp", LoadOptions()),
+    "dnerf-lego": (str(MOVING / "dnerf_lego_400"), LoadOptions(split="val", downscale=2)),
+    "hand-book": (str(MOVING / "nonrigid_hand_book"), LoadOptions(hold_out=8)),
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A fit: of a preset with these options to a scene."""
+
+    scene: str
+    preset: str
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    compared: bool = False
+    """Whether it is one of the comparison of parts, which have fewer minutes."""
+
+
+OURS, STILL = "nerfies-fast", "instant-ngp-fast"
+OFF: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "time-as-input": {"deformation": "none", "conditioned": True},
+    "no-elastic-loss": {"elastic": 0.0},
+    "no-window": {"window_until": 0.0},
+    "translations": {"deformation": "translation"},
+    "translations-alone": {"deformation": "translation", "elastic": 0.0, "window_until": 0.0},
+    "no-background-loss": {"background": 0.0},
+    "no-appearance": {"appearance": 1},
+    "random-codes": {"smooth_codes": False},
+    "m-2": {"deformation_frequencies": 2},
+    "m-4": {"deformation_frequencies": 4},
+    "m-8": {"deformation_frequencies": 8},
+}
+PARTS = {
+    "lamp-nerfies": Part("lamp", OURS),
+    "lamp-still": Part("lamp", STILL),
+    "dnerf-lego-nerfies": Part("dnerf-lego", OURS),
+    "dnerf-lego-still": Part("dnerf-lego", STILL),
+    "hand-book-nerfies": Part("hand-book", "nerfies-capture"),
+    "hand-book-still": Part("hand-book", "instant-ngp-capture"),
+    **{f"lamp-{name}": Part("lamp", OURS, options, True) for name, options in OFF.items()},
+}
+MEMORY_GB = 4.0
+
+
+def main() -> None:
+    """Measure the selected parts, each in a process of its own, for its peak memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each fit")
+    parser.add_argument("--few", type=float, default=3.0, help="minutes of fits without parts")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/moving")
+    parser.add_argument("--quick", action="store_true", help="fit for seconds only")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--one", choices=PARTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.minutes = arguments.few = 0.1
+    prepare_process()
+    if arguments.one is not None:
+        print(json.dumps(measure(arguments.one, arguments)))
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    record.merge(
+        {part: lambda each, part=part: measured(part, each) for part in PARTS}, arguments
+    )
+    if not arguments.quick and arguments.out == RESULTS:
+        tables.rewrite("moving_scenes")
+
+
+def measured(part: str, arguments: argparse.Namespace) -> Figures:
+    """The figures of one part, and the gains that they make complete."""
+    print(f"== {part}", flush=True)
+    command = [sys.executable, __file__, "--one", part]
+    for option in ("minutes", "few", "seed", "work"):
+        command += [f"--{option}", f"{getattr(arguments, option)}"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    return found | gains({**record.read(arguments.out).get("figures", {}), **found})
+
+
+def gains(figures: Figures) -> Figures:
+    """Differences between the fits that have been measured, and their largest peak memory."""
+
+    def value(key: str) -> float | None:
+        return figures.get(key, {}).get("value")
+
+    found: Figures = {}
+    for key, ours, other, least in (
+        ("moving_gain", "lamp_nerfies_moving_psnr", "lamp_still_moving_psnr", 5.0),
+        ("hand_book_gain", "hand_book_nerfies_psnr", "hand_book_still_psnr", 1.5),
+    ):
+        a, b = value(ours), value(other)
+        if a is not None and b is not None:
+            found[key] = figure(a - b, "dB", at_least=least)
+    lego = value("dnerf_lego_nerfies_psnr")
+    if lego is not None:
+        found["dnerf_lego_val_psnr"] = figure(lego, "dB", at_least=24.0)
+    peaks = [each["value"] for key, each in figures.items() if key.endswith("_memory_gb")]
+    if peaks:
+        found["largest_memory"] = figure(max(peaks), "GB", at_most=MEMORY_GB)
+    return found
+
+
+def measure(name: str, arguments: argparse.Namespace) -> Figures:
+    """The figures of one fit."""
+    part = PARTS[name]
+    source, reading = SCENES[part.scene]
+    data = load_dataset(source, reading)
+    minutes = arguments.few if part.compared else arguments.minutes
+    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
+    method = find_preset(part.preset).method(**part.options)
+    run = fitted_in(arguments.work / name, method, data, options)
+    found = evaluate_images(run.renderer, data.test)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    key = name.replace("-", "_")
+    moving = moving_pixels(key, found) if part.scene == "lamp" else {}
+    return moving | {
+        f"{key}_psnr": figure(found.scores.mean_psnr, "dB"),
+        f"{key}_ssim": figure(found.scores.mean_ssim, ""),
+        f"{key}_steps": figure(run.steps, "steps"),
+        f"{key}_image_seconds": figure(found.seconds / len(data.test), "s"),
+        f"{key}_memory_gb": figure(peak, "GB"),
+    }
+
+
+def moving_pixels(key: str, found: ImageEvaluation) -> Figures:
+    """PSNR of the pixels that show a part of the lamp, or the lid, that moves."""
+    seen = lamp_moving(found.views.cameras)
+    square = (torch.stack(found.rendered) - torch.stack(found.truth)).square().mean(-1)
+    value = -10 * float(square[seen].mean().log10())
+    return {f"{key}_moving_psnr": figure(value, "dB")}
+
+
+if __name__ == "__main__":
+    main()
