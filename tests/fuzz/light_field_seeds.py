@@ -42,7 +42,7 @@ def read_light_field(folder: Path) -> Any:
     """The light field as `inspect`, `fit` and `render` read it."""
     listed = folder / NAMES
     names = (
-        listed.read_bytes().decode("utf-8", "replace").split("\n") if listed.exists() else []
+        listed.read_bytes().decode("utf-8", "replace").split("\n") if listed.is_file() else []
     )
     grid = folder / "grid"
     grid.mkdir()
