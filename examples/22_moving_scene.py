@@ -13,7 +13,7 @@ import torch
 
 import unrender as ur
 
-data = ur.load(*sys.argv[1:]) if sys.argv[1:] else ur.load("lamp", downscale=2)
+data = ur.load(sys.argv[1]) if len(sys.argv) > 1 else ur.load("lamp", downscale=2)
 run = ur.fit("nerfies-fast", data, minutes=2, progress=False)
 print(run, run.evaluate())
 
@@ -28,12 +28,13 @@ still = run.render(
 stopped.save("stopped.gif", fps=12)
 still.save("still.gif", fps=12)
 
-moving = run.mesh_sequence(24, progress=False)
+moving = run.mesh_sequence(24, upright=False, progress=False)
 moving.save("lamp.glb", fps=12)
 print(moving)
-frames = {f"time stopped, frame {k}": stopped.over()[k] for k in (0, 8, 16)}
-frames |= {f"camera stopped, frame {k}": still.over()[k] for k in (0, 8, 16)}
-for k in (0, 8, 16):
-    mesh = ur.render(moving[k], ur.turntable(1), size=data.train.cameras.width, progress=False)
+shown = (0, 6, 12)
+frames = {f"time stopped, frame {k}": stopped.over()[k] for k in shown}
+frames |= {f"camera stopped, frame {k}": still.over()[k] for k in shown}
+for k in shown:
+    mesh = ur.render(moving[k], data.test.cameras[0], progress=False)
     frames[f"mesh, frame {k}"] = mesh.over()[0]
-ur.save_panels("moving_scene.png", frames, columns=3)
+ur.save_panels("moving_scene.png", frames, columns=len(shown))
