@@ -38,8 +38,9 @@ class Rays:
     """When each ray is seen, as `Cameras.times`."""
 
     def detach(self) -> "Rays":
-        fixed = (self.origins, self.directions, self.pixel_radius)
-        return Rays(*(each.detach() for each in fixed), self.camera_index, self.times)
+        origins, directions = self.origins.detach(), self.directions.detach()
+        radius = self.pixel_radius.detach()
+        return Rays(origins, directions, radius, self.camera_index, self.times)
 
 
 @dataclass(frozen=True, init=False)
