@@ -145,6 +145,20 @@ def test_the_window_opens_over_the_chosen_part_of_training(film: Dataset) -> Non
     assert float(model.deformation.alpha) == 4
 
 
+@pytest.mark.parametrize("conditioned", [False, True])
+@pytest.mark.parametrize("kind", [Nerfies, FastNerfies])
+def test_the_density_is_that_of_the_canonical_scene(
+    kind: type, conditioned: bool, film: Dataset
+) -> None:
+    options = {"density_activation": "softplus"} if kind is Nerfies else SMALL
+    method = kind(conditioned=conditioned, **options)
+    model = method.build(film.train, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        density = method.density_at(model, torch.rand(7, 3))
+    assert density.shape == (7,)
+    assert bool((density > 0).all())
+
+
 def test_time_as_an_input_changes_density_without_motion(film: Dataset) -> None:
     run = fitted(film, deformation="none", conditioned=True)
     cameras = film.train.cameras[:1].at_times(None)

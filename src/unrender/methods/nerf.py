@@ -94,8 +94,13 @@ class NeRFModel(RayModel):
         """Density of the fine network per scene unit, at world points."""
         options = self.options
         encode = with_identity if options.identity else positional_encoding
-        hidden = self.fine.trunk(encode(self.ball.to_unit(points), options.frequencies))
+        places = encode(self.ball.to_unit(points), options.frequencies)
+        hidden = self.fine.trunk(torch.cat([places, self.further(len(points))], dim=1))
         return self.positive(self.fine.density(hidden)[:, 0]) / self.ball.radius
+
+    def further(self, count: int) -> Float[Tensor, "count further"]:
+        """Inputs of the density at points alone, besides their places: none."""
+        return self.ball.center.new_zeros(count, 0)
 
     def positive(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Densities of a network's outputs."""

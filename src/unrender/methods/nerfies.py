@@ -63,6 +63,12 @@ class NerfiesModel(NeRFModel):
             places = torch.cat([places, codes], dim=-1)
         return places, torch.cat([head, self.deformation.appearance(times)], dim=-1)
 
+    def further(self, count: int) -> Float[Tensor, "count further"]:
+        """Where the density sees codes, the mean of them."""
+        if not self.options.conditioned:
+            return super().further(count)
+        return self.deformation.moments.codes.mean(0).expand(count, -1)
+
 
 class FastNerfiesModel(InstantNGPModel):
     """A deformation, and a hash grid in the canonical scene.
