@@ -15,6 +15,7 @@ _FAST: dict[str, Any] = {
     "deformation_depth": 4,
     "deformation_skip": 0,
     "elastic_samples": 512,
+    "background": 1e-3,
     "background_points": 1024,
 }
 _CAPTURE: dict[str, Any] = {
