@@ -21,6 +21,7 @@ that is over instead of its steps.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -49,6 +50,7 @@ class NerfiesModel(NeRFModel):
     def __init__(self, options: "Nerfies", times: Tensor, generator: torch.Generator):
         codes = options.codes * options.conditioned
         super().__init__(options, generator, (codes, options.appearance))
+        self.conditioned = options.conditioned
         self.deformation = options.deformation_of(times, generator)
 
     def inputs(
@@ -58,14 +60,14 @@ class NerfiesModel(NeRFModel):
         offsets = torch.arange(len(points) + 1, device=points.device) * bins
         moved = self.deformation(self.ball.to_unit(points).flatten(0, 1), times, offsets)
         places, head = super().inputs(rays, self.ball.from_unit(moved.view_as(points)))
-        if self.options.conditioned:
+        if self.conditioned:
             codes = self.deformation.moments(times)[:, None].expand(-1, bins, -1)
             places = torch.cat([places, codes], dim=-1)
         return places, torch.cat([head, self.deformation.appearance(times)], dim=-1)
 
     def further(self, count: int) -> Float[Tensor, "count further"]:
         """Where the density sees codes, the mean of them."""
-        if not self.options.conditioned:
+        if not self.conditioned:
             return super().further(count)
         return self.deformation.moments.codes.mean(0).expand(count, -1)
 
@@ -84,6 +86,7 @@ class FastNerfiesModel(InstantNGPModel):
     ):
         codes = options.codes * options.conditioned
         super().__init__(options, generator, (codes, options.appearance))
+        self.conditioned = options.conditioned
         self.deformation = options.deformation_of(times, generator)
 
     def moved_features(
@@ -91,7 +94,7 @@ class FastNerfiesModel(InstantNGPModel):
     ) -> Float[Tensor, "points features"]:
         """Outputs of the density network at points of rays, in the bounding sphere's frame."""
         moved = self.to_unit(self.deformation(points, times, offsets))
-        if not self.options.conditioned:
+        if not self.conditioned:
             return self.field(moved)
         head = self.deformation.moments(times), offsets
         return mlp(self.field.encode(moved), list(self.field.network), ray_inputs=head)
@@ -106,7 +109,7 @@ class FastNerfiesModel(InstantNGPModel):
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """In the canonical scene; where the density sees codes, for the mean of them."""
-        if not self.options.conditioned:
+        if not self.conditioned:
             return super().density(points)
         codes = self.deformation.moments.codes.mean(0, keepdim=True)
         offsets = torch.tensor([0, len(points)], device=points.device)
@@ -140,7 +143,7 @@ class Nerfies(DeformedScene, NeRF):
         return model
 
     def losses(
-        self, model: NerfiesModel, data: Views, progress: Progress, generator: torch.Generator
+        self, model: Any, data: Views, progress: Progress, generator: torch.Generator
     ) -> Mapping[str, Tensor]:
         self.open_window(model.deformation, progress)
         batch = data.sample_pixels(self.rays, generator)
@@ -185,7 +188,7 @@ class FastNerfies(DeformedScene, InstantNGP):
         model.load_state_dict(dict(tensors))
         return model
 
-    def optimizer(self, model: FastNerfiesModel) -> torch.optim.Optimizer:
+    def optimizer(self, model: Any) -> torch.optim.Optimizer:
         optimizer = super().optimizer(model)
         moving = list(model.deformation.parameters())
         optimizer.add_param_group({"params": moving, "lr": self.deformation_learning_rate})
@@ -193,7 +196,7 @@ class FastNerfies(DeformedScene, InstantNGP):
 
     def losses(
         self,
-        model: FastNerfiesModel,
+        model: Any,
         data: Views,
         progress: Progress,
         generator: torch.Generator,
@@ -207,19 +210,19 @@ class FastNerfies(DeformedScene, InstantNGP):
         return losses | self.deformation_losses(model, data, progress, samples, generator)
 
     def after_step(
-        self, model: FastNerfiesModel, optimizer: torch.optim.Optimizer, progress: Progress
+        self, model: Any, optimizer: torch.optim.Optimizer, progress: Progress
     ) -> None:
         step = progress.step + 1
         if step % 16 == 0:
             generator = torch.Generator().manual_seed(step)
             model.update_occupancy(generator, everywhere=step in (16, 64, 256))
 
-    def finish(self, model: FastNerfiesModel, data: Views) -> None:
+    def finish(self, model: Any, data: Views) -> None:
         generator = torch.Generator().manual_seed(0)
         for _ in range(FINAL_ROUNDS):
             model.update_occupancy(generator, everywhere=True)
 
-    def canonical(self, model: FastNerfiesModel) -> FastNerfiesModel:
+    def canonical(self, model: Any) -> Any:
         still = super().canonical(model)
         still.occupancy.density.zero_()
         still.update_occupancy(torch.Generator().manual_seed(0), everywhere=True)
