@@ -30,6 +30,7 @@ from unrender.data.load import LoadOptions, load_dataset
 from unrender.evaluation.renders import ImageEvaluation, evaluate_images
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.presets import find_preset
+from unrender.studies.moving_scenes import STATIC_FIELD, VARIANTS
 from unrender.training.options import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/moving.json"
@@ -54,18 +55,12 @@ class Part:
 
 OURS, STILL = "nerfies-fast", "instant-ngp-fast"
 OFF: dict[str, dict[str, Any]] = {
-    "whole": {},
-    "time-as-input": {"deformation": "none", "conditioned": True},
-    "no-elastic-loss": {"elastic": 0.0},
-    "no-window": {"window_until": 0.0},
-    "translations": {"deformation": "translation"},
-    "translations-alone": {"deformation": "translation", "elastic": 0.0, "window_until": 0.0},
-    "no-background-loss": {"background": 0.0},
-    "no-appearance": {"appearance": 1},
-    "random-codes": {"smooth_codes": False},
-    "m-2": {"deformation_frequencies": 2},
-    "m-4": {"deformation_frequencies": 4},
-    "m-8": {"deformation_frequencies": 8},
+    **{
+        name.replace(" ", "-"): dict(options)
+        for name, options in VARIANTS.items()
+        if name != STATIC_FIELD
+    },
+    **{f"m-{octaves}": {"deformation_frequencies": octaves} for octaves in (2, 4, 8)},
 }
 PARTS = {
     "lamp-nerfies": Part("lamp", OURS),
@@ -74,7 +69,8 @@ PARTS = {
     "dnerf-lego-still": Part("dnerf-lego", STILL),
     "hand-book-nerfies": Part("hand-book", "nerfies-capture"),
     "hand-book-still": Part("hand-book", "instant-ngp-capture"),
-    **{f"lamp-{name}": Part("lamp", OURS, options, True) for name, options in OFF.items()},
+    **{f"lamp-few-{name}": Part("lamp", OURS, options, True) for name, options in OFF.items()},
+    "lamp-few-static-field": Part("lamp", STILL, {}, True),
 }
 MEMORY_GB = 4.0
 

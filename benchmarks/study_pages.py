@@ -2,6 +2,7 @@
 
     python benchmarks/study_pages.py STUDY FOLDER --run FLOW --scene SCENE
     python benchmarks/study_pages.py novel-views FOLDER [--run RUN] [--flow RUN] [--data SCENE]
+    python benchmarks/study_pages.py moving-scenes FOLDER [--data FILM]
 
 writes STUDY.md, STUDY.csv and STUDY-….png into the folder, as in docs/studies. What `unrender
 study` writes is the same page as HTML.
@@ -25,7 +26,8 @@ from unrender.report.findings import (
 )
 from unrender.report.pictures import draw_picture, write_figure
 from unrender.report.plots import resized
-from unrender.studies import STUDIES, VIEW_STUDIES
+from unrender.studies import FILM_STUDIES, STUDIES, VIEW_STUDIES
+from unrender.studies.film_study import FilmSubject
 from unrender.studies.study import open_subject
 from unrender.studies.view_study import ViewSubject
 
@@ -79,7 +81,7 @@ def _shown(value: Cell) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A study's page for docs/studies.")
-    parser.add_argument("study", choices=[*STUDIES, *VIEW_STUDIES])
+    parser.add_argument("study", choices=[*STUDIES, *VIEW_STUDIES, *FILM_STUDIES])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--scene", type=Path)
@@ -90,6 +92,9 @@ if __name__ == "__main__":
     if name in VIEW_STUDIES:
         views = ViewSubject(given.run, given.flow, given.data, given.folder / "runs")
         findings = VIEW_STUDIES[name].run(views)
+    elif name in FILM_STUDIES:
+        film = FilmSubject(given.data or "lamp", given.folder / "runs")
+        findings = FILM_STUDIES[name].run(film)
     elif given.run is None or given.scene is None:
         parser.error(f"{name} is about a pose flow: give --run and --scene")
     else:

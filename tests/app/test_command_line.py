@@ -26,7 +26,7 @@ from unrender.imaging.files import write_image
 from unrender.inverse.photometric_poses import RenderAndCompare
 from unrender.methods.presets import PRESETS
 from unrender.shapes.files.shape import Up
-from unrender.studies import EXPERIMENTS, STUDIES, VIEW_STUDIES
+from unrender.studies import EXPERIMENTS, FILM_STUDIES, STUDIES, VIEW_STUDIES
 from unrender.training.options import FitOptions
 
 Command = Callable[..., str]
@@ -223,8 +223,9 @@ def test_what_the_command_line_repeats_of_the_library() -> None:
         assert parameters[field.name].default == field.default
     assert set(study.OF_A_FLOW) == set(STUDIES)
     assert set(study.OF_VIEW_MODELS) == set(VIEW_STUDIES)
+    assert set(study.OF_FILMS) == set(FILM_STUDIES)
     assert set(study.ALONE) == set(EXPERIMENTS)
-    every = {**STUDIES, **VIEW_STUDIES, **EXPERIMENTS}
+    every = {**STUDIES, **VIEW_STUDIES, **FILM_STUDIES, **EXPERIMENTS}
     for name, (place, _) in study.STUDIES.items():
         assert type(every[name]).__name__ == place.split(":")[1]
 

@@ -1,7 +1,7 @@
 """Studies and experiments by name: one question, one command, one page each.
 
-Studies evaluate a trained pose flow or view models; experiments need no run and create their
-own data.
+Studies evaluate a trained pose flow or view models, or fit models to a film; experiments need
+no run and create their own data.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,13 @@ from pathlib import Path
 from unrender.report.findings import write_findings
 from unrender.studies.ablations import Ablations
 from unrender.studies.distillation import Distillation
+from unrender.studies.film_study import FilmStudy, FilmSubject
 from unrender.studies.gradients import Gradients
 from unrender.studies.interpolation import Interpolation
 from unrender.studies.inverse_problems import InverseProblems
 from unrender.studies.inversion import Inversion
 from unrender.studies.loop import Loop
+from unrender.studies.moving_scenes import MovingScenes
 from unrender.studies.novel_views import NovelViews
 from unrender.studies.ntk import TangentKernel
 from unrender.studies.reconstruction import Reconstruction
@@ -38,6 +40,8 @@ VIEW_STUDIES: dict[str, ViewStudy] = {
     "distillation": Distillation(),
 }
 
+FILM_STUDIES: dict[str, FilmStudy] = {"moving-scenes": MovingScenes()}
+
 EXPERIMENTS: dict[str, Experiment] = {
     "ntk": TangentKernel(),
     "gradients": Gradients(),
@@ -54,6 +58,12 @@ def write_study(study: Study, subject: Subject, folder: Path) -> Path:
 def write_view_study(study: ViewStudy, subject: ViewSubject, folder: Path) -> Path:
     """Run a study of view models, and write what `write_study` does; returns the page."""
     name = next(name for name, each in VIEW_STUDIES.items() if type(each) is type(study))
+    return write_findings(study.run(subject), folder, name)
+
+
+def write_film_study(study: FilmStudy, subject: FilmSubject, folder: Path) -> Path:
+    """Run a study of a film, and write what `write_study` does; returns the page."""
+    name = next(name for name, each in FILM_STUDIES.items() if type(each) is type(study))
     return write_findings(study.run(subject), folder, name)
 
 

@@ -40,6 +40,13 @@ OF_VIEW_MODELS = {
     ),
 }
 """Studies of models of novel views."""
+OF_FILMS = {
+    "moving-scenes": (
+        "moving_scenes:MovingScenes",
+        "Nerfies without each of its parts, and by the detail of its motions.",
+    ),
+}
+"""Studies of films of scenes that move."""
 ALONE = {
     "ntk": ("ntk:TangentKernel", "The neural tangent kernel of encodings of coordinates."),
     "gradients": ("gradients:Gradients", "Gradients of differentiable rasterizers, measured."),
@@ -49,7 +56,7 @@ ALONE = {
     ),
 }
 """Experiments that need no run."""
-STUDIES = {**OF_A_FLOW, **OF_VIEW_MODELS, **ALONE}
+STUDIES = {**OF_A_FLOW, **OF_VIEW_MODELS, **OF_FILMS, **ALONE}
 
 
 def study(
@@ -76,7 +83,8 @@ def study(
             package.
         data: Views to evaluate on; by default the held-out views of what the radiance field was
             fitted to. Of studies of view models: a posed scene or, for distillation, a
-            photograph; by default procedural objects.
+            photograph; by default procedural objects. Of studies of films: views with times;
+            by default the built-in lamp.
         out: Folder of the page; by default studies/ in the flow's run folder, or here.
         work: Folder of the models that the study trains, which are reused; by default
             studies/runs in the flow's run folder, or runs/ in the folder of the page.
@@ -92,9 +100,11 @@ def study(
     """
     from unrender.studies import (  # noqa: PLC0415
         write_experiment,
+        write_film_study,
         write_study,
         write_view_study,
     )
+    from unrender.studies.film_study import FilmSubject  # noqa: PLC0415
     from unrender.studies.study import open_subject  # noqa: PLC0415
     from unrender.studies.view_study import ViewSubject  # noqa: PLC0415
     from unrender.training.progress import working  # noqa: PLC0415
@@ -124,6 +134,17 @@ def study(
         make_folder(folder)
         with working(f"Running the study {name}", not quiet):
             page = write_view_study(chosen, views, folder)
+        print(page)
+        return
+    if name in OF_FILMS:
+        for option, value in {"run": run, "scene": scene, "flow": flow}.items():
+            if value is not None:
+                raise InputError(f"--{option} {value}: the study {name} is of a film: --data")
+        folder = out or Path("studies")
+        film = FilmSubject(data or "lamp", work or folder / "runs", seed, device, say)
+        make_folder(folder)
+        with working(f"Running the study {name}", not quiet):
+            page = write_film_study(chosen, film, folder)
         print(page)
         return
     if flow is not None:
@@ -165,6 +186,7 @@ def listing() -> str:
     columns, least = width(), max(map(len, STUDIES))
     of_a_flow = [(name, text) for name, (_, text) in OF_A_FLOW.items()]
     views = [(name, text) for name, (_, text) in OF_VIEW_MODELS.items()]
+    films = [(name, text) for name, (_, text) in OF_FILMS.items()]
     alone = [(name, text) for name, (_, text) in ALONE.items()]
     return "\n\n".join(
         [
@@ -175,6 +197,7 @@ def listing() -> str:
                 columns,
                 least,
             ),
+            box("about a film: --data, by default the built-in lamp", films, columns, least),
             box("about anything else: no run is needed", alone, columns, least),
         ]
     )
