@@ -96,7 +96,7 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         refine_until coarse_share degree_every"""),
     (SHARE, """delay cooldown variation_share variation_until grow_until relocate_from
         relocate_until anneal_until gradient_share random_points end_share start_share
-        opaque_share dropped_share window_until
+        opaque_share dropped_share window_until levels_until
         occupancy_decay detail similarity
         threshold box_threshold prune_threshold"""),
     (Range(0, 1, below=True), "beta2 average_decay average"),

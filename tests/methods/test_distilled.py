@@ -188,8 +188,8 @@ def test_any_radiance_field_is_distilled_into(chair: Dataset, oracle: None) -> N
     with pytest.raises(InputError, match="is not a method"):
         fit(chair, 1, field="hash-gird")
     with pytest.raises(InputError, match="no density field"):
-        Distilled(field="nerf-fast").density_at(
-            Distilled(field="nerf-fast").build(few(chair), torch.Generator()),
+        Distilled(field="mip-nerf-fast").density_at(
+            Distilled(field="mip-nerf-fast").build(few(chair), torch.Generator()),
             torch.zeros(1, 3),
         )
 

@@ -28,6 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.data.views import Views
+from unrender.fields.deformation import window
 from unrender.fields.hash_field import exponential_density
 from unrender.geometry.cameras import Rays
 from unrender.kernels.expand import along_rays, expand
@@ -40,6 +41,8 @@ from unrender.training.deformed_scene import DeformedScene, moments_of, times_of
 from unrender.training.method import Progress
 from unrender.training.pixels import pixel_errors
 
+FIRST_LEVELS = 3.0
+"""Levels of the hash grid that are open from the start, where the others open later."""
 FINAL_ROUNDS = 3
 """Updates of the occupancy grid after training, each cell at random moments."""
 
@@ -78,6 +81,9 @@ class FastNerfiesModel(InstantNGPModel):
     The occupancy grid is that of all moments together.
     """
 
+    open_levels: Tensor
+    """Levels of the hash grid that are open; set by each step."""
+
     def __init__(
         self,
         options: "FastNerfies",
@@ -88,16 +94,23 @@ class FastNerfiesModel(InstantNGPModel):
         super().__init__(options, generator, (codes, options.appearance))
         self.conditioned = options.conditioned
         self.deformation = options.deformation_of(times, generator)
+        self.register_buffer("open_levels", torch.tensor(float(options.levels)))
 
     def moved_features(
         self, points: Float[Tensor, "points 3"], times: Tensor, offsets: Tensor
     ) -> Float[Tensor, "points features"]:
         """Outputs of the density network at points of rays, in the bounding sphere's frame."""
         moved = self.to_unit(self.deformation(points, times, offsets))
-        if not self.conditioned:
-            return self.field(moved)
-        head = self.deformation.moments(times), offsets
-        return mlp(self.field.encode(moved), list(self.field.network), ray_inputs=head)
+        head = (self.deformation.moments(times), offsets) if self.conditioned else None
+        return mlp(self.encode(moved), list(self.field.network), ray_inputs=head)
+
+    def encode(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
+        """Features of the hash grid at points of the unit cube, of the levels that are open."""
+        features, levels = self.field.encode(points), self.options.levels
+        if float(self.open_levels) >= levels:
+            return features
+        weights = window(float(self.open_levels), levels).to(features)
+        return features * weights.repeat_interleave(features.shape[1] // levels)
 
     def features(
         self, rays: Rays, bins: Samples
@@ -109,13 +122,12 @@ class FastNerfiesModel(InstantNGPModel):
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
         """In the canonical scene; where the density sees codes, for the mean of them."""
-        if not self.conditioned:
-            return super().density(points)
-        codes = self.deformation.moments.codes.mean(0, keepdim=True)
-        offsets = torch.tensor([0, len(points)], device=points.device)
-        encoded = self.field.encode(self.to_unit(points))
-        features = mlp(encoded, list(self.field.network), ray_inputs=(codes, offsets))
-        return exponential_density(features)[0]
+        head = None
+        if self.conditioned:
+            codes = self.deformation.moments.codes.mean(0, keepdim=True)
+            head = codes, torch.tensor([0, len(points)], device=points.device)
+        encoded = self.encode(self.to_unit(points))
+        return exponential_density(mlp(encoded, list(self.field.network), ray_inputs=head))[0]
 
     def update_occupancy(self, generator: torch.Generator, everywhere: bool) -> None:
         """Update the occupancy grid with densities at random moments."""
@@ -172,6 +184,9 @@ class FastNerfies(DeformedScene, InstantNGP):
     deformation_learning_rate: float = 3e-3
     """Initial learning rate of the deformation's network and of all codes."""
 
+    levels_until: float = 0.0
+    """Fraction of training at which all levels of the hash grid are open, the coarsest first;
+    0: from the start."""
     smooth_codes: bool = True
     """Whether codes begin as waves over the film, not at random as in the paper."""
 
@@ -202,6 +217,9 @@ class FastNerfies(DeformedScene, InstantNGP):
         generator: torch.Generator,
     ) -> Mapping[str, Tensor]:
         self.open_window(model.deformation, progress)
+        if self.levels_until:
+            share = min(1.0, progress.fraction / self.levels_until)
+            model.open_levels.fill_(FIRST_LEVELS + (self.levels - FIRST_LEVELS) * share)
         losses, rays, bins, out = self.render_batch(model, data, generator)
         origins = model.ball.to_unit(rays.origins)
         points = along_rays(origins, rays.directions, bins.middles, bins.offsets)
