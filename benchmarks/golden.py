@@ -88,6 +88,7 @@ LIMITS: dict[str, dict[str, int]] = {
         "level": 2,
     },
     "nerf": {"rays": 12},
+    "hypernerf": {"rays": 12, "coarse_bins": 16, "fine_bins": 16},
     "nerfies": {"rays": 12, "coarse_bins": 16, "fine_bins": 16},
     "mip-nerf*": {"rays": 16},
     "mip-nerf-360*": {"width": 256},

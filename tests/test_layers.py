@@ -35,7 +35,7 @@ LAYERS = (
     "app",
     "__main__",
 )
-EXTENDED = {"nerfies": ("nerf", "instant_ngp")}
+EXTENDED = {"nerfies": ("nerf", "instant_ngp"), "hypernerf": ("nerfies",)}
 """Methods that other methods are part of, as in their papers: the canonical fields."""
 FORBIDDEN = {("flows", "shapes"), ("flows", "fields"), ("viewer", "methods")}
 

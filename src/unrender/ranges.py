@@ -73,15 +73,17 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         elastic_samples"""),
     (SIDE, """bins coarse_bins proposal_bins second_bins fine_bins coarse_samples cells
         update_every log_every checkpoint_every views regions max_image_side size image_size fps
-        frames coarsest channels features code codes texture"""),
+        frames coarsest channels features code codes ambient texture"""),
     (Range(1, 1 << 14), """width color_width proposal_width encoder_width small_width bottleneck
         fourier_features heads patch finest proposal_finest coarse_vertices search_width planes
-        hidden deformation_width"""),
+        hidden deformation_width slicing_width"""),
     (Range(1, 1024), """resolution volume_resolution occupancy_cells preview_cells voxels"""),
-    (Range(1, 256), "depth encoder_depth proposal_depth small_depth deformation_depth blocks"),
+    (Range(1, 256), """depth encoder_depth proposal_depth small_depth deformation_depth
+        slicing_depth blocks"""),
     (LAYERS, """layers color_layers skip frequencies direction_frequencies refinements
         upsample_rounds rounds bisections proposals search_layers deformation_frequencies
-        epipolar_layers view_layers neighborhood deformation_skip"""),
+        epipolar_layers view_layers neighborhood deformation_skip slicing_frequencies
+        slicing_skip ambient_frequencies"""),
     (Range(1, 64), "levels initial_levels"),
     (Range(1, 26), "log2_table_size"),
     (Range(0, 3), "sh_degree"),
@@ -96,7 +98,7 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         refine_until coarse_share degree_every"""),
     (SHARE, """delay cooldown variation_share variation_until grow_until relocate_from
         relocate_until anneal_until gradient_share random_points end_share start_share
-        opaque_share dropped_share window_until levels_until
+        opaque_share dropped_share window_until levels_until ambient_until
         occupancy_decay detail similarity
         threshold box_threshold prune_threshold"""),
     (Range(0, 1, below=True), "beta2 average_decay average"),

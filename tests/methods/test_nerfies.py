@@ -12,6 +12,7 @@ from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.evaluation.renders import evaluate_images
 from unrender.fields.inverse_deformation import TOLERANCE
+from unrender.methods.hypernerf import FastHyperNeRF
 from unrender.methods.nerfies import FastNerfies, FastNerfiesModel, Nerfies, NerfiesModel
 from unrender.training.method import Progress
 
@@ -169,3 +170,27 @@ def test_time_as_an_input_changes_density_without_motion(film: Dataset) -> None:
     points = torch.rand(9, 3)
     torch.testing.assert_close(run.method.deform(run.model, points, 0.5), points)
     assert bool(run.method.density_at(run.model, points).isfinite().all())
+
+
+def test_slices_are_closed_at_first_and_then_tell_moments_apart(film: Dataset) -> None:
+    options = {"slicing_width": 16, "slicing_depth": 2, "slicing_skip": 0}
+    method = FastHyperNeRF(**SMALL, **options, ambient_until=0.5)
+    field = method.build(film.train, torch.Generator().manual_seed(0)).deformation
+    with torch.no_grad():
+        field.slices.last.weight.mul_(1e4)
+    points, offsets = torch.rand(6, 3), torch.tensor([0, 3, 6])
+    times = torch.tensor([0.1, 0.8])
+    method.open_window(field, Progress(0, 0.0))
+    closed = field.further(points, times, offsets)
+    assert closed.shape == (6, method.density_inputs) == (6, 2 * 3)
+    assert bool((closed == 0).all())
+    method.open_window(field, Progress(0, 0.5))
+    same = torch.cat([points[:3], points[:3]])
+    opened = field.further(same, times, offsets)
+    assert float((opened[:3] - opened[3:]).detach().abs().max()) > 0.1
+    # The encoding contains the coordinates, and their sines and cosines.
+    torch.testing.assert_close(opened[:, 2:4], opened[:, :2].sin())
+    torch.testing.assert_close(opened[:, 4:], opened[:, :2].cos())
+    middle = field.further_in_the_middle(points)
+    at = torch.tensor([sum(field.moments.span) / 2])
+    torch.testing.assert_close(middle, field.further(points, at, torch.tensor([0, 6])))

@@ -212,6 +212,14 @@ PAPERS: dict[str, dict[str, Any]] = {
         "deformation_depth": 6, "deformation_skip": 4, "window_until": 0.8,
         "deformation": "rigid", "elastic": 1e-3, "elastic_samples": 0, "background": 1.0,
     },
+    # Park et al. 2021 (HyperNeRF), the authors' settings for the validation rig.
+    "hypernerf": {
+        "width": 256, "depth": 8, "frequencies": 8, "coarse_bins": 128, "fine_bins": 128,
+        "rays": 6144, "learning_rate": 1e-3, "learning_rate_decay": 0.1, "codes": 8,
+        "appearance": 8, "deformation_frequencies": 6, "ambient": 2, "ambient_frequencies": 1,
+        "slicing_frequencies": 6, "slicing_width": 64, "slicing_depth": 6, "slicing_skip": 4,
+        "elastic": 0.0, "background": 1.0,
+    },
     # Tancik et al. 2023, and nerfstudio 1.1.
     "nerfacto": {
         "levels": 16, "log2_table_size": 19, "coarsest": 16, "finest": 2048, "width": 64,

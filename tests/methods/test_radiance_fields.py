@@ -16,6 +16,7 @@ from unrender.evaluation.renders import WHITE, evaluate_images
 from unrender.geometry.poses import compose, se3_exp
 from unrender.methods.dvgo import DVGO
 from unrender.methods.gaussian_splatting import GaussianSplatting
+from unrender.methods.hypernerf import FastHyperNeRF, HyperNeRF
 from unrender.methods.light_field import LightField
 from unrender.methods.mip_nerf import MipNeRF
 from unrender.methods.mip_nerf_360 import MipNeRF360
@@ -147,6 +148,36 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             elastic_samples=64,
             **DEFORMED,
             **(SMALL | {"muon": False}),
+        ),
+        150,
+    ),
+    "hypernerf": (
+        HyperNeRF(
+            frequencies=5,
+            coarse_bins=16,
+            fine_bins=16,
+            noise=1.0,
+            slicing_width=16,
+            slicing_depth=2,
+            slicing_skip=0,
+            **DEFORMED,
+            **(SMALL | {"muon": False}),
+        ),
+        150,
+    ),
+    "hypernerf-fast": (
+        FastHyperNeRF(
+            levels=4,
+            log2_table_size=12,
+            finest=64,
+            samples=4096,
+            occupancy_cells=32,
+            step_size=0.03,
+            stop_optical_depth=1e4,
+            slicing_width=16,
+            slicing_depth=2,
+            slicing_skip=0,
+            **DEFORMED,
         ),
         150,
     ),

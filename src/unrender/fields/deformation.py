@@ -100,10 +100,64 @@ class TimeCodes(nn.Module):
             )
 
 
-class RigidMotions(nn.Module):
+class CodedNetwork(nn.Module):
+    """A network of points and of the codes of moments; its encoding of points is windowed.
+
+    Points are in the units of a scene within [−1, 1]³. At first all outputs are nearly 0.
+    """
+
+    def __init__(
+        self,
+        codes: int,
+        frequencies: int,
+        width: int,
+        depth: int,
+        skip: int,
+        outputs: int,
+        generator: torch.Generator,
+    ):
+        """`codes`: numbers in a code; `skip`: layer that receives the inputs again, or 0."""
+        super().__init__()
+        self.frequencies = frequencies
+        inputs = codes + 3 * (2 * frequencies + 1)
+        self.trunk = Trunk(inputs, width, depth, skip, generator)
+        self.last = LinearLayer(width, outputs, generator)
+        with torch.no_grad():
+            self.last.weight.uniform_(-1e-4, 1e-4, generator=generator)
+
+    def along_rays(
+        self,
+        points: Float[Tensor, "points 3"],
+        codes: Float[Tensor, "rays codes"],
+        offsets: Int[Tensor, "rays_plus_one"],
+        alpha: float,
+    ) -> Float[Tensor, "points outputs"]:
+        """Outputs at the progress `alpha` of the window.
+
+        Ray r, which has one code, has the points offsets[r] to offsets[r + 1].
+        """
+        encoded = windowed_encoding(points, self.frequencies, alpha)
+        if can_fuse(encoded) and not self.trunk.skip:
+            layers = [*self.trunk.affine(), (self.last.weight, self.last.bias)]
+            return fused_layers(encoded, layers, "none", codes, offsets)
+        each = expand(codes, offsets, len(points))
+        return self.last(self.trunk(torch.cat([each, encoded], dim=-1)))
+
+    def at(
+        self,
+        points: Float[Tensor, "points 3"],
+        codes: Float[Tensor, "points codes"],
+        alpha: float,
+    ) -> Float[Tensor, "points outputs"]:
+        """The same with a code for each point; differentiable twice."""
+        encoded = windowed_encoding(points, self.frequencies, alpha)
+        return self.last(self.trunk(torch.cat([codes, encoded], dim=-1)))
+
+
+class RigidMotions(CodedNetwork):
     """A rigid motion for each point and code: the exponential map of a screw axis.
 
-    Points are in the units of a scene within [−1, 1]³. At first the motions are nearly none.
+    At first the motions are nearly none.
     """
 
     def __init__(
@@ -116,17 +170,10 @@ class RigidMotions(nn.Module):
         generator: torch.Generator,
         translation_only: bool = False,
     ):
-        """`codes`: numbers in a code; `skip`: the layer that receives the inputs again, or 0.
-
-        `translation_only` is the paper's ablation: points are moved, and not turned.
-        """
-        super().__init__()
-        self.frequencies, self.translation_only = frequencies, translation_only
-        inputs = codes + 3 * (2 * frequencies + 1)
-        self.trunk = Trunk(inputs, width, depth, skip, generator)
-        self.last = LinearLayer(width, 3 if translation_only else 6, generator)
-        with torch.no_grad():
-            self.last.weight.uniform_(-1e-4, 1e-4, generator=generator)
+        """`translation_only` is the paper's ablation: points are moved, and not turned."""
+        outputs = 3 if translation_only else 6
+        super().__init__(codes, frequencies, width, depth, skip, outputs, generator)
+        self.translation_only = translation_only
 
     def forward(
         self,
@@ -135,18 +182,8 @@ class RigidMotions(nn.Module):
         offsets: Int[Tensor, "rays_plus_one"],
         alpha: float,
     ) -> Float[Tensor, "points 3"]:
-        """The points in the canonical scene, at the progress `alpha` of the window.
-
-        Ray r, which has one code, has the points offsets[r] to offsets[r + 1].
-        """
-        encoded = windowed_encoding(points, self.frequencies, alpha)
-        if can_fuse(encoded) and not self.trunk.skip:
-            layers = [*self.trunk.affine(), (self.last.weight, self.last.bias)]
-            motion = fused_layers(encoded, layers, "none", codes, offsets)
-        else:
-            each = expand(codes, offsets, len(points))
-            motion = self.last(self.trunk(torch.cat([each, encoded], dim=-1)))
-        return self._move(points, motion)
+        """The points of rays in the canonical scene, at the progress `alpha` of the window."""
+        return self._move(points, self.along_rays(points, codes, offsets, alpha))
 
     def jacobians(
         self,
@@ -155,12 +192,7 @@ class RigidMotions(nn.Module):
         alpha: float,
     ) -> Float[Tensor, "points 3 3"]:
         """Jacobians of the map of points, differentiable in its parameters and the codes."""
-
-        def moved(at: Tensor) -> Tensor:
-            encoded = windowed_encoding(at, self.frequencies, alpha)
-            return self._move(at, self.last(self.trunk(torch.cat([codes, encoded], dim=-1))))
-
-        return jacobian(moved, points)
+        return jacobian(lambda at: self._move(at, self.at(at, codes, alpha)), points)
 
     def _move(self, points: Tensor, motion: Tensor) -> Tensor:
         return points + motion if self.translation_only else se3_move(motion, points)
@@ -179,10 +211,14 @@ class DeformationField(nn.Module):
         codes: int,
         appearance: int,
         generator: torch.Generator,
+        conditioned: bool = False,
     ):
-        """`motions` are None for a scene without motion, whose colors alone change."""
+        """`motions` are None for a scene without motion, whose colors alone change.
+
+        With `conditioned`, the density sees the codes too.
+        """
         super().__init__()
-        self.motions = motions
+        self.motions, self.conditioned = motions, conditioned
         self.moments = TimeCodes(times, codes, generator)
         self.appearance = TimeCodes(times, appearance, generator)
         self.register_buffer("alpha", torch.zeros(()))
@@ -200,6 +236,24 @@ class DeformationField(nn.Module):
         if self.motions is None:
             return points
         return self.motions(points, self.moments(times), offsets, float(self.alpha))
+
+    def further(
+        self,
+        points: Float[Tensor, "points 3"],
+        times: Float[Tensor, "rays"],
+        offsets: Int[Tensor, "rays_plus_one"],
+    ) -> Float[Tensor, "points further"]:
+        """What the density sees besides places in the canonical scene: codes, or nothing."""
+        if not self.conditioned:
+            return points[:, :0]
+        return expand(self.moments(times), offsets, len(points))
+
+    def further_in_the_middle(
+        self, points: Float[Tensor, "points 3"]
+    ) -> Float[Tensor, "points further"]:
+        """The same for the middle of the film, whose slice the canonical scene is."""
+        middle = torch.tensor([sum(self.moments.span) / 2], device=points.device)
+        return self.further(points, middle, torch.tensor([0, len(points)]).to(points.device))
 
     def random_times(self, count: int, generator: torch.Generator) -> Float[Tensor, "count"]:
         """Moments of the film, of which each is as likely."""

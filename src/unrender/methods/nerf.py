@@ -95,12 +95,12 @@ class NeRFModel(RayModel):
         options = self.options
         encode = with_identity if options.identity else positional_encoding
         places = encode(self.ball.to_unit(points), options.frequencies)
-        hidden = self.fine.trunk(torch.cat([places, self.further(len(points))], dim=1))
+        hidden = self.fine.trunk(torch.cat([places, self.further(points)], dim=1))
         return self.positive(self.fine.density(hidden)[:, 0]) / self.ball.radius
 
-    def further(self, count: int) -> Float[Tensor, "count further"]:
-        """Inputs of the density at points alone, besides their places: none."""
-        return self.ball.center.new_zeros(count, 0)
+    def further(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points further"]:
+        """Inputs of the density at world points, besides their places: none."""
+        return points[:, :0]
 
     def positive(self, raw: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """Densities of a network's outputs."""

@@ -51,9 +51,7 @@ class NerfiesModel(NeRFModel):
     """A deformation, and a coarse and a fine network in the canonical scene."""
 
     def __init__(self, options: "Nerfies", times: Tensor, generator: torch.Generator):
-        codes = options.codes * options.conditioned
-        super().__init__(options, generator, (codes, options.appearance))
-        self.conditioned = options.conditioned
+        super().__init__(options, generator, (options.density_inputs, options.appearance))
         self.deformation = options.deformation_of(times, generator)
 
     def inputs(
@@ -61,18 +59,15 @@ class NerfiesModel(NeRFModel):
     ) -> tuple[Float[Tensor, "rays bins inputs"], Float[Tensor, "rays channels"]]:
         times, bins = times_of(rays), points.shape[1]
         offsets = torch.arange(len(points) + 1, device=points.device) * bins
-        moved = self.deformation(self.ball.to_unit(points).flatten(0, 1), times, offsets)
+        unit = self.ball.to_unit(points).flatten(0, 1)
+        moved = self.deformation(unit, times, offsets)
         places, head = super().inputs(rays, self.ball.from_unit(moved.view_as(points)))
-        if self.conditioned:
-            codes = self.deformation.moments(times)[:, None].expand(-1, bins, -1)
-            places = torch.cat([places, codes], dim=-1)
+        further = self.deformation.further(unit, times, offsets).unflatten(0, (-1, bins))
+        places = torch.cat([places, further], dim=-1)
         return places, torch.cat([head, self.deformation.appearance(times)], dim=-1)
 
-    def further(self, count: int) -> Float[Tensor, "count further"]:
-        """Where the density sees codes, the mean of them."""
-        if not self.conditioned:
-            return super().further(count)
-        return self.deformation.moments.codes.mean(0).expand(count, -1)
+    def further(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points further"]:
+        return self.deformation.further_in_the_middle(self.ball.to_unit(points))
 
 
 class FastNerfiesModel(InstantNGPModel):
@@ -90,9 +85,7 @@ class FastNerfiesModel(InstantNGPModel):
         times: Float[Tensor, "moments"],
         generator: torch.Generator,
     ):
-        codes = options.codes * options.conditioned
-        super().__init__(options, generator, (codes, options.appearance))
-        self.conditioned = options.conditioned
+        super().__init__(options, generator, (options.density_inputs, options.appearance))
         self.deformation = options.deformation_of(times, generator)
         self.register_buffer("open_levels", torch.tensor(float(options.levels)))
 
@@ -100,17 +93,20 @@ class FastNerfiesModel(InstantNGPModel):
         self, points: Float[Tensor, "points 3"], times: Tensor, offsets: Tensor
     ) -> Float[Tensor, "points features"]:
         """Outputs of the density network at points of rays, in the bounding sphere's frame."""
-        moved = self.to_unit(self.deformation(points, times, offsets))
-        head = (self.deformation.moments(times), offsets) if self.conditioned else None
-        return mlp(self.encode(moved), list(self.field.network), ray_inputs=head)
+        moved = self.deformation(points, times, offsets)
+        return self.canonical_features(moved, self.deformation.further(points, times, offsets))
 
-    def encode(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points features"]:
-        """Features of the hash grid at points of the unit cube, of the levels that are open."""
-        features, levels = self.field.encode(points), self.options.levels
-        if float(self.open_levels) >= levels:
-            return features
-        weights = window(float(self.open_levels), levels).to(features)
-        return features * weights.repeat_interleave(features.shape[1] // levels)
+    def canonical_features(
+        self, points: Float[Tensor, "points 3"], further: Float[Tensor, "points further"]
+    ) -> Float[Tensor, "points features"]:
+        """Outputs of the density network at points of the canonical scene."""
+        encoded, levels = self.field.encode(self.to_unit(points)), self.options.levels
+        if float(self.open_levels) < levels:
+            weights = window(float(self.open_levels), levels).to(encoded)
+            encoded = encoded * weights.repeat_interleave(encoded.shape[1] // levels)
+        if further.shape[1]:
+            encoded = torch.cat([further, encoded], dim=1)
+        return mlp(encoded, list(self.field.network))
 
     def features(
         self, rays: Rays, bins: Samples
@@ -121,13 +117,8 @@ class FastNerfiesModel(InstantNGPModel):
         return self.moved_features(points, times, bins.offsets), torch.cat(head, dim=1)
 
     def density(self, points: Float[Tensor, "points 3"]) -> Float[Tensor, "points"]:
-        """In the canonical scene; where the density sees codes, for the mean of them."""
-        head = None
-        if self.conditioned:
-            codes = self.deformation.moments.codes.mean(0, keepdim=True)
-            head = codes, torch.tensor([0, len(points)], device=points.device)
-        encoded = self.encode(self.to_unit(points))
-        return exponential_density(mlp(encoded, list(self.field.network), ray_inputs=head))[0]
+        further = self.deformation.further_in_the_middle(points)
+        return exponential_density(self.canonical_features(points, further))[0]
 
     def update_occupancy(self, generator: torch.Generator, everywhere: bool) -> None:
         """Update the occupancy grid with densities at random moments."""

@@ -59,20 +59,30 @@ class DeformedScene(Method[Any, Views]):
 
     moves: ClassVar[bool] = True
 
+    @property
+    def density_inputs(self) -> int:
+        """Inputs of the density network besides the encoded place."""
+        return self.codes * self.conditioned
+
+    def motions(self, generator: torch.Generator) -> RigidMotions | None:
+        """The network of the deformation; None where nothing moves."""
+        if self.deformation == "none":
+            return None
+        return RigidMotions(
+            self.codes,
+            self.deformation_frequencies,
+            self.deformation_width,
+            self.deformation_depth,
+            self.deformation_skip,
+            generator,
+            self.deformation == "translation",
+        )
+
     def deformation_of(self, times: Tensor, generator: torch.Generator) -> DeformationField:
-        """The deformation of a scene at these moments."""
-        motions = None
-        if self.deformation != "none":
-            motions = RigidMotions(
-                self.codes,
-                self.deformation_frequencies,
-                self.deformation_width,
-                self.deformation_depth,
-                self.deformation_skip,
-                generator,
-                self.deformation == "translation",
-            )
-        return DeformationField(times, motions, self.codes, self.appearance, generator)
+        """The deformation of a scene at these moments, before its first step."""
+        sizes = self.codes, self.appearance
+        motions = self.motions(generator)
+        return DeformationField(times, motions, *sizes, generator, self.conditioned)
 
     def open_window(self, deformation: DeformationField, progress: Progress) -> None:
         """Set how many frequencies are open, at this stage of training."""

@@ -31,13 +31,29 @@ _CAPTURE: dict[str, Any] = {
 }
 
 
+_PAPER: dict[str, Any] = {
+    "frequencies": 8,
+    "coarse_bins": 128,
+    "fine_bins": 128,
+    "rays": 6144,
+    "learning_rate": 1e-3,
+    "crop_steps": 0,
+    "density_activation": "softplus",
+}
+_SLICES: dict[str, Any] = {
+    "slicing_frequencies": 4,
+    "slicing_width": 32,
+    "slicing_depth": 3,
+    "slicing_skip": 0,
+    "elastic": 1e-3,
+}
+
+
 def moving_scenes() -> Iterator[Preset]:
     field = "moving scene"
-    yield Preset("nerfies", "nerfies", field, "the paper's size: a day on eight GPUs", None, {
-        "frequencies": 8, "coarse_bins": 128, "fine_bins": 128, "rays": 6144,
-        "learning_rate": 1e-3, "learning_rate_decay": 0.1, "crop_steps": 0,
-        "density_activation": "softplus",
-    })  # fmt: skip
+    yield Preset(
+        "nerfies", "nerfies", field, "the paper's size: a day on eight GPUs", None, _PAPER
+    )
     yield Preset(
         "nerfies-fast", "nerfies-hash-grid", field, f"films of objects with alpha, {FAST}", 10,
         _FAST,
@@ -46,4 +62,13 @@ def moving_scenes() -> Iterator[Preset]:
         "nerfies-capture", "nerfies-hash-grid", field,
         f"films with a background, as of a phone, {FAST}", 10,
         {**_CAPTURE, **_FAST},
+    )  # fmt: skip
+    yield Preset(
+        "hypernerf", "hypernerf", field, "what opens or tears; the paper's size", None,
+        {**_PAPER, "deformation_frequencies": 6, "appearance": 8},
+    )  # fmt: skip
+    yield Preset(
+        "hypernerf-fast", "hypernerf-hash-grid", field,
+        f"films of objects that open or tear, {FAST}", 10,
+        {**_FAST, **_SLICES},
     )  # fmt: skip

@@ -35,6 +35,8 @@ BASES = {
     "nerfacto": ("nerfacto:Nerfacto", "Tancik et al., SIGGRAPH 2023"),
     "nerfies": ("nerfies:Nerfies", "Park et al., ICCV 2021"),
     "nerfies-hash-grid": ("nerfies:FastNerfies", "Park et al., ICCV 2021"),
+    "hypernerf": ("hypernerf:HyperNeRF", "Park et al., SIGGRAPH Asia 2021"),
+    "hypernerf-hash-grid": ("hypernerf:FastHyperNeRF", "Park et al., SIGGRAPH Asia 2021"),
     "plenoxels": ("plenoxels:Plenoxels", "Yu et al., CVPR 2022"),
     "dvgo": ("dvgo:DVGO", "Sun et al., CVPR 2022"),
     "gaussian-splatting": (

@@ -30,6 +30,8 @@ MEGABYTES = {
     "nerfies": 5.5,
     "nerfies-fast": 16.7,
     "nerfies-capture": 44.7,
+    "hypernerf": 5.6,
+    "hypernerf-fast": 16.7,
     "box": 0.0002,
     "neus-fast": 7.47,
     "neus": 4.52,
