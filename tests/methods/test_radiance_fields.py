@@ -161,7 +161,7 @@ TINY: dict[str, tuple[AnyMethod, int]] = {
             slicing_depth=2,
             slicing_skip=0,
             **DEFORMED,
-            **(SMALL | {"muon": False}),
+            **(SMALL | {"muon": False, "learning_rate": 0.01}),
         ),
         150,
     ),
