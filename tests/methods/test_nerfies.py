@@ -194,3 +194,10 @@ def test_slices_are_closed_at_first_and_then_tell_moments_apart(film: Dataset) -
     middle = field.further_in_the_middle(points)
     at = torch.tensor([sum(field.moments.span) / 2])
     torch.testing.assert_close(middle, field.further(points, at, torch.tensor([0, 6])))
+    # The canonical scene stands still, and is that slice.
+    model = method.build(film.train, torch.Generator().manual_seed(0))
+    still = method.canonical(model).deformation
+    torch.testing.assert_close(
+        still.further(same, times, offsets), still.further_in_the_middle(same)
+    )
+    assert not model.deformation.stopped

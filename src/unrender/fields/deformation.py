@@ -219,6 +219,7 @@ class DeformationField(nn.Module):
         """
         super().__init__()
         self.motions, self.conditioned = motions, conditioned
+        self.stopped = False
         self.moments = TimeCodes(times, codes, generator)
         self.appearance = TimeCodes(times, appearance, generator)
         self.register_buffer("alpha", torch.zeros(()))
@@ -246,12 +247,21 @@ class DeformationField(nn.Module):
         """What the density sees besides places in the canonical scene: codes, or nothing."""
         if not self.conditioned:
             return points[:, :0]
-        return expand(self.moments(times), offsets, len(points))
+        return expand(self.shown_codes(times), offsets, len(points))
+
+    def stop(self) -> None:
+        """Show the canonical scene at all times: no motion, and the middle of the film."""
+        self.motions, self.stopped = None, True
+
+    def shown_codes(self, times: Float[Tensor, "rays"]) -> Float[Tensor, "rays codes"]:
+        """Codes of the moments, or of the middle of the film if it is stopped there."""
+        middle = sum(self.moments.span) / 2
+        return self.moments(torch.full_like(times, middle) if self.stopped else times)
 
     def further_in_the_middle(
         self, points: Float[Tensor, "points 3"]
     ) -> Float[Tensor, "points further"]:
-        """The same for the middle of the film, whose slice the canonical scene is."""
+        """`further` at the middle of the film, which the canonical scene shows."""
         middle = torch.tensor([sum(self.moments.span) / 2], device=points.device)
         return self.further(points, middle, torch.tensor([0, len(points)]).to(points.device))
 

@@ -62,7 +62,7 @@ class SlicingField(DeformationField):
     ) -> Float[Tensor, "points further"]:
         """Encoded ambient coordinates of points, where each moment's slice has them."""
         network = self.slices
-        codes, every = self.moments(times), float(network.frequencies)
+        codes, every = self.shown_codes(times), float(network.frequencies)
         ambient = network.along_rays(points, codes, offsets, every)
         known = super().further(points, times, offsets)
         alpha = float(self.ambient_alpha)

@@ -135,7 +135,7 @@ class DeformedScene(Method[Any, Views]):
                 "the model's density depends on time, so it has no canonical scene: give a time"
             )
         still = copy.deepcopy(model)
-        still.deformation.motions = None
+        still.deformation.stop()
         return still
 
     def deform(
