@@ -14,6 +14,7 @@ _FAST: dict[str, Any] = {
     "deformation_width": 64,
     "deformation_depth": 4,
     "deformation_skip": 0,
+    "levels_until": 0.5,
     "elastic_samples": 512,
     "background": 1e-3,
     "background_points": 1024,
