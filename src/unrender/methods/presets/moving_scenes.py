@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from unrender.methods.presets.preset import FAST, Preset
+from unrender.methods.presets.radiance_fields import CAPTURE
 
 # The occupancy grid is that of all moments: it must forget slowly, and what is in front of a
 # ray at one moment does not end it at another.
@@ -19,19 +20,6 @@ _FAST: dict[str, Any] = {
     "background": 1e-3,
     "background_points": 1024,
 }
-_CAPTURE: dict[str, Any] = {
-    "half_width": 4.0,
-    "step_size": 1 / 64,
-    "growth": 1 / 64,
-    "near": 0.05,
-    "levels": 12,
-    "log2_table_size": 19,
-    "finest": 1024,
-    "samples": 3 << 15,
-    "table_learning_rate": 0.02,
-}
-
-
 _PAPER: dict[str, Any] = {
     "frequencies": 8,
     "coarse_bins": 128,
@@ -62,7 +50,7 @@ def moving_scenes() -> Iterator[Preset]:
     yield Preset(
         "nerfies-capture", "nerfies-hash-grid", field,
         f"films with a background, as of a phone, {FAST}", 10,
-        {**_CAPTURE, **_FAST},
+        {**CAPTURE, **_FAST},
     )  # fmt: skip
     yield Preset(
         "hypernerf", "hypernerf", field, "what opens or tears; the paper's size", None,

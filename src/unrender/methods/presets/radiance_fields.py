@@ -75,6 +75,21 @@ _OBJECT_NERFACTO: dict[str, Any] = {
 }
 
 
+# The cube is many times as wide as what the cameras look at, and begins in front of them.
+CAPTURE: dict[str, Any] = {
+    "half_width": 4.0,
+    "step_size": 1 / 64,
+    "growth": 1 / 64,
+    "near": 0.05,
+    "levels": 12,
+    "log2_table_size": 19,
+    "finest": 1024,
+    "samples": 3 << 15,
+    "table_learning_rate": 0.02,
+}
+"""Options of a hash grid for captures with a background."""
+
+
 def radiance_fields() -> Iterator[Preset]:
     field = "radiance field"
     yield Preset(
@@ -126,20 +141,9 @@ def radiance_fields() -> Iterator[Preset]:
             "cooldown": 0.0,
         },
     )  # fmt: skip
-    # The cube is many times as wide as what the cameras look at, and begins in front of them.
     yield Preset(
         "instant-ngp-capture", "instant-ngp", field, f"captures with a background, {FAST}", 5,
-        {
-            "half_width": 4.0,
-            "step_size": 1 / 64,
-            "growth": 1 / 64,
-            "near": 0.05,
-            "levels": 12,
-            "log2_table_size": 19,
-            "finest": 1024,
-            "samples": 3 << 15,
-            "table_learning_rate": 0.02,
-        },
+        CAPTURE,
     )  # fmt: skip
     yield Preset(
         "instant-ngp-tiny", "instant-ngp", field, "smallest hash grid, for a first try", 1,
