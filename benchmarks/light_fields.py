@@ -11,15 +11,13 @@ merged into benchmarks/results/light_fields.json.
 import argparse
 import json
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import record
 import tables
 import torch
 from record import ROOT, Figures, figure
-from runs import fitted_in
+from runs import fitted_in, in_own_process
 
 from unrender.data.builtin.shiny import MATERIALS, shiny_materials
 from unrender.data.dataset import Dataset
@@ -79,12 +77,7 @@ def main() -> None:
 
 def measured(part: str, arguments: argparse.Namespace) -> Figures:
     """The figures of one part, and the gains that they make complete."""
-    print(f"== {part}", flush=True)
-    command = [sys.executable, __file__, "--one", part]
-    for option in ("minutes", "seed", "work"):
-        command += [f"--{option}", f"{getattr(arguments, option)}"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    found = in_own_process(__file__, part, arguments, ("minutes", "seed", "work"))
     return found | gains({**record.read(arguments.out).get("figures", {}), **found})
 
 

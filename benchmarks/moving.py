@@ -13,8 +13,6 @@ benchmarks/results/moving.json.
 import argparse
 import json
 import resource
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ import record
 import tables
 import torch
 from record import ROOT, Figures, figure
-from runs import fitted_in
+from runs import fitted_in, in_own_process
 
 from unrender.data.builtin.lamp import lamp_moving
 from unrender.data.load import LoadOptions, load_dataset
@@ -103,12 +101,7 @@ def main() -> None:
 
 def measured(part: str, arguments: argparse.Namespace) -> Figures:
     """The figures of one part, and the gains that they make complete."""
-    print(f"== {part}", flush=True)
-    command = [sys.executable, __file__, "--one", part]
-    for option in ("minutes", "few", "seed", "work"):
-        command += [f"--{option}", f"{getattr(arguments, option)}"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    found = in_own_process(__file__, part, arguments, ("minutes", "few", "seed", "work"))
     return found | gains({**record.read(arguments.out).get("figures", {}), **found})
 
 

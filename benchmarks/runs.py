@@ -1,11 +1,16 @@
 """Fits of the benchmarks: in folders that a later call continues."""
 
-from collections.abc import Callable
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from record import Figures
 from torch import Tensor
 
 from unrender.api.fit import AnyMethod, fit_to
@@ -31,6 +36,22 @@ def fitted_in(
         return fit_to(method, source, options, out=out, progress=progress, watch=watch)
     record = RunFolder.open(out)
     return fit_to(method, source, options, record=record, progress=progress, watch=watch)
+
+
+def in_own_process(
+    script: str, part: str, arguments: argparse.Namespace, options: Sequence[str]
+) -> Figures:
+    """The figures that `script --one PART` prints as JSON, as its last line.
+
+    The process is its own, so that its peak memory is that of the part. `options` are those
+    of the arguments that it is given too.
+    """
+    print(f"== {part}", flush=True)
+    command = [sys.executable, script, "--one", part]
+    for option in options:
+        command += [f"--{option}", f"{getattr(arguments, option)}"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def mesh_of(run: Run) -> Mesh:
