@@ -15,7 +15,6 @@ from pathlib import Path
 
 import record
 import tables
-import torch
 from record import ROOT, Figures, figure
 from runs import fitted_in, in_own_process
 
@@ -127,9 +126,8 @@ def measure(part: str, arguments: argparse.Namespace) -> Figures:
 def by_material(key: str, found: ImageEvaluation) -> Figures:
     """PSNR of the pixels that show each material of the shiny scene."""
     seen = shiny_materials(found.views.cameras)
-    square = (torch.stack(found.rendered) - torch.stack(found.truth)).square().mean(-1)
     return {
-        f"{key}_{name}_psnr": figure(-10 * float(square[seen == k].mean().log10()), "dB")
+        f"{key}_{name}_psnr": figure(found.psnr_of_pixels(seen == k), "dB")
         for k, name in enumerate(MATERIALS)
         if bool((seen == k).any())
     }

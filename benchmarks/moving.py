@@ -1,34 +1,30 @@
-"""Scenes that move: Nerfies against radiance fields that stand still, and without its parts.
+"""Scenes that move: Nerfies against radiance fields that stand still.
 
     python benchmarks/moving.py [--only PART ...] [--minutes 10] [--work FOLDER] [--quick]
 
 `lamp` is the built-in film, judged by its second camera, all pixels and those where moving
 parts are seen; `dnerf-lego` is D-NeRF's at 200×200 pixels, judged by its validation split, as
 its test split shows another motion; `hand-book` is a real film, of which every eighth frame is
-held out. The parts `lamp-…` after the first two are nerfies-fast without one part of the paper
-each, in its order, or with other octaves of the deformation's encoding. Parts are merged into
-benchmarks/results/moving.json.
+held out. Parts are merged into benchmarks/results/moving.json. What each part of the paper is
+worth is measured by `unrender study moving-scenes`.
 """
 
 import argparse
 import json
 import resource
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import record
 import tables
-import torch
 from record import ROOT, Figures, figure
 from runs import fitted_in, in_own_process
 
 from unrender.data.builtin.lamp import lamp_moving
 from unrender.data.load import LoadOptions, load_dataset
-from unrender.evaluation.renders import ImageEvaluation, evaluate_images
+from unrender.evaluation.renders import evaluate_images
 from unrender.kernels.runtime.process import prepare_process
 from unrender.methods.presets import find_preset
-from unrender.studies.moving_scenes import STATIC_FIELD, VARIANTS
 from unrender.training.options import FitOptions
 
 RESULTS = ROOT / "benchmarks/results/moving.json"
@@ -42,24 +38,13 @@ SCENES = {
 
 @dataclass(frozen=True)
 class Part:
-    """A fit: of a preset with these options to a scene."""
+    """A fit of a preset to a scene."""
 
     scene: str
     preset: str
-    options: dict[str, Any] = field(default_factory=dict[str, Any])
-    compared: bool = False
-    """Whether it is one of the comparison of parts, which have fewer minutes."""
 
 
 OURS, STILL = "nerfies-fast", "instant-ngp-fast"
-OFF: dict[str, dict[str, Any]] = {
-    **{
-        name.replace(" ", "-"): dict(options)
-        for name, options in VARIANTS.items()
-        if name != STATIC_FIELD
-    },
-    **{f"m-{octaves}": {"deformation_frequencies": octaves} for octaves in (2, 4, 8)},
-}
 PARTS = {
     "lamp-nerfies": Part("lamp", OURS),
     "lamp-still": Part("lamp", STILL),
@@ -67,8 +52,6 @@ PARTS = {
     "dnerf-lego-still": Part("dnerf-lego", STILL),
     "hand-book-nerfies": Part("hand-book", "nerfies-capture"),
     "hand-book-still": Part("hand-book", "instant-ngp-capture"),
-    **{f"lamp-few-{name}": Part("lamp", OURS, options, True) for name, options in OFF.items()},
-    "lamp-few-static-field": Part("lamp", STILL, {}, True),
 }
 MEMORY_GB = 4.0
 
@@ -78,7 +61,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--minutes", type=float, default=10.0, help="of each fit")
-    parser.add_argument("--few", type=float, default=3.0, help="minutes of fits without parts")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=ROOT / "runs/moving")
     parser.add_argument("--quick", action="store_true", help="fit for seconds only")
@@ -86,7 +68,7 @@ def main() -> None:
     parser.add_argument("--one", choices=PARTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.minutes = arguments.few = 0.1
+        arguments.minutes = 0.1
     prepare_process()
     if arguments.one is not None:
         print(json.dumps(measure(arguments.one, arguments)))
@@ -101,7 +83,7 @@ def main() -> None:
 
 def measured(part: str, arguments: argparse.Namespace) -> Figures:
     """The figures of one part, and the gains that they make complete."""
-    found = in_own_process(__file__, part, arguments, ("minutes", "few", "seed", "work"))
+    found = in_own_process(__file__, part, arguments, ("minutes", "seed", "work"))
     return found | gains({**record.read(arguments.out).get("figures", {}), **found})
 
 
@@ -133,14 +115,15 @@ def measure(name: str, arguments: argparse.Namespace) -> Figures:
     part = PARTS[name]
     source, reading = SCENES[part.scene]
     data = load_dataset(source, reading)
-    minutes = arguments.few if part.compared else arguments.minutes
-    options = FitOptions(minutes=minutes, seed=arguments.seed, device="cpu")
-    method = find_preset(part.preset).method(**part.options)
-    run = fitted_in(arguments.work / name, method, data, options)
+    options = FitOptions(minutes=arguments.minutes, seed=arguments.seed, device="cpu")
+    run = fitted_in(arguments.work / name, find_preset(part.preset).method(), data, options)
     found = evaluate_images(run.renderer, data.test)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     key = name.replace("-", "_")
-    moving = moving_pixels(key, found) if part.scene == "lamp" else {}
+    moving: Figures = {}
+    if part.scene == "lamp":
+        psnr = found.psnr_of_pixels(lamp_moving(found.views.cameras))
+        moving[f"{key}_moving_psnr"] = figure(psnr, "dB")
     return moving | {
         f"{key}_psnr": figure(found.scores.mean_psnr, "dB"),
         f"{key}_ssim": figure(found.scores.mean_ssim, ""),
@@ -148,14 +131,6 @@ def measure(name: str, arguments: argparse.Namespace) -> Figures:
         f"{key}_image_seconds": figure(found.seconds / len(data.test), "s"),
         f"{key}_memory_gb": figure(peak, "GB"),
     }
-
-
-def moving_pixels(key: str, found: ImageEvaluation) -> Figures:
-    """PSNR of the pixels that show a part of the lamp, or the lid, that moves."""
-    seen = lamp_moving(found.views.cameras)
-    square = (torch.stack(found.rendered) - torch.stack(found.truth)).square().mean(-1)
-    value = -10 * float(square[seen].mean().log10())
-    return {f"{key}_moving_psnr": figure(value, "dB")}
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -156,3 +158,15 @@ def turning_run(data: Dataset) -> Run:
     """The fake model, in memory."""
     options = FitOptions(steps=1, device="cpu")
     return fit_to(TurningBalls(), data, options, progress=False)
+
+
+def named_run(run: Run, path: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A folder at which commands find the run, which is in memory."""
+    path.mkdir()
+    real = Run.open
+
+    def opened(place: str | Path, device: str = "auto") -> Run:
+        return run if Path(place) == path else real(place, device)
+
+    patch.setattr(Run, "open", opened)
+    return path

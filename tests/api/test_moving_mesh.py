@@ -13,6 +13,7 @@ from moving_scenes import (
     RADII,
     TurningBalls,
     moved,
+    named_run,
     turning_balls,
     turning_run,
 )
@@ -37,16 +38,7 @@ def run() -> Run:
 
 @pytest.fixture
 def named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A path at which commands find the run."""
-    path = tmp_path / "balls"
-    path.mkdir()
-    real = Run.open
-
-    def opened(place: str | Path, device: str = "auto") -> Run:
-        return run if Path(place) == path else real(place, device)
-
-    monkeypatch.setattr(Run, "open", opened)
-    return path
+    return named_run(run, tmp_path / "balls", monkeypatch)
 
 
 def distance(points: Tensor) -> Tensor:

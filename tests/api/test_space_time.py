@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from moving_scenes import FIRST, LAST, film_cameras, turning_balls, turning_run
+from moving_scenes import FIRST, LAST, film_cameras, named_run, turning_balls, turning_run
 
 import unrender as ur
 from unrender.api.cameras import film, still
@@ -34,16 +34,7 @@ def run(balls: Dataset) -> Run:
 
 @pytest.fixture
 def named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A path at which commands find the run."""
-    path = tmp_path / "balls"
-    path.mkdir()
-    real = Run.open
-
-    def opened(place: str | Path, device: str = "auto") -> Run:
-        return run if Path(place) == path else real(place, device)
-
-    monkeypatch.setattr(Run, "open", opened)
-    return path
+    return named_run(run, tmp_path / "balls", monkeypatch)
 
 
 def test_time_runs_through_the_film_on_every_path(balls: Dataset, run: Run) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unrender.data.views import Views
@@ -45,6 +45,11 @@ class ImageEvaluation:
     scores: ImageScores
     background: str
     seconds: float
+
+    def psnr_of_pixels(self, shown: Bool[Tensor, "views height width"]) -> float:
+        """PSNR of the pixels in which `shown` holds, of all views together, in dB."""
+        error = (torch.stack(self.rendered) - torch.stack(self.truth)).square().mean(-1)
+        return -10 * float(error[shown].mean().log10())
 
 
 def evaluate_images(

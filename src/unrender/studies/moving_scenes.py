@@ -17,7 +17,6 @@ from unrender.api.run import Run
 from unrender.data.builtin import LAMP
 from unrender.data.builtin.lamp import lamp_moving
 from unrender.data.capture import is_cut_out
-from unrender.data.views import Views
 from unrender.evaluation.renders import ImageEvaluation, evaluate_images
 from unrender.fields.deformation import windowed_encoding
 from unrender.geometry.paths import evenly
@@ -172,10 +171,8 @@ def _scores(name: str, run: Run, found: ImageEvaluation) -> Record:
     """PSNR of held-out views, also where the built-in film shows what moves."""
     scores: dict[str, Any] = {}
     if name == LAMP:
-        views: Views = found.views
-        seen = lamp_moving(views.cameras)
-        square = (torch.stack(found.rendered) - torch.stack(found.truth)).square().mean(-1)
-        scores["moving pixels, dB"] = -10 * float(square[seen].mean().log10())
+        moving = lamp_moving(found.views.cameras)
+        scores["moving pixels, dB"] = found.psnr_of_pixels(moving)
     scores |= {"PSNR, dB": found.scores.mean_psnr, "SSIM": found.scores.mean_ssim}
     return {**scores, "steps": run.steps}
 
