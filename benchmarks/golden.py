@@ -2,10 +2,13 @@
 
     python benchmarks/golden.py [--only PRESET ...]            # exit code 1 on a difference
     python benchmarks/golden.py --write [--only PRESET ...]    # what is to be compared with
+    python benchmarks/golden.py --altered PRESET ...           # the same for altered presets
 
 A refactoring changes none of these numbers. Each preset is fitted by the library's own loop,
 at seed 0 and on two threads; the loss of each step is kept, and a hash of what the model then
 makes. Rounding depends on the processor, so results are kept by the width of its registers.
+`--altered` removes a preset's values for all other widths, which no longer hold: it is compared
+there again once somebody has written them there.
 """
 
 import argparse
@@ -16,7 +19,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cache
@@ -141,11 +144,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="keep the values in the file")
     parser.add_argument("--only", nargs="+", choices=PRESETS, metavar="PRESET")
+    parser.add_argument("--altered", nargs="+", choices=PRESETS, metavar="PRESET")
     options = parser.parse_args()
-    sys.exit(run(options.only, options.write))
+    altered = options.altered or []
+    sys.exit(run(altered or options.only, options.write or bool(altered), altered))
 
 
-def run(only: list[str] | None, write: bool) -> int:
+def run(only: list[str] | None, write: bool, altered: Sequence[str] = ()) -> int:
     """The exit code."""
     began = time.perf_counter()
     content = record.read(OUT).get("golden", {})
@@ -156,14 +161,21 @@ def run(only: list[str] | None, write: bool) -> int:
             "nothing is compared; --write adds them"
         )
         return 0
-    found = {name: measured(name) for name in only or PRESETS}
+    elsewhere = set() if write else elsewhere_only(content, record.registers())
+    for name in sorted(elsewhere):
+        print(f"{name}: has no values for registers of {record.registers()}: not compared")
+    found = {name: measured(name) for name in only or PRESETS if name not in elsewhere}
     seconds = time.perf_counter() - began
     print(f"{len(found)} presets in {seconds:.1f} s")
     notes = {"machine": record.processor(), "torch": torch.__version__}
     if write:
         kept = {**(committed or {}), **found}
         values = {name: kept[name] for name in PRESETS if name in kept}
-        content = {**content, record.registers(): {**notes, **values}}
+        others = {
+            kind: {name: own for name, own in each.items() if name not in altered}
+            for kind, each in content.items()
+        }
+        content = {**others, record.registers(): {**notes, **values}}
         record.write(OUT, SEED, seconds, {}, golden=content)
         return 0
     assert committed is not None, "values are compared where there are some"
@@ -175,6 +187,12 @@ def run(only: list[str] | None, write: bool) -> int:
         print(f"{len(lines)} differ; written on {before[0]} with torch {before[1]}, ", end="")
         print(f"found on {now[0]} with torch {now[1]}")
     return 1 if lines else 0
+
+
+def elsewhere_only(content: Mapping[str, Mapping[str, Any]], registers: str) -> set[str]:
+    """Presets that have values for other widths of registers, but not for this one."""
+    others = {name for kind, each in content.items() if kind != registers for name in each}
+    return others & set(PRESETS) - content.get(registers, {}).keys()
 
 
 def measured(name: str) -> Golden:

@@ -113,7 +113,7 @@ _BY_RANGE: tuple[tuple[Range, str], ...] = (
         scale_weight silhouette laplacian
         consistency mask_weight eikonal_weight normal_weight source_noise normals edges normal
         edge occupied_weight blend_weight search_weight roll look_at_jitter elastic
-        background"""),
+        background still"""),
     (Range(0, 100), "guidance time_spread"),
     (Range(-100, 100), "density_shift time_mean"),
 )  # fmt: skip

@@ -154,6 +154,24 @@ def test_the_background_loss_is_the_mean_distance_moved() -> None:
     assert float(loss.detach()) == pytest.approx(0.5)
 
 
+def test_keeping_points_still_costs_the_robust_distance_weighted_by_what_is_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    times, points = torch.linspace(0, 1, 4), torch.rand(9, 3)
+    weights, at = torch.rand(9), torch.full((9,), 1 / 3)
+    for distance in (0.0, 0.03, 5.0):
+        motions = RigidMotions(2, 3, 8, 2, 0, generator, translation_only=True)
+        with torch.no_grad():
+            motions.last.weight.zero_()
+            motions.last.bias.copy_(torch.tensor([0.6, 0.0, 0.8]) * distance)
+        field = DeformationField(times, motions, 2, 1, generator)
+        expected = weights.sum() * geman_mcclure(torch.tensor(distance**2))
+        every = field.still_loss(points, at, weights, 0, generator)
+        torch.testing.assert_close(every.detach(), expected, rtol=1e-3, atol=1e-6)
+        some = field.still_loss(points, at, weights, 6, generator)
+        torch.testing.assert_close(some.detach(), expected, rtol=1e-3, atol=1e-6)
+        assert float(every.detach()) <= 2 * float(weights.sum())
+
+
 def test_elastic_energy_of_a_known_map() -> None:
     generator = torch.Generator().manual_seed(0)
     turns = [so3_exp(torch.randn(3, generator=generator).double()) for _ in range(2)]

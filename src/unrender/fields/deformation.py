@@ -284,17 +284,23 @@ class DeformationField(nn.Module):
         all of them.
         """
         assert self.motions is not None, "a scene without motion has no elastic loss"
-        weights = weights.detach()
-        total = weights.sum()
-        if count and len(points) and float(total) > 0:
-            shares = weights.double().cumsum(0)
-            draws = torch.rand(count, generator=generator, dtype=torch.float64).to(shares)
-            index = torch.searchsorted(shares, draws * shares[-1]).clamp_max(len(points) - 1)
-            points, times, weights = points[index], times[index], (total / count).expand(count)
-        jacobians = self.motions.jacobians(
-            points.detach(), self.moments(times), float(self.alpha)
-        )
+        points, times, weights = drawn(points, times, weights, count, generator)
+        jacobians = self.motions.jacobians(points, self.moments(times), float(self.alpha))
         return (weights * geman_mcclure(elastic_energy(jacobians))).sum()
+
+    def still_loss(
+        self,
+        points: Float[Tensor, "points 3"],
+        times: Float[Tensor, "points"],
+        weights: Float[Tensor, "points"],
+        count: int,
+        generator: torch.Generator,
+    ) -> Float[Tensor, ""]:
+        """Sum of weight × ρ(distance moved, c) over points, estimated as `elastic_loss` is."""
+        points, times, weights = drawn(points, times, weights, count, generator)
+        offsets = torch.arange(len(points) + 1, device=points.device)
+        moved = self(points, times, offsets) - points
+        return (weights * geman_mcclure(moved.square().sum(1))).sum()
 
     def background_loss(
         self, points: Float[Tensor, "points 3"], generator: torch.Generator
@@ -303,6 +309,26 @@ class DeformationField(nn.Module):
         times = self.random_times(len(points), generator)
         offsets = torch.arange(len(points) + 1, device=points.device)
         return (self(points, times, offsets) - points).norm(dim=1).mean()
+
+
+def drawn(
+    points: Float[Tensor, "points 3"],
+    times: Float[Tensor, "points"],
+    weights: Float[Tensor, "points"],
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "drawn 3"], Float[Tensor, "drawn"], Float[Tensor, "drawn"]]:
+    """`count` points drawn in proportion to their weights, with times, and weights that make
+    sums over them unbiased; 0: all of them. Without gradients.
+    """
+    points, weights = points.detach(), weights.detach()
+    total = weights.sum()
+    if not count or not len(points) or float(total) <= 0:
+        return points, times, weights
+    shares = weights.double().cumsum(0)
+    draws = torch.rand(count, generator=generator, dtype=torch.float64).to(shares)
+    index = torch.searchsorted(shares, draws * shares[-1]).clamp_max(len(points) - 1)
+    return points[index], times[index], (total / count).expand(count)
 
 
 def elastic_energy(jacobian: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:

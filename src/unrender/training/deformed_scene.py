@@ -49,9 +49,13 @@ class DeformedScene(Method[Any, Views]):
     """Fraction of training at which all frequencies are open; 0: from the start."""
     elastic: float = 1e-3
     """Weight of the elastic loss; it falls to zero over the second half of training."""
+    still: float = 0.0
+    """Weight of a loss that keeps what is seen in its place, robustly: a motion of a tenth of
+    the scene's radius costs nearly as much as any. Not in the paper, where points of a
+    reconstruction are known to stand still (`background`)."""
     elastic_samples: int = 0
-    """Samples per step that the elastic loss is estimated from, drawn in proportion to their
-    rendering weights; 0: all of them."""
+    """Samples per step that the elastic loss and that of `still` are estimated from, drawn in
+    proportion to their rendering weights; 0: all of them."""
     background: float = 1.0
     """Weight of the background loss, if the data come with points, which must be static."""
     background_points: int = 16384
@@ -109,6 +113,9 @@ class DeformedScene(Method[Any, Views]):
             weight = self.elastic * (1 + math.cos(math.pi * late)) / 2
             loss = model.deformation.elastic_loss(*samples, self.elastic_samples, generator)
             losses["elastic"] = weight * loss
+        if self.still:
+            loss = model.deformation.still_loss(*samples, self.elastic_samples, generator)
+            losses["still"] = self.still * loss
         if self.background and data.points is not None and len(data.points):
             index = torch.randint(
                 len(data.points), (self.background_points,), generator=generator

@@ -20,6 +20,14 @@ _FAST: dict[str, Any] = {
     "background": 1e-3,
     "background_points": 1024,
 }
+# Most of what is seen of a capture stands still, and takes most of the training.
+_MOSTLY_STILL: dict[str, Any] = {
+    "deformation_frequencies": 4,
+    "deformation_width": 32,
+    "deformation_depth": 3,
+    "levels_until": 0.1,
+    "still": 1e-3,
+}
 _PAPER: dict[str, Any] = {
     "frequencies": 8,
     "coarse_bins": 128,
@@ -50,7 +58,7 @@ def moving_scenes() -> Iterator[Preset]:
     yield Preset(
         "nerfies-capture", "nerfies-hash-grid", field,
         f"films with a background, as of a phone, {FAST}", 10,
-        {**CAPTURE, **_FAST},
+        {**CAPTURE, **_FAST, **_MOSTLY_STILL},
     )  # fmt: skip
     yield Preset(
         "hypernerf", "hypernerf", field, "what opens or tears; the paper's size", None,
