@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "unrender.api.cameras": ("CameraPath", "interpolate", "spiral", "turntable"),
     "unrender.api.compare": ("Comparison", "compare"),
-    "unrender.api.data": ("load", "process"),
+    "unrender.api.data": ("degrade", "load", "process"),
     "unrender.api.fit": ("fit", "fit_shape"),
     "unrender.api.light_fields": ("refocus",),
     "unrender.api.novel_views": ("NovelViews", "novel_views"),

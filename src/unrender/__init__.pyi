@@ -6,6 +6,7 @@ from unrender.api.cameras import spiral as spiral
 from unrender.api.cameras import turntable as turntable
 from unrender.api.compare import Comparison as Comparison
 from unrender.api.compare import compare as compare
+from unrender.api.data import degrade as degrade
 from unrender.api.data import load as load
 from unrender.api.data import process as process
 from unrender.api.fit import fit as fit

@@ -32,6 +32,7 @@ TYPED = {
     "demo": "",
     "doctor": "",
     "process": "photos --out scene",
+    "degrade": "scene --out dark --photons 50",
     "inspect": "scene",
     "make-views": "run --out views.npz",
     "make-shapes": "--out shapes.npz",

@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 
 from unrender.data.builtin import SCENES
 from unrender.data.dataset import Dataset, Layout
+from unrender.data.degradation import Degradation
+from unrender.data.degrade import degrade_dataset
 from unrender.data.load import LoadOptions, has_cameras, load_dataset
 from unrender.data.structure_from_motion import Reconstructed
 from unrender.data.structure_from_motion import process as reconstruct
@@ -130,3 +132,37 @@ def _reconstruct(
     finally:
         for bar in bars.values():
             bar.close()
+
+
+def degrade(
+    source: str | Path | Dataset, *, seed: int = 0, test: bool = False, **options: Any
+) -> Dataset:
+    """Posed images as a worse capture would have recorded them: dark, noisy, blurred or few.
+
+    In the order of a camera: blur and fewer pixels in linear light, photons and electrons,
+    gains, and the file's encoding.
+
+    Args:
+        source: What `load` reads, or a dataset.
+        seed: Seed of the noise, and of what differs from image to image.
+        test: Whether the held-out views are degraded too; by default they stay, as the truth.
+        **options: `motion_blur=8.0` and `defocus=5.0` (pixels), `blurred_share=0.5`,
+            `downscale=2`, `photons=50.0` (of a white pixel), `read_noise=2.0` (electrons),
+            `underexposure=2.0`, `exposure_jitter=0.5` and `white_balance_jitter=0.2` (stops),
+            `bits=6`, `jpeg=30` (quality), `video=35` (rate factor), `count=20`; see
+            `unrender.data.degradation.Degradation`.
+
+    Raises InputError for unknown options, strengths out of range, and what cannot be done to
+    these images.
+
+    >>> import unrender as ur
+    >>> ur.degrade("bricks", photons=50.0, motion_blur=4.0, downscale=2)
+    Dataset(bricks: train=100 views of 80×80, test=50)
+    """
+    known = [field.name for field in dataclasses.fields(Degradation)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"degrade: has no option {name!r}{nearest(name, known)}")
+    how = Degradation(**options)
+    data = source if isinstance(source, Dataset) else load(source)
+    return degrade_dataset(data, how, seed, test)

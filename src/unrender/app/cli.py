@@ -45,6 +45,9 @@ def _commands() -> dict[str, Command]:
         "process": Command(
             data, "Estimate the cameras of photos or a video (COLMAP).", "process:process"
         ),
+        "degrade": Command(
+            data, "Make images worse: dark, noisy, blurred, few …", "degrade:degrade"
+        ),
         "inspect": Command(
             data, "Describe a dataset, run or shape, and what looks wrong.", "inspect:inspect"
         ),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,14 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.files import replacing
-from unrender.imaging.ffmpeg import h264_encoder, location, reading, run, running
+from unrender.imaging.ffmpeg import (
+    h264_encoder,
+    location,
+    program,
+    reading,
+    run,
+    running,
+)
 from unrender.imaging.files import QUALITY, to_bytes
 
 MIN_VIDEO_SIZE = 256
@@ -31,6 +39,7 @@ def write_video(
     path: Path,
     frames: Float[Tensor, "frames height width 3"] | UInt8[Tensor, "frames height width 3"],
     fps: int,
+    crf: int | None = None,
 ) -> None:
     """Write a video atomically: H.264 that all browsers play (.mp4), a .gif or a .webp.
 
@@ -39,7 +48,8 @@ def write_video(
 
     Frames smaller than 256×256 are enlarged by the smallest integer factor that makes their
     larger side at least 256, without interpolation. Odd sizes, which H.264 does not support,
-    are padded by repeating the last row or column.
+    are padded by repeating the last row or column. `crf` is x264's constant rate factor, 0 to
+    51, of an .mp4 whose frames are not enlarged; InputError without x264.
     """
     suffix = path.suffix.lower()
     if suffix not in _WRITERS:
@@ -50,6 +60,14 @@ def write_video(
     assert fps > 0, f"frames per second must be positive, not {fps}"
     factor = max(1, math.ceil(MIN_VIDEO_SIZE / max(frames.shape[1:3])))
     write = _WRITERS[suffix]
+    if crf is not None:
+        assert suffix == ".mp4", "the rate factor is one of H.264"
+        if h264_encoder() != "libx264":
+            raise InputError(
+                f"{program()}: has no x264, which compression by a rate factor needs: set "
+                "IMAGEIO_FFMPEG_EXE to an ffmpeg that has it"
+            )
+        factor, write = 1, partial(_write_mp4, crf=crf)
     with replacing(path) as temporary:
         # The encoder is an external program with unclear errors for files it cannot write.
         temporary.touch()
@@ -66,13 +84,16 @@ def _enlarge(
 
 
 def _write_mp4(
-    path: Path, frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]], fps: int
+    path: Path,
+    frames: Iterator[np.ndarray[Any, np.dtype[np.uint8]]],
+    fps: int,
+    crf: int = CRF,
 ) -> None:
     """Write the file and read it again. OSError if ffmpeg fails, or frames are missing."""
     first = next(frames)
     height, width, _ = first.shape
     encoder = h264_encoder()
-    quality = ("-crf", str(CRF)) if encoder == "libx264" else ("-b:v", "8M")
+    quality = ("-crf", str(crf)) if encoder == "libx264" else ("-b:v", "8M")
     arguments = [
         *("-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
         *("-s", f"{width}x{height}", "-r", str(fps), "-i", "-", "-an"),
