@@ -21,7 +21,7 @@ from unrender.training.record import processor
 ROOT = Path(__file__).resolve().parents[1]
 LEGO = ROOT.parent / "shared/data/nerf_synthetic/lego_200"
 Figures = dict[str, dict[str, Any]]
-RUN_FOLDERS = {"--work", "--regression", "--flow"}
+RUN_FOLDERS = {"--out", "--work", "--regression", "--flow"}
 BOUNDS = {"at_least": 1, "at_most": -1}
 """Kinds of acceptance bounds, and the sign of a value that exceeds them."""
 
