@@ -1,6 +1,8 @@
-"""The picture of degradations in docs/captures.md: one photograph of the mouse.
+"""The pictures of degradations in docs/captures.md: one photograph of the mouse.
 
-python benchmarks/degrade_pictures.py
+    python benchmarks/degrade_pictures.py
+
+They are of one size, as a film is.
 """
 
 from pathlib import Path
@@ -30,10 +32,7 @@ COLUMNS = 4
 def main() -> None:
     """Draw one view under all conditions, and the options above each."""
     data = unrender.load(SCENE, downscale=2)
-    across = (
-        data.train.cameras.sizes.each(len(data.train))[:, 0] == data.train.cameras.sizes[0][0]
-    )
-    data = unrender.Dataset.of_views(data.train.select(across)[:FEW], "mouse")
+    data = unrender.Dataset.of_views(data.train.by_size()[-1][:FEW], "mouse")
     for number, first in enumerate(range(0, len(CONDITIONS), COLUMNS), 1):
         images: list[Tensor] = []
         labels: list[str] = []

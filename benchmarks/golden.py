@@ -161,10 +161,11 @@ def run(only: list[str] | None, write: bool, altered: Sequence[str] = ()) -> int
             "nothing is compared; --write adds them"
         )
         return 0
-    elsewhere = set() if write else elsewhere_only(content, record.registers())
-    for name in sorted(elsewhere):
+    chosen = list(only or PRESETS)
+    missing = set() if write else elsewhere_only(content, record.registers()) & set(chosen)
+    for name in sorted(missing):
         print(f"{name}: has no values for registers of {record.registers()}: not compared")
-    found = {name: measured(name) for name in only or PRESETS if name not in elsewhere}
+    found = {name: measured(name) for name in chosen if name not in missing}
     seconds = time.perf_counter() - began
     print(f"{len(found)} presets in {seconds:.1f} s")
     notes = {"machine": record.processor(), "torch": torch.__version__}

@@ -42,7 +42,6 @@ def test_the_folder_is_read_again_with_its_held_out_views(
 def test_points_of_a_reconstruction_are_kept(
     command: Command, scene: Path, tmp_path: Path
 ) -> None:
-
     data = ur.load(scene, background="opaque")
     points = torch.rand(5, 3) - 0.5
     data = replace(data, train=replace(data.train, points=points))

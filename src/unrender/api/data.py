@@ -1,6 +1,7 @@
 """Data of the front door: load posed images, and place the cameras of plain ones."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -40,10 +41,7 @@ def load(source: str | Path, **options: Any) -> Dataset:
     >>> ur.load("bricks", downscale=2)
     Dataset(bricks: train=100 views of 80×80, test=50)
     """
-    known = [field.name for field in dataclasses.fields(LoadOptions)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"load: has no option {name!r}{nearest(name, known)}")
+    _check_known("load", LoadOptions, options)
     chosen = LoadOptions(**options)
     check_ranges(chosen)
     return load_dataset(source, chosen)
@@ -159,10 +157,15 @@ def degrade(
     >>> ur.degrade("bricks", photons=50.0, motion_blur=4.0, downscale=2)
     Dataset(bricks: train=100 views of 80×80, test=50)
     """
-    known = [field.name for field in dataclasses.fields(Degradation)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"degrade: has no option {name!r}{nearest(name, known)}")
+    _check_known("degrade", Degradation, options)
     how = Degradation(**options)
     data = source if isinstance(source, Dataset) else load(source)
     return degrade_dataset(data, how, seed, test)
+
+
+def _check_known(function: str, kind: type, options: Mapping[str, Any]) -> None:
+    """InputError for an option that is no field of the dataclass `kind`."""
+    known = [field.name for field in dataclasses.fields(kind)]
+    for name in options:
+        if name not in known:
+            raise InputError(f"{function}: has no option {name!r}{nearest(name, known)}")
