@@ -13,9 +13,9 @@ from timing import in_turn
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.rendering.mesh.raster import NEAR, rasterize_mesh
 from unrender.rendering.mesh.soft_raster import soft_mask
-from unrender.rendering.renderer import pixel_grid
 from unrender.shapes.mesh import Mesh
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 
 import unrender as ur
+from unrender.geometry.pixels import pixel_grid
 from unrender.rendering import renderer as renderers
 from unrender.rendering.implicit import sphere_tracing, surface
 from unrender.rendering.light import lights
@@ -148,7 +149,7 @@ def main() -> None:
     ur.save_panels("sphere_tracing.png", {"26 signed distances, sphere-traced": picture})
 
     small = camera.resized(WIDTH // 2, HEIGHT // 2)
-    pixels = renderers.pixel_grid(small.width, small.height)
+    pixels = pixel_grid(small.width, small.height)
     rays = small.rays(torch.zeros(small.height, small.width, dtype=torch.long), pixels)
     hits = sphere_tracing.sphere_trace(
         still.sdf, rays.origins.view(-1, 3), rays.directions.view(-1, 3), 0.0, options.far

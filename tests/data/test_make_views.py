@@ -5,7 +5,8 @@ import torch
 from unrender.data.make_views import make_views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
-from unrender.rendering.renderer import Rendering, pixel_grid
+from unrender.geometry.pixels import pixel_grid
+from unrender.rendering.renderer import Rendering
 
 
 def half_plane(cameras: Cameras) -> Rendering:

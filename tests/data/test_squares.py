@@ -7,7 +7,7 @@ from unrender.data.squares import square_focal, squares
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import turntable
-from unrender.rendering.renderer import pixel_grid
+from unrender.geometry.pixels import pixel_grid
 
 
 def sky(width: int, height: int, focal: torch.Tensor) -> Views:

@@ -10,6 +10,7 @@ from unrender.fields.deformation import (
     DeformationField,
     RigidMotions,
     TimeCodes,
+    drawn,
     elastic_energy,
     geman_mcclure,
     window,
@@ -132,14 +133,14 @@ def test_the_elastic_loss_of_drawn_samples_is_that_of_all_on_average() -> None:
     field.alpha.fill_(3.0)
     points, weights = torch.rand(50, 3), torch.rand(50, requires_grad=True)
     at = times[torch.randint(4, (50,), generator=generator)]
-    every = field.elastic_loss(points, at, weights, 0, generator)
-    some = field.elastic_loss(points, at, weights, 20_000, generator).detach()
+    every = field.elastic_loss(*drawn(points, at, weights, 0, generator))
+    some = field.elastic_loss(*drawn(points, at, weights, 20_000, generator)).detach()
     assert float(some) == pytest.approx(float(every.detach()), rel=0.02)
     assert float(every.detach()) > 0.1
     # Rendering weights say where the loss counts, and are not changed by it.
     every.backward()
     assert weights.grad is None
-    nothing = field.elastic_loss(points, at, torch.zeros(50), 8, generator)
+    nothing = field.elastic_loss(*drawn(points, at, torch.zeros(50), 8, generator))
     assert float(nothing.detach()) == 0
 
 
@@ -165,9 +166,9 @@ def test_keeping_points_still_costs_the_robust_distance_weighted_by_what_is_seen
             motions.last.bias.copy_(torch.tensor([0.6, 0.0, 0.8]) * distance)
         field = DeformationField(times, motions, 2, 1, generator)
         expected = weights.sum() * geman_mcclure(torch.tensor(distance**2))
-        every = field.still_loss(points, at, weights, 0, generator)
+        every = field.still_loss(points, at, weights)
         torch.testing.assert_close(every.detach(), expected, rtol=1e-3, atol=1e-6)
-        some = field.still_loss(points, at, weights, 6, generator)
+        some = field.still_loss(*drawn(points, at, weights, 6, generator))
         torch.testing.assert_close(some.detach(), expected, rtol=1e-3, atol=1e-6)
         assert float(every.detach()) <= 2 * float(weights.sum())
 

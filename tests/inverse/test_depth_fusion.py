@@ -11,11 +11,12 @@ from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import upright_axes
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import so3_exp
 from unrender.geometry.sizes import ImageSizes
 from unrender.inverse.depth_fusion import Region, Scan, colored, fuse, mesh_from_scan
 from unrender.rendering.mesh.shading import mesh_renderer
-from unrender.rendering.renderer import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering
 from unrender.shapes.components import face_components
 from unrender.shapes.mesh import Mesh, is_watertight
 from unrender.shapes.primitives import cube

@@ -14,6 +14,7 @@ from unrender.data.builtin.families import make_shape
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import so3_distance
 from unrender.inverse.light_from_shading import (
     environment_basis,
@@ -29,7 +30,7 @@ from unrender.inverse.texture_from_photographs import texture_from_photographs
 from unrender.kernels.spherical_harmonics import spherical_harmonics
 from unrender.rendering.light.lights import AmbientLight, DirectionalLight
 from unrender.rendering.mesh.shading import Material, MeshRenderOptions, light_on, mesh_renderer
-from unrender.rendering.renderer import pixel_grid, supersampled
+from unrender.rendering.renderer import supersampled
 from unrender.shapes.mesh import Mesh, face_normals
 from unrender.shapes.primitives import icosphere, parametric_surface
 from unrender.shapes.textures import UVTexture

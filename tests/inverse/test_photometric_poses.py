@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import compose, se3_exp, so3_distance
 from unrender.inverse.photometric_poses import (
     RenderAndCompare,
@@ -25,7 +26,6 @@ from unrender.rendering.renderer import (
     PoseModes,
     Renderer,
     Rendering,
-    pixel_grid,
     supersampled,
 )
 

@@ -12,8 +12,8 @@ from unrender.data.dataset import Dataset
 from unrender.data.views import Views
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.methods.box import Box, BoxModel
-from unrender.rendering.renderer import pixel_grid
 from unrender.training.fit import FitOptions
 
 SIZE, CAMERAS = 48, 12

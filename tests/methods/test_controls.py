@@ -12,11 +12,12 @@ from unrender.errors import InputError
 from unrender.evaluation.lookup import random_pose_estimator
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import project_to_so3, so3_distance
 from unrender.methods.pose_regressor import PoseRegressor, RegressorModel, predict
 from unrender.methods.presets import PRESETS
 from unrender.methods.sit_gaussian import GaussianFlow, SiTGaussian
-from unrender.rendering.renderer import PoseEstimate, pixel_grid
+from unrender.rendering.renderer import PoseEstimate
 from unrender.training.method import Progress
 from unrender.training.transformer_method import TransformerMethod, TransformerModel
 

@@ -101,20 +101,20 @@ def test_goes_on_as_if_it_had_not_stopped(fitted: Run, tmp_path: Path) -> None:
     method, steps, _ = TINY[kind(fitted)]
 
     def fit(out: Path, number: int, resume: bool = False) -> Run:
-        options = FitOptions(steps=number, device="cpu", checkpoint_every=5)
+        options = FitOptions(steps=number, device="cpu", checkpoint_every=3)
         if resume:
             record = RunFolder.open(out)
             return fit_to(method, target(), options, record=record, progress=False)
         return fit_to(method, target(), options, out=out, progress=False)
 
-    once = fit(tmp_path / "once", 10)
-    fit(tmp_path / "twice", 10)
+    once = fit(tmp_path / "once", 6)
+    fit(tmp_path / "twice", 6)
     # Back to the checkpoint in the middle.
     shutil.rmtree(sorted((tmp_path / "twice/checkpoints").iterdir())[-1])
-    twice = fit(tmp_path / "twice", 10, resume=True)
+    twice = fit(tmp_path / "twice", 6, resume=True)
     for name, tensor in once.model.state_dict().items():
         assert torch.equal(tensor, twice.model.state_dict()[name]), name
-    assert steps > 10
+    assert steps > 6
 
 
 def test_an_icosphere_stays_closed(fitted: Run) -> None:

@@ -12,11 +12,12 @@ from unrender.flows.lifting import LIFTINGS, Liftings, PoseReading
 from unrender.flows.paths import LinearPath, PathSample
 from unrender.flows.pose_flow import ONE_SIDED, PoseFlow
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import look_at, so3_distance
 from unrender.methods import sit
 from unrender.methods.presets import PRESETS
 from unrender.methods.sit import SiTFlow
-from unrender.rendering.renderer import PoseEstimate, pixel_grid
+from unrender.rendering.renderer import PoseEstimate
 from unrender.training.method import Progress
 from unrender.training.transformer_method import ADDED_BUFFERS
 

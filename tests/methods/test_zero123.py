@@ -18,9 +18,9 @@ from unrender.errors import InputError
 from unrender.flows.zero123.load import load_zero123
 from unrender.flows.zero123.networks import Condition, ScaledLatents, Zero123
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.imaging.color import premultiply
 from unrender.methods.zero123 import Zero123Views, alpha_bars
-from unrender.rendering.renderer import pixel_grid
 from unrender.training.method import Fitted
 
 METHOD = Zero123Views(size=64, image_steps=4, batch=2)

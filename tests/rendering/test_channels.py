@@ -3,9 +3,10 @@
 import torch
 
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import look_at
 from unrender.rendering.channels import as_images, surface_normals
-from unrender.rendering.renderer import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering
 
 
 def wall() -> tuple[Rendering, Cameras]:

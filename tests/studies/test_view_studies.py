@@ -103,11 +103,12 @@ def test_novel_views_of_a_posed_scene_by_its_command(
     command: Callable[..., str],
     refused: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
+    scene_folder: Path,
     tmp_path: Path,
 ) -> None:
     """A model that knows the chair is nearest to the truth, and N is as large as the data."""
     use(monkeypatch, Oracle(side=SIZE), OracleFlow(side=SIZE))
-    small = ("--data", "chair", "--models", "regression", "--targets", 2)
+    small = ("--data", scene_folder, "--models", "regression", "--targets", 2)
     out = command(
         *("study", "novel-views", "--out", tmp_path / "page", *small),
         *("--only", "inputs", "--inputs", 2, 1000, "--quiet"),
@@ -120,7 +121,7 @@ def test_novel_views_of_a_posed_scene_by_its_command(
     others = [float(r["PSNR, dB"]) for r in rows if r["model"] != "regression"]
     assert min(known) > max(others) + 3
     for message, words in (
-        ("chair has 100 views", ("--only", "inputs", "--inputs", 1000)),
+        ("chair has 27 views", ("--only", "inputs", "--inputs", 1000)),
         ("needs a flow", ("--only", "guidance")),
         ("--only 'size': choose among", ("--only", "size")),
         ("a scene as --data", ("--scene", "x")),
@@ -185,11 +186,12 @@ def test_distillation_by_its_command(
     command: Callable[..., str],
     refused: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
+    scene_folder: Path,
     tmp_path: Path,
 ) -> None:
     """Generated views help where the model knows the object."""
     use(monkeypatch, Oracle(side=SIZE), OracleFlow(side=SIZE))
-    small = ("--data", "chair", "--seeds", 1, "--targets", 4, "--frames", 4)
+    small = ("--data", scene_folder, "--seeds", 1, "--targets", 3, "--frames", 4)
     ways = ("--only", "inputs alone", "views of the regression", "--fit-steps", 60)
     out = command("study", "distillation", "--out", tmp_path, *small, *ways)
     rows = written(tmp_path / "distillation.html")

@@ -1,20 +1,21 @@
 """Data of the front door: load posed images, and place the cameras of plain ones."""
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from unrender.data.builtin import SCENES
-from unrender.data.dataset import Dataset, Layout
+from unrender.data.dataset import Dataset
 from unrender.data.degradation import Degradation
 from unrender.data.degrade import degrade_dataset
 from unrender.data.load import LoadOptions, has_cameras, load_dataset
-from unrender.data.structure_from_motion import Reconstructed
+from unrender.data.structure_from_motion import Reconstructed, Stage
 from unrender.data.structure_from_motion import process as reconstruct
 from unrender.errors import InputError
 from unrender.files import check_exists, check_new, remove_folder, replacing
-from unrender.methods.presets import nearest
+from unrender.inverse.card_photographs import process_card
+from unrender.methods.presets import check_options
 from unrender.ranges import check_ranges
 from unrender.training.progress import progress_bar
 
@@ -41,7 +42,7 @@ def load(source: str | Path, **options: Any) -> Dataset:
     >>> ur.load("bricks", downscale=2)
     Dataset(bricks: train=100 views of 80×80, test=50)
     """
-    _check_known("load", LoadOptions, options)
+    check_options("load", options, LoadOptions)
     chosen = LoadOptions(**options)
     check_ranges(chosen)
     return load_dataset(source, chosen)
@@ -53,12 +54,13 @@ def process(
     *,
     frames: int = 100,
     size: int = 1600,
-    layout: SceneLayout = "colmap",
+    layout: SceneLayout | None = None,
+    card: tuple[float, float] | None = None,
     progress: bool = True,
 ) -> Dataset:
-    """Estimate the cameras of photographs or of a video by COLMAP.
+    """Estimate the cameras of photographs or of a video by COLMAP, or by a card's outline.
 
-    Needs the extra `sfm` (pycolmap): pip install 'unrender[sfm]'.
+    Needs the extra `sfm` (pycolmap) without `card`: pip install 'unrender[sfm]'.
 
     Args:
         source: A folder of photographs, or a video. With another `layout` than colmap, also
@@ -67,8 +69,12 @@ def process(
             times.json, the seconds of its frames, which become `cameras.times`.
         frames: Frames taken of a video: the sharpest of as many equal intervals.
         size: Pixels of the longer side; larger images are downscaled.
-        layout: "colmap" as above; "blender" or "nerfies" for a folder of undistorted images
-            in that layout, as `Dataset.save` writes it, of which every tenth is held out.
+        layout: "colmap" as above, the default; "blender", the default with `card`, or
+            "nerfies" for a folder of undistorted images in that layout, as `Dataset.save`
+            writes it, of which every tenth is held out.
+        card: Width and height of a flat rectangle, such as (85.6, 53.98), all of which each
+            photograph shows on a ground of another color: cameras follow from its outline. Its
+            unit becomes the scene's, and its middle the origin.
         progress: Whether to show progress bars.
 
     Returns the posed images, as `load` reads them from `out`. InputError if too few
@@ -79,7 +85,7 @@ def process(
     Traceback (most recent call last):
     unrender.errors.InputError: no such folder: no such file or folder; check the path
     """
-    process_scene(Path(source), Path(out), frames, size, layout, progress)
+    process_scene(Path(source), Path(out), frames, size, layout, progress, card)
     return load(out)
 
 
@@ -88,17 +94,23 @@ def process_scene(
     out: Path,
     frames: int,
     size: int,
-    layout: SceneLayout = "colmap",
+    layout: SceneLayout | None = None,
     progress: bool = True,
+    card: tuple[float, float] | None = None,
 ) -> Reconstructed | None:
     """What `process` does before it loads the outcome.
 
     Returns figures of the reconstruction; None where the cameras were known before.
     """
-    if layout == "colmap":
-        return _reconstruct(source, out, frames, size, progress)
-    if layout not in get_args(Layout):
+    if layout not in (None, *get_args(SceneLayout)):
         raise InputError(f"layout {layout!r}: give one of {', '.join(get_args(SceneLayout))}")
+    if card is not None:
+        if layout == "colmap":
+            raise InputError("layout 'colmap': a card makes no COLMAP model; give blender")
+        with _stages(source, progress) as stage:
+            return process_card(source, out, card, frames, size, layout or "blender", stage)
+    if layout in (None, "colmap"):
+        return _reconstruct(source, out, frames, size, progress)
     check_new(out)
     if str(source) in SCENES or (source.exists() and has_cameras(source)):
         load_dataset(str(source)).save(out, layout)
@@ -117,6 +129,13 @@ def process_scene(
 def _reconstruct(
     source: Path, out: Path, frames: int, size: int, progress: bool
 ) -> Reconstructed:
+    with _stages(source, progress) as stage:
+        return reconstruct(source, out, frames, size, stage)
+
+
+@contextmanager
+def _stages(source: Path, progress: bool) -> Generator[Stage]:
+    """A progress bar for each stage of work on files that exist."""
     check_exists(source)
     bars: dict[str, Any] = {}
 
@@ -126,7 +145,7 @@ def _reconstruct(
         bars[name].update(done - bars[name].n)
 
     try:
-        return reconstruct(source, out, frames, size, stage)
+        yield stage
     finally:
         for bar in bars.values():
             bar.close()
@@ -157,15 +176,7 @@ def degrade(
     >>> ur.degrade("bricks", photons=50.0, motion_blur=4.0, downscale=2)
     Dataset(bricks: train=100 views of 80×80, test=50)
     """
-    _check_known("degrade", Degradation, options)
+    check_options("degrade", options, Degradation)
     how = Degradation(**options)
     data = source if isinstance(source, Dataset) else load(source)
     return degrade_dataset(data, how, seed, test)
-
-
-def _check_known(function: str, kind: type, options: Mapping[str, Any]) -> None:
-    """InputError for an option that is no field of the dataclass `kind`."""
-    known = [field.name for field in dataclasses.fields(kind)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"{function}: has no option {name!r}{nearest(name, known)}")

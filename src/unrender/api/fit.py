@@ -17,9 +17,8 @@ from unrender.errors import InputError
 from unrender.files import check_new, check_new_folder
 from unrender.kernels.runtime.process import flushed_denormals, keep_freed_memory
 from unrender.methods import describe
-from unrender.methods.presets import Preset, find_preset, nearest
+from unrender.methods.presets import Preset, check_options, find_preset
 from unrender.methods.presets.automatic import AUTO
-from unrender.methods.presets.renamed import RENAMED_OPTIONS
 from unrender.training.fit import Device, FitOptions, pick_device, train
 from unrender.training.interruption import Stopped
 from unrender.training.method import DataKind, Fitted, Method
@@ -163,12 +162,8 @@ def choose(
     assert dataclasses.is_dataclass(plain)
     own = {field.name for field in dataclasses.fields(plain)}
     reading = {field.name for field in dataclasses.fields(plain.data.options)}
-    for name in options:
-        if name not in own | reading:
-            loop = [field.name for field in dataclasses.fields(FitOptions)]
-            hint = nearest(RENAMED_OPTIONS.get(name, name), [*own, *reading, *loop])
-            label = preset.name if preset is not None else type(plain).__name__
-            raise InputError(f"{label}: has no option {name!r}{hint}")
+    label = preset.name if preset is not None else type(plain).__name__
+    check_options(label, options, type(plain), plain.data.options, elsewhere=FitOptions)
     chosen = dataclasses.replace(plain, **{k: v for k, v in options.items() if k in own})
     read = plain.data.options(**{k: v for k, v in options.items() if k in reading - own})
     return chosen, None if preset is None else preset.name, read

@@ -1,6 +1,5 @@
 """Shapes of the front door: read, render and predict them."""
 
-import dataclasses
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from unrender.errors import InputError
 from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.cameras import Cameras
 from unrender.imaging.color import Color, as_color, matte
-from unrender.methods.presets import nearest
+from unrender.methods.presets import check_options
 from unrender.rendering.gaussians import splats_renderer
 from unrender.rendering.light.lights import headlight
 from unrender.rendering.mesh.shading import MeshRenderOptions, mesh_renderer
@@ -133,10 +132,7 @@ def _renderer(shape: Shape | Splats, options: dict[str, Any]) -> Renderer:
             f"{', '.join(options)}: only meshes have these options; colored points have "
             "`radius`"
         )
-    known = [field.name for field in dataclasses.fields(MeshRenderOptions)]
-    for name in options:
-        if name not in known:
-            raise InputError(f"render: has no option {name!r}{nearest(name, known)}")
+    check_options("render", options, MeshRenderOptions)
     chosen: dict[str, Any] = {"lights": headlight, **options}
     return mesh_renderer(shape, MeshRenderOptions(**chosen))
 

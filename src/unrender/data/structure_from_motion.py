@@ -68,6 +68,8 @@ class Reconstructed:
     """Mean reprojection error in pixels."""
     apart: tuple[int, ...] = ()
     """Sizes of other groups of images, which overlap with one another but not with these."""
+    left: tuple[tuple[str, str], ...] = ()
+    """Names of images without a camera, with the likely reason, where it is known."""
 
 
 def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Reconstructed:
@@ -85,15 +87,22 @@ def process(source: Path, out: Path, frames: int, size: int, stage: Stage) -> Re
     check_new(out)
     with replacing(out, folder=True) as folder:
         (folder / "images").mkdir()
-        video = source.is_file()
-        count = (
-            _from_video(source, folder / "images", frames, size, stage)
-            if video
-            else _from_folder(source, folder / "images", size, stage)
-        )
-        if count < MIN_IMAGES:
-            raise InputError(f"{source}: has {count} images: give at least {MIN_IMAGES}")
-        return _reconstruct(source, folder, count, video, stage)
+        count = copy_images(source, folder / "images", frames, size, stage)
+        return _reconstruct(source, folder, count, source.is_file(), stage)
+
+
+def copy_images(source: Path, target: Path, frames: int, size: int, stage: Stage) -> int:
+    """Copy the photographs of a folder, or the sharpest frames of a video, to another folder.
+
+    Returns how many there are. InputError for fewer than three.
+    """
+    if source.is_file():
+        count = _from_video(source, target, frames, size, stage)
+    else:
+        count = _from_folder(source, target, size, stage)
+    if count < MIN_IMAGES:
+        raise InputError(f"{source}: has {count} images: give at least {MIN_IMAGES}")
+    return count
 
 
 def _from_folder(source: Path, target: Path, size: int, stage: Stage) -> int:

@@ -18,9 +18,10 @@ from unrender.evaluation.images import ImageScores, score_images
 from unrender.evaluation.lpips import LPIPS
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.nearest_views import nearest_views
+from unrender.geometry.pixels import pixel_grid
 from unrender.imaging.color import over
 from unrender.imaging.resize import area_average
-from unrender.rendering.renderer import Images, Renderer, pixel_grid
+from unrender.rendering.renderer import Images, Renderer
 
 SEEN = 0.03
 """Relative difference in depth up to which an input sees a point that a target sees."""

@@ -18,7 +18,8 @@ from unrender.evaluation.renders import render_in_parts
 from unrender.geometry.bounds import focus_point
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.nearest_views import camera_distances
-from unrender.rendering.renderer import Renderer, pixel_grid
+from unrender.geometry.pixels import pixel_grid
+from unrender.rendering.renderer import Renderer
 
 TOLERANCE = 0.03
 """Largest difference of two depths of one surface point, as a share of its distance."""

@@ -275,16 +275,9 @@ class DeformationField(nn.Module):
         points: Float[Tensor, "points 3"],
         times: Float[Tensor, "points"],
         weights: Float[Tensor, "points"],
-        count: int,
-        generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """Sum of weight × ρ(‖log Σ‖, c) over points, estimated from `count` of them.
-
-        These are drawn in proportion to their weights, which makes the estimate unbiased; 0:
-        all of them.
-        """
+        """Sum of weight × ρ(‖log Σ‖, c) over points, of which each has a time."""
         assert self.motions is not None, "a scene without motion has no elastic loss"
-        points, times, weights = drawn(points, times, weights, count, generator)
         jacobians = self.motions.jacobians(points, self.moments(times), float(self.alpha))
         return (weights * geman_mcclure(elastic_energy(jacobians))).sum()
 
@@ -293,11 +286,8 @@ class DeformationField(nn.Module):
         points: Float[Tensor, "points 3"],
         times: Float[Tensor, "points"],
         weights: Float[Tensor, "points"],
-        count: int,
-        generator: torch.Generator,
     ) -> Float[Tensor, ""]:
-        """Sum of weight × ρ(distance moved, c) over points, estimated as `elastic_loss` is."""
-        points, times, weights = drawn(points, times, weights, count, generator)
+        """Sum of weight × ρ(distance moved, c) over points, of which each has a time."""
         offsets = torch.arange(len(points) + 1, device=points.device)
         moved = self(points, times, offsets) - points
         return (weights * geman_mcclure(moved.square().sum(1))).sum()

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import project_to_so3
-from unrender.rendering.renderer import pixel_grid
 
 POSE_NUMBERS = 12
 """Entries of [R | t]: nine of the rotation, row by row, then three of the translation."""

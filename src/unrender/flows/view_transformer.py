@@ -25,13 +25,13 @@ from unrender.flows.lifting import PluckerLifting
 from unrender.flows.relative_attention import Heads, Placement, attention, placement
 from unrender.flows.transformer import NORM_EPSILON, TimeEmbedder
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.view_conditions import (
     embedding_3dof,
     embedding_6dof,
     fields_of_view,
     opengl_poses,
 )
-from unrender.rendering.renderer import pixel_grid
 
 CameraConditions = Literal["rays-prope", "rays", "prope", "6dof", "3dof"]
 CHANNELS = 4

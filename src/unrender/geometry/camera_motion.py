@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import compose, invert, se3_exp, se3_log
 
 STEP = 1e-3
@@ -24,8 +25,7 @@ def pixel_motion(
     """
     start = camera.world_from_camera[0]
     height, width = distance.shape
-    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
-    centers = torch.stack([x, y], dim=-1).reshape(-1, 2).to(distance)
+    centers = pixel_grid(width, height).view(-1, 2).to(distance)
     first = torch.zeros(len(centers), dtype=torch.long, device=distance.device)
     rays = camera.rays(first, centers)
     points = rays.origins + distance.reshape(-1, 1) * rays.directions

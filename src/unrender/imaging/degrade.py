@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 from torch.nn import functional
 
+from unrender.geometry.pixels import pixel_grid
 from unrender.imaging.files import to_bytes
 from unrender.imaging.video import write_video
 from unrender.imaging.video_reader import Video
@@ -73,12 +74,7 @@ def motion_blur(
     if samples == 1:
         return image
     height, width, _ = image.shape
-    y, x = torch.meshgrid(
-        torch.arange(height, device=image.device) + 0.5,
-        torch.arange(width, device=image.device) + 0.5,
-        indexing="ij",
-    )
-    centers = torch.stack([x, y], dim=-1)
+    centers = pixel_grid(width, height, image.device)
     scale = 2 / torch.tensor([width, height], device=image.device)
     planes = image.permute(2, 0, 1)[None]
     total = torch.zeros_like(planes)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.renderer import pixel_grid
+from unrender.geometry.pixels import pixel_grid
 from unrender.shapes.mesh import Mesh
 
 GRAZING = 0.02

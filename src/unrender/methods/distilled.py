@@ -34,10 +34,11 @@ from unrender.flows.anchoring import VARIANTS
 from unrender.flows.distillation import AnnealedLevels
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.coverage import upwards
+from unrender.geometry.pixels import pixel_grid
 from unrender.methods.presets import find_preset
 from unrender.methods.presets.view_models import Kind, open_view_model
 from unrender.ranges import Range
-from unrender.rendering.renderer import Rendering, pixel_grid
+from unrender.rendering.renderer import Rendering
 from unrender.rendering.tiles import followed
 from unrender.training.data_kinds.few_views import FEW_VIEWS, FewViews
 from unrender.training.data_kinds.posed_images import POSED_IMAGES

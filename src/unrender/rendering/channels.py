@@ -6,7 +6,8 @@ from torch import Tensor
 
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras
-from unrender.rendering.renderer import Rendering, pixel_grid
+from unrender.geometry.pixels import pixel_grid
+from unrender.rendering.renderer import Rendering
 
 CHANNELS = ("color", "depth", "normals", "opacity")
 SOLID = 0.5

@@ -288,15 +288,6 @@ def box_filtered(
     return image.unflatten(2, (-1, factor)).mean(3).unflatten(1, (-1, factor)).mean(2)
 
 
-def pixel_grid(
-    width: int, height: int, device: torch.device | None = None
-) -> Float[Tensor, "height width 2"]:
-    """Coordinates (x, y) of all pixel centers."""
-    rows, columns = (torch.arange(size, device=device) + 0.5 for size in (height, width))
-    y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y], dim=-1)
-
-
 def camera_batches(cameras: Cameras, pixels_at_once: int) -> list[Cameras]:
     """Split cameras into batches of one size and at most `pixels_at_once` pixels.
 

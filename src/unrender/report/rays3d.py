@@ -14,7 +14,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras, Rays
-from unrender.rendering.renderer import pixel_grid
+from unrender.geometry.pixels import pixel_grid
 from unrender.report.plots import PALETTE, STYLE
 
 EDGES = [(a, b) for a in range(8) for b in range(a) if a ^ b in (1, 2, 4)]

@@ -13,12 +13,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, normalize
 
+from unrender.geometry.pixels import pixel_grid
 from unrender.methods.volsdf import laplace_density
 from unrender.rendering.mesh.antialias import EdgeTopology
 from unrender.rendering.mesh.raster import Fragments, rasterize_mesh
 from unrender.rendering.mesh.shading import render_hits
 from unrender.rendering.mesh.soft_raster import soft_color, soft_mask
-from unrender.rendering.renderer import box_filtered, pixel_grid
+from unrender.rendering.renderer import box_filtered
 from unrender.rendering.volume.compositing import depth_weights
 from unrender.rendering.volume.proposals import RayInterval, even_edges, finer_edges, widened
 from unrender.shapes.implicit.sdf import SDF

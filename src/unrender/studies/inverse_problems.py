@@ -21,6 +21,7 @@ from unrender.evaluation.images import psnr
 from unrender.evaluation.shapes import score_shape
 from unrender.geometry.cameras import Cameras
 from unrender.geometry.paths import spherical_shell
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import so3_distance
 from unrender.imaging.resize import area_average
 from unrender.inverse.light_from_shading import (
@@ -34,7 +35,7 @@ from unrender.inverse.shape_from_normals import depth_from_normals, mesh_from_de
 from unrender.inverse.texture_from_photographs import texture_from_photographs
 from unrender.rendering.light.lights import AmbientLight, DirectionalLight, PhongLight
 from unrender.rendering.mesh.shading import Material, MeshRenderOptions, mesh_renderer
-from unrender.rendering.renderer import Rendering, pixel_grid, supersampled
+from unrender.rendering.renderer import Rendering, supersampled
 from unrender.report.findings import Findings, Part, Record, Strip, Table
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere, parametric_surface

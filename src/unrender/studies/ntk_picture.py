@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unrender.evaluation.images import psnr
+from unrender.geometry.pixels import pixel_grid
 from unrender.imaging.resize import area_average
-from unrender.rendering.renderer import pixel_grid
 from unrender.report.findings import Part, Record, Strip, Table
 from unrender.report.pictures import Row
 from unrender.studies.tangent_kernel import (

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import look_at
 from unrender.imaging.color import display_from_linear
 from unrender.rendering.light.bsdf import (
@@ -33,7 +34,6 @@ from unrender.rendering.light.path_tracer import PathOptions, path_renderer
 from unrender.rendering.light.scene import BuiltScene, Scene, SceneObject, Surface, build
 from unrender.rendering.mesh.shading import Material as Shine
 from unrender.rendering.mesh.shading import MeshRenderOptions, Shading, light_on, mesh_renderer
-from unrender.rendering.renderer import pixel_grid
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.primitives import icosphere, torus
 from unrender.shapes.textures import VertexColors

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unrender.data.views import Views
 from unrender.errors import InputError
-from unrender.fields.deformation import DeformationField, RigidMotions
+from unrender.fields.deformation import DeformationField, RigidMotions, drawn
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.rendering.renderer import Rendering
 from unrender.training.method import Method, Progress
@@ -108,14 +108,15 @@ class DeformedScene(Method[Any, Views]):
         losses: dict[str, Tensor] = {}
         if self.deformation == "none":
             return losses
+        if self.elastic or self.still:
+            samples = drawn(*samples, self.elastic_samples, generator)
         if self.elastic:
             late = max(0.0, 2 * progress.fraction - 1)
             weight = self.elastic * (1 + math.cos(math.pi * late)) / 2
-            loss = model.deformation.elastic_loss(*samples, self.elastic_samples, generator)
+            loss = model.deformation.elastic_loss(*samples)
             losses["elastic"] = weight * loss
         if self.still:
-            loss = model.deformation.still_loss(*samples, self.elastic_samples, generator)
-            losses["still"] = self.still * loss
+            losses["still"] = self.still * model.deformation.still_loss(*samples)
         if self.background and data.points is not None and len(data.points):
             index = torch.randint(
                 len(data.points), (self.background_points,), generator=generator

@@ -22,7 +22,7 @@ from unrender.data.builtin.lamp import (
 from unrender.data.load import load_dataset
 from unrender.data.options import LoadOptions
 from unrender.errors import InputError
-from unrender.rendering.renderer import pixel_grid
+from unrender.geometry.pixels import pixel_grid
 
 SIZE = 64
 

@@ -10,12 +10,13 @@ from torch.nn.functional import normalize
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.paths import turntable
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import look_at
 from unrender.rendering.implicit.sphere_tracing import sphere_trace
 from unrender.rendering.implicit.surface import SurfaceRenderOptions, sdf_renderer, silhouettes
 from unrender.rendering.light.lights import AmbientLight, DirectionalLight, PointLight
 from unrender.rendering.mesh.shading import Material, MeshRenderOptions, mesh_renderer
-from unrender.rendering.renderer import pixel_grid, supersampled
+from unrender.rendering.renderer import supersampled
 from unrender.shapes.convert import mesh_from_sdf
 from unrender.shapes.implicit import sdf
 from unrender.shapes.implicit.colored import colored_union, with_color

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from unrender.geometry.cameras import Cameras, Rays
 from unrender.geometry.paths import spherical_shell
-from unrender.rendering.renderer import pixel_grid
+from unrender.geometry.pixels import pixel_grid
 from unrender.rendering.volume.voxels import render_voxels, voxels_renderer
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.voxels import VoxelGrid, cubify, density_from_occupancy

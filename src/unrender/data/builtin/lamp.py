@@ -31,10 +31,11 @@ from unrender.data.view_ids import ViewIds
 from unrender.data.views import Views
 from unrender.errors import InputError
 from unrender.geometry.cameras import Cameras, concatenate
+from unrender.geometry.pixels import pixel_grid
 from unrender.geometry.poses import compose, look_at, so3_exp
 from unrender.kernels.runtime.jit import run_threads
 from unrender.rendering.mesh.raster import visible_faces
-from unrender.rendering.renderer import box_filtered, pixel_grid
+from unrender.rendering.renderer import box_filtered
 from unrender.shapes.mesh import Mesh
 from unrender.shapes.sampling import sample_surface
 

@@ -31,8 +31,8 @@ from unrender.files import (
     whole_number,
 )
 from unrender.geometry.cameras import Cameras
+from unrender.geometry.pixels import pixel_grid
 from unrender.imaging.files import read_uint16
-from unrender.rendering.renderer import pixel_grid
 
 
 @system_errors_told()

@@ -12,6 +12,7 @@ from unrender.methods.presets.pose_flows import pose_flows
 from unrender.methods.presets.preset import BASES as BASES
 from unrender.methods.presets.preset import TASKS as TASKS
 from unrender.methods.presets.preset import Preset as Preset
+from unrender.methods.presets.preset import check_options as check_options
 from unrender.methods.presets.preset import method_class as method_class
 from unrender.methods.presets.preset import nearest as nearest
 from unrender.methods.presets.radiance_fields import radiance_fields

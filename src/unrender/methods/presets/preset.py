@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -130,11 +130,7 @@ class Preset:
         """
         kind = method_class(self.base)
         assert dataclasses.is_dataclass(kind)
-        known = [each.name for each in dataclasses.fields(kind)]
-        for option in options:
-            if option not in known:
-                hint = nearest(RENAMED_OPTIONS.get(option, option), known)
-                raise InputError(f"{self.name}: has no option {option!r}{hint}")
+        check_options(self.name, options, kind)
         return kind(**{**self.options, **options})
 
 
@@ -142,6 +138,21 @@ def method_class(name: str) -> "type[Method[Any, Any]]":
     """The class of a method, a key of `BASES`; its module is imported here, with torch."""
     module, kind = BASES[name][0].split(":")
     return getattr(import_module(f"unrender.methods.{module}"), kind)
+
+
+def check_options(
+    label: str, options: Iterable[str], *kinds: type, elsewhere: type | None = None
+) -> None:
+    """InputError for an option that is a field of none of these dataclasses.
+
+    It names the nearest field, also of the dataclass `elsewhere`.
+    """
+    known = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    others = [field.name for field in dataclasses.fields(elsewhere)] if elsewhere else []
+    for option in options:
+        if option not in known:
+            hint = nearest(RENAMED_OPTIONS.get(option, option), [*known, *others])
+            raise InputError(f"{label}: has no option {option!r}{hint}")
 
 
 def nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
