@@ -10,7 +10,8 @@ from unrender.geometry.poses import look_at
 SIZE = (85.6, 53.98)
 RADIUS = 3.18
 """Of its round corners, in millimeters as its sides (ISO/IEC 7810)."""
-FOCAL = 460.0
+FOCAL = 1.15
+"""In units of the longer side of the image."""
 SUPERSAMPLE = 3
 
 
@@ -32,7 +33,7 @@ def card_cameras(
     eyes = torch.from_numpy(190 * away)
     target = torch.from_numpy(random.normal(0, 4, (count, 3)))
     poses = look_at(eyes, target, torch.tensor([0.0, 0.0, 1.0]).double())
-    return Cameras.from_focal(poses.float(), FOCAL, width, height)
+    return Cameras.from_focal(poses.float(), FOCAL * max(width, height), width, height)
 
 
 def card_picture(camera: Cameras, noise: float = 0.01, card: bool = True) -> Tensor:
@@ -42,7 +43,7 @@ def card_picture(camera: Cameras, noise: float = 0.01, card: bool = True) -> Ten
     matrix = camera.intrinsics[0].double().numpy()
     places = [(np.arange(side * many) + 0.5) / many for side in (width, height)]
     u, v = np.meshgrid(*places)
-    slope = (u - matrix[0, 2]) / FOCAL, (v - matrix[1, 2]) / FOCAL
+    slope = (u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1]
     rays = np.stack([*slope, np.ones_like(u)], -1)
     rays = rays @ pose[:, :3].T
     points = pose[:, 3] - pose[2, 3] / rays[..., 2:] * rays

@@ -15,6 +15,7 @@ from unrender.imaging.files import write_image
 from unrender.inverse.card_photographs import turned_alike
 
 COUNT = 6
+WIDTH, HEIGHT = 400, 300
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +23,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six photographs of the card, of which one is upside down, and one of the table alone."""
     folder = tmp_path_factory.mktemp("card") / "photographs"
     folder.mkdir()
-    for k, camera in enumerate(card_cameras(COUNT)):
+    for k, camera in enumerate(card_cameras(COUNT, WIDTH, HEIGHT)):
         picture = card_picture(camera)
         write_image(folder / f"{k}.png", picture.flip(0, 1) if k == 2 else picture)
-    write_image(folder / "table.png", card_picture(card_cameras(1), card=False))
+    write_image(folder / "table.png", card_picture(card_cameras(1, WIDTH, HEIGHT), card=False))
     return folder
 
 
@@ -58,7 +59,7 @@ def test_photographs_across_and_upright_have_cameras_of_their_own(tmp_path: Path
     """Both see the print the same way up, whichever side looks longer."""
     folder = tmp_path / "photographs"
     folder.mkdir()
-    parts = card_cameras(3), card_cameras(3, 300, 400)
+    parts = card_cameras(3, WIDTH, HEIGHT), card_cameras(3, HEIGHT, WIDTH)
     for name, cameras in zip("ab", parts, strict=True):
         for k, camera in enumerate(cameras):
             write_image(folder / f"{name}{k}.png", card_picture(camera))

@@ -181,9 +181,10 @@ def outlines_as_card(
     across, down = sides[:, 0] + sides[:, 2], sides[:, 1] + sides[:, 3]
     # At first, what looks longer is the longer side.
     turned = (across < down) != (card[0] < card[1])
-    good = torch.ones(len(corners), dtype=torch.bool)
-    for _ in range(ROUNDS):
-        corners = torch.where(turned[:, None, None], corners.roll(1, 1), corners)
+    corners = torch.where(turned[:, None, None], corners.roll(1, 1), corners)
+
+    def fitted(corners: Tensor, good: Tensor) -> tuple[RectangleView, Tensor, Tensor]:
+        """Poses, which outlines fit better turned by a quarter, and relative errors."""
         try:
             length = rectangle_poses(corners[good], card, center).focal
         except InputError:
@@ -192,12 +193,19 @@ def outlines_as_card(
             length = focal
         view = rectangle_poses(corners, card, center, length)
         other = rectangle_poses(corners.roll(1, 1), card, center, length)
-        turned = other.errors < view.errors
         errors = torch.minimum(view.errors, other.errors) / sides.mean(1)
+        return view, other.errors < view.errors, errors
+
+    good = torch.ones(len(corners), dtype=torch.bool)
+    view, turned, errors = fitted(corners, good)
+    for _ in range(ROUNDS):
         # The worst are dropped first: they have spoiled the focal length for the others.
-        good = errors <= max(WORST, float(errors.median()) * 2)
-        if not bool(turned.any()) and float(errors[good].max()) <= WORST:
+        kept = good & (errors <= max(WORST, 2 * float(errors[good].median())))
+        if not bool(turned[kept].any()) and torch.equal(kept, good):
             break
+        good = kept
+        corners = torch.where(turned[:, None, None], corners.roll(1, 1), corners)
+        view, turned, errors = fitted(corners, good)
     return view, good & (view.errors / sides.mean(1) <= WORST)
 
 

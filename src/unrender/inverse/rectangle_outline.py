@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from skimage.color import rgb2lab
 from skimage.filters import threshold_multiotsu
 from skimage.measure import approximate_polygon, label, regionprops
@@ -100,7 +100,7 @@ def _candidates(image: Array) -> Iterator[Array]:
     height, width = image.shape[:2]
     seen: set[tuple[int, ...]] = set()
     for mask in _masks(rgb2lab(image.clip(0, 1))):
-        labels = label(mask, connectivity=1)
+        labels: Array = np.asarray(label(mask, connectivity=1))
         # Most regions are specks.
         large = np.bincount(labels.ravel()) >= 0.5 * LEAST_AREA * height * width
         for region in regionprops(np.where(large[labels], labels, 0)):
@@ -233,23 +233,37 @@ def _side(
     left, peak, right = (change.gather(1, (at + k)[:, None])[:, 0] for k in (-1, 0, 1))
     bend = (left - 2 * peak + right).clamp_max(-1e-9)
     offset = inner[at] + (0.5 * (left - right) / bend).clamp(-1, 1) * (inner[1] - inner[0])
-    position = places * length
-    weights = clear.double()
-    if float(weights.mean()) < SUPPORT:
+    if float(clear.double().mean()) < SUPPORT:
         return None
-    for _ in range(FITS):
-        total = weights.sum().clamp_min(1e-9)
-        mean, level = (weights * position).sum() / total, (weights * offset).sum() / total
-        spread = (weights * (position - mean).square()).sum().clamp_min(1e-9)
-        slope = (weights * (position - mean) * (offset - level)).sum() / spread
-        misfit = (offset - level - slope * (position - mean)).abs()
-        scale = float(misfit[clear].median()) * 2 + 0.1
-        weights = clear / (1 + (misfit / scale) ** 2) ** 2
+    mean, level, slope, misfit = _line(places * length, offset, clear)
     if float(((misfit < 0.25 * reach + 0.5) & clear).double().mean()) < SUPPORT:
         return None
     point = start + mean * along + level * across
     direction = along + slope * across
     return point, direction / direction.norm()
+
+
+def _line(
+    position: Float[Tensor, "places"],
+    offset: Float[Tensor, "places"],
+    clear: Bool[Tensor, "places"],
+) -> tuple[Tensor, Tensor, Tensor, Float[Tensor, "places"]]:
+    """A robust line through offsets at positions: its middle, the offset there, its slope, and
+    how far each offset is from it.
+    """
+
+    def fitted(weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        total = weights.sum().clamp_min(1e-9)
+        mean, level = (weights * position).sum() / total, (weights * offset).sum() / total
+        spread = (weights * (position - mean).square()).sum().clamp_min(1e-9)
+        slope = (weights * (position - mean) * (offset - level)).sum() / spread
+        return mean, level, slope, (offset - level - slope * (position - mean)).abs()
+
+    line = fitted(clear.double())
+    for _ in range(FITS):
+        scale = float(line[3][clear].median()) * 2 + 0.1
+        line = fitted(clear / (1 + (line[3] / scale) ** 2) ** 2)
+    return line
 
 
 def _meeting(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> Float[Tensor, "2"]:
