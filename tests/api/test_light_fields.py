@@ -9,6 +9,7 @@ import torch
 from textured_planes import cameras_at, grid_cameras, plane_images, plane_views, write_grid
 
 import unrender as ur
+from unrender.data.dataset import Dataset
 from unrender.errors import InputError
 from unrender.notes import collected
 
@@ -93,6 +94,6 @@ def test_bad_options_are_one_line(options: dict[str, Any], told: str) -> None:
     assert told in str(error.value)
 
 
-def test_what_is_no_light_field_is_one_line() -> None:
-    with pytest.raises(InputError, match=r"bricks: is no light field: its cameras look up to"):
-        ur.refocus("bricks", focus=4.0)
+def test_what_is_no_light_field_is_one_line(small_scene: Dataset) -> None:
+    with pytest.raises(InputError, match=r"small: is no light field: its cameras look up to"):
+        ur.refocus(small_scene, focus=4.0)
