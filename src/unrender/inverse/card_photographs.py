@@ -232,14 +232,15 @@ def turned_alike(prints: Sequence[Float[Tensor, "rows columns 3"]], turns: int) 
     """
     steps = (0, 2) if turns == 2 else (0, 1, 2, 3)
     tried = [[_standard(_turned(each, step)) for step in steps] for each in prints]
-    chosen = [0] * len(prints)
-    for _ in range(ROUNDS if prints else 0):
-        mean = torch.stack([tried[k][chosen[k]] for k in range(len(prints))])
-        # The first round compares with the first card alone: the others are not sorted yet.
-        like = tried[0][0] if not any(chosen) and _ == 0 else mean.mean(0)
+    if not tried:
+        return []
+    # The first round compares with the first card alone: the others are not sorted yet.
+    like = tried[0][0]
+    for _ in range(ROUNDS):
         chosen = [
             int(torch.stack([(each * like).sum() for each in ways]).argmax()) for ways in tried
         ]
+        like = torch.stack([ways[k] for ways, k in zip(tried, chosen, strict=True)]).mean(0)
     return [steps[(chosen[k] - chosen[0]) % len(steps)] for k in range(len(prints))]
 
 

@@ -223,7 +223,7 @@ def _side(
         image.permute(2, 0, 1)[None], scaled[None].to(image), padding_mode="border",
         align_corners=False,
     )[0].double()  # fmt: skip
-    # The change over about a pixel, and half the reach at first, when the side is uncertain.
+    # The change over about a pixel.
     half = max(1, round(0.5 / float(shifts[1] - shifts[0])))
     change = (profile[:, :, 2 * half :] - profile[:, :, : -2 * half]).norm(dim=0)
     inner = shifts[half:-half]
