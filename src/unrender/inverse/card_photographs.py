@@ -236,6 +236,7 @@ def turned_alike(prints: Sequence[Float[Tensor, "rows columns 3"]], turns: int) 
         return []
     # The first round compares with the first card alone: the others are not sorted yet.
     like = tried[0][0]
+    chosen = [0] * len(tried)
     for _ in range(ROUNDS):
         chosen = [
             int(torch.stack([(each * like).sum() for each in ways]).argmax()) for ways in tried
